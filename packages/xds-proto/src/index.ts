@@ -1,0 +1,4 @@
+// Reading order: type-urls.ts (names on the wire), type-registry.ts (Any and Envoy YAML/JSON).
+export * from './type-registry.js';
+export * from './type-urls.js';
+export * from './grpc-service.js';
