@@ -1,1 +1,5 @@
-export {};
+// Reading order: logger.ts, metric-names.ts, monitoring-server.ts, exit-with-parent.ts.
+export * from './exit-with-parent.js';
+export * from './logger.js';
+export * from './metric-names.js';
+export * from './monitoring-server.js';
