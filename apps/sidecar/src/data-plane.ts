@@ -1,0 +1,224 @@
+// The boundary between the control side (bootstrap, ADS, SDS, admin) and the data path: what is applied and what may be seen.
+
+import type { AccessLog } from '@lateen/xds-proto/envoy/config/accesslog/v3/accesslog_pb.js';
+import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
+import type { Node } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
+import type { ClusterLoadAssignment } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
+import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
+import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
+
+/** What a secret name stands for at this moment. PEM may hold several certificates. */
+export type TlsSecret =
+  | { readonly kind: 'certificate'; readonly certificateChainPem: string; readonly privateKeyPem: string }
+  | { readonly kind: 'validation'; readonly trustedCaPem: string };
+
+/** One complete, warmed configuration: every name that is referred to is in it, or is missing on purpose. */
+export interface DataPlaneConfig {
+  readonly listeners: readonly Listener[];
+  /** RDS resources by name; inline route configurations stay in their listener. */
+  readonly routes: ReadonlyMap<string, RouteConfiguration>;
+  readonly clusters: readonly Cluster[];
+  /** EDS resources by `eds_cluster_config.service_name`, or the cluster's name where that is empty. */
+  readonly endpoints: ReadonlyMap<string, ClusterLoadAssignment>;
+  /** Secrets by SDS name (`default`, `ROOTCA`, `kubernetes://NAME`). */
+  readonly secrets: ReadonlyMap<string, TlsSecret>;
+}
+
+/** One fault of a configuration, with the path of the field. */
+export interface ConfigProblem {
+  /** Type URL of the resource (`TYPE_URL.listener`, ...). */
+  readonly resourceType: string;
+  readonly resourceName: string;
+  /** Field path inside the resource, for example `filter_chains[0].filters[0]`; empty for the whole resource. */
+  readonly path: string;
+  readonly message: string;
+}
+
+/** Thrown by `DataPlane.apply`; the configuration that ran before keeps running. */
+export class ConfigRejected extends Error {
+  constructor(readonly problems: readonly ConfigProblem[]) {
+    super(
+      problems
+        .map((problem) => `${problem.resourceName}${problem.path === '' ? '' : ` ${problem.path}`}: ${problem.message}`)
+        .join('\n'),
+    );
+    this.name = 'ConfigRejected';
+  }
+}
+
+/**
+ * One finished exchange, as an access log formatter sees it. The object is reused: read it during the call, keep nothing.
+ * Absent values are `undefined`; header names are lower case.
+ */
+export interface AccessLogRecord {
+  /** Milliseconds since the epoch when the first byte of the request head arrived. */
+  readonly startTimeMs: number;
+  readonly durationMs: number;
+  readonly method: string | undefined;
+  /** The path as forwarded; `requestHeader('x-envoy-original-path')` has the one before a rewrite. */
+  readonly path: string | undefined;
+  readonly authority: string | undefined;
+  /** `HTTP/1.1` or `HTTP/1.0`. */
+  readonly protocol: string | undefined;
+  /** 0 where no response was sent. */
+  readonly responseCode: number;
+  /** Envoy's short flags joined by commas, or `-`. */
+  readonly responseFlags: string;
+  readonly responseCodeDetails: string | undefined;
+  readonly connectionTerminationDetails: string | undefined;
+  readonly upstreamTransportFailureReason: string | undefined;
+  /** Body bytes, as Envoy's BYTES_RECEIVED and BYTES_SENT. */
+  readonly bytesReceived: number;
+  readonly bytesSent: number;
+  /** Milliseconds from the request's end to the response's first byte, as x-envoy-upstream-service-time. */
+  readonly upstreamServiceTimeMs: number | undefined;
+  /** `IP:PORT` of the endpoint. */
+  readonly upstreamHost: string | undefined;
+  readonly upstreamCluster: string | undefined;
+  readonly upstreamLocalAddress: string | undefined;
+  readonly downstreamLocalAddress: string | undefined;
+  readonly downstreamRemoteAddress: string | undefined;
+  /** SNI of the downstream connection. */
+  readonly requestedServerName: string | undefined;
+  readonly routeName: string | undefined;
+  /** URI SAN of the downstream peer's verified certificate. */
+  readonly downstreamPeerUriSan: string | undefined;
+  readonly attemptCount: number;
+  /** A request header's first value, as it was sent upstream (generated ones such as x-request-id included). */
+  requestHeader(name: string): string | undefined;
+  /** A response header's first value, as it was sent downstream. */
+  responseHeader(name: string): string | undefined;
+}
+
+export type AccessLogSink = (record: AccessLogRecord) => void;
+
+/** What the data path needs from its process. */
+export interface DataPlaneOptions {
+  /** The bootstrap's node: the peer metadata sent to others is made from its metadata. */
+  readonly node: Node;
+  /**
+   * Compiles the `access_log` list of a HTTP connection manager. Called while a configuration is compiled, only with a
+   * list that is not empty; `undefined` means that nothing is to be logged. A thrown error rejects the configuration
+   * with its message.
+   */
+  readonly createAccessLogSink?: (accessLogs: readonly AccessLog[], listenerName: string) => AccessLogSink | undefined;
+  /** Rare events worth a line: a handshake refused, a certificate that cannot be used, an accept error. */
+  readonly log?: (level: 'debug' | 'info' | 'warn' | 'error', message: string, fields: Record<string, unknown>) => void;
+}
+
+/** Process-wide counters, plain numbers that only grow (gauges say so). Exported as `envoy_…` by the control side. */
+export interface DataPlaneStats {
+  downstreamCxTotal: number;
+  /** Gauge. */
+  downstreamCxActive: number;
+  downstreamCxTlsTotal: number;
+  /** Handshakes refused or failed, timed out or without a matching filter chain. */
+  downstreamCxTlsErrors: number;
+  downstreamCxNoFilterChain: number;
+  downstreamRqTotal: number;
+  /** Gauge. */
+  downstreamRqActive: number;
+  downstreamRq1xx: number;
+  downstreamRq2xx: number;
+  downstreamRq3xx: number;
+  downstreamRq4xx: number;
+  downstreamRq5xx: number;
+  upstreamCxTotal: number;
+  /** Gauge. */
+  upstreamCxActive: number;
+  upstreamCxConnectFail: number;
+  upstreamCxConnectTimeout: number;
+  upstreamRqTotal: number;
+  upstreamRqRetry: number;
+  /** Exchanges by response flag (`UH`, `UF`, ...). */
+  readonly rqByFlag: Record<string, number>;
+  /** Gauge: bytes in use of the output ring. */
+  ringUsedBytes: number;
+  configApplied: number;
+  configRejected: number;
+}
+
+export interface ListenerView {
+  readonly name: string;
+  readonly state: 'active' | 'draining';
+  /** Addresses really bound (port 0 resolved). */
+  readonly addresses: readonly { readonly address: string; readonly port: number }[];
+  readonly connections: number;
+}
+
+export interface EndpointView {
+  readonly address: string;
+  readonly port: number;
+  readonly hostname: string;
+  readonly healthy: boolean;
+  /** EDS health status by its proto name (`HEALTHY`, `UNHEALTHY`, ...). */
+  readonly edsHealth: string;
+  readonly weight: number;
+  readonly locality: { readonly region: string; readonly zone: string; readonly subZone: string };
+  readonly cxActive: number;
+  readonly cxTotal: number;
+  readonly cxConnectFail: number;
+  readonly rqActive: number;
+  readonly rqTotal: number;
+  readonly rqSuccess: number;
+  readonly rqError: number;
+  readonly rqTimeout: number;
+}
+
+export interface ClusterView {
+  readonly name: string;
+  readonly maxConnections: number;
+  readonly maxPendingRequests: number;
+  readonly maxRequests: number;
+  readonly maxRetries: number;
+  readonly rqPending: number;
+  readonly endpoints: readonly EndpointView[];
+}
+
+/** A cumulative histogram over `ISTIO_HISTOGRAM_BUCKETS`. `buckets[i]` counts what is ≤ bound i; the last is +Inf. */
+export interface HistogramView {
+  readonly count: number;
+  readonly sum: number;
+  readonly buckets: readonly number[];
+}
+
+/**
+ * One series of Istio's standard HTTP metrics. `labels` holds all of `ISTIO_LABELS` with their plain values;
+ * `statsConfig` is the decoded `istio.stats` plugin configuration of the filter chain (JSON form), whose overrides the
+ * exposition applies.
+ */
+export interface RequestMetricSeries {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly statsConfig: unknown;
+  readonly requestsTotal: number;
+  readonly durationMs: HistogramView;
+  readonly requestBytes: HistogramView;
+  readonly responseBytes: HistogramView;
+}
+
+/** The running data path. One for each process. */
+export interface DataPlane {
+  readonly stats: Readonly<DataPlaneStats>;
+  /**
+   * Takes a complete configuration, all or nothing. Listeners whose bytes did not change keep socket and connections;
+   * new ones are bound before the promise resolves. Calls must not overlap.
+   * @throws ConfigRejected with every problem found; what ran before keeps running
+   */
+  apply(config: DataPlaneConfig): Promise<void>;
+  /**
+   * Replaces the secrets (certificate renewal, new trust bundle) without touching listeners or connections: new
+   * handshakes use them at once.
+   * @throws ConfigRejected where a secret cannot be used; the previous ones stay
+   */
+  updateSecrets(secrets: ReadonlyMap<string, TlsSecret>): void;
+  /** Stops accepting, asks clients to leave with `connection: close`, waits for exchanges in flight up to `graceMs`. */
+  drain(graceMs: number): Promise<void>;
+  /** As Envoy's `/drain_listeners`: stops accepting; existing connections are told to close and may end in their time. */
+  drainListeners(): void;
+  /** Ends everything at once. */
+  close(): Promise<void>;
+  listeners(): ListenerView[];
+  clusters(): ClusterView[];
+  /** Standard metrics of HTTP exchanges, read from the data path's memory at the moment of the call. */
+  metricSeries(): IterableIterator<RequestMetricSeries>;
+}
