@@ -15,7 +15,13 @@ if (major < 20 || (major === 20 && minor < 20)) {
 /** Hash of everything that decides what is installed. */
 function installFingerprint() {
   const hash = createHash('sha256').update(process.version);
-  const manifests = ['package.json', 'pnpm-workspace.yaml', 'pnpm-lock.yaml', 'test/package.json', 'examples/bookinfo/package.json'];
+  const manifests = [
+    'package.json',
+    'pnpm-workspace.yaml',
+    'pnpm-lock.yaml',
+    'test/package.json',
+    'examples/bookinfo/package.json',
+  ];
   for (const folder of ['apps', 'packages']) {
     for (const name of readdirSync(join(root, folder)).sort()) manifests.push(`${folder}/${name}/package.json`);
   }
