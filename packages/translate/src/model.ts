@@ -1,0 +1,164 @@
+// Translate: the values that translation reads and makes; everything is immutable once built.
+
+import type { JsonObject } from '@bufbuild/protobuf';
+import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
+import type { ClusterLoadAssignment } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
+import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
+import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
+import type { ConfigObject, MeshConfig } from './config-types.js';
+
+/** String map, as labels, annotations and selectors are. */
+export type StringMap = Readonly<Record<string, string>>;
+
+/** A namespace as the registry reports it (lateen.registry.v1.Namespace). */
+export interface Namespace {
+  readonly name: string;
+  readonly labels: StringMap;
+}
+
+/** One port of a service (lateen.registry.v1.ServicePort). */
+export interface ServicePort {
+  readonly name: string;
+  readonly port: number;
+  /** Port number on the workload. */
+  readonly targetPort: number;
+  /** Kubernetes appProtocol; empty where unset. */
+  readonly appProtocol: string;
+}
+
+/** A service of the registry (lateen.registry.v1.Service). */
+export interface Service {
+  readonly namespace: string;
+  readonly name: string;
+  readonly labels: StringMap;
+  readonly annotations: StringMap;
+  /** Pod labels that select the workloads; empty selects none. */
+  readonly selector: StringMap;
+  readonly ports: readonly ServicePort[];
+}
+
+/** One port of a workload (lateen.registry.v1.WorkloadPort). */
+export interface WorkloadPort {
+  /** Port at the pod's address, where the sidecar listens. */
+  readonly port: number;
+  /** Port on 127.0.0.1 where the application listens. */
+  readonly appPort: number;
+  readonly name: string;
+}
+
+/** A pod with its sidecar, or a gateway (lateen.registry.v1.Workload). */
+export interface Workload {
+  /** Pod name, unique in its namespace. */
+  readonly name: string;
+  readonly namespace: string;
+  readonly labels: StringMap;
+  readonly annotations: StringMap;
+  readonly serviceAccount: string;
+  /** Name of the owning Deployment: the "workload" of metrics. */
+  readonly workloadName: string;
+  /** Address of the pod, where its sidecar listens. */
+  readonly address: string;
+  readonly ports: readonly WorkloadPort[];
+  readonly ready: boolean;
+  /** For each service (FQDN) the address that this pod's sidecar binds for outbound calls to it. */
+  readonly serviceAddresses: StringMap;
+  /** A gateway: no inbound app, listeners come from Gateway resources. */
+  readonly gateway: boolean;
+  /** For a gateway: further `IP:PORT` to bind, by listener port (`"8080"` → `"127.0.0.1:8080"`; several by commas). */
+  readonly extraBindAddresses: StringMap;
+}
+
+/** What a snapshot is built from; see {@link buildSnapshot}. Order does not matter. */
+export interface SnapshotInput {
+  /** MeshConfig with its defaults; left out means Istio's defaults. */
+  readonly meshConfig?: MeshConfig;
+  readonly namespaces: readonly Namespace[];
+  readonly services: readonly Service[];
+  readonly workloads: readonly Workload[];
+  /** Validated Istio objects of every kind (MeshConfig excepted). */
+  readonly configs: readonly ConfigObject[];
+}
+
+/**
+ * Everything that translation knows of the mesh at one moment. Immutable; equal inputs give equal `contentHash`.
+ * Lists are sorted (namespace, name); config objects of a kind are sorted oldest first, then by namespace and name.
+ */
+export interface MeshSnapshot {
+  /** Hash of everything below. */
+  readonly contentHash: string;
+  readonly rootNamespace: string;
+  readonly trustDomain: string;
+  /** DNS suffix of services: `cluster.local`. */
+  readonly clusterDomain: string;
+  readonly meshConfig: MeshConfig;
+  readonly namespaces: readonly Namespace[];
+  readonly services: readonly Service[];
+  readonly workloads: readonly Workload[];
+  /** Config objects by kind (`VirtualService`, `DestinationRule`, …). */
+  readonly configsByKind: ReadonlyMap<string, readonly ConfigObject[]>;
+  /** What is wrong with the snapshot whoever looks at it: duplicates that were dropped, conflicts. */
+  readonly problems: readonly Problem[];
+}
+
+export type ProxyType = 'sidecar' | 'router';
+
+/** A proxy as its Envoy `Node` describes it; made by {@link parseProxyNode}. */
+export interface ProxyNode {
+  /** Node id, `sidecar~IP~POD.NAMESPACE~NAMESPACE.svc.cluster.local`. */
+  readonly id: string;
+  readonly type: ProxyType;
+  readonly ipAddress: string;
+  readonly podName: string;
+  readonly namespace: string;
+  /** Of node metadata `SERVICE_ACCOUNT`; empty where absent. */
+  readonly serviceAccount: string;
+  /** Of node metadata `WORKLOAD_NAME`; empty where absent. */
+  readonly workloadName: string;
+  /** Of node metadata `CLUSTER_ID`; `Kubernetes` where absent. */
+  readonly clusterId: string;
+  /** Of node metadata `LABELS`. */
+  readonly labels: StringMap;
+  /** Of node metadata `INTERCEPTION_MODE`; `REDIRECT` where absent, as in Istio. */
+  readonly interceptionMode: 'NONE' | 'REDIRECT' | 'TPROXY';
+  /** The node has `LATEEN_VERSION` or `ISTIO_VERSION`: it may be sent `istio.*` filters. */
+  readonly understandsIstioFilters: boolean;
+  readonly metadata: JsonObject;
+}
+
+/** The result of {@link parseProxyNode}: either the proxy, or everything that is wrong with the node. */
+export type ProxyNodeResult =
+  | { readonly ok: true; readonly proxy: ProxyNode }
+  | { readonly ok: false; readonly errors: readonly string[] };
+
+/** A finding about configuration as a whole, for status and for counting. */
+export interface Problem {
+  /**
+   * Stable code: `dangling-cluster`, `dangling-route`, `dangling-endpoints`, `duplicate-name`, `duplicate-domain` (from
+   * checkConsistency: the resources must not be served), `missing-destination`, `conflict-…`, `unsupported-…`.
+   */
+  readonly code: string;
+  /** `error`: the resources must not be served. `warning`: they may; the message says what happens instead. */
+  readonly severity: 'error' | 'warning';
+  /** Metric that counts it (`pilot_conflict_…`), if there is one. */
+  readonly metric?: string;
+  /** The config object that it is about, `KIND/NAMESPACE/NAME`, or the xDS resource, `CDS/NAME`. */
+  readonly subject: string;
+  /** What is wrong, what is done about it, what to change. */
+  readonly message: string;
+}
+
+/** One xDS resource and its name. */
+export interface NamedResource<Message> {
+  readonly name: string;
+  readonly message: Message;
+}
+
+/** All resources of a proxy, each list sorted by name. Messages are shared between views: never change one. */
+export interface ProxyResources {
+  readonly clusters: readonly NamedResource<Cluster>[];
+  readonly endpoints: readonly NamedResource<ClusterLoadAssignment>[];
+  readonly listeners: readonly NamedResource<Listener>[];
+  readonly routes: readonly NamedResource<RouteConfiguration>[];
+  /** Warnings found while building: missing destinations, conflicts. Sorted, no duplicates. */
+  readonly problems: readonly Problem[];
+}
