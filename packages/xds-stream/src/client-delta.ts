@@ -1,0 +1,98 @@
+// ADS client, incremental form: one type's names and the versions that it holds.
+// Rules: https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#incremental-xds
+
+import { create } from '@bufbuild/protobuf';
+import {
+  type DeltaDiscoveryRequest,
+  DeltaDiscoveryRequestSchema,
+  type DeltaDiscoveryResponse,
+} from '@lateen/xds-proto/envoy/service/discovery/v3/discovery_pb.js';
+import { createStatus, decodeAll, type Envelope, errorDetail, judge, type TypeState } from './client-type-state.js';
+import type { TypeSubscription } from './client-types.js';
+
+export class DeltaTypeState<T> implements TypeState<DeltaDiscoveryRequest, DeltaDiscoveryResponse> {
+  readonly status;
+  #names = new Set<string>();
+  /** Names that the server knows of on the open stream; undefined before the first request of a stream. */
+  #sentNames: Set<string> | undefined;
+  #open = false;
+  /** Accepted version by name: told to the server at the next stream, so that only differences travel. */
+  readonly #versions: Map<string, string>;
+
+  constructor(
+    private readonly subscription: TypeSubscription<T>,
+    heldVersions: ReadonlyMap<string, string> = new Map(),
+  ) {
+    this.status = createStatus(subscription.typeUrl);
+    this.#versions = new Map(heldVersions);
+  }
+
+  opened(): DeltaDiscoveryRequest | undefined {
+    this.#open = true;
+    this.#sentNames = undefined;
+    // An empty first request means "everything", so a named subscription without names stays silent.
+    if (this.subscription.mode === 'named' && this.#names.size === 0) return undefined;
+    return this.#firstRequest();
+  }
+
+  closed(): void {
+    this.#open = false;
+    this.#sentNames = undefined;
+  }
+
+  setNames(names: Iterable<string>): void {
+    this.#names = new Set(names);
+    if (this.subscription.mode === 'wildcard') return;
+    for (const name of this.#versions.keys()) if (!this.#names.has(name)) this.#versions.delete(name);
+  }
+
+  namesRequest(): DeltaDiscoveryRequest | undefined {
+    if (!this.#open || this.subscription.mode === 'wildcard') return undefined;
+    if (this.#sentNames === undefined) return this.#names.size === 0 ? undefined : this.#firstRequest();
+    const subscribe = [...this.#names].filter((name) => !this.#sentNames?.has(name));
+    const unsubscribe = [...this.#sentNames].filter((name) => !this.#names.has(name));
+    if (subscribe.length === 0 && unsubscribe.length === 0) return undefined;
+    this.#sentNames = new Set(this.#names);
+    return create(DeltaDiscoveryRequestSchema, {
+      typeUrl: this.subscription.typeUrl,
+      resourceNamesSubscribe: subscribe,
+      resourceNamesUnsubscribe: unsubscribe,
+    });
+  }
+
+  async received(response: DeltaDiscoveryResponse): Promise<DeltaDiscoveryRequest> {
+    const { typeUrl, mode } = this.subscription;
+    const envelopes: Envelope[] = [];
+    for (const { name, version, resource } of response.resources) {
+      // Without a body it is a TTL heartbeat.
+      if (resource !== undefined) envelopes.push({ name, version, any: resource });
+    }
+    const { upserts: decoded, rejected } = decodeAll(this.subscription, envelopes);
+    const wanted = (name: string) => mode === 'wildcard' || this.#names.has(name);
+    const upserts = decoded.filter(({ name }) => wanted(name));
+    const gone = [...response.removedResources, ...response.removedResourceNames.map(({ name }) => name)];
+    const removed = gone.filter(wanted);
+    const update = { typeUrl, version: response.systemVersionInfo, upserts, removed, rejected };
+    const problems = await judge(this.subscription, update, this.status);
+    const bad = new Set(problems.map(({ resourceName }) => resourceName));
+    // A fault without a name refuses the whole update.
+    if (!bad.has('')) {
+      for (const name of removed) if (!bad.has(name)) this.#versions.delete(name);
+      for (const { name, version } of upserts) if (!bad.has(name) && wanted(name)) this.#versions.set(name, version);
+    }
+    return create(DeltaDiscoveryRequestSchema, {
+      typeUrl,
+      responseNonce: response.nonce,
+      errorDetail: errorDetail(typeUrl, problems),
+    });
+  }
+
+  #firstRequest(): DeltaDiscoveryRequest {
+    this.#sentNames = new Set(this.#names);
+    return create(DeltaDiscoveryRequestSchema, {
+      typeUrl: this.subscription.typeUrl,
+      resourceNamesSubscribe: this.subscription.mode === 'named' ? [...this.#names] : [],
+      initialResourceVersions: Object.fromEntries(this.#versions),
+    });
+  }
+}
