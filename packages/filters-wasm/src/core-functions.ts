@@ -1,0 +1,151 @@
+// The functions of the WebAssembly module, as numbers in and out; layout.ts names the structs they fill.
+// Order of use for one request: parseRequest, route, (filters), pick, writeUpstreamHead, parseResponse,
+// writeDownstreamHead, record. No call keeps state between two requests except the counters and the state regions.
+
+/** All offsets are bytes in the core's memory. */
+export interface CoreFunctions {
+  /**
+   * Parses the request head at `offset` and fills REQ_*. `scanned` is how many of the `length` bytes were there at an
+   * earlier call that returned 0 (0 at the first): only new bytes are searched for the end of the head then.
+   * `listener` is an options record (path normalization, edge rules are applied here, before any decision).
+   *
+   * Returns the head's length (> 0), 0 when more bytes are needed, or -(HTTP status): 400, 403 (upgrade), 431, 501, 505.
+   * After a refusal the connection must be closed. PARSE_ERROR says why. Empty lines before the request line are skipped
+   * and counted in the head.
+   */
+  parseRequest(offset: number, length: number, scanned: number, listener: number): number;
+
+  /**
+   * Decides for the parsed request and fills ROUTE_*; returns ROUTE_ACTION_*. `routeConfigSlot` is
+   * `tables.routeConfigSlot(name)`; an absent configuration gives ROUTE_ACTION_NONE. `random` is -1, or the ROUTE_RANDOM of
+   * an earlier call for the same request, so that a weighted cluster is chosen once. `secure` is 1 when the client's
+   * connection is TLS (the `:scheme`).
+   */
+  route(routeConfigSlot: number, random: number, secure: number): number;
+
+  /**
+   * Chooses an endpoint: its slot (>= 0), or PICK_*. `triedCount` slots in PICK_TRIED (see Core.pickTried) are avoided
+   * where another healthy one exists; `attempts` bounds the search. The endpoint's active count is not changed here:
+   * call `endpointBegin` when the request is bound to a connection, and `endpointEnd` once for each.
+   */
+  pick(clusterSlot: number, triedCount: number, attempts: number): number;
+  endpointBegin(endpointSlot: number): void;
+  endpointEnd(endpointSlot: number): void;
+
+  /** Takes one unit of LIMIT_* at the cluster; 1, or 0 where its circuit breaker is full (counted as overflow). */
+  acquire(clusterSlot: number, kind: number): number;
+  release(clusterSlot: number, kind: number): void;
+
+  /**
+   * Writes the head for the upstream: request line, kept headers, mutations of the route, its virtual host and
+   * configuration, and what the listener options say. Must follow parseRequest and route with no other request between.
+   * `connection` is a connection record or 0. `cluster` is the slot chosen (peer headers are not sent to external ones).
+   * Returns the length, 0 where `capacity` is too small, or -1 where tables changed since route(): call route() again.
+   * May be called again for the same request. Where POLICY_FLAG_ATTEMPT_COUNT_IN_REQUEST is set, the attempt count is the
+   * last header and `setAttemptCount` can change it in a kept copy.
+   */
+  writeUpstreamHead(out: number, capacity: number, listener: number, connection: number, cluster: number): number;
+
+  /** Changes the x-envoy-attempt-count of a head made by writeUpstreamHead; returns the new length (it may grow by 2). */
+  setAttemptCount(head: number, length: number, attempt: number): number;
+
+  /**
+   * Parses the response head at `offset` and fills RESP_*. `scanned` as in parseRequest. `method` is METHOD_* of the
+   * request (HEAD and CONNECT change the framing); `upgrade` is 1 when the request carried an upgrade.
+   * Returns the head's length, 0 for more, or -502 (then answer with UPE and close the upstream connection).
+   * A 1xx other than 101 has RESPONSE_INFORMATIONAL: skip it and parse again; it is not forwarded.
+   */
+  parseResponse(offset: number, length: number, scanned: number, method: number, upgrade: number, listener: number): number;
+
+  /**
+   * Writes the head for the client from RESP_*. `policy` is ROUTE_POLICY of the exchange (0 = none). `flags` are
+   * DOWNSTREAM_*. `serviceTimeMs` goes to x-envoy-upstream-service-time (-1 = omit), `attempts` to
+   * x-envoy-attempt-count where the policy says so. With BODY_UNTIL_CLOSE, `connection: close` is written: close after
+   * the body. To an HTTP/1.0 client a chunked body must be sent in CHUNK_MODE_DATA and the connection closed
+   * (`connection: close` is written). Returns the length, or 0 where `capacity` is too small.
+   */
+  writeDownstreamHead(
+    out: number,
+    capacity: number,
+    listener: number,
+    policy: number,
+    flags: number,
+    serviceTimeMs: number,
+    attempts: number,
+  ): number;
+
+  /**
+   * Writes a complete local answer (head and body): `status` with its reason, text/plain body copied from `body` (length 0
+   * = none), `location` for redirects (length 0 = none), server and date headers, response mutations of `policy` (0 =
+   * none). `flags` are DOWNSTREAM_*. Returns the length, or 0 where `capacity` is too small.
+   */
+  writeLocalReply(
+    out: number,
+    capacity: number,
+    listener: number,
+    policy: number,
+    flags: number,
+    status: number,
+    body: number,
+    bodyLength: number,
+    location: number,
+    locationLength: number,
+  ): number;
+
+  /** Prepares a chunk state (CHUNK_STATES slot) for the next message; `mode` is CHUNK_MODE_*. */
+  resetChunks(state: number, mode: number): void;
+  /**
+   * Scans bytes of a chunked body. Returns how many of them belong to this message (the rest is the next message's), or
+   * -400. Compacts in place: the first CHUNK_FORWARD bytes at `offset` are what to forward. The message has ended where
+   * CHUNK_PHASE is CHUNK_PHASE_DONE. Works at every split point; strict; bounded.
+   */
+  scanChunks(state: number, offset: number, length: number): number;
+
+  /**
+   * Looks up interned peer metadata by the value at `offset` (x-envoy-peer-metadata); `hint` is the peer id seen last on
+   * this connection (0 = none), compared first. Returns its id (> 0), or adds it. 0 = the table is full (counted) or
+   * length is 0. `Core.peerMetadata(id)` gives the value; decode it at scrape, not here.
+   */
+  internPeer(offset: number, length: number, hint: number): number;
+
+  /**
+   * Counts one finished request in the series of the six-part key (see SERIES_*). Bytes are on the wire. Where the table of
+   * series is full the request is counted in series 0, whose key is all zeros, and in `seriesOverflow`.
+   */
+  record(
+    context: number,
+    peer: number,
+    connection: number,
+    code: number,
+    flags: number,
+    grpcStatus: number,
+    durationMs: number,
+    requestBytes: number,
+    responseBytes: number,
+  ): void;
+  seriesCount(): number;
+  seriesOverflow(): number;
+  peerCount(): number;
+  peerOverflow(): number;
+
+  /** Copies within the memory (9 ns for 1 KiB); ranges may overlap. Out of range throws. */
+  copy(to: number, from: number, length: number): void;
+  /** 1 where the response status is in the policy's retriable codes or RETRY_ON_5XX, gateway-error, retriable-4xx asks for it. */
+  isRetriableStatus(policy: number, status: number): number;
+  /** Seeds the random numbers (request ids, weights, load balancing); not zero. */
+  seed(low: number, high: number): void;
+  /** Hash of a header name or host (ASCII case ignored), as the tables use it. */
+  hashName(offset: number, length: number): number;
+  /** Generation of the tables; changes at each swap. */
+  generation(): number;
+  setGeneration(value: number): void;
+}
+
+/** Flags of writeDownstreamHead and writeLocalReply. */
+export const DOWNSTREAM_CLOSE = 1;
+/** The client speaks HTTP/1.0. */
+export const DOWNSTREAM_HTTP_10 = 2;
+/** The request had peer metadata: answer with the listener's own. */
+export const DOWNSTREAM_PEER_LINES = 4;
+/** The request was HEAD: no body is written. */
+export const DOWNSTREAM_HEAD = 8;

@@ -1,0 +1,249 @@
+// The formats of compiled tables and of the state that outlives them, read by TypeScript and by AssemblyScript.
+// Like layout.ts: literals only, no import. Offsets inside a table are relative to the table's own start, so that a table
+// can be copied between arenas as it is.
+
+// ---- Cluster state (CLUSTER_STATES + slot * CLUSTER_STATE_BYTES) -------------------------------------------------------
+/** Absolute offset of the cluster's table; 0 = no such cluster now. */
+export const CLUSTER_STATE_TABLE = 0;
+/** In use now. */
+export const CLUSTER_STATE_CONNECTIONS = 4;
+export const CLUSTER_STATE_PENDING = 8;
+export const CLUSTER_STATE_REQUESTS = 12;
+export const CLUSTER_STATE_RETRIES = 16;
+/** Refused by a circuit breaker so far, by the same four kinds. */
+export const CLUSTER_STATE_OVERFLOWS = 20;
+/** Round-robin cursor. */
+export const CLUSTER_STATE_CURSOR = 36;
+/** Requests so far (wraps at 2^32). */
+export const CLUSTER_STATE_TOTAL = 40;
+
+/** Kinds for acquire() and release(). */
+export const LIMIT_CONNECTIONS = 0;
+export const LIMIT_PENDING = 1;
+export const LIMIT_REQUESTS = 2;
+export const LIMIT_RETRIES = 3;
+
+// ---- Endpoint state (ENDPOINT_STATES + slot * ENDPOINT_STATE_BYTES) ----------------------------------------------------
+export const ENDPOINT_STATE_ACTIVE = 0;
+/** Not 0: never picked (outlier ejection, active health check). Set by the embedder. */
+export const ENDPOINT_STATE_EJECTED = 4;
+/** Current weight of smooth weighted round robin. */
+export const ENDPOINT_STATE_CURRENT_WEIGHT = 8;
+/** Picks so far (wraps at 2^32). */
+export const ENDPOINT_STATE_TOTAL = 12;
+
+// ---- Results of pick() that are not an endpoint slot -------------------------------------------------------------------
+export const PICK_NO_HEALTHY = -1;
+export const PICK_NO_CLUSTER = -2;
+/** The cluster sends each connection to its original destination. */
+export const PICK_ORIGINAL_DESTINATION = -3;
+
+// ---- Cluster table -----------------------------------------------------------------------------------------------------
+/** LB_*. */
+export const CLUSTER_POLICY = 0;
+export const CLUSTER_ENDPOINT_COUNT = 4;
+/** Relative offset of entries of CLUSTER_ENDPOINT_BYTES: slot, weight, priority, cumulative weight in the priority. */
+export const CLUSTER_ENDPOINTS = 8;
+export const CLUSTER_PRIORITY_COUNT = 12;
+/** Relative offset of i32 pairs: first endpoint, count. */
+export const CLUSTER_PRIORITIES = 16;
+/** Limits in the order of LIMIT_*; 4 x i32. */
+export const CLUSTER_LIMITS = 20;
+export const CLUSTER_CHOICES = 36;
+/** CLUSTER_FLAG_* bits. */
+export const CLUSTER_FLAGS = 40;
+export const CLUSTER_TABLE_BYTES = 48;
+export const CLUSTER_ENDPOINT_BYTES = 16;
+
+export const LB_ROUND_ROBIN = 0;
+export const LB_LEAST_REQUEST = 1;
+export const LB_RANDOM = 2;
+export const LB_ORIGINAL_DESTINATION = 3;
+
+/** All weights of every priority are equal. */
+export const CLUSTER_FLAG_EQUAL_WEIGHTS = 1;
+/** Outside the mesh: peer headers are not sent there. */
+export const CLUSTER_FLAG_EXTERNAL = 2;
+
+// ---- Route configuration table -------------------------------------------------------------------------------------------
+/** Exact domains: hash table of (hash, relative name offset, length, relative virtual host offset), capacity 2^n. */
+export const CONFIG_EXACT_MASK = 0;
+export const CONFIG_EXACT_INDEX = 4;
+/** Wildcards: relative offset of (name offset, length, virtual host offset), longest first; count. */
+export const CONFIG_SUFFIX_LIST = 8;
+export const CONFIG_SUFFIX_COUNT = 12;
+export const CONFIG_PREFIX_LIST = 16;
+export const CONFIG_PREFIX_COUNT = 20;
+/** Relative virtual host of `*`, 0 = none. */
+export const CONFIG_DEFAULT_VIRTUAL_HOST = 24;
+/** Request mutations: relative offset, count. */
+export const CONFIG_MUTATIONS = 28;
+export const CONFIG_MUTATION_COUNT = 32;
+/** CONFIG_FLAG_* bits. */
+export const CONFIG_FLAGS = 36;
+export const CONFIG_TABLE_BYTES = 40;
+export const CONFIG_FLAG_MOST_SPECIFIC_WINS = 1;
+export const DOMAIN_ENTRY_BYTES = 16;
+export const WILDCARD_ENTRY_BYTES = 12;
+
+export const VIRTUAL_HOST_ROUTES = 0;
+export const VIRTUAL_HOST_ROUTE_COUNT = 4;
+export const VIRTUAL_HOST_MUTATIONS = 8;
+export const VIRTUAL_HOST_MUTATION_COUNT = 12;
+/** VIRTUAL_HOST_REQUIRE_TLS. */
+export const VIRTUAL_HOST_FLAGS = 16;
+/** Policy used where no route matched or the answer is local (absolute). */
+export const VIRTUAL_HOST_POLICY = 20;
+export const VIRTUAL_HOST_BYTES = 24;
+export const VIRTUAL_HOST_REQUIRE_TLS = 1;
+
+export const ROUTE_ENTRY_MATCH = 0;
+/** Bytes of the path to match; lower-cased where case is ignored. */
+export const ROUTE_ENTRY_PATH_OFFSET = 4;
+export const ROUTE_ENTRY_PATH_LENGTH = 8;
+/** ROUTE_ENTRY_FLAG_* bits. */
+export const ROUTE_ENTRY_FLAGS = 12;
+export const ROUTE_ENTRY_MATCHERS = 16;
+export const ROUTE_ENTRY_MATCHER_COUNT = 20;
+/** Runs the route for so many of 1,000,000 requests; -1 = all. */
+export const ROUTE_ENTRY_FRACTION = 24;
+export const ROUTE_ENTRY_ACTION = 28;
+/** Forward: cluster slot; or with weights: relative offset of WEIGHTED_* entries, count, total. */
+export const ROUTE_ENTRY_CLUSTER = 32;
+export const ROUTE_ENTRY_WEIGHTED = 36;
+export const ROUTE_ENTRY_WEIGHTED_COUNT = 40;
+export const ROUTE_ENTRY_WEIGHT_TOTAL = 44;
+/** Absolute offset of the policy record (STABLE_REGION). */
+export const ROUTE_ENTRY_POLICY = 48;
+/** Request mutations: relative offset, count. */
+export const ROUTE_ENTRY_MUTATIONS = 52;
+export const ROUTE_ENTRY_MUTATION_COUNT = 56;
+/** Forward: prefix rewrite, -1 = none; redirect: path replacement. */
+export const ROUTE_ENTRY_REWRITE_OFFSET = 60;
+export const ROUTE_ENTRY_REWRITE_LENGTH = 64;
+/** Forward: literal Host, redirect: host; length -1 = none. */
+export const ROUTE_ENTRY_HOST_OFFSET = 68;
+export const ROUTE_ENTRY_HOST_LENGTH = 72;
+/** Direct response or redirect: status; direct response: body. */
+export const ROUTE_ENTRY_STATUS = 76;
+export const ROUTE_ENTRY_BODY_OFFSET = 80;
+export const ROUTE_ENTRY_BODY_LENGTH = 84;
+export const ROUTE_ENTRY_NAME_OFFSET = 88;
+export const ROUTE_ENTRY_NAME_LENGTH = 92;
+/** Redirect: scheme, 0 = keep, 1 = http, 2 = https; port, 0 = keep. */
+export const ROUTE_ENTRY_REDIRECT_SCHEME = 96;
+export const ROUTE_ENTRY_REDIRECT_PORT = 100;
+/** Query parameter matchers, same format as header matchers. */
+export const ROUTE_ENTRY_QUERY_MATCHERS = 104;
+export const ROUTE_ENTRY_QUERY_MATCHER_COUNT = 108;
+export const ROUTE_ENTRY_BYTES = 112;
+
+export const PATH_MATCH_PREFIX = 0;
+export const PATH_MATCH_EXACT = 1;
+export const PATH_MATCH_SEPARATED_PREFIX = 2;
+export const PATH_MATCH_CONNECT = 3;
+export const ROUTE_ENTRY_FLAG_IGNORE_CASE = 1;
+/** Redirect: replace the whole path (else the matched prefix). */
+export const ROUTE_ENTRY_FLAG_REDIRECT_PATH = 2;
+export const ROUTE_ENTRY_FLAG_REDIRECT_PREFIX = 4;
+export const ROUTE_ENTRY_FLAG_STRIP_QUERY = 8;
+
+/** Weighted cluster entry: slot, cumulative weight, request mutations (relative offset, count), policy (absolute). */
+export const WEIGHTED_CLUSTER = 0;
+export const WEIGHTED_CUMULATIVE = 4;
+export const WEIGHTED_MUTATIONS = 8;
+export const WEIGHTED_MUTATION_COUNT = 12;
+export const WEIGHTED_POLICY = 16;
+export const WEIGHTED_HOST_OFFSET = 20;
+export const WEIGHTED_HOST_LENGTH = 24;
+export const WEIGHTED_BYTES = 28;
+
+/** Header or query parameter matcher. */
+export const MATCHER_NAME_OFFSET = 0;
+export const MATCHER_NAME_LENGTH = 4;
+export const MATCHER_NAME_HASH = 8;
+/** MATCHER_*: what is compared. */
+export const MATCHER_KIND = 12;
+export const MATCHER_VALUE_OFFSET = 16;
+export const MATCHER_VALUE_LENGTH = 20;
+/** MATCHER_FLAG_* bits. */
+export const MATCHER_FLAGS = 24;
+/** PSEUDO_* or 0. */
+export const MATCHER_PSEUDO = 28;
+/** floats: half-open range. */
+export const MATCHER_RANGE_START = 32;
+export const MATCHER_RANGE_END = 40;
+export const MATCHER_BYTES = 48;
+
+export const MATCHER_PRESENT = 0;
+export const MATCHER_EXACT = 1;
+export const MATCHER_PREFIX = 2;
+export const MATCHER_SUFFIX = 3;
+export const MATCHER_CONTAINS = 4;
+export const MATCHER_RANGE = 5;
+export const MATCHER_ABSENT = 6;
+export const MATCHER_FLAG_INVERT = 1;
+export const MATCHER_FLAG_IGNORE_CASE = 2;
+export const MATCHER_FLAG_MISSING_AS_EMPTY = 4;
+export const PSEUDO_METHOD = 1;
+export const PSEUDO_PATH = 2;
+export const PSEUDO_AUTHORITY = 3;
+export const PSEUDO_SCHEME = 4;
+
+/** Header mutation: what, name (lower case), value. Offsets are relative to the table that holds them. */
+export const MUTATION_KIND = 0;
+export const MUTATION_NAME_OFFSET = 4;
+export const MUTATION_NAME_LENGTH = 8;
+export const MUTATION_NAME_HASH = 12;
+export const MUTATION_VALUE_OFFSET = 16;
+export const MUTATION_VALUE_LENGTH = 20;
+export const MUTATION_BYTES = 24;
+export const MUTATION_REMOVE = 0;
+export const MUTATION_APPEND = 1;
+export const MUTATION_ADD_IF_ABSENT = 2;
+export const MUTATION_OVERWRITE = 3;
+export const MUTATION_OVERWRITE_IF_EXISTS = 4;
+/** Replaces the authority (name is :authority or host). */
+export const MUTATION_SET_AUTHORITY = 5;
+
+// ---- Metric series (SERIES_REGION + n * SERIES_BYTES) --------------------------------------------------------------------
+/** Key: six numbers that the embedder gives meaning to. */
+export const SERIES_CONTEXT = 0;
+export const SERIES_PEER = 4;
+export const SERIES_CONNECTION = 8;
+export const SERIES_CODE = 12;
+export const SERIES_FLAGS = 16;
+export const SERIES_GRPC_STATUS = 20;
+export const SERIES_HASH = 24;
+/** floats. */
+export const SERIES_REQUESTS = 32;
+export const SERIES_DURATION_SUM = 40;
+export const SERIES_REQUEST_BYTES_SUM = 48;
+export const SERIES_RESPONSE_BYTES_SUM = 56;
+/** Three histograms of 20 counters (u32): ISTIO_HISTOGRAM_BUCKETS and +Inf, not cumulative. */
+export const SERIES_DURATION_BUCKETS = 64;
+export const SERIES_REQUEST_BYTES_BUCKETS = 144;
+export const SERIES_RESPONSE_BYTES_BUCKETS = 224;
+export const SERIES_BUCKET_COUNT = 20;
+
+// ---- Errors of the parsers (PARSE_ERROR), for response details and logs ---------------------------------------------------
+export const PARSE_ERROR_NONE = 0;
+export const PARSE_ERROR_REQUEST_LINE = 1;
+export const PARSE_ERROR_METHOD = 2;
+export const PARSE_ERROR_TARGET = 3;
+export const PARSE_ERROR_VERSION = 4;
+export const PARSE_ERROR_HEADER_NAME = 5;
+export const PARSE_ERROR_HEADER_VALUE = 6;
+export const PARSE_ERROR_LINE_END = 7;
+export const PARSE_ERROR_FOLDED_HEADER = 8;
+export const PARSE_ERROR_TOO_MANY_HEADERS = 9;
+export const PARSE_ERROR_HEAD_TOO_LARGE = 10;
+export const PARSE_ERROR_CONTENT_LENGTH = 11;
+export const PARSE_ERROR_TRANSFER_ENCODING = 12;
+export const PARSE_ERROR_BOTH_LENGTHS = 13;
+export const PARSE_ERROR_HOST = 14;
+export const PARSE_ERROR_CONNECTION_HEADER = 15;
+export const PARSE_ERROR_STATUS_LINE = 16;
+export const PARSE_ERROR_PATH = 17;
+export const PARSE_ERROR_CHUNK = 18;
+export const PARSE_ERROR_TRAILER = 19;
