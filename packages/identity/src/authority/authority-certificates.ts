@@ -1,0 +1,131 @@
+// Authority: makes the root and signs workload certificates. Decides nothing about who may have one.
+
+import { createPublicKey, type KeyObject, randomBytes } from 'node:crypto';
+import type { SpiffeId } from '../spiffe-id.js';
+import { ECDSA_SHA256, engine, P256, x509 } from './x509-engine.js';
+
+export interface RootCertificate {
+  readonly keyPem: string;
+  readonly certPem: string;
+}
+
+export interface CreateRootOptions {
+  readonly trustDomain: string;
+  readonly ttlSeconds: number;
+  readonly now?: Date;
+}
+
+export interface IssueOptions {
+  readonly root: RootCertificate;
+  /** The subject's public key; take it from a request that was checked (`readCsr`). */
+  readonly publicKey: KeyObject;
+  readonly spiffeId: SpiffeId;
+  readonly ttlSeconds: number;
+  readonly now?: Date;
+}
+
+export interface IssuedCertificate {
+  readonly certPem: string;
+  /** Hexadecimal, upper case, as Node and OpenSSL print it. */
+  readonly serial: string;
+  readonly notBefore: Date;
+  readonly notAfter: Date;
+}
+
+/** Peers' clocks may be behind by this much; a certificate that lives shorter is back-dated by half its life. */
+export const MAX_BACK_DATE_SECONDS = 120;
+
+/** Makes a self-signed P-256 root (CA, path length 0, keyCertSign and cRLSign) with an organization of the trust domain. */
+export async function createRootCertificate(options: CreateRootOptions): Promise<RootCertificate> {
+  const keys = await engine.subtle.generateKey(P256, true, ['sign', 'verify']);
+  const { notBefore, notAfter } = validity(options.ttlSeconds, options.now);
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned(
+    {
+      serialNumber: randomSerial(),
+      name: [{ O: [options.trustDomain] }],
+      notBefore,
+      notAfter,
+      signingAlgorithm: ECDSA_SHA256,
+      keys,
+      extensions: [
+        new x509.BasicConstraintsExtension(true, 0, true),
+        new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+        await x509.SubjectKeyIdentifierExtension.create(keys.publicKey, false, engine),
+      ],
+    },
+    engine,
+  );
+  const pkcs8 = await engine.subtle.exportKey('pkcs8', keys.privateKey);
+  return { keyPem: `${x509.PemConverter.encode(pkcs8, 'PRIVATE KEY')}\n`, certPem: `${certificate.toString('pem')}\n` };
+}
+
+/** A root made ready for signing: parsed once, used for many certificates. */
+export interface CertificateIssuer {
+  /** Signs a workload certificate: empty subject, the SPIFFE id as its only (critical) name, client and server use. */
+  issue(options: Omit<IssueOptions, 'root'>): Promise<IssuedCertificate>;
+}
+
+/** Parses the root's key and certificate. @throws Error when either cannot be read */
+export async function createCertificateIssuer(root: RootCertificate): Promise<CertificateIssuer> {
+  const rootCertificate = new x509.X509Certificate(root.certPem);
+  const pkcs8 = x509.PemConverter.decodeFirst(root.keyPem);
+  const signingKey = await engine.subtle.importKey('pkcs8', pkcs8, P256, false, ['sign']);
+  const authorityKeyId = await x509.AuthorityKeyIdentifierExtension.create(rootCertificate.publicKey, false, engine);
+  return {
+    issue: async ({ publicKey, spiffeId, ttlSeconds, now }) => {
+      const dates = validity(ttlSeconds, now, rootCertificate.notAfter);
+      const spki = new x509.PublicKey(publicKey.export({ type: 'spki', format: 'der' }));
+      const serialNumber = randomSerial();
+      const certificate = await x509.X509CertificateGenerator.create(
+        {
+          serialNumber,
+          issuer: rootCertificate.subjectName,
+          ...dates,
+          signingAlgorithm: ECDSA_SHA256,
+          publicKey: spki,
+          signingKey,
+          extensions: [
+            new x509.BasicConstraintsExtension(false, undefined, true),
+            new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.keyEncipherment, true),
+            new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth, x509.ExtendedKeyUsage.clientAuth]),
+            await x509.SubjectKeyIdentifierExtension.create(spki, false, engine),
+            authorityKeyId,
+            // RFC 5280, section 4.2.1.6: critical where the subject is empty.
+            new x509.SubjectAlternativeNameExtension([{ type: 'url', value: spiffeId }], true),
+          ],
+        },
+        engine,
+      );
+      return { certPem: `${certificate.toString('pem')}\n`, serial: serialNumber.toUpperCase(), ...dates };
+    },
+  };
+}
+
+/** Signs one certificate; for many, keep a `createCertificateIssuer`. */
+export async function issueWorkloadCertificate(options: IssueOptions): Promise<IssuedCertificate> {
+  const issuer = await createCertificateIssuer(options.root);
+  return issuer.issue(options);
+}
+
+/** The public key of a PKCS#8 private key PEM. */
+export function publicKeyOf(keyPem: string): KeyObject {
+  return createPublicKey(keyPem);
+}
+
+/** Whole seconds, as certificates have them; never beyond what was asked for, nor beyond the issuer's own end. */
+function validity(ttlSeconds: number, now = new Date(), latest?: Date): { notBefore: Date; notAfter: Date } {
+  const nowSeconds = now.getTime() / 1000;
+  const backDate = Math.min(MAX_BACK_DATE_SECONDS, ttlSeconds / 2);
+  const notAfter = Math.floor(nowSeconds + ttlSeconds) * 1000;
+  return {
+    notBefore: new Date(Math.floor(nowSeconds - backDate) * 1000),
+    notAfter: new Date(latest === undefined ? notAfter : Math.min(notAfter, latest.getTime())),
+  };
+}
+
+/** 128 random bits; the first bit is 0 and the first byte not, so that the number is positive and of full length. */
+function randomSerial(): string {
+  const bytes = randomBytes(16);
+  bytes[0] = ((bytes[0] as number) & 0x7f) | 0x40;
+  return bytes.toString('hex');
+}

@@ -1,0 +1,139 @@
+// Admin APIs (port 15016): an HTTPS server for HTTP/2 and HTTP/1.1 that admits clients by SPIFFE id on every connection.
+
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import {
+  createSecureServer,
+  type Http2SecureServer,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type ServerHttp2Session,
+} from 'node:http2';
+import type { AddressInfo } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import { serverContextOptions } from './grpc-credentials.js';
+import { type PeerRule, requirePeer } from './peer-verification.js';
+import type { SpiffeId } from './spiffe-id.js';
+import type { IdentitySource } from './workload-identity.js';
+
+/** What a handler gets: node:http's or node:http2's objects, as Connect's `connectNodeAdapter` takes them. */
+export type MtlsHttpHandler = (
+  request: IncomingMessage | Http2ServerRequest,
+  response: ServerResponse | Http2ServerResponse,
+) => void;
+
+export interface MtlsHttpServerOptions {
+  readonly source: IdentitySource;
+  /** Clients that may connect at all. */
+  readonly allowedClients: PeerRule;
+  readonly handler: MtlsHttpHandler;
+  readonly address: string;
+  /** 0 picks a free port. */
+  readonly port: number;
+  /** Told of each connection that was turned away. */
+  readonly onRefused?: (reason: Error, remoteAddress: string) => void;
+}
+
+export interface MtlsHttpServer {
+  readonly port: number;
+  /** Stops accepting, lets open requests end for `graceMs`, then cuts them. */
+  close(graceMs?: number): Promise<void>;
+}
+
+const peers = new WeakMap<object, SpiffeId>();
+
+/** The verified client of a request that came through `createMtlsHttpServer`. @throws Error for any other request */
+export function requestPeer(request: IncomingMessage | Http2ServerRequest): SpiffeId {
+  const session = 'stream' in request ? request.stream.session : undefined;
+  const peer = peers.get(session ?? request.socket);
+  if (peer === undefined) throw new Error('the request did not come through a verified connection');
+  return peer;
+}
+
+/** Starts the server. Rejects when there is no identity yet or the address cannot be bound. */
+export async function createMtlsHttpServer(options: MtlsHttpServerOptions): Promise<MtlsHttpServer> {
+  const identity = options.source.current;
+  if (identity === undefined) throw new Error('cannot start an HTTPS server before the first certificate is there');
+  const server = createSecureServer(
+    {
+      ...serverContextOptions(identity),
+      allowHTTP1: true,
+      requestCert: true,
+      rejectUnauthorized: true,
+    },
+    options.handler,
+  );
+  const sockets = new Set<TLSSocket>();
+  verifyBeforeFirstByte(server, sockets, options);
+  const unsubscribe = options.source.subscribe((renewed) => server.setSecureContext(serverContextOptions(renewed)));
+  const port = await listen(server, options);
+  return {
+    port,
+    close: async (graceMs = 0) => {
+      unsubscribe();
+      await close(server, sockets, graceMs);
+    },
+  };
+}
+
+/** Puts the peer check in front of the protocol code, which therefore never sees bytes of a client not admitted. */
+function verifyBeforeFirstByte(
+  server: Http2SecureServer,
+  sockets: Set<TLSSocket>,
+  { allowedClients, onRefused }: MtlsHttpServerOptions,
+): void {
+  const protocolListeners = server.listeners('secureConnection') as ((socket: TLSSocket) => void)[];
+  server.removeAllListeners('secureConnection');
+  server.on('secureConnection', (socket: TLSSocket) => {
+    try {
+      peers.set(socket, requirePeer(socket, allowedClients));
+    } catch (error) {
+      onRefused?.(error as Error, socket.remoteAddress ?? 'unknown');
+      socket.destroy();
+      return;
+    }
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+    socket.on('error', () => socket.destroy());
+    for (const listener of protocolListeners) listener.call(server, socket);
+  });
+  server.on('session', (session: ServerHttp2Session) => {
+    // The session wraps its socket in a proxy, so the peer is filed under the session itself.
+    const peer = verifiedPeerOfSession(session);
+    if (peer !== undefined) peers.set(session, peer);
+  });
+  server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
+    onRefused?.(error, socket.remoteAddress ?? 'unknown');
+    socket.destroy();
+  });
+}
+
+function verifiedPeerOfSession(session: ServerHttp2Session): SpiffeId | undefined {
+  try {
+    return requirePeer(session.socket as TLSSocket, () => true);
+  } catch {
+    session.destroy(); // the socket was closed between the check and the session's start
+    return undefined;
+  }
+}
+
+function listen(server: Http2SecureServer, { address, port }: MtlsHttpServerOptions): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, address, () => {
+      server.off('error', reject);
+      resolve((server.address() as AddressInfo).port);
+    });
+  });
+}
+
+function close(server: Http2SecureServer, sockets: Set<TLSSocket>, graceMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const cut = setTimeout(() => {
+      for (const socket of sockets) socket.destroy();
+    }, graceMs);
+    server.close(() => {
+      clearTimeout(cut);
+      resolve();
+    });
+  });
+}
