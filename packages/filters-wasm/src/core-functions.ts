@@ -55,7 +55,14 @@ export interface CoreFunctions {
    * Returns the head's length, 0 for more, or -502 (then answer with UPE and close the upstream connection).
    * A 1xx other than 101 has RESPONSE_INFORMATIONAL: skip it and parse again; it is not forwarded.
    */
-  parseResponse(offset: number, length: number, scanned: number, method: number, upgrade: number, listener: number): number;
+  parseResponse(
+    offset: number,
+    length: number,
+    scanned: number,
+    method: number,
+    upgrade: number,
+    listener: number,
+  ): number;
 
   /**
    * Writes the head for the client from RESP_*. `policy` is ROUTE_POLICY of the exchange (0 = none). `flags` are

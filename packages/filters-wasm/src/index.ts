@@ -1,1 +1,15 @@
-export {};
+// Reading order: layout.ts (the memory), core-functions.ts (what WebAssembly does), core.ts (the loader), tables.ts (names
+// to slots, resources to tables), listener-options.ts, metric-series.ts.
+
+export * from './compile/http-connection-manager.js';
+export * from './compile/problems.js';
+export * from './connection-records.js';
+export * from './core.js';
+export * from './core-functions.js';
+export * from './layout.js';
+export * from './listener-options.js';
+export * from './metric-series.js';
+export * from './slot-pool.js';
+export * from './stable-region.js';
+export * from './table-layout.js';
+export * from './tables.js';

@@ -245,6 +245,17 @@ export const ROUTE_ACTION_FORWARD = 1;
 export const ROUTE_ACTION_DIRECT = 2;
 export const ROUTE_ACTION_REDIRECT = 3;
 
+// ---- Small shared places ---------------------------------------------------------------------------------------------
+/** Endpoint slots tried before, i32 each, for pick(). */
+export const PICK_TRIED = 102400;
+export const PICK_TRIED_MAX = 16;
+/** The `date` value, 29 bytes, kept current by the embedder (core.setDate). */
+export const DATE_TEXT = 102528;
+export const DATE_TEXT_LENGTH = 29;
+/** Random state, counters and the known-header table of the module (internal). */
+export const CORE_STATE = 102592;
+export const KNOWN_HEADERS = 106496;
+
 // ---- Policy record (in STABLE_REGION, immutable) ---------------------------------------------------------------------
 /** Whole-request time limit in ms, 0 = none. */
 export const POLICY_TIMEOUT_MS = 0;

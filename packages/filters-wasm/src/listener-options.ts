@@ -1,0 +1,96 @@
+// Listener options: what an HTTP connection manager says about every request, as a record that the core reads.
+import type { Core } from './core.js';
+import * as L from './layout.js';
+
+/** See the fields of HttpConnectionManager with the same names. `compileHttpConnectionManager` makes this from one. */
+export interface ListenerOptions {
+  readonly normalizePath: boolean;
+  readonly mergeSlashes: boolean;
+  readonly escapedSlashes: 'keep' | 'reject' | 'unescape';
+  /** Outside the mesh: x-envoy-* and identity headers of requests are removed. */
+  readonly edge: boolean;
+  readonly useRemoteAddress: boolean;
+  readonly skipXffAppend: boolean;
+  readonly xffNumTrustedHops: number;
+  readonly generateRequestId: boolean;
+  readonly preserveExternalRequestId: boolean;
+  readonly requestIdInResponse: boolean;
+  readonly serverHeader: 'overwrite' | 'append-if-absent' | 'pass-through';
+  readonly serverName: string;
+  readonly allowWebsocket: boolean;
+  readonly acceptHttp10: boolean;
+  /** x-envoy-upstream-service-time in answers (the router's suppress_envoy_headers turns it off). */
+  readonly serviceTimeHeader: boolean;
+  readonly forwardClientCert: 'sanitize' | 'forward-only' | 'append-forward' | 'sanitize-set' | 'always-forward-only';
+  /** Take the peer's metadata from x-envoy-peer-metadata(-id) of requests (inbound) or responses (outbound). */
+  readonly peerFromRequest: boolean;
+  readonly peerFromResponse: boolean;
+  /** Own peer headers to add; each is [name, value]. */
+  readonly requestLines: readonly (readonly [string, string])[];
+  readonly responseLines: readonly (readonly [string, string])[];
+}
+
+const FORWARD_CLIENT_CERT = {
+  sanitize: L.FORWARD_CLIENT_CERT_SANITIZE,
+  'forward-only': L.FORWARD_CLIENT_CERT_FORWARD_ONLY,
+  'append-forward': L.FORWARD_CLIENT_CERT_APPEND_FORWARD,
+  'sanitize-set': L.FORWARD_CLIENT_CERT_SANITIZE_SET,
+  'always-forward-only': L.FORWARD_CLIENT_CERT_ALWAYS_FORWARD_ONLY,
+} as const;
+
+/**
+ * Offset of the record for these options; equal options share one. It never changes, and is kept for an hour after
+ * `stable.retain` stops naming it, so an exchange may hold it. Throws where the region is full.
+ */
+export function internListenerOptions(core: Core, options: ListenerOptions, nowMs: number): number {
+  const server = Buffer.from(options.serverName, 'latin1');
+  const requestLines = Buffer.from(headerLines(options.requestLines), 'latin1');
+  const responseLines = Buffer.from(headerLines(options.responseLines), 'latin1');
+  const record = Buffer.alloc(L.LISTENER_BYTES + server.length + requestLines.length + responseLines.length);
+  record.writeInt32LE(listenerFlags(options), L.LISTENER_FLAGS);
+  record.writeInt32LE(options.xffNumTrustedHops, L.LISTENER_TRUSTED_HOPS);
+  record.writeInt32LE(FORWARD_CLIENT_CERT[options.forwardClientCert], L.LISTENER_FORWARD_CLIENT_CERT);
+  let end = L.LISTENER_BYTES;
+  for (const [offsetField, lengthField, content] of [
+    [L.LISTENER_SERVER_OFFSET, L.LISTENER_SERVER_LENGTH, server],
+    [L.LISTENER_REQUEST_LINES_OFFSET, L.LISTENER_REQUEST_LINES_LENGTH, requestLines],
+    [L.LISTENER_RESPONSE_LINES_OFFSET, L.LISTENER_RESPONSE_LINES_LENGTH, responseLines],
+  ] as const) {
+    record.writeInt32LE(end, offsetField);
+    record.writeInt32LE(content.length, lengthField);
+    record.set(content, end);
+    end += content.length;
+  }
+  const offset = core.stable.intern(record, nowMs);
+  if (offset === 0) throw new Error('the region for listener options and route policies is full; restart the sidecar');
+  return offset;
+}
+
+function headerLines(lines: readonly (readonly [string, string])[]): string {
+  return lines.map(([name, value]) => `${name}: ${value}\r\n`).join('');
+}
+
+function listenerFlags(options: ListenerOptions): number {
+  let flags = 0;
+  const set = (on: boolean, flag: number) => {
+    if (on) flags |= flag;
+  };
+  set(options.normalizePath, L.LISTENER_NORMALIZE_PATH);
+  set(options.mergeSlashes, L.LISTENER_MERGE_SLASHES);
+  set(options.escapedSlashes === 'unescape', L.LISTENER_UNESCAPE_SLASHES);
+  set(options.escapedSlashes === 'reject', L.LISTENER_REJECT_ESCAPED_SLASHES);
+  set(options.edge, L.LISTENER_EDGE);
+  set(options.useRemoteAddress, L.LISTENER_USE_REMOTE_ADDRESS);
+  set(options.skipXffAppend, L.LISTENER_SKIP_XFF_APPEND);
+  set(options.generateRequestId, L.LISTENER_GENERATE_REQUEST_ID);
+  set(options.preserveExternalRequestId, L.LISTENER_PRESERVE_EXTERNAL_REQUEST_ID);
+  set(options.requestIdInResponse, L.LISTENER_REQUEST_ID_IN_RESPONSE);
+  set(options.serverHeader === 'overwrite', L.LISTENER_SERVER_OVERWRITE);
+  set(options.serverHeader === 'append-if-absent', L.LISTENER_SERVER_IF_ABSENT);
+  set(options.allowWebsocket, L.LISTENER_ALLOW_WEBSOCKET);
+  set(options.serviceTimeHeader, L.LISTENER_SERVICE_TIME);
+  set(options.peerFromRequest, L.LISTENER_PEER_FROM_REQUEST);
+  set(options.peerFromResponse, L.LISTENER_PEER_FROM_RESPONSE);
+  set(options.acceptHttp10, L.LISTENER_ACCEPT_HTTP_10);
+  return flags;
+}

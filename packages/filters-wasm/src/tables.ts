@@ -1,0 +1,58 @@
+// Compiles decoded Envoy resources to tables in the inactive arena and swaps them in between two requests.
+// Names become stable slots here: a slot means the same cluster, endpoint or route configuration before and after a swap.
+import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
+import type { LbEndpoint } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_components_pb.js';
+import type { ClusterLoadAssignment } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
+import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
+import type { CompileProblem } from './compile/problems.js';
+
+export interface ClusterInput {
+  readonly cluster: Cluster;
+  /** From EDS or DNS; absent means the cluster's own load_assignment. */
+  readonly endpoints?: ClusterLoadAssignment | undefined;
+}
+
+export interface TableInput {
+  /** Every route configuration in use, RDS and inline ones; inline ones need a unique name. */
+  readonly routeConfigurations: readonly RouteConfiguration[];
+  readonly clusters: readonly ClusterInput[];
+  readonly nowMs: number;
+}
+
+/** Tables written to the inactive arena, or why not. Nothing that is in use has changed. */
+export type CompileResult =
+  | { readonly ok: true; readonly bytes: number; readonly problems: readonly [] }
+  | { readonly ok: false; readonly problems: readonly CompileProblem[] };
+
+/** What an endpoint slot stands for. The message is the one that was compiled last. */
+export interface EndpointDescription {
+  readonly slot: number;
+  readonly clusterSlot: number;
+  readonly clusterName: string;
+  /** IP address, or the path of a pipe with port 0. */
+  readonly address: string;
+  readonly port: number;
+  readonly lbEndpoint: LbEndpoint;
+}
+
+export interface Tables {
+  /**
+   * Compiles all resources into the inactive arena. Resources whose message object is the one compiled last are copied, not
+   * compiled again, so pass the same objects for what did not change.
+   */
+  compile(input: TableInput): CompileResult;
+  /** Puts the last successful compile() in use. Must be called between two requests. */
+  activate(): void;
+  /** Slot of the name; made on first use, so that a listener may refer to a configuration that comes later. -1 = too many. */
+  routeConfigSlot(name: string): number;
+  clusterSlot(name: string): number;
+  clusterName(slot: number): string | undefined;
+  /** The endpoint of a slot that pick() returned; stays known for exchanges that outlive a swap. */
+  endpoint(slot: number): EndpointDescription | undefined;
+  /** Endpoints of a cluster in the present tables. */
+  endpointsOf(clusterSlot: number): readonly EndpointDescription[];
+  /** Bytes of the arena in use. */
+  readonly bytes: number;
+}
+
+export { createTables } from './compile/create-tables.js';
