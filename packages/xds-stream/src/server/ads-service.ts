@@ -1,11 +1,163 @@
-// ADS server: the gRPC end of it.
+// ADS server: the gRPC end of it. Lets each stream's client in, then hands its requests to a session.
 
-import type { AdsService, AdsServiceOptions } from './model.js';
+import { create } from '@bufbuild/protobuf';
+import {
+  type ServerDuplexStream,
+  type ServiceDefinition,
+  status,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+import { grpcService } from '@lateen/xds-proto';
+import { NodeSchema } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
+import { AggregatedDiscoveryService } from '@lateen/xds-proto/envoy/service/discovery/v3/ads_pb.js';
+import type {
+  DeltaDiscoveryRequest,
+  DeltaDiscoveryResponse,
+  DiscoveryRequest,
+  DiscoveryResponse,
+} from '@lateen/xds-proto/envoy/service/discovery/v3/discovery_pb.js';
+import type { AdsEvents, AdsForm, AdsService, AdsServiceOptions, AdsSubscriber } from './model.js';
+import { AdsSession, BadRequest } from './session.js';
+
+type Request = DiscoveryRequest | DeltaDiscoveryRequest;
+type Response = DiscoveryResponse | DeltaDiscoveryResponse;
+type Call = ServerDuplexStream<Request, Response>;
+
+const DEFAULT_ACK_TIMEOUT_MS = 5000;
+const DEFAULT_REMOVAL_GRACE_MS = 1500;
+
+/** One stream from its first byte to its end. */
+interface OpenStream {
+  readonly client: AdsSubscriber;
+  readonly session: AdsSession;
+  end(code: number, details: string): void;
+}
 
 /**
  * Makes the AggregatedDiscoveryService for a @grpc/grpc-js server, both forms:
  * `server.addService(ads.definition, ads.implementation)`.
  */
-export function createAdsService(_options: AdsServiceOptions): AdsService {
-  throw new Error('not built yet');
+export function createAdsService(options: AdsServiceOptions): AdsService {
+  const streams = new Set<OpenStream>();
+  const serve = (form: AdsForm) => (call: Call) => serveStream(call, form, options, streams);
+  return {
+    definition: grpcService(AggregatedDiscoveryService) as ServiceDefinition,
+    implementation: {
+      streamAggregatedResources: serve('sotw'),
+      deltaAggregatedResources: serve('delta'),
+    } as UntypedServiceImplementation,
+    clients: () => [...streams].map(({ client, session }) => ({ client, types: session.report() })),
+    close: () => {
+      for (const stream of [...streams]) stream.end(status.UNAVAILABLE, 'the server is stopping; connect again');
+    },
+  };
+}
+
+let streamCount = 0;
+/** Differs between runs, so that a nonce or stream id of an earlier process is never taken for one of this. */
+const RUN_ID = Date.now().toString(36);
+
+function serveStream(call: Call, form: AdsForm, options: AdsServiceOptions, streams: Set<OpenStream>): void {
+  const events = options.events ?? {};
+  let stream: OpenStream | undefined;
+  let over = false;
+  let admitting = false;
+  const early: Request[] = [];
+
+  const close = () => {
+    over = true;
+    if (stream === undefined || !streams.delete(stream)) return;
+    stream.session.close();
+    events.onDisconnect?.(stream.client);
+  };
+  const end = (code: number, details: string) => {
+    if (over) return;
+    close();
+    // grpc-js answers an 'error' event on a server stream with this status.
+    call.emit('error', { code, details });
+  };
+  const receive = (request: Request) => {
+    try {
+      stream?.session.receive(request);
+    } catch (error) {
+      if (!(error instanceof BadRequest)) throw error;
+      events.onStreamError?.(stream?.client, error.message);
+      end(status.INVALID_ARGUMENT, error.message);
+    }
+  };
+  const admit = async (request: Request) => {
+    const peer = { address: call.getPeer(), call };
+    const refusal = await options.authorize(peer, request.node);
+    if (over) return;
+    if (refusal !== undefined) {
+      events.onRefused?.(peer.address, request.node, refusal.refused);
+      end(refusal.code ?? status.PERMISSION_DENIED, refusal.refused);
+      return;
+    }
+    stream = openStream(call, form, request, options, events, end);
+    streams.add(stream);
+    events.onConnect?.(stream.client);
+    stream.session.start(options.source.open(stream.client, () => stream?.session.notify()));
+    for (const waiting of early) receive(waiting);
+    call.resume();
+  };
+
+  call.on('data', (request: Request) => {
+    if (over) return;
+    if (stream !== undefined) return receive(request);
+    early.push(request);
+    if (admitting) return;
+    admitting = true;
+    call.pause();
+    admit(request).catch((error: Error) => {
+      events.onStreamError?.(undefined, error.message);
+      end(status.INTERNAL, `admitting the client failed: ${error.message}`);
+    });
+  });
+  call.on('end', () => {
+    close();
+    call.end();
+  });
+  call.on('cancelled', close);
+  call.on('error', (error: Error) => {
+    if (!over) events.onStreamError?.(stream?.client, error.message);
+    close();
+  });
+}
+
+function openStream(
+  call: Call,
+  form: AdsForm,
+  request: Request,
+  options: AdsServiceOptions,
+  events: AdsEvents,
+  end: OpenStream['end'],
+): OpenStream {
+  streamCount += 1;
+  const client: AdsSubscriber = {
+    streamId: `${RUN_ID}.${streamCount}`,
+    node: request.node ?? create(NodeSchema),
+    peer: call.getPeer(),
+    form,
+    connectedAtMs: Date.now(),
+  };
+  const session = new AdsSession({
+    client,
+    types: options.types,
+    events,
+    ackTimeoutMs: options.ackTimeoutMs ?? DEFAULT_ACK_TIMEOUT_MS,
+    removalGraceMs: options.removalGraceMs ?? DEFAULT_REMOVAL_GRACE_MS,
+    controlPlaneId: options.controlPlaneId ?? 'lateen',
+    // The callback comes when HTTP/2 flow control let the message go, so at most one waits in memory.
+    write: (response, onFlushed) => {
+      call.write(response, (error: Error | null | undefined) => {
+        if (error === null || error === undefined) onFlushed();
+      });
+    },
+    onFailure: (error) => {
+      events.onStreamError?.(client, error.message);
+      end(status.INTERNAL, `serving failed: ${error.message}`);
+    },
+  });
+  return { client, session, end };
 }

@@ -1,0 +1,110 @@
+// ADS server: make before break. Says what must wait for what, and lets removals go when nothing can use them any more.
+
+import type { ResourceEntry, ServedType } from './model.js';
+import type { TypeState } from './type-state.js';
+
+/** How long a client has to subscribe to what a new resource refers to (a cluster's endpoints) before others go on. */
+const REFERENCE_WAIT_MS = 1000;
+
+/** Gates and removals of one stream. */
+export class PushOrder {
+  /** Referred names that the client has not subscribed to yet, with the time when that stops to matter. */
+  private readonly awaited = new Map<string, { readonly typeUrl: string; readonly deadlineMs: number }>();
+
+  constructor(
+    private readonly types: readonly ServedType[],
+    private readonly states: ReadonlyMap<string, TypeState>,
+    private readonly removalGraceMs: number,
+  ) {}
+
+  /** True while a type must be held back. A type that nobody subscribed to, a NACK or a time-out never holds. */
+  isGated(type: ServedType, nowMs: number): boolean {
+    return type.waitsFor.some((typeUrl) => {
+      const state = this.states.get(typeUrl);
+      return state?.subscribed === true && (state.inFlight(nowMs) || state.dirty || this.awaits(typeUrl, nowMs));
+    });
+  }
+
+  /** Notes what was sent: what it refers to is sent again, or awaited where the client does not know it yet. */
+  noteSent(state: TypeState, changed: readonly string[], nowMs: number): void {
+    const { refreshes } = state.type;
+    if (refreshes === undefined) return;
+    const referred = this.states.get(refreshes.typeUrl);
+    for (const name of changed) {
+      const entry: ResourceEntry | undefined = state.target(name);
+      if (entry === undefined) continue;
+      for (const referredName of refreshes.namesOf(entry)) {
+        if (referred?.wants(referredName)) {
+          if (referred.target(referredName) === undefined) continue;
+          referred.demanded.add(referredName);
+          referred.dirty = true;
+        } else {
+          this.awaited.set(referredName, { typeUrl: refreshes.typeUrl, deadlineMs: nowMs + REFERENCE_WAIT_MS });
+        }
+      }
+    }
+  }
+
+  /** A rejected resource will not make the client subscribe to anything. */
+  noteRejected(state: TypeState): void {
+    const referredType = state.type.refreshes?.typeUrl;
+    for (const [name, { typeUrl }] of this.awaited) if (typeUrl === referredType) this.awaited.delete(name);
+  }
+
+  /** Drops what the client has subscribed to since, or never will in time. */
+  private awaits(typeUrl: string, nowMs: number): boolean {
+    const state = this.states.get(typeUrl);
+    let found = false;
+    for (const [name, awaited] of this.awaited) {
+      if (awaited.typeUrl !== typeUrl) continue;
+      if (awaited.deadlineMs <= nowMs || state?.wants(name)) this.awaited.delete(name);
+      else found = true;
+    }
+    return found;
+  }
+
+  /** True when every ordered type that the client subscribed to is sent and answered (or out of time). */
+  isSettled(nowMs: number): boolean {
+    for (const type of this.types) {
+      if (!type.removeLast && type.waitsFor.length === 0) continue;
+      const state = this.states.get(type.typeUrl);
+      if (state?.subscribed !== true) continue;
+      if (state.dirty || state.inFlight(nowMs) || this.awaits(type.typeUrl, nowMs)) return false;
+    }
+    return true;
+  }
+
+  /**
+   * True while the client still runs on listeners or routes from before a NACK: these may use what is to be removed, so
+   * nothing is, until something newer is accepted.
+   */
+  private runsOnOldRoutes(): boolean {
+    return this.types.some((type) => type.waitsFor.length > 0 && this.states.get(type.typeUrl)?.error !== undefined);
+  }
+
+  /** Starts the grace time of what is retained once everything is settled, and releases what is over it. */
+  releaseRemovals(seq: number, nowMs: number): void {
+    const settled = this.isSettled(nowMs) && !this.runsOnOldRoutes();
+    for (const state of this.states.values()) {
+      for (const [name, retained] of state.retained) {
+        if (retained.releaseAtMs === undefined) {
+          if (settled && retained.vanishedSeq <= seq) retained.releaseAtMs = nowMs + this.removalGraceMs;
+        }
+        if (retained.releaseAtMs !== undefined && retained.releaseAtMs <= nowMs) {
+          state.retained.delete(name);
+          state.dirty = true;
+        }
+      }
+    }
+  }
+
+  /** The next moment at which waiting ends by itself; Infinity when nothing waits. */
+  nextDeadlineMs(nowMs: number): number {
+    let earliest = Number.POSITIVE_INFINITY;
+    for (const { deadlineMs } of this.awaited.values()) {
+      if (deadlineMs > nowMs) earliest = Math.min(earliest, deadlineMs);
+    }
+    for (const state of this.states.values()) earliest = state.earliestDeadline(nowMs, earliest);
+    return earliest;
+  }
+}
