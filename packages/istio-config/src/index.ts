@@ -1,1 +1,82 @@
-export {};
+// Istio configuration: text → objects and problems; host, selector, duration and protocol rules. Pure: no I/O, no clock.
+export { parseDurationMs } from './duration.js';
+export {
+  compareHostSpecificity,
+  DEFAULT_DOMAIN_SUFFIX,
+  egressHostMatches,
+  hostMatches,
+  hostsOverlap,
+  type NamespacedHost,
+  resolveShortHost,
+  splitNamespacedHost,
+} from './host.js';
+export type { DestinationRuleSpec, Subset } from './kinds/destination-rule.js';
+export type { ConnectionPoolSettings } from './kinds/fields/connection-pool.js';
+export type { Destination, HttpRouteDestination, RouteDestination } from './kinds/fields/destination.js';
+export type { HeaderOperations, Headers } from './kinds/fields/headers.js';
+export type { HttpMatchRequest } from './kinds/fields/http-match.js';
+export type {
+  HttpDirectResponse,
+  HttpRedirect,
+  HttpRetry,
+  HttpRewrite,
+  HttpRoute,
+} from './kinds/fields/http-route.js';
+export type { LoadBalancerSettings } from './kinds/fields/load-balancer.js';
+export type { MetricsOverrides } from './kinds/fields/metrics.js';
+export type { NetworkSelector, WorkloadSelector } from './kinds/fields/selector.js';
+export type { GatewayPort, Server, ServerTlsSettings } from './kinds/fields/server.js';
+export type { StringMatch } from './kinds/fields/string-match.js';
+export type { TcpRoute, TlsRoute } from './kinds/fields/tcp-route.js';
+export type {
+  ClientTlsSettings,
+  OutlierDetection,
+  PortTrafficPolicy,
+  TrafficPolicy,
+} from './kinds/fields/traffic-policy.js';
+export type { GatewaySpec } from './kinds/gateway.js';
+export type { ExtensionProvider, MeshConfig } from './kinds/mesh-config.js';
+export type { MutualTlsMode, PeerAuthenticationSpec } from './kinds/peer-authentication.js';
+export {
+  describeKind,
+  ISTIO_KINDS,
+  isIstioKind,
+  isKind,
+  type KindDescription,
+  KUBERNETES_KINDS,
+  kindByName,
+} from './kinds/registry.js';
+export type { ServiceEntrySpec } from './kinds/service-entry.js';
+export type { SidecarSpec } from './kinds/sidecar.js';
+export type { TelemetrySpec } from './kinds/telemetry.js';
+export type { VirtualServiceSpec } from './kinds/virtual-service.js';
+export type {
+  DeploymentSpec,
+  KubernetesServicePort,
+  NamespaceSpec,
+  ServiceAccountSpec,
+  ServiceSpec,
+} from './kubernetes/kinds.js';
+export type { Container, PodTemplate, Probe } from './kubernetes/pod.js';
+export {
+  type ConfigObject,
+  type IstioKind,
+  type Kind,
+  type KubernetesKind,
+  type ObjectMetadata,
+  objectKey,
+  objectsOfKind,
+  type SourcePosition,
+  type SpecOf,
+} from './object.js';
+export type { InputFile, ParsedDocuments, ParseOptions } from './parse.js';
+export {
+  isHttpProtocol,
+  type PortNaming,
+  type PortProtocol,
+  protocolFromName,
+  protocolFromPortName,
+  protocolOfPort,
+} from './port-protocol.js';
+export { compareProblems, type FieldPath, formatPath, formatProblem, type Problem, type Severity } from './problem.js';
+export { type Labels, selectorMatches } from './selector.js';

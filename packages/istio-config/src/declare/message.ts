@@ -1,0 +1,106 @@
+// Declarations: a message (an object with known fields), and what about it spans several fields.
+import { z } from 'zod';
+
+/** What a message's fields have to do with each other; checked by `checkFieldGroups`. */
+export interface MessageRules {
+  /** Of each group at most one field may be set. */
+  readonly atMostOneOf?: readonly (readonly string[])[];
+  /** Of each group exactly one field must be set. */
+  readonly exactlyOneOf?: readonly (readonly string[])[];
+  /** Fields of a message of Kubernetes that are accepted and not looked at; then an unknown field is only a warning. */
+  readonly alsoKnown?: readonly string[];
+  /** Misspellings that distance alone does not find, and fields of other meshes: written name → what to write. */
+  readonly instead?: Readonly<Record<string, string>>;
+}
+
+/** A message's name and rules, for error texts and for reference pages. */
+export interface MessageDescription extends MessageRules {
+  readonly name: string;
+}
+
+const descriptions = new WeakMap<z.core.$ZodType, MessageDescription>();
+
+/** Declares a message: a strict object, whose unknown fields are errors. */
+export function message<const Fields extends z.core.$ZodLooseShape>(
+  name: string,
+  fields: Fields,
+  rules: MessageRules = {},
+): z.ZodObject<Fields, z.core.$strict> {
+  const schema = z.strictObject(fields);
+  descriptions.set(schema, { name, ...rules });
+  return schema;
+}
+
+/**
+ * Declares a message of the Kubernetes API of which only some fields are used here. The others of `alsoKnown` are
+ * accepted as they are; what is in neither is a warning, since Kubernetes has more fields than this knows.
+ */
+export function openMessage<const Fields extends z.core.$ZodLooseShape>(
+  name: string,
+  fields: Fields,
+  rules: MessageRules & { readonly alsoKnown: readonly string[] },
+): z.ZodObject<Fields, z.core.$loose> {
+  const schema = z.looseObject(fields);
+  descriptions.set(schema, { name, ...rules });
+  return schema;
+}
+
+/** The name and rules of a message, or undefined where the schema is not one. */
+export function messageDescription(schema: z.core.$ZodType): MessageDescription | undefined {
+  return descriptions.get(schema);
+}
+
+/** An optional field that holds a message. */
+export function nested<M extends z.ZodObject>(type: M, description: string): z.ZodOptional<M> {
+  return type.optional().describe(description);
+}
+
+/** Makes a field of a message required. */
+export function required<T extends z.core.SomeType>(field: z.ZodOptional<T>): T {
+  return field.unwrap();
+}
+
+/** A field that is known by name but not looked into, because nothing acts on it: `acted-on.ts` refuses or reports it. */
+export function opaque(description: string) {
+  return z.unknown().optional().describe(description);
+}
+
+/** Limits on the number of items. */
+export interface ListLimits {
+  readonly min?: number;
+  readonly max?: number;
+}
+
+/** An optional list. The item may be a field (its optionality is dropped) or a message. */
+export function list<T extends z.ZodType>(item: z.ZodOptional<T> | T, description: string, limits: ListLimits = {}) {
+  let schema = z.array(itemSchema(item));
+  if (limits.min !== undefined) schema = schema.min(limits.min);
+  if (limits.max !== undefined) schema = schema.max(limits.max);
+  return schema.optional().describe(description);
+}
+
+/** An optional map from strings. */
+export function map<T extends z.ZodType>(item: z.ZodOptional<T> | T, description: string) {
+  return z.record(z.string(), itemSchema(item)).optional().describe(description);
+}
+
+function itemSchema<T extends z.ZodType>(item: z.ZodOptional<T> | T): T {
+  return item instanceof z.ZodOptional ? (item.unwrap() as T) : item;
+}
+
+/** The schema below `optional` and the like. */
+export function unwrapSchema(schema: z.core.$ZodType): z.core.$ZodType {
+  return schema instanceof z.ZodOptional ? unwrapSchema(schema.unwrap()) : schema;
+}
+
+/** The schema of one field, item or map value below `schema`, or undefined where there is none. */
+export function childSchema(schema: z.core.$ZodType, key: PropertyKey): z.core.$ZodType | undefined {
+  const bare = unwrapSchema(schema);
+  if (bare instanceof z.ZodObject) {
+    const shape: Readonly<Record<string, z.core.$ZodType>> = bare.shape;
+    return Object.hasOwn(shape, String(key)) ? shape[String(key)] : undefined;
+  }
+  if (bare instanceof z.ZodArray) return bare.element;
+  if (bare instanceof z.ZodRecord) return bare.valueType;
+  return undefined;
+}

@@ -1,0 +1,146 @@
+// MeshConfig: settings of the whole mesh (`mesh.yaml`, in a cluster the ConfigMap `istio`).
+import type { z } from 'zod';
+import { dnsLabel } from '../declare/formats.js';
+import { list, map, message, nested, opaque, required } from '../declare/message.js';
+import { choice, duration, flag, integer, portNumber, text } from '../declare/scalars.js';
+import { exportTo } from './fields/export-to.js';
+import { proxyConfig } from './proxy-config.js';
+
+/** Somebody who takes metrics, logs, traces or decisions; exactly one field beside the name. */
+export const extensionProvider = message(
+  'ExtensionProvider',
+  {
+    name: required(text('A name, unique; Telemetry and policies refer to it.', { minLength: 1 })),
+    prometheus: nested(message('PrometheusMetricsProvider', {}), 'Metrics for Prometheus to scrape.'),
+    envoyFileAccessLog: nested(
+      message('EnvoyFileAccessLogProvider', {
+        path: text('Where the log is written: /dev/stdout, /dev/stderr or a file.'),
+        logFormat: nested(
+          message(
+            'LogFormat',
+            { text: text('A line, in Envoy’s format.'), labels: map(text(''), 'JSON: values by key.') },
+            { atMostOneOf: [['text', 'labels']] },
+          ),
+          'The format (default: accessLogFormat).',
+        ),
+        omitEmptyValues: flag('Leave out values that are not there.'),
+      }),
+      'An access log file.',
+    ),
+    envoyExtAuthzHttp: opaque('An authorizer over HTTP.'),
+    envoyExtAuthzGrpc: opaque('An authorizer over gRPC.'),
+    zipkin: opaque('Traces to Zipkin.'),
+    lightstep: opaque('Traces to Lightstep (deprecated).'),
+    datadog: opaque('Traces to Datadog.'),
+    stackdriver: opaque('Telemetry to Stackdriver.'),
+    opencensus: opaque('Traces to OpenCensus (deprecated).'),
+    skywalking: opaque('Traces to SkyWalking.'),
+    opentelemetry: opaque('Traces to OpenTelemetry.'),
+    envoyHttpAls: opaque('Access logs of HTTP over gRPC.'),
+    envoyTcpAls: opaque('Access logs of TCP over gRPC.'),
+    envoyOtelAls: opaque('Access logs to OpenTelemetry.'),
+    sds: opaque('Secrets from an SDS server.'),
+  },
+  {
+    exactlyOneOf: [
+      [
+        'prometheus',
+        'envoyFileAccessLog',
+        'envoyExtAuthzHttp',
+        'envoyExtAuthzGrpc',
+        'zipkin',
+        'lightstep',
+        'datadog',
+        'stackdriver',
+        'opencensus',
+        'skywalking',
+        'opentelemetry',
+        'envoyHttpAls',
+        'envoyTcpAls',
+        'envoyOtelAls',
+        'sds',
+      ],
+    ],
+  },
+);
+
+/** Providers that are used where Telemetry names none. */
+export const defaultProviders = message('DefaultProviders', {
+  metrics: list(text('', { minLength: 1 }), 'For metrics.'),
+  accessLogging: list(text('', { minLength: 1 }), 'For access logs.'),
+  tracing: list(text('', { minLength: 1 }), 'For traces.'),
+});
+
+const outboundTrafficPolicy = message('OutboundTrafficPolicy', {
+  mode: choice('ALLOW_ANY (the default): unknown hosts may be called; REGISTRY_ONLY: not.', [
+    'REGISTRY_ONLY',
+    'ALLOW_ANY',
+  ]),
+});
+
+/** MeshConfig. */
+export const meshConfig = message('MeshConfig', {
+  accessLogFile: text('File of the access log, /dev/stdout for the output; empty (the default): none.'),
+  accessLogFormat: text('Format of a line; for JSON an object as text (default: Istio’s).'),
+  accessLogEncoding: choice('TEXT (the default) or JSON.', ['TEXT', 'JSON']),
+  trustDomain: text('Trust domain of identities (default cluster.local).', { minLength: 1 }),
+  trustDomainAliases: list(text('', { minLength: 1 }), 'Other trust domains that count as the own.'),
+  rootNamespace: text('Namespace whose policies are for the whole mesh (default istio-system).', { format: dnsLabel }),
+  defaultConfig: nested(proxyConfig, 'Settings of all proxies.'),
+  outboundTrafficPolicy: nested(outboundTrafficPolicy, 'What happens to calls of unknown hosts.'),
+  extensionProviders: list(extensionProvider, 'Who takes metrics, logs and traces.'),
+  defaultProviders: nested(defaultProviders, 'Providers that are used where Telemetry names none.'),
+  enableAutoMtls: flag('Mutual TLS between sidecars by itself (default true).'),
+  connectTimeout: duration('Limit for opening a connection (default 10s).'),
+  protocolDetectionTimeout: duration('How long the first bytes are waited for (default 0s: no limit).', { minMs: 0 }),
+  enablePrometheusMerge: flag("Whether the application's metrics are merged into the proxy's (default true)."),
+  enableTracing: flag('Traces, also where no provider is named (deprecated).'),
+  disableEnvoyListenerLog: flag('No log for connections that match no filter chain.'),
+  enableEnvoyAccessLogService: flag('Access logs by gRPC.'),
+  defaultServiceExportTo: exportTo,
+  defaultVirtualServiceExportTo: exportTo,
+  defaultDestinationRuleExportTo: exportTo,
+  proxyListenPort: portNumber('Port of outbound interception (default 15001).'),
+  proxyInboundListenPort: portNumber('Port of inbound interception (default 15006).'),
+  proxyHttpPort: integer('Port of the forward proxy (default 0: none).', { max: 65_535 }),
+  tcpKeepalive: opaque('Keep-alive probes of all connections.'),
+  ingressClass: text('Class of Ingress resources that are taken (default istio).'),
+  ingressService: text('Service of the ingress gateway (default istio-ingressgateway).'),
+  ingressControllerMode: choice('Which Ingress resources are taken.', ['UNSPECIFIED', 'OFF', 'DEFAULT', 'STRICT']),
+  ingressSelector: text('Label `istio` of the ingress gateway (default ingressgateway).'),
+  inboundTrafficPolicy: opaque('What happens to calls of ports that are not known.'),
+  configSources: opaque('Where configuration comes from.'),
+  caCertificates: opaque('More trust roots.'),
+  certificates: opaque('Certificates of the control plane (deprecated).'),
+  ca: opaque('An external signer.'),
+  localityLbSetting: opaque('Load balancing by locality, for all services.'),
+  dnsRefreshRate: duration('How often names are resolved (default 60s).'),
+  h2UpgradePolicy: choice('Whether HTTP/1.1 goes on as HTTP/2 (default DO_NOT_UPGRADE).', [
+    'DO_NOT_UPGRADE',
+    'UPGRADE',
+  ]),
+  inboundClusterStatName: text('Name of inbound clusters in statistics.'),
+  outboundClusterStatName: text('Name of outbound clusters in statistics.'),
+  serviceSettings: opaque('Settings of some services.'),
+  serviceScopeConfigs: opaque('Scope of services (ambient).'),
+  verifyCertificateAtClient: flag('Deprecated.'),
+  discoverySelectors: opaque('Namespaces that are looked at.'),
+  pathNormalization: nested(
+    message('ProxyPathNormalization', {
+      normalization: choice('How paths are normalized before they are matched (default BASE).', [
+        'DEFAULT',
+        'NONE',
+        'BASE',
+        'MERGE_SLASHES',
+        'DECODE_AND_MERGE_SLASHES',
+      ]),
+    }),
+    'How paths are normalized.',
+  ),
+  defaultHttpRetryPolicy: opaque('What is tried again where a route does not say.'),
+  meshMTLS: opaque('TLS versions and suites between sidecars.'),
+  tlsDefaults: opaque('TLS versions and suites elsewhere.'),
+});
+
+export type MeshConfig = z.infer<typeof meshConfig>;
+export type ExtensionProvider = z.infer<typeof extensionProvider>;

@@ -1,0 +1,63 @@
+// ProxyConfig: settings of proxies, as MeshConfig's `defaultConfig` and the annotation `proxy.istio.io/config` hold them.
+import type { z } from 'zod';
+import { message, nested, opaque } from '../declare/message.js';
+import { choice, duration, flag, integer, portNumber, text } from '../declare/scalars.js';
+
+/** What stands before a gateway. */
+export const topology = message('Topology', {
+  numTrustedProxies: integer('Proxies before the gateway whose x-forwarded-for is believed (default 0).'),
+  forwardClientCertDetails: choice('What happens to x-forwarded-client-cert.', [
+    'UNDEFINED',
+    'SANITIZE',
+    'FORWARD_ONLY',
+    'APPEND_FORWARD',
+    'SANITIZE_SET',
+    'ALWAYS_FORWARD_ONLY',
+  ]),
+  proxyProtocol: opaque('Connections begin with a PROXY protocol header.'),
+});
+
+/** Settings of a proxy. */
+export const proxyConfig = message('ProxyConfig', {
+  concurrency: integer('Worker threads (Lateen: a sidecar is one process).'),
+  drainDuration: duration('How long connections are drained when listeners change (default 45s).'),
+  terminationDrainDuration: duration('How long connections are drained at the end (default 5s).'),
+  discoveryAddress: text('Address of the control plane.'),
+  gatewayTopology: nested(topology, 'What stands before a gateway.'),
+  holdApplicationUntilProxyStarts: flag('Start the application after the proxy (default false).'),
+  configPath: text('Directory of generated configuration.'),
+  binaryPath: text('The program.'),
+  serviceCluster: text('Name of the service.'),
+  tracingServiceName: choice('Where the service name of traces comes from.', [
+    'APP_LABEL_AND_NAMESPACE',
+    'CANONICAL_NAME_ONLY',
+    'CANONICAL_NAME_AND_NAMESPACE',
+  ]),
+  zipkinAddress: text('Address of Zipkin (deprecated).'),
+  statsdUdpAddress: text('Address of statsd.'),
+  proxyAdminPort: portNumber('Port of the admin API (default 15000).'),
+  controlPlaneAuthPolicy: choice('Deprecated.', ['NONE', 'MUTUAL_TLS']),
+  customConfigFile: text('A bootstrap file of its own.'),
+  statNameLength: integer('Longest name in statistics.'),
+  proxyBootstrapTemplatePath: text('A bootstrap template of its own.'),
+  interceptionMode: choice('How connections are intercepted.', ['REDIRECT', 'TPROXY', 'NONE']),
+  tracing: opaque('Traces.'),
+  sds: opaque('Deprecated.'),
+  envoyAccessLogService: opaque('A server for access logs.'),
+  envoyMetricsService: opaque('A server for metrics.'),
+  proxyMetadata: opaque('More environment variables of the proxy.'),
+  runtimeValues: opaque('Runtime values of Envoy.'),
+  statusPort: portNumber('Port of health and merged metrics (default 15020).'),
+  extraStatTags: opaque('More labels of metrics.'),
+  meshId: text('Identifier of the mesh.'),
+  readinessProbe: opaque("The proxy's own readiness probe."),
+  proxyStatsMatcher: opaque('More statistics of Envoy.'),
+  caCertificatesPem: opaque('More trust roots.'),
+  image: opaque("The proxy's image."),
+  privateKeyProvider: opaque('Hardware for private keys.'),
+  proxyHeaders: opaque('Headers that the proxy sets by itself.'),
+  fileFlushInterval: duration('How often log files are flushed (default 1s).'),
+  fileFlushMinSizeKb: integer('How much is gathered before a flush (default 64).'),
+});
+
+export type ProxyConfig = z.infer<typeof proxyConfig>;

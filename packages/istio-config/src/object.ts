@@ -1,0 +1,84 @@
+// Objects: a validated document, typed by its kind.
+import type { DestinationRuleSpec } from './kinds/destination-rule.js';
+import type { GatewaySpec } from './kinds/gateway.js';
+import type { PeerAuthenticationSpec } from './kinds/peer-authentication.js';
+import type { ServiceEntrySpec } from './kinds/service-entry.js';
+import type { SidecarSpec } from './kinds/sidecar.js';
+import type { TelemetrySpec } from './kinds/telemetry.js';
+import type { VirtualServiceSpec } from './kinds/virtual-service.js';
+import type { DeploymentSpec, NamespaceSpec, ServiceAccountSpec, ServiceSpec } from './kubernetes/kinds.js';
+
+/** The spec of each Istio kind that is declared. */
+export interface IstioSpecs {
+  readonly VirtualService: VirtualServiceSpec;
+  readonly DestinationRule: DestinationRuleSpec;
+  readonly Gateway: GatewaySpec;
+  readonly Sidecar: SidecarSpec;
+  readonly PeerAuthentication: PeerAuthenticationSpec;
+  readonly Telemetry: TelemetrySpec;
+  readonly ServiceEntry: ServiceEntrySpec;
+}
+
+/** The spec of each Kubernetes kind that local mode takes. */
+export interface KubernetesSpecs {
+  readonly Namespace: NamespaceSpec;
+  readonly ServiceAccount: ServiceAccountSpec;
+  readonly Service: ServiceSpec;
+  readonly Deployment: DeploymentSpec;
+}
+
+export type IstioKind = keyof IstioSpecs;
+export type KubernetesKind = keyof KubernetesSpecs;
+export type Kind = IstioKind | KubernetesKind;
+
+/** The spec of a kind. */
+export type SpecOf<K extends Kind> = K extends IstioKind
+  ? IstioSpecs[K]
+  : K extends KubernetesKind
+    ? KubernetesSpecs[K]
+    : never;
+
+export interface ObjectMetadata {
+  readonly name: string;
+  /** '' for a kind without namespaces (Namespace). */
+  readonly namespace: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+  /** RFC 3339, as written or as the store set it. */
+  readonly creationTimestamp?: string;
+  readonly resourceVersion?: string;
+}
+
+/** Where an object was written; line and column are 1-based. */
+export interface SourcePosition {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+}
+
+/** An object of one kind; with no argument, of any kind, told apart by `kind`. */
+export type ConfigObject<K extends Kind = Kind> = {
+  [P in K]: {
+    /** As it was written, for example `networking.istio.io/v1alpha3`. */
+    readonly apiVersion: string;
+    readonly kind: P;
+    readonly metadata: ObjectMetadata;
+    readonly spec: SpecOf<P>;
+    readonly source: SourcePosition;
+  };
+}[K];
+
+/** `KIND/NAMESPACE/NAME`, which is unique in a mesh. */
+export function objectKey(object: ConfigObject): string {
+  return `${object.kind}/${object.metadata.namespace}/${object.metadata.name}`;
+}
+
+/** Narrows a list to the objects of one kind. */
+export function objectsOfKind<K extends Kind>(objects: Iterable<ConfigObject>, kind: K): ConfigObject<K>[] {
+  const found: ConfigObject<K>[] = [];
+  for (const object of objects) {
+    // The check of `kind` is what makes this right; a generic kind does not narrow a union by itself.
+    if (object.kind === kind) found.push(object as ConfigObject<K>);
+  }
+  return found;
+}
