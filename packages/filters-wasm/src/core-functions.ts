@@ -7,13 +7,15 @@ export interface CoreFunctions {
   /**
    * Parses the request head at `offset` and fills REQ_*. `scanned` is how many of the `length` bytes were there at an
    * earlier call that returned 0 (0 at the first): only new bytes are searched for the end of the head then.
-   * `listener` is an options record (path normalization, edge rules are applied here, before any decision).
+   * `listener` is an options record, `connection` a connection record or 0: path normalization, edge rules and the removal
+   * of a forged x-forwarded-client-cert are applied here, before any decision.
    *
-   * Returns the head's length (> 0), 0 when more bytes are needed, or -(HTTP status): 400, 403 (upgrade), 431, 501, 505.
+   * Returns the head's length (> 0), 0 when more bytes are needed, or -(HTTP status): 400, 426 (HTTP/1.0 where the listener
+   * does not accept it), 431, 501, 505.
    * After a refusal the connection must be closed. PARSE_ERROR says why. Empty lines before the request line are skipped
    * and counted in the head.
    */
-  parseRequest(offset: number, length: number, scanned: number, listener: number): number;
+  parseRequest(offset: number, length: number, scanned: number, listener: number, connection: number): number;
 
   /**
    * Decides for the parsed request and fills ROUTE_*; returns ROUTE_ACTION_*. `routeConfigSlot` is

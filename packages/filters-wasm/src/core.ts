@@ -3,6 +3,7 @@
 import { bytes as wasmBytes } from '../gen/core-wasm.js';
 import { type ConnectionRecords, createConnectionRecords } from './connection-records.js';
 import type { CoreFunctions } from './core-functions.js';
+import { writeCoreTexts } from './core-texts.js';
 import * as L from './layout.js';
 import { createSlotPool, type SlotPool } from './slot-pool.js';
 import { createStableRegion, type StableRegion } from './stable-region.js';
@@ -55,10 +56,10 @@ declare namespace WebAssembly {
 export function createCore(options: { readonly seed?: readonly [number, number] } = {}): Core {
   const memory = new WebAssembly.Memory({ initial: L.MEMORY_PAGES, maximum: L.MEMORY_PAGES });
   const instance = new WebAssembly.Instance(new WebAssembly.Module(wasmBytes()), { env: { memory } });
-  const wasm = instance.exports as CoreFunctions & { initialize(): void };
+  const wasm = instance.exports as CoreFunctions;
   const bytes = Buffer.from(memory.buffer);
   const i32 = new Int32Array(memory.buffer);
-  wasm.initialize();
+  writeCoreTexts(bytes, i32, wasm.hashName);
   const [low, high] = options.seed ?? (crypto.getRandomValues(new Uint32Array(2)) as unknown as [number, number]);
   wasm.seed(low | 1, high);
 

@@ -123,11 +123,8 @@ export const REQ_TARGET_OFFSET = 65624;
 export const REQ_TARGET_LENGTH = 65628;
 /** PARSE_ERROR_* of the last refused head (request or response). */
 export const PARSE_ERROR = 65632;
-/** Known-header presence, 2 x 32 bits (internal). */
-export const REQ_PRESENT_LOW = 65636;
-export const REQ_PRESENT_HIGH = 65640;
-export const REQ_LINE_LENGTH = 65644;
-export const REQ_FIRST_HOST = 65648;
+/** Length of the request line with its CRLF (internal). */
+export const REQ_LINE_LENGTH = 65636;
 /** Header entries, HEADER_ENTRY_BYTES each, REQ_HEADER_COUNT of them. */
 export const REQ_HEADERS = 66048;
 
@@ -198,8 +195,6 @@ export const RESP_PEER_METADATA_OFFSET = 81968;
 export const RESP_PEER_METADATA_LENGTH = 81972;
 /** grpc-status of a trailers-only answer, -1 where absent. */
 export const RESP_GRPC_STATUS = 81976;
-export const RESP_PRESENT_LOW = 81980;
-export const RESP_PRESENT_HIGH = 81984;
 export const RESP_HEADERS = 82432;
 
 /** The upstream connection may be used again once the body has ended. */
@@ -237,7 +232,7 @@ export const ROUTE_WEIGHTED_TABLE = 98356;
 /** Name of the route, for the access log (in the table: use it at once). */
 export const ROUTE_NAME_OFFSET = 98360;
 export const ROUTE_NAME_LENGTH = 98364;
-/** Ordinal that the compiler gave the route; `tables.routeName(id)` tells its name later. */
+/** How much of the path the route's matcher took (internal). */
 export const ROUTE_MATCHED_PREFIX_LENGTH = 98368;
 
 export const ROUTE_ACTION_NONE = 0;
@@ -252,9 +247,13 @@ export const PICK_TRIED_MAX = 16;
 /** The `date` value, 29 bytes, kept current by the embedder (core.setDate). */
 export const DATE_TEXT = 102528;
 export const DATE_TEXT_LENGTH = 29;
-/** Random state, counters and the known-header table of the module (internal). */
-export const CORE_STATE = 102592;
+/** Known header names by hash, texts and status reasons; written once by core-texts.ts (internal). */
 export const KNOWN_HEADERS = 106496;
+export const KNOWN_HEADERS_COUNT = 128;
+export const TEXT_TABLE = 108544;
+export const STATUS_TEXTS = 109056;
+export const TEXT_BYTES = 111104;
+export const TEXT_BYTES_END = 131072;
 
 // ---- Policy record (in STABLE_REGION, immutable) ---------------------------------------------------------------------
 /** Whole-request time limit in ms, 0 = none. */
@@ -330,7 +329,6 @@ export const LISTENER_USE_REMOTE_ADDRESS = 32;
 export const LISTENER_SKIP_XFF_APPEND = 64;
 export const LISTENER_GENERATE_REQUEST_ID = 128;
 export const LISTENER_PRESERVE_EXTERNAL_REQUEST_ID = 256;
-export const LISTENER_REQUEST_ID_IN_RESPONSE = 512;
 export const LISTENER_SERVER_OVERWRITE = 1024;
 export const LISTENER_SERVER_IF_ABSENT = 2048;
 export const LISTENER_ALLOW_WEBSOCKET = 4096;
@@ -340,7 +338,6 @@ export const LISTENER_SERVICE_TIME = 8192;
 export const LISTENER_PEER_FROM_REQUEST = 16384;
 /** x-envoy-peer-metadata(-id) of responses are read and not forwarded. */
 export const LISTENER_PEER_FROM_RESPONSE = 32768;
-/** LISTENER_RESPONSE_LINES only where the request carried peer metadata. */
 export const LISTENER_ACCEPT_HTTP_10 = 65536;
 
 export const FORWARD_CLIENT_CERT_SANITIZE = 0;

@@ -14,7 +14,6 @@ export interface ListenerOptions {
   readonly xffNumTrustedHops: number;
   readonly generateRequestId: boolean;
   readonly preserveExternalRequestId: boolean;
-  readonly requestIdInResponse: boolean;
   readonly serverHeader: 'overwrite' | 'append-if-absent' | 'pass-through';
   readonly serverName: string;
   readonly allowWebsocket: boolean;
@@ -84,7 +83,6 @@ function listenerFlags(options: ListenerOptions): number {
   set(options.skipXffAppend, L.LISTENER_SKIP_XFF_APPEND);
   set(options.generateRequestId, L.LISTENER_GENERATE_REQUEST_ID);
   set(options.preserveExternalRequestId, L.LISTENER_PRESERVE_EXTERNAL_REQUEST_ID);
-  set(options.requestIdInResponse, L.LISTENER_REQUEST_ID_IN_RESPONSE);
   set(options.serverHeader === 'overwrite', L.LISTENER_SERVER_OVERWRITE);
   set(options.serverHeader === 'append-if-absent', L.LISTENER_SERVER_IF_ABSENT);
   set(options.allowWebsocket, L.LISTENER_ALLOW_WEBSOCKET);
