@@ -87,7 +87,8 @@ export class AdsSession {
     const known = this.states.get(request.typeUrl);
     const state = known ?? this.addType(request.typeUrl);
     const first = known === undefined;
-    if (first) state.adopt(this.snapshot?.resources.get(request.typeUrl), this.snapshotSeq);
+    if (first && this.snapshot !== undefined)
+      state.adopt(this.snapshot.resources.get(request.typeUrl), this.snapshotSeq);
     if (request.$typeName === 'envoy.service.discovery.v3.DiscoveryRequest') {
       if (!first && isStale(state, request)) return;
       this.takeAnswer(state, request.responseNonce, request.errorDetail);
@@ -95,6 +96,7 @@ export class AdsSession {
     } else {
       this.takeAnswer(state, request.responseNonce, request.errorDetail);
       applyDeltaSubscription(state, request, first);
+      if (first && this.snapshot !== undefined) state.retainVanished(this.snapshotSeq);
     }
     this.schedule();
   }
@@ -167,7 +169,6 @@ export class AdsSession {
       if (!state.dirty || this.order.isGated(state.type, nowMs)) continue;
       // A change waits for the answer to the one before; what was asked for does not.
       const busy = state.inFlight(nowMs);
-      state.retainVanished(this.snapshotSeq);
       const plan = state.plan(busy);
       if (this.send(state, plan, nowMs)) {
         state.dirty = busy;
@@ -214,7 +215,8 @@ export class AdsSession {
   /** A full set that still holds removed resources is not the snapshot's own, so it has another version. */
   private versionOf(state: TypeState): string {
     const version = this.snapshot?.version ?? '';
-    return state.type.fullSet && state.retained.size > 0 ? `${version}+${state.retained.size}` : version;
+    const holdsRemoved = this.options.client.form === 'sotw' && state.type.fullSet && state.retained.size > 0;
+    return holdsRemoved ? `${version}+${state.retained.size}` : version;
   }
 
   private tellConverged(snapshot: ServedSnapshot, nowMs: number): void {

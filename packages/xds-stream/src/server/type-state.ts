@@ -132,7 +132,7 @@ export class TypeState {
   plan(demandedOnly: boolean): ResponsePlan {
     const changed: string[] = [];
     const removed: string[] = [];
-    for (const name of demandedOnly ? [...this.demanded] : this.wantedNames()) {
+    for (const name of demandedOnly ? this.demanded : new Set([...this.wantedNames(), ...this.demanded])) {
       const entry = this.target(name);
       if (entry !== undefined) {
         if (this.demanded.has(name) || this.sent.get(name)?.version !== entry.version) changed.push(name);
