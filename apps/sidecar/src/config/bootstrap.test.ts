@@ -1,0 +1,157 @@
+import { describe, expect, it } from 'vitest';
+import { BootstrapRejected, parseBootstrap } from './bootstrap.js';
+
+const PROXY = `
+admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}
+static_resources:
+  listeners:
+  - name: ingress
+    address: {socket_address: {address: 127.0.0.1, port_value: 8080}}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: ingress
+          route_config:
+            name: local
+            virtual_hosts:
+            - name: all
+              domains: ["*"]
+              routes:
+              - match: {prefix: "/"}
+                route: {cluster: backend, timeout: 5s}
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
+  clusters:
+  - name: backend
+    connect_timeout: 1s
+    load_assignment:
+      cluster_name: backend
+      endpoints:
+      - lb_endpoints:
+        - endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 9000}}}
+`;
+
+function problemsOf(text: string): string[] {
+  try {
+    parseBootstrap(text, 'b.yaml');
+  } catch (error) {
+    if (error instanceof BootstrapRejected) return error.message.split('\n');
+    throw error;
+  }
+  return [];
+}
+
+describe('parseBootstrap', () => {
+  it('reads a plain reverse proxy as Envoy would take it', () => {
+    const bootstrap = parseBootstrap(PROXY, 'b.yaml');
+    expect(bootstrap.listeners.map(({ name }) => name)).toEqual(['ingress']);
+    expect(bootstrap.clusters.map(({ name }) => name)).toEqual(['backend']);
+    expect(bootstrap.ads).toBeUndefined();
+    expect(bootstrap.admin).toEqual({ address: '127.0.0.1', port: 0 });
+  });
+
+  it('reads JSON', () => {
+    expect(problemsOf('{"node": {"id": "a"}}')).toEqual([]);
+  });
+
+  it('names an unknown field, where it stands and what was probably meant', () => {
+    expect(problemsOf(PROXY.replace('virtual_hosts:', 'virtual_host:'))).toEqual([
+      'b.yaml:15:13 static_resources.listeners[0].filter_chains[0].filters[0].typed_config.route_config.virtual_host: ' +
+        'unknown field `virtual_host` in envoy.config.route.v3.RouteConfiguration; did you mean `virtual_hosts`?',
+    ]);
+  });
+
+  it('reports every problem at once, structure before meaning', () => {
+    const text = PROXY.replace('connect_timeout: 1s', 'connect_timeout: soon')
+      .replace('port_value: 8080', 'port_value: "x"')
+      .replace('name: ingress', 'nme: ingress');
+    const problems = problemsOf(text);
+    expect(problems).toHaveLength(3);
+    expect(problems.join('\n')).toContain('static_resources.clusters[0].connect_timeout: "soon" is not a duration');
+    expect(problems.join('\n')).toContain('did you mean `name`?');
+  });
+
+  it('refuses what it does not support, by path', () => {
+    const text = PROXY.replace('{cluster: backend, timeout: 5s}', '{cluster: backend, regex_rewrite: {}}')
+      .replace('name: all', 'name: all\n              rate_limits: [{}]')
+      .replace('port_value: 9000', 'port_value: 90000');
+    const problems = problemsOf(text);
+    expect(
+      problems.some((line) => line.includes('virtual_hosts[0].routes[0].route.regex_rewrite: field is not supported')),
+    ).toBe(true);
+    expect(problems.some((line) => line.includes('virtual_hosts[0].rate_limits: field is not supported'))).toBe(true);
+    expect(problems.some((line) => line.includes('90000 is not a port'))).toBe(true);
+    expect(problems.every((line) => /^b\.yaml:\d+:\d+ static_resources/.test(line))).toBe(true);
+  });
+
+  it('reports duplicate keys', () => {
+    expect(problemsOf('node: {id: a}\nnode: {id: b}\n')[0]).toMatch(/^b\.yaml:2:1 .*unique/);
+  });
+
+  it('names an HTTP filter that is not supported', () => {
+    const text = PROXY.replace(
+      'http_filters:',
+      `http_filters:
+          - name: envoy.filters.http.jwt_authn
+            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication}`,
+    );
+    expect(problemsOf(text)[0]).toContain(
+      'http_filters[0].typed_config: "envoy.filters.http.jwt_authn" (type envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication) is not supported here',
+    );
+  });
+
+  it('serves the admin API on loopback only', () => {
+    expect(problemsOf('admin: {address: {socket_address: {address: 0.0.0.0, port_value: 15000}}}')[0]).toContain(
+      'loopback',
+    );
+  });
+
+  it('finds the control plane and how to reach it', () => {
+    const bootstrap = parseBootstrap(
+      `
+node: {id: sidecar~127.1.0.9~p.default~default.svc.cluster.local, cluster: p.default}
+dynamic_resources:
+  ads_config: {api_type: DELTA_GRPC, transport_api_version: V3, grpc_services: [{envoy_grpc: {cluster_name: xds-grpc}}]}
+  lds_config: {ads: {}, resource_api_version: V3}
+  cds_config: {ads: {}, resource_api_version: V3}
+static_resources:
+  clusters:
+  - name: xds-grpc
+    type: STATIC
+    connect_timeout: 1s
+    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config: {http2_protocol_options: {}}
+    load_assignment:
+      cluster_name: xds-grpc
+      endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.1.0.3, port_value: 15012}}}}]}]
+    transport_socket:
+      name: envoy.transport_sockets.tls
+      typed_config:
+        "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
+        common_tls_context:
+          tls_certificate_sds_secret_configs:
+          - name: default
+            sds_config: &sds {api_config_source: {api_type: GRPC, transport_api_version: V3, grpc_services: [{envoy_grpc: {cluster_name: sds-grpc}}]}, resource_api_version: V3}
+          combined_validation_context:
+            default_validation_context:
+              match_typed_subject_alt_names: [{san_type: URI, matcher: {exact: "spiffe://cluster.local/ns/istio-system/sa/pilot"}}]
+            validation_context_sds_secret_config: {name: ROOTCA, sds_config: *sds}
+`,
+      'b.yaml',
+    );
+    expect(bootstrap.ads).toMatchObject({
+      protocol: 'delta',
+      target: 'ipv4:127.1.0.3:15012',
+      security: { kind: 'own-identity', expectedSpiffeIds: ['spiffe://cluster.local/ns/istio-system/sa/pilot'] },
+      listeners: true,
+      clusters: true,
+      initialFetchTimeoutMs: 15_000,
+    });
+    expect(bootstrap.clusters).toEqual([]);
+  });
+});

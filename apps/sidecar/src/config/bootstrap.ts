@@ -1,0 +1,144 @@
+// Bootstrap: an Envoy v3 bootstrap file in YAML or JSON becomes a checked configuration, or a list of every problem in it.
+
+import { create } from '@bufbuild/protobuf';
+import { fromEnvoyJson, TYPE_URL } from '@lateen/xds-proto';
+import { type Bootstrap, BootstrapSchema } from '@lateen/xds-proto/envoy/config/bootstrap/v3/bootstrap_pb.js';
+import { type Cluster, ClusterSchema } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
+import { type Node, NodeSchema } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
+import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
+import type { Secret } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
+import { type AdsConfig, controlPlaneClusterNames, readAdsConfig } from './ads-config.js';
+import { checkStructure } from './check-structure.js';
+import { findProblems } from './decode-resource.js';
+import { formatFieldPath, parseFieldPath } from './field-path.js';
+import { type FileProblem, type LocatedDocument, parseLocatedYaml } from './located-yaml.js';
+import { CONTROL_PLANE_SUPPORT_TABLE, SUPPORT_TABLE } from './support/support-table.js';
+import type { FieldProblem } from './support/support-types.js';
+import { findUnsupported } from './support/walk-support.js';
+import { checkIpAddress, checkUnique, LOCAL_SDS_CLUSTER, ProblemCollector } from './validate/field-checks.js';
+import { isLoopbackAddress } from './validate/validate-listener.js';
+
+export interface SidecarBootstrap {
+  readonly node: Node;
+  readonly admin: { readonly address: string; readonly port: number } | undefined;
+  readonly listeners: readonly Listener[];
+  /** Without those that only lead to the control plane. */
+  readonly clusters: readonly Cluster[];
+  readonly secrets: readonly Secret[];
+  readonly ads: AdsConfig | undefined;
+  /** The file as a message, for /config_dump. */
+  readonly message: Bootstrap;
+}
+
+/** Thrown with every problem of the file. */
+export class BootstrapRejected extends Error {
+  /** @param file as the user named it */
+  constructor(
+    readonly file: string,
+    readonly problems: readonly FileProblem[],
+  ) {
+    super(problems.map((problem) => formatProblem(file, problem)).join('\n'));
+    this.name = 'BootstrapRejected';
+  }
+}
+
+/** `file:line:col path: message` */
+function formatProblem(file: string, { line, column, path, message }: FileProblem): string {
+  return `${file}:${line}:${column} ${path === '' ? '' : `${path}: `}${message}`;
+}
+
+/**
+ * Reads a bootstrap file.
+ * @param file its name, for messages
+ * @throws BootstrapRejected
+ */
+export function parseBootstrap(text: string, file: string): SidecarBootstrap {
+  const document = parseLocatedYaml(text);
+  if (Array.isArray(document)) throw new BootstrapRejected(file, document);
+  const structure = checkStructure(BootstrapSchema, document.value);
+  if (structure.length > 0) {
+    throw new BootstrapRejected(
+      file,
+      structure.map(({ path, atKey, message }) => ({
+        ...document.locate(path, atKey),
+        path: formatFieldPath(path),
+        message,
+      })),
+    );
+  }
+  let message: Bootstrap;
+  try {
+    message = fromEnvoyJson(BootstrapSchema, document.value);
+  } catch (error) {
+    throw new BootstrapRejected(file, [{ line: 1, column: 1, path: '', message: (error as Error).message }]);
+  }
+  const { bootstrap, problems } = readBootstrap(message);
+  if (problems.length > 0) {
+    throw new BootstrapRejected(file, locateProblems(document, problems));
+  }
+  return bootstrap;
+}
+
+function locateProblems(document: LocatedDocument, problems: readonly FieldProblem[]): FileProblem[] {
+  return problems.map(({ path, message }) => ({ ...document.locate(parseFieldPath(path)), path, message }));
+}
+
+function readBootstrap(message: Bootstrap): { bootstrap: SidecarBootstrap; problems: readonly FieldProblem[] } {
+  const out = new ProblemCollector();
+  const controlPlane = controlPlaneClusterNames(message);
+  const resources = message.staticResources;
+  // Resources are walked one by one below, as they would be over xDS.
+  const frame = { ...message, staticResources: undefined };
+  out.problems.push(...findUnsupported(BootstrapSchema, frame, SUPPORT_TABLE));
+  const all = resources?.clusters ?? [];
+  const clusters = all.filter(({ name }) => !controlPlane.has(name));
+  all.forEach((cluster, index) => {
+    const at = `static_resources.clusters[${index}]`;
+    if (cluster.name === LOCAL_SDS_CLUSTER) return; // never dialled, whatever it says
+    if (controlPlane.has(cluster.name))
+      addAll(out, at, findUnsupported(ClusterSchema, cluster, CONTROL_PLANE_SUPPORT_TABLE));
+    else addAll(out, at, findProblems(TYPE_URL.cluster, cluster));
+  });
+  resources?.listeners.forEach((listener, index) => {
+    addAll(out, `static_resources.listeners[${index}]`, findProblems(TYPE_URL.listener, listener));
+  });
+  resources?.secrets.forEach((secret, index) => {
+    addAll(out, `static_resources.secrets[${index}]`, findProblems(TYPE_URL.secret, secret));
+  });
+  for (const kind of ['listeners', 'clusters', 'secrets'] as const) {
+    const names = (resources?.[kind] ?? []).map(({ name }) => name);
+    checkUnique(names, (index) => `static_resources.${kind}[${index}].name`, 'the name', out);
+  }
+  const ads = readAdsConfig(message, out);
+  if (ads !== undefined && (message.node === undefined || message.node.id === '')) {
+    out.add('node.id', 'is required where a control plane is used');
+  }
+  const bootstrap: SidecarBootstrap = {
+    node: message.node ?? create(NodeSchema),
+    admin: readAdmin(message, out),
+    listeners: resources?.listeners ?? [],
+    clusters,
+    secrets: resources?.secrets ?? [],
+    ads,
+    message,
+  };
+  return { bootstrap, problems: out.problems };
+}
+
+function addAll(out: ProblemCollector, at: string, problems: readonly FieldProblem[]): void {
+  for (const { path, message } of problems) out.add(path === '' ? at : `${at}.${path}`, message);
+}
+
+function readAdmin(message: Bootstrap, out: ProblemCollector): SidecarBootstrap['admin'] {
+  if (message.admin?.address === undefined) return undefined;
+  const before = out.problems.length;
+  checkIpAddress(message.admin.address, 'admin.address', out, 0);
+  const { address } = message.admin.address;
+  if (out.problems.length > before || address.case !== 'socketAddress') return undefined;
+  if (address.value.portSpecifier.case !== 'portValue') return undefined;
+  if (!isLoopbackAddress(address.value.address)) {
+    out.add('admin.address.socket_address.address', 'the admin API is only served on a loopback address');
+    return undefined;
+  }
+  return { address: address.value.address, port: address.value.portSpecifier.value };
+}

@@ -1,0 +1,136 @@
+// Support table: clusters, endpoints and load balancing.
+
+import type { SupportTable } from './support-types.js';
+
+export const CLUSTER_SUPPORT: SupportTable = {
+  'envoy.config.cluster.v3.Cluster': {
+    acted: [
+      'name',
+      'type',
+      'eds_cluster_config',
+      'connect_timeout',
+      'lb_policy',
+      'load_assignment',
+      'circuit_breakers',
+      'max_requests_per_connection',
+      'common_http_protocol_options',
+      'transport_socket',
+      'transport_socket_matches',
+      'metadata',
+      'least_request_lb_config',
+      'typed_extension_protocol_options',
+    ],
+    inert: {
+      alt_stat_name: 'statistics carry the name of the cluster',
+      per_connection_buffer_limit_bytes: 'the buffers of a connection are bounded by the process',
+      respect_dns_ttl: 'there is no DNS cluster here',
+      dns_lookup_family: 'there is no DNS cluster here',
+      dns_refresh_rate: 'there is no DNS cluster here',
+      dns_failure_refresh_rate: 'there is no DNS cluster here',
+      http_protocol_options: 'upstream connections speak HTTP/1.1 with the header names as they came',
+      wait_for_warm_on_init: 'a new cluster always waits for its endpoints',
+      cleanup_interval: 'an unused connection pool is closed with its cluster',
+      close_connections_on_host_health_failure: 'there are no active health checks yet',
+      ignore_health_on_host_removal: 'an endpoint that is removed is not used any more',
+      track_cluster_stats: 'statistics are always kept',
+      track_timeout_budgets: 'statistics are always kept',
+    },
+    only: {
+      type: ['STATIC', 'EDS', 'ORIGINAL_DST'],
+      lb_policy: ['ROUND_ROBIN', 'LEAST_REQUEST', 'RANDOM', 'CLUSTER_PROVIDED'],
+    },
+    refused: {
+      http2_protocol_options: 'upstream HTTP/2 is not supported yet',
+      outlier_detection: 'outlier detection is not supported yet',
+      health_checks: 'active health checks are not supported yet',
+      lb_subset_config: 'send a cluster for each subset, as Istio does',
+      upstream_bind_config: 'the system chooses the source address',
+      cluster_type: 'use type',
+    },
+    anyOf: {
+      typed_extension_protocol_options: ['envoy.extensions.upstreams.http.v3.HttpProtocolOptions'],
+    },
+  },
+  'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+    acted: ['common_http_protocol_options', 'explicit_http_config', 'use_downstream_protocol_config'],
+  },
+  'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig': {
+    acted: ['http_protocol_options'],
+    refused: {
+      http2_protocol_options: 'upstream HTTP/2 is not supported yet',
+      http3_protocol_options: 'HTTP/3 is not supported',
+    },
+  },
+  'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig': {
+    acted: ['http_protocol_options'],
+    inert: {
+      http2_protocol_options: 'downstream connections speak HTTP/1.1',
+    },
+  },
+  'envoy.config.cluster.v3.Cluster.EdsClusterConfig': { acted: ['eds_config', 'service_name'] },
+  'envoy.config.cluster.v3.Cluster.TransportSocketMatch': { acted: ['name', 'match', 'transport_socket'] },
+  'envoy.config.cluster.v3.Cluster.LeastRequestLbConfig': { acted: ['choice_count'] },
+  'envoy.config.cluster.v3.Cluster.CommonLbConfig': { acted: [] },
+  'envoy.config.cluster.v3.CircuitBreakers': { acted: ['thresholds'] },
+  'envoy.config.cluster.v3.CircuitBreakers.Thresholds': {
+    acted: ['max_connections', 'max_pending_requests', 'max_requests', 'max_retries'],
+    inert: { track_remaining: 'the remaining room is not exported' },
+    only: { priority: ['DEFAULT'] },
+  },
+  'envoy.config.core.v3.Metadata': {
+    acted: ['filter_metadata'],
+    inert: { typed_filter_metadata: 'no decision depends on it' },
+  },
+  'envoy.config.endpoint.v3.ClusterLoadAssignment': { acted: ['cluster_name', 'endpoints', 'policy'] },
+  'envoy.config.endpoint.v3.ClusterLoadAssignment.Policy': {
+    acted: [],
+    inert: {
+      overprovisioning_factor: 'an endpoint set has one priority in use',
+      endpoint_stale_after: 'endpoints stay until the control plane changes them',
+    },
+    refused: { drop_overloads: 'dropping by category is not supported' },
+  },
+  'envoy.config.endpoint.v3.LocalityLbEndpoints': {
+    acted: ['locality', 'lb_endpoints', 'load_balancing_weight', 'priority'],
+    inert: { metadata: 'no decision depends on the metadata of a locality', proximity: 'localities are not ordered' },
+  },
+  'envoy.config.endpoint.v3.LbEndpoint': {
+    acted: ['endpoint', 'health_status', 'metadata', 'load_balancing_weight'],
+  },
+  'envoy.config.endpoint.v3.Endpoint': {
+    acted: ['address', 'hostname'],
+    inert: { health_check_config: 'there are no active health checks yet' },
+  },
+  'envoy.config.core.v3.Locality': { acted: ['region', 'zone', 'sub_zone'] },
+  'envoy.config.core.v3.ConfigSource': {
+    acted: ['ads', 'api_config_source', 'initial_fetch_timeout'],
+    only: { resource_api_version: ['V3'] },
+    refused: {
+      path: 'configuration comes from the bootstrap file or by ADS',
+      path_config_source: 'configuration comes from the bootstrap file or by ADS',
+      self: 'use ads',
+    },
+  },
+  'envoy.config.core.v3.AggregatedConfigSource': { acted: [] },
+  'envoy.config.core.v3.ApiConfigSource': {
+    acted: ['api_type', 'grpc_services'],
+    inert: {
+      set_node_on_first_message_only: 'the node is only sent with the first message of a stream',
+      request_timeout: 'this is for REST',
+      refresh_delay: 'this is for REST',
+    },
+    only: {
+      api_type: ['GRPC', 'DELTA_GRPC', 'AGGREGATED_GRPC', 'AGGREGATED_DELTA_GRPC'],
+      transport_api_version: ['V3'],
+    },
+  },
+  'envoy.config.core.v3.GrpcService': {
+    acted: ['envoy_grpc', 'initial_metadata'],
+    inert: { timeout: 'a discovery stream has no time limit' },
+    refused: { google_grpc: 'use envoy_grpc with the name of a static cluster' },
+  },
+  'envoy.config.core.v3.GrpcService.EnvoyGrpc': {
+    acted: ['cluster_name', 'authority'],
+    inert: { skip_envoy_headers: 'no such headers are sent to a control plane' },
+  },
+};

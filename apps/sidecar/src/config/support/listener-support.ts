@@ -1,0 +1,235 @@
+// Support table: listeners, filter chains, the HTTP connection manager and its filters.
+
+import type { SupportTable } from './support-types.js';
+
+const HCM = 'envoy.extensions.filters.network.http_connection_manager.v3';
+
+/** Types of HTTP filters that are acted on or that change nothing for a request. Any other is refused by name. */
+export const HTTP_FILTER_TYPES = [
+  'envoy.extensions.filters.http.router.v3.Router',
+  'udpa.type.v1.TypedStruct',
+  'xds.type.v3.TypedStruct',
+  'envoy.extensions.filters.http.grpc_stats.v3.FilterConfig',
+  'envoy.extensions.filters.http.cors.v3.Cors',
+  'envoy.extensions.filters.http.fault.v3.HTTPFault',
+] as const;
+
+/** HTTP filters of Istio's chain that change nothing as they are accepted; the data path never sees them. */
+export const INERT_HTTP_FILTER_TYPES: ReadonlySet<string> = new Set([
+  'envoy.extensions.filters.http.grpc_stats.v3.FilterConfig',
+  'envoy.extensions.filters.http.cors.v3.Cors',
+  'envoy.extensions.filters.http.fault.v3.HTTPFault',
+]);
+
+export const LISTENER_SUPPORT: SupportTable = {
+  'envoy.config.listener.v3.Listener': {
+    acted: [
+      'name',
+      'address',
+      'additional_addresses',
+      'filter_chains',
+      'default_filter_chain',
+      'listener_filters',
+      'listener_filters_timeout',
+      'continue_on_listener_filters_timeout',
+      'traffic_direction',
+      'access_log',
+    ],
+    inert: {
+      stat_prefix: 'statistics carry the name of the listener',
+      metadata: 'nothing reads the metadata of a listener',
+      drain_type: 'changed filter chains always drain',
+      enable_reuse_port: 'a sidecar is one process',
+      reuse_port: 'a sidecar is one process',
+      per_connection_buffer_limit_bytes: 'the buffers of a connection are bounded by the process',
+      tcp_backlog_size: 'the system limit of the accept queue is used',
+      max_connections_to_accept_per_socket_event: 'accepting is done by the event loop',
+      connection_balance_config: 'a sidecar is one process',
+      ignore_global_conn_limit: 'there is no limit over all listeners',
+      bypass_overload_manager: 'there is no overload manager',
+    },
+    only: { bind_to_port: ['true'], use_original_dst: ['false'], transparent: ['false'], freebind: ['false'] },
+    refused: {
+      filter_chain_matcher: 'use filter_chain_match of the chains',
+      udp_listener_config: 'only TCP is proxied',
+      api_listener: 'this is for proxyless gRPC clients',
+    },
+  },
+  'envoy.config.listener.v3.AdditionalAddress': { acted: ['address'] },
+  'envoy.config.core.v3.Address': {
+    acted: ['socket_address'],
+    refused: { pipe: 'only TCP addresses are supported', envoy_internal_address: 'there are no internal listeners' },
+  },
+  'envoy.config.core.v3.SocketAddress': {
+    acted: ['address', 'port_value'],
+    inert: { ipv4_compat: 'a `::` listener takes IPv4 as well, as the system is set' },
+    only: { protocol: ['TCP'] },
+    refused: { named_port: 'use port_value', resolver_name: 'names are resolved by the system' },
+  },
+  'envoy.config.listener.v3.FilterChain': {
+    acted: ['filter_chain_match', 'filters', 'transport_socket', 'name', 'transport_socket_connect_timeout'],
+    inert: { metadata: 'nothing reads the metadata of a filter chain' },
+  },
+  'envoy.config.listener.v3.FilterChainMatch': {
+    acted: ['transport_protocol', 'application_protocols', 'server_names'],
+    refused: {
+      destination_port: 'the listener has one destination; make a listener for each port',
+    },
+  },
+  'envoy.config.listener.v3.ListenerFilter': {
+    acted: ['typed_config'],
+    inert: { name: 'the type of the configuration decides' },
+    anyOf: {
+      typed_config: [
+        'envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector',
+        'envoy.extensions.filters.listener.http_inspector.v3.HttpInspector',
+      ],
+    },
+  },
+  'envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector': {
+    acted: [],
+    inert: { initial_read_buffer_size: 'the whole ClientHello is read, up to 16 KiB' },
+    only: { enable_ja3_fingerprinting: ['false'] },
+  },
+  'envoy.extensions.filters.listener.http_inspector.v3.HttpInspector': { acted: [] },
+  'envoy.config.listener.v3.Filter': {
+    acted: ['typed_config'],
+    inert: { name: 'the type of the configuration decides' },
+    anyOf: { typed_config: [`${HCM}.HttpConnectionManager`] },
+  },
+  'envoy.config.core.v3.TransportSocket': {
+    acted: ['typed_config'],
+    inert: { name: 'the type of the configuration decides' },
+    anyOf: {
+      typed_config: [
+        'envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext',
+        'envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext',
+        'envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer',
+      ],
+    },
+  },
+  'envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer': { acted: [] },
+  [`${HCM}.HttpConnectionManager`]: {
+    acted: [
+      'rds',
+      'route_config',
+      'http_filters',
+      'common_http_protocol_options',
+      'http_protocol_options',
+      'server_name',
+      'server_header_transformation',
+      'stream_idle_timeout',
+      'request_timeout',
+      'request_headers_timeout',
+      'drain_timeout',
+      'access_log',
+      'use_remote_address',
+      'xff_num_trusted_hops',
+      'skip_xff_append',
+      'generate_request_id',
+      'preserve_external_request_id',
+      'always_set_request_id_in_response',
+      'forward_client_cert_details',
+      'set_current_client_cert_details',
+      'normalize_path',
+      'merge_slashes',
+      'path_with_escaped_slashes_action',
+      'max_request_headers_kb',
+    ],
+    inert: {
+      stat_prefix: 'statistics carry the name of the listener',
+      add_user_agent: 'no user-agent header is added',
+      access_log_options: 'a line is written when an exchange ends',
+      delayed_close_timeout: 'a connection is closed when its last bytes are sent',
+      internal_address_config: 'no decision depends on internal addresses',
+      proxy_100_continue: '100-continue is always proxied',
+      http2_protocol_options: 'downstream connections speak HTTP/1.1',
+      tracing: 'no spans are made yet',
+      strip_trailing_host_dot: 'hosts are matched without a trailing dot',
+      stream_error_on_invalid_http_message: 'an invalid message always closes its connection',
+    },
+    only: { codec_type: ['AUTO', 'HTTP1'] },
+    refused: {
+      scoped_routes: 'use rds or route_config',
+      upgrade_configs: 'upgrades (WebSocket, CONNECT) are not supported yet',
+      strip_matching_host_port: 'the host is forwarded as it came; matching ignores the port',
+      strip_any_host_port: 'the host is forwarded as it came; matching ignores the port',
+      local_reply_config: "local replies have Envoy's standard texts",
+      original_ip_detection_extensions: 'use xff_num_trusted_hops',
+    },
+  },
+  [`${HCM}.Rds`]: { acted: ['config_source', 'route_config_name'] },
+  [`${HCM}.HttpFilter`]: {
+    acted: ['name', 'typed_config', 'disabled'],
+    inert: { is_optional: 'a filter that is not supported is refused even where it is optional' },
+    anyOf: { typed_config: HTTP_FILTER_TYPES },
+  },
+  [`${HCM}.HttpConnectionManager.SetCurrentClientCertDetails`]: {
+    acted: ['subject', 'uri', 'dns'],
+  },
+  'envoy.extensions.filters.http.router.v3.Router': {
+    acted: ['suppress_envoy_headers'],
+    inert: {
+      dynamic_stats: 'statistics are always kept',
+      start_child_span: 'no spans are made yet',
+      suppress_grpc_request_failure_code_stats: 'these statistics are not kept',
+      upstream_log_options: 'there is no upstream log',
+    },
+  },
+  'envoy.extensions.filters.http.grpc_stats.v3.FilterConfig': {
+    acted: [],
+    inert: {
+      emit_filter_state: 'message counts are not exported yet',
+      individual_method_stats_allowlist: 'statistics by method are not kept',
+      stats_for_all_methods: 'statistics by method are not kept',
+      enable_upstream_stats: 'statistics by method are not kept',
+      replace_dots_in_grpc_service_name: 'statistics by method are not kept',
+    },
+  },
+  // With no policy and no fault set on a route (both are refused there) these two do nothing.
+  'envoy.extensions.filters.http.cors.v3.Cors': { acted: [] },
+  'envoy.extensions.filters.http.fault.v3.HTTPFault': {
+    acted: [],
+    inert: { disable_downstream_cluster_stats: 'these statistics are not kept' },
+    refused: { delay: 'faults are not supported yet', abort: 'faults are not supported yet' },
+  },
+  'envoy.config.core.v3.HttpProtocolOptions': {
+    acted: ['idle_timeout', 'max_connection_duration', 'max_requests_per_connection', 'max_headers_count'],
+    only: { headers_with_underscores_action: ['ALLOW'] },
+  },
+  'envoy.config.core.v3.Http1ProtocolOptions': {
+    acted: ['accept_http_10', 'default_host_for_http_10'],
+    inert: {
+      use_balsa_parser: 'Lateen has a parser of its own',
+      allow_absolute_url: 'absolute-form targets are always taken',
+      header_key_format: 'header names are forwarded as they came',
+      enable_trailers: 'trailers are forwarded as they came',
+    },
+    refused: { allow_chunked_length: 'Content-Length with Transfer-Encoding is request smuggling' },
+  },
+  'envoy.config.accesslog.v3.AccessLog': {
+    acted: ['typed_config'],
+    inert: { name: 'the type of the configuration decides' },
+    refused: { filter: 'every exchange is logged' },
+    anyOf: {
+      typed_config: [
+        'envoy.extensions.access_loggers.file.v3.FileAccessLog',
+        'envoy.extensions.access_loggers.stream.v3.StdoutAccessLog',
+        'envoy.extensions.access_loggers.stream.v3.StderrAccessLog',
+      ],
+    },
+  },
+  'envoy.extensions.access_loggers.file.v3.FileAccessLog': {
+    acted: ['path', 'format', 'json_format', 'typed_json_format', 'log_format'],
+  },
+  'envoy.extensions.access_loggers.stream.v3.StdoutAccessLog': { acted: ['log_format'] },
+  'envoy.extensions.access_loggers.stream.v3.StderrAccessLog': { acted: ['log_format'] },
+  'envoy.config.core.v3.SubstitutionFormatString': {
+    acted: ['text_format', 'text_format_source', 'json_format', 'omit_empty_values', 'json_format_options'],
+    inert: { content_type: 'a log line has no content type' },
+  },
+  'envoy.config.core.v3.JsonFormatOptions': { acted: ['sort_properties'] },
+  'envoy.config.core.v3.DataSource': {
+    acted: ['filename', 'inline_bytes', 'inline_string', 'environment_variable'],
+  },
+};

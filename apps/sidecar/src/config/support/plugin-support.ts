@@ -1,0 +1,50 @@
+// Support table: Istio's plugin configurations, which travel as TypedStruct.
+
+import type { StructSupport } from './support-types.js';
+
+/** Istio's `stats` plugin: which standard metrics are kept, with which labels. */
+const STATS: StructSupport = {
+  acted: {
+    metrics: {
+      list: { acted: { name: 'string', dimensions: 'stringMap', tags_to_remove: { list: 'string' }, drop: 'bool' } },
+    },
+    reporter: 'string',
+    disable_host_header_fallback: 'bool',
+  },
+  inert: {
+    debug: 'nothing is printed',
+    stat_prefix: 'metrics have the prefix istio_',
+    max_peer_cache_size: 'the number of remembered peers is fixed',
+    tcp_reporting_duration: 'TCP metrics are counted as bytes move',
+    rotation_interval: 'metrics are kept as long as the process runs',
+    graceful_deletion_interval: 'metrics are kept as long as the process runs',
+    metadata_mode: 'peers are known by x-envoy-peer-metadata',
+  },
+};
+
+const EXCHANGE_METHODS = {
+  list: {
+    acted: {
+      istio_headers: { acted: { skip_external_clusters: 'bool' } },
+      workload_discovery: { acted: {} },
+    },
+  },
+} as const;
+
+/** Istio's metadata exchange: how peers learn each other's names. */
+const PEER_METADATA: StructSupport = {
+  acted: {
+    downstream_discovery: EXCHANGE_METHODS,
+    upstream_discovery: EXCHANGE_METHODS,
+    downstream_propagation: EXCHANGE_METHODS,
+    upstream_propagation: EXCHANGE_METHODS,
+    additional_labels: { list: 'string' },
+  },
+  inert: { shared_with_upstream: 'the names are available to every filter' },
+};
+
+/** By the message name of the TypedStruct's type URL. */
+export const STRUCT_SUPPORT: Readonly<Record<string, StructSupport>> = {
+  'stats.PluginConfig': STATS,
+  'io.istio.http.peer_metadata.Config': PEER_METADATA,
+};

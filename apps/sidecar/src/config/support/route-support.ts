@@ -1,0 +1,152 @@
+// Support table: route configurations, virtual hosts, routes, matches and retry policies.
+
+import type { SupportTable } from './support-types.js';
+
+const HEADER_MUTATIONS = [
+  'request_headers_to_add',
+  'request_headers_to_remove',
+  'response_headers_to_add',
+  'response_headers_to_remove',
+] as const;
+const NO_METADATA = 'no decision depends on the metadata of a route';
+
+export const ROUTE_SUPPORT: SupportTable = {
+  'envoy.config.route.v3.RouteConfiguration': {
+    acted: ['name', 'virtual_hosts', ...HEADER_MUTATIONS, 'most_specific_header_mutations_wins'],
+    inert: {
+      validate_clusters: 'a missing cluster is answered with 503 NC at the request',
+      metadata: NO_METADATA,
+      ignore_port_in_host_matching: 'hosts are always matched with and without their port',
+      max_direct_response_body_size_bytes: 'the body is in the configuration already',
+    },
+    only: { ignore_path_parameters_in_path_matching: ['false'] },
+  },
+  'envoy.config.route.v3.VirtualHost': {
+    acted: [
+      'name',
+      'domains',
+      'routes',
+      ...HEADER_MUTATIONS,
+      'include_request_attempt_count',
+      'include_attempt_count_in_response',
+      'retry_policy',
+    ],
+    inert: { metadata: NO_METADATA },
+    only: { require_tls: ['NONE'] },
+    refused: {
+      cors: 'CORS is not supported yet',
+      rate_limits: 'rate limits are not supported yet',
+      typed_per_filter_config: 'no supported filter has a per-route configuration yet',
+    },
+  },
+  'envoy.config.route.v3.Route': {
+    acted: ['name', 'match', 'route', 'redirect', 'direct_response', ...HEADER_MUTATIONS],
+    inert: {
+      metadata: NO_METADATA,
+      decorator: 'no spans are made yet',
+      tracing: 'no spans are made yet',
+      stat_prefix: 'statistics are kept by cluster and by peer',
+    },
+    refused: { typed_per_filter_config: 'no supported filter has a per-route configuration yet' },
+  },
+  'envoy.config.route.v3.RouteMatch': {
+    acted: ['prefix', 'path', 'path_separated_prefix', 'case_sensitive', 'headers', 'query_parameters'],
+    refused: {
+      safe_regex: 'regular expressions are not supported yet',
+      connect_matcher: 'CONNECT is not supported yet',
+      runtime_fraction: 'use weighted_clusters',
+    },
+  },
+  'envoy.config.route.v3.HeaderMatcher': {
+    acted: [
+      'name',
+      'exact_match',
+      'prefix_match',
+      'suffix_match',
+      'contains_match',
+      'present_match',
+      'string_match',
+      'range_match',
+      'invert_match',
+      'treat_missing_header_as_empty',
+    ],
+    refused: { safe_regex_match: 'regular expressions are not supported yet' },
+  },
+  'envoy.config.route.v3.QueryParameterMatcher': { acted: ['name', 'string_match', 'present_match'] },
+  'envoy.type.matcher.v3.StringMatcher': {
+    acted: ['exact', 'prefix', 'suffix', 'contains', 'ignore_case'],
+    refused: { safe_regex: 'regular expressions are not supported yet' },
+  },
+  'envoy.type.v3.Int64Range': { acted: ['start', 'end'] },
+  'envoy.config.route.v3.RouteAction': {
+    acted: [
+      'cluster',
+      'weighted_clusters',
+      'cluster_not_found_response_code',
+      'prefix_rewrite',
+      'host_rewrite_literal',
+      'auto_host_rewrite',
+      'append_x_forwarded_host',
+      'timeout',
+      'idle_timeout',
+      'retry_policy',
+    ],
+    inert: {
+      max_grpc_timeout: 'the grpc-timeout header is forwarded and not acted on',
+      metadata_match: 'clusters have no subsets of endpoints',
+      max_stream_duration: 'Istio sends it together with timeout, which is acted on',
+    },
+    only: { priority: ['DEFAULT'] },
+    refused: {
+      cluster_header: 'use cluster or weighted_clusters',
+      regex_rewrite: 'regular expressions are not supported yet',
+      request_mirror_policies: 'mirroring is not supported yet',
+      hash_policy: 'hash load balancing is not supported yet',
+      cors: 'CORS is not supported yet',
+      upgrade_configs: 'upgrades (WebSocket, CONNECT) are not supported yet',
+      rate_limits: 'rate limits are not supported yet',
+    },
+  },
+  'envoy.config.route.v3.WeightedCluster': {
+    acted: ['clusters', 'total_weight'],
+    inert: { runtime_key_prefix: 'there is no runtime' },
+  },
+  'envoy.config.route.v3.WeightedCluster.ClusterWeight': {
+    acted: ['name', 'weight', ...HEADER_MUTATIONS, 'host_rewrite_literal'],
+    inert: { metadata_match: 'clusters have no subsets of endpoints' },
+  },
+  'envoy.config.core.v3.HeaderValueOption': { acted: ['header', 'append', 'append_action', 'keep_empty_value'] },
+  'envoy.config.core.v3.HeaderValue': { acted: ['key', 'value', 'raw_value'] },
+  'envoy.config.route.v3.RedirectAction': {
+    acted: [
+      'https_redirect',
+      'scheme_redirect',
+      'host_redirect',
+      'port_redirect',
+      'path_redirect',
+      'prefix_rewrite',
+      'response_code',
+      'strip_query',
+    ],
+    refused: { regex_rewrite: 'regular expressions are not supported yet' },
+  },
+  'envoy.config.route.v3.DirectResponseAction': { acted: ['status', 'body'] },
+  'envoy.config.route.v3.RetryPolicy': {
+    acted: [
+      'retry_on',
+      'num_retries',
+      'per_try_timeout',
+      'retry_host_predicate',
+      'host_selection_retry_max_attempts',
+      'retriable_status_codes',
+      'retry_back_off',
+    ],
+  },
+  'envoy.config.route.v3.RetryPolicy.RetryBackOff': { acted: ['base_interval', 'max_interval'] },
+  'envoy.config.route.v3.RetryPolicy.RetryHostPredicate': {
+    acted: ['typed_config'],
+    inert: { name: 'the type of the configuration decides' },
+    anyOf: { typed_config: ['envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate'] },
+  },
+  'envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate': { acted: [] },
+};

@@ -1,0 +1,20 @@
+// Support table: everything together. docs/compatibility.md is made from it; the walker refuses what it does not list.
+
+import { BOOTSTRAP_SUPPORT, CONTROL_PLANE_CLUSTER_SUPPORT } from './bootstrap-support.js';
+import { CLUSTER_SUPPORT } from './cluster-support.js';
+import { LISTENER_SUPPORT } from './listener-support.js';
+import { ROUTE_SUPPORT } from './route-support.js';
+import type { SupportTable } from './support-types.js';
+import { TLS_SUPPORT } from './tls-support.js';
+
+/** Bootstrap files and xDS resources alike. */
+export const SUPPORT_TABLE: SupportTable = {
+  ...BOOTSTRAP_SUPPORT,
+  ...LISTENER_SUPPORT,
+  ...ROUTE_SUPPORT,
+  ...CLUSTER_SUPPORT,
+  ...TLS_SUPPORT,
+};
+
+/** For the clusters of the bootstrap file that lead to the control plane. */
+export const CONTROL_PLANE_SUPPORT_TABLE: SupportTable = { ...SUPPORT_TABLE, ...CONTROL_PLANE_CLUSTER_SUPPORT };

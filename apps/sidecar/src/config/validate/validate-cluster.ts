@@ -1,0 +1,99 @@
+// Resource validation: the values of clusters and of endpoint sets.
+
+import { anyIs, unpackAny } from '@lateen/xds-proto';
+import {
+  type Cluster,
+  Cluster_DiscoveryType,
+  Cluster_LbPolicy,
+} from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
+import type { TransportSocket } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
+import type { ClusterLoadAssignment } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
+import { RawBufferSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js';
+import { UpstreamTlsContextSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
+import {
+  checkConfigSource,
+  checkDuration,
+  checkIpAddress,
+  checkUnique,
+  type ProblemCollector,
+} from './field-checks.js';
+import { checkCommonTlsContext } from './validate-tls.js';
+
+/** How Envoy numbers priorities. */
+const MAX_PRIORITY = 128;
+
+export function validateCluster(cluster: Cluster, out: ProblemCollector): void {
+  if (cluster.name === '') out.add('name', 'is required');
+  checkDuration(cluster.connectTimeout, 'connect_timeout', out, 1);
+  const type =
+    cluster.clusterDiscoveryType.case === 'type' ? cluster.clusterDiscoveryType.value : Cluster_DiscoveryType.STATIC;
+  if (type === Cluster_DiscoveryType.EDS) {
+    if (cluster.edsClusterConfig === undefined) out.add('eds_cluster_config', 'is required for type EDS');
+    else checkConfigSource(cluster.edsClusterConfig.edsConfig, 'eds_cluster_config.eds_config', out);
+    if (cluster.loadAssignment !== undefined) out.add('load_assignment', 'is not used with type EDS; leave it out');
+  } else if (cluster.edsClusterConfig !== undefined) {
+    out.add('eds_cluster_config', 'is only used with type EDS');
+  }
+  const original = type === Cluster_DiscoveryType.ORIGINAL_DST;
+  if (original !== (cluster.lbPolicy === Cluster_LbPolicy.CLUSTER_PROVIDED)) {
+    out.add('lb_policy', 'CLUSTER_PROVIDED and type ORIGINAL_DST only go together');
+  }
+  if (cluster.loadAssignment !== undefined) {
+    if (original) out.add('load_assignment', 'is not used with type ORIGINAL_DST; leave it out');
+    validateLoadAssignment(cluster.loadAssignment, out, 'load_assignment');
+  }
+  checkDuration(cluster.commonHttpProtocolOptions?.idleTimeout, 'common_http_protocol_options.idle_timeout', out);
+  checkTransportSocket(cluster.transportSocket, 'transport_socket', out);
+  cluster.transportSocketMatches.forEach((match, index) => {
+    const at = `transport_socket_matches[${index}]`;
+    if (match.name === '') out.add(`${at}.name`, 'is required');
+    if (match.transportSocket === undefined) out.add(`${at}.transport_socket`, 'is required');
+    checkTransportSocket(match.transportSocket, `${at}.transport_socket`, out);
+  });
+  checkUnique(
+    cluster.transportSocketMatches.map(({ name }) => name),
+    (index) => `transport_socket_matches[${index}].name`,
+    'the name',
+    out,
+  );
+}
+
+function checkTransportSocket(socket: TransportSocket | undefined, path: string, out: ProblemCollector): void {
+  if (socket === undefined) return;
+  const at = `${path}.typed_config`;
+  if (socket.configType.case !== 'typedConfig') {
+    out.add(at, 'is required');
+    return;
+  }
+  const any = socket.configType.value;
+  if (anyIs(any, UpstreamTlsContextSchema)) {
+    const context = unpackAny(any, UpstreamTlsContextSchema);
+    checkCommonTlsContext(context.commonTlsContext, `${at}.common_tls_context`, out, {
+      certificateRequired: false,
+      validationRequired: false,
+    });
+  } else if (!anyIs(any, RawBufferSchema)) {
+    out.add(at, 'a cluster takes an UpstreamTlsContext or a RawBuffer');
+  }
+}
+
+/** @param path where the assignment stands; empty for an EDS resource */
+export function validateLoadAssignment(assignment: ClusterLoadAssignment, out: ProblemCollector, path = ''): void {
+  const prefix = path === '' ? '' : `${path}.`;
+  if (assignment.clusterName === '') out.add(`${prefix}cluster_name`, 'is required');
+  assignment.endpoints.forEach((locality, localityIndex) => {
+    const at = `${prefix}endpoints[${localityIndex}]`;
+    if (locality.priority > MAX_PRIORITY)
+      out.add(`${at}.priority`, `${locality.priority} is more than ${MAX_PRIORITY}`);
+    if (locality.loadBalancingWeight === 0) out.add(`${at}.load_balancing_weight`, 'must be at least 1');
+    locality.lbEndpoints.forEach((endpoint, index) => {
+      const endpointAt = `${at}.lb_endpoints[${index}]`;
+      if (endpoint.loadBalancingWeight === 0) out.add(`${endpointAt}.load_balancing_weight`, 'must be at least 1');
+      if (endpoint.hostIdentifier.case === 'endpoint') {
+        checkIpAddress(endpoint.hostIdentifier.value.address, `${endpointAt}.endpoint.address`, out, 1);
+      } else if (endpoint.hostIdentifier.case === undefined) {
+        out.add(`${endpointAt}.endpoint`, 'is required');
+      }
+    });
+  });
+}

@@ -1,0 +1,152 @@
+// Resource validation: a listener's values, and those of its HTTP connection managers.
+
+import { isIP } from 'node:net';
+import { anyIs, unpackAny } from '@lateen/xds-proto';
+import type { FilterChain } from '@lateen/xds-proto/envoy/config/listener/v3/listener_components_pb.js';
+import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
+import { RouterSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/router/v3/router_pb.js';
+import {
+  type HttpConnectionManager,
+  HttpConnectionManagerSchema,
+} from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import { RawBufferSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js';
+import { DownstreamTlsContextSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
+import {
+  checkConfigSource,
+  checkDuration,
+  checkIpAddress,
+  checkUnique,
+  type ProblemCollector,
+} from './field-checks.js';
+import { validateRouteConfiguration } from './validate-route.js';
+import { checkCommonTlsContext } from './validate-tls.js';
+
+const MAX_REQUEST_HEADERS_KIB = 60;
+
+export function validateListener(listener: Listener, out: ProblemCollector): void {
+  if (listener.name === '') out.add('name', 'is required');
+  // Port 0 lets the system choose, which tests and local runs use.
+  checkIpAddress(listener.address, 'address', out, 0);
+  listener.additionalAddresses.forEach(({ address }, index) => {
+    checkIpAddress(address, `additional_addresses[${index}].address`, out, 0);
+  });
+  checkDuration(listener.listenerFiltersTimeout, 'listener_filters_timeout', out);
+  const chains = listener.filterChains.map((chain, index) => ({ chain, path: `filter_chains[${index}]` }));
+  const { defaultFilterChain } = listener;
+  if (defaultFilterChain !== undefined) chains.push({ chain: defaultFilterChain, path: 'default_filter_chain' });
+  if (chains.length === 0) out.add('filter_chains', 'at least one filter chain is required');
+  for (const { chain, path } of chains) checkFilterChain(chain, path, out);
+  checkUnique(
+    listener.filterChains.map(matchKey),
+    (index) => `filter_chains[${index}].filter_chain_match`,
+    'the same match',
+    out,
+  );
+}
+
+/** Two chains with the same criteria could not be told apart. */
+function matchKey({ filterChainMatch: match }: FilterChain): string {
+  if (match === undefined) return '{}';
+  const names = [...match.serverNames].sort();
+  return JSON.stringify([match.transportProtocol, [...match.applicationProtocols].sort(), names]);
+}
+
+function checkFilterChain(chain: FilterChain, path: string, out: ProblemCollector): void {
+  if (chain.filters.length !== 1) {
+    out.add(`${path}.filters`, 'exactly one network filter is expected, the HTTP connection manager');
+  }
+  chain.filterChainMatch?.serverNames.forEach((name, index) => {
+    const at = `${path}.filter_chain_match.server_names[${index}]`;
+    if (name === '' || name === '*') out.add(at, 'leave server_names out to match any name');
+    else if (name.indexOf('*') > 0 || (name.startsWith('*') && !name.startsWith('*.'))) {
+      out.add(at, 'a wildcard is only allowed as the first label (`*.example.com`)');
+    }
+  });
+  const protocol = chain.filterChainMatch?.transportProtocol ?? '';
+  if (!['', 'tls', 'raw_buffer'].includes(protocol)) {
+    out.add(
+      `${path}.filter_chain_match.transport_protocol`,
+      `${JSON.stringify(protocol)} is neither tls nor raw_buffer`,
+    );
+  }
+  checkDuration(chain.transportSocketConnectTimeout, `${path}.transport_socket_connect_timeout`, out);
+  const socket = chain.transportSocket?.configType;
+  if (socket?.case === 'typedConfig') {
+    const at = `${path}.transport_socket.typed_config`;
+    if (anyIs(socket.value, DownstreamTlsContextSchema)) {
+      const context = unpackAny(socket.value, DownstreamTlsContextSchema);
+      const required = context.requireClientCertificate ?? false;
+      checkCommonTlsContext(context.commonTlsContext, `${at}.common_tls_context`, out, {
+        certificateRequired: true,
+        validationRequired: required,
+      });
+    } else if (!anyIs(socket.value, RawBufferSchema)) {
+      out.add(at, 'a listener takes a DownstreamTlsContext or a RawBuffer');
+    }
+  } else if (chain.transportSocket !== undefined) {
+    out.add(`${path}.transport_socket.typed_config`, 'is required');
+  }
+  chain.filters.forEach((filter, index) => {
+    const at = `${path}.filters[${index}].typed_config`;
+    if (filter.configType.case !== 'typedConfig') {
+      out.add(at, 'is required');
+      return;
+    }
+    if (!anyIs(filter.configType.value, HttpConnectionManagerSchema)) return; // reported as not supported
+    checkHttpConnectionManager(unpackAny(filter.configType.value, HttpConnectionManagerSchema), at, out);
+  });
+}
+
+function checkHttpConnectionManager(hcm: HttpConnectionManager, path: string, out: ProblemCollector): void {
+  const { routeSpecifier, commonHttpProtocolOptions: common } = hcm;
+  if (routeSpecifier.case === 'rds') {
+    if (routeSpecifier.value.routeConfigName === '') out.add(`${path}.rds.route_config_name`, 'is required');
+    checkConfigSource(routeSpecifier.value.configSource, `${path}.rds.config_source`, out);
+  } else if (routeSpecifier.case === 'routeConfig') {
+    validateRouteConfiguration(routeSpecifier.value, out, { path: `${path}.route_config`, nameRequired: false });
+  } else if (routeSpecifier.case === undefined) {
+    out.add(path, 'needs `rds` or `route_config`');
+  }
+  checkDuration(hcm.streamIdleTimeout, `${path}.stream_idle_timeout`, out);
+  checkDuration(hcm.requestTimeout, `${path}.request_timeout`, out);
+  checkDuration(hcm.requestHeadersTimeout, `${path}.request_headers_timeout`, out);
+  checkDuration(hcm.drainTimeout, `${path}.drain_timeout`, out);
+  checkDuration(common?.idleTimeout, `${path}.common_http_protocol_options.idle_timeout`, out);
+  checkDuration(common?.maxConnectionDuration, `${path}.common_http_protocol_options.max_connection_duration`, out);
+  const headersKib = hcm.maxRequestHeadersKb;
+  if (headersKib !== undefined && (headersKib < 1 || headersKib > MAX_REQUEST_HEADERS_KIB)) {
+    out.add(
+      `${path}.max_request_headers_kb`,
+      `must be 1 to ${MAX_REQUEST_HEADERS_KIB}, which is what the parser holds`,
+    );
+  }
+  checkHttpFilters(hcm, path, out);
+}
+
+function checkHttpFilters(hcm: HttpConnectionManager, path: string, out: ProblemCollector): void {
+  const isRouter = hcm.httpFilters.map(
+    ({ configType }) => configType.case === 'typedConfig' && anyIs(configType.value, RouterSchema),
+  );
+  hcm.httpFilters.forEach((filter, index) => {
+    const at = `${path}.http_filters[${index}]`;
+    if (filter.name === '') out.add(`${at}.name`, 'is required');
+    if (filter.configType.case === undefined) {
+      out.add(at, `HTTP filter ${JSON.stringify(filter.name)} has no typed_config`);
+    }
+    if (isRouter[index] && index < hcm.httpFilters.length - 1) out.add(at, 'the router must be the last HTTP filter');
+    if (filter.disabled && isRouter[index]) out.add(`${at}.disabled`, 'the router cannot be disabled');
+  });
+  if (!isRouter.includes(true)) out.add(`${path}.http_filters`, 'the last HTTP filter must be the router');
+  checkUnique(
+    hcm.httpFilters.map(({ name }) => name),
+    (index) => `${path}.http_filters[${index}].name`,
+    'the name',
+    out,
+  );
+}
+
+/** True for an address that only this host reaches. */
+export function isLoopbackAddress(address: string): boolean {
+  if (isIP(address) === 4) return address.startsWith('127.');
+  return address === '::1' || /^::ffff:127\./i.test(address);
+}
