@@ -1,11 +1,11 @@
 // Translate: the values that translation reads and makes; everything is immutable once built.
 
 import type { JsonObject } from '@bufbuild/protobuf';
+import type { ConfigObject, Kind, MeshConfig } from '@lateen/istio-config';
 import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import type { ClusterLoadAssignment } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
 import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
-import type { ConfigObject, MeshConfig } from './config-types.js';
 
 /** String map, as labels, annotations and selectors are. */
 export type StringMap = Readonly<Record<string, string>>;
@@ -95,7 +95,7 @@ export interface MeshSnapshot {
   readonly services: readonly Service[];
   readonly workloads: readonly Workload[];
   /** Config objects by kind (`VirtualService`, `DestinationRule`, …). */
-  readonly configsByKind: ReadonlyMap<string, readonly ConfigObject[]>;
+  readonly configsByKind: ReadonlyMap<Kind, readonly ConfigObject[]>;
   /** What is wrong with the snapshot whoever looks at it: duplicates that were dropped, conflicts. */
   readonly problems: readonly Problem[];
 }

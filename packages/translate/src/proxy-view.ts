@@ -1,0 +1,125 @@
+// Translate: what one proxy sees of the mesh. The only step that knows the proxy; the builders read nothing but the view.
+
+import type { MeshSnapshot, Problem, ProxyNode, ProxyType, StringMap } from './model.js';
+import { type ClientScope, resolveClientScope } from './resolve/client-scope.js';
+import { type GatewayListener, resolveGateways } from './resolve/gateways.js';
+import { type InboundPort, resolveInboundPorts } from './resolve/inbound-ports.js';
+import { type MeshPort, type MeshService, meshIndex } from './resolve/mesh-index.js';
+import { stableHash } from './stable-hash.js';
+
+/** An address that the sidecar binds for calls to a service port. */
+export interface OutboundAddress {
+  readonly address: string;
+  readonly service: MeshService;
+  readonly port: MeshPort;
+}
+
+/** What one proxy sees; made by {@link resolveProxyView}, read by the builders. */
+export interface ProxyView {
+  readonly snapshot: MeshSnapshot;
+  readonly type: ProxyType;
+  /** The address that its listeners are bound to. */
+  readonly address: string;
+  readonly interceptionMode: ProxyNode['interceptionMode'];
+  /** It may be sent `istio.*` filters. */
+  readonly understandsIstioFilters: boolean;
+  /** Shared by all proxies that see the same as clients. */
+  readonly scope: ClientScope;
+  readonly inboundPorts: readonly InboundPort[];
+  /** Sorted by address and port. */
+  readonly outboundAddresses: readonly OutboundAddress[];
+  readonly gatewayListeners: readonly GatewayListener[];
+  /** Further addresses of gateway listeners, `IP:PORT` lists by listener port. */
+  readonly extraBindAddresses: StringMap;
+  /** Warnings about configuration as this proxy sees it, and about the snapshot. */
+  readonly problems: readonly Problem[];
+}
+
+function resolveOutboundAddresses(
+  scope: ClientScope,
+  serviceAddresses: StringMap,
+  podKey: string,
+): { readonly addresses: readonly OutboundAddress[]; readonly problems: readonly Problem[] } {
+  const byListener = new Map<string, OutboundAddress>();
+  const problems: Problem[] = [];
+  for (const service of scope.services) {
+    const address = serviceAddresses[service.hostname];
+    if (address === undefined) continue;
+    for (const port of service.ports.filter(({ http }) => http)) {
+      const name = `${address}_${port.port}`;
+      const before = byListener.get(name);
+      if (before === undefined) {
+        byListener.set(name, { address, service, port });
+        continue;
+      }
+      problems.push({
+        code: 'conflict-outbound-listener',
+        severity: 'warning',
+        metric: 'pilot_conflict_outbound_listener_tcp_over_current_tcp',
+        subject: `Workload/${podKey}`,
+        message: `${address}:${port.port} is given to ${before.service.hostname} and to ${service.hostname}; the first has it. The registry must give each service an address of its own`,
+      });
+    }
+  }
+  const names = [...byListener.keys()].sort();
+  return { addresses: names.map((name) => byListener.get(name)!), problems };
+}
+
+/**
+ * Resolves what a proxy sees: its namespace, labels and addresses as the registry knows them (the node's own word
+ * counts where the registry does not know the pod). The builders see only the result.
+ */
+export function resolveProxyView(snapshot: MeshSnapshot, proxy: ProxyNode): ProxyView {
+  const index = meshIndex(snapshot);
+  const podKey = `${proxy.namespace}/${proxy.podName}`;
+  const workload = index.workloadByName.get(podKey);
+  const labels = workload?.labels ?? proxy.labels;
+  const scope = resolveClientScope(snapshot, proxy.type, proxy.namespace, labels);
+  const isSidecar = proxy.type === 'sidecar';
+  const none = { ports: [], addresses: [], listeners: [], problems: [] };
+  const inbound = isSidecar && workload !== undefined ? resolveInboundPorts(snapshot, workload) : none;
+  const outbound = isSidecar ? resolveOutboundAddresses(scope, workload?.serviceAddresses ?? {}, podKey) : none;
+  const gateways = isSidecar ? none : resolveGateways(snapshot, proxy, labels, workload);
+  const own: Problem[] = [...inbound.problems, ...outbound.problems, ...gateways.problems];
+  if (workload === undefined) {
+    own.push({
+      code: 'unknown-workload',
+      severity: 'warning',
+      subject: `Workload/${podKey}`,
+      message: `the registry does not know this pod: it gets no inbound listeners and no service addresses until it does`,
+    });
+  }
+  return {
+    snapshot,
+    type: proxy.type,
+    address: workload?.address ?? proxy.ipAddress,
+    interceptionMode: proxy.interceptionMode,
+    understandsIstioFilters: proxy.understandsIstioFilters,
+    scope,
+    inboundPorts: inbound.ports,
+    outboundAddresses: outbound.addresses,
+    gatewayListeners: gateways.listeners,
+    extraBindAddresses: workload?.extraBindAddresses ?? {},
+    problems: [...snapshot.problems, ...index.problems, ...scope.problems, ...own],
+  };
+}
+
+/**
+ * Stable hash of everything that the builders read of a view: equal keys mean equal resources. Proxies that differ in
+ * nothing that matters (a pod's name, a label that no configuration selects by) have the same key.
+ */
+export function viewKey(view: ProxyView): string {
+  const serviceOf = ({ hostname }: MeshService) => hostname;
+  return stableHash({
+    content: view.snapshot.contentHash,
+    scope: view.scope.key,
+    type: view.type,
+    address: view.address,
+    interceptionMode: view.interceptionMode,
+    istio: view.understandsIstioFilters,
+    inbound: view.inboundPorts.map((port) => ({ ...port, services: port.services.map(serviceOf) })),
+    outbound: view.outboundAddresses.map(({ address, service, port }) => [address, serviceOf(service), port.port]),
+    gateways: view.gatewayListeners,
+    extraBindAddresses: view.extraBindAddresses,
+  });
+}

@@ -1,0 +1,132 @@
+// Resolve: which DestinationRule a client's calls to a service follow.
+
+import type { ConfigObject, Subset, TrafficPolicy } from '@lateen/istio-config';
+import { compareHostSpecificity, hostMatches, resolveShortHost, selectorMatches } from '@lateen/istio-config';
+import type { MeshSnapshot, StringMap } from '../model.js';
+import { configsOf } from '../snapshot.js';
+import { isExportedTo, oncePerSnapshot } from './mesh-index.js';
+
+type Rule = ConfigObject<'DestinationRule'>;
+
+/** One or several DestinationRules of a namespace for the same host, merged. */
+export interface EffectiveDestinationRule {
+  readonly namespace: string;
+  /** Of the oldest. */
+  readonly name: string;
+  readonly trafficPolicy?: TrafficPolicy;
+  readonly subsets: readonly Subset[];
+}
+
+/** Rules of one namespace by full host; wildcards also in order of specificity. */
+interface NamespaceRules {
+  readonly byHost: ReadonlyMap<string, readonly Rule[]>;
+  readonly wildcards: readonly string[];
+}
+
+const rulesByNamespace = oncePerSnapshot((snapshot): ReadonlyMap<string, NamespaceRules> => {
+  const hosts = new Map<string, Map<string, Rule[]>>();
+  for (const rule of configsOf(snapshot, 'DestinationRule')) {
+    const byHost = hosts.get(rule.metadata.namespace) ?? new Map<string, Rule[]>();
+    hosts.set(rule.metadata.namespace, byHost);
+    const host = resolveShortHost(rule.spec.host, rule.metadata.namespace, snapshot.clusterDomain);
+    const rules = byHost.get(host);
+    if (rules) rules.push(rule);
+    else byHost.set(host, [rule]);
+  }
+  const result = new Map<string, NamespaceRules>();
+  for (const [namespace, byHost] of hosts) {
+    const wildcards = [...byHost.keys()].filter((host) => host.startsWith('*')).sort(compareHostSpecificity);
+    result.set(namespace, { byHost, wildcards });
+  }
+  return result;
+});
+
+/** Oldest first: its policy counts; further rules add subsets that are not there yet. */
+function mergeRules(rules: readonly Rule[]): EffectiveDestinationRule {
+  const subsets = new Map<string, Subset>();
+  let trafficPolicy: TrafficPolicy | undefined;
+  for (const rule of rules) {
+    trafficPolicy ??= rule.spec.trafficPolicy;
+    for (const subset of rule.spec.subsets ?? []) {
+      if (!subsets.has(subset.name)) subsets.set(subset.name, subset);
+    }
+  }
+  return {
+    namespace: rules[0]!.metadata.namespace,
+    name: rules[0]!.metadata.name,
+    trafficPolicy,
+    subsets: [...subsets.values()],
+  };
+}
+
+function selectsWorkload(rule: Rule): boolean {
+  return Object.keys(rule.spec.workloadSelector?.matchLabels ?? {}).length > 0;
+}
+
+/** Who asks. */
+export interface DestinationRuleClient {
+  readonly namespace: string;
+  readonly labels: StringMap;
+}
+
+function rulesFor(snapshot: MeshSnapshot, namespace: string, hostname: string, client: DestinationRuleClient) {
+  const inNamespace = rulesByNamespace(snapshot).get(namespace);
+  if (inNamespace === undefined) return undefined;
+  const patterns = inNamespace.byHost.has(hostname) ? [hostname] : [];
+  for (const wildcard of inNamespace.wildcards) if (hostMatches(wildcard, hostname)) patterns.push(wildcard);
+  for (const pattern of patterns) {
+    const visible = (inNamespace.byHost.get(pattern) ?? []).filter((rule) =>
+      isExportedTo(rule.spec.exportTo, rule.metadata.namespace, client.namespace),
+    );
+    // A rule for chosen clients counts in their own namespace only, and there before one for everybody.
+    const selecting = visible.filter(
+      (rule) =>
+        selectsWorkload(rule) &&
+        rule.metadata.namespace === client.namespace &&
+        selectorMatches(rule.spec.workloadSelector?.matchLabels, client.labels),
+    );
+    if (selecting.length > 0) return mergeRules(selecting);
+    const general = visible.filter((rule) => !selectsWorkload(rule));
+    if (general.length > 0) return mergeRules(general);
+  }
+  return undefined;
+}
+
+/**
+ * The rule for calls of a client to a service: the client's namespace first, then the service's, then the root; in each
+ * the exact host before wildcards, more specific wildcards first; only what is exported to the client.
+ */
+export function resolveDestinationRule(
+  snapshot: MeshSnapshot,
+  client: DestinationRuleClient,
+  service: { readonly hostname: string; readonly namespace: string },
+): EffectiveDestinationRule | undefined {
+  for (const namespace of new Set([client.namespace, service.namespace, snapshot.rootNamespace])) {
+    const rule = rulesFor(snapshot, namespace, service.hostname, client);
+    if (rule !== undefined) return rule;
+  }
+  return undefined;
+}
+
+/** The parts of a policy for one port: the subset's over the rule's; port level settings replace all of them. */
+export function policyForPort(
+  rule: EffectiveDestinationRule | undefined,
+  subset: Subset | undefined,
+  port: number,
+): TrafficPolicy {
+  const base = ownPolicyForPort({}, rule?.trafficPolicy, port);
+  return ownPolicyForPort(base, subset?.trafficPolicy, port);
+}
+
+function ownPolicyForPort(base: TrafficPolicy, policy: TrafficPolicy | undefined, port: number): TrafficPolicy {
+  if (policy === undefined) return base;
+  const portLevel = policy.portLevelSettings?.find((settings) => settings.port?.number === port);
+  // Istio: port level settings do not inherit; what they leave out has its default.
+  if (portLevel !== undefined) return portLevel;
+  return {
+    loadBalancer: policy.loadBalancer ?? base.loadBalancer,
+    connectionPool: policy.connectionPool ?? base.connectionPool,
+    outlierDetection: policy.outlierDetection ?? base.outlierDetection,
+    tls: policy.tls ?? base.tls,
+  };
+}

@@ -1,0 +1,139 @@
+// Resolve: what every view needs of a snapshot, worked out once: services with their ports' protocols and workloads.
+
+import { isHttpProtocol, type PortProtocol, protocolOfPort, selectorMatches } from '@lateen/istio-config';
+import type { MeshSnapshot, Problem, Service, Workload } from '../model.js';
+import { compareText } from '../stable-hash.js';
+
+/** A port of a mesh service with the protocol that its name says. */
+export interface MeshPort {
+  readonly name: string;
+  readonly port: number;
+  readonly targetPort: number;
+  readonly protocol: PortProtocol;
+  /** HTTP/1.1 can be spoken on it: declared HTTP, or nothing declared. */
+  readonly http: boolean;
+}
+
+/** A service as translation sees it. */
+export interface MeshService {
+  /** `NAME.NAMESPACE.svc.cluster.local`. */
+  readonly hostname: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly ports: readonly MeshPort[];
+  /** Namespaces that see it: `*`, `.`, `~` or names. */
+  readonly exportTo: readonly string[];
+  /** All selected workloads, ready or not, in the snapshot's order. */
+  readonly workloads: readonly Workload[];
+}
+
+/** A service port that a workload serves. */
+export interface ServedPort {
+  readonly service: MeshService;
+  readonly port: MeshPort;
+}
+
+export interface MeshIndex {
+  /** By hostname. */
+  readonly services: readonly MeshService[];
+  readonly serviceByHost: ReadonlyMap<string, MeshService>;
+  /** By `NAMESPACE/POD`. */
+  readonly workloadByName: ReadonlyMap<string, Workload>;
+  /** Service ports by the workload that serves them, in hostname order. */
+  readonly servedBy: ReadonlyMap<Workload, readonly ServedPort[]>;
+  readonly problems: readonly Problem[];
+}
+
+/** Remembers one result for each snapshot: snapshots are immutable, so this changes nothing but the time it takes. */
+export function oncePerSnapshot<T>(compute: (snapshot: MeshSnapshot) => T): (snapshot: MeshSnapshot) => T {
+  const results = new WeakMap<MeshSnapshot, { readonly value: T }>();
+  return (snapshot) => {
+    let result = results.get(snapshot);
+    if (result === undefined) {
+      result = { value: compute(snapshot) };
+      results.set(snapshot, result);
+    }
+    return result.value;
+  };
+}
+
+/** The full host name of a registry service. */
+export function serviceHostname(service: { name: string; namespace: string }, clusterDomain: string): string {
+  return `${service.name}.${service.namespace}.svc.${clusterDomain}`;
+}
+
+/** Whether something of `owner` namespace with this `exportTo` is seen from `client` namespace. */
+export function isExportedTo(exportTo: readonly string[] | undefined, owner: string, client: string): boolean {
+  if (exportTo === undefined || exportTo.length === 0) return true;
+  return exportTo.some((target) => target === '*' || target === client || (target === '.' && owner === client));
+}
+
+const EXPORT_TO_ANNOTATION = 'networking.istio.io/exportTo';
+
+function meshPorts(service: Service, problems: Problem[]): MeshPort[] {
+  const ports: MeshPort[] = [];
+  for (const { name, port, targetPort, appProtocol } of [...service.ports].sort((a, b) => a.port - b.port)) {
+    const subject = `Service/${service.namespace}/${service.name}`;
+    if (ports.at(-1)?.port === port) {
+      const message = `port ${port} is declared twice; the second one (${name || 'unnamed'}) is ignored`;
+      problems.push({ code: 'duplicate-port', severity: 'warning', subject, message });
+      continue;
+    }
+    const protocol = protocolOfPort({ name, appProtocol, port });
+    // HTTP/2 and gRPC need an HTTP/2 upstream; a port that says nothing is taken as HTTP/1.1.
+    const http = protocol === 'http' || protocol === 'auto';
+    if (!http) {
+      const what = isHttpProtocol(protocol) ? 'HTTP/2' : 'TCP';
+      const message = `port ${port} (${name}) is ${protocol}: no listener is made for it, as ${what} is not served yet; name it http… if it speaks HTTP/1.1`;
+      problems.push({ code: 'unsupported-protocol', severity: 'warning', subject, message });
+    }
+    ports.push({ name, port, targetPort, protocol, http });
+  }
+  return ports;
+}
+
+function groupWorkloads(snapshot: MeshSnapshot): Map<string, Workload[]> {
+  const byNamespace = new Map<string, Workload[]>();
+  for (const workload of snapshot.workloads) {
+    const group = byNamespace.get(workload.namespace);
+    if (group) group.push(workload);
+    else byNamespace.set(workload.namespace, [workload]);
+  }
+  return byNamespace;
+}
+
+/** The index of a snapshot. */
+export const meshIndex = oncePerSnapshot((snapshot: MeshSnapshot): MeshIndex => {
+  const problems: Problem[] = [];
+  const workloadsOf = groupWorkloads(snapshot);
+  const services = snapshot.services.map((service): MeshService => {
+    const selects = Object.keys(service.selector).length > 0;
+    const candidates = selects ? (workloadsOf.get(service.namespace) ?? []) : [];
+    const exportTo = service.annotations[EXPORT_TO_ANNOTATION];
+    return {
+      hostname: serviceHostname(service, snapshot.clusterDomain),
+      namespace: service.namespace,
+      name: service.name,
+      ports: meshPorts(service, problems),
+      exportTo: exportTo === undefined ? ['*'] : exportTo.split(',').map((target) => target.trim()),
+      workloads: candidates.filter((workload) => selectorMatches(service.selector, workload.labels)),
+    };
+  });
+  services.sort((a, b) => compareText(a.hostname, b.hostname));
+
+  const servedBy = new Map<Workload, ServedPort[]>();
+  for (const service of services) {
+    for (const workload of service.workloads) {
+      const served = servedBy.get(workload) ?? [];
+      for (const port of service.ports) served.push({ service, port });
+      servedBy.set(workload, served);
+    }
+  }
+  return {
+    services,
+    serviceByHost: new Map(services.map((service) => [service.hostname, service])),
+    workloadByName: new Map(snapshot.workloads.map((workload) => [`${workload.namespace}/${workload.name}`, workload])),
+    servedBy,
+    problems,
+  };
+});

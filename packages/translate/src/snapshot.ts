@@ -1,0 +1,81 @@
+// Translate: makes the immutable snapshot of the mesh: sorts, drops duplicates, hashes.
+
+import type { ConfigObject, Kind } from '@lateen/istio-config';
+import type { MeshSnapshot, Problem, SnapshotInput } from './model.js';
+import { compareText, stableHash } from './stable-hash.js';
+
+const ROOT_NAMESPACE = 'istio-system';
+const TRUST_DOMAIN = 'cluster.local';
+
+interface Named {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+function compareNamed(a: Named, b: Named): number {
+  return compareText(a.namespace, b.namespace) || compareText(a.name, b.name);
+}
+
+/** Sorts and keeps the first of each namespace and name; the rest become problems. */
+function uniqueSorted<T extends Named>(kind: string, items: readonly T[], problems: Problem[]): readonly T[] {
+  const sorted = [...items].sort((a, b) => compareNamed(a, b) || compareText(stableHash(a), stableHash(b)));
+  return sorted.filter((item, index) => {
+    const before = sorted[index - 1];
+    if (before === undefined || compareNamed(before, item) !== 0) return true;
+    problems.push({
+      code: 'duplicate-registry-entry',
+      severity: 'warning',
+      subject: `${kind}/${item.namespace}/${item.name}`,
+      message: `the registry reports ${kind} ${item.namespace}/${item.name} more than once; one of them is used`,
+    });
+    return false;
+  });
+}
+
+/** When the object was created; one without a time counts as the newest. */
+function creationTimeMs({ metadata }: ConfigObject): number {
+  const timeMs = Date.parse(metadata.creationTimestamp ?? '');
+  return Number.isNaN(timeMs) ? Number.MAX_SAFE_INTEGER : timeMs;
+}
+
+/** Oldest first; ties by namespace and name: Istio's order of precedence. */
+function compareByAge(a: ConfigObject, b: ConfigObject): number {
+  return creationTimeMs(a) - creationTimeMs(b) || compareNamed(a.metadata, b.metadata);
+}
+
+function groupByKind(configs: readonly ConfigObject[]): ReadonlyMap<Kind, readonly ConfigObject[]> {
+  const byKind = new Map<Kind, ConfigObject[]>();
+  for (const config of configs) {
+    const group = byKind.get(config.kind);
+    if (group) group.push(config);
+    else byKind.set(config.kind, [config]);
+  }
+  for (const group of byKind.values()) group.sort(compareByAge);
+  return new Map([...byKind].sort(([a], [b]) => compareText(a, b)));
+}
+
+/**
+ * Builds a snapshot. Never fails: what cannot be used is left out and told in `problems`. Equal inputs, in any order,
+ * give equal content hashes. The input's objects are kept, not copied: do not change them afterwards.
+ */
+export function buildSnapshot(input: SnapshotInput): MeshSnapshot {
+  const problems: Problem[] = [];
+  const meshConfig = input.meshConfig ?? {};
+  const content = {
+    rootNamespace: meshConfig.rootNamespace || ROOT_NAMESPACE,
+    trustDomain: meshConfig.trustDomain || TRUST_DOMAIN,
+    clusterDomain: 'cluster.local',
+    meshConfig,
+    namespaces: [...input.namespaces].sort((a, b) => compareText(a.name, b.name)),
+    services: uniqueSorted('Service', input.services, problems),
+    workloads: uniqueSorted('Workload', input.workloads, problems),
+    configsByKind: groupByKind(input.configs),
+  };
+  return { ...content, contentHash: stableHash(content), problems };
+}
+
+/** The config objects of a kind, oldest first. */
+export function configsOf<K extends Kind>(snapshot: MeshSnapshot, kind: K): readonly ConfigObject<K>[] {
+  // groupByKind put only objects of this kind there.
+  return (snapshot.configsByKind.get(kind) ?? []) as readonly ConfigObject<K>[];
+}

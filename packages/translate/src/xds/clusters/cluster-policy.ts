@@ -1,0 +1,109 @@
+// Build: a DestinationRule's traffic policy as fields of a cluster.
+
+import { create } from '@bufbuild/protobuf';
+import type { Any } from '@bufbuild/protobuf/wkt';
+import type { ConnectionPoolSettings, TrafficPolicy } from '@lateen/istio-config';
+import { packAny } from '@lateen/xds-proto';
+import {
+  type CircuitBreakers,
+  CircuitBreakersSchema,
+} from '@lateen/xds-proto/envoy/config/cluster/v3/circuit_breaker_pb.js';
+import { Cluster_LbPolicy } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
+import { HttpProtocolOptionsSchema } from '@lateen/xds-proto/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js';
+import { durationOfText } from '../durations.js';
+
+/** What cannot be done yet of a policy: its name and what happens instead. */
+export interface UnsupportedSetting {
+  readonly code: string;
+  readonly message: string;
+}
+
+/** Istio's defaults: no limit, so that a burst of retries while pods change does not trip the breaker. */
+const NO_LIMIT = 4_294_967_295;
+
+function limit(value: number | undefined): number {
+  return value !== undefined && value > 0 ? value : NO_LIMIT;
+}
+
+/** Circuit breakers; a setting that is absent or 0 means no limit, as in Istio. */
+export function circuitBreakersOf(pool: ConnectionPoolSettings | undefined): CircuitBreakers {
+  return create(CircuitBreakersSchema, {
+    thresholds: [
+      {
+        maxConnections: limit(pool?.tcp?.maxConnections),
+        maxPendingRequests: limit(pool?.http?.http1MaxPendingRequests),
+        maxRequests: limit(pool?.http?.http2MaxRequests),
+        maxRetries: limit(pool?.http?.maxRetries),
+        trackRemaining: true,
+      },
+    ],
+  });
+}
+
+const HTTP_PROTOCOL_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
+
+/** HTTP/1.1 upstream, with idle time and requests a connection where they are set; empty where nothing is. */
+export function protocolOptionsOf(pool: ConnectionPoolSettings | undefined): Record<string, Any> {
+  const idleTimeout = durationOfText(pool?.http?.idleTimeout ?? pool?.tcp?.idleTimeout);
+  const maxConnectionDuration = durationOfText(pool?.tcp?.maxConnectionDuration);
+  const maxRequests = pool?.http?.maxRequestsPerConnection ?? 0;
+  if (idleTimeout === undefined && maxConnectionDuration === undefined && maxRequests === 0) return {};
+  const options = create(HttpProtocolOptionsSchema, {
+    commonHttpProtocolOptions: {
+      idleTimeout,
+      maxConnectionDuration,
+      maxRequestsPerConnection: maxRequests > 0 ? maxRequests : undefined,
+    },
+    upstreamProtocolOptions: {
+      case: 'explicitHttpConfig',
+      value: { protocolConfig: { case: 'httpProtocolOptions', value: {} } },
+    },
+  });
+  return { [HTTP_PROTOCOL_OPTIONS]: packAny(HttpProtocolOptionsSchema, options) };
+}
+
+/** The load balancing policy; what is not set, or cannot be done, is LEAST_REQUEST. */
+export function lbPolicyOf(policy: TrafficPolicy): Cluster_LbPolicy {
+  switch (policy.loadBalancer?.simple) {
+    case 'ROUND_ROBIN':
+      return Cluster_LbPolicy.ROUND_ROBIN;
+    case 'RANDOM':
+      return Cluster_LbPolicy.RANDOM;
+    default:
+      return Cluster_LbPolicy.LEAST_REQUEST;
+  }
+}
+
+/** Everything in a policy that is not acted on yet. */
+export function unsupportedSettings(policy: TrafficPolicy): readonly UnsupportedSetting[] {
+  const found: UnsupportedSetting[] = [];
+  const { loadBalancer, outlierDetection, tls } = policy;
+  if (loadBalancer?.consistentHash !== undefined) {
+    found.push({
+      code: 'unsupported-load-balancer',
+      message: 'loadBalancer.consistentHash is not acted on yet; LEAST_REQUEST is used',
+    });
+  }
+  if (loadBalancer?.simple === 'PASSTHROUGH') {
+    found.push({
+      code: 'unsupported-load-balancer',
+      message: 'loadBalancer.simple PASSTHROUGH is not acted on yet; LEAST_REQUEST is used',
+    });
+  }
+  if (outlierDetection !== undefined) {
+    found.push({ code: 'unsupported-outlier-detection', message: 'outlierDetection is not acted on yet' });
+  }
+  if (policy.connectionPool?.http?.h2UpgradePolicy === 'UPGRADE') {
+    found.push({
+      code: 'unsupported-http2',
+      message: 'connectionPool.http.h2UpgradePolicy UPGRADE is not acted on yet; calls are HTTP/1.1',
+    });
+  }
+  if (tls?.mode === 'SIMPLE' || tls?.mode === 'MUTUAL') {
+    found.push({
+      code: 'unsupported-tls-mode',
+      message: `tls.mode ${tls.mode} is not acted on yet; calls are answered 503 rather than sent in plain text. Use ISTIO_MUTUAL between sidecars, or DISABLE`,
+    });
+  }
+  return found;
+}

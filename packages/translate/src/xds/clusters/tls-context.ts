@@ -1,0 +1,134 @@
+// Build: the TLS of the mesh: certificates and trust roots by SDS, the peers that are taken, ALPN.
+
+import { create } from '@bufbuild/protobuf';
+import { packAny } from '@lateen/xds-proto';
+import { type TransportSocket, TransportSocketSchema } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
+import { ApiConfigSource_ApiType, ApiVersion } from '@lateen/xds-proto/envoy/config/core/v3/config_source_pb.js';
+import { RawBufferSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js';
+import {
+  type SubjectAltNameMatcher,
+  SubjectAltNameMatcher_SanType,
+  SubjectAltNameMatcherSchema,
+  TlsParameters_TlsProtocol,
+} from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/common_pb.js';
+import {
+  type SdsSecretConfig,
+  SdsSecretConfigSchema,
+} from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
+import {
+  CommonTlsContextSchema,
+  DownstreamTlsContextSchema,
+  UpstreamTlsContextSchema,
+} from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
+import type { MeshSnapshot } from '../../model.js';
+import { compareText } from '../../stable-hash.js';
+
+/** Offered for HTTP/1.1 between sidecars. */
+const CLIENT_ALPN = ['istio-http/1.1', 'istio-http/1.0', 'istio', 'http/1.1'];
+const SERVER_ALPN = ['istio-peer-exchange', 'h2', 'http/1.1'];
+
+/** ALPN by which a caller shows that it is a sidecar; what an inbound chain for mutual TLS matches. */
+export const ISTIO_ALPN = ['istio', 'istio-peer-exchange', 'istio-http/1.0', 'istio-http/1.1', 'istio-h2'];
+
+/** A secret that the workload itself has: served under the cluster name `sds-grpc`, which a sidecar does not dial. */
+function workloadSecret(name: 'default' | 'ROOTCA'): SdsSecretConfig {
+  return create(SdsSecretConfigSchema, {
+    name,
+    sdsConfig: {
+      resourceApiVersion: ApiVersion.V3,
+      configSourceSpecifier: {
+        case: 'apiConfigSource',
+        value: {
+          apiType: ApiConfigSource_ApiType.GRPC,
+          transportApiVersion: ApiVersion.V3,
+          setNodeOnFirstMessageOnly: true,
+          grpcServices: [{ targetSpecifier: { case: 'envoyGrpc', value: { clusterName: 'sds-grpc' } } }],
+        },
+      },
+    },
+  });
+}
+
+function uriMatcher(pattern: { case: 'exact' | 'prefix'; value: string }): SubjectAltNameMatcher {
+  return create(SubjectAltNameMatcherSchema, {
+    sanType: SubjectAltNameMatcher_SanType.URI,
+    matcher: { matchPattern: pattern },
+  });
+}
+
+/** The mesh's trust domain and the other names that it goes by. */
+function trustDomains(snapshot: MeshSnapshot): readonly string[] {
+  return [...new Set([snapshot.trustDomain, ...(snapshot.meshConfig.trustDomainAliases ?? [])])];
+}
+
+/** Takes every identity of the trust domain (and its aliases), and none of another. */
+function anyOfTrustDomain(snapshot: MeshSnapshot): SubjectAltNameMatcher[] {
+  return trustDomains(snapshot).map((domain) => uriMatcher({ case: 'prefix', value: `spiffe://${domain}/` }));
+}
+
+/** The SPIFFE ids of service accounts in every name of the trust domain, sorted. */
+export function spiffeIds(
+  snapshot: MeshSnapshot,
+  accounts: Iterable<{ readonly namespace: string; readonly serviceAccount: string }>,
+): readonly string[] {
+  const ids = new Set<string>();
+  for (const { namespace, serviceAccount } of accounts) {
+    for (const domain of trustDomains(snapshot)) {
+      ids.add(`spiffe://${domain}/ns/${namespace}/sa/${serviceAccount || 'default'}`);
+    }
+  }
+  return [...ids].sort(compareText);
+}
+
+function commonTlsContext(alpnProtocols: readonly string[], names: SubjectAltNameMatcher[]) {
+  return create(CommonTlsContextSchema, {
+    tlsParams: {
+      tlsMinimumProtocolVersion: TlsParameters_TlsProtocol.TLSv1_2,
+      tlsMaximumProtocolVersion: TlsParameters_TlsProtocol.TLSv1_3,
+    },
+    alpnProtocols: [...alpnProtocols],
+    tlsCertificateSdsSecretConfigs: [workloadSecret('default')],
+    validationContextType: {
+      case: 'combinedValidationContext',
+      value: {
+        defaultValidationContext: { matchTypedSubjectAltNames: names },
+        validationContextSdsSecretConfig: workloadSecret('ROOTCA'),
+      },
+    },
+  });
+}
+
+/**
+ * Mutual TLS toward a service.
+ *
+ * @param uris SPIFFE ids of which the server must have one; with none known yet, any of the trust domain
+ */
+export function upstreamMutualTls(snapshot: MeshSnapshot, sni: string, uris: readonly string[]): TransportSocket {
+  const names =
+    uris.length > 0 ? uris.map((uri) => uriMatcher({ case: 'exact', value: uri })) : anyOfTrustDomain(snapshot);
+  const context = create(UpstreamTlsContextSchema, { commonTlsContext: commonTlsContext(CLIENT_ALPN, names), sni });
+  return create(TransportSocketSchema, {
+    name: 'envoy.transport_sockets.tls',
+    configType: { case: 'typedConfig', value: packAny(UpstreamTlsContextSchema, context) },
+  });
+}
+
+/** Mutual TLS of an inbound listener: a certificate of the trust domain is required. */
+export function downstreamMutualTls(snapshot: MeshSnapshot): TransportSocket {
+  const context = create(DownstreamTlsContextSchema, {
+    commonTlsContext: commonTlsContext(SERVER_ALPN, anyOfTrustDomain(snapshot)),
+    requireClientCertificate: true,
+  });
+  return create(TransportSocketSchema, {
+    name: 'envoy.transport_sockets.tls',
+    configType: { case: 'typedConfig', value: packAny(DownstreamTlsContextSchema, context) },
+  });
+}
+
+/** No TLS. */
+export function rawBuffer(): TransportSocket {
+  return create(TransportSocketSchema, {
+    name: 'envoy.transport_sockets.raw_buffer',
+    configType: { case: 'typedConfig', value: packAny(RawBufferSchema, create(RawBufferSchema)) },
+  });
+}

@@ -1,0 +1,44 @@
+// Build: the names of xDS resources, as Istio has them; other programs rely on them (CONTRACTS "xDS names").
+
+/** Answers 503: it never has an endpoint. Routes to what does not exist lead here. */
+export const BLACK_HOLE_CLUSTER = 'BlackHoleCluster';
+/** Leads to the original destination; only where connections are intercepted. */
+export const PASSTHROUGH_CLUSTER = 'PassthroughCluster';
+/** Route configuration of the forward proxy. */
+export const FORWARD_PROXY_ROUTE = 'http_proxy';
+export const FORWARD_PROXY_PORT = 15_007;
+
+/** `outbound|PORT|SUBSET|HOST`; the subset may be empty. */
+export function outboundClusterName(port: number, subset: string, host: string): string {
+  return `outbound|${port}|${subset}|${host}`;
+}
+
+/** `inbound|PORT||`. */
+export function inboundClusterName(port: number): string {
+  return `inbound|${port}||`;
+}
+
+/** Server name toward a sidecar: `outbound_.PORT_.SUBSET_.HOST`. */
+export function sniOf(port: number, subset: string, host: string): string {
+  return `outbound_.${port}_.${subset}_.${host}`;
+}
+
+/** `IP_PORT`. */
+export function listenerName(address: string, port: number): string {
+  return `${address}_${port}`;
+}
+
+/** `inbound|http|PORT`: route configuration and virtual host of an inbound listener. */
+export function inboundRouteName(port: number): string {
+  return `inbound|http|${port}`;
+}
+
+/** `http.PORT`: route configuration of a gateway's listener. */
+export function gatewayRouteName(port: number): string {
+  return `http.${port}`;
+}
+
+/** `HOST:PORT`. */
+export function virtualHostName(host: string, port: number): string {
+  return `${host}:${port}`;
+}
