@@ -1,0 +1,21 @@
+// The data plane core. What each function does is told in ../src/core-functions.ts, the structs in ../src/layout.ts.
+// Reading order: http1-request, route-match, load-balance, write-upstream-head, http1-response, write-downstream-head.
+import { MEMORY_BYTES } from '../src/layout';
+
+export { parseRequest } from './http1-request';
+export { generation, route, setGeneration } from './route-match';
+export { acquire, endpointBegin, endpointEnd, pick, release } from './load-balance';
+export { setAttemptCount, writeUpstreamHead } from './write-upstream-head';
+export { parseResponse } from './http1-response';
+export { isRetriableStatus, writeDownstreamHead, writeLocalReply } from './write-downstream-head';
+export { resetChunks, scanChunks } from './chunked';
+export { internPeer, peerCount, peerOverflow } from './peers';
+export { record, seriesCount, seriesOverflow } from './counters';
+export { seed } from './random';
+export { hashName } from './ascii';
+
+/** Copies within the memory. A range that is not inside it traps instead of corrupting. */
+export function copy(to: i32, from: i32, length: i32): void {
+  if (length < 0 || to < 0 || from < 0 || to > MEMORY_BYTES - length || from > MEMORY_BYTES - length) unreachable();
+  memory.copy(to, from, length);
+}

@@ -1,0 +1,134 @@
+// The response head for the client, and complete local answers.
+import {
+  BODY_CHUNKED, BODY_UNTIL_CLOSE, DATE_TEXT, DATE_TEXT_LENGTH, LISTENER_FLAGS, LISTENER_RESPONSE_LINES_LENGTH,
+  LISTENER_RESPONSE_LINES_OFFSET, LISTENER_SERVER_IF_ABSENT, LISTENER_SERVER_LENGTH, LISTENER_SERVER_OFFSET,
+  LISTENER_SERVER_OVERWRITE, LISTENER_SERVICE_TIME, POLICY_FLAGS, POLICY_FLAG_ATTEMPT_COUNT_IN_RESPONSE,
+  POLICY_RESPONSE_MUTATIONS, POLICY_RESPONSE_MUTATION_COUNT, POLICY_RETRIABLE_CODES, POLICY_RETRIABLE_CODE_COUNT,
+  POLICY_RETRY_ON, RESP_BODY, RESP_FLAGS, RESP_HEADERS, RESP_HEADER_COUNT, RESP_HEAD_LENGTH, RESP_HEAD_OFFSET,
+  RESP_LINE_LENGTH, RESPONSE_UPGRADE, RETRY_ON_5XX, RETRY_ON_GATEWAY_ERROR,
+  RETRY_ON_RETRIABLE_4XX, RETRY_ON_RETRIABLE_STATUS_CODES, STATUS_TEXTS, VALUE_SCRATCH,
+} from '../src/layout';
+import {
+  KNOWN_ATTEMPT_COUNT, KNOWN_CONTENT_LENGTH, KNOWN_DATE, KNOWN_SERVER, KNOWN_SERVICE_TIME, TEXT_CHUNKED_LINE,
+  TEXT_CONNECTION_CLOSE_LINE, TEXT_CONNECTION_KEEP_ALIVE_LINE, TEXT_CONNECTION_UPGRADE_LINE, TEXT_LOCATION,
+  TEXT_TEXT_PLAIN_LINE, TEXT_UNKNOWN_REASON, TEXT_VERSION,
+} from '../src/table-layout';
+import { addKnown, addedBytes, applyMutations, beginHeaders, findKnown, putHeaders, replaceKnown } from './header-table';
+import { putBytes, putColon, putCrlf, putNumber, putText } from './texts';
+
+/** Mirrors of DOWNSTREAM_* in core-functions.ts. */
+const CLOSE = 1;
+const HTTP_10 = 2;
+const PEER_LINES = 4;
+const HEAD = 8;
+/** Fixed texts and the over-run of wide stores, on top of what is counted. */
+const SLACK = 320;
+
+/** See core-functions.ts. */
+export function writeDownstreamHead(
+  out: i32, capacity: i32, listener: i32, policy: i32, flags: i32, serviceTimeMs: i32, attempts: i32,
+): i32 {
+  let scratch = VALUE_SCRATCH;
+  const options = listener == 0 ? 0 : load<i32>(listener + LISTENER_FLAGS);
+  beginHeaders(RESP_HEADERS, load<i32>(RESP_HEADER_COUNT));
+  if (serviceTimeMs >= 0 && (options & LISTENER_SERVICE_TIME) != 0) {
+    replaceKnown(KNOWN_SERVICE_TIME);
+    const end = putNumber(scratch, serviceTimeMs);
+    addKnown(KNOWN_SERVICE_TIME, scratch, end - scratch);
+    scratch = end;
+  }
+  if (policy != 0) {
+    if ((load<i32>(policy + POLICY_FLAGS) & POLICY_FLAG_ATTEMPT_COUNT_IN_RESPONSE) != 0) {
+      replaceKnown(KNOWN_ATTEMPT_COUNT);
+      const end = putNumber(scratch, attempts);
+      addKnown(KNOWN_ATTEMPT_COUNT, scratch, end - scratch);
+    }
+    applyResponseMutations(policy);
+  }
+  addServerAndDate(listener, options);
+  const lines = (flags & PEER_LINES) != 0 && listener != 0 ? load<i32>(listener + LISTENER_RESPONSE_LINES_LENGTH) : 0;
+  if (load<i32>(RESP_HEAD_LENGTH) + addedBytes + lines + SLACK > capacity) return 0;
+
+  let at = putText(out, TEXT_VERSION);
+  at = putBytes(at, load<i32>(RESP_HEAD_OFFSET) + 8, load<i32>(RESP_LINE_LENGTH) - 8);
+  at = putHeaders(at);
+  if (lines > 0) at = putBytes(at, listener + load<i32>(listener + LISTENER_RESPONSE_LINES_OFFSET), lines);
+  const body = load<i32>(RESP_BODY);
+  const http10 = (flags & HTTP_10) != 0;
+  if (body == BODY_CHUNKED && !http10) at = putText(at, TEXT_CHUNKED_LINE);
+  if ((load<i32>(RESP_FLAGS) & RESPONSE_UPGRADE) != 0) {
+    at = putText(at, TEXT_CONNECTION_UPGRADE_LINE);
+  } else {
+    const close = (flags & CLOSE) != 0 || body == BODY_UNTIL_CLOSE || (http10 && body == BODY_CHUNKED);
+    if (close) at = putText(at, TEXT_CONNECTION_CLOSE_LINE);
+    else if (http10) at = putText(at, TEXT_CONNECTION_KEEP_ALIVE_LINE);
+  }
+  return putCrlf(at) - out;
+}
+
+/** See core-functions.ts. */
+export function writeLocalReply(
+  out: i32, capacity: i32, listener: i32, policy: i32, flags: i32, status: i32, body: i32, bodyLength: i32,
+  location: i32, locationLength: i32,
+): i32 {
+  const options = listener == 0 ? 0 : load<i32>(listener + LISTENER_FLAGS);
+  beginHeaders(RESP_HEADERS, 0);
+  if (locationLength > 0) addKnown(TEXT_LOCATION, location, locationLength);
+  if (policy != 0) applyResponseMutations(policy);
+  addServerAndDate(listener, options);
+  const lines = (flags & PEER_LINES) != 0 && listener != 0 ? load<i32>(listener + LISTENER_RESPONSE_LINES_LENGTH) : 0;
+  if (addedBytes + lines + bodyLength + SLACK > capacity) return 0;
+
+  let at = putText(out, TEXT_VERSION);
+  store<u8>(at++, 0x20);
+  at = putNumber(at, status);
+  store<u8>(at++, 0x20);
+  at = putReason(at, status);
+  at = putCrlf(at);
+  // 204 and 304 must not announce a body.
+  if (status >= 200 && status != 204 && status != 304) {
+    at = putColon(putText(at, KNOWN_CONTENT_LENGTH));
+    at = putCrlf(putNumber(at, bodyLength));
+    if (bodyLength > 0) at = putText(at, TEXT_TEXT_PLAIN_LINE);
+  }
+  at = putHeaders(at);
+  if (lines > 0) at = putBytes(at, listener + load<i32>(listener + LISTENER_RESPONSE_LINES_OFFSET), lines);
+  if ((flags & CLOSE) != 0) at = putText(at, TEXT_CONNECTION_CLOSE_LINE);
+  else if ((flags & HTTP_10) != 0) at = putText(at, TEXT_CONNECTION_KEEP_ALIVE_LINE);
+  at = putCrlf(at);
+  if ((flags & HEAD) == 0 && status >= 200 && status != 204 && status != 304) at = putBytes(at, body, bodyLength);
+  return at - out;
+}
+
+function putReason(out: i32, status: i32): i32 {
+  const text = status >= 100 && status < 600 ? load<i32>(STATUS_TEXTS + (status - 100) * 4) : 0;
+  return text == 0 ? putText(out, TEXT_UNKNOWN_REASON) : putBytes(out, text >> 8, text & 0xff);
+}
+
+function applyResponseMutations(policy: i32): void {
+  const count = load<i32>(policy + POLICY_RESPONSE_MUTATION_COUNT);
+  if (count > 0) applyMutations(policy, policy + load<i32>(policy + POLICY_RESPONSE_MUTATIONS), count);
+}
+
+function addServerAndDate(listener: i32, options: i32): void {
+  const overwrite = (options & LISTENER_SERVER_OVERWRITE) != 0;
+  if (overwrite || ((options & LISTENER_SERVER_IF_ABSENT) != 0 && findKnown(KNOWN_SERVER) == 0)) {
+    replaceKnown(KNOWN_SERVER);
+    addKnown(KNOWN_SERVER, listener + load<i32>(listener + LISTENER_SERVER_OFFSET), load<i32>(listener + LISTENER_SERVER_LENGTH));
+  }
+  if (findKnown(KNOWN_DATE) == 0) addKnown(KNOWN_DATE, DATE_TEXT, DATE_TEXT_LENGTH);
+}
+
+/** See core-functions.ts. */
+export function isRetriableStatus(policy: i32, status: i32): i32 {
+  if (policy == 0) return 0;
+  const on = load<i32>(policy + POLICY_RETRY_ON);
+  if ((on & RETRY_ON_5XX) != 0 && status >= 500) return 1;
+  if ((on & RETRY_ON_GATEWAY_ERROR) != 0 && status >= 502 && status <= 504) return 1;
+  if ((on & RETRY_ON_RETRIABLE_4XX) != 0 && status == 409) return 1;
+  if ((on & RETRY_ON_RETRIABLE_STATUS_CODES) == 0) return 0;
+  for (let i = 0, count = load<i32>(policy + POLICY_RETRIABLE_CODE_COUNT); i < count; i++) {
+    if (load<i32>(policy + POLICY_RETRIABLE_CODES + (i << 2)) == status) return 1;
+  }
+  return 0;
+}

@@ -1,0 +1,227 @@
+// The request head for the upstream: request line, kept lines, what the proxy adds, what the configuration changes.
+import {
+  BODY_CHUNKED, CONNECTION_ADDRESS, CONNECTION_ADDRESS_LENGTH, CONNECTION_FLAGS, CONNECTION_TLS,
+  CONNECTION_XFCC_LENGTH, CONNECTION_XFCC_OFFSET, FORWARD_CLIENT_CERT_APPEND_FORWARD,
+  FORWARD_CLIENT_CERT_SANITIZE_SET, HEADER_VALUE_LENGTH, HEADER_VALUE_OFFSET, LISTENER_FLAGS,
+  LISTENER_FORWARD_CLIENT_CERT, LISTENER_GENERATE_REQUEST_ID, LISTENER_REQUEST_LINES_LENGTH,
+  LISTENER_REQUEST_LINES_OFFSET, LISTENER_SKIP_XFF_APPEND, LISTENER_USE_REMOTE_ADDRESS, POLICY_FLAGS,
+  POLICY_FLAG_ATTEMPT_COUNT_IN_REQUEST, REQ_AUTHORITY_LENGTH, REQ_AUTHORITY_OFFSET, REQ_BODY, REQ_FLAGS, REQ_HEADERS,
+  REQ_HEADER_COUNT, REQ_HEAD_LENGTH, REQ_LINE_LENGTH, REQ_METHOD_LENGTH, REQ_METHOD_OFFSET, REQ_MINOR_VERSION,
+  REQ_PATH_LENGTH, REQ_PATH_OFFSET, REQ_PATH_ONLY_LENGTH, REQ_REQUEST_ID_LENGTH, REQ_REQUEST_ID_OFFSET,
+  REQUEST_ABSOLUTE_FORM, REQUEST_CONNECT, REQUEST_PATH_CHANGED, REQUEST_UPGRADE, ROUTE_CONFIG_TABLE,
+  ROUTE_GENERATION, ROUTE_MATCHED_PREFIX_LENGTH, ROUTE_POLICY, ROUTE_TABLE, ROUTE_VIRTUAL_HOST_TABLE,
+  ROUTE_WEIGHTED_TABLE, VALUE_SCRATCH,
+} from '../src/layout';
+import {
+  CONFIG_FLAGS, CONFIG_FLAG_MOST_SPECIFIC_WINS, CONFIG_MUTATIONS, CONFIG_MUTATION_COUNT, KNOWN_ATTEMPT_COUNT,
+  KNOWN_CLIENT_CERT, KNOWN_FORWARDED_FOR, KNOWN_FORWARDED_PROTO, KNOWN_HOST, KNOWN_ORIGINAL_PATH, KNOWN_REQUEST_ID,
+  ROUTE_ENTRY_HOST_LENGTH, ROUTE_ENTRY_HOST_OFFSET, ROUTE_ENTRY_MUTATIONS, ROUTE_ENTRY_MUTATION_COUNT,
+  ROUTE_ENTRY_REWRITE_LENGTH, ROUTE_ENTRY_REWRITE_OFFSET, TEXT_CHUNKED_LINE, TEXT_CONNECTION_UPGRADE_LINE, TEXT_HTTP,
+  TEXT_HTTPS, TEXT_VERSION_LINE_END, VIRTUAL_HOST_MUTATIONS, VIRTUAL_HOST_MUTATION_COUNT, WEIGHTED_HOST_LENGTH,
+  WEIGHTED_HOST_OFFSET, WEIGHTED_MUTATIONS, WEIGHTED_MUTATION_COUNT,
+} from '../src/table-layout';
+import {
+  addKnown, addedBytes, applyMutations, authorityAt, authorityLength, beginHeaders, findKnown, joinKnown,
+  putHeaders, replaceKnown,
+} from './header-table';
+import { isExternal } from './load-balance';
+import { putUuid } from './random';
+import { generation } from './route-match';
+import { putBytes, putColon, putCrlf, putNumber, putText, textAt, textLength } from './texts';
+
+/** Fixed texts and the over-run of wide stores, on top of what is counted. */
+const SLACK = 256;
+
+let scratch: i32 = 0;
+let pathAt: i32 = 0;
+let pathLength: i32 = 0;
+let hostAt: i32 = 0;
+let hostLength: i32 = 0;
+
+/** See core-functions.ts. */
+export function writeUpstreamHead(out: i32, capacity: i32, listener: i32, connection: i32, cluster: i32): i32 {
+  if (load<i32>(ROUTE_GENERATION) != generation()) return -1;
+  const flags = load<i32>(REQ_FLAGS);
+  const policy = load<i32>(ROUTE_POLICY);
+  const external = isExternal(cluster);
+  scratch = VALUE_SCRATCH;
+  beginHeaders(REQ_HEADERS, load<i32>(REQ_HEADER_COUNT));
+  addProxyHeaders(listener, connection);
+  choosePathAndHost();
+  mutate();
+  const attemptCount = policy != 0 && (load<i32>(policy + POLICY_FLAGS) & POLICY_FLAG_ATTEMPT_COUNT_IN_REQUEST) != 0;
+  if (attemptCount) replaceKnown(KNOWN_ATTEMPT_COUNT);
+  const lines = external || listener == 0 ? 0 : load<i32>(listener + LISTENER_REQUEST_LINES_LENGTH);
+  const hostChanged = hostLength > 0 || (flags & REQUEST_ABSOLUTE_FORM) != 0;
+  const needed = load<i32>(REQ_HEAD_LENGTH) + addedBytes + pathLength + hostLength + lines + SLACK;
+  if (needed > capacity) return 0;
+
+  let at = putRequestLine(out, flags);
+  if (hostChanged) {
+    replaceKnown(KNOWN_HOST);
+    at = putHost(at);
+  }
+  at = putHeaders(at);
+  if (load<i32>(REQ_BODY) == BODY_CHUNKED) at = putText(at, TEXT_CHUNKED_LINE);
+  if ((flags & REQUEST_UPGRADE) != 0) at = putText(at, TEXT_CONNECTION_UPGRADE_LINE);
+  if (lines > 0) at = putBytes(at, listener + load<i32>(listener + LISTENER_REQUEST_LINES_OFFSET), lines);
+  if (attemptCount) {
+    at = putColon(putText(at, KNOWN_ATTEMPT_COUNT));
+    store<u8>(at, 0x31);
+    at = putCrlf(at + 1);
+  }
+  return putCrlf(at) - out;
+}
+
+/** See core-functions.ts. The attempt count is the last line: back over CRLF CRLF and its digits. */
+export function setAttemptCount(head: i32, length: i32, attempt: i32): i32 {
+  const end = head + length;
+  if (length < 6 || load<u32>(end - 4) != 0x0a0d0a0d) return length;
+  let at = end - 4;
+  while (at > head && load<u8>(at - 1) - 0x30 <= 9) at--;
+  // A head without the header ends in something else than `count: digits`.
+  if (at == end - 4 || load<u16>(at - 2) != 0x203a) return length;
+  at = putNumber(at, attempt < 0 ? 0 : attempt > 999 ? 999 : attempt);
+  store<u32>(at, 0x0a0d0a0d);
+  return at + 4 - head;
+}
+
+/** What the connection manager sets before routes change anything. */
+function addProxyHeaders(listener: i32, connection: i32): void {
+  const options = listener == 0 ? 0 : load<i32>(listener + LISTENER_FLAGS);
+  if ((options & LISTENER_GENERATE_REQUEST_ID) != 0 && findKnown(KNOWN_REQUEST_ID) == 0) {
+    putUuid(scratch);
+    store<i32>(REQ_REQUEST_ID_OFFSET, scratch);
+    store<i32>(REQ_REQUEST_ID_LENGTH, 36);
+    addKnown(KNOWN_REQUEST_ID, scratch, 36);
+    scratch += 40;
+  }
+  if (listener != 0 && findKnown(KNOWN_FORWARDED_PROTO) == 0) {
+    const tls = connection != 0 && (load<i32>(connection + CONNECTION_FLAGS) & CONNECTION_TLS) != 0;
+    const text = tls ? TEXT_HTTPS : TEXT_HTTP;
+    addKnown(KNOWN_FORWARDED_PROTO, textAt(text), textLength(text));
+  }
+  if (connection == 0) return;
+  const append = (options & (LISTENER_USE_REMOTE_ADDRESS | LISTENER_SKIP_XFF_APPEND)) == LISTENER_USE_REMOTE_ADDRESS;
+  const addressLength = load<i32>(connection + CONNECTION_ADDRESS_LENGTH);
+  if (append && addressLength > 0) {
+    const length = joinKnown(KNOWN_FORWARDED_FOR, connection + CONNECTION_ADDRESS, addressLength, scratch);
+    replaceKnown(KNOWN_FORWARDED_FOR);
+    addKnown(KNOWN_FORWARDED_FOR, scratch, length);
+    scratch += length;
+  }
+  addClientCert(listener, connection);
+}
+
+/** x-forwarded-client-cert; parseRequest has removed what must not be trusted. */
+function addClientCert(listener: i32, connection: i32): void {
+  const elementLength = load<i32>(connection + CONNECTION_XFCC_LENGTH);
+  if (listener == 0 || elementLength == 0) return;
+  const mode = load<i32>(listener + LISTENER_FORWARD_CLIENT_CERT);
+  const element = load<i32>(connection + CONNECTION_XFCC_OFFSET);
+  if (mode == FORWARD_CLIENT_CERT_SANITIZE_SET) {
+    addKnown(KNOWN_CLIENT_CERT, element, elementLength);
+  } else if (mode == FORWARD_CLIENT_CERT_APPEND_FORWARD) {
+    const length = joinKnown(KNOWN_CLIENT_CERT, element, elementLength, scratch);
+    replaceKnown(KNOWN_CLIENT_CERT);
+    addKnown(KNOWN_CLIENT_CERT, scratch, length);
+    scratch += length;
+  }
+}
+
+/** Rewrites of the route: prefix or whole path, literal host. */
+function choosePathAndHost(): void {
+  pathAt = load<i32>(REQ_PATH_OFFSET);
+  pathLength = load<i32>(REQ_PATH_LENGTH);
+  hostLength = 0;
+  const entry = load<i32>(ROUTE_TABLE);
+  if (entry == 0) return;
+  const table = load<i32>(ROUTE_CONFIG_TABLE);
+  const rewriteLength = load<i32>(entry + ROUTE_ENTRY_REWRITE_LENGTH);
+  if (rewriteLength >= 0) {
+    const kept = load<i32>(ROUTE_MATCHED_PREFIX_LENGTH);
+    const start = scratch;
+    scratch = putBytes(scratch, table + load<i32>(entry + ROUTE_ENTRY_REWRITE_OFFSET), rewriteLength);
+    scratch = putBytes(scratch, pathAt + kept, pathLength - kept);
+    // The matched prefix may have been the whole path: a target still begins with a slash.
+    if (scratch == start || load<u8>(start) != 0x2f) {
+      memory.copy(start + 1, start, scratch - start);
+      store<u8>(start, 0x2f);
+      scratch++;
+    }
+    replaceKnown(KNOWN_ORIGINAL_PATH);
+    addKnown(KNOWN_ORIGINAL_PATH, pathAt, pathLength);
+    pathAt = start;
+    pathLength = scratch - start;
+  }
+  const weighted = load<i32>(ROUTE_WEIGHTED_TABLE);
+  if (weighted != 0 && load<i32>(weighted + WEIGHTED_HOST_LENGTH) >= 0) {
+    hostAt = table + load<i32>(weighted + WEIGHTED_HOST_OFFSET);
+    hostLength = load<i32>(weighted + WEIGHTED_HOST_LENGTH);
+  } else if (load<i32>(entry + ROUTE_ENTRY_HOST_LENGTH) >= 0) {
+    hostAt = table + load<i32>(entry + ROUTE_ENTRY_HOST_OFFSET);
+    hostLength = load<i32>(entry + ROUTE_ENTRY_HOST_LENGTH);
+  }
+}
+
+/** Mutations from the inside out (weighted cluster, route, virtual host, configuration), or as the configuration says. */
+function mutate(): void {
+  const table = load<i32>(ROUTE_CONFIG_TABLE);
+  if (table == 0) return;
+  const weighted = load<i32>(ROUTE_WEIGHTED_TABLE);
+  const entry = load<i32>(ROUTE_TABLE);
+  const host = load<i32>(ROUTE_VIRTUAL_HOST_TABLE);
+  const outermostFirst = (load<i32>(table + CONFIG_FLAGS) & CONFIG_FLAG_MOST_SPECIFIC_WINS) != 0;
+  if (outermostFirst) {
+    apply(table, table + CONFIG_MUTATIONS);
+    if (host != 0) apply(table, host + VIRTUAL_HOST_MUTATIONS);
+    if (entry != 0) apply(table, entry + ROUTE_ENTRY_MUTATIONS);
+  }
+  if (weighted != 0) apply(table, weighted + WEIGHTED_MUTATIONS);
+  if (!outermostFirst) {
+    if (entry != 0) apply(table, entry + ROUTE_ENTRY_MUTATIONS);
+    if (host != 0) apply(table, host + VIRTUAL_HOST_MUTATIONS);
+    apply(table, table + CONFIG_MUTATIONS);
+  }
+  if (authorityLength > 0) {
+    hostAt = authorityAt;
+    hostLength = authorityLength;
+  }
+}
+
+/** `place` holds a relative offset and, after it, a count. */
+@inline
+function apply(table: i32, place: i32): void {
+  const count = load<i32>(place + 4);
+  if (count > 0) applyMutations(table, table + load<i32>(place), count);
+}
+
+function putRequestLine(out: i32, flags: i32): i32 {
+  const method = load<i32>(REQ_METHOD_OFFSET);
+  if (
+    (flags & (REQUEST_ABSOLUTE_FORM | REQUEST_PATH_CHANGED | REQUEST_CONNECT)) == 0 &&
+    pathAt == load<i32>(REQ_PATH_OFFSET) && load<i32>(REQ_MINOR_VERSION) == 1
+  ) {
+    return putBytes(out, method, load<i32>(REQ_LINE_LENGTH));
+  }
+  let at = putBytes(out, method, load<i32>(REQ_METHOD_LENGTH));
+  store<u8>(at++, 0x20);
+  if ((flags & REQUEST_CONNECT) != 0) {
+    at = putBytes(at, load<i32>(REQ_AUTHORITY_OFFSET), load<i32>(REQ_AUTHORITY_LENGTH));
+  } else {
+    at = putBytes(at, pathAt, pathLength);
+  }
+  return putText(at, TEXT_VERSION_LINE_END);
+}
+
+function putHost(out: i32): i32 {
+  const rewritten = hostLength > 0;
+  const at = putColon(putText(out, KNOWN_HOST));
+  return putCrlf(
+    putBytes(
+      at,
+      rewritten ? hostAt : load<i32>(REQ_AUTHORITY_OFFSET),
+      rewritten ? hostLength : load<i32>(REQ_AUTHORITY_LENGTH),
+    ),
+  );
+}
