@@ -57,6 +57,7 @@ export type {
   ServiceAccountSpec,
   ServiceSpec,
 } from './kubernetes/kinds.js';
+export { LOCAL_COMMAND_ANNOTATION, parseLocalCommand } from './kubernetes/local-command.js';
 export type { Container, PodTemplate, Probe } from './kubernetes/pod.js';
 export {
   type ConfigObject,
@@ -69,7 +70,15 @@ export {
   type SourcePosition,
   type SpecOf,
 } from './object.js';
-export type { InputFile, ParsedDocuments, ParseOptions } from './parse.js';
+export {
+  type InputFile,
+  locateField,
+  type ParsedDocuments,
+  type ParsedMeshConfig,
+  type ParseOptions,
+  parseDocuments,
+  parseMeshConfig,
+} from './parse.js';
 export {
   isHttpProtocol,
   type PortNaming,
@@ -80,3 +89,6 @@ export {
 } from './port-protocol.js';
 export { compareProblems, type FieldPath, formatPath, formatProblem, type Problem, type Severity } from './problem.js';
 export { type Labels, selectorMatches } from './selector.js';
+export { InvalidSpecError, parseSpecJson, type SpecOrMeshConfig } from './spec-json.js';
+export { type ValidationContext, validateObjects } from './validate.js';
+export type { Position } from './yaml/read.js';

@@ -1,6 +1,18 @@
 // Text → objects: reads documents, checks structure, meaning and what Lateen acts on, and collects every problem.
-import type { ConfigObject } from './object.js';
-import type { Problem } from './problem.js';
+import { checkActedOn } from './acted-on-check.js';
+import { checkStructure } from './declare/check.js';
+import { FaultList } from './declare/fault.js';
+import { checkEnvelope, type Envelope, type Identity } from './envelope.js';
+import { type MeshConfig, meshConfig } from './kinds/mesh-config.js';
+import { isIstioKind, specSchema } from './kinds/registry.js';
+import { MEANING } from './meaning/index.js';
+import { checkMeshConfig } from './meaning/mesh-config.js';
+import type { RuleContext } from './meaning/rule.js';
+import type { ConfigObject, Kind, SpecOf } from './object.js';
+import { compareProblems, type FieldPath, formatPath, type Problem } from './problem.js';
+import { expandLists } from './yaml/lists.js';
+import type { NodePart } from './yaml/locate.js';
+import { type Position, readYaml, type YamlDocument } from './yaml/read.js';
 
 /** A text to parse; the name is what problems call it. */
 export interface InputFile {
@@ -13,6 +25,8 @@ export interface ParseOptions {
   readonly defaultNamespace: string;
   /** Whether Kubernetes documents (Service, Deployment…) are taken; where not, they are refused by name. Default true. */
   readonly kubernetes?: boolean;
+  /** Namespace whose policies are for the whole mesh. Default `istio-system`. */
+  readonly rootNamespace?: string;
 }
 
 export interface ParsedDocuments {
@@ -20,4 +34,145 @@ export interface ParsedDocuments {
   readonly objects: readonly ConfigObject[];
   /** Everything found, in the order of the text. Empty of errors: all documents are in `objects`. */
   readonly problems: readonly Problem[];
+}
+
+/** Finds the position of a path in the text that an object came from. */
+export type Locate = (path: FieldPath, part?: NodePart) => Position;
+
+const locators = new WeakMap<ConfigObject, Locate>();
+
+/**
+ * Where a field of an object was written (`['spec', 'http', 0]`); the nearest thing above it where it was not written;
+ * the object's own position where the object was not made by `parseDocuments`.
+ */
+export function locateField(object: ConfigObject, path: FieldPath, part: NodePart = 'value'): Position {
+  const { line, column } = object.source;
+  return locators.get(object)?.(path, part) ?? { line, column };
+}
+
+/** Parses files of YAML or JSON documents, `List`s included. Never throws for what a file holds, never stops early. */
+export function parseDocuments(files: readonly InputFile[], options: ParseOptions): ParsedDocuments {
+  const objects: ConfigObject[] = [];
+  const problems: Problem[] = [];
+  for (const { name: file, content } of files) {
+    const found: Problem[] = [];
+    const { documents, faults } = readYaml(content);
+    for (const { line, column, code, message } of faults) {
+      found.push({ file, line, column, ...NOBODY, path: '', severity: 'error', code, message });
+    }
+    for (const document of documents) {
+      for (const { value, base } of expandLists(document.value)) {
+        const object = parseDocument({ file, document, value, base }, options, found);
+        if (object) objects.push(object);
+      }
+    }
+    problems.push(...found.sort(compareProblems));
+  }
+  return { objects, problems };
+}
+
+const NOBODY: Identity = { kind: '', namespace: '', name: '' };
+
+/** One object's part of a text. */
+interface Part {
+  readonly file: string;
+  readonly document: YamlDocument;
+  readonly value: unknown;
+  /** Path from the document to the object: `items[3]` in a List, else empty. */
+  readonly base: FieldPath;
+}
+
+function parseDocument(part: Part, options: ParseOptions, problems: Problem[]): ConfigObject | undefined {
+  const { defaultNamespace, kubernetes = true, rootNamespace = 'istio-system' } = options;
+  const envelope = checkEnvelope(part.value, { defaultNamespace, kubernetes });
+  const faults = new FaultList();
+  faults.add(envelope.faults);
+  const { namespace, name } = envelope.metadata;
+  const spec =
+    envelope.kind && checkSpec(envelope.kind, specOf(part.value), { namespace, name, rootNamespace }, faults);
+  const before = problems.length;
+  problems.push(...toProblems(part, envelope.identity, faults));
+  const failed = problems.slice(before).some(({ severity }) => severity === 'error');
+  if (failed || !envelope.kind || !spec) return undefined;
+  return toObject(part, envelope, envelope.kind, spec);
+}
+
+function specOf(document: unknown): unknown {
+  if (typeof document !== 'object' || document === null || !('spec' in document)) return {};
+  return document.spec;
+}
+
+/** Structure, then meaning, then what Lateen acts on. Returns the spec; what was wrong in it is in `faults`. */
+function checkSpec<K extends Kind>(kind: K, input: unknown, context: RuleContext, faults: FaultList): object {
+  const { value, faults: structure } = checkStructure(specSchema(kind), input);
+  const own = new FaultList();
+  own.add(structure);
+  if (typeof input === 'object' && input !== null && !Array.isArray(input)) {
+    // The value was just checked against this kind's schema, which a table by kind cannot tell the compiler.
+    const rule = MEANING[kind] as (spec: object, faults: FaultList, context: RuleContext) => void;
+    rule(value, own, context);
+    if (isIstioKind(kind)) checkActedOn(kind, value, own);
+  }
+  for (const fault of own.faults) {
+    // A warning about the kind as a whole stands at `kind`, all else below `spec`.
+    const whole = fault.code === 'not-acted-on' && fault.path.length === 0;
+    faults.faults.push({ ...fault, path: whole ? ['kind'] : ['spec', ...fault.path] });
+  }
+  return value;
+}
+
+function toProblems({ file, document, base }: Part, identity: Identity, { faults }: FaultList): Problem[] {
+  return faults.map(({ path, part, severity, code, message }) => {
+    const { line, column } = document.locate([...base, ...path], part);
+    return { file, line, column, ...identity, path: formatPath(path), severity, code, message };
+  });
+}
+
+function toObject({ file, document, base }: Part, envelope: Envelope, kind: Kind, spec: object): ConfigObject {
+  const { apiVersion, metadata } = envelope;
+  const { line, column } = document.locate(base, 'value');
+  // Without errors nothing was taken out of the spec, so it is the kind's.
+  const object = {
+    apiVersion,
+    kind,
+    metadata,
+    spec: spec as SpecOf<Kind>,
+    source: { file, line, column },
+  } as ConfigObject;
+  locators.set(object, (path, part = 'value') => document.locate([...base, ...path], part));
+  return object;
+}
+
+/** What a mesh file holds. */
+export interface ParsedMeshConfig {
+  /** undefined where there are errors. An empty file is an empty configuration. */
+  readonly config: MeshConfig | undefined;
+  readonly problems: readonly Problem[];
+}
+
+/** Parses `mesh.yaml`: MeshConfig, without apiVersion and kind. Defaults are not filled in. */
+export function parseMeshConfig({ name: file, content }: InputFile): ParsedMeshConfig {
+  const { documents, faults } = readYaml(content);
+  const identity: Identity = { kind: 'MeshConfig', namespace: '', name: '' };
+  const problems: Problem[] = faults.map(({ line, column, code, message }) => {
+    return { file, line, column, ...identity, path: '', severity: 'error', code, message };
+  });
+  const [document, second] = documents;
+  const found = new FaultList();
+  if (second) {
+    const { line, column } = second.locate([], 'value');
+    const message = 'a mesh file holds one document; join them';
+    problems.push({ file, line, column, ...identity, path: '', severity: 'error', code: 'duplicate', message });
+  }
+  let config: object = {};
+  if (document) {
+    const checked = checkStructure(meshConfig, document.value);
+    config = checked.value;
+    found.add(checked.faults);
+    checkMeshConfig(checked.value, found);
+    checkActedOn('MeshConfig', checked.value, found);
+    problems.push(...toProblems({ file, document, value: document.value, base: [] }, identity, found));
+  }
+  const failed = problems.some(({ severity }) => severity === 'error');
+  return { config: failed ? undefined : (config as MeshConfig), problems: problems.sort(compareProblems) };
 }

@@ -73,15 +73,16 @@ function hostFault(value: string, wrong: string | undefined): FormatFault {
   };
 }
 
-/** The name of a header, `:method` and its like excluded unless `pseudo`. */
-export const headerName: StringFormat = (value) => headerNameFault(value);
-
-/** What is wrong with a header's name. */
-export function headerNameFault(value: string, pseudo: readonly string[] = []): FormatFault {
-  if (HEADER_NAME.test(value) || pseudo.includes(value.toLowerCase())) return undefined;
+/** The name of a header (RFC 9110's token); `:method` and its like are none. */
+export const headerName: StringFormat = (value) => {
+  if (HEADER_NAME.test(value)) return undefined;
   const advice = 'write letters, digits and `-`, such as x-user-id';
   return { code: 'header-name', text: `\`${value}\` is not a header name that can be used here; ${advice}` };
-}
+};
+
+/** The name of a header that is written: `:authority` too, which Istio takes for Host. */
+export const writtenHeaderName: StringFormat = (value) =>
+  value.toLowerCase() === ':authority' ? undefined : headerName(value);
 
 /** What is wrong with a header's value: control bytes other than a tab. */
 export function headerValueFault(value: string): FormatFault {

@@ -1,5 +1,6 @@
 // Declarations: a message (an object with known fields), and what about it spans several fields.
 import { z } from 'zod';
+import type { StringFormat } from './scalars.js';
 
 /** What a message's fields have to do with each other; checked by `checkFieldGroups`. */
 export interface MessageRules {
@@ -79,9 +80,18 @@ export function list<T extends z.ZodType>(item: z.ZodOptional<T> | T, descriptio
   return schema.optional().describe(description);
 }
 
-/** An optional map from strings. */
-export function map<T extends z.ZodType>(item: z.ZodOptional<T> | T, description: string) {
-  return z.record(z.string(), itemSchema(item)).optional().describe(description);
+const keyFormats = new WeakMap<z.core.$ZodType, StringFormat>();
+
+/** An optional map from strings; `keys` says what the strings have to look like. */
+export function map<T extends z.ZodType>(item: z.ZodOptional<T> | T, description: string, keys?: StringFormat) {
+  const schema = z.record(z.string(), itemSchema(item));
+  if (keys) keyFormats.set(schema, keys);
+  return schema.optional().describe(description);
+}
+
+/** What the keys of a map have to look like, or undefined where anything goes. */
+export function keyFormat(schema: z.core.$ZodType): StringFormat | undefined {
+  return keyFormats.get(schema);
 }
 
 function itemSchema<T extends z.ZodType>(item: z.ZodOptional<T> | T): T {

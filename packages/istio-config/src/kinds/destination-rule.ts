@@ -1,7 +1,9 @@
 // Kind DestinationRule: how a service is called, and its subsets.
+
 import type { z } from 'zod';
-import { dnsLabel, labelValue, wildcardHost } from '../declare/formats.js';
-import { list, map, message, nested, required } from '../declare/message.js';
+import { dnsLabel, wildcardHost } from '../declare/formats.js';
+import { labels } from '../declare/labels.js';
+import { list, message, nested, required } from '../declare/message.js';
 import { text } from '../declare/scalars.js';
 import { exportTo } from './fields/export-to.js';
 import { workloadSelector } from './fields/selector.js';
@@ -10,7 +12,7 @@ import { trafficPolicy } from './fields/traffic-policy.js';
 /** Endpoints of a service with certain labels. */
 export const subset = message('Subset', {
   name: required(text('A name; routes refer to it.', { format: dnsLabel })),
-  labels: map(text('', { format: labelValue }), 'Labels that its endpoints have, all of them.'),
+  labels: labels('Labels that its endpoints have, all of them.'),
   trafficPolicy: nested(trafficPolicy, 'In place of the policy of the whole service, setting by setting.'),
 });
 

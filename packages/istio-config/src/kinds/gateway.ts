@@ -1,8 +1,8 @@
 // Kind Gateway: ports and hosts at the edge of the mesh.
+
 import type { z } from 'zod';
-import { labelValue } from '../declare/formats.js';
-import { list, map, message } from '../declare/message.js';
-import { text } from '../declare/scalars.js';
+import { labels } from '../declare/labels.js';
+import { list, message } from '../declare/message.js';
 import { server } from './fields/server.js';
 
 /** The spec of a Gateway. */
@@ -10,7 +10,7 @@ export const gateway = message(
   'Gateway',
   {
     servers: list(server, 'Ports and hosts.'),
-    selector: map(text('', { format: labelValue }), 'Labels of the gateway workloads.'),
+    selector: labels('Labels of the gateway workloads.'),
   },
   { instead: { server: 'servers', workloadSelector: 'selector', listeners: 'servers' } },
 );

@@ -1,6 +1,8 @@
 // Kind ServiceEntry: a service that the registry does not know by itself.
+
 import type { z } from 'zod';
-import { dnsLabel, labelValue, subnet } from '../declare/formats.js';
+import { dnsLabel, subnet } from '../declare/formats.js';
+import { labels } from '../declare/labels.js';
 import { list, map, message, nested, required } from '../declare/message.js';
 import { choice, integer, portNumber, text } from '../declare/scalars.js';
 import { exportTo } from './fields/export-to.js';
@@ -11,7 +13,7 @@ import { servicePort } from './fields/server.js';
 export const workloadEntry = message('WorkloadEntry', {
   address: text('IP address, DNS name (with resolution DNS) or unix:///PATH.'),
   ports: map(portNumber(''), 'Ports of the endpoint, by the name of the port.'),
-  labels: map(text('', { format: labelValue }), 'Labels of the endpoint.'),
+  labels: labels('Labels of the endpoint.'),
   network: text('Network that it is in; empty: reachable by all.'),
   locality: text('REGION/ZONE/SUBZONE.'),
   weight: integer('Share of the load (default 1).'),

@@ -1,6 +1,6 @@
 // Fields: changes to headers.
 import type { z } from 'zod';
-import { headerName, headerValue } from '../../declare/formats.js';
+import { headerName, headerValue, writtenHeaderName } from '../../declare/formats.js';
 import { list, map, message, nested } from '../../declare/message.js';
 import { text } from '../../declare/scalars.js';
 
@@ -10,8 +10,8 @@ const value = text('', { format: headerValue });
 export const headerOperations = message(
   'HeaderOperations',
   {
-    set: map(value, 'Headers to write, in place of those of the same name.'),
-    add: map(value, 'Headers to append, beside those of the same name.'),
+    set: map(value, 'Headers to write, in place of those of the same name.', writtenHeaderName),
+    add: map(value, 'Headers to append, beside those of the same name.', writtenHeaderName),
     remove: list(text('', { format: headerName }), 'Names of headers to take out.'),
   },
   { instead: { append: 'add', overwrite: 'set', delete: 'remove' } },

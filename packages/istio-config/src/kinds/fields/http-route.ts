@@ -140,7 +140,7 @@ export const httpRoute = message(
     directResponse: nested(httpDirectResponse, 'A fixed answer in place of forwarding.'),
     delegate: nested(delegate, 'Another VirtualService that goes on with the request.'),
     rewrite: nested(httpRewrite, 'Changes to path and host.'),
-    timeout: duration('Limit for the whole exchange (default none).', { minMs: 0 }),
+    timeout: duration('Limit for the whole exchange (default none).'),
     retries: nested(httpRetry, 'What is tried again (default 2 attempts).'),
     fault: nested(httpFaultInjection, 'Faults on purpose.'),
     mirror: nested(destination, 'A service that gets a copy (before mirrors).'),

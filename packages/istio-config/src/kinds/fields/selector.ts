@@ -1,20 +1,21 @@
 // Fields: which workloads or resources a configuration is for.
+
 import type { z } from 'zod';
-import { labelValue } from '../../declare/formats.js';
-import { map, message, nested, required } from '../../declare/message.js';
+import { labels } from '../../declare/labels.js';
+import { message, nested, required } from '../../declare/message.js';
 import { text } from '../../declare/scalars.js';
 
 /** A selector of the security and telemetry APIs. */
 export const workloadSelector = message(
   'WorkloadSelector',
-  { matchLabels: map(text('', { format: labelValue }), 'Labels that a workload has to have, all of them.') },
+  { matchLabels: labels('Labels that a workload has to have, all of them.') },
   { instead: { labels: 'matchLabels' } },
 );
 
 /** A selector of the networking API. */
 export const networkSelector = message(
   'WorkloadSelector',
-  { labels: map(text('', { format: labelValue }), 'Labels that a workload has to have, all of them.') },
+  { labels: labels('Labels that a workload has to have, all of them.') },
   { instead: { matchLabels: 'labels' } },
 );
 

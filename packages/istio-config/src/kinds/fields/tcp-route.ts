@@ -1,14 +1,16 @@
 // Fields: rules for connections: plain TCP, and TLS that is not terminated.
+
 import type { z } from 'zod';
-import { dnsLabel, labelValue, subnet, wildcardHost } from '../../declare/formats.js';
-import { list, map, message, required } from '../../declare/message.js';
+import { dnsLabel, subnet, wildcardHost } from '../../declare/formats.js';
+import { labels } from '../../declare/labels.js';
+import { list, message, required } from '../../declare/message.js';
 import { portNumber, text } from '../../declare/scalars.js';
 import { routeDestination } from './destination.js';
 
 const connectionMatch = {
   destinationSubnets: list(text('', { format: subnet }), 'Addresses that the connection was opened to.'),
   port: portNumber('The port that the connection was opened to.'),
-  sourceLabels: map(text('', { format: labelValue }), 'Labels of the workload that connects.'),
+  sourceLabels: labels('Labels of the workload that connects.'),
   gateways: list(text(''), 'Gateways for which this match is; overrides the list above.'),
   sourceNamespace: text('Namespace of the workload that connects.', { format: dnsLabel }),
 };

@@ -1,0 +1,177 @@
+// Acted on: which declared fields Lateen acts on today. What is not listed here is refused by name.
+//
+// The question for each field: would taking it without acting on it change who may call whom, or where a request goes
+// and what becomes of it? Then it is refused (left out of this table). Otherwise it may be `stored`: accepted, with a
+// warning that says so. An issue that makes a field work moves its line to `done`.
+//
+// Paths are relative to the spec. `[]` is any item, `*` any key, `{a,b}` is either; a path takes in all below it.
+import type { IstioKind } from './object.js';
+
+/** What becomes of a value that is not acted on. */
+export type ValueRule = {
+  /** Values that Lateen acts on. */
+  readonly done: readonly string[];
+  /** Values that are accepted, with what the warning says. */
+  readonly stored?: Readonly<Record<string, string>>;
+  /** What to do in place of any other value. */
+  readonly instead: string;
+};
+
+export interface ActedOn {
+  readonly done: readonly string[];
+  /** Accepted without effect: path → what the warning says. The path '' is the whole document. */
+  readonly stored: Readonly<Record<string, string>>;
+  /** Refused with a reason of its own, also below a `stored` path. */
+  readonly refused?: Readonly<Record<string, string>>;
+  /** Fields of which only some values are acted on. */
+  readonly values?: Readonly<Record<string, ValueRule>>;
+}
+
+const LATER_RELEASE = 'it is stored and takes effect in a later release';
+
+/** The parts of a traffic policy that work, at each place where one stands. */
+const POLICY = (at: string): string[] => [
+  `${at}.loadBalancer.simple`,
+  `${at}.connectionPool.tcp.{maxConnections,connectTimeout}`,
+  `${at}.connectionPool.http.{http1MaxPendingRequests,http2MaxRequests,maxRetries,idleTimeout,maxRequestsPerConnection}`,
+  `${at}.connectionPool.http.h2UpgradePolicy`,
+  `${at}.tls.mode`,
+];
+
+const LOAD_BALANCER: ValueRule = {
+  done: ['UNSPECIFIED', 'ROUND_ROBIN', 'LEAST_REQUEST', 'LEAST_CONN', 'RANDOM'],
+  stored: { PASSTHROUGH: 'the algorithm of the mesh is used in its place' },
+  instead: 'write ROUND_ROBIN, LEAST_REQUEST or RANDOM',
+};
+const TLS_MODE: ValueRule = { done: ['DISABLE', 'ISTIO_MUTUAL'], instead: 'write DISABLE or ISTIO_MUTUAL' };
+const H2_UPGRADE: ValueRule = { done: ['DEFAULT', 'DO_NOT_UPGRADE'], instead: 'write DO_NOT_UPGRADE' };
+
+const POLICY_VALUES = (at: string): Readonly<Record<string, ValueRule>> => ({
+  [`${at}.loadBalancer.simple`]: LOAD_BALANCER,
+  [`${at}.tls.mode`]: TLS_MODE,
+  [`${at}.connectionPool.http.h2UpgradePolicy`]: H2_UPGRADE,
+});
+
+const KEEPALIVE = 'the probes of the operating system are used';
+
+/** The table, by kind. */
+export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
+  VirtualService: {
+    done: [
+      'hosts',
+      'gateways',
+      'exportTo',
+      'http[].name',
+      'http[].match[].{name,port,gateways,sourceLabels,sourceNamespace}',
+      'http[].match[].{uri,scheme,method,authority}.{exact,prefix}',
+      'http[].match[].{headers,withoutHeaders}.*.{exact,prefix}',
+      'http[].route[].{destination,weight,headers}',
+      'http[].{headers,redirect,directResponse,timeout}',
+      'http[].rewrite.{uri,authority}',
+      'http[].retries.{attempts,perTryTimeout,retryOn}',
+    ],
+    stored: {
+      'http[].match[].statPrefix': 'no statistics are kept under it yet',
+      'http[].retries.retryIgnorePreviousHosts': 'a retry always avoids the hosts tried before',
+    },
+  },
+  DestinationRule: {
+    done: [
+      'host',
+      'workloadSelector',
+      'exportTo',
+      'subsets[].{name,labels}',
+      'subsets[].trafficPolicy.loadBalancer.simple',
+      ...POLICY('trafficPolicy'),
+      'trafficPolicy.portLevelSettings[].port',
+      ...POLICY('trafficPolicy.portLevelSettings[]'),
+    ],
+    stored: {
+      'trafficPolicy.connectionPool.tcp.tcpKeepalive': KEEPALIVE,
+      'trafficPolicy.portLevelSettings[].connectionPool.tcp.tcpKeepalive': KEEPALIVE,
+    },
+    values: {
+      'subsets[].trafficPolicy.loadBalancer.simple': LOAD_BALANCER,
+      ...POLICY_VALUES('trafficPolicy'),
+      ...POLICY_VALUES('trafficPolicy.portLevelSettings[]'),
+    },
+  },
+  Gateway: {
+    done: ['selector', 'servers[].{name,hosts}', 'servers[].port.{number,name,protocol}'],
+    stored: {},
+    values: {
+      'servers[].port.protocol': { done: ['HTTP'], instead: 'write HTTP, or remove the server until it is' },
+    },
+  },
+  Sidecar: {
+    done: [],
+    stored: { '': LATER_RELEASE },
+    refused: {
+      'outboundTrafficPolicy.mode': 'calls of unknown hosts would not be held back',
+      'ingress[].tls': 'the port would not be protected as it says',
+    },
+  },
+  PeerAuthentication: { done: ['selector', 'mtls', 'portLevelMtls'], stored: {} },
+  Telemetry: {
+    done: [
+      'selector',
+      'metrics[].providers[].name',
+      'metrics[].overrides[].match.{metric,mode}',
+      'metrics[].overrides[].{disabled,tagOverrides}',
+      'accessLogging[].providers[].name',
+      'accessLogging[].disabled',
+    ],
+    stored: {
+      tracing: 'no spans are reported yet',
+      'metrics[].reportingInterval': 'TCP metrics are up to date at each scrape',
+    },
+    values: {
+      'metrics[].providers[].name': { done: ['prometheus'], instead: 'write prometheus' },
+      'accessLogging[].providers[].name': { done: ['envoy'], instead: 'write envoy' },
+    },
+  },
+  ServiceEntry: { done: [], stored: { '': LATER_RELEASE } },
+  MeshConfig: {
+    done: [
+      'accessLogFile',
+      'accessLogFormat',
+      'accessLogEncoding',
+      'trustDomain',
+      'rootNamespace',
+      'outboundTrafficPolicy.mode',
+      'extensionProviders[].{name,prometheus}',
+      'extensionProviders[].envoyFileAccessLog',
+      'defaultProviders.{metrics,accessLogging}',
+      'enableAutoMtls',
+      'connectTimeout',
+      'h2UpgradePolicy',
+      'pathNormalization.normalization',
+    ],
+    stored: {
+      protocolDetectionTimeout: 'protocols are not detected yet',
+      enablePrometheusMerge: "the application's metrics are not merged yet",
+      enableTracing: 'no spans are reported yet',
+      disableEnvoyListenerLog: 'no such log is written',
+      tcpKeepalive: KEEPALIVE,
+      ingressClass: 'Ingress resources are not taken',
+      ingressService: 'Ingress resources are not taken',
+      ingressControllerMode: 'Ingress resources are not taken',
+      ingressSelector: 'Ingress resources are not taken',
+      inboundClusterStatName: 'statistics have the names of the clusters',
+      outboundClusterStatName: 'statistics have the names of the clusters',
+      dnsRefreshRate: 'names are not resolved by the mesh yet',
+      'defaultProviders.tracing': 'no spans are reported yet',
+      'extensionProviders[].{zipkin,lightstep,datadog,stackdriver,opencensus,skywalking,opentelemetry}':
+        'no spans are reported yet',
+      'extensionProviders[].{envoyHttpAls,envoyTcpAls,envoyOtelAls}': 'access logs go to files only',
+      'defaultConfig.{concurrency,drainDuration,terminationDrainDuration,holdApplicationUntilProxyStarts}':
+        "the proxy's own defaults are used",
+      'defaultConfig.{serviceCluster,tracingServiceName,zipkinAddress,tracing,meshId,extraStatTags}': LATER_RELEASE,
+      'defaultConfig.{statNameLength,proxyStatsMatcher,fileFlushInterval,fileFlushMinSizeKb}': LATER_RELEASE,
+    },
+    values: {
+      h2UpgradePolicy: H2_UPGRADE,
+      'pathNormalization.normalization': { done: ['DEFAULT', 'BASE'], instead: 'write BASE' },
+    },
+  },
+};

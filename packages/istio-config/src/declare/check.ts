@@ -1,0 +1,93 @@
+// Declarations: checks a value against a declared message and keeps the parts that are right.
+import { z } from 'zod';
+import type { FieldPath } from '../problem.js';
+import type { Fault } from './fault.js';
+import { issueFaults, unknownField } from './issue-text.js';
+import { childSchema, keyFormat, messageDescription, unwrapSchema } from './message.js';
+
+/**
+ * A value whose faulty parts are taken out: a key whose value was wrong is still there with `undefined`, so that rules
+ * can tell "set, but wrong" (`'route' in rule`) from "not set".
+ */
+export type Loose<T> = T extends readonly (infer Item)[]
+  ? readonly (Loose<Item> | undefined)[]
+  : T extends object
+    ? { readonly [K in keyof T]?: Loose<T[K]> | undefined }
+    : T;
+
+export interface CheckedValue<T> {
+  readonly value: Loose<T>;
+  readonly faults: readonly Fault[];
+}
+
+/** Checks structure: unknown fields, types, formats, ranges, required fields, one-ofs. Finds all faults, not the first. */
+export function checkStructure<M extends z.ZodObject>(schema: M, input: unknown): CheckedValue<z.infer<M>> {
+  const faults: Fault[] = [];
+  const result = schema.safeParse(input);
+  let value: unknown = input;
+  if (!result.success) {
+    value = structuredClone(input);
+    for (const issue of result.error.issues) {
+      faults.push(...issueFaults(schema, input, issue));
+      if (issue.code !== 'unrecognized_keys') value = without(value, issue.path);
+    }
+  }
+  checkFieldGroups(schema, value, [], faults);
+  const usable = typeof value === 'object' && value !== null && !Array.isArray(value) ? value : {};
+  // Everything that the schema found wrong has been taken out, which is what Loose says.
+  return { value: usable as Loose<z.infer<M>>, faults };
+}
+
+/** Sets what is at the path to undefined. A path that is not there (a missing required field) changes nothing. */
+function without(root: unknown, path: readonly PropertyKey[]): unknown {
+  if (path.length === 0) return undefined;
+  let owner = root;
+  for (const part of path.slice(0, -1)) {
+    if (typeof owner !== 'object' || owner === null || !Object.hasOwn(owner, part)) return root;
+    owner = (owner as Record<PropertyKey, unknown>)[part];
+  }
+  const last = path[path.length - 1]!;
+  if (typeof owner === 'object' && owner !== null && Object.hasOwn(owner, last)) {
+    (owner as Record<PropertyKey, unknown>)[last] = undefined;
+  }
+  return root;
+}
+
+/** What spans fields: one-ofs, the keys of maps, and unknown fields of Kubernetes messages. */
+function checkFieldGroups(schema: z.core.$ZodType, value: unknown, path: FieldPath, faults: Fault[]): void {
+  if (typeof value !== 'object' || value === null) return;
+  const bare = unwrapSchema(schema);
+  if (bare instanceof z.ZodArray && Array.isArray(value)) {
+    for (const [index, item] of value.entries()) checkFieldGroups(bare.element, item, [...path, index], faults);
+    return;
+  }
+  if (Array.isArray(value)) return;
+  checkOneOfs(bare, value, path, faults);
+  const format = keyFormat(bare);
+  const alsoKnown = messageDescription(bare)?.alsoKnown;
+  for (const [key, item] of Object.entries(value)) {
+    const wrong = format?.(key);
+    if (wrong)
+      faults.push({ path: [...path, key], part: 'key', severity: 'error', code: wrong.code, message: wrong.text });
+    const child = childSchema(bare, key);
+    if (child) checkFieldGroups(child, item, [...path, key], faults);
+    else if (alsoKnown && !alsoKnown.includes(key)) faults.push(unknownField(bare, [...path, key], 'warning'));
+  }
+}
+
+function checkOneOfs(schema: z.core.$ZodType, value: object, path: FieldPath, faults: Fault[]): void {
+  const description = messageDescription(schema);
+  if (!description) return;
+  const { name, atMostOneOf = [], exactlyOneOf = [] } = description;
+  for (const group of [...atMostOneOf, ...exactlyOneOf]) {
+    const [first, ...rest] = group.filter((field) => Object.hasOwn(value, field));
+    for (const extra of rest) {
+      const message = `\`${extra}\` and \`${first}\` exclude each other in ${name}; keep one`;
+      faults.push({ path: [...path, extra], part: 'key', severity: 'error', code: 'one-of', message });
+    }
+    if (first === undefined && exactlyOneOf.includes(group)) {
+      const message = `${name} needs one of ${group.map((field) => `\`${field}\``).join(', ')}; add one`;
+      faults.push({ path, part: 'value', severity: 'error', code: 'one-of', message });
+    }
+  }
+}
