@@ -1,0 +1,81 @@
+// Commands: `lateenctl apply -f` and `lateenctl validate -f`.
+
+import { compareProblems, parseDocuments } from '@lateen/istio-config';
+import type { Command } from 'commander';
+import { readSources } from '../documents/read-sources.js';
+import { ReportedError } from '../output/cli-error.js';
+import { errorColors, outputFormat, print, printJson, printProblems } from '../output/print.js';
+import { applySources, parseSources } from './apply-sources.js';
+import { printChanges } from './change-lines.js';
+import { collect, DEFAULT_NAMESPACE, meshOf } from './context.js';
+
+interface FileOptions {
+  readonly filename: string[];
+  readonly namespace: string;
+  readonly recursive: boolean;
+}
+
+export function addApplyCommand(program: Command): void {
+  program
+    .command('apply')
+    .summary('apply Istio and Kubernetes documents')
+    .description(
+      'Applies documents to the running mesh: Istio kinds go to Galley, Namespace, ServiceAccount, Service and Deployment\n' +
+        'to the supervisor. Everything is validated first; with one error anywhere nothing changes.',
+    )
+    .requiredOption('-f, --filename <path>', 'file, directory or - for standard input; may be repeated', collect, [])
+    .option('-n, --namespace <name>', 'namespace of documents that name none', DEFAULT_NAMESPACE)
+    .option('-R, --recursive', 'enter the directories of a directory too', false)
+    .option('--dry-run', 'only say what would change', false)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  lateenctl apply -f examples/bookinfo/reviews-v3.yaml
+  lateenctl apply -n shop -f routes/
+  cat routes.yaml | lateenctl apply -f -`,
+    )
+    .action(async (options: FileOptions & { dryRun: boolean }, command: Command) => {
+      const { mesh, control } = meshOf(command);
+      const sources = parseSources(readSources(options.filename, options), options.namespace);
+      printChanges(await applySources(mesh, control, sources, options.dryRun), options.dryRun);
+    });
+}
+
+export function addValidateCommand(program: Command): void {
+  program
+    .command('validate')
+    .summary('check documents without a mesh')
+    .description(
+      'Checks documents offline and lists every problem: file, line, column, object, field path, what is wrong and what to do.',
+    )
+    .requiredOption('-f, --filename <path>', 'file, directory or - for standard input; may be repeated', collect, [])
+    .option('-n, --namespace <name>', 'namespace of documents that name none', DEFAULT_NAMESPACE)
+    .option('-R, --recursive', 'enter the directories of a directory too', false)
+    .option('-o, --output <format>', 'table or json', 'table')
+    .addHelpText(
+      'after',
+      `
+Exit codes: 0 no error (warnings may be listed), 1 errors.
+
+Examples:
+  lateenctl validate -f examples/handbook
+  lateenctl validate -f - -o json < routes.yaml`,
+    )
+    .action((options: FileOptions & { output: string }) => {
+      const format = outputFormat(options.output, ['table', 'json']);
+      const files = readSources(options.filename, options);
+      const { objects, problems } = parseDocuments(files, { defaultNamespace: options.namespace });
+      const sorted = [...problems].sort(compareProblems);
+      if (format === 'json') printJson(sorted);
+      else printProblems(sorted);
+      const errors = sorted.filter(({ severity }) => severity === 'error').length;
+      if (errors > 0) {
+        if (format === 'table')
+          process.stderr.write(`${errorColors.red(`${errors} ${errors === 1 ? 'error' : 'errors'}`)}\n`);
+        throw new ReportedError();
+      }
+      if (format === 'table')
+        print(`${objects.length} ${objects.length === 1 ? 'document is' : 'documents are'} valid`);
+    });
+}

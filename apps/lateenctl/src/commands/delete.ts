@@ -1,0 +1,80 @@
+// Commands: `lateenctl delete -f FILE` and `lateenctl delete KIND NAME`.
+
+import { type ConfigObject, describeKind, isKind } from '@lateen/istio-config';
+import type { Command } from 'commander';
+import type { ObjectRef } from '../control/control-api.js';
+import { readSources } from '../documents/read-sources.js';
+import type { ControlClient } from '../mesh/control-client.js';
+import { withGalley } from '../mesh/galley-client.js';
+import type { Mesh } from '../mesh/open-mesh.js';
+import { CliError, UsageError } from '../output/cli-error.js';
+import { type Change, parseSources } from './apply-sources.js';
+import { printChanges } from './change-lines.js';
+import { collect, DEFAULT_NAMESPACE, meshOf } from './context.js';
+import { requireKind } from './kind-argument.js';
+
+interface DeleteOptions {
+  readonly filename: string[];
+  readonly namespace: string;
+  readonly recursive: boolean;
+  readonly ignoreNotFound: boolean;
+}
+
+export function addDeleteCommand(program: Command): void {
+  program
+    .command('delete')
+    .summary('delete documents by file or by name')
+    .argument('[kind]', 'for example virtualservice, vs, deployment')
+    .argument('[names...]', 'names of that kind')
+    .option('-f, --filename <path>', 'delete what a file, directory or - names; may be repeated', collect, [])
+    .option('-n, --namespace <name>', 'namespace', DEFAULT_NAMESPACE)
+    .option('-R, --recursive', 'enter the directories of a directory too', false)
+    .option('--ignore-not-found', 'a name that does not exist is no failure', false)
+    .addHelpText(
+      'after',
+      `
+Exit codes: 0 deleted, 1 a name did not exist (unless --ignore-not-found).
+
+Examples:
+  lateenctl delete virtualservice reviews
+  lateenctl delete -f examples/bookinfo/reviews-v3.yaml
+  lateenctl delete deployment reviews-v3 -n default`,
+    )
+    .action(async (kind: string | undefined, names: string[], options: DeleteOptions, command: Command) => {
+      const refs = targets(kind, names, options);
+      const { mesh, control } = meshOf(command);
+      const changes = await deleteObjects(mesh, control, refs);
+      printChanges(changes, false);
+      if (!options.ignoreNotFound && changes.some(({ action }) => action === 'not found')) {
+        throw new CliError('not everything existed');
+      }
+    });
+}
+
+function targets(kind: string | undefined, names: readonly string[], options: DeleteOptions): ObjectRef[] {
+  if (options.filename.length > 0) {
+    if (kind !== undefined) throw new UsageError('give either -f or KIND NAME, not both');
+    const { objects } = parseSources(readSources(options.filename, options), options.namespace);
+    return objects.map(refOf);
+  }
+  if (kind === undefined || names.length === 0) throw new UsageError('say what to delete: KIND NAME, or -f FILE');
+  const { kind: known, namespaced } = requireKind(kind);
+  return names.map((name) => ({ kind: known, namespace: namespaced ? options.namespace : '', name }));
+}
+
+function refOf(object: ConfigObject): ObjectRef {
+  return { kind: object.kind, namespace: object.metadata.namespace, name: object.metadata.name };
+}
+
+async function deleteObjects(mesh: Mesh, control: ControlClient, refs: readonly ObjectRef[]): Promise<Change[]> {
+  const isIstio = (ref: ObjectRef) => isKind(ref.kind) && describeKind(ref.kind).family === 'istio';
+  const istio = refs.filter(isIstio);
+  const kubernetes = refs.filter((ref) => !isIstio(ref));
+  const changes: Change[] = [];
+  if (istio.length > 0) {
+    const answer = await withGalley(mesh, (client) => client.delete({ resources: istio }));
+    changes.push(...answer.results);
+  }
+  if (kubernetes.length > 0) changes.push(...(await control.delete({ objects: kubernetes })).results);
+  return changes;
+}

@@ -1,0 +1,157 @@
+// Commands: `lateenctl get KIND [NAME]`.
+
+import type { Command } from 'commander';
+import type { PodStatus, StoredObject } from '../control/control-api.js';
+import type { ControlClient } from '../mesh/control-client.js';
+import { withGalley } from '../mesh/galley-client.js';
+import type { Mesh } from '../mesh/open-mesh.js';
+import { CliError } from '../output/cli-error.js';
+import { outputFormat, print, printJson, printYaml } from '../output/print.js';
+import { formatTable } from '../output/table.js';
+import { DEFAULT_NAMESPACE, meshOf } from './context.js';
+import { columnsOf, type ShownObject } from './get-columns.js';
+import { isPodKind, requireKind } from './kind-argument.js';
+
+interface GetOptions {
+  readonly namespace: string;
+  readonly allNamespaces: boolean;
+  readonly output: string;
+}
+
+export function addGetCommand(program: Command): void {
+  program
+    .command('get')
+    .summary('list documents, or show one')
+    .argument(
+      '<kind>',
+      'virtualservice (vs), destinationrule (dr), gateway (gw), peerauthentication (pa), …; also pods',
+    )
+    .argument('[name]', 'only this one')
+    .option('-n, --namespace <name>', 'namespace', DEFAULT_NAMESPACE)
+    .option('-A, --all-namespaces', 'of all namespaces', false)
+    .option('-o, --output <format>', 'table, yaml or json', 'table')
+    .addHelpText(
+      'after',
+      `
+Exit codes: 0 shown (an empty list too), 1 the name does not exist, 3 the mesh does not answer.
+
+Examples:
+  lateenctl get virtualservice
+  lateenctl get destinationrule reviews -o yaml
+  lateenctl get pods -n istio-system`,
+    )
+    .action(async (kindText: string, name: string | undefined, options: GetOptions, command: Command) => {
+      const format = outputFormat(options.output, ['table', 'yaml', 'json']);
+      const { mesh, control } = meshOf(command);
+      const namespace = options.allNamespaces ? undefined : options.namespace;
+      const pods = isPodKind(kindText);
+      const kind = pods ? 'Pod' : requireKind(kindText).kind;
+      const all = pods ? await listPods(control) : await listKind(mesh, control, kind);
+      const found = all.filter(
+        ({ metadata }) =>
+          (namespace === undefined || metadata.namespace === '' || metadata.namespace === namespace) &&
+          (name === undefined || metadata.name === name),
+      );
+      if (name !== undefined && found.length === 0) {
+        throw new CliError(
+          `${kind.toLowerCase()} "${name}" not found${namespace === undefined ? '' : ` in namespace ${namespace}`}`,
+        );
+      }
+      const shown = found.map(({ row: _, ...object }) => object);
+      const value = name === undefined ? { apiVersion: 'v1', kind: 'List', items: shown } : shown[0];
+      if (format === 'json') return printJson(value);
+      if (format === 'yaml') return printYaml(value);
+      printTable(kind, found, options.allNamespaces, namespace);
+    });
+}
+
+function printTable(
+  kind: string,
+  found: readonly ShownObject[],
+  withNamespace: boolean,
+  namespace: string | undefined,
+) {
+  if (found.length === 0) {
+    return print(`No ${kind} found${namespace === undefined ? '' : ` in namespace ${namespace}`}.`);
+  }
+  const columns = columnsOf(kind);
+  const heading = [...(withNamespace ? ['NAMESPACE'] : []), 'NAME', ...columns.map(({ title }) => title)];
+  const rows = found.map((object) => [
+    ...(withNamespace ? [object.metadata.namespace] : []),
+    object.metadata.name,
+    ...columns.map(({ cell }) => cell(object)),
+  ]);
+  print(formatTable(heading, rows));
+}
+
+async function listKind(mesh: Mesh, control: ControlClient, kind: string): Promise<ShownObject[]> {
+  const description = requireKind(kind);
+  if (description.family === 'kubernetes') {
+    const { objects } = await control.objects();
+    return sortByName(objects.filter((object) => object.kind === description.kind).map(shownKubernetes));
+  }
+  const { resources } = await withGalley(mesh, (client) => client.list({ kind: description.kind }));
+  return sortByName(
+    resources.map((resource) => ({
+      apiVersion: resource.apiVersion,
+      kind: resource.kind,
+      metadata: {
+        name: resource.metadata?.name ?? '',
+        namespace: resource.metadata?.namespace ?? '',
+        ...nonEmpty('labels', resource.metadata?.labels),
+        ...nonEmpty('annotations', resource.metadata?.annotations),
+        resourceVersion: resource.metadata?.resourceVersion ?? '',
+        creationTimestamp: timestampText(resource.metadata?.creationTime),
+      },
+      spec: JSON.parse(resource.specJson) as unknown,
+    })),
+  );
+}
+
+function shownKubernetes(object: StoredObject): ShownObject {
+  const { name, namespace, labels, annotations } = object.metadata;
+  return {
+    ...object,
+    metadata: {
+      name,
+      ...(namespace === '' ? { namespace: '' } : { namespace }),
+      ...nonEmpty('labels', labels),
+      ...nonEmpty('annotations', annotations),
+    },
+  };
+}
+
+async function listPods(control: ControlClient): Promise<ShownObject[]> {
+  const { pods } = await control.status();
+  return sortByName(pods.map(shownPod));
+}
+
+function shownPod(pod: PodStatus): ShownObject {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      name: pod.name,
+      namespace: pod.namespace,
+      ...nonEmpty('labels', pod.labels),
+      creationTimestamp: pod.createdAt,
+    },
+    spec: { serviceAccountName: pod.serviceAccount },
+    status: { phase: pod.status, podIP: pod.address },
+    row: pod,
+  };
+}
+
+function nonEmpty(key: string, map: Readonly<Record<string, string>> | undefined): Record<string, unknown> {
+  return map === undefined || Object.keys(map).length === 0 ? {} : { [key]: { ...map } };
+}
+
+function timestampText(time: { seconds: bigint; nanos: number } | undefined): string | undefined {
+  if (time === undefined) return undefined;
+  return new Date(Number(time.seconds) * 1000 + time.nanos / 1e6).toISOString();
+}
+
+function sortByName(objects: ShownObject[]): ShownObject[] {
+  const key = ({ metadata }: ShownObject) => `${metadata.namespace}/${metadata.name}`;
+  return objects.sort((a, b) => (key(a) < key(b) ? -1 : 1));
+}

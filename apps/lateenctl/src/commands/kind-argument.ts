@@ -1,0 +1,16 @@
+// Commands: reads a KIND argument in any of the spellings that users know.
+
+import { ISTIO_KINDS, type KindDescription, KUBERNETES_KINDS, kindByName } from '@lateen/istio-config';
+import { UsageError } from '../output/cli-error.js';
+
+/** @throws UsageError listing the kinds */
+export function requireKind(text: string): KindDescription {
+  const kind = kindByName(text);
+  if (kind !== undefined) return kind;
+  throw new UsageError(`unknown kind "${text}"; one of ${[...ISTIO_KINDS, ...KUBERNETES_KINDS, 'Pod'].join(', ')}`);
+}
+
+/** True for the spellings of Pod, which exists only while the mesh runs. */
+export function isPodKind(text: string): boolean {
+  return ['pod', 'pods', 'po'].includes(text.toLowerCase());
+}

@@ -1,0 +1,78 @@
+// Commands: `lateenctl local logs NAME`: the log of a process, from its file.
+
+import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Command } from 'commander';
+import type { MeshStatus, ProcessStatus } from '../control/control-api.js';
+import { findPods, unknownPodMessage } from '../control/pod-name.js';
+import { CliError, UsageError } from '../output/cli-error.js';
+import { meshOf } from './context.js';
+
+const FOLLOW_POLL_MS = 200;
+
+export function addLocalLogs(local: Command): void {
+  local
+    .command('logs')
+    .summary("show a process's log")
+    .argument('<name>', 'supervisor, pilot, galley, citadel; a pod (its application) or POD/sidecar')
+    .option('-f, --follow', 'go on with new lines', false)
+    .option('--tail <lines>', 'only the last lines', '-1')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  lateenctl local logs pilot -f
+  lateenctl local logs productpage-v1
+  lateenctl local logs productpage-v1/sidecar --tail 20`,
+    )
+    .action(async (name: string, options: { follow: boolean; tail: string }, command: Command) => {
+      const tail = Number(options.tail);
+      if (!Number.isInteger(tail)) throw new UsageError(`--tail ${options.tail}: not a number of lines`);
+      const status = await meshOf(command).control.status();
+      const file = logFileOf(status, name);
+      if (!existsSync(file)) throw new CliError(`${name} has written no log yet (${file})`);
+      const text = readFileSync(file);
+      process.stdout.write(lastLines(text.toString('utf8'), tail));
+      if (options.follow) await follow(file, text.length);
+    });
+}
+
+function logFileOf(status: MeshStatus, name: string): string {
+  const exact = status.processes.find((each) => each.name === name);
+  if (exact !== undefined) return exact.logFile;
+  const [, podText = name, part] = /^(.+)\/(app|sidecar)$/.exec(name) ?? [];
+  const [pod] = findPods(status.pods, podText, undefined);
+  const own = status.processes.filter((each) => each.pod === pod?.name && each.namespace === pod?.namespace);
+  const wanted = (kind: string): ProcessStatus | undefined => own.find((each) => each.kind === kind);
+  const found = part === undefined ? (wanted('app') ?? wanted('sidecar')) : wanted(part);
+  if (found === undefined) {
+    const others = 'or supervisor, pilot, galley, citadel';
+    throw new CliError(`${unknownPodMessage(status.pods, podText, undefined)}; ${others}`);
+  }
+  return found.logFile;
+}
+
+function lastLines(text: string, count: number): string {
+  if (count < 0) return text;
+  const lines = text.split('\n');
+  const complete = lines.at(-1) === '' ? lines.slice(0, -1) : lines;
+  return count === 0 ? '' : `${complete.slice(-count).join('\n')}\n`;
+}
+
+/** Prints what is appended, until the command is interrupted. A file that was emptied is read from its start again. */
+async function follow(file: string, from: number): Promise<never> {
+  let offset = from;
+  for (;;) {
+    const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+    if (size < offset) offset = 0;
+    if (size > offset) {
+      const chunk = Buffer.alloc(size - offset);
+      const descriptor = openSync(file, 'r');
+      const length = readSync(descriptor, chunk, 0, chunk.length, offset);
+      closeSync(descriptor);
+      process.stdout.write(chunk.subarray(0, length));
+      offset += length;
+    }
+    await sleep(FOLLOW_POLL_MS);
+  }
+}

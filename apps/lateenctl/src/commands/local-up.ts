@@ -1,0 +1,215 @@
+// Commands: `lateenctl local up`: starts a mesh, in this process or in one of its own, and applies files to it.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, existsSync, openSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createLogger, type LogLevel } from '@lateen/telemetry';
+import type { Command } from 'commander';
+import type { MeshStatus } from '../control/control-api.js';
+import { readSources } from '../documents/read-sources.js';
+import { ControlClient } from '../mesh/control-client.js';
+import { openMesh } from '../mesh/open-mesh.js';
+import { CliError, UnreachableError, UsageError } from '../output/cli-error.js';
+import { errorColors, print } from '../output/print.js';
+import { makePrivateDirectory } from '../state/private-directory.js';
+import { type StateLayout, stateLayout } from '../state/state-layout.js';
+import { startSupervisor } from '../supervisor/pipeline.js';
+import { VERSION } from '../version.js';
+import { type ParsedSources, parseSources, sendToGalley, sendToSupervisor } from './apply-sources.js';
+import { collect, DEFAULT_NAMESPACE, stateDirOf } from './context.js';
+
+interface UpOptions {
+  readonly filename: string[];
+  readonly namespace: string;
+  readonly recursive: boolean;
+  readonly ingressPort: string;
+  readonly meshConfig?: string;
+  readonly foreground: boolean;
+  readonly logLevel: LogLevel;
+  readonly timeout: string;
+}
+
+const POLL_MS = 100;
+const TRUST_DOMAIN = 'cluster.local';
+
+export function addLocalUp(local: Command): void {
+  local
+    .command('up')
+    .summary('start a mesh on this machine')
+    .description(
+      'Starts Galley, Pilot, Citadel and the ingress gateway, and for each replica of each Deployment its application and a\n' +
+        'sidecar, as processes of this user. A container runs as the command in the annotation lateen.io/local-command (a JSON\n' +
+        "array; working directory: the file's). An application gets PORT and HOST to listen on, and *_SERVICE_HOST and\n" +
+        '*_SERVICE_PORT for the services that it calls. The mesh keeps what was applied in its state directory.',
+    )
+    .option('-f, --filename <path>', 'apply a file, directory or - once the mesh is up; may be repeated', collect, [])
+    .option('-n, --namespace <name>', 'namespace of documents that name none', DEFAULT_NAMESPACE)
+    .option('-R, --recursive', 'enter the directories of a directory too', false)
+    .option('--ingress-port <port>', 'port of 127.0.0.1 for the ingress gateway; 0 takes a free one', '8080')
+    .option('--mesh-config <file>', 'MeshConfig; default: mesh.yaml in the state directory')
+    .option('--foreground', 'stay and end the mesh with this command (Ctrl-C)', false)
+    .option('--detach', 'return when the mesh is ready (the default)')
+    .option('--log-level <level>', "level of the mesh's own processes", 'info')
+    .option('--timeout <seconds>', 'how long to wait until everything is ready', '60')
+    .addHelpText(
+      'after',
+      `
+Exit codes: 0 ready, 1 not ready in time or refused documents, 2 usage.
+
+Examples:
+  lateenctl local up -f examples/bookinfo/bookinfo.yaml
+  lateenctl local up -f app/ --ingress-port 0 --state-dir /tmp/mesh-2
+  lateenctl local up --foreground`,
+    )
+    .action(async (options: UpOptions, command: Command) => {
+      const layout = stateLayout(stateDirOf(command));
+      const sources =
+        options.filename.length === 0
+          ? undefined
+          : parseSources(readSources(options.filename, options), options.namespace);
+      await refuseRunning(layout);
+      if (options.foreground) await runInForeground(layout, options, sources);
+      else await runDetached(layout, options, sources);
+    });
+}
+
+function ingressPortOf(options: UpOptions): number {
+  const port = Number(options.ingressPort);
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) {
+    throw new UsageError(`--ingress-port ${options.ingressPort}: not a port (0 to 65535)`);
+  }
+  return port;
+}
+
+async function refuseRunning(layout: StateLayout): Promise<void> {
+  if (!existsSync(layout.meshFile)) return;
+  try {
+    await new ControlClient(layout.controlSocket).status();
+  } catch (error) {
+    // The supervisor was killed: its mesh.json is stale and will be overwritten.
+    if (error instanceof UnreachableError) return;
+    throw error;
+  }
+  throw new CliError(
+    `a mesh already runs in ${layout.root}; apply files with \`lateenctl apply -f\`, end it with \`lateenctl local down\`, ` +
+      'or start another with --state-dir DIR --ingress-port 0',
+  );
+}
+
+/** Runs the supervisor here until it is told to end. */
+async function runInForeground(
+  layout: StateLayout,
+  options: UpOptions,
+  sources: ParsedSources | undefined,
+): Promise<void> {
+  const supervisor = await startSupervisor({
+    layout,
+    ingressPort: ingressPortOf(options),
+    meshConfigFile: options.meshConfig === undefined ? undefined : resolve(options.meshConfig),
+    trustDomain: TRUST_DOMAIN,
+    logLevel: options.logLevel,
+    version: VERSION,
+    logger: createLogger('supervisor', options.logLevel),
+  }).catch((error: Error) => {
+    reportToParent({ error: error.message });
+    throw new CliError(error.message);
+  });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void supervisor.close());
+  reportToParent({ started: true });
+  if (process.send === undefined) {
+    await applyAndWait(layout, options, sources).catch(async (error) => {
+      await supervisor.close();
+      throw error;
+    });
+    print('Ctrl-C ends the mesh.');
+  }
+  await supervisor.closed;
+}
+
+interface StartMessage {
+  readonly started?: boolean;
+  readonly error?: string;
+}
+
+/** Tells the command that started this supervisor how it went, and lets it go. */
+function reportToParent(message: StartMessage): void {
+  if (process.send === undefined || !process.connected) return;
+  process.send(message, () => process.disconnect?.());
+}
+
+/** Starts a supervisor in a process of its own, waits for the mesh and leaves it running. */
+async function runDetached(layout: StateLayout, options: UpOptions, sources: ParsedSources | undefined): Promise<void> {
+  makePrivateDirectory(layout.supervisor);
+  const log = openSync(layout.supervisorLog, 'a', 0o600);
+  const args = ['local', 'up', '--foreground', '--state-dir', layout.root];
+  args.push('--ingress-port', String(ingressPortOf(options)), '--log-level', options.logLevel);
+  if (options.meshConfig !== undefined) args.push('--mesh-config', resolve(options.meshConfig));
+  const child = spawn(process.execPath, [process.argv[1]!, ...args], {
+    detached: true,
+    stdio: ['ignore', log, log, 'ipc'],
+  });
+  closeSync(log);
+  await startMessage(child, layout);
+  child.unref();
+  await applyAndWait(layout, options, sources);
+}
+
+function startMessage(child: ChildProcess, layout: StateLayout): Promise<void> {
+  return new Promise((done, fail) => {
+    child.once('error', fail);
+    child.once('exit', (code) =>
+      fail(new CliError(`the supervisor ended at once (exit code ${code}); see ${layout.supervisorLog}`)),
+    );
+    child.once('message', (message: StartMessage) => {
+      child.removeAllListeners('exit');
+      if (message.error === undefined) done();
+      else fail(new CliError(message.error));
+    });
+  });
+}
+
+/** Applies the files, waits until everything is ready and says where to look. */
+async function applyAndWait(
+  layout: StateLayout,
+  options: UpOptions,
+  sources: ParsedSources | undefined,
+): Promise<void> {
+  const control = new ControlClient(layout.controlSocket);
+  const deadline = Date.now() + Number(options.timeout) * 1000;
+  if (sources !== undefined) await sendToSupervisor(control, sources, false);
+  const remaining = () => Math.max(0, deadline - Date.now());
+  if (sources !== undefined)
+    await retryUnreachable(() => sendToGalley(openMesh(layout.root), sources, false), remaining);
+  const status = await waitUntilReady(control, remaining);
+  const { address, port } = status.ingress;
+  print(
+    `${errorColors.green('ready')}: ${status.pods.length} pods; ingress at http://${address}:${port}; state in ${layout.root}`,
+  );
+}
+
+/** Galley and the client certificate need a moment after the start. */
+async function retryUnreachable<T>(call: () => Promise<T>, remainingMs: () => number): Promise<T> {
+  for (;;) {
+    try {
+      return await call();
+    } catch (error) {
+      if (!(error instanceof UnreachableError) || remainingMs() === 0) throw error;
+    }
+    await sleep(POLL_MS);
+  }
+}
+
+async function waitUntilReady(control: ControlClient, remainingMs: () => number): Promise<MeshStatus> {
+  for (;;) {
+    const status = await control.status();
+    if (status.ready) return status;
+    if (remainingMs() === 0) {
+      throw new CliError(
+        `not ready in time: ${status.waitingFor.join('; ')}. The mesh still runs: see \`lateenctl local status\` and ` +
+          '`lateenctl local logs NAME`, end it with `lateenctl local down`',
+      );
+    }
+    await sleep(POLL_MS);
+  }
+}

@@ -1,0 +1,124 @@
+// Commands: `lateenctl local down|status|stop|start|logs`.
+
+import { rmSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Command } from 'commander';
+import type { ProcessStatus } from '../control/control-api.js';
+import { ControlClient } from '../mesh/control-client.js';
+import { openMesh } from '../mesh/open-mesh.js';
+import { CliError, UnreachableError } from '../output/cli-error.js';
+import { outColors, outputFormat, print, printJson } from '../output/print.js';
+import { formatTable } from '../output/table.js';
+import { processExists } from '../supervisor/processes/process-identity.js';
+import { meshOf, stateDirOf } from './context.js';
+import { addLocalLogs } from './local-logs.js';
+import { addLocalUp } from './local-up.js';
+
+const POLL_MS = 50;
+const DOWN_LIMIT_MS = 30_000;
+
+export function addLocalCommands(program: Command): void {
+  const local = program.command('local').summary('a mesh on this machine, without a cluster');
+  addLocalUp(local);
+  addDown(local);
+  addStatus(local);
+  addLocalLogs(local);
+  addStop(local);
+  addStart(local);
+}
+
+function addDown(local: Command): void {
+  local
+    .command('down')
+    .summary('end the mesh and every process of it')
+    .description(
+      'Ends the mesh and every process of it. What was applied stays in the state directory for the next `up`.',
+    )
+    .action(async (_options: object, command: Command) => {
+      const mesh = openMesh(stateDirOf(command));
+      const control = new ControlClient(mesh.controlSocket);
+      try {
+        await control.shutdown();
+      } catch (error) {
+        if (!(error instanceof UnreachableError) || processExists(mesh.pid)) throw error;
+        rmSync(mesh.layout.meshFile, { force: true });
+        return print('the mesh had ended already');
+      }
+      const deadline = Date.now() + DOWN_LIMIT_MS;
+      while (processExists(mesh.pid) && Date.now() < deadline) await sleep(POLL_MS);
+      if (processExists(mesh.pid))
+        throw new CliError(`the supervisor (pid ${mesh.pid}) has not ended within ${DOWN_LIMIT_MS / 1000} s`);
+      print('the mesh has ended');
+    });
+}
+
+function addStatus(local: Command): void {
+  local
+    .command('status')
+    .summary('every process with its address, ports and state')
+    .option('-o, --output <format>', 'table or json', 'table')
+    .action(async (options: { output: string }, command: Command) => {
+      const format = outputFormat(options.output, ['table', 'json']);
+      const status = await meshOf(command).control.status();
+      if (format === 'json') return printJson(status);
+      print(
+        formatTable(
+          ['NAME', 'PID', 'STATE', 'READY', 'RESTARTS', 'ADDRESS', 'PORTS'],
+          status.processes.map(processRow),
+        ),
+      );
+      const { address, port } = status.ingress;
+      print(`\ningress http://${address}:${port}, addresses ${status.block}, state in ${status.stateDir}`);
+      if (status.ready) print(outColors.green('everything is ready'));
+      else print(`${outColors.yellow('waiting for')} ${status.waitingFor.join('; ')}`);
+    });
+}
+
+function processRow(process: ProcessStatus): string[] {
+  return [
+    process.name,
+    process.pid === null ? '-' : String(process.pid),
+    process.state,
+    process.ready ? 'yes' : 'no',
+    String(process.restarts),
+    process.address === '' ? '-' : process.address,
+    Object.values(process.ports).join(',') || '-',
+  ];
+}
+
+const TARGETS = `
+A target is pilot, galley, citadel; a pod (NAME, NAME.NAMESPACE) or deployment/NAME: its application and its sidecar;
+or one of them: POD/app, POD/sidecar. \`lateenctl local status\` lists the names.`;
+
+function addStop(local: Command): void {
+  local
+    .command('stop')
+    .summary('end one process and keep it down, for experiments')
+    .argument('<target>', 'see below')
+    .option('--signal <name>', 'signal to send', 'TERM')
+    .addHelpText(
+      'after',
+      `${TARGETS}
+
+Examples:
+  lateenctl local stop pilot --signal KILL
+  lateenctl local stop deployment/reviews-v1
+  lateenctl local stop reviews-v1/sidecar`,
+    )
+    .action(async (target: string, options: { signal: string }, command: Command) => {
+      const { stopped } = await meshOf(command).control.stop({ target, signal: options.signal });
+      for (const name of stopped) print(`${name} stopped`);
+    });
+}
+
+function addStart(local: Command): void {
+  local
+    .command('start')
+    .summary('start what `local stop` ended')
+    .argument('<target>', 'see below')
+    .addHelpText('after', TARGETS)
+    .action(async (target: string, _options: object, command: Command) => {
+      const { started } = await meshOf(command).control.start(target);
+      for (const name of started) print(`${name} started`);
+    });
+}

@@ -1,0 +1,136 @@
+// Control: what the command line and the supervisor say to each other over the control socket (HTTP with JSON bodies).
+
+import type { Problem } from '@lateen/istio-config';
+
+export const CONTROL_PATH = {
+  status: '/v1/status',
+  apply: '/v1/apply',
+  delete: '/v1/delete',
+  objects: '/v1/objects',
+  stop: '/v1/stop',
+  start: '/v1/start',
+  shutdown: '/v1/shutdown',
+} as const;
+
+export interface SourceText {
+  /** As people named it, for messages. */
+  readonly name: string;
+  readonly content: string;
+  /** Absolute directory in which commands of this file run. */
+  readonly directory: string;
+}
+
+export interface ObjectRef {
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+export interface ObjectResult extends ObjectRef {
+  readonly action: 'created' | 'configured' | 'unchanged' | 'deleted' | 'not found';
+}
+
+export interface ApplyRequest {
+  readonly files: readonly SourceText[];
+  readonly defaultNamespace: string;
+  readonly dryRun: boolean;
+}
+
+export interface DeleteRequest {
+  readonly objects: readonly ObjectRef[];
+}
+
+export interface ChangeResponse {
+  readonly problems: readonly Problem[];
+  readonly results: readonly ObjectResult[];
+}
+
+/** A Kubernetes object as it was applied. */
+export interface StoredObject {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace: string;
+    readonly labels: Readonly<Record<string, string>>;
+    readonly annotations: Readonly<Record<string, string>>;
+  };
+  readonly spec: unknown;
+}
+
+export interface ObjectsResponse {
+  readonly objects: readonly StoredObject[];
+}
+
+export type ProcessKind = 'supervisor' | 'reaper' | 'citadel' | 'galley' | 'pilot' | 'sidecar' | 'app';
+
+/** One process of the mesh. */
+export interface ProcessStatus {
+  /** What `local stop`, `start` and `logs` take: `pilot`, `NAMESPACE/POD/sidecar`, `NAMESPACE/POD/app`. */
+  readonly name: string;
+  readonly kind: ProcessKind;
+  readonly namespace: string;
+  /** '' for what is not part of a pod. */
+  readonly pod: string;
+  readonly pid: number | null;
+  readonly state: 'running' | 'waiting' | 'stopped';
+  readonly ready: boolean;
+  /** Why it is not ready; '' where it is. */
+  readonly reason: string;
+  readonly restarts: number;
+  /** How the last run ended; '' where it never did. */
+  readonly lastEnd: string;
+  readonly startedAt: string | null;
+  readonly address: string;
+  /** Name of each port -> number. */
+  readonly ports: Readonly<Record<string, number>>;
+  readonly logFile: string;
+}
+
+export interface PodStatus {
+  readonly name: string;
+  readonly namespace: string;
+  readonly deployment: string;
+  readonly serviceAccount: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly address: string;
+  /** Of its processes. */
+  readonly containersReady: number;
+  readonly containers: number;
+  readonly ready: boolean;
+  readonly status: string;
+  readonly restarts: number;
+  readonly createdAt: string;
+  readonly gateway: boolean;
+  /** Service host -> this pod's own address for it. */
+  readonly serviceAddresses: Readonly<Record<string, string>>;
+}
+
+export interface MeshStatus {
+  /** True once everything that was applied is ready for traffic. */
+  readonly ready: boolean;
+  /** What is still missing. */
+  readonly waitingFor: readonly string[];
+  readonly block: string;
+  readonly stateDir: string;
+  readonly trustDomain: string;
+  readonly ingress: { readonly address: string; readonly port: number };
+  /** Pilot has taken the registry's reports. */
+  readonly registryConnected: boolean;
+  readonly processes: readonly ProcessStatus[];
+  readonly pods: readonly PodStatus[];
+}
+
+export interface StopRequest {
+  /** A process or a pod; see `ProcessStatus.name` and pod names. */
+  readonly target: string;
+  readonly signal?: string;
+}
+
+export interface StopResponse {
+  readonly stopped: readonly string[];
+}
+
+export interface StartResponse {
+  readonly started: readonly string[];
+}

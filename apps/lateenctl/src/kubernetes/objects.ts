@@ -1,0 +1,82 @@
+// Kubernetes: the few objects that local mode plays, reduced to what it acts on.
+
+import type { Probe } from '../supervisor/pods/probe.js';
+
+export interface KubeNamespace {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface KubeServiceAccount {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+export interface KubeServicePort {
+  readonly name: string;
+  readonly port: number;
+  /** Port of the container: its number or its name. */
+  readonly targetPort: number | string;
+  /** '' where unset. */
+  readonly appProtocol: string;
+}
+
+export interface KubeService {
+  readonly namespace: string;
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+  /** Empty selects no pod. */
+  readonly selector: Readonly<Record<string, string>>;
+  readonly ports: readonly KubeServicePort[];
+}
+
+/** A value of the container's environment: a text, or a field of the pod that is known when it starts. */
+export type KubeEnvValue = { readonly text: string } | { readonly field: string };
+
+export interface KubeContainerPort {
+  readonly name: string;
+  readonly port: number;
+}
+
+export interface KubePodTemplate {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly serviceAccount: string;
+  readonly containerName: string;
+  /** What local mode runs in place of the image. */
+  readonly command: readonly string[];
+  readonly env: readonly { readonly name: string; readonly value: KubeEnvValue }[];
+  readonly ports: readonly KubeContainerPort[];
+  readonly readinessProbe: Probe;
+  readonly terminationGraceMs: number;
+}
+
+export interface KubeDeployment {
+  readonly namespace: string;
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly replicas: number;
+  readonly template: KubePodTemplate;
+  /** Directory of the YAML file: where the command runs. */
+  readonly directory: string;
+}
+
+/** Everything that was applied, by `NAMESPACE/NAME` (namespaces by name). */
+export interface KubeObjects {
+  readonly namespaces: ReadonlyMap<string, KubeNamespace>;
+  readonly serviceAccounts: ReadonlyMap<string, KubeServiceAccount>;
+  readonly services: ReadonlyMap<string, KubeService>;
+  readonly deployments: ReadonlyMap<string, KubeDeployment>;
+}
+
+/** NAME.NAMESPACE.svc.cluster.local */
+export function serviceHost(service: { readonly name: string; readonly namespace: string }): string {
+  return `${service.name}.${service.namespace}.svc.cluster.local`;
+}
+
+/** True where every label of a non-empty selector is on the pod. */
+export function selects(selector: Readonly<Record<string, string>>, labels: Readonly<Record<string, string>>): boolean {
+  const wanted = Object.entries(selector);
+  return wanted.length > 0 && wanted.every(([key, value]) => labels[key] === value);
+}

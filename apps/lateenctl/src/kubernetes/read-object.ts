@@ -1,0 +1,55 @@
+// Kubernetes: validated documents -> the objects that local mode plays.
+
+import { type ConfigObject, formatPath, type KubernetesKind, locateField, type Problem } from '@lateen/istio-config';
+import type { KubeDeployment, KubeNamespace, KubeService, KubeServiceAccount } from './objects.js';
+import { type Report, readDeployment } from './read-deployment.js';
+
+export type KubernetesObject = ConfigObject<KubernetesKind>;
+
+export type KubeObject =
+  | { readonly kind: 'Namespace'; readonly value: KubeNamespace }
+  | { readonly kind: 'ServiceAccount'; readonly value: KubeServiceAccount }
+  | { readonly kind: 'Service'; readonly value: KubeService }
+  | { readonly kind: 'Deployment'; readonly value: KubeDeployment };
+
+/** Reads one object; undefined after an error was added to `problems`. */
+export function readKubeObject(
+  object: KubernetesObject,
+  directory: string,
+  problems: Problem[],
+): KubeObject | undefined {
+  const report: Report = (path, severity, code, message) => {
+    const { source, kind, metadata } = object;
+    const { line, column } = locateField(object, path);
+    const { namespace, name } = metadata;
+    const { file } = source;
+    problems.push({ file, line, column, kind, namespace, name, path: formatPath(path), severity, code, message });
+  };
+  const { namespace, name, labels } = object.metadata;
+  switch (object.kind) {
+    case 'Namespace':
+      return { kind: 'Namespace', value: { name, labels } };
+    case 'ServiceAccount':
+      return { kind: 'ServiceAccount', value: { namespace, name } };
+    case 'Service':
+      return { kind: 'Service', value: readService(object) };
+    case 'Deployment': {
+      const value = readDeployment(object, directory, report);
+      return value === undefined ? undefined : { kind: 'Deployment', value };
+    }
+  }
+}
+
+/** UDP and SCTP ports were warned of; the mesh carries TCP. */
+function readService({ spec, metadata }: ConfigObject<'Service'>): KubeService {
+  const { namespace, name, labels, annotations } = metadata;
+  const ports = (spec.ports ?? [])
+    .filter((port) => (port.protocol ?? 'TCP') === 'TCP')
+    .map((port) => ({
+      name: port.name ?? '',
+      port: port.port,
+      targetPort: port.targetPort ?? port.port,
+      appProtocol: port.appProtocol ?? '',
+    }));
+  return { namespace, name, labels, annotations, selector: spec.selector ?? {}, ports };
+}

@@ -1,0 +1,48 @@
+// Mesh: finds the running mesh of a state directory.
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { IDENTITY_FILE, identityFromPem, StaticIdentity } from '@lateen/identity';
+import { UnreachableError } from '../output/cli-error.js';
+import { type StateLayout, stateLayout } from '../state/state-layout.js';
+import type { MeshFile } from '../supervisor/mesh-file.js';
+
+export interface Mesh extends MeshFile {
+  readonly layout: StateLayout;
+}
+
+/** Reads mesh.json. @throws UnreachableError where no mesh runs */
+export function openMesh(stateDir: string): Mesh {
+  const layout = stateLayout(stateDir);
+  let text: string;
+  try {
+    text = readFileSync(layout.meshFile, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    throw new UnreachableError(
+      `no mesh runs in ${layout.root}; start one with \`lateenctl local up -f FILE\`, or name its directory with ` +
+        '--state-dir (or LATEEN_STATE_DIR)',
+    );
+  }
+  return { ...(JSON.parse(text) as MeshFile), layout };
+}
+
+/** The administrator's certificate. @throws UnreachableError where Citadel has not signed it yet */
+export function adminIdentity(mesh: Mesh): StaticIdentity {
+  const read = (name: string) => readFileSync(join(mesh.layout.adminIdentity, name), 'utf8');
+  try {
+    return new StaticIdentity(
+      identityFromPem({
+        keyPem: read(IDENTITY_FILE.key),
+        certChainPem: read(IDENTITY_FILE.certChain),
+        rootsPem: read(IDENTITY_FILE.roots),
+      }),
+    );
+  } catch (error) {
+    const reason = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'not there yet' : (error as Error).message;
+    throw new UnreachableError(
+      `the client certificate in ${mesh.layout.adminIdentity} cannot be used (${reason}); ` +
+        'see `lateenctl local status`: citadel has to be up once',
+    );
+  }
+}

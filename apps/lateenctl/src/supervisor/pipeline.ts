@@ -1,0 +1,115 @@
+// Supervisor: wires a local mesh together, in the order in which its parts need each other. Read this first.
+//
+//   block lease -> addresses -> tokens, trust root -> citadel, galley, pilot -> gateway and pods (app + sidecar each)
+//   -> workload registry stream to Pilot; the control socket takes orders from the command line.
+
+import { writeFile } from 'node:fs/promises';
+import { formatSpiffeId, writeFileAtomic } from '@lateen/identity';
+import { createTokenSigner } from '@lateen/identity/tokens';
+import type { Logger } from '@lateen/telemetry';
+import { ObjectStore } from '../kubernetes/object-store.js';
+import { makePrivateDirectory } from '../state/private-directory.js';
+import { runtimeDirectory, type StateLayout } from '../state/state-layout.js';
+import { ControlPlane } from './control-plane.js';
+import { ControlServer } from './control-server.js';
+import { type MeshAddresses, meshAddresses } from './mesh-addresses.js';
+import { meshFileContent } from './mesh-file.js';
+import { lastBlock, openAddressBook } from './network/address-book.js';
+import { leaseBlock } from './network/block-lease.js';
+import { chooseIngressPort } from './network/ingress-port.js';
+import { SidecarRunner } from './pods/sidecar-runner.js';
+import { startReaper } from './processes/reaper.js';
+import { appProgram, reaperProgram } from './programs.js';
+import { RegistryStream } from './registry/registry-stream.js';
+import { Supervisor } from './supervisor.js';
+import { issueIdentity } from './supervisor-identity.js';
+import { TokenFiles } from './token-files.js';
+import { TrustRoots } from './trust-roots.js';
+import { Workloads } from './workloads.js';
+
+export interface SupervisorOptions {
+  readonly layout: StateLayout;
+  /** Port of 127.0.0.1 for the ingress gateway; 0 takes a free one. */
+  readonly ingressPort: number;
+  /** Undefined: `mesh.yaml` of the state directory. */
+  readonly meshConfigFile: string | undefined;
+  readonly trustDomain: string;
+  readonly logLevel: string;
+  readonly version: string;
+  readonly logger: Logger;
+}
+
+/** Starts a mesh and returns as soon as its processes are being started; `Supervisor.status` says how far it is. */
+export async function startSupervisor(options: SupervisorOptions): Promise<Supervisor> {
+  const { layout, trustDomain, logLevel, version, logger } = options;
+  for (const app of ['citadel', 'galley', 'pilot', 'sidecar'] as const) appProgram(app);
+  for (const directory of [layout.root, layout.supervisor, layout.logs, layout.pods]) makePrivateDirectory(directory);
+
+  const ingressPort = await chooseIngressPort(options.ingressPort);
+  const lease = await leaseBlock({
+    runtimeDir: runtimeDirectory(),
+    stateDir: layout.root,
+    preferredBlock: lastBlock(layout.addressesFile),
+  });
+  const mesh = meshAddresses(lease.block);
+  const addresses = openAddressBook(layout.addressesFile, lease.block);
+  const store = await ObjectStore.open(layout.objectsFile);
+
+  const signer = await createTokenSigner(layout.tokenKeyFile);
+  await writeFileAtomic(layout.tokenJwksFile, `${JSON.stringify(signer.jwks)}\n`, { mode: 0o644 });
+  const tokens = new TokenFiles(signer, logger);
+  const roots = new TrustRoots(layout.component('citadel'), logger);
+  const reaper = startReaper(reaperProgram());
+  const meshConfigFile = options.meshConfigFile ?? (await ownMeshConfig(layout));
+
+  const shared = { layout, mesh, trustDomain, logLevel, tokens, roots, reaper, logger };
+  const changed = () => registry.changed();
+  const controlPlane = new ControlPlane({ ...shared, meshConfigFile, onChange: () => {} });
+  const sidecars = new SidecarRunner({ ...shared, version, program: appProgram('sidecar') });
+  const workloads = new Workloads({
+    ...shared,
+    addresses,
+    sidecars,
+    store,
+    ingressPort,
+    onChange: changed,
+    settled: () => registry.settled(),
+  });
+  const identities = issueIdentity({ ...shared, citadelAddress: citadelAddress(mesh) });
+  const registry = new RegistryStream({
+    pilotAddress: `${mesh.pilot.address}:${mesh.pilot.xdsPort}`,
+    pilotSpiffeId: formatSpiffeId({ trustDomain, namespace: 'istio-system', serviceAccount: 'pilot' }),
+    identity: identities.registry,
+    logger,
+    buildReport: (sequence) => workloads.buildReport(sequence),
+  });
+
+  const supervisor = new Supervisor({
+    ...shared,
+    ingressPort,
+    controlPlane,
+    workloads,
+    registry,
+    closers: [() => identities.close(), () => tokens.close(), () => roots.close(), () => lease.release()],
+  });
+  controlPlane.start();
+  identities.start();
+  await workloads.reconcile();
+  const control = await ControlServer.listen(layout.controlSocket, supervisor);
+  supervisor.attachControl(control);
+  await writeFileAtomic(layout.meshFile, meshFileContent({ layout, mesh, trustDomain, ingressPort }));
+  return supervisor;
+}
+
+function citadelAddress(mesh: MeshAddresses): string {
+  return `${mesh.citadel.address}:${mesh.citadel.grpcPort}`;
+}
+
+/** The state directory's own mesh.yaml, made with no settings where there is none. */
+async function ownMeshConfig(layout: StateLayout): Promise<string> {
+  const content = '# MeshConfig: settings of the whole mesh. Changes take effect at once.\n{}\n';
+  await writeFile(layout.meshConfigFile, content, { flag: 'wx' }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error;
+  });
+  return layout.meshConfigFile;
+}

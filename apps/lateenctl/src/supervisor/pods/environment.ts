@@ -1,0 +1,119 @@
+// Pods: the environment variables of an application, as Kubernetes would set them, pointing into the pod's own addresses.
+
+import { type KubeEnvValue, type KubeService, serviceHost } from '../../kubernetes/objects.js';
+
+const FORWARD_PROXY_PORT = 15007;
+const LOOPBACK = '127.0.0.1';
+/** Of the supervisor's own environment an application sees these and no more: a container would see none. */
+const INHERITED = ['PATH', 'HOME', 'USER', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR'] as const;
+
+export interface PodFields {
+  readonly podName: string;
+  readonly namespace: string;
+  readonly serviceAccount: string;
+  readonly address: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+export interface EnvironmentOptions {
+  readonly fields: PodFields;
+  readonly env: readonly { readonly name: string; readonly value: KubeEnvValue }[];
+  /** Container port -> port of 127.0.0.1 where the application is to listen; the first is the main one. */
+  readonly appPorts: ReadonlyMap<number, number>;
+  /** Services of the pod's namespace. */
+  readonly services: readonly KubeService[];
+  /** The pod's own address for calls to a service. */
+  readonly serviceAddress: (host: string) => string;
+}
+
+/** All variables of the application. What the container's `env` says wins, except PORT and HOST, which are local mode's. */
+export function buildEnvironment(options: EnvironmentOptions): Record<string, string> {
+  const env: Record<string, string> = {};
+  for (const name of INHERITED) {
+    const value = process.env[name];
+    if (value !== undefined) env[name] = value;
+  }
+  for (const service of options.services) Object.assign(env, serviceVariables(service, options.serviceAddress));
+
+  const proxy = `http://${options.fields.address}:${FORWARD_PROXY_PORT}`;
+  const direct = ['localhost', LOOPBACK, ...options.services.map((each) => options.serviceAddress(serviceHost(each)))];
+  Object.assign(env, {
+    HOSTNAME: options.fields.podName,
+    POD_NAME: options.fields.podName,
+    NAMESPACE: options.fields.namespace,
+    HTTP_PROXY: proxy,
+    http_proxy: proxy,
+    NO_PROXY: direct.join(','),
+    no_proxy: direct.join(','),
+  });
+
+  for (const { name, value } of options.env) {
+    env[name] = 'text' in value ? expand(value.text, env) : podField(value.field, options.fields);
+  }
+  return { ...env, ...portVariables(options.appPorts), HOST: LOOPBACK };
+}
+
+/** PORT is where the first container port's traffic goes; PORT_9090 where that of container port 9090 goes. */
+function portVariables(appPorts: ReadonlyMap<number, number>): Record<string, string> {
+  const env: Record<string, string> = {};
+  for (const [containerPort, appPort] of appPorts) {
+    env.PORT ??= String(appPort);
+    env[`PORT_${containerPort}`] = String(appPort);
+  }
+  return env;
+}
+
+/** Kubernetes's variables of one service; see "Discovering services" in its documentation. */
+function serviceVariables(service: KubeService, addressOf: (host: string) => string): Record<string, string> {
+  const prefix = service.name.toUpperCase().replaceAll('-', '_');
+  const first = service.ports[0];
+  if (first === undefined) return {};
+  const address = addressOf(serviceHost(service));
+  const env: Record<string, string> = {
+    [`${prefix}_SERVICE_HOST`]: address,
+    [`${prefix}_SERVICE_PORT`]: String(first.port),
+    [`${prefix}_PORT`]: `tcp://${address}:${first.port}`,
+  };
+  for (const port of service.ports) {
+    if (port.name !== '') {
+      env[`${prefix}_SERVICE_PORT_${port.name.toUpperCase().replaceAll('-', '_')}`] = String(port.port);
+    }
+    const link = `${prefix}_PORT_${port.port}_TCP`;
+    env[link] = `tcp://${address}:${port.port}`;
+    env[`${link}_PROTO`] = 'tcp';
+    env[`${link}_PORT`] = String(port.port);
+    env[`${link}_ADDR`] = address;
+  }
+  return env;
+}
+
+/** Replaces `$(NAME)` by a variable set before; `$$` is a dollar sign; an unknown name stays as it is, as in Kubernetes. */
+function expand(text: string, env: Readonly<Record<string, string>>): string {
+  return text.replace(/\$\$|\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)/g, (whole, name: string | undefined) =>
+    name === undefined ? '$' : (env[name] ?? whole),
+  );
+}
+
+const LABEL_FIELD = /^metadata\.(labels|annotations)\['([^']+)'\]$/;
+
+/** True where `podField` knows the field path of a `fieldRef`. */
+export function isPodField(field: string): boolean {
+  return field in PLAIN_FIELDS || LABEL_FIELD.test(field);
+}
+
+const PLAIN_FIELDS: Readonly<Record<string, (fields: PodFields) => string>> = {
+  'metadata.name': (fields) => fields.podName,
+  'metadata.namespace': (fields) => fields.namespace,
+  'spec.serviceAccountName': (fields) => fields.serviceAccount,
+  'status.podIP': (fields) => fields.address,
+  'status.hostIP': () => LOOPBACK,
+  'spec.nodeName': () => 'localhost',
+};
+
+function podField(field: string, fields: PodFields): string {
+  const plain = PLAIN_FIELDS[field];
+  if (plain !== undefined) return plain(fields);
+  const [, map, key] = LABEL_FIELD.exec(field) ?? [];
+  return (map === 'labels' ? fields.labels : fields.annotations)[key ?? ''] ?? '';
+}

@@ -1,0 +1,188 @@
+// Pods: one replica: an application process (a gateway has none) and its sidecar process, with address and readiness.
+
+import { join } from 'node:path';
+import type { Logger } from '@lateen/telemetry';
+import type { KubeService } from '../../kubernetes/objects.js';
+import { makePrivateDirectory } from '../../state/private-directory.js';
+import { releasePort, takeFreePort } from '../network/free-port.js';
+import { ManagedProcess, type StopOptions } from '../processes/managed-process.js';
+import type { Reaper } from '../processes/reaper.js';
+import { buildEnvironment } from './environment.js';
+import type { PodPlan } from './pod-plan.js';
+import { type ProbeLoop, type ProbeTarget, startProbeLoop } from './probe.js';
+import type { SidecarNode } from './sidecar-bootstrap.js';
+import type { SidecarRunner } from './sidecar-runner.js';
+
+const LOOPBACK = '127.0.0.1';
+
+export interface PodOptions {
+  readonly plan: PodPlan;
+  readonly directory: string;
+  readonly address: string;
+  readonly sidecar: SidecarRunner;
+  readonly services: () => readonly KubeService[];
+  /** The pod's own address for calls to a service. */
+  readonly serviceAddress: (host: string) => string;
+  readonly reaper: Reaper;
+  readonly logger: Logger;
+  /** Called when readiness, a process or a port changed. */
+  readonly onChange: () => void;
+}
+
+export type PodPart = 'app' | 'sidecar';
+
+export class Pod {
+  readonly plan: PodPlan;
+  readonly address: string;
+  readonly directory: string;
+  /** Undefined for a gateway. */
+  readonly app: ManagedProcess | undefined;
+  readonly sidecar: ManagedProcess;
+  readonly createdAtMs = Date.now();
+  readonly #options: PodOptions;
+  readonly #appProbe: ProbeLoop | undefined;
+  readonly #sidecarProbe: ProbeLoop;
+  #appPorts = new Map<number, number>();
+  #terminating = false;
+  #lastAppPid: number | undefined;
+
+  constructor(options: PodOptions) {
+    this.#options = options;
+    this.plan = options.plan;
+    this.address = options.address;
+    this.directory = makePrivateDirectory(options.directory);
+    this.sidecar = options.sidecar.process(this.#node(), this.directory, options.onChange);
+    this.#sidecarProbe = options.sidecar.probe(
+      this.address,
+      () => this.sidecar.state === 'running',
+      () => this.#options.onChange(),
+    );
+    if (this.plan.gateway) return;
+    const { reaper, logger } = options;
+    this.app = new ManagedProcess({
+      name: `${this.key}/app`,
+      plan: () => this.#planApp(),
+      reaper,
+      logger,
+      onChange: () => this.#appChanged(),
+    });
+    const probe = this.plan.deployment.template.readinessProbe;
+    this.#appProbe = startProbeLoop(probe, () => this.#probeTarget(), options.onChange);
+  }
+
+  get key(): string {
+    return `${this.plan.namespace}/${this.plan.name}`;
+  }
+
+  get appPorts(): ReadonlyMap<number, number> {
+    return this.#appPorts;
+  }
+
+  get appReady(): boolean {
+    return this.#appProbe?.ready ?? true;
+  }
+
+  get sidecarReady(): boolean {
+    return this.#sidecarProbe.ready;
+  }
+
+  /** Ready for traffic, as Kubernetes means it: both containers are, and the pod is not on its way out. */
+  get ready(): boolean {
+    return !this.#terminating && this.appReady && this.sidecarReady;
+  }
+
+  get terminating(): boolean {
+    return this.#terminating;
+  }
+
+  /** Why the pod is not ready, for people. */
+  get notReadyReason(): string | undefined {
+    if (this.ready) return undefined;
+    if (this.#terminating) return 'terminating';
+    if (!this.appReady) return `app: ${this.#appProbe?.reason}`;
+    return `sidecar: ${this.#sidecarProbe.reason}`;
+  }
+
+  start(): void {
+    this.app?.start();
+    this.sidecar.start();
+  }
+
+  /** Marks the pod as leaving, so that it is reported as not ready; its processes still run. */
+  markTerminating(): void {
+    this.#terminating = true;
+  }
+
+  /** Ends both processes: the sidecar first, so that it drains while its application still answers. */
+  async terminate(options: StopOptions = {}): Promise<void> {
+    this.markTerminating();
+    this.#appProbe?.stop();
+    this.#sidecarProbe.stop();
+    const graceMs = options.graceMs ?? this.plan.deployment.template.terminationGraceMs;
+    await this.sidecar.stop({ ...options, graceMs });
+    await this.app?.stop({ ...options, graceMs });
+    for (const port of this.#appPorts.values()) releasePort(port);
+    this.#options.sidecar.forget(this.directory);
+  }
+
+  #node(): SidecarNode {
+    const { name, namespace, deployment, gateway } = this.plan;
+    return {
+      podName: name,
+      namespace,
+      workloadName: deployment.name,
+      serviceAccount: deployment.template.serviceAccount,
+      labels: deployment.template.labels,
+      address: this.address,
+      gateway,
+    };
+  }
+
+  async #planApp() {
+    const { plan, directory } = this;
+    const { template } = plan.deployment;
+    // A fresh port at each start: another program may have taken the last one meanwhile.
+    for (const port of this.#appPorts.values()) releasePort(port);
+    const ports = new Map<number, number>();
+    for (const { port } of plan.ports) ports.set(port, await takeFreePort());
+    this.#appPorts = ports;
+    const [command, ...args] = template.command as [string, ...string[]];
+    return {
+      command,
+      args,
+      workingDirectory: plan.deployment.directory,
+      env: buildEnvironment({
+        fields: {
+          podName: plan.name,
+          namespace: plan.namespace,
+          serviceAccount: template.serviceAccount,
+          address: this.address,
+          labels: template.labels,
+          annotations: template.annotations,
+        },
+        env: template.env,
+        appPorts: ports,
+        services: this.#options.services(),
+        serviceAddress: this.#options.serviceAddress,
+      }),
+      logFile: join(directory, 'app.log'),
+      holdsInput: false,
+    };
+  }
+
+  #appChanged(): void {
+    if (this.app?.pid !== this.#lastAppPid) {
+      this.#lastAppPid = this.app?.pid;
+      this.#appProbe?.reset();
+    }
+    this.#options.onChange();
+  }
+
+  /** Where the probe's container port really is. */
+  #probeTarget(): ProbeTarget | undefined {
+    if (this.app?.state !== 'running') return undefined;
+    const wanted = this.plan.deployment.template.readinessProbe.containerPort;
+    const [first] = this.#appPorts.values();
+    return { host: LOOPBACK, port: wanted === undefined ? first : this.#appPorts.get(wanted) };
+  }
+}

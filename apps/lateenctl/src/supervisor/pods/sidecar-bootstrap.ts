@@ -1,0 +1,122 @@
+// Pods: the Envoy v3 bootstrap file of a pod's sidecar.
+
+import { stringify } from 'yaml';
+
+export interface SidecarNode {
+  readonly podName: string;
+  readonly namespace: string;
+  readonly workloadName: string;
+  readonly serviceAccount: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly address: string;
+  /** A gateway is a `router` node, everything else a `sidecar`. */
+  readonly gateway: boolean;
+}
+
+export interface BootstrapOptions {
+  readonly node: SidecarNode;
+  readonly pilotAddress: string;
+  readonly pilotPort: number;
+  readonly trustDomain: string;
+  readonly version: string;
+}
+
+const ADMIN_PORT = 15000;
+const XDS_CLUSTER = 'xds-grpc';
+
+/** `sidecar~IP~POD.NS~NS.svc.cluster.local`, as Istio names a proxy. */
+export function nodeId(node: SidecarNode): string {
+  const type = node.gateway ? 'router' : 'sidecar';
+  return `${type}~${node.address}~${node.podName}.${node.namespace}~${node.namespace}.svc.cluster.local`;
+}
+
+/** The bootstrap as YAML text. Listeners and clusters come from Pilot. */
+export function buildBootstrap(options: BootstrapOptions): string {
+  const { node } = options;
+  const adsConfig = { ads: {}, resource_api_version: 'V3' };
+  return stringify({
+    node: {
+      id: nodeId(node),
+      cluster: `${node.workloadName}.${node.namespace}`,
+      metadata: {
+        NAME: node.podName,
+        NAMESPACE: node.namespace,
+        INSTANCE_IPS: node.address,
+        LABELS: node.labels,
+        SERVICE_ACCOUNT: node.serviceAccount,
+        WORKLOAD_NAME: node.workloadName,
+        CLUSTER_ID: 'Kubernetes',
+        MESH_ID: options.trustDomain,
+        INTERCEPTION_MODE: 'NONE',
+        LATEEN_VERSION: options.version,
+        LATEEN_PORTS: true,
+      },
+    },
+    admin: { address: { socket_address: { address: node.address, port_value: ADMIN_PORT } } },
+    dynamic_resources: {
+      ads_config: {
+        api_type: 'DELTA_GRPC',
+        transport_api_version: 'V3',
+        set_node_on_first_message_only: true,
+        grpc_services: [{ envoy_grpc: { cluster_name: XDS_CLUSTER } }],
+      },
+      cds_config: adsConfig,
+      lds_config: adsConfig,
+    },
+    static_resources: { clusters: [xdsCluster(options)] },
+  });
+}
+
+/** Pilot, by mutual TLS with the sidecar's own certificate; only Pilot's identity is accepted. */
+function xdsCluster(options: BootstrapOptions): object {
+  const ownIdentity = {
+    resource_api_version: 'V3',
+    api_config_source: {
+      api_type: 'GRPC',
+      transport_api_version: 'V3',
+      grpc_services: [{ envoy_grpc: { cluster_name: 'sds-grpc' } }],
+    },
+  };
+  const pilot = `spiffe://${options.trustDomain}/ns/istio-system/sa/pilot`;
+  return {
+    name: XDS_CLUSTER,
+    type: 'STATIC',
+    connect_timeout: '1s',
+    load_assignment: {
+      cluster_name: XDS_CLUSTER,
+      endpoints: [
+        {
+          lb_endpoints: [
+            {
+              endpoint: {
+                address: { socket_address: { address: options.pilotAddress, port_value: options.pilotPort } },
+              },
+            },
+          ],
+        },
+      ],
+    },
+    typed_extension_protocol_options: {
+      'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+        '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
+        explicit_http_config: { http2_protocol_options: {} },
+      },
+    },
+    transport_socket: {
+      name: 'envoy.transport_sockets.tls',
+      typed_config: {
+        '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext',
+        common_tls_context: {
+          alpn_protocols: ['h2'],
+          tls_certificate_sds_secret_configs: [{ name: 'default', sds_config: ownIdentity }],
+          combined_validation_context: {
+            default_validation_context: {
+              match_typed_subject_alt_names: [{ san_type: 'URI', matcher: { exact: pilot } }],
+            },
+            validation_context_sds_secret_config: { name: 'ROOTCA', sds_config: ownIdentity },
+          },
+        },
+      },
+    },
+  };
+}

@@ -1,0 +1,119 @@
+// Pods: starts a pod's sidecar: its bootstrap file, token, trust root and process.
+
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { writeFileAtomic } from '@lateen/identity';
+import type { Logger } from '@lateen/telemetry';
+import type { MeshAddresses } from '../mesh-addresses.js';
+import { ManagedProcess } from '../processes/managed-process.js';
+import type { Reaper } from '../processes/reaper.js';
+import type { TokenFiles } from '../token-files.js';
+import type { TrustRoots } from '../trust-roots.js';
+import { DEFAULT_PROBE, type ProbeLoop, startProbeLoop } from './probe.js';
+import { buildBootstrap, type SidecarNode } from './sidecar-bootstrap.js';
+
+const READY_PORT = 15021;
+const READY_PATH = '/healthz/ready';
+const READY_PERIOD_MS = 2000;
+
+export interface SidecarRunnerOptions {
+  /** The sidecar's program, `apps/sidecar/dist/main.js`. */
+  readonly program: string;
+  readonly mesh: MeshAddresses;
+  readonly trustDomain: string;
+  readonly version: string;
+  readonly logLevel: string;
+  readonly tokens: TokenFiles;
+  readonly roots: TrustRoots;
+  readonly reaper: Reaper;
+  readonly logger: Logger;
+}
+
+export class SidecarRunner {
+  readonly #options: SidecarRunnerOptions;
+
+  constructor(options: SidecarRunnerOptions) {
+    this.#options = options;
+  }
+
+  /** The sidecar process of a pod; its files are written in `directory` at the first start. */
+  process(node: SidecarNode, directory: string, onChange: () => void): ManagedProcess {
+    const { reaper, logger } = this.#options;
+    let prepared: Promise<void> | undefined;
+    return new ManagedProcess({
+      name: `${node.namespace}/${node.podName}/sidecar`,
+      reaper,
+      logger,
+      onChange,
+      plan: async () => {
+        prepared ??= this.#prepare(node, directory);
+        await prepared.catch((error) => {
+          prepared = undefined;
+          throw error;
+        });
+        return this.#launchPlan(directory);
+      },
+    });
+  }
+
+  /** Asks the sidecar's own readiness endpoint. */
+  probe(address: string, isRunning: () => boolean, onChange: () => void): ProbeLoop {
+    const probe = { ...DEFAULT_PROBE, kind: 'http' as const, path: READY_PATH, periodMs: READY_PERIOD_MS };
+    return startProbeLoop(probe, () => (isRunning() ? { host: address, port: READY_PORT } : undefined), onChange);
+  }
+
+  /** The pod is gone: nothing more is kept fresh for it. */
+  forget(directory: string): void {
+    this.#options.tokens.remove(join(directory, 'token'));
+    this.#options.roots.forget(directory);
+  }
+
+  async #prepare(node: SidecarNode, directory: string): Promise<void> {
+    const { mesh, trustDomain, version, tokens, roots } = this.#options;
+    await mkdir(join(directory, 'sidecar'), { recursive: true, mode: 0o700 });
+    const bootstrap = buildBootstrap({
+      node,
+      pilotAddress: mesh.pilot.address,
+      pilotPort: mesh.pilot.xdsPort,
+      trustDomain,
+      version,
+    });
+    await writeFileAtomic(join(directory, 'bootstrap.yaml'), bootstrap);
+    const { namespace, serviceAccount, podName } = node;
+    await tokens.add(join(directory, 'token'), { namespace, serviceAccount, podName });
+    await roots.ready();
+    await roots.copyTo(directory);
+  }
+
+  #launchPlan(directory: string) {
+    const { mesh, trustDomain, logLevel, program } = this.#options;
+    return {
+      command: process.execPath,
+      args: [
+        '--max-semi-space-size=1',
+        program,
+        '--config-path',
+        join(directory, 'bootstrap.yaml'),
+        '--mode',
+        'serve',
+        '--state-dir',
+        join(directory, 'sidecar'),
+        '--citadel-address',
+        `${mesh.citadel.address}:${mesh.citadel.grpcPort}`,
+        '--token-file',
+        join(directory, 'token'),
+        '--root-cert',
+        join(directory, 'root-cert.pem'),
+        '--trust-domain',
+        trustDomain,
+        '--log-level',
+        logLevel,
+        '--exit-with-parent',
+      ],
+      workingDirectory: directory,
+      env: { PATH: process.env.PATH ?? '', ...(process.env.TZ === undefined ? {} : { TZ: process.env.TZ }) },
+      logFile: join(directory, 'sidecar.log'),
+      holdsInput: true,
+    };
+  }
+}

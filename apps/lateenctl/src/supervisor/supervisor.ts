@@ -1,0 +1,156 @@
+// Supervisor: the running mesh, and what may be done to it.
+
+import { rm } from 'node:fs/promises';
+import type { Problem } from '@lateen/istio-config';
+import type { Logger } from '@lateen/telemetry';
+import type { ChangeResponse, MeshStatus, ObjectRef, StoredObject } from '../control/control-api.js';
+import type { PlacedObject } from '../kubernetes/object-store.js';
+import type { StateLayout } from '../state/state-layout.js';
+import type { ControlPlane } from './control-plane.js';
+import type { ControlServer } from './control-server.js';
+import type { MeshAddresses } from './mesh-addresses.js';
+import type { Reaper } from './processes/reaper.js';
+import type { RegistryStream } from './registry/registry-stream.js';
+import { buildStatus } from './status.js';
+import { findProcesses } from './targets.js';
+import type { Workloads } from './workloads.js';
+
+export interface SupervisorParts {
+  readonly layout: StateLayout;
+  readonly mesh: MeshAddresses;
+  readonly trustDomain: string;
+  readonly ingressPort: number;
+  readonly controlPlane: ControlPlane;
+  readonly workloads: Workloads;
+  readonly registry: RegistryStream;
+  readonly reaper: Reaper;
+  readonly logger: Logger;
+  /** What else is to be closed when the mesh ends, in order. */
+  readonly closers: readonly (() => void | Promise<void>)[];
+}
+
+/** How long a process has to end before it is killed, when the whole mesh ends. */
+const SHUTDOWN_GRACE_MS = 3000;
+const ROTATE_LOGS_EVERY_MS = 60_000;
+
+export class Supervisor {
+  readonly #parts: SupervisorParts;
+  readonly #rotation: NodeJS.Timeout;
+  #control: ControlServer | undefined;
+  #closing: Promise<void> | undefined;
+  /** Changes run one after another. */
+  #turn: Promise<unknown> = Promise.resolve();
+  readonly #closed: Promise<void>;
+  #resolveClosed: () => void = () => {};
+
+  constructor(parts: SupervisorParts) {
+    this.#parts = parts;
+    this.#closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+    });
+    this.#rotation = setInterval(() => this.#rotateLogs(), ROTATE_LOGS_EVERY_MS);
+  }
+
+  /** The control socket closes with the mesh. */
+  attachControl(control: ControlServer): void {
+    this.#control = control;
+  }
+
+  /** Resolves when the mesh has ended. */
+  get closed(): Promise<void> {
+    return this.#closed;
+  }
+
+  status(): MeshStatus {
+    const { workloads, registry, reaper } = this.#parts;
+    return buildStatus({
+      ...this.#parts,
+      pods: workloads.pods,
+      services: workloads.services,
+      serviceAddress: (pod, host) => workloads.serviceAddress(pod.plan, host),
+      reaperPid: reaper.pid,
+      registryConnected: registry.connected,
+    });
+  }
+
+  /** Takes Kubernetes objects in, all or none. */
+  apply(objects: readonly PlacedObject[], problems: Problem[], dryRun: boolean): Promise<ChangeResponse> {
+    return this.#inTurn(async () => {
+      const { workloads } = this.#parts;
+      const results = await workloads.store.apply(objects, problems, dryRun);
+      if (!dryRun && results.some(({ action }) => action !== 'unchanged')) await workloads.reconcile();
+      return { problems, results };
+    });
+  }
+
+  delete(refs: readonly ObjectRef[]): Promise<ChangeResponse> {
+    return this.#inTurn(async () => {
+      const { workloads } = this.#parts;
+      const results = await workloads.store.delete(refs);
+      if (results.some(({ action }) => action === 'deleted')) await workloads.reconcile();
+      return { problems: [], results };
+    });
+  }
+
+  /** The applied Kubernetes objects. */
+  objects(): readonly StoredObject[] {
+    return this.#parts.workloads.store.list();
+  }
+
+  /** Ends the target's processes and keeps them down. @throws UnknownTargetError */
+  async stop(target: string, signal: NodeJS.Signals | undefined): Promise<string[]> {
+    const processes = findProcesses(target, this.#parts.controlPlane, this.#parts.workloads.pods);
+    await Promise.all(processes.map((each) => each.stop({ signal })));
+    return processes.map((each) => each.name);
+  }
+
+  /** Starts what `stop` ended. @throws UnknownTargetError */
+  start(target: string): string[] {
+    const processes = findProcesses(target, this.#parts.controlPlane, this.#parts.workloads.pods);
+    for (const each of processes) each.start();
+    return processes.map((each) => each.name);
+  }
+
+  /** Ends every process and leaves nothing behind but the state directory. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const { workloads, controlPlane, registry, reaper, layout, closers, logger } = this.#parts;
+    clearInterval(this.#rotation);
+    registry.close();
+    await rm(layout.meshFile, { force: true });
+    await Promise.all([
+      workloads.close({ graceMs: SHUTDOWN_GRACE_MS }),
+      controlPlane.close({ graceMs: SHUTDOWN_GRACE_MS }),
+    ]);
+    for (const close of closers) await close();
+    await reaper.close();
+    await this.#control?.close();
+    logger.info({}, 'the mesh has ended');
+    this.#resolveClosed();
+  }
+
+  #inTurn<T>(action: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(action);
+    this.#turn = result.catch(() => undefined); // the caller hears of it
+    return result;
+  }
+
+  #rotateLogs(): void {
+    const { controlPlane, workloads, logger } = this.#parts;
+    const children = [
+      ...[...controlPlane.components.values()].map((each) => each.process),
+      ...workloads.pods.flatMap((pod) => (pod.app === undefined ? [pod.sidecar] : [pod.sidecar, pod.app])),
+    ];
+    for (const child of children) {
+      try {
+        child.rotateLog();
+      } catch (error) {
+        logger.warn({ process: child.name, error }, 'a log could not be shortened');
+      }
+    }
+  }
+}

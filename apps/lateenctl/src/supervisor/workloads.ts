@@ -1,0 +1,148 @@
+// Supervisor: services and deployments -> pods with addresses, and the report of them to Pilot.
+
+import { existsSync, readdirSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Logger } from '@lateen/telemetry';
+import type { RegistryReport } from '@lateen/xds-proto/lateen/registry/v1/workload_pb.js';
+import type { ObjectStore } from '../kubernetes/object-store.js';
+import { type KubeObjects, type KubeService, serviceHost } from '../kubernetes/objects.js';
+import type { StateLayout } from '../state/state-layout.js';
+import type { AddressBook } from './network/address-book.js';
+import { GATEWAY_HTTP_PORT, GATEWAY_POD, GATEWAY_SERVICE } from './pods/gateway-pod.js';
+import { Pod } from './pods/pod.js';
+import { type PodPlan, planPods } from './pods/pod-plan.js';
+import { PodSet } from './pods/pod-set.js';
+import type { SidecarRunner } from './pods/sidecar-runner.js';
+import type { StopOptions } from './processes/managed-process.js';
+import type { Reaper } from './processes/reaper.js';
+import { buildReport } from './registry/report.js';
+
+export interface WorkloadsOptions {
+  readonly layout: StateLayout;
+  readonly addresses: AddressBook;
+  readonly sidecars: SidecarRunner;
+  readonly store: ObjectStore;
+  readonly ingressPort: number;
+  readonly reaper: Reaper;
+  readonly logger: Logger;
+  /** Called when the report to Pilot has changed. */
+  readonly onChange: () => void;
+  /** Resolves when Pilot knows the present state and its proxies had time to hear of it. */
+  readonly settled: () => Promise<void>;
+}
+
+export class Workloads {
+  readonly store: ObjectStore;
+  readonly #options: WorkloadsOptions;
+  readonly #pods: PodSet;
+
+  constructor(options: WorkloadsOptions) {
+    this.#options = options;
+    this.store = options.store;
+    this.#pods = new PodSet({
+      createPod: (plan) => this.#createPod(plan),
+      onChange: options.onChange,
+      settled: options.settled,
+      onRemoved: (pod) => this.#removed(pod),
+      logger: options.logger,
+    });
+  }
+
+  get pods(): readonly Pod[] {
+    return this.#pods.pods;
+  }
+
+  /** The applied objects and the gateway's service. */
+  get objects(): KubeObjects {
+    const { services, ...others } = this.store.objects;
+    return { ...others, services: new Map([...services, [serviceHost(GATEWAY_SERVICE), GATEWAY_SERVICE]]) };
+  }
+
+  get services(): readonly KubeService[] {
+    return [...this.objects.services.values()];
+  }
+
+  /** Makes the pods those of the store; addresses are durable before their pods start. */
+  async reconcile(): Promise<void> {
+    const plans = this.#plans();
+    this.#removeForeignDirectories(plans);
+    const owners = new Set(plans.flatMap((plan) => this.#ownersOf(plan)));
+    for (const pod of this.pods) for (const owner of this.#ownersOf(pod.plan)) owners.add(owner);
+    this.#options.addresses.prune((owner) => owners.has(owner));
+    for (const owner of owners) this.#options.addresses.addressOf(owner);
+    await this.#options.addresses.save();
+    this.#pods.reconcile(plans);
+  }
+
+  /** The pod's own address for calls to a service. */
+  serviceAddress(pod: PodPlan, host: string): string {
+    return this.#options.addresses.addressOf(serviceOwner(pod, host));
+  }
+
+  buildReport(sequence: bigint): RegistryReport {
+    return buildReport({
+      sequence,
+      objects: this.objects,
+      pods: this.pods,
+      serviceAddress: (pod, host) => this.serviceAddress(pod.plan, host),
+      gatewayBindAddresses: { [GATEWAY_HTTP_PORT]: `127.0.0.1:${this.#options.ingressPort}` },
+    });
+  }
+
+  close(options: StopOptions): Promise<void> {
+    return this.#pods.close(options);
+  }
+
+  #plans(): PodPlan[] {
+    const { deployments } = this.store.objects;
+    return [GATEWAY_POD, ...[...deployments.values()].flatMap((each) => planPods(each, this.services))];
+  }
+
+  #ownersOf(plan: PodPlan): string[] {
+    if (plan.gateway) return [podOwner(plan)];
+    return [podOwner(plan), ...this.services.map((service) => serviceOwner(plan, serviceHost(service)))];
+  }
+
+  #createPod(plan: PodPlan): Pod {
+    const { layout, addresses, sidecars, reaper, logger, onChange } = this.#options;
+    return new Pod({
+      plan,
+      directory: layout.pod(plan.namespace, plan.name),
+      address: addresses.addressOf(podOwner(plan)),
+      sidecar: sidecars,
+      services: () => this.services.filter((service) => service.namespace === plan.namespace),
+      serviceAddress: (host) => this.serviceAddress(plan, host),
+      reaper,
+      logger,
+      onChange,
+    });
+  }
+
+  #removed(pod: Pod): void {
+    rm(pod.directory, { recursive: true, force: true }).catch((error: Error) =>
+      this.#options.logger.error({ pod: pod.key, error }, "an ended pod's directory could not be removed"),
+    );
+  }
+
+  /** Directories of pods that an earlier run had and this one has not: their keys are of no use any more. */
+  #removeForeignDirectories(plans: readonly PodPlan[]): void {
+    const { layout, logger } = this.#options;
+    if (this.pods.length > 0 || !existsSync(layout.pods)) return;
+    const known = new Set(plans.map((plan) => `${plan.namespace}.${plan.name}`));
+    for (const name of readdirSync(layout.pods)) {
+      if (known.has(name)) continue;
+      rm(join(layout.pods, name), { recursive: true, force: true }).catch((error: Error) =>
+        logger.error({ name, error }, "a former pod's directory could not be removed"),
+      );
+    }
+  }
+}
+
+function podOwner(plan: PodPlan): string {
+  return `pod/${plan.namespace}/${plan.name}`;
+}
+
+function serviceOwner(plan: PodPlan, host: string): string {
+  return `service/${plan.namespace}/${plan.name}/${host}`;
+}
