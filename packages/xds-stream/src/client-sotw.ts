@@ -18,10 +18,14 @@ export class SotwTypeState<T> implements TypeState<DiscoveryRequest, DiscoveryRe
   #nonce = '';
   #judging = 0;
   /** Names that the subscriber holds; a full list that lacks one of them removes it. */
-  readonly #held = new Set<string>();
+  readonly #held: Set<string>;
 
-  constructor(private readonly subscription: TypeSubscription<T>) {
+  constructor(
+    private readonly subscription: TypeSubscription<T>,
+    heldVersions: ReadonlyMap<string, string> = new Map(),
+  ) {
     this.status = createStatus(subscription.typeUrl);
+    this.#held = new Set(heldVersions.keys());
   }
 
   opened(): DiscoveryRequest | undefined {

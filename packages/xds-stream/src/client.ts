@@ -62,15 +62,16 @@ export class AdsClient {
 
   /**
    * Adds a type.
-   * @param heldVersions versions by resource name that the subscriber already holds (kept on disk); told to the server
-   *   in the incremental form, so that it sends the differences and what is gone
+   * @param heldVersions versions by resource name that the subscriber already holds (kept on disk). In the incremental
+   *   form they are told to the server, so that it sends the differences and what is gone; in the state-of-the-world
+   *   form a held name that the first full list lacks is reported as removed
    */
   subscribe<T>(subscription: TypeSubscription<T>, heldVersions?: ReadonlyMap<string, string>): SubscriptionHandle {
     const { typeUrl } = subscription;
     if (this.#types.has(typeUrl)) throw new Error(`${typeUrl} is already subscribed on this client`);
     // The two forms differ in their message types only; a client speaks one of them all its life.
     const state = (this.options.protocol === 'sotw'
-      ? new SotwTypeState(subscription)
+      ? new SotwTypeState(subscription, heldVersions)
       : new DeltaTypeState(subscription, heldVersions)) as unknown as AnyTypeState;
     this.#types.set(typeUrl, state);
     if (this.#stream !== undefined) this.#send(state.opened());

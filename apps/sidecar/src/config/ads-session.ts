@@ -1,0 +1,157 @@
+// ADS: subscribes to every type, hands updates to the store and its verdicts back, and follows the names that it needs.
+
+import type { Message } from '@bufbuild/protobuf';
+import { PUSH_ORDER, shortTypeName, TYPE_URL, type XdsTypeUrl } from '@lateen/xds-proto';
+import type { Node } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
+import { AdsClient, type AdsTransport, type SubscriptionHandle, type SubscriptionStatus } from '@lateen/xds-stream';
+import type { AdsConfig } from './ads-config.js';
+import { decodeResource } from './decode-resource.js';
+import type { ConfigStore } from './store/config-store.js';
+import type { ResourceChange } from './store/resource-state.js';
+
+export interface AdsSessionOptions {
+  readonly config: AdsConfig;
+  readonly node: Node;
+  readonly transport: AdsTransport;
+  readonly store: ConfigStore;
+  readonly log: (level: 'info' | 'warn' | 'error', message: string, fields: Record<string, unknown>) => void;
+}
+
+/** The longest time that removed clusters stay after a reconnection while other types are still to come. */
+const SYNC_LIMIT_MS = 5_000;
+
+export class AdsSession {
+  readonly #client: AdsClient;
+  readonly #handles = new Map<string, SubscriptionHandle>();
+  readonly #needed = new Map<XdsTypeUrl, ReadonlySet<string>>();
+  /** Types that answered on the present stream; undefined when everything was seen. */
+  #answered: Set<string> | undefined;
+  #syncTimer: NodeJS.Timeout | undefined;
+  #failures = 0;
+
+  constructor(private readonly options: AdsSessionOptions) {
+    const { config, node, transport } = options;
+    this.#client = new AdsClient({
+      transport,
+      protocol: config.protocol,
+      node,
+      onConnected: () => this.#connected(),
+      onDisconnected: (reason, retryInMs) => this.#disconnected(reason, retryInMs),
+      onReject: (typeUrl, message) =>
+        options.log('error', 'configuration refused; the previous one stays', {
+          type: shortTypeName(typeUrl),
+          message,
+        }),
+    });
+  }
+
+  get connected(): boolean {
+    return this.#client.connected;
+  }
+
+  get statuses(): SubscriptionStatus[] {
+    return [...this.#handles.values()].map(({ status }) => status);
+  }
+
+  /** True when listeners and clusters were received at least once by this process. */
+  get initialized(): boolean {
+    const { listeners, clusters } = this.options.config;
+    const received = (typeUrl: string) => (this.#handles.get(typeUrl)?.status.lastResponseMs ?? 0) > 0;
+    return (!listeners || received(TYPE_URL.listener)) && (!clusters || received(TYPE_URL.cluster));
+  }
+
+  /** Subscribes and connects. Call it after the store was restored, so that held versions are told. */
+  start(): void {
+    const { listeners, clusters } = this.options.config;
+    for (const typeUrl of PUSH_ORDER) {
+      if (typeUrl === TYPE_URL.listener && !listeners) continue;
+      if (typeUrl === TYPE_URL.cluster && !clusters) continue;
+      this.#subscribe(typeUrl);
+    }
+    this.#client.start();
+  }
+
+  /** To be called by the store: the names that it needs now. */
+  setNeeded(typeUrl: XdsTypeUrl, names: ReadonlySet<string>): void {
+    this.#needed.set(typeUrl, names);
+    this.#handles.get(typeUrl)?.setNames(names);
+  }
+
+  close(): void {
+    clearTimeout(this.#syncTimer);
+    this.#client.close();
+  }
+
+  #subscribe(typeUrl: XdsTypeUrl): void {
+    const { store } = this.options;
+    const mode = typeUrl === TYPE_URL.listener || typeUrl === TYPE_URL.cluster ? 'wildcard' : 'named';
+    const held = new Map([...store.accepted[typeUrl]].map(([name, { version }]) => [name, version]));
+    const handle = this.#client.subscribe<Message>(
+      {
+        typeUrl,
+        mode,
+        decode: (any, name) => decodeResource(typeUrl, any, name),
+        onUpdate: ({ upserts, removed }) => {
+          // Everything in it was refused, or it only says that nothing changed.
+          if (upserts.length === 0 && removed.length === 0 && this.initialized) {
+            this.#answer(typeUrl);
+            return undefined;
+          }
+          const updatedMs = Date.now();
+          // The entries' messages are of this type, since decodeResource made them.
+          const entries = upserts.map((upsert) => ({ ...upsert, updatedMs })) as unknown as ResourceChange['upserts'];
+          const verdict = store.update({ typeUrl, upserts: entries, removed });
+          verdict.then(() => this.#answer(typeUrl));
+          return verdict;
+        },
+      },
+      held,
+    );
+    this.#handles.set(typeUrl, handle);
+    const names = this.#needed.get(typeUrl);
+    if (mode === 'named' && names !== undefined) handle.setNames(names);
+  }
+
+  #connected(): void {
+    this.options.log('info', 'connected to the control plane', { target: this.options.config.target });
+    this.#failures = 0;
+    this.#answered = new Set();
+    this.options.store.beginSync();
+  }
+
+  #disconnected(reason: string, retryInMs: number): void {
+    this.#failures++;
+    clearTimeout(this.#syncTimer);
+    this.#answered = undefined;
+    const fields = { target: this.options.config.target, reason, retryInMs: Math.round(retryInMs) };
+    // One line for an outage; the attempts that follow are no news.
+    if (this.#failures === 1) {
+      this.options.log('warn', 'the control plane is away; what is in effect stays', fields);
+    }
+  }
+
+  /** The first answers of a stream are in when every type that is wanted has come, or after a while. */
+  #answer(typeUrl: XdsTypeUrl): void {
+    const answered = this.#answered;
+    if (answered === undefined) return;
+    answered.add(typeUrl);
+    const { listeners, clusters } = this.options.config;
+    const routes = (this.#needed.get(TYPE_URL.route)?.size ?? 0) > 0;
+    const complete =
+      (!listeners || answered.has(TYPE_URL.listener)) &&
+      (!clusters || answered.has(TYPE_URL.cluster)) &&
+      (!routes || answered.has(TYPE_URL.route));
+    if (complete) {
+      this.#endSync();
+    } else if (this.#syncTimer === undefined) {
+      this.#syncTimer = setTimeout(() => this.#endSync(), SYNC_LIMIT_MS);
+    }
+  }
+
+  #endSync(): void {
+    clearTimeout(this.#syncTimer);
+    this.#syncTimer = undefined;
+    this.#answered = undefined;
+    this.options.store.endSync();
+  }
+}

@@ -1,0 +1,93 @@
+// Store: puts static resources and those in effect together to what the data path takes.
+
+import { TYPE_URL } from '@lateen/xds-proto';
+import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
+import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
+import type { Secret } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
+import type { DataPlaneConfig, TlsSecret } from '../../data-plane.js';
+import { readSecret } from '../read-secret.js';
+import type { ResourceEntry, ResourceState } from './resource-state.js';
+
+/** What the bootstrap file says, for the life of the process. */
+export interface StaticResources {
+  readonly listeners: readonly Listener[];
+  readonly listenerNames: ReadonlySet<string>;
+  readonly clusters: readonly Cluster[];
+  readonly clusterNames: ReadonlySet<string>;
+  readonly secrets: ReadonlyMap<string, TlsSecret>;
+}
+
+export function createStaticResources(resources: {
+  readonly listeners: readonly Listener[];
+  readonly clusters: readonly Cluster[];
+  readonly secrets: readonly Secret[];
+}): StaticResources {
+  const secrets = new Map<string, TlsSecret>();
+  for (const secret of resources.secrets) {
+    const value = tlsSecretOf(secret);
+    if (value !== undefined) secrets.set(secret.name, value);
+  }
+  return {
+    listeners: resources.listeners,
+    listenerNames: new Set(resources.listeners.map(({ name }) => name)),
+    clusters: resources.clusters,
+    clusterNames: new Set(resources.clusters.map(({ name }) => name)),
+    secrets,
+  };
+}
+
+export interface AssembleInput {
+  readonly statics: StaticResources;
+  /** The own identity, by secret name. */
+  readonly local: ReadonlyMap<string, TlsSecret>;
+  readonly state: ResourceState;
+  /** In effect. */
+  readonly clusters: ReadonlyMap<string, ResourceEntry<Cluster>>;
+  readonly listeners: ReadonlyMap<string, ResourceEntry<Listener>>;
+}
+
+export function assembleConfig({ statics, local, state, clusters, listeners }: AssembleInput): DataPlaneConfig {
+  const secrets = new Map<string, TlsSecret>();
+  for (const [name, { value }] of state[TYPE_URL.secret]) {
+    const secret = tlsSecretOf(value);
+    if (secret !== undefined) secrets.set(name, secret);
+  }
+  for (const [name, secret] of [...statics.secrets, ...local]) secrets.set(name, secret);
+  return {
+    listeners: [...statics.listeners, ...valuesOf(listeners)],
+    routes: valueMap(state[TYPE_URL.route]),
+    clusters: [...statics.clusters, ...valuesOf(clusters)],
+    endpoints: valueMap(state[TYPE_URL.endpoint]),
+    secrets,
+  };
+}
+
+function valuesOf<T>(entries: ReadonlyMap<string, ResourceEntry<T>>): T[] {
+  return [...entries.values()].map(({ value }) => value);
+}
+
+const valueMaps = new WeakMap<object, ReadonlyMap<string, unknown>>();
+
+/** The same map for the same entries, so that an update of one type leaves the others recognisably unchanged. */
+function valueMap<T>(entries: ReadonlyMap<string, ResourceEntry<T>>): ReadonlyMap<string, T> {
+  let map = valueMaps.get(entries) as ReadonlyMap<string, T> | undefined;
+  if (map === undefined) {
+    map = new Map([...entries].map(([name, { value }]) => [name, value]));
+    valueMaps.set(entries, map);
+  }
+  return map;
+}
+
+const tlsSecrets = new WeakMap<Secret, TlsSecret>();
+
+/** Reads the PEM once for each message; what cannot be read was refused when it came. */
+export function tlsSecretOf(secret: Secret): TlsSecret | undefined {
+  let value = tlsSecrets.get(secret);
+  if (value === undefined) {
+    value = readSecret(secret, (path, message) => {
+      throw new Error(`secret ${JSON.stringify(secret.name)} ${path}: ${message}`);
+    });
+    if (value !== undefined) tlsSecrets.set(secret, value);
+  }
+  return value;
+}

@@ -1,0 +1,397 @@
+// Store: the one owner of the configuration. Takes updates of every type, warms, applies them together, and judges them.
+
+import { PUSH_ORDER, shortTypeName, TYPE_URL, type XdsTypeUrl } from '@lateen/xds-proto';
+import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
+import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
+import type { ResourceProblem } from '@lateen/xds-stream';
+import { type ConfigProblem, ConfigRejected, type DataPlane, type TlsSecret } from '../../data-plane.js';
+import { assembleConfig, type StaticResources } from './assemble-config.js';
+import { clusterReferences, listenerReferences, type References } from './references.js';
+import { applyChange, EMPTY_STATE, type ResourceChange, type ResourceState, revertResource } from './resource-state.js';
+import { Warming } from './warming.js';
+
+export interface ConfigStoreOptions {
+  readonly dataPlane: Pick<DataPlane, 'apply' | 'updateSecrets'>;
+  readonly statics: StaticResources;
+  /** How long a resource waits for what it refers to. */
+  readonly fetchTimeoutMs: number;
+  readonly now?: () => number;
+  readonly log: (level: 'info' | 'warn' | 'error', message: string, fields: Record<string, unknown>) => void;
+  /** Called after each applied batch with what is accepted now. */
+  readonly onApplied?: (accepted: ResourceState) => void;
+  /** Called when the names of a type that are needed may have changed. */
+  readonly onNeeded?: (typeUrl: XdsTypeUrl, names: ReadonlySet<string>) => void;
+}
+
+/** Why the last version of a resource was refused; kept until it is accepted or gone. */
+export interface RejectedResource {
+  readonly typeUrl: XdsTypeUrl;
+  readonly name: string;
+  readonly message: string;
+  readonly atMs: number;
+}
+
+interface PendingUpdate {
+  readonly change: ResourceChange;
+  /** Undefined where nobody waits; problems are then logged. */
+  readonly settle: ((problems: readonly ResourceProblem[]) => void) | undefined;
+}
+
+export class ConfigStore {
+  #accepted: ResourceState = EMPTY_STATE;
+  #localSecrets: ReadonlyMap<string, TlsSecret> = new Map();
+  readonly #listeners: Warming<Listener>;
+  readonly #clusters: Warming<Cluster>;
+  #pending: PendingUpdate[] = [];
+  #scheduled = false;
+  #running: Promise<void> = Promise.resolve();
+  #deadlineTimer: NodeJS.Timeout | undefined;
+  #closed = false;
+  /** Clusters that the control plane removed while its other types were not yet known again. */
+  #leaving: Set<string> | undefined;
+  readonly #rejected = new Map<string, RejectedResource>();
+  #appliedOnce = false;
+
+  constructor(private readonly options: ConfigStoreOptions) {
+    const warming = { timeoutMs: options.fetchTimeoutMs, now: options.now ?? Date.now };
+    this.#listeners = new Warming(warming);
+    this.#clusters = new Warming(warming);
+  }
+
+  get accepted(): ResourceState {
+    return this.#accepted;
+  }
+  get activeListeners(): ReadonlyMap<string, { readonly value: Listener }> {
+    return this.#listeners.active;
+  }
+  get activeClusters(): ReadonlyMap<string, { readonly value: Cluster }> {
+    return this.#clusters.active;
+  }
+  get rejected(): Iterable<RejectedResource> {
+    return this.#rejected.values();
+  }
+  /** Names of listeners and clusters that wait for something. */
+  get warmingNames(): string[] {
+    return [...this.#listeners.warming, ...this.#clusters.warming].map(({ name }) => name);
+  }
+  get appliedOnce(): boolean {
+    return this.#appliedOnce;
+  }
+
+  /** Puts what was kept on disk in place; to be called before the first update. */
+  restore(state: ResourceState): void {
+    for (const typeUrl of PUSH_ORDER) {
+      const upserts = [...state[typeUrl].values()] as ResourceChange['upserts'];
+      // Nobody waits for the verdict; what is refused is logged.
+      if (upserts.length > 0) this.#pending.push({ change: { typeUrl, upserts, removed: [] }, settle: undefined });
+    }
+  }
+
+  /** Adds an update to the next batch. Resolves, when it was applied, to the problems of its resources. */
+  update(change: ResourceChange): Promise<readonly ResourceProblem[]> {
+    return new Promise((settle) => {
+      this.#pending.push({ change, settle });
+      this.#schedule();
+    });
+  }
+
+  /** Applies everything that waits, also where nothing changed. Resolves to what was refused. */
+  applyNow(): Promise<readonly ConfigProblem[]> {
+    const run = this.#running.then(() => this.#flush());
+    this.#running = run.then(() => undefined);
+    return run;
+  }
+
+  /** The own identity: a renewal goes to new handshakes at once, without applying a configuration. */
+  setLocalSecrets(secrets: ReadonlyMap<string, TlsSecret>): void {
+    this.#localSecrets = secrets;
+    // After the batch under way, which still has the old ones.
+    this.#running = this.#running.then(() => {
+      if (!this.#appliedOnce) return;
+      try {
+        this.options.dataPlane.updateSecrets(this.#config().secrets);
+      } catch (error) {
+        const reason = (error as Error).message;
+        this.options.log('error', 'the renewed certificate cannot be used; the previous one stays', { reason });
+      }
+    });
+    if (this.#listeners.warming.length + this.#clusters.warming.length > 0) this.#schedule();
+  }
+
+  /**
+   * While a stream is new its types arrive one after another. A cluster that the first response lacks may still be used
+   * by routes that are replaced a moment later, so it stays until `endSync`.
+   */
+  beginSync(): void {
+    this.#leaving ??= new Set();
+  }
+  endSync(): void {
+    const leaving = this.#leaving;
+    this.#leaving = undefined;
+    if (leaving === undefined || leaving.size === 0) return;
+    void this.update({ typeUrl: TYPE_URL.cluster, upserts: [], removed: [...leaving] });
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#deadlineTimer);
+  }
+
+  /** Updates that arrive in the same turn of the event loop are applied together. */
+  #schedule(): void {
+    if (this.#scheduled || this.#closed) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      void this.applyNow();
+    });
+  }
+
+  async #flush(): Promise<readonly ConfigProblem[]> {
+    if (this.#closed) return [];
+    const batch = this.#pending;
+    this.#pending = [];
+    const good = this.#accepted;
+    const clashes = batch.flatMap(({ change }) => this.#staticClashes(change));
+    let next = batch.reduce((state, { change }) => applyChange(state, this.#withoutHeld(change)), good);
+    for (const { resourceType, resourceName } of clashes) {
+      next = revertResource(next, good, resourceType as XdsTypeUrl, resourceName);
+    }
+    this.#announceNeeded(next);
+    const problems = [...clashes, ...(await this.#applyWithoutFaults(next, good))];
+    this.#accepted = dropUnneeded(this.#accepted, this.#announceNeeded(this.#accepted));
+    this.#armDeadline();
+    this.#report(batch, problems);
+    this.options.onApplied?.(this.#accepted);
+    return problems;
+  }
+
+  /** Applies; takes out what the data path refuses and applies the rest, until it is accepted or nothing is left. */
+  async #applyWithoutFaults(wanted: ResourceState, good: ResourceState): Promise<ConfigProblem[]> {
+    const found: ConfigProblem[] = [];
+    let next = wanted;
+    for (;;) {
+      const { clusters, listeners } = this.#resolve(next);
+      try {
+        await this.options.dataPlane.apply(
+          assembleConfig({
+            statics: this.options.statics,
+            local: this.#localSecrets,
+            state: next,
+            clusters,
+            listeners,
+          }),
+        );
+        this.#clusters.commit(clusters);
+        this.#listeners.commit(listeners);
+        this.#accepted = next;
+        this.#appliedOnce = true;
+        return found;
+      } catch (error) {
+        const problems = error instanceof ConfigRejected ? error.problems : [];
+        found.push(...problems);
+        const reverted = this.#revertFaults(next, problems);
+        if (reverted !== undefined) {
+          next = reverted;
+          continue;
+        }
+        // Nothing of it can be taken out by name: the whole batch is refused, and what ran keeps running.
+        found.push(wholeProblem(error as Error));
+        if (next === good || this.#appliedOnce) {
+          this.#resolve(good);
+          return found;
+        }
+        next = good;
+      }
+    }
+  }
+
+  #resolve(state: ResourceState) {
+    return {
+      clusters: this.#clusters.resolve(state[TYPE_URL.cluster], (cluster) => this.#clusterReady(cluster, state)),
+      listeners: this.#listeners.resolve(state[TYPE_URL.listener], (listener) =>
+        this.#secretsAndRoutes(listenerReferences(listener), state),
+      ),
+    };
+  }
+
+  /** Undefined where no problem names a resource that differs from the good one. */
+  #revertFaults(state: ResourceState, problems: readonly ConfigProblem[]): ResourceState | undefined {
+    let next = state;
+    let changed = false;
+    for (const { resourceType, resourceName } of problems) {
+      if (!(resourceType in state)) continue;
+      const typeUrl = resourceType as XdsTypeUrl;
+      const fallback = this.#lastGood(typeUrl);
+      const entry = next[typeUrl].get(resourceName);
+      if (entry === undefined || entry.value === fallback[typeUrl].get(resourceName)?.value) continue;
+      next = revertResource(next, fallback, typeUrl, resourceName);
+      changed = true;
+    }
+    return changed ? next : undefined;
+  }
+
+  /** For listeners and clusters the good one is what is in effect: an accepted one may have been waiting until now. */
+  #lastGood(typeUrl: XdsTypeUrl): ResourceState {
+    if (typeUrl === TYPE_URL.listener) return { ...this.#accepted, [TYPE_URL.listener]: this.#listeners.active };
+    if (typeUrl === TYPE_URL.cluster) return { ...this.#accepted, [TYPE_URL.cluster]: this.#clusters.active };
+    return this.#accepted;
+  }
+
+  #clusterReady(cluster: Cluster, state: ResourceState): boolean {
+    const references = clusterReferences(cluster);
+    if (references.endpoints !== undefined && !state[TYPE_URL.endpoint].has(references.endpoints)) return false;
+    return this.#secretsAndRoutes(references, state);
+  }
+
+  #secretsAndRoutes(references: References, state: ResourceState): boolean {
+    for (const name of references.routes) if (!state[TYPE_URL.route].has(name)) return false;
+    for (const [name, source] of references.secrets) {
+      const known =
+        source === 'ads'
+          ? state[TYPE_URL.secret].has(name)
+          : source === 'local'
+            ? this.#localSecrets.has(name)
+            : this.options.statics.secrets.has(name);
+      if (!known) return false;
+    }
+    return true;
+  }
+
+  #config() {
+    return assembleConfig({
+      statics: this.options.statics,
+      local: this.#localSecrets,
+      state: this.#accepted,
+      clusters: this.#clusters.active,
+      listeners: this.#listeners.active,
+    });
+  }
+
+  #staticClashes({ typeUrl, upserts }: ResourceChange): ConfigProblem[] {
+    const { statics } = this.options;
+    const names =
+      typeUrl === TYPE_URL.listener
+        ? statics.listenerNames
+        : typeUrl === TYPE_URL.cluster
+          ? statics.clusterNames
+          : undefined;
+    if (names === undefined) return [];
+    return upserts
+      .filter(({ name }) => names.has(name))
+      .map(({ name }) => ({
+        resourceType: typeUrl,
+        resourceName: name,
+        path: 'name',
+        message: 'the bootstrap file has one of this name, which stays',
+      }));
+  }
+
+  #withoutHeld(change: ResourceChange): ResourceChange {
+    if (change.typeUrl !== TYPE_URL.cluster || this.#leaving === undefined) return change;
+    for (const name of change.removed) this.#leaving.add(name);
+    for (const { name } of change.upserts) this.#leaving.delete(name);
+    return { ...change, removed: [] };
+  }
+
+  /** Old and new together: what is in effect stays subscribed until the new has taken its place. */
+  #announceNeeded(state: ResourceState): NeededNames {
+    const needed = { endpoints: new Set<string>(), routes: new Set<string>(), secrets: new Set<string>() };
+    const add = ({ endpoints, routes, secrets }: References) => {
+      if (endpoints !== undefined) needed.endpoints.add(endpoints);
+      for (const name of routes) needed.routes.add(name);
+      for (const [name, source] of secrets) if (source === 'ads') needed.secrets.add(name);
+    };
+    const { statics } = this.options;
+    for (const cluster of statics.clusters) add(clusterReferences(cluster));
+    for (const listener of statics.listeners) add(listenerReferences(listener));
+    for (const map of [state[TYPE_URL.cluster], this.#clusters.active]) {
+      for (const { value } of map.values()) add(clusterReferences(value));
+    }
+    for (const map of [state[TYPE_URL.listener], this.#listeners.active]) {
+      for (const { value } of map.values()) add(listenerReferences(value));
+    }
+    this.options.onNeeded?.(TYPE_URL.endpoint, needed.endpoints);
+    this.options.onNeeded?.(TYPE_URL.route, needed.routes);
+    this.options.onNeeded?.(TYPE_URL.secret, needed.secrets);
+    return needed;
+  }
+
+  #armDeadline(): void {
+    clearTimeout(this.#deadlineTimer);
+    const waits = [this.#listeners.nextDeadlineInMs, this.#clusters.nextDeadlineInMs].filter((ms) => ms !== undefined);
+    if (waits.length === 0 || this.#closed) return;
+    this.#deadlineTimer = setTimeout(
+      () => {
+        this.options.log('warn', 'configuration goes on without what it waited for', { waiting: this.warmingNames });
+        this.#schedule();
+      },
+      Math.min(...waits),
+    );
+  }
+
+  /** Each update learns of the problems of its own resources; a problem of none of them is logged. */
+  #report(batch: readonly PendingUpdate[], problems: readonly ConfigProblem[]): void {
+    const claimed = new Set<ConfigProblem>();
+    for (const { change } of batch) {
+      for (const name of [...change.upserts.map((entry) => entry.name), ...change.removed]) {
+        this.#rejected.delete(`${change.typeUrl}/${name}`);
+      }
+    }
+    const atMs = (this.options.now ?? Date.now)();
+    for (const { resourceType, resourceName, path, message } of problems) {
+      if (resourceName === '') continue;
+      const text = path === '' ? message : `${path}: ${message}`;
+      const typeUrl = resourceType as XdsTypeUrl;
+      this.#rejected.set(`${typeUrl}/${resourceName}`, { typeUrl, name: resourceName, message: text, atMs });
+    }
+    for (const { change, settle } of batch) {
+      if (settle === undefined) continue;
+      const names = new Set(change.upserts.map(({ name }) => name));
+      const own = problems.filter(
+        ({ resourceType, resourceName }) =>
+          resourceName === '' || (resourceType === change.typeUrl && names.has(resourceName)),
+      );
+      for (const problem of own) claimed.add(problem);
+      settle(own);
+    }
+    for (const problem of problems) {
+      if (claimed.has(problem)) continue;
+      this.options.log('error', 'a resource cannot be put in effect', {
+        type: shortTypeName(problem.resourceType),
+        resource: problem.resourceName,
+        path: problem.path,
+        reason: problem.message,
+      });
+    }
+  }
+}
+
+interface NeededNames {
+  readonly endpoints: ReadonlySet<string>;
+  readonly routes: ReadonlySet<string>;
+  readonly secrets: ReadonlySet<string>;
+}
+
+/** What nothing refers to any more is forgotten; the subscription for it has ended. */
+function dropUnneeded(state: ResourceState, needed: NeededNames): ResourceState {
+  return {
+    ...state,
+    [TYPE_URL.endpoint]: keep(state[TYPE_URL.endpoint], needed.endpoints),
+    [TYPE_URL.route]: keep(state[TYPE_URL.route], needed.routes),
+    [TYPE_URL.secret]: keep(state[TYPE_URL.secret], needed.secrets),
+  };
+}
+
+function keep<T>(map: ReadonlyMap<string, T>, names: ReadonlySet<string>): ReadonlyMap<string, T> {
+  for (const name of map.keys()) {
+    if (!names.has(name)) return new Map([...map].filter(([held]) => names.has(held)));
+  }
+  return map;
+}
+
+/** For every update of a batch: what the data path said, without a name. */
+function wholeProblem(error: Error): ConfigProblem {
+  const message = `the configuration as a whole is refused: ${error.message}`;
+  return { resourceType: '', resourceName: '', path: '', message };
+}

@@ -1,0 +1,97 @@
+// Store: which other resources a listener or a cluster needs before it can serve. Read once for each message.
+
+import type { Any } from '@bufbuild/protobuf/wkt';
+import { anyIs, unpackAny } from '@lateen/xds-proto';
+import { type Cluster, Cluster_DiscoveryType } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
+import type { TransportSocket } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
+import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
+import { HttpConnectionManagerSchema } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import type { SdsSecretConfig } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
+import {
+  type CommonTlsContext,
+  DownstreamTlsContextSchema,
+  UpstreamTlsContextSchema,
+} from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
+
+/** Where a secret comes from: the control plane, this process's own identity, or the bootstrap file. */
+export type SecretSource = 'ads' | 'local' | 'static';
+
+export interface References {
+  readonly routes: ReadonlySet<string>;
+  readonly secrets: ReadonlyMap<string, SecretSource>;
+  /** EDS name of a cluster of type EDS. */
+  readonly endpoints: string | undefined;
+}
+
+const cache = new WeakMap<Listener | Cluster, References>();
+
+export function listenerReferences(listener: Listener): References {
+  return remember(listener, () => {
+    const routes = new Set<string>();
+    const secrets = new Map<string, SecretSource>();
+    const chains = [...listener.filterChains, ...(listener.defaultFilterChain ? [listener.defaultFilterChain] : [])];
+    for (const chain of chains) {
+      collectSecrets(chain.transportSocket, secrets);
+      for (const { configType } of chain.filters) {
+        if (configType.case !== 'typedConfig' || !anyIs(configType.value, HttpConnectionManagerSchema)) continue;
+        const { routeSpecifier } = unpackAny(configType.value, HttpConnectionManagerSchema);
+        if (routeSpecifier.case === 'rds') routes.add(routeSpecifier.value.routeConfigName);
+      }
+    }
+    return { routes, secrets, endpoints: undefined };
+  });
+}
+
+export function clusterReferences(cluster: Cluster): References {
+  return remember(cluster, () => {
+    const secrets = new Map<string, SecretSource>();
+    collectSecrets(cluster.transportSocket, secrets);
+    for (const { transportSocket } of cluster.transportSocketMatches) collectSecrets(transportSocket, secrets);
+    const { clusterDiscoveryType: type } = cluster;
+    const isEds = type.case === 'type' && type.value === Cluster_DiscoveryType.EDS;
+    const endpoints = isEds ? cluster.edsClusterConfig?.serviceName || cluster.name : undefined;
+    return { routes: new Set(), secrets, endpoints };
+  });
+}
+
+function remember<T extends Listener | Cluster>(message: T, read: () => References): References {
+  let references = cache.get(message);
+  if (references === undefined) {
+    references = read();
+    cache.set(message, references);
+  }
+  return references;
+}
+
+function collectSecrets(socket: TransportSocket | undefined, secrets: Map<string, SecretSource>): void {
+  if (socket?.configType.case !== 'typedConfig') return;
+  const context = commonContext(socket.configType.value);
+  if (context === undefined) return;
+  for (const config of context.tlsCertificateSdsSecretConfigs) secrets.set(config.name, sourceOf(config));
+  const { validationContextType: validation } = context;
+  const roots =
+    validation.case === 'validationContextSdsSecretConfig'
+      ? validation.value
+      : validation.case === 'combinedValidationContext'
+        ? validation.value.validationContextSdsSecretConfig
+        : undefined;
+  if (roots !== undefined) secrets.set(roots.name, sourceOf(roots));
+}
+
+function commonContext(any: Any): CommonTlsContext | undefined {
+  if (anyIs(any, DownstreamTlsContextSchema)) return unpackAny(any, DownstreamTlsContextSchema).commonTlsContext;
+  if (anyIs(any, UpstreamTlsContextSchema)) return unpackAny(any, UpstreamTlsContextSchema).commonTlsContext;
+  return undefined;
+}
+
+/** The only stream of its own that validation lets through is the one that stands for the own identity. */
+function sourceOf({ sdsConfig }: SdsSecretConfig): SecretSource {
+  switch (sdsConfig?.configSourceSpecifier.case) {
+    case undefined:
+      return 'static';
+    case 'ads':
+      return 'ads';
+    default:
+      return 'local';
+  }
+}

@@ -1,0 +1,121 @@
+// Metrics: the sidecar's own, under Envoy's names where Envoy has them, else under `lateen_`.
+
+import { shortTypeName } from '@lateen/xds-proto';
+import type { SubscriptionStatus } from '@lateen/xds-stream';
+import type { DataPlane } from '../data-plane.js';
+import type { OwnIdentity } from '../identity/own-identity.js';
+import type { AccessLogs } from './access-logs.js';
+import { formatLabels, type MetricType, type PrometheusText } from './prometheus-text.js';
+
+export interface SidecarMetricSources {
+  readonly dataPlane: DataPlane;
+  readonly accessLogs: AccessLogs;
+  readonly identity: OwnIdentity | undefined;
+  /** Undefined without a control plane. */
+  readonly ads: { readonly connected: boolean; readonly statuses: readonly SubscriptionStatus[] } | undefined;
+  readonly startedMs: number;
+}
+
+export function writeSidecarMetrics(out: PrometheusText, sources: SidecarMetricSources): void {
+  const one = (name: string, type: MetricType, help: string, value: number, labels = '') => {
+    out.metric(name, type, help);
+    out.sample(name, labels, value);
+  };
+  const { dataPlane, ads, identity } = sources;
+  const { stats } = dataPlane;
+  one('envoy_server_uptime', 'gauge', 'Seconds since the start.', Math.floor((Date.now() - sources.startedMs) / 1000));
+  one('process_resident_memory_bytes', 'gauge', 'Resident memory.', process.memoryUsage.rss());
+  const cpu = process.cpuUsage();
+  one('process_cpu_seconds_total', 'counter', 'CPU time.', (cpu.user + cpu.system) / 1e6);
+  one('envoy_listener_downstream_cx_total', 'counter', 'Connections accepted.', stats.downstreamCxTotal);
+  one('envoy_listener_downstream_cx_active', 'gauge', 'Open downstream connections.', stats.downstreamCxActive);
+  one('envoy_listener_ssl_handshake', 'counter', 'TLS connections accepted.', stats.downstreamCxTlsTotal);
+  one(
+    'envoy_listener_ssl_connection_error',
+    'counter',
+    'TLS handshakes refused or failed.',
+    stats.downstreamCxTlsErrors,
+  );
+  one(
+    'envoy_listener_no_filter_chain_match',
+    'counter',
+    'Connections that no filter chain took.',
+    stats.downstreamCxNoFilterChain,
+  );
+  one('envoy_http_downstream_rq_total', 'counter', 'Requests received.', stats.downstreamRqTotal);
+  one('envoy_http_downstream_rq_active', 'gauge', 'Requests in flight.', stats.downstreamRqActive);
+  out.metric('envoy_http_downstream_rq_xx', 'counter', 'Responses by class.');
+  const classes = [
+    stats.downstreamRq1xx,
+    stats.downstreamRq2xx,
+    stats.downstreamRq3xx,
+    stats.downstreamRq4xx,
+    stats.downstreamRq5xx,
+  ];
+  classes.forEach((count, index) => {
+    out.sample('envoy_http_downstream_rq_xx', `envoy_response_code_class="${index + 1}"`, count);
+  });
+  out.metric('lateen_responses_by_flag_total', 'counter', 'Exchanges by response flag.');
+  for (const [flag, count] of Object.entries(stats.rqByFlag)) {
+    out.sample('lateen_responses_by_flag_total', formatLabels([['response_flags', flag]]), count);
+  }
+  one('lateen_output_ring_used_bytes', 'gauge', 'Bytes in use of the output ring.', stats.ringUsedBytes);
+  one('lateen_config_applied_total', 'counter', 'Configurations put in effect.', stats.configApplied);
+  one('lateen_config_rejected_total', 'counter', 'Configurations that the data path refused.', stats.configRejected);
+  writeClusters(out, dataPlane);
+  out.metric('lateen_access_log_lines_dropped_total', 'counter', 'Access log lines lost for lack of room.');
+  for (const [path, dropped] of sources.accessLogs.dropped) {
+    out.sample('lateen_access_log_lines_dropped_total', formatLabels([['path', path]]), dropped);
+  }
+  if (ads !== undefined) writeControlPlane(out, ads);
+  if (identity?.current !== undefined) {
+    const seconds = (identity.current.notAfter.getTime() - Date.now()) / 1000;
+    one('lateen_certificate_expiry_seconds', 'gauge', 'Seconds until the own certificate ends.', Math.round(seconds));
+    one('lateen_certificate_renewals_total', 'counter', 'Certificates received.', identity.status.renewals);
+  }
+}
+
+function writeControlPlane(out: PrometheusText, ads: NonNullable<SidecarMetricSources['ads']>): void {
+  out.metric('envoy_control_plane_connected_state', 'gauge', 'Whether the control plane is connected.');
+  out.sample('envoy_control_plane_connected_state', '', ads.connected ? 1 : 0);
+  for (const [name, help, read] of [
+    ['lateen_xds_update_success_total', 'Responses accepted.', ({ accepted }: SubscriptionStatus) => accepted],
+    ['lateen_xds_update_rejected_total', 'Responses refused.', ({ rejected }: SubscriptionStatus) => rejected],
+  ] as const) {
+    out.metric(name, 'counter', help);
+    for (const status of ads.statuses) out.sample(name, `type="${shortTypeName(status.typeUrl)}"`, read(status));
+  }
+}
+
+function writeClusters(out: PrometheusText, dataPlane: DataPlane): void {
+  const clusters = dataPlane.clusters().map(({ name, endpoints, rqPending }) => {
+    const sum = (read: (endpoint: (typeof endpoints)[number]) => number) =>
+      endpoints.reduce((total, endpoint) => total + read(endpoint), 0);
+    return { labels: formatLabels([['cluster_name', name]]), endpoints, rqPending, sum };
+  });
+  type ClusterSums = (typeof clusters)[number];
+  const METRICS: readonly (readonly [string, MetricType, string, (cluster: ClusterSums) => number])[] = [
+    ['envoy_cluster_membership_total', 'gauge', 'Endpoints.', ({ endpoints }) => endpoints.length],
+    [
+      'envoy_cluster_membership_healthy',
+      'gauge',
+      'Healthy endpoints.',
+      ({ sum }) => sum(({ healthy }) => Number(healthy)),
+    ],
+    ['envoy_cluster_upstream_cx_total', 'counter', 'Connections opened.', ({ sum }) => sum(({ cxTotal }) => cxTotal)],
+    ['envoy_cluster_upstream_cx_active', 'gauge', 'Open connections.', ({ sum }) => sum(({ cxActive }) => cxActive)],
+    [
+      'envoy_cluster_upstream_cx_connect_fail',
+      'counter',
+      'Connections that failed.',
+      ({ sum }) => sum(({ cxConnectFail }) => cxConnectFail),
+    ],
+    ['envoy_cluster_upstream_rq_total', 'counter', 'Requests sent.', ({ sum }) => sum(({ rqTotal }) => rqTotal)],
+    ['envoy_cluster_upstream_rq_active', 'gauge', 'Requests in flight.', ({ sum }) => sum(({ rqActive }) => rqActive)],
+    ['envoy_cluster_upstream_rq_pending_active', 'gauge', 'Requests that wait.', ({ rqPending }) => rqPending],
+  ];
+  for (const [name, type, help, read] of METRICS) {
+    out.metric(name, type, help);
+    for (const cluster of clusters) out.sample(name, cluster.labels, read(cluster));
+  }
+}
