@@ -27,7 +27,6 @@ function buildInboundCluster({ port, appPort, services }: InboundPort): NamedRes
     connectTimeout: durationOfMs(CONNECT_TIMEOUT_MS),
     lbPolicy: Cluster_LbPolicy.ROUND_ROBIN,
     circuitBreakers: circuitBreakersOf(undefined),
-    commonLbConfig: {},
     metadata: services.length === 0 ? undefined : { filterMetadata: { istio } },
     loadAssignment: {
       clusterName: name,

@@ -115,7 +115,6 @@ function buildCluster(
     lbPolicy: lbPolicyOf(policy),
     circuitBreakers: circuitBreakersOf(policy.connectionPool),
     typedExtensionProtocolOptions: protocolOptionsOf(policy.connectionPool),
-    commonLbConfig: {},
     metadata: { filterMetadata: { istio: istioMetadata(service, port, subset, rule) } },
     ...discovery,
   });

@@ -49,7 +49,7 @@ function clientCertificates(listenerClass: ListenerClass) {
     case 'gateway':
       return {
         forwardClientCertDetails: ForwardClientCertDetails.SANITIZE_SET,
-        setCurrentClientCertDetails: { subject: true, cert: true, dns: true, uri: true },
+        setCurrentClientCertDetails: { subject: true, dns: true, uri: true },
       };
     case 'sidecar-outbound':
       return {};

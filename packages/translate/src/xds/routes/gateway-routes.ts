@@ -4,8 +4,8 @@ import { create } from '@bufbuild/protobuf';
 import { hostMatches } from '@lateen/istio-config';
 import {
   type Route,
+  RouteSchema,
   type VirtualHost,
-  VirtualHost_TlsRequirementType,
   VirtualHostSchema,
 } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
 import { type RouteConfiguration, RouteConfigurationSchema } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
@@ -76,13 +76,24 @@ function domainsOf(host: string): string[] {
   return host.startsWith('*') ? [host] : [host, `${host}:*`];
 }
 
+/** The servers here are plain HTTP, so what Istio leaves to `require_tls` is a redirect of everything. */
+function httpsRedirectRoute(): Route {
+  return create(RouteSchema, {
+    name: 'https-redirect',
+    match: { pathSpecifier: { case: 'prefix', value: '/' } },
+    action: {
+      case: 'redirect',
+      value: { schemeRewriteSpecifier: { case: 'httpsRedirect', value: true } },
+    },
+  });
+}
+
 function virtualHost(host: string, { port, routes, httpsRedirect }: HostEntry): VirtualHost {
   return create(VirtualHostSchema, {
     name: virtualHostName(host, port),
     domains: domainsOf(host),
-    routes: lastResortLast(routes),
+    routes: httpsRedirect ? [httpsRedirectRoute()] : lastResortLast(routes),
     includeRequestAttemptCount: true,
-    requireTls: httpsRedirect ? VirtualHost_TlsRequirementType.ALL : VirtualHost_TlsRequirementType.NONE,
   });
 }
 

@@ -1,0 +1,220 @@
+// Test support: reads a case's in.yaml and proxy.yaml into a snapshot input and a proxy.
+
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type ConfigObject, isIstioKind, type MeshConfig } from '@lateen/istio-config';
+import { fromEnvoyJson } from '@lateen/xds-proto';
+import { NodeSchema } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
+import { parseAllDocuments } from 'yaml';
+import {
+  type Namespace,
+  type ProxyNode,
+  parseProxyNode,
+  type Service,
+  type SnapshotInput,
+  type Workload,
+} from '../src/index.js';
+
+export const TEST_ROOT = dirname(fileURLToPath(import.meta.url));
+const REPOSITORY = join(TEST_ROOT, '../../..');
+
+interface Document {
+  readonly kind: string;
+  readonly apiVersion?: string;
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace?: string;
+    readonly labels?: Record<string, string>;
+    readonly annotations?: Record<string, string>;
+    readonly creationTimestamp?: string;
+  };
+  // biome-ignore lint/suspicious/noExplicitAny: a test document of any kind, read field by field below
+  readonly spec?: any;
+  /** Kind Include: files relative to the repository, with the namespace of documents that name none. */
+  readonly files?: readonly string[];
+  readonly namespace?: string;
+}
+
+function readDocuments(text: string): Document[] {
+  return parseAllDocuments(text).flatMap((document) => {
+    if (document.errors.length > 0) throw document.errors[0];
+    const value = document.toJS() as Document | null;
+    return value === null ? [] : [value];
+  });
+}
+
+class FixtureBuilder {
+  readonly namespaces: Namespace[] = [];
+  readonly services: Service[] = [];
+  readonly workloads: Workload[] = [];
+  readonly configs: ConfigObject[] = [];
+  meshConfig: MeshConfig | undefined;
+  private podCount = 0;
+
+  add(document: Document, defaultNamespace: string): void {
+    const { kind, metadata, spec } = document;
+    if (kind === 'Include') {
+      for (const file of document.files ?? [])
+        this.addText(readFileSync(join(REPOSITORY, file), 'utf8'), document.namespace ?? 'default');
+      return;
+    }
+    if (kind === 'MeshConfig') {
+      this.meshConfig = spec;
+      return;
+    }
+    const namespace = metadata.namespace ?? defaultNamespace;
+    const labels = metadata.labels ?? {};
+    const annotations = metadata.annotations ?? {};
+    if (kind === 'Namespace') this.namespaces.push({ name: metadata.name, labels });
+    else if (kind === 'Service') this.addService(document, namespace);
+    else if (kind === 'Deployment') this.addDeployment(document, namespace);
+    else if (kind === 'Pod') {
+      this.addPod(metadata.name, metadata.name, namespace, labels, spec ?? {});
+    } else if (isIstioKind(kind)) {
+      this.configs.push({
+        apiVersion: document.apiVersion ?? '',
+        kind,
+        metadata: {
+          name: metadata.name,
+          namespace,
+          labels,
+          annotations,
+          creationTimestamp: metadata.creationTimestamp,
+        },
+        spec: spec ?? {},
+        source: { file: 'in.yaml', line: 1, column: 1 },
+      } as ConfigObject);
+    } else if (kind !== 'ServiceAccount') throw new Error(`a case cannot hold a ${kind}`);
+  }
+
+  private addService({ metadata, spec }: Document, namespace: string): void {
+    // biome-ignore lint/suspicious/noExplicitAny: the port of a test document
+    const ports = (spec.ports ?? []).map((port: any) => ({
+      name: port.name ?? '',
+      port: port.port,
+      targetPort: port.targetPort ?? port.port,
+      appProtocol: port.appProtocol ?? '',
+    }));
+    this.services.push({
+      namespace,
+      name: metadata.name,
+      labels: metadata.labels ?? {},
+      annotations: metadata.annotations ?? {},
+      selector: spec.selector ?? {},
+      ports,
+    });
+  }
+
+  private addDeployment({ metadata, spec }: Document, namespace: string): void {
+    const { template, replicas = 1 } = spec;
+    // biome-ignore lint/suspicious/noExplicitAny: containers of a test document
+    const containerPorts = template.spec.containers.flatMap((container: any) => container.ports ?? []);
+    for (let index = 0; index < replicas; index += 1) {
+      this.addPod(`${metadata.name}-${index}`, metadata.name, namespace, template.metadata.labels ?? {}, {
+        serviceAccount: template.spec.serviceAccountName,
+        // biome-ignore lint/suspicious/noExplicitAny: a port of a test document
+        ports: containerPorts.map((port: any) => port.containerPort),
+      });
+    }
+  }
+
+  // biome-ignore lint/suspicious/noExplicitAny: the spec of a test pod
+  private addPod(
+    name: string,
+    workloadName: string,
+    namespace: string,
+    labels: Record<string, string>,
+    spec: any,
+  ): void {
+    this.podCount += 1;
+    const pod = this.podCount;
+    this.workloads.push({
+      name,
+      namespace,
+      labels,
+      annotations: {},
+      serviceAccount: spec.serviceAccount ?? 'default',
+      workloadName: spec.workload ?? workloadName,
+      address: spec.address ?? `127.1.0.${pod}`,
+      ports: (spec.ports ?? []).map((port: number | { port: number; appPort?: number; name?: string }) =>
+        typeof port === 'number'
+          ? { port, appPort: 20_000 + pod, name: '' }
+          : { port: port.port, appPort: port.appPort ?? 20_000 + pod, name: port.name ?? '' },
+      ),
+      ready: spec.ready ?? true,
+      // `auto` (the default) gives an address to each service, below.
+      serviceAddresses: spec.serviceAddresses ?? {},
+      gateway: spec.gateway ?? false,
+      extraBindAddresses: spec.extraBindAddresses ?? {},
+    });
+  }
+
+  addText(text: string, defaultNamespace = 'default'): void {
+    for (const document of readDocuments(text)) this.add(document, defaultNamespace);
+  }
+
+  /** As the supervisor does: an address for each service, in each pod that names none itself. */
+  input(): SnapshotInput {
+    const hosts = this.services.map(({ name, namespace }) => `${name}.${namespace}.svc.cluster.local`).sort();
+    const workloads = this.workloads.map((workload, pod) => {
+      if (workload.gateway || Object.keys(workload.serviceAddresses).length > 0) return workload;
+      const addresses = hosts.map((host, index) => [host, `127.1.${pod + 1}.${index + 1}`]);
+      return { ...workload, serviceAddresses: Object.fromEntries(addresses) };
+    });
+    const { meshConfig, namespaces, services, configs } = this;
+    return { ...(meshConfig === undefined ? {} : { meshConfig }), namespaces, services, workloads, configs };
+  }
+}
+
+/** Reads the documents of a case. */
+export function readMesh(text: string): SnapshotInput {
+  const builder = new FixtureBuilder();
+  builder.addText(text);
+  return builder.input();
+}
+
+/** What to show of the result: names, or prefixes that end in `*`; a type that is left out is not shown. */
+export interface Shown {
+  readonly clusters?: readonly string[];
+  readonly endpoints?: readonly string[];
+  readonly listeners?: readonly string[];
+  readonly routes?: readonly string[];
+}
+
+/** Reads proxy.yaml: `pod: NAME.NAMESPACE` and overrides of the node; what the sidecar of that pod would send. */
+export function readProxy(text: string, input: SnapshotInput): { readonly proxy: ProxyNode; readonly show: Shown } {
+  const [document] = readDocuments(text) as unknown as {
+    pod: string;
+    type?: string;
+    metadata?: Record<string, unknown>;
+    show: Shown;
+  }[];
+  if (document === undefined) throw new Error('proxy.yaml is empty');
+  return { proxy: proxyOf(input, document.pod, document.metadata, document.type), show: document.show ?? {} };
+}
+
+/** The node of a pod (`NAME.NAMESPACE`) of the input. */
+export function proxyOf(
+  input: SnapshotInput,
+  pod: string,
+  metadata: Record<string, unknown> = {},
+  type?: string,
+): ProxyNode {
+  const workload = input.workloads.find(({ name, namespace }) => `${name}.${namespace}` === pod);
+  const namespace = pod.slice(pod.lastIndexOf('.') + 1);
+  const kind = type ?? (workload?.gateway ? 'router' : 'sidecar');
+  const node = fromEnvoyJson(NodeSchema, {
+    id: `${kind}~${workload?.address ?? '127.1.9.9'}~${pod}~${namespace}.svc.cluster.local`,
+    metadata: {
+      NAMESPACE: namespace,
+      LABELS: workload?.labels ?? {},
+      INTERCEPTION_MODE: 'NONE',
+      LATEEN_VERSION: '0.1.0',
+      ...metadata,
+    },
+  });
+  const result = parseProxyNode(node);
+  if (!result.ok) throw new Error(result.errors.join('\n'));
+  return result.proxy;
+}
