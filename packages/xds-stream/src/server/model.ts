@@ -100,7 +100,11 @@ export interface AdsEvents {
   onDisconnect?(client: AdsSubscriber): void;
   /** A client was not let in. */
   onRefused?(peerAddress: string, node: Node | undefined, reason: string): void;
-  onSent?(event: AdsResponseEvent): void;
+  /**
+   * A response was written. `pushMs`: since the newest snapshot was taken up for this client, making its view included;
+   * undefined when the client already had that snapshot and asked for something.
+   */
+  onSent?(event: AdsResponseEvent & { readonly pushMs: number | undefined }): void;
   onAck?(event: AdsResponseEvent & { readonly elapsedMs: number }): void;
   onNack?(event: AdsResponseEvent & { readonly elapsedMs: number; readonly error: string }): void;
   /** Everything of this snapshot that the client subscribed to was sent and answered. `elapsedMs` since it was created. */

@@ -143,6 +143,19 @@ test('a type that nobody subscribed to holds nothing back', async () => {
   expect(await stream.lines()).toEqual(['LDS l', 'RDS r']);
 });
 
+test('listeners wait a moment for the client to ask for the endpoints of its clusters, not for ever', async () => {
+  const stream = new TestStream({ form: 'delta' });
+  stream.serve(V1);
+  stream.change('cds');
+  stream.change('lds');
+  const [clusters, ...tooEarly] = await stream.take();
+  expect(tooEarly).toEqual([]);
+  stream.answer(clusters!);
+  expect(await stream.lines()).toEqual([]);
+  const lines: string[] = [];
+  await expect.poll(() => collect(stream, lines)).toBe('LDS l');
+});
+
 test('convergence is told once everything of a snapshot is acknowledged', async () => {
   const converged: string[] = [];
   const stream = new TestStream({
@@ -172,3 +185,20 @@ function nonceOf(stream: TestStream, kind: 'EDS'): string {
 function describeTypeUrl(typeUrl: string): string {
   return typeUrl.endsWith('ClusterLoadAssignment') ? 'EDS' : typeUrl;
 }
+
+test('routes wait for endpoints whose name the client drops and takes back while their cluster is on its way', async () => {
+  const { stream, answer } = await synced('delta');
+  stream.serve({ ...V1, version: 'v2', cds: { a: '2' }, rds: { r: '2' } });
+  // The drop is of an earlier removal; it arrives after the new cluster was sent.
+  await stream.take().then(([clusters, endpoints]) => {
+    stream.change('eds', { unsubscribe: ['a'] });
+    answer(clusters!);
+    answer(endpoints!);
+  });
+  expect(await stream.lines()).toEqual([]);
+  stream.change('eds', { subscribe: ['a'] });
+  const [endpoints, ...tooEarly] = await stream.take();
+  expect([describeResponse(endpoints!), tooEarly]).toEqual(['EDS a', []]);
+  answer(endpoints!);
+  expect(await stream.lines()).toEqual(['RDS r']);
+});

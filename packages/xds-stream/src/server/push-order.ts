@@ -3,12 +3,14 @@
 import type { ResourceEntry, ServedType } from './model.js';
 import type { TypeState } from './type-state.js';
 
-/** How long a client has to subscribe to what a new resource refers to (a cluster's endpoints) before others go on. */
+/** How long a client has to subscribe to what a new resource refers to (a cluster's endpoints) before others go on … */
 const REFERENCE_WAIT_MS = 1000;
+/** … and how long where it has not subscribed to anything of that type yet, and perhaps never will. */
+const FIRST_REFERENCE_WAIT_MS = 250;
 
 /** Gates and removals of one stream. */
 export class PushOrder {
-  /** Referred names that the client has not subscribed to yet, with the time when that stops to matter. */
+  /** Names that something sent lately refers to, with the time until which the client may take to subscribe to them. */
   private readonly awaited = new Map<string, { readonly typeUrl: string; readonly deadlineMs: number }>();
 
   constructor(
@@ -21,7 +23,8 @@ export class PushOrder {
   isGated(type: ServedType, nowMs: number): boolean {
     return type.waitsFor.some((typeUrl) => {
       const state = this.states.get(typeUrl);
-      return state?.subscribed === true && (state.inFlight(nowMs) || state.dirty || this.awaits(typeUrl, nowMs));
+      if (this.awaits(typeUrl, nowMs)) return true;
+      return state?.subscribed === true && (state.inFlight(nowMs) || state.dirty);
     });
   }
 
@@ -34,13 +37,12 @@ export class PushOrder {
       const entry: ResourceEntry | undefined = state.target(name);
       if (entry === undefined) continue;
       for (const referredName of refreshes.namesOf(entry)) {
-        if (referred?.wants(referredName)) {
-          if (referred.target(referredName) === undefined) continue;
-          referred.demanded.add(referredName);
-          referred.dirty = true;
-        } else {
-          this.awaited.set(referredName, { typeUrl: refreshes.typeUrl, deadlineMs: nowMs + REFERENCE_WAIT_MS });
-        }
+        const waitMs = referred?.subscribed ? REFERENCE_WAIT_MS : FIRST_REFERENCE_WAIT_MS;
+        // Also where it is subscribed now: a request that drops the name may be on its way, and be taken back after it.
+        this.awaited.set(referredName, { typeUrl: refreshes.typeUrl, deadlineMs: nowMs + waitMs });
+        if (!referred?.wants(referredName) || referred.target(referredName) === undefined) continue;
+        referred.demanded.add(referredName);
+        referred.dirty = true;
       }
     }
   }
@@ -51,14 +53,14 @@ export class PushOrder {
     for (const [name, { typeUrl }] of this.awaited) if (typeUrl === referredType) this.awaited.delete(name);
   }
 
-  /** Drops what the client has subscribed to since, or never will in time. */
+  /** True while the client lacks a subscription to what it was just sent refers to. */
   private awaits(typeUrl: string, nowMs: number): boolean {
     const state = this.states.get(typeUrl);
     let found = false;
     for (const [name, awaited] of this.awaited) {
       if (awaited.typeUrl !== typeUrl) continue;
-      if (awaited.deadlineMs <= nowMs || state?.wants(name)) this.awaited.delete(name);
-      else found = true;
+      if (awaited.deadlineMs <= nowMs) this.awaited.delete(name);
+      else if (!state?.wants(name)) found = true;
     }
     return found;
   }

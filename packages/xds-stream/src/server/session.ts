@@ -48,6 +48,7 @@ export class AdsSession {
   private view: ResourceView | undefined;
   private snapshot: ServedSnapshot | undefined;
   private snapshotSeq = 0;
+  private takenUpAtMs = 0;
   private responses = 0;
   private converged = true;
   private writing = false;
@@ -144,9 +145,10 @@ export class AdsSession {
 
   private pushWhatIsDue(): void {
     if (this.closed || this.writing || this.view === undefined) return;
+    const startedAtMs = Date.now();
     const newest = this.view.current();
     if (newest === undefined) return;
-    if (newest !== this.snapshot) this.adopt(newest);
+    if (newest !== this.snapshot) this.adopt(newest, startedAtMs);
     const nowMs = Date.now();
     if (this.sendNext(nowMs)) return;
     this.order.releaseRemovals(this.snapshotSeq, nowMs);
@@ -156,8 +158,9 @@ export class AdsSession {
     this.armTimer(nowMs);
   }
 
-  private adopt(snapshot: ServedSnapshot): void {
+  private adopt(snapshot: ServedSnapshot, startedAtMs: number): void {
     this.snapshot = snapshot;
+    this.takenUpAtMs = startedAtMs;
     this.snapshotSeq += 1;
     this.converged = false;
     for (const [typeUrl, state] of this.states) state.adopt(snapshot.resources.get(typeUrl), this.snapshotSeq);
@@ -204,7 +207,8 @@ export class AdsSession {
     state.recordSent(flight);
     this.order.noteSent(state, plan.changed, nowMs);
     this.writing = true;
-    this.options.events.onSent?.(this.eventOf(state, flight));
+    const pushMs = this.converged ? undefined : Date.now() - this.takenUpAtMs;
+    this.options.events.onSent?.({ ...this.eventOf(state, flight), pushMs });
     write(response, () => {
       this.writing = false;
       this.schedule();

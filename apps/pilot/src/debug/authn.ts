@@ -1,0 +1,148 @@
+// Debug API: mutual TLS of one proxy, both ways (`lateenctl authn tls-check`).
+
+import { type MeshSnapshot, type ProxyNode, resolveProxyView, type Service, type Workload } from '@lateen/translate';
+import { TYPE_URL, unpackAny } from '@lateen/xds-proto';
+import { ClusterSchema } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
+import { ClusterLoadAssignmentSchema } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
+import { ListenerSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
+import type { ResourceSet } from '@lateen/xds-stream';
+import type { TranslationCache } from '../push/translation-cache.js';
+import { selects } from './registryz.js';
+import { type ClientMode, clientMode, inboundPort, type ServerMode, serverMode } from './tls-modes.js';
+
+/** One destination as the proxy calls it. */
+export interface TlsCheckRow {
+  readonly host: string;
+  readonly port: number;
+  /** Subset of a DestinationRule; empty for the service itself. */
+  readonly subset: string;
+  /** OK: calls work. CONFLICT: the server refuses what this client sends. UNKNOWN: no workload behind it. */
+  readonly status: 'OK' | 'CONFLICT' | 'UNKNOWN';
+  /** Modes of the workloads behind it; more than one where they differ. */
+  readonly server: readonly ServerMode[];
+  readonly client: ClientMode;
+  /** NAMESPACE/NAME of the DestinationRule that applies; empty for none. */
+  readonly destinationRule: string;
+}
+
+export interface TlsCheck {
+  readonly proxyId: string;
+  /** Whether the rows show what the proxy was sent, or what it would be sent if it connected. */
+  readonly connected: boolean;
+  /** The proxy's own ports. */
+  readonly inbound: readonly { readonly port: number; readonly mode: ServerMode }[];
+  readonly outbound: readonly TlsCheckRow[];
+}
+
+type Resources = ReadonlyMap<string, ResourceSet>;
+
+/** Checks a workload's proxy against every destination that it knows. */
+export function checkTls(
+  workload: Workload,
+  mesh: MeshSnapshot,
+  cache: TranslationCache,
+  /** What the proxy was sent, by type URL; undefined where it is not connected. */
+  sent: Resources | undefined,
+): TlsCheck {
+  const own = sent ?? resourcesOf(workload, mesh, cache);
+  const inboundModes = new Map<Workload, ReadonlyMap<number, ServerMode>>();
+  const modesOf = (destination: Workload) => {
+    const known = inboundModes.get(destination) ?? serverModes(resourcesOf(destination, mesh, cache));
+    inboundModes.set(destination, known);
+    return known;
+  };
+  return {
+    proxyId: `${workload.name}.${workload.namespace}`,
+    connected: sent !== undefined,
+    inbound: [...serverModes(own)].map(([port, mode]) => ({ port, mode })),
+    outbound: outboundRows(own, mesh, modesOf),
+  };
+}
+
+function resourcesOf(workload: Workload, mesh: MeshSnapshot, cache: TranslationCache): Resources {
+  return cache.translate(resolveProxyView(mesh, nodeOf(workload, mesh))).resources;
+}
+
+/** The node that the workload's proxy would present. */
+function nodeOf(workload: Workload, mesh: MeshSnapshot): ProxyNode {
+  const type = workload.gateway ? 'router' : 'sidecar';
+  const domain = `${workload.namespace}.svc.${mesh.clusterDomain}`;
+  return {
+    id: `${type}~${workload.address}~${workload.name}.${workload.namespace}~${domain}`,
+    type,
+    ipAddress: workload.address,
+    podName: workload.name,
+    namespace: workload.namespace,
+    serviceAccount: workload.serviceAccount,
+    workloadName: workload.workloadName,
+    clusterId: 'Kubernetes',
+    labels: workload.labels,
+    interceptionMode: 'NONE',
+    understandsIstioFilters: true,
+    metadata: {},
+  };
+}
+
+function serverModes(resources: Resources): ReadonlyMap<number, ServerMode> {
+  const modes = new Map<number, ServerMode>();
+  for (const { any } of resources.get(TYPE_URL.listener)?.values() ?? []) {
+    const listener = unpackAny(any, ListenerSchema);
+    const port = inboundPort(listener);
+    if (port !== undefined) modes.set(port, serverMode(listener));
+  }
+  return modes;
+}
+
+function outboundRows(
+  resources: Resources,
+  mesh: MeshSnapshot,
+  modesOf: (workload: Workload) => ReadonlyMap<number, ServerMode>,
+): TlsCheckRow[] {
+  const services = new Map(
+    mesh.services.map((service) => [`${service.name}.${service.namespace}.svc.${mesh.clusterDomain}`, service]),
+  );
+  const rows: TlsCheckRow[] = [];
+  for (const [name, { any }] of resources.get(TYPE_URL.cluster) ?? []) {
+    const [direction, portText, subset = '', host = ''] = name.split('|');
+    const service = services.get(host);
+    if (direction !== 'outbound' || service === undefined) continue;
+    const cluster = unpackAny(any, ClusterSchema);
+    const assignment = resources.get(TYPE_URL.endpoint)?.get(cluster.edsClusterConfig?.serviceName || name)?.any;
+    const client = clientMode(cluster, assignment && unpackAny(assignment, ClusterLoadAssignmentSchema));
+    const server = serverModesOf(service, Number(portText), mesh, modesOf);
+    const status = statusOf(client, server);
+    rows.push({ host, port: Number(portText), subset, status, server, client, destinationRule: ruleOf(cluster) });
+  }
+  return rows.sort((a, b) => (a.host + a.port + a.subset < b.host + b.port + b.subset ? -1 : 1));
+}
+
+function serverModesOf(
+  service: Service,
+  port: number,
+  mesh: MeshSnapshot,
+  modesOf: (workload: Workload) => ReadonlyMap<number, ServerMode>,
+): readonly ServerMode[] {
+  const targetPort = service.ports.find((candidate) => candidate.port === port)?.targetPort;
+  const modes = new Set<ServerMode>();
+  for (const workload of mesh.workloads) {
+    if (!selects(service, workload) || targetPort === undefined) continue;
+    const mode = modesOf(workload).get(targetPort);
+    if (mode !== undefined) modes.add(mode);
+  }
+  return [...modes];
+}
+
+function statusOf(client: ClientMode, server: readonly ServerMode[]): TlsCheckRow['status'] {
+  if (server.length === 0) return 'UNKNOWN';
+  if (client !== 'ISTIO_MUTUAL' && server.includes('STRICT')) return 'CONFLICT';
+  // Automatic mutual TLS decides for each endpoint; DISABLE behind mutual TLS refuses.
+  if (client === 'ISTIO_MUTUAL' && server.includes('DISABLE')) return 'CONFLICT';
+  return 'OK';
+}
+
+/** From cluster metadata `istio.config`: `/apis/networking.istio.io/v1/namespaces/NS/destination-rule/NAME`. */
+function ruleOf(cluster: { metadata?: { filterMetadata: Record<string, { config?: unknown }> } }): string {
+  const config = cluster.metadata?.filterMetadata.istio?.config;
+  const match = typeof config === 'string' ? /\/namespaces\/([^/]+)\/destination-rule\/([^/]+)$/.exec(config) : null;
+  return match === null ? '' : `${match[1]}/${match[2]}`;
+}

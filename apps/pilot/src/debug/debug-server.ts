@@ -1,0 +1,105 @@
+// Debug API on 15016: read-only JSON over mutual TLS, for the CLI and for people.
+
+import type { MtlsHttpHandler } from '@lateen/identity';
+import type { Logger } from '@lateen/telemetry';
+import type { AdsSubscriberReport } from '@lateen/xds-stream';
+import type { ProxySource } from '../push/proxy-source.js';
+import type { TranslationCache } from '../push/translation-cache.js';
+import type { SnapshotBuilder } from '../snapshot/snapshot-builder.js';
+import { checkTls } from './authn.js';
+import { dumpConfig } from './config-dump.js';
+import { findProxy, proxyIdOfReport } from './proxies.js';
+import { describeRegistry } from './registryz.js';
+import { describeSnapshot } from './snapshot.js';
+import { describeSync } from './syncz.js';
+
+export interface DebugSources {
+  /** All connected proxies, of both ports. */
+  readonly proxies: () => readonly AdsSubscriberReport[];
+  readonly builder: SnapshotBuilder;
+  readonly source: ProxySource;
+  readonly cache: TranslationCache;
+  readonly logger: Logger;
+}
+
+/** What a path answers: a status and JSON. */
+interface Answer {
+  readonly status: number;
+  readonly body: unknown;
+}
+
+const PATHS = ['/debug/syncz', '/debug/config_dump', '/debug/registryz', '/debug/authn', '/debug/snapshot'];
+
+/** The handler of the debug server. Who may call was checked when the connection was made. */
+export function createDebugHandler(sources: DebugSources): MtlsHttpHandler {
+  return (request, response) => {
+    const { status, body } = answerSafely(request.method ?? '', request.url ?? '/', sources);
+    response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store' });
+    response.end(`${JSON.stringify(body, undefined, 2)}\n`);
+  };
+}
+
+function answerSafely(method: string, target: string, sources: DebugSources): Answer {
+  try {
+    if (method !== 'GET') return failure(405, `${method} is not allowed; the debug API only reads`);
+    const url = new URL(target, 'https://pilot');
+    return answer(url.pathname, url.searchParams.get('proxyID') ?? '', sources);
+  } catch (error) {
+    sources.logger.error({ error, target }, 'debug request failed');
+    return failure(500, (error as Error).message);
+  }
+}
+
+function answer(path: string, proxyId: string, sources: DebugSources): Answer {
+  const { proxies, builder } = sources;
+  switch (path) {
+    case '/debug/syncz':
+      return success(describeSync(proxies()));
+    case '/debug/config_dump':
+      return configDump(proxyId, proxies());
+    case '/debug/registryz': {
+      const mesh = builder.current?.mesh;
+      return mesh === undefined
+        ? failure(503, builder.missing() ?? 'no snapshot yet')
+        : success(describeRegistry(mesh));
+    }
+    case '/debug/authn':
+      return tlsCheck(proxyId, sources);
+    case '/debug/snapshot':
+      return success(describeSnapshot(sources));
+    default:
+      return failure(404, `there is no ${path}; try ${PATHS.join(', ')}`);
+  }
+}
+
+function configDump(proxyId: string, reports: readonly AdsSubscriberReport[]): Answer {
+  if (proxyId === '') return failure(400, 'say which proxy: /debug/config_dump?proxyID=POD.NAMESPACE');
+  const report = findProxy(reports, proxyId);
+  if (report === undefined) {
+    const connected = reports.map(proxyIdOfReport).sort().join(', ') || 'none';
+    return failure(404, `no proxy "${proxyId}" is connected; connected: ${connected}`);
+  }
+  return success(dumpConfig(report));
+}
+
+function tlsCheck(proxyId: string, { proxies, builder, cache }: DebugSources): Answer {
+  if (proxyId === '') return failure(400, 'say which proxy: /debug/authn?proxyID=POD.NAMESPACE');
+  const mesh = builder.current?.mesh;
+  if (mesh === undefined) return failure(503, builder.missing() ?? 'no snapshot yet');
+  const workload = mesh.workloads.find(({ name, namespace }) => `${name}.${namespace}` === proxyId);
+  if (workload === undefined) {
+    const known = mesh.workloads.map(({ name, namespace }) => `${name}.${namespace}`).join(', ') || 'none';
+    return failure(404, `the registry knows no workload "${proxyId}"; known: ${known}`);
+  }
+  const report = findProxy(proxies(), proxyId);
+  const sent = report && new Map(report.types.map(({ typeUrl, resources }) => [typeUrl, resources]));
+  return success(checkTls(workload, mesh, cache, sent));
+}
+
+function success(body: unknown): Answer {
+  return { status: 200, body };
+}
+
+function failure(status: number, error: string): Answer {
+  return { status, body: { error } };
+}

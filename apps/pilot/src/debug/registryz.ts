@@ -1,0 +1,60 @@
+// Debug API: services and workloads as Pilot knows them.
+
+import type { MeshSnapshot, Service, Workload } from '@lateen/translate';
+
+export interface RegistryDescription {
+  readonly services: readonly {
+    readonly hostname: string;
+    readonly namespace: string;
+    readonly name: string;
+    readonly ports: readonly { name: string; port: number; targetPort: number; appProtocol: string }[];
+    /** Addresses of the workloads that the selector takes. */
+    readonly endpoints: readonly { workload: string; address: string; ready: boolean }[];
+  }[];
+  readonly workloads: readonly {
+    readonly name: string;
+    readonly namespace: string;
+    readonly workloadName: string;
+    readonly serviceAccount: string;
+    readonly address: string;
+    readonly ready: boolean;
+    readonly gateway: boolean;
+    readonly ports: readonly { name: string; port: number; appPort: number }[];
+    readonly labels: Readonly<Record<string, string>>;
+  }[];
+}
+
+export function describeRegistry({ services, workloads, clusterDomain }: MeshSnapshot): RegistryDescription {
+  return {
+    services: services.map((service) => ({
+      hostname: `${service.name}.${service.namespace}.svc.${clusterDomain}`,
+      namespace: service.namespace,
+      name: service.name,
+      ports: service.ports.map(({ name, port, targetPort, appProtocol }) => ({ name, port, targetPort, appProtocol })),
+      endpoints: workloads
+        .filter((workload) => selects(service, workload))
+        .map(({ name, namespace, address, ready }) => ({ workload: `${name}.${namespace}`, address, ready })),
+    })),
+    workloads: workloads.map((workload) => ({
+      name: workload.name,
+      namespace: workload.namespace,
+      workloadName: workload.workloadName,
+      serviceAccount: workload.serviceAccount,
+      address: workload.address,
+      ready: workload.ready,
+      gateway: workload.gateway,
+      ports: workload.ports.map(({ name, port, appPort }) => ({ name, port, appPort })),
+      labels: workload.labels,
+    })),
+  };
+}
+
+/** As Kubernetes selects: all labels equal, in the same namespace; an empty selector selects nothing. */
+export function selects(service: Service, workload: Workload): boolean {
+  const wanted = Object.entries(service.selector);
+  return (
+    service.namespace === workload.namespace &&
+    wanted.length > 0 &&
+    wanted.every(([key, value]) => workload.labels[key] === value)
+  );
+}

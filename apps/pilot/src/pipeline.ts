@@ -1,0 +1,189 @@
+// Pilot, in the order in which data meets its parts: configuration and registry → snapshot → a view for each proxy →
+// resources → ordered pushes. Read this first.
+
+import { mkdir } from 'node:fs/promises';
+import { BlockList, isIPv6 } from 'node:net';
+import { join } from 'node:path';
+import { ServerCredentials } from '@grpc/grpc-js';
+import {
+  createMtlsHttpServer,
+  formatSpiffeId,
+  grpcChannelCredentials,
+  grpcServerCredentials,
+  type IdentitySource,
+} from '@lateen/identity';
+import { type Logger, startMonitoringServer } from '@lateen/telemetry';
+import { createAdsService, ENVOY_SERVED_TYPES } from '@lateen/xds-stream';
+import { ConfigStore } from './config/config-store.js';
+import { subscribeToGalley } from './config/galley-subscription.js';
+import { createDebugHandler } from './debug/debug-server.js';
+import { firstIdentity } from './first-identity.js';
+import { type GrpcListener, type GrpcService, startGrpcListener } from './grpc-listener.js';
+import { createPilotMetrics } from './observe/pilot-metrics.js';
+import { createPushEvents } from './observe/push-events.js';
+import { admitCertifiedProxy, admitProxyNode } from './push/admission.js';
+import { ProxySource } from './push/proxy-source.js';
+import { TranslationCache } from './push/translation-cache.js';
+import { RegistryStore } from './registry/registry-store.js';
+import { createWorkloadRegistry } from './registry/workload-registry.js';
+import { Debounce } from './snapshot/debounce.js';
+import { SnapshotBuilder } from './snapshot/snapshot-builder.js';
+
+export interface PilotOptions {
+  readonly address: string;
+  readonly stateDir: string;
+  readonly galleyAddress: string;
+  readonly trustDomain: string;
+  readonly plaintextPort: number;
+  readonly xdsPort: number;
+  readonly adminPort: number;
+  readonly monitoringPort: number;
+  readonly debounceMs: number;
+  readonly debounceMaxMs: number;
+  readonly ackTimeoutMs: number;
+  readonly removalGraceMs: number;
+  readonly version: string;
+  readonly logger: Logger;
+  /** Key, certificate and roots. In the process a certificate client; tests give their own. */
+  readonly identity: IdentitySource;
+}
+
+export interface Pilot {
+  /** `plaintext` is undefined where the address is not a loopback address. */
+  readonly ports: {
+    readonly plaintext: number | undefined;
+    readonly xds: number;
+    readonly admin: number;
+    readonly monitoring: number;
+  };
+  /** Tells clients to come back, lets them go, and resolves when nothing is left. */
+  stop(): Promise<void>;
+}
+
+const SYSTEM_NAMESPACE = 'istio-system';
+const SHUTDOWN_GRACE_MS = 1_000;
+
+/** Starts Pilot. Rejects when a port is taken or the state directory cannot be used. */
+export async function startPilot(options: PilotOptions): Promise<Pilot> {
+  const { address, stateDir, trustDomain, logger, identity } = options;
+  await mkdir(stateDir, { recursive: true, mode: 0o700 });
+  const systemId = (serviceAccount: string) =>
+    formatSpiffeId({ trustDomain, namespace: SYSTEM_NAMESPACE, serviceAccount });
+
+  // What comes in: the last known state first, then what Galley and the supervisor send.
+  const debounce = new Debounce({
+    quietMs: options.debounceMs,
+    maxMs: options.debounceMaxMs,
+    act: (changedAtMs) => builder.rebuild(changedAtMs),
+  });
+  const changed = () => debounce.changed();
+  const config = await ConfigStore.open(join(stateDir, 'config'), logger, changed);
+  const registry = await RegistryStore.open(join(stateDir, 'registry.json'), logger, changed);
+
+  // What is made of it.
+  const cache = new TranslationCache();
+  const metrics = createPilotMetrics({ cache, snapshot: () => builder.current });
+  const source = new ProxySource({ cache, logger, onTranslated: metrics.observeTranslation });
+  const builder = new SnapshotBuilder({
+    config,
+    registry,
+    trustDomain,
+    logger,
+    publish: (snapshot) => source.publish(snapshot),
+  });
+  builder.rebuild(Date.now());
+
+  // Health can be asked for from here on; everything else needs a certificate.
+  const monitoring = await startMonitoringServer({
+    address,
+    port: options.monitoringPort,
+    registry: metrics.registry,
+    version: options.version,
+    notReadyReason: () => {
+      if (identity.current === undefined) return 'no certificate from citadel yet';
+      return builder.current === undefined ? (builder.missing() ?? 'no snapshot yet') : undefined;
+    },
+  });
+  await firstIdentity(identity);
+
+  // What goes out.
+  const ads = {
+    source,
+    types: ENVOY_SERVED_TYPES,
+    events: createPushEvents(metrics, logger),
+    ackTimeoutMs: options.ackTimeoutMs,
+    removalGraceMs: options.removalGraceMs,
+    controlPlaneId: `pilot ${options.version}`,
+  };
+  const certifiedAds = createAdsService({ ...ads, authorize: admitCertifiedProxy(trustDomain) });
+  const plaintextAds = createAdsService({ ...ads, authorize: (_peer, node) => admitProxyNode(node) });
+  const workloads = createWorkloadRegistry({
+    store: registry,
+    allowedClients: [systemId('lateen-supervisor')],
+    logger,
+  });
+
+  const xds = await startGrpcListener(
+    address,
+    options.xdsPort,
+    grpcServerCredentials(identity, { requireClientCertificate: true }),
+    [certifiedAds, workloads],
+  );
+  const plaintext = await startPlaintext(options, plaintextAds);
+  const galley = subscribeToGalley({
+    target: options.galleyAddress,
+    credentials: () => grpcChannelCredentials(identity, { expectedSpiffeIds: [systemId('galley')] }),
+    store: config,
+    logger,
+  });
+  const debug = await createMtlsHttpServer({
+    source: identity,
+    allowedClients: [systemId('lateen-admin'), systemId('lateen-supervisor')],
+    handler: createDebugHandler({
+      proxies: () => [...certifiedAds.clients(), ...plaintextAds.clients()],
+      builder,
+      source,
+      cache,
+      logger,
+    }),
+    address,
+    port: options.adminPort,
+    onRefused: (reason, peer) => logger.warn({ peer, reason: reason.message }, 'debug client refused'),
+  });
+
+  const ports = { plaintext: plaintext?.port, xds: xds.port, admin: debug.port, monitoring: monitoring.port };
+  logger.info({ address, ports, snapshot: builder.current?.version }, 'pilot is up');
+  return {
+    ports,
+    stop: async () => {
+      debounce.stop();
+      galley.close();
+      certifiedAds.close();
+      plaintextAds.close();
+      workloads.close();
+      await Promise.all([
+        xds.close(SHUTDOWN_GRACE_MS),
+        plaintext?.close(SHUTDOWN_GRACE_MS),
+        debug.close(SHUTDOWN_GRACE_MS),
+      ]);
+      await Promise.all([config.flushed(), registry.flushed(), monitoring.close()]);
+    },
+  };
+}
+
+/** Plaintext xDS is for proxies of this host only. */
+async function startPlaintext(options: PilotOptions, service: GrpcService): Promise<GrpcListener | undefined> {
+  const { address, plaintextPort, logger } = options;
+  if (!isLoopback(address)) {
+    logger.info({ address }, 'plaintext xDS is off: the address is not a loopback address');
+    return undefined;
+  }
+  return startGrpcListener(address, plaintextPort, ServerCredentials.createInsecure(), [service]);
+}
+
+function isLoopback(address: string): boolean {
+  const loopback = new BlockList();
+  loopback.addSubnet('127.0.0.0', 8, 'ipv4');
+  loopback.addAddress('::1', 'ipv6');
+  return loopback.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
+}

@@ -1,0 +1,74 @@
+// Snapshot: joins registry and configuration into one immutable snapshot, once both are known.
+
+import type { Logger } from '@lateen/telemetry';
+import { buildSnapshot, type MeshSnapshot } from '@lateen/translate';
+import type { ConfigStore } from '../config/config-store.js';
+import type { RegistryStore } from '../registry/registry-store.js';
+
+/** A snapshot of the mesh and when the change that it shows came in. */
+export interface PublishedSnapshot {
+  readonly mesh: MeshSnapshot;
+  /** Told to proxies as version_info. */
+  readonly version: string;
+  readonly changedAtMs: number;
+}
+
+export interface SnapshotBuilderOptions {
+  readonly config: ConfigStore;
+  readonly registry: RegistryStore;
+  readonly trustDomain: string;
+  readonly logger: Logger;
+  readonly publish: (snapshot: PublishedSnapshot) => void;
+}
+
+const VERSION_CHARACTERS = 16;
+
+export class SnapshotBuilder {
+  private published: PublishedSnapshot | undefined;
+
+  constructor(private readonly options: SnapshotBuilderOptions) {}
+
+  get current(): PublishedSnapshot | undefined {
+    return this.published;
+  }
+
+  /**
+   * What is missing for a first snapshot. Nothing is published before: a proxy that connects to a Pilot that has just
+   * started keeps what it has, instead of being told that there is nothing.
+   */
+  missing(): string | undefined {
+    if (this.options.registry.current === undefined) return 'no workload registry report yet';
+    const kinds = this.options.config.missingKinds();
+    if (kinds.length > 0) return `no configuration from galley yet (${kinds.join(', ')})`;
+    return undefined;
+  }
+
+  /** Builds and publishes, unless something is missing or nothing changed. */
+  rebuild(changedAtMs: number): void {
+    const { config, registry, trustDomain, logger, publish } = this.options;
+    const missing = this.missing();
+    if (missing !== undefined || registry.current === undefined) {
+      logger.info({ reason: missing }, 'no snapshot yet');
+      return;
+    }
+    const mesh = buildSnapshot({
+      meshConfig: { trustDomain, ...config.meshConfig() },
+      ...registry.current,
+      configs: config.objects(),
+    });
+    if (mesh.contentHash === this.published?.mesh.contentHash) return;
+    this.published = { mesh, version: mesh.contentHash.slice(0, VERSION_CHARACTERS), changedAtMs };
+    const { services, workloads, problems } = mesh;
+    logger.info(
+      {
+        version: this.published.version,
+        services: services.length,
+        workloads: workloads.length,
+        configs: [...mesh.configsByKind.values()].reduce((sum, objects) => sum + objects.length, 0),
+        problems: problems.length,
+      },
+      'new snapshot',
+    );
+    publish(this.published);
+  }
+}
