@@ -53,6 +53,7 @@ export function requestPeer(request: IncomingMessage | Http2ServerRequest): Spif
 export async function createMtlsHttpServer(options: MtlsHttpServerOptions): Promise<MtlsHttpServer> {
   const identity = options.source.current;
   if (identity === undefined) throw new Error('cannot start an HTTPS server before the first certificate is there');
+  const connections = new OpenConnections();
   const server = createSecureServer(
     {
       ...serverContextOptions(identity),
@@ -60,17 +61,19 @@ export async function createMtlsHttpServer(options: MtlsHttpServerOptions): Prom
       requestCert: true,
       rejectUnauthorized: true,
     },
-    options.handler,
+    (request, response) => {
+      connections.requestStarted(request, response);
+      options.handler(request, response);
+    },
   );
-  const sockets = new Set<TLSSocket>();
-  verifyBeforeFirstByte(server, sockets, options);
+  verifyBeforeFirstByte(server, connections, options);
   const unsubscribe = options.source.subscribe((renewed) => server.setSecureContext(serverContextOptions(renewed)));
   const port = await listen(server, options);
   return {
     port,
     close: async (graceMs = 0) => {
       unsubscribe();
-      await close(server, sockets, graceMs);
+      await close(server, connections, graceMs);
     },
   };
 }
@@ -78,7 +81,7 @@ export async function createMtlsHttpServer(options: MtlsHttpServerOptions): Prom
 /** Puts the peer check in front of the protocol code, which therefore never sees bytes of a client not admitted. */
 function verifyBeforeFirstByte(
   server: Http2SecureServer,
-  sockets: Set<TLSSocket>,
+  connections: OpenConnections,
   { allowedClients, onRefused }: MtlsHttpServerOptions,
 ): void {
   const protocolListeners = server.listeners('secureConnection') as ((socket: TLSSocket) => void)[];
@@ -91,15 +94,16 @@ function verifyBeforeFirstByte(
       socket.destroy();
       return;
     }
-    sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket));
+    connections.add(socket);
     socket.on('error', () => socket.destroy());
     for (const listener of protocolListeners) listener.call(server, socket);
   });
   server.on('session', (session: ServerHttp2Session) => {
     // The session wraps its socket in a proxy, so the peer is filed under the session itself.
     const peer = verifiedPeerOfSession(session);
-    if (peer !== undefined) peers.set(session, peer);
+    if (peer === undefined) return;
+    peers.set(session, peer);
+    connections.addSession(session);
   });
   server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
     onRefused?.(error, socket.remoteAddress ?? 'unknown');
@@ -126,14 +130,58 @@ function listen(server: Http2SecureServer, { address, port }: MtlsHttpServerOpti
   });
 }
 
-function close(server: Http2SecureServer, sockets: Set<TLSSocket>, graceMs: number): Promise<void> {
+/** Ends what is idle at once; what answers a request has `graceMs` to end it. */
+function close(server: Http2SecureServer, connections: OpenConnections, graceMs: number): Promise<void> {
   return new Promise((resolve) => {
-    const cut = setTimeout(() => {
-      for (const socket of sockets) socket.destroy();
-    }, graceMs);
+    const cut = setTimeout(() => connections.cut(), graceMs);
     server.close(() => {
       clearTimeout(cut);
       resolve();
     });
+    connections.drain();
   });
+}
+
+/** Knows which connections are open and which of those of HTTP/1.1 are answering; HTTP/2 sessions know it themselves. */
+class OpenConnections {
+  readonly #sockets = new Set<TLSSocket>();
+  readonly #sessions = new Set<ServerHttp2Session>();
+  readonly #answering = new Map<object, number>();
+  #draining = false;
+
+  add(socket: TLSSocket): void {
+    this.#sockets.add(socket);
+    socket.once('close', () => this.#sockets.delete(socket));
+  }
+
+  addSession(session: ServerHttp2Session): void {
+    this.#sessions.add(session);
+    session.once('close', () => this.#sessions.delete(session));
+    if (this.#draining) session.close();
+  }
+
+  requestStarted(request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse): void {
+    if ('stream' in request) return;
+    const socket = request.socket as TLSSocket;
+    this.#answering.set(socket, (this.#answering.get(socket) ?? 0) + 1);
+    response.once('close', () => {
+      const left = (this.#answering.get(socket) ?? 1) - 1;
+      if (left > 0) this.#answering.set(socket, left);
+      else this.#answering.delete(socket);
+      if (left === 0 && this.#draining) socket.end();
+    });
+  }
+
+  drain(): void {
+    this.#draining = true;
+    for (const session of this.#sessions) session.close();
+    for (const socket of this.#sockets) {
+      const isHttp1 = socket.alpnProtocol !== 'h2';
+      if (isHttp1 && !this.#answering.has(socket)) socket.end();
+    }
+  }
+
+  cut(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
 }

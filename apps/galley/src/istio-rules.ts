@@ -1,0 +1,10 @@
+// Validation: the rules of packages/istio-config.
+
+import { parseDocuments, parseMeshConfig, validateObjects } from '@lateen/istio-config';
+import type { ConfigRules } from './rules.js';
+
+export const istioRules: ConfigRules = {
+  parse: (files, defaultNamespace) => parseDocuments(files, { defaultNamespace, kubernetes: false }),
+  checkTogether: (objects) => validateObjects(objects),
+  parseMeshConfig: (file) => parseMeshConfig(file),
+};

@@ -1,0 +1,73 @@
+// Galley's metrics, under Istio's names where Istio has them.
+
+import { describeKind, isIstioKind, type Problem } from '@lateen/istio-config';
+import { GALLEY_METRIC } from '@lateen/telemetry';
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import type { ChangeOutcome } from './sources/apply-documents.js';
+import type { FileStatus } from './sources/config-directory.js';
+import type { ConfigStore } from './store/config-store.js';
+
+export interface GalleyMetrics {
+  readonly registry: Registry;
+  /** Counts each resource of a request that was validated. */
+  recordValidation(outcome: ChangeOutcome): void;
+  /** Counts the errors of a watched file. */
+  recordFile(status: FileStatus): void;
+}
+
+const LABELS = ['group', 'resource'] as const;
+
+export function createGalleyMetrics(store: ConfigStore): GalleyMetrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const passed = new Counter({
+    name: GALLEY_METRIC.validationPassed,
+    help: 'Resources that passed validation',
+    labelNames: LABELS,
+    registers: [registry],
+  });
+  const failed = new Counter({
+    name: GALLEY_METRIC.validationFailed,
+    help: 'Resources that failed validation, by the code of the problem',
+    labelNames: [...LABELS, 'reason'],
+    registers: [registry],
+  });
+  new Gauge({
+    name: 'galley_resources',
+    help: 'Resources in force, by kind',
+    labelNames: ['kind'],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const { kind } of store.state.resources.values()) this.inc({ kind });
+    },
+  });
+  new Gauge({
+    name: 'galley_config_version',
+    help: 'Version of the configuration in force; rises with each accepted change',
+    registers: [registry],
+    collect() {
+      this.set(store.state.version);
+    },
+  });
+  const countErrors = (problems: readonly Problem[]) => {
+    for (const { kind, severity, code } of problems) {
+      if (severity === 'error') failed.inc({ ...labelsOf(kind), reason: code });
+    }
+  };
+  return {
+    registry,
+    recordValidation: ({ problems, outcomes }) => {
+      for (const { kind } of outcomes) passed.inc(labelsOf(kind));
+      countErrors(problems);
+    },
+    recordFile: ({ problems }) => countErrors(problems),
+  };
+}
+
+/** The kinds are few and known; whatever a user wrote besides counts as `unknown`, so that labels stay bounded. */
+function labelsOf(kind: string): { group: string; resource: string } {
+  if (!isIstioKind(kind)) return { group: 'unknown', resource: 'unknown' };
+  const { group, plural } = describeKind(kind);
+  return { group, resource: plural };
+}

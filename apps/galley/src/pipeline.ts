@@ -1,0 +1,197 @@
+// Galley, in the order in which configuration meets its parts: sources → rules → store → Pilot and the CLI.
+
+import { dirname } from 'node:path';
+import {
+  CertificateClient,
+  type CertificateClientOptions,
+  formatSpiffeId,
+  grpcServerCredentials,
+  type IdentitySource,
+} from '@lateen/identity';
+import { type Logger, startMonitoringServer } from '@lateen/telemetry';
+import { createGalleyMetrics } from './metrics.js';
+import type { ConfigRules } from './rules.js';
+import { startAdminServer } from './serve/admin-server.js';
+import { startAdsServer } from './serve/ads-server.js';
+import { ConfigDirectory, type FileStatus } from './sources/config-directory.js';
+import { MeshConfigFile } from './sources/mesh-config-file.js';
+import { watchDirectory } from './sources/watch-directory.js';
+import { ConfigStore } from './store/config-store.js';
+
+export interface GalleyOptions {
+  readonly address: string;
+  readonly stateDir: string;
+  readonly xdsPort: number;
+  readonly adminPort: number;
+  readonly monitoringPort: number;
+  readonly configDir: string | undefined;
+  readonly meshConfig: string | undefined;
+  readonly trustDomain: string;
+  /** Where the certificate comes from: Citadel's address and files, or an identity that is there already. */
+  readonly identity: Omit<CertificateClientOptions, 'trustDomain' | 'logger'> | IdentitySource;
+  readonly rules: ConfigRules;
+  readonly version: string;
+  readonly logger: Logger;
+  /** The process must end: a change is decided and only a restart completes it. */
+  readonly onFatal: (error: Error) => void;
+}
+
+export interface Galley {
+  readonly ports: { readonly xds: number; readonly admin: number; readonly monitoring: number };
+  readonly store: ConfigStore;
+  stop(): Promise<void>;
+}
+
+const SYSTEM_NAMESPACE = 'istio-system';
+const DEFAULT_NAMESPACE = 'default';
+
+/** Starts Galley; resolves when it serves. Rejects when stored files are damaged or a port is taken. */
+export async function startGalley(options: GalleyOptions): Promise<Galley> {
+  const { address, logger, rules, trustDomain } = options;
+  const stops: (() => Promise<unknown> | unknown)[] = [];
+  const stop = async () => {
+    for (const each of stops.splice(0).reverse()) await each();
+  };
+  try {
+    const store = await ConfigStore.open({ stateDir: options.stateDir, onFatal: options.onFatal });
+    stops.push(() => store.settled());
+    const metrics = createGalleyMetrics(store);
+    let waitingFor: string | undefined = 'the configuration is being read';
+    const monitoring = await startMonitoringServer({
+      address,
+      port: options.monitoringPort,
+      registry: metrics.registry,
+      version: options.version,
+      notReadyReason: () => waitingFor,
+    });
+    stops.push(() => monitoring.close());
+
+    const onStatus = (status: FileStatus) => {
+      metrics.recordFile(status);
+      logStatus(status, logger);
+    };
+    const meshConfig = new MeshConfigFile({ file: options.meshConfig, store, rules, onStatus });
+    await meshConfig.refresh();
+    if (options.meshConfig !== undefined) {
+      stops.push(await watch(dirname(options.meshConfig), 0, () => meshConfig.refresh(), logger));
+    }
+    const directory = await watchConfigDirectory(options, store, onStatus, stops);
+
+    waitingFor = 'there is no certificate yet';
+    const source = await startIdentity(options, stops);
+    waitingFor = 'the ports are not open yet';
+    const systemId = (serviceAccount: string) =>
+      formatSpiffeId({ trustDomain, namespace: SYSTEM_NAMESPACE, serviceAccount });
+    const ads = await startAdsServer({
+      store,
+      address,
+      port: options.xdsPort,
+      credentials: grpcServerCredentials(source, { requireClientCertificate: true }),
+      allowedClients: [systemId('pilot')],
+      logger,
+    });
+    stops.push(() => ads.stop());
+    const admin = await startAdminServer({
+      store,
+      rules,
+      metrics,
+      logger,
+      source,
+      allowedClients: [systemId('lateen-admin'), systemId('lateen-supervisor')],
+      address,
+      port: options.adminPort,
+      status: () => ({
+        version: store.state.version,
+        resources: store.state.resources.size,
+        meshConfig: meshConfig.status,
+        configDirectory: directory && { problem: directory.problem, files: directory.statuses },
+        subscribers: ads.clients().map(({ client, types }) => ({
+          node: client.node.id,
+          peer: client.peer,
+          types: types.map(({ typeUrl, status, ackedVersion, error }) => ({ typeUrl, status, ackedVersion, error })),
+        })),
+      }),
+    });
+    stops.push(() => admin.close(1_000));
+    waitingFor = undefined;
+
+    const ports = { xds: ads.port, admin: admin.port, monitoring: monitoring.port };
+    logger.info(
+      { address, ports, version: store.state.version, resources: store.state.resources.size },
+      'galley is up',
+    );
+    return { ports, store, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function startIdentity(
+  { identity, trustDomain, logger }: GalleyOptions,
+  stops: (() => Promise<unknown> | unknown)[],
+): Promise<IdentitySource> {
+  if ('subscribe' in identity) return identity;
+  const client = new CertificateClient({ ...identity, trustDomain, logger });
+  stops.push(() => client.stop());
+  await client.ready();
+  return client;
+}
+
+async function watchConfigDirectory(
+  { configDir, rules, logger }: GalleyOptions,
+  store: ConfigStore,
+  onStatus: (status: FileStatus) => void,
+  stops: (() => Promise<unknown> | unknown)[],
+): Promise<ConfigDirectory | undefined> {
+  if (configDir === undefined) {
+    await forgetDirectory(store);
+    return undefined;
+  }
+  const directory = new ConfigDirectory({
+    directory: configDir,
+    store,
+    rules,
+    defaultNamespace: DEFAULT_NAMESPACE,
+    onStatus,
+  });
+  let lastProblem: string | undefined;
+  const refresh = async () => {
+    await directory.refresh();
+    if (directory.problem !== undefined && directory.problem !== lastProblem) logger.error(directory.problem);
+    lastProblem = directory.problem;
+  };
+  stops.push(await watch(configDir, undefined, refresh, logger));
+  return directory;
+}
+
+/** Galley was started without the directory that it had before, so what came from there is not wanted any more. */
+function forgetDirectory(store: ConfigStore): Promise<void> {
+  return store.transact((state) => ({
+    change: {
+      put: [],
+      remove: [...state.resources].filter(([, { origin }]) => origin === 'directory').map(([key]) => key),
+    },
+    result: undefined,
+  }));
+}
+
+async function watch(
+  directory: string,
+  depth: number | undefined,
+  refresh: () => Promise<void>,
+  logger: Logger,
+): Promise<() => Promise<void>> {
+  const watching = await watchDirectory({
+    directory,
+    depth,
+    onChange: () => refresh().catch((error: Error) => logger.error({ directory, error }, 'reading changes failed')),
+    onError: (error) => logger.error({ directory, error }, 'watching failed; changes are found more slowly'),
+  });
+  return () => watching.close();
+}
+
+function logStatus({ file, accepted, problems }: FileStatus, logger: Logger): void {
+  if (accepted) logger.info({ file, problems }, 'file accepted');
+  else logger.error({ file, problems }, 'file not accepted; what it held before stays in force');
+}
