@@ -113,5 +113,8 @@ function checkValue(value: string, rule: ValueRule, path: FieldPath, faults: Fau
   if (rule.done.includes(value)) return;
   const stored = rule.stored && Object.hasOwn(rule.stored, value) ? rule.stored[value] : undefined;
   if (stored) faults.warning(path, 'not-acted-on', `\`${value}\` is accepted, but not acted on yet: ${stored}`);
-  else faults.error(path, 'unsupported', `\`${value}\` is not supported yet; ${rule.instead}`);
+  else if (rule.others) faults.warning(path, 'not-acted-on', `\`${value}\`: ${rule.others}`);
+  // A value that is wrong anyway has been reported; what to write in its place was said there.
+  else if (!faults.hasErrorAt(path))
+    faults.error(path, 'unsupported', `\`${value}\` is not supported yet; ${rule.instead}`);
 }

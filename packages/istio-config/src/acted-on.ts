@@ -13,8 +13,9 @@ export type ValueRule = {
   readonly done: readonly string[];
   /** Values that are accepted, with what the warning says. */
   readonly stored?: Readonly<Record<string, string>>;
-  /** What to do in place of any other value. */
-  readonly instead: string;
+  /** Any other value is refused; what to do in its place. With `others` it is accepted, with this warning. */
+  readonly instead?: string;
+  readonly others?: string;
 };
 
 export interface ActedOn {
@@ -120,14 +121,21 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'metrics[].overrides[].{disabled,tagOverrides}',
       'accessLogging[].providers[].name',
       'accessLogging[].disabled',
+      'accessLogging[].match.mode',
     ],
     stored: {
       tracing: 'no spans are reported yet',
       'metrics[].reportingInterval': 'TCP metrics are up to date at each scrape',
     },
     values: {
-      'metrics[].providers[].name': { done: ['prometheus'], instead: 'write prometheus' },
-      'accessLogging[].providers[].name': { done: ['envoy'], instead: 'write envoy' },
+      'metrics[].providers[].name': {
+        done: ['prometheus'],
+        others: 'metrics go to it only if MeshConfig declares it as a Prometheus provider',
+      },
+      'accessLogging[].providers[].name': {
+        done: ['envoy'],
+        others: 'logs go to it only if MeshConfig declares it as a file access log',
+      },
     },
   },
   ServiceEntry: { done: [], stored: { '': LATER_RELEASE } },

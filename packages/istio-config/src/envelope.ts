@@ -83,7 +83,16 @@ export function checkEnvelope(document: unknown, options: { defaultNamespace: st
     }
   }
   const apiVersion = typeof fields.apiVersion === 'string' ? fields.apiVersion : '';
-  return { identity: { kind: written, namespace, name }, kind, apiVersion, metadata, faults };
+  // A problem names the object as it was written, also where that is no good name.
+  const identity = { kind: written, namespace, name: name || writtenName(raw) };
+  return { identity, kind, apiVersion, metadata, faults };
+}
+
+function writtenName(metadata: unknown): string {
+  if (typeof metadata !== 'object' || metadata === null || !('name' in metadata)) return '';
+  return typeof metadata.name === 'string' || typeof metadata.name === 'number'
+    ? String(metadata.name).slice(0, 253)
+    : '';
 }
 
 type Report = (path: Fault['path'], code: string, text: string, part?: Fault['part']) => void;

@@ -116,7 +116,9 @@ function checkSpec<K extends Kind>(kind: K, input: unknown, context: RuleContext
   for (const fault of own.faults) {
     // A warning about the kind as a whole stands at `kind`, all else below `spec`.
     const whole = fault.code === 'not-acted-on' && fault.path.length === 0;
-    faults.faults.push({ ...fault, path: whole ? ['kind'] : ['spec', ...fault.path] });
+    const path = whole ? ['kind'] : ['spec', ...fault.path];
+    const part = path.length === 1 && !whole ? 'key' : fault.part;
+    faults.faults.push({ ...fault, path, part });
   }
   return value;
 }

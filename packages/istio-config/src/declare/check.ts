@@ -29,7 +29,8 @@ export function checkStructure<M extends z.ZodObject>(schema: M, input: unknown)
     value = structuredClone(input);
     for (const issue of result.error.issues) {
       faults.push(...issueFaults(schema, input, issue));
-      if (issue.code !== 'unrecognized_keys') value = without(value, issue.path);
+      if (issue.code === 'unrecognized_keys') removeKeys(value, issue.path, issue.keys);
+      else value = without(value, issue.path);
     }
   }
   checkFieldGroups(schema, value, [], faults);
@@ -41,16 +42,25 @@ export function checkStructure<M extends z.ZodObject>(schema: M, input: unknown)
 /** Sets what is at the path to undefined. A path that is not there (a missing required field) changes nothing. */
 function without(root: unknown, path: readonly PropertyKey[]): unknown {
   if (path.length === 0) return undefined;
-  let owner = root;
-  for (const part of path.slice(0, -1)) {
-    if (typeof owner !== 'object' || owner === null || !Object.hasOwn(owner, part)) return root;
-    owner = (owner as Record<PropertyKey, unknown>)[part];
-  }
+  const owner = objectAt(root, path.slice(0, -1));
   const last = path[path.length - 1]!;
-  if (typeof owner === 'object' && owner !== null && Object.hasOwn(owner, last)) {
-    (owner as Record<PropertyKey, unknown>)[last] = undefined;
-  }
+  if (owner && Object.hasOwn(owner, last)) owner[last] = undefined;
   return root;
+}
+
+/** Takes unknown fields out altogether: no rule asks for them. */
+function removeKeys(root: unknown, path: readonly PropertyKey[], keys: readonly string[]): void {
+  const owner = objectAt(root, path);
+  for (const key of keys) if (owner) delete owner[key];
+}
+
+function objectAt(root: unknown, path: readonly PropertyKey[]): Record<PropertyKey, unknown> | undefined {
+  let value = root;
+  for (const part of path) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, part)) return undefined;
+    value = (value as Record<PropertyKey, unknown>)[part];
+  }
+  return typeof value === 'object' && value !== null ? (value as Record<PropertyKey, unknown>) : undefined;
 }
 
 /** What spans fields: one-ofs, the keys of maps, and unknown fields of Kubernetes messages. */

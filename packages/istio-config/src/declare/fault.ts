@@ -26,6 +26,16 @@ export class FaultList {
     this.faults.push({ path, part, severity: 'warning', code, message });
   }
 
+  /** Whether an error stands at exactly this path. */
+  hasErrorAt(path: FieldPath): boolean {
+    return this.faults.some(
+      (fault) =>
+        fault.severity === 'error' &&
+        fault.path.length === path.length &&
+        fault.path.every((part, index) => part === path[index]),
+    );
+  }
+
   add(faults: Iterable<Fault>): void {
     for (const fault of faults) this.faults.push(fault);
   }

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { FieldPath } from '../problem.js';
 import type { Fault } from './fault.js';
 import { childSchema, messageDescription, unwrapSchema } from './message.js';
+import { isDuration } from './scalars.js';
 import { nearestWord } from './suggest.js';
 
 /** Faults for one issue (an issue about unknown keys is one fault for each). */
@@ -19,7 +20,7 @@ export function issueFaults(schema: z.core.$ZodType, root: unknown, issue: z.cor
     }
     case 'invalid_type': {
       if (value === undefined) return fault('required', requiredText(schema, path));
-      return fault('type', typeText(path, issue.expected, value));
+      return fault('type', typeText(path, schemaAt(schema, path), issue.expected, value));
     }
     case 'invalid_union':
       if (value === undefined) return fault('required', requiredText(schema, path));
@@ -100,9 +101,12 @@ const EXPECTED: Readonly<Record<string, { readonly what: string; readonly advice
   record: { what: 'a mapping', advice: 'write `key: value` lines below it' },
 };
 
-function typeText(path: FieldPath, expected: string, value: unknown): string {
+function typeText(path: FieldPath, schema: z.core.$ZodType | undefined, expected: string, value: unknown): string {
   const { what, advice } = EXPECTED[expected] ?? { what: expected, advice: `write ${expected}` };
   if (value === null) return `${fieldName(path)} must be ${what}, but is empty; write a value or remove the key`;
+  if (schema && isDuration(unwrapSchema(schema))) {
+    return `${fieldName(path)} must be a duration, but is ${describe(value)}; write a number with a unit, such as 5s`;
+  }
   return `${fieldName(path)} must be ${what}, but is ${describe(value)}; ${typeAdvice(expected, value) ?? advice}`;
 }
 

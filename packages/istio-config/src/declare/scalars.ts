@@ -79,7 +79,16 @@ export interface DurationRules {
 
 /** A duration such as `5s`, `1.5s`, `250ms`, `1h30m`; the value stays the string that was written. */
 export function duration(description: string, { minMs = 1 }: DurationRules = {}): z.ZodOptional<z.ZodString> {
-  return text(description, { format: (value) => durationFault(value, minMs) });
+  const schema = text(description, { format: (value) => durationFault(value, minMs) });
+  durations.add(schema.unwrap());
+  return schema;
+}
+
+const durations = new WeakSet<z.core.$ZodType>();
+
+/** Whether a field (unwrapped) is a duration. */
+export function isDuration(schema: z.core.$ZodType): boolean {
+  return durations.has(schema);
 }
 
 function durationFault(value: string, minMs: number): FormatFault {

@@ -51,13 +51,15 @@ function checkProviders(
 
 function checkTag(
   tag: string,
-  { operation, value }: { readonly operation?: string | undefined; readonly value?: string | undefined },
+  change: { readonly operation?: string | undefined; readonly value?: string | undefined },
   path: FieldPath,
   faults: FaultList,
 ): void {
   if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(tag)) {
     faults.error(path, 'name', `\`${tag}\` is not the name of a label; write letters, digits and \`_\``, 'key');
   }
+  const { operation, value } = change;
+  if (operation === undefined && 'operation' in change) return;
   if (operation === 'REMOVE') {
     if (value === undefined) return;
     faults.error([...path, 'value'], 'one-of', '`value` has no place with operation REMOVE; remove one', 'key');

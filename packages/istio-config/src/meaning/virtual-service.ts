@@ -21,7 +21,9 @@ export const checkVirtualService: MeaningRule<VirtualServiceSpec> = (spec, fault
   checkSniHosts(spec, faults);
 };
 
-function checkHosts({ hosts, gateways }: Loose<VirtualServiceSpec>, faults: FaultList): void {
+function checkHosts(spec: Loose<VirtualServiceSpec>, faults: FaultList): void {
+  const { hosts, gateways } = spec;
+  if ('hosts' in spec && hosts === undefined) return;
   if (hosts === undefined || hosts.length === 0) {
     const advice =
       'add the hosts that requests are for (only a delegate has none, and delegation is not supported yet)';

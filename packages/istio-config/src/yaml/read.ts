@@ -107,8 +107,13 @@ function nestingFault(): Fault {
 
 function documentFaults(document: Document.Parsed, at: (offset: number) => Position): YamlFault[] {
   const faults: YamlFault[] = [];
+  const seen = new Set<string>();
   for (const { code, message, pos } of [...document.errors, ...document.warnings]) {
-    faults.push({ ...at(pos[0]), ...describeFault(code, message) });
+    const found = { ...at(pos[0]), ...describeFault(code, message) };
+    const key = `${found.line}:${found.column} ${found.message}`;
+    // One mistake often breaks what follows in several ways; the first few say where it is.
+    if (!seen.has(key) && seen.size < MAX_SYNTAX_FAULTS) faults.push(found);
+    seen.add(key);
   }
   const [start, , end] = document.range;
   if (end - start > YAML_LIMITS.maxDocumentLength) {
@@ -119,6 +124,8 @@ function documentFaults(document: Document.Parsed, at: (offset: number) => Posit
   return faults;
 }
 
+const MAX_SYNTAX_FAULTS = 10;
+
 const SYNTAX_ADVICE: Readonly<Record<string, string>> = {
   DUPLICATE_KEY: 'this key is there twice; keep one of them',
   TAB_AS_INDENT: 'a tab is used for indentation; write spaces',
@@ -128,6 +135,7 @@ const SYNTAX_ADVICE: Readonly<Record<string, string>> = {
 function describeFault(code: string, message: string): Fault {
   const advice = SYNTAX_ADVICE[code];
   if (advice) return { code: code === 'DUPLICATE_KEY' ? 'duplicate-key' : 'yaml-syntax', message: advice };
+  if (message.startsWith('Maximum call stack')) return nestingFault();
   const what = message.replace(/\s+/g, ' ').replace(/\.?$/, '');
   return { code: 'yaml-syntax', message: `YAML syntax: ${what}; correct the text` };
 }
