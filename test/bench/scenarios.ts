@@ -2,9 +2,10 @@
 
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { freePort } from '../harness/free-port.js';
 import { type CertificateFiles, createCertificateFiles } from './certificates.js';
 import { nginxBackend, nginxProxy } from './nginx-config.js';
-import { freePort, type PinnedProcess, startPinned } from './pinned-process.js';
+import { type PinnedProcess, startPinned } from './pinned-process.js';
 import { writeSidecarBootstrap } from './sidecar-bootstrap.js';
 
 export type ProxyKind = 'nginx' | 'node-http' | 'sidecar';
