@@ -295,7 +295,6 @@ export const RETRY_ON_CONNECT_FAILURE = 16;
 export const RETRY_ON_RETRIABLE_4XX = 32;
 export const RETRY_ON_REFUSED_STREAM = 64;
 export const RETRY_ON_RETRIABLE_STATUS_CODES = 128;
-export const RETRY_ON_ENVOY_RATELIMITED = 256;
 /** gRPC conditions. */
 export const RETRY_ON_CANCELLED = 512;
 export const RETRY_ON_DEADLINE_EXCEEDED = 1024;

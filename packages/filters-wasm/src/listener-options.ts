@@ -38,8 +38,8 @@ const FORWARD_CLIENT_CERT = {
 } as const;
 
 /**
- * Offset of the record for these options; equal options share one. It never changes, and is kept for an hour after
- * `stable.retain` stops naming it, so an exchange may hold it. Throws where the region is full.
+ * Offset of the record for these options; equal options share one. It never changes, and is kept for at least an hour
+ * after `stable.retain('listener', …)` stops naming it, so an exchange may hold it. Throws where the region is full.
  */
 export function internListenerOptions(core: Core, options: ListenerOptions, nowMs: number): number {
   const server = Buffer.from(options.serverName, 'latin1');
@@ -60,7 +60,7 @@ export function internListenerOptions(core: Core, options: ListenerOptions, nowM
     record.set(content, end);
     end += content.length;
   }
-  const offset = core.stable.intern(record, nowMs);
+  const offset = core.stable.intern('listener', record, nowMs);
   if (offset === 0) throw new Error('the region for listener options and route policies is full; restart the sidecar');
   return offset;
 }

@@ -4,15 +4,19 @@ import * as L from './layout.js';
 /** How long an unreferenced record is kept at least, so that exchanges that began with it have ended. */
 const MIN_RETIRED_MS = 3_600_000;
 
+/** Who names a record: the compiled routes, or the listeners. */
+export type StableOwner = 'policy' | 'listener';
+
 export interface StableRegion {
-  /** Offset of a record with these bytes: an equal one, or a new one; 0 where the region is full. */
-  intern(content: Uint8Array, nowMs: number): number;
-  /** Says which records the present tables and listeners still name; others may be reused after an hour. */
-  retain(offsets: ReadonlySet<number>, nowMs: number): void;
+  /** Offset of the owner's record with these bytes: an equal one, or a new one; 0 where the region is full. */
+  intern(owner: StableOwner, content: Uint8Array, nowMs: number): number;
+  /** Says which records the owner still names; its others may be reused after an hour. An owner that never says keeps all. */
+  retain(owner: StableOwner, offsets: ReadonlySet<number>, nowMs: number): void;
   readonly usedBytes: number;
 }
 
 interface StableRecord {
+  readonly owner: StableOwner;
   readonly key: string;
   readonly offset: number;
   readonly bytes: number;
@@ -40,8 +44,8 @@ export function createStableRegion(memory: Buffer): StableRegion {
     get usedBytes() {
       return end - L.STABLE_REGION;
     },
-    intern(content, nowMs) {
-      const key = Buffer.from(content).toString('latin1');
+    intern(owner, content, nowMs) {
+      const key = `${owner} ${Buffer.from(content).toString('latin1')}`;
       const known = byKey.get(key);
       if (known !== undefined) {
         known.retiredAtMs = undefined;
@@ -52,11 +56,12 @@ export function createStableRegion(memory: Buffer): StableRegion {
       if (place === undefined) return 0;
       if (place.offset === end) end += bytes;
       memory.set(content, place.offset);
-      byKey.set(key, { key, offset: place.offset, bytes: place.bytes, retiredAtMs: undefined });
+      byKey.set(key, { owner, key, offset: place.offset, bytes: place.bytes, retiredAtMs: undefined });
       return place.offset;
     },
-    retain(offsets, nowMs) {
+    retain(owner, offsets, nowMs) {
       for (const record of byKey.values()) {
+        if (record.owner !== owner) continue;
         if (offsets.has(record.offset)) record.retiredAtMs = undefined;
         else record.retiredAtMs ??= nowMs;
       }

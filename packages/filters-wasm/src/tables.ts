@@ -55,4 +55,4 @@ export interface Tables {
   readonly bytes: number;
 }
 
-export { createTables } from './compile/create-tables.js';
+export { clusterStateOffset, createTables, endpointStateOffset, overflowsOf } from './compile/create-tables.js';

@@ -1,6 +1,275 @@
 // The table compiler's owner: slots by name, two arenas, and the swap. See tables.ts for what it promises.
+import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
+import type { ClusterLoadAssignment } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
+import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import type { Core } from '../core.js';
-import type { Tables } from '../tables.js';
+import * as L from '../layout.js';
+import * as T from '../table-layout.js';
+import type { ClusterInput, CompileResult, EndpointDescription, TableInput, Tables } from '../tables.js';
+import { type EndpointAddress, writeCluster } from './cluster.js';
+import { type CompileProblem, ProblemList } from './problems.js';
+import { writeRouteConfiguration } from './route-configuration.js';
+import { createSlotNames } from './slot-names.js';
+
+/** A table and what must be kept alive with it. */
+interface CompiledRoutes {
+  readonly source: RouteConfiguration;
+  readonly slot: number;
+  readonly bytes: Buffer;
+  readonly clusterNames: ReadonlySet<string>;
+  readonly policies: ReadonlySet<number>;
+}
+
+interface CompiledCluster {
+  readonly source: Cluster;
+  readonly assignment: ClusterLoadAssignment | undefined;
+  readonly slot: number;
+  readonly bytes: Buffer;
+  readonly endpoints: readonly EndpointDescription[];
+}
+
+/** Everything that one compile() made, waiting for activate(). */
+interface Compilation {
+  readonly arena: number;
+  readonly bytes: number;
+  readonly nowMs: number;
+  readonly routes: ReadonlyMap<string, CompiledRoutes>;
+  readonly clusters: ReadonlyMap<string, CompiledCluster>;
+  readonly routeOffsets: ReadonlyMap<number, number>;
+  readonly clusterOffsets: ReadonlyMap<number, number>;
+}
 
 /** Makes the tables of a core; one for each core. */
-export declare function createTables(core: Core): Tables;
+export function createTables(core: Core): Tables {
+  const { i32 } = core;
+  const routeConfigs = createSlotNames(
+    L.ROUTE_CONFIG_SLOT_COUNT,
+    () => true,
+    (slot) => {
+      i32[(L.ROUTE_CONFIG_SLOTS + slot * 4) >> 2] = 0;
+    },
+  );
+  const clusterState = (slot: number) => (L.CLUSTER_STATES + slot * L.CLUSTER_STATE_BYTES) >> 2;
+  const clusters = createSlotNames(
+    L.CLUSTER_SLOT_COUNT,
+    (slot) => i32.subarray(clusterState(slot) + 1, clusterState(slot) + 5).every((used) => used === 0),
+    (slot) => i32.fill(0, clusterState(slot), clusterState(slot) + L.CLUSTER_STATE_BYTES / 4),
+  );
+  const endpointState = (slot: number) => (L.ENDPOINT_STATES + slot * L.ENDPOINT_STATE_BYTES) >> 2;
+  const endpoints = createSlotNames(
+    L.ENDPOINT_SLOT_COUNT,
+    (slot) => i32[endpointState(slot)] === 0,
+    (slot) => i32.fill(0, endpointState(slot), endpointState(slot) + L.ENDPOINT_STATE_BYTES / 4),
+  );
+  const descriptions: (EndpointDescription | undefined)[] = [];
+  let arena = L.TABLE_ARENA_B;
+  let active: Compilation | undefined;
+  let waiting: Compilation | undefined;
+
+  const hashes = new Map<string, number>();
+  function hashName(name: string): number {
+    let hash = hashes.get(name);
+    if (hash === undefined) {
+      if (hashes.size > 100_000) hashes.clear();
+      const length = core.bytes.write(name, L.VALUE_SCRATCH, L.VALUE_SCRATCH_BYTES, 'utf8');
+      hash = core.wasm.hashName(L.VALUE_SCRATCH, length);
+      hashes.set(name, hash);
+    }
+    return hash;
+  }
+
+  function compileRoutes(config: RouteConfiguration, nowMs: number, all: CompileProblem[]): CompiledRoutes {
+    const known = active?.routes.get(config.name);
+    if (known?.source === config) return known;
+    const problems = new ProblemList('RouteConfiguration', config.name);
+    const slot = routeConfigs.slot(config.name, nowMs);
+    if (slot < 0) problems.add('', `is one too many: at most ${L.ROUTE_CONFIG_SLOT_COUNT} are supported`);
+    const clusterNames = new Set<string>();
+    const policies = new Set<number>();
+    const bytes = writeRouteConfiguration(
+      {
+        problems,
+        hashName,
+        clusterSlot: (name) => {
+          clusterNames.add(name);
+          const clusterSlot = clusters.slot(name, nowMs);
+          if (clusterSlot < 0) problems.add('', `names more than ${L.CLUSTER_SLOT_COUNT} clusters with the others`);
+          return clusterSlot;
+        },
+        internPolicy: (content) => {
+          const offset = core.stable.intern('policy', content, nowMs);
+          if (offset === 0) problems.add('', `has policies beyond the ${L.STABLE_REGION_BYTES} bytes kept for them`);
+          policies.add(offset);
+          return offset;
+        },
+      },
+      config,
+    );
+    all.push(...problems.problems);
+    return { source: config, slot, bytes, clusterNames, policies };
+  }
+
+  function compileCluster(input: ClusterInput, nowMs: number, all: CompileProblem[]): CompiledCluster {
+    const { cluster } = input;
+    const assignment = input.endpoints ?? cluster.loadAssignment;
+    const known = active?.clusters.get(cluster.name);
+    if (known?.source === cluster && known.assignment === assignment) return known;
+    const problems = new ProblemList('Cluster', cluster.name);
+    const slot = clusters.slot(cluster.name, nowMs);
+    if (slot < 0) problems.add('', `is one too many: at most ${L.CLUSTER_SLOT_COUNT} are supported`);
+    const described: EndpointDescription[] = [];
+    const endpointSlot = ({ address, port, lbEndpoint }: EndpointAddress) => {
+      const endpoint = endpoints.slot(`${cluster.name}|${address}:${port}`, nowMs);
+      if (endpoint < 0)
+        problems.add('load_assignment', `has endpoints beyond the ${L.ENDPOINT_SLOT_COUNT} supported in all`);
+      described.push({ slot: endpoint, clusterSlot: slot, clusterName: cluster.name, address, port, lbEndpoint });
+      return endpoint;
+    };
+    const bytes = writeCluster(problems, cluster, assignment, endpointSlot);
+    all.push(...problems.problems);
+    return { source: cluster, assignment, slot, bytes, endpoints: described };
+  }
+
+  function compile(input: TableInput): CompileResult {
+    const { nowMs } = input;
+    waiting = undefined;
+    const problems: CompileProblem[] = [];
+    const compiledClusters = new Map<string, CompiledCluster>();
+    for (const cluster of input.clusters) {
+      if (compiledClusters.has(cluster.cluster.name)) {
+        problems.push({
+          resourceType: 'Cluster',
+          resourceName: cluster.cluster.name,
+          path: 'name',
+          message: 'stands twice',
+        });
+      }
+      compiledClusters.set(cluster.cluster.name, compileCluster(cluster, nowMs, problems));
+    }
+    const compiledRoutes = new Map<string, CompiledRoutes>();
+    for (const config of input.routeConfigurations) {
+      if (compiledRoutes.has(config.name)) {
+        problems.push({
+          resourceType: 'RouteConfiguration',
+          resourceName: config.name,
+          path: 'name',
+          message: 'stands twice',
+        });
+      }
+      const routes = compileRoutes(config, nowMs, problems);
+      compiledRoutes.set(config.name, routes);
+      if (config.validateClusters === true) checkClusters(routes, compiledClusters, problems);
+    }
+    const needed = [...compiledRoutes.values(), ...compiledClusters.values()].reduce(
+      (sum, table) => sum + table.bytes.length,
+      64,
+    );
+    if (needed > L.TABLE_ARENA_BYTES) {
+      problems.push({
+        resourceType: 'Snapshot',
+        resourceName: 'all',
+        path: '',
+        message: `needs ${needed} bytes of tables; there are ${L.TABLE_ARENA_BYTES}. Narrow the scope (Sidecar egress hosts)`,
+      });
+    }
+    if (problems.length > 0) return { ok: false, problems };
+
+    let end = arena + 64;
+    const place = (bytes: Buffer) => {
+      const at = end;
+      core.bytes.set(bytes, at);
+      end += bytes.length;
+      return at;
+    };
+    const routeOffsets = new Map<number, number>();
+    for (const routes of compiledRoutes.values()) routeOffsets.set(routes.slot, place(routes.bytes));
+    const clusterOffsets = new Map<number, number>();
+    for (const cluster of compiledClusters.values()) clusterOffsets.set(cluster.slot, place(cluster.bytes));
+    waiting = {
+      arena,
+      bytes: needed,
+      nowMs,
+      routes: compiledRoutes,
+      clusters: compiledClusters,
+      routeOffsets,
+      clusterOffsets,
+    };
+    return { ok: true, bytes: needed, problems: [] };
+  }
+
+  function activate(): void {
+    if (waiting === undefined)
+      throw new Error('tables: there is nothing to activate; compile() must have succeeded first');
+    const next = waiting;
+    waiting = undefined;
+    for (const slot of active?.routeOffsets.keys() ?? []) i32[(L.ROUTE_CONFIG_SLOTS + slot * 4) >> 2] = 0;
+    for (const slot of active?.clusterOffsets.keys() ?? []) i32[clusterState(slot)] = 0;
+    for (const [slot, offset] of next.routeOffsets) i32[(L.ROUTE_CONFIG_SLOTS + slot * 4) >> 2] = offset;
+    for (const [slot, offset] of next.clusterOffsets) i32[clusterState(slot)] = offset;
+    core.wasm.setGeneration(core.wasm.generation() + 1);
+    const endpointNames = new Set<string>();
+    for (const cluster of next.clusters.values()) {
+      for (const endpoint of cluster.endpoints) {
+        descriptions[endpoint.slot] = endpoint;
+        endpointNames.add(`${endpoint.clusterName}|${endpoint.address}:${endpoint.port}`);
+      }
+    }
+    const clusterNames = new Set(next.clusters.keys());
+    const policies = new Set<number>();
+    for (const routes of next.routes.values()) {
+      for (const name of routes.clusterNames) clusterNames.add(name);
+      for (const policy of routes.policies) policies.add(policy);
+    }
+    routeConfigs.retain(new Set(next.routes.keys()), next.nowMs);
+    clusters.retain(clusterNames, next.nowMs);
+    endpoints.retain(endpointNames, next.nowMs);
+    core.stable.retain('policy', policies, next.nowMs);
+    active = next;
+    arena = next.arena === L.TABLE_ARENA_A ? L.TABLE_ARENA_B : L.TABLE_ARENA_A;
+  }
+
+  return {
+    compile,
+    activate,
+    routeConfigSlot: (name) => routeConfigs.slot(name, active?.nowMs ?? 0),
+    clusterSlot: (name) => clusters.slot(name, active?.nowMs ?? 0),
+    clusterName: (slot) => clusters.name(slot),
+    endpoint: (slot) => descriptions[slot],
+    endpointsOf: (clusterSlot) => active?.clusters.get(clusters.name(clusterSlot) ?? '')?.endpoints ?? [],
+    get bytes() {
+      return active?.bytes ?? 0;
+    },
+  };
+}
+
+function checkClusters(
+  routes: CompiledRoutes,
+  clusters: ReadonlyMap<string, CompiledCluster>,
+  problems: CompileProblem[],
+): void {
+  for (const name of routes.clusterNames) {
+    if (clusters.has(name)) continue;
+    problems.push({
+      resourceType: 'RouteConfiguration',
+      resourceName: routes.source.name,
+      path: 'virtual_hosts',
+      message: `names cluster "${name}", which does not exist (validate_clusters)`,
+    });
+  }
+}
+
+/** Offset of a cluster's state, for readers of CLUSTER_STATE_*. */
+export function clusterStateOffset(slot: number): number {
+  return L.CLUSTER_STATES + slot * L.CLUSTER_STATE_BYTES;
+}
+
+/** Offset of an endpoint's state, for readers and writers of ENDPOINT_STATE_*. */
+export function endpointStateOffset(slot: number): number {
+  return L.ENDPOINT_STATES + slot * L.ENDPOINT_STATE_BYTES;
+}
+
+/** Overflows of a cluster's circuit breakers so far, by LIMIT_*. */
+export function overflowsOf(core: Core, clusterSlot: number): readonly number[] {
+  const at = (clusterStateOffset(clusterSlot) + T.CLUSTER_STATE_OVERFLOWS) >> 2;
+  return Array.from(core.i32.subarray(at, at + 4));
+}

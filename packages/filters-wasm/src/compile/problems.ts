@@ -21,13 +21,6 @@ export class ProblemList {
   add(path: string, message: string): void {
     this.problems.push({ resourceType: this.resourceType, resourceName: this.resourceName, path, message });
   }
-
-  /** Refuses a field by name when it is set. */
-  unsupported(path: string, set: unknown): void {
-    if (set === undefined || set === false || set === '' || set === 0) return;
-    if (Array.isArray(set) && set.length === 0) return;
-    this.add(path, 'is not supported');
-  }
 }
 
 /** One line for logs and for a NACK's error detail. */

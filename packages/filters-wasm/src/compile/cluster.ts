@@ -1,0 +1,232 @@
+// A cluster's endpoints, balancing policy and circuit breakers as one table.
+
+import {
+  CircuitBreakers_ThresholdsSchema,
+  CircuitBreakersSchema,
+} from '@lateen/xds-proto/envoy/config/cluster/v3/circuit_breaker_pb.js';
+import {
+  type Cluster,
+  Cluster_CommonLbConfigSchema,
+  Cluster_LeastRequestLbConfigSchema,
+  Cluster_DiscoveryType as DiscoveryType,
+  Cluster_LbPolicy as LbPolicy,
+} from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
+import { RoutingPriority } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
+import { HealthStatus } from '@lateen/xds-proto/envoy/config/core/v3/health_check_pb.js';
+import {
+  type LbEndpoint,
+  LbEndpointSchema,
+  LocalityLbEndpointsSchema,
+} from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_components_pb.js';
+import {
+  type ClusterLoadAssignment,
+  ClusterLoadAssignmentSchema,
+} from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
+import * as T from '../table-layout.js';
+import { BlobWriter } from './blob-writer.js';
+import { readTypedLoadBalancing } from './load-balancing-policy.js';
+import type { ProblemList } from './problems.js';
+import { join, refuseOtherFields } from './supported-fields.js';
+
+/** Envoy's defaults, in the order of LIMIT_*. */
+const DEFAULT_LIMITS = [1024, 1024, 1024, 3] as const;
+
+/** An endpoint that can be dialled. */
+export interface EndpointAddress {
+  readonly address: string;
+  readonly port: number;
+  readonly lbEndpoint: LbEndpoint;
+  readonly weight: number;
+  readonly priority: number;
+}
+
+/** Balancing settings, from lb_policy or from load_balancing_policy. */
+export interface LoadBalancing {
+  readonly policy: number;
+  readonly choices: number;
+}
+
+/** The table's bytes. `endpointSlot` gives each endpoint its stable slot. */
+export function writeCluster(
+  problems: ProblemList,
+  cluster: Cluster,
+  assignment: ClusterLoadAssignment | undefined,
+  endpointSlot: (endpoint: EndpointAddress) => number,
+): Buffer {
+  checkCommonLb(problems, cluster);
+  const originalDestination =
+    cluster.clusterDiscoveryType.case === 'type' && cluster.clusterDiscoveryType.value === DiscoveryType.ORIGINAL_DST;
+  const balancing = originalDestination
+    ? { policy: T.LB_ORIGINAL_DESTINATION, choices: 2 }
+    : readLoadBalancing(problems, cluster);
+  const endpoints = originalDestination || assignment === undefined ? [] : readEndpoints(problems, assignment);
+  endpoints.sort((a, b) => a.priority - b.priority);
+
+  const blob = new BlobWriter();
+  blob.reserve(T.CLUSTER_TABLE_BYTES);
+  const external = originalDestination || cluster.metadata?.filterMetadata.istio?.external === true;
+  const equal = endpoints.every((endpoint) => endpoint.weight === endpoints[0]!.weight);
+  blob.int(T.CLUSTER_POLICY, balancing.policy);
+  blob.int(T.CLUSTER_CHOICES, balancing.choices);
+  blob.int(T.CLUSTER_FLAGS, (equal ? T.CLUSTER_FLAG_EQUAL_WEIGHTS : 0) | (external ? T.CLUSTER_FLAG_EXTERNAL : 0));
+  blob.int(T.CLUSTER_ENDPOINT_COUNT, endpoints.length);
+  const list = blob.reserve(endpoints.length * T.CLUSTER_ENDPOINT_BYTES);
+  blob.int(T.CLUSTER_ENDPOINTS, list);
+  const priorities: { first: number; count: number; weight: number }[] = [];
+  endpoints.forEach((endpoint, index) => {
+    if (index === 0 || endpoints[index - 1]!.priority !== endpoint.priority) {
+      priorities.push({ first: index, count: 0, weight: 0 });
+    }
+    const group = priorities[priorities.length - 1]!;
+    group.count++;
+    group.weight += endpoint.weight;
+    const at = list + index * T.CLUSTER_ENDPOINT_BYTES;
+    blob.int(at, endpointSlot(endpoint));
+    blob.int(at + 4, endpoint.weight);
+    blob.int(at + 8, endpoint.priority);
+    if (group.weight > 0x7fffffff) problems.add('load_assignment', 'has weights that add up to more than 2^31 - 1');
+    blob.int(at + 12, group.weight | 0);
+  });
+  const groups = blob.reserve(priorities.length * 8);
+  blob.int(T.CLUSTER_PRIORITIES, groups);
+  blob.int(T.CLUSTER_PRIORITY_COUNT, priorities.length);
+  priorities.forEach((group, index) => {
+    blob.int(groups + index * 8, group.first);
+    blob.int(groups + index * 8 + 4, group.count);
+  });
+  readLimits(problems, cluster).forEach((limit, index) => {
+    blob.int(T.CLUSTER_LIMITS + index * 4, limit);
+  });
+  return blob.finish();
+}
+
+function readLoadBalancing(problems: ProblemList, cluster: Cluster): LoadBalancing {
+  if (cluster.loadBalancingPolicy !== undefined) return readTypedLoadBalancing(problems, cluster.loadBalancingPolicy);
+  if (cluster.lbSubsetConfig !== undefined) problems.add('lb_subset_config', 'is not supported');
+  const config = cluster.lbConfig;
+  let choices = 2;
+  if (config.case === 'leastRequestLbConfig') {
+    refuseOtherFields(
+      problems,
+      'least_request_lb_config',
+      Cluster_LeastRequestLbConfigSchema,
+      config.value,
+      'choice_count',
+    );
+    choices = Math.min(config.value.choiceCount ?? 2, 100);
+  } else if (config.case === 'roundRobinLbConfig') {
+    if (config.value.slowStartConfig !== undefined)
+      problems.add('round_robin_lb_config.slow_start_config', 'is not supported');
+  }
+  switch (cluster.lbPolicy) {
+    case LbPolicy.ROUND_ROBIN:
+      return { policy: T.LB_ROUND_ROBIN, choices };
+    case LbPolicy.LEAST_REQUEST:
+      return { policy: T.LB_LEAST_REQUEST, choices };
+    case LbPolicy.RANDOM:
+      return { policy: T.LB_RANDOM, choices };
+    default:
+      problems.add(
+        'lb_policy',
+        `${LbPolicy[cluster.lbPolicy]} is not supported; use ROUND_ROBIN, LEAST_REQUEST or RANDOM`,
+      );
+      return { policy: T.LB_ROUND_ROBIN, choices };
+  }
+}
+
+/** Only healthy endpoints are ever picked: what would mean panic mode, zones or weighted localities is refused. */
+function checkCommonLb(problems: ProblemList, cluster: Cluster): void {
+  const config = cluster.commonLbConfig;
+  if (config === undefined) return;
+  refuseOtherFields(
+    problems,
+    'common_lb_config',
+    Cluster_CommonLbConfigSchema,
+    config,
+    'healthy_panic_threshold update_merge_window',
+  );
+  if ((config.healthyPanicThreshold?.value ?? 0) > 0) {
+    problems.add(
+      'common_lb_config.healthy_panic_threshold',
+      'is not supported above 0: unhealthy endpoints are never used',
+    );
+  }
+}
+
+function readLimits(problems: ProblemList, cluster: Cluster): readonly number[] {
+  const breakers = cluster.circuitBreakers;
+  if (breakers === undefined) return DEFAULT_LIMITS;
+  refuseOtherFields(problems, 'circuit_breakers', CircuitBreakersSchema, breakers, 'thresholds');
+  let limits: readonly number[] = DEFAULT_LIMITS;
+  breakers.thresholds.forEach((threshold, index) => {
+    refuseOtherFields(
+      problems,
+      `circuit_breakers.thresholds[${index}]`,
+      CircuitBreakers_ThresholdsSchema,
+      threshold,
+      'priority max_connections max_pending_requests max_requests max_retries track_remaining',
+    );
+    // Routes of high priority are refused, so thresholds for them never apply.
+    if (threshold.priority !== RoutingPriority.DEFAULT) return;
+    const given = [threshold.maxConnections, threshold.maxPendingRequests, threshold.maxRequests, threshold.maxRetries];
+    limits = given.map((value, kind) => Math.min(value ?? DEFAULT_LIMITS[kind]!, 0x7fffffff));
+  });
+  return limits;
+}
+
+/** Healthy endpoints in order of appearance. */
+function readEndpoints(problems: ProblemList, assignment: ClusterLoadAssignment): EndpointAddress[] {
+  const path = 'load_assignment';
+  refuseOtherFields(problems, path, ClusterLoadAssignmentSchema, assignment, 'cluster_name endpoints policy');
+  if ((assignment.policy?.dropOverloads.length ?? 0) > 0)
+    problems.add(`${path}.policy.drop_overloads`, 'is not supported');
+  const endpoints: EndpointAddress[] = [];
+  assignment.endpoints.forEach((locality, index) => {
+    const where = `${path}.endpoints[${index}]`;
+    // Weights of localities only count under locality_weighted_lb_config, which is refused.
+    refuseOtherFields(
+      problems,
+      where,
+      LocalityLbEndpointsSchema,
+      locality,
+      'locality metadata lb_endpoints load_balancing_weight priority',
+    );
+    locality.lbEndpoints.forEach((lbEndpoint, place) => {
+      const endpoint = readEndpoint(problems, join(where, `lb_endpoints[${place}]`), lbEndpoint, locality.priority);
+      if (endpoint !== undefined) endpoints.push(endpoint);
+    });
+  });
+  return endpoints;
+}
+
+function readEndpoint(
+  problems: ProblemList,
+  path: string,
+  lbEndpoint: LbEndpoint,
+  priority: number,
+): EndpointAddress | undefined {
+  refuseOtherFields(
+    problems,
+    path,
+    LbEndpointSchema,
+    lbEndpoint,
+    'endpoint health_status metadata load_balancing_weight',
+  );
+  const address =
+    lbEndpoint.hostIdentifier.case === 'endpoint' ? lbEndpoint.hostIdentifier.value.address?.address : undefined;
+  const weight = lbEndpoint.loadBalancingWeight ?? 1;
+  const usable =
+    lbEndpoint.healthStatus === HealthStatus.UNKNOWN ||
+    lbEndpoint.healthStatus === HealthStatus.HEALTHY ||
+    lbEndpoint.healthStatus === HealthStatus.DEGRADED;
+  if (weight < 1) problems.add(join(path, 'load_balancing_weight'), 'must be at least 1');
+  if (address?.case === 'socketAddress' && address.value.portSpecifier.case === 'portValue') {
+    const port = address.value.portSpecifier.value;
+    return usable ? { address: address.value.address, port, lbEndpoint, weight, priority } : undefined;
+  }
+  if (address?.case === 'pipe') {
+    return usable ? { address: address.value.path, port: 0, lbEndpoint, weight, priority } : undefined;
+  }
+  problems.add(join(path, 'endpoint.address'), 'must be a socket_address with port_value, or a pipe');
+  return undefined;
+}

@@ -1,0 +1,12 @@
+// What the compilers of single resources need from their surroundings.
+import type { ProblemList } from './problems.js';
+
+export interface CompileContext {
+  readonly problems: ProblemList;
+  /** Hash as the core computes it. */
+  hashName(name: string): number;
+  /** Slot of a cluster's name; problems where there is none left. */
+  clusterSlot(name: string): number;
+  /** Offset of an immutable policy record. */
+  internPolicy(content: Buffer): number;
+}
