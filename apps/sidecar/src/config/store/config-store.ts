@@ -6,8 +6,16 @@ import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listen
 import type { ResourceProblem } from '@lateen/xds-stream';
 import { type ConfigProblem, ConfigRejected, type DataPlane, type TlsSecret } from '../../data-plane.js';
 import { assembleConfig, type StaticResources } from './assemble-config.js';
+import { collectNeeded, dropUnneeded, type NeededNames } from './needed-names.js';
 import { clusterReferences, listenerReferences, type References } from './references.js';
-import { applyChange, EMPTY_STATE, type ResourceChange, type ResourceState, revertResource } from './resource-state.js';
+import {
+  applyChange,
+  EMPTY_STATE,
+  type ResourceChange,
+  type ResourceEntry,
+  type ResourceState,
+  revertResource,
+} from './resource-state.js';
 import { Warming } from './warming.js';
 
 export interface ConfigStoreOptions {
@@ -51,6 +59,8 @@ export class ConfigStore {
   #leaving: Set<string> | undefined;
   readonly #rejected = new Map<string, RejectedResource>();
   #appliedOnce = false;
+  #needed: NeededNames | undefined;
+  #neededFrom: readonly unknown[] = [];
 
   constructor(private readonly options: ConfigStoreOptions) {
     const warming = { timeoutMs: options.fetchTimeoutMs, now: options.now ?? Date.now };
@@ -61,11 +71,15 @@ export class ConfigStore {
   get accepted(): ResourceState {
     return this.#accepted;
   }
-  get activeListeners(): ReadonlyMap<string, { readonly value: Listener }> {
+  get activeListeners(): ReadonlyMap<string, ResourceEntry<Listener>> {
     return this.#listeners.active;
   }
-  get activeClusters(): ReadonlyMap<string, { readonly value: Cluster }> {
+  get activeClusters(): ReadonlyMap<string, ResourceEntry<Cluster>> {
     return this.#clusters.active;
+  }
+  /** Every secret in use, by SDS name. */
+  get secrets(): ReadonlyMap<string, TlsSecret> {
+    return this.#config().secrets;
   }
   get rejected(): Iterable<RejectedResource> {
     return this.#rejected.values();
@@ -294,23 +308,16 @@ export class ConfigStore {
     return { ...change, removed: [] };
   }
 
-  /** Old and new together: what is in effect stays subscribed until the new has taken its place. */
+  /** Tells which names are needed; also what the state needs while the new takes the place of what is in effect. */
   #announceNeeded(state: ResourceState): NeededNames {
-    const needed = { endpoints: new Set<string>(), routes: new Set<string>(), secrets: new Set<string>() };
-    const add = ({ endpoints, routes, secrets }: References) => {
-      if (endpoints !== undefined) needed.endpoints.add(endpoints);
-      for (const name of routes) needed.routes.add(name);
-      for (const [name, source] of secrets) if (source === 'ads') needed.secrets.add(name);
-    };
-    const { statics } = this.options;
-    for (const cluster of statics.clusters) add(clusterReferences(cluster));
-    for (const listener of statics.listeners) add(listenerReferences(listener));
-    for (const map of [state[TYPE_URL.cluster], this.#clusters.active]) {
-      for (const { value } of map.values()) add(clusterReferences(value));
+    const inputs = [state[TYPE_URL.cluster], this.#clusters.active, state[TYPE_URL.listener], this.#listeners.active];
+    // An update of endpoints or routes alone, which is frequent, changes no reference.
+    if (this.#needed !== undefined && inputs.every((input, index) => input === this.#neededFrom[index])) {
+      return this.#needed;
     }
-    for (const map of [state[TYPE_URL.listener], this.#listeners.active]) {
-      for (const { value } of map.values()) add(listenerReferences(value));
-    }
+    const needed = collectNeeded(this.options.statics, inputs);
+    this.#needed = needed;
+    this.#neededFrom = inputs;
     this.options.onNeeded?.(TYPE_URL.endpoint, needed.endpoints);
     this.options.onNeeded?.(TYPE_URL.route, needed.routes);
     this.options.onNeeded?.(TYPE_URL.secret, needed.secrets);
@@ -365,29 +372,6 @@ export class ConfigStore {
       });
     }
   }
-}
-
-interface NeededNames {
-  readonly endpoints: ReadonlySet<string>;
-  readonly routes: ReadonlySet<string>;
-  readonly secrets: ReadonlySet<string>;
-}
-
-/** What nothing refers to any more is forgotten; the subscription for it has ended. */
-function dropUnneeded(state: ResourceState, needed: NeededNames): ResourceState {
-  return {
-    ...state,
-    [TYPE_URL.endpoint]: keep(state[TYPE_URL.endpoint], needed.endpoints),
-    [TYPE_URL.route]: keep(state[TYPE_URL.route], needed.routes),
-    [TYPE_URL.secret]: keep(state[TYPE_URL.secret], needed.secrets),
-  };
-}
-
-function keep<T>(map: ReadonlyMap<string, T>, names: ReadonlySet<string>): ReadonlyMap<string, T> {
-  for (const name of map.keys()) {
-    if (!names.has(name)) return new Map([...map].filter(([held]) => names.has(held)));
-  }
-  return map;
 }
 
 /** For every update of a batch: what the data path said, without a name. */
