@@ -1,0 +1,196 @@
+// Wires the sidecar: bootstrap file, identity, configuration store, ADS, data path, admin API. Started and ended by main.ts.
+
+import { readFileSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import type { Logger } from '@lateen/telemetry';
+import { type AdminServers, startAdminServers } from './admin/admin-servers.js';
+import { AdminToken } from './admin/admin-token.js';
+import { AdsSession } from './config/ads-session.js';
+import { createAdsTransport } from './config/ads-transport.js';
+import { parseBootstrap, type SidecarBootstrap } from './config/bootstrap.js';
+import { LastKnownGood } from './config/last-known-good.js';
+import { createStaticResources } from './config/store/assemble-config.js';
+import { ConfigStore } from './config/store/config-store.js';
+import { ConfigRejected, type DataPlane, type DataPlaneOptions } from './data-plane.js';
+import { OwnIdentity } from './identity/own-identity.js';
+import { AccessLogs } from './observe/access-logs.js';
+
+export interface SidecarOptions {
+  readonly configPath: string;
+  /** Undefined where nothing needs to be kept: a static bootstrap file without admin API and identity. */
+  readonly stateDir: string | undefined;
+  /** Undefined where the bootstrap file does not use the own identity. */
+  readonly citadel:
+    | {
+        readonly address: string;
+        readonly tokenFile: string;
+        readonly rootCertFile: string;
+        readonly trustDomain: string;
+      }
+    | undefined;
+  readonly drainTimeMs: number;
+  readonly version: string;
+  readonly logger: Logger;
+  readonly createDataPlane: (options: DataPlaneOptions) => Promise<DataPlane>;
+  /** Called when POST /quitquitquit asks the process to end. */
+  readonly onQuit: () => void;
+}
+
+export interface Sidecar {
+  readonly dataPlane: DataPlane;
+  /** Stops accepting, lets requests finish up to the drain time, keeps what must be kept. */
+  stop(): Promise<void>;
+}
+
+/** Thrown where the process cannot start; the message is for the operator. */
+export class StartError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'StartError';
+  }
+}
+
+/** Reads and checks a bootstrap file. @throws BootstrapRejected, StartError */
+export function loadBootstrap(path: string): SidecarBootstrap {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new StartError(`cannot read the bootstrap file ${path}: ${(error as Error).message}`);
+  }
+  return parseBootstrap(text, path);
+}
+
+/**
+ * Starts a sidecar; resolves when the first configuration is in effect: the static one, and what was kept on disk.
+ * @throws BootstrapRejected, ConfigRejected or StartError
+ */
+export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
+  const startedMs = Date.now();
+  const { logger } = options;
+  const log = (level: 'debug' | 'info' | 'warn' | 'error', message: string, fields: Record<string, unknown>) =>
+    logger[level](fields, message);
+  const bootstrap = loadBootstrap(options.configPath);
+  const stateDir = await prepareStateDir(options, bootstrap);
+
+  const identity = createIdentity(options, bootstrap, stateDir);
+  const lastKnownGood =
+    stateDir === undefined || bootstrap.ads === undefined
+      ? undefined
+      : new LastKnownGood({ stateDir, nodeId: bootstrap.node.id, log });
+  const [kept] = await Promise.all([lastKnownGood?.load(), identity?.start()]);
+
+  const accessLogs = new AccessLogs({ log });
+  const dataPlane = await options.createDataPlane({
+    node: bootstrap.node,
+    createAccessLogSink: (configs) => accessLogs.createSink(configs),
+    log,
+  });
+
+  let session: AdsSession | undefined;
+  const store = new ConfigStore({
+    dataPlane,
+    statics: createStaticResources(bootstrap),
+    fetchTimeoutMs: bootstrap.ads?.initialFetchTimeoutMs ?? 0,
+    log,
+    onApplied: (accepted) => lastKnownGood?.save(accepted),
+    onNeeded: (typeUrl, names) => session?.setNeeded(typeUrl, names),
+  });
+  if (bootstrap.ads !== undefined) {
+    session = new AdsSession({
+      config: bootstrap.ads,
+      node: bootstrap.node,
+      transport: createAdsTransport(bootstrap.ads, identity?.source),
+      store,
+      log,
+    });
+  }
+  if (identity !== undefined) {
+    store.setLocalSecrets(identity.secrets);
+    identity.onChange(() => store.setLocalSecrets(identity.secrets));
+  }
+  if (kept !== undefined) store.restore(kept);
+  const refused = await store.applyNow();
+  if (!store.appliedOnce) {
+    await dataPlane.close();
+    throw new ConfigRejected(refused);
+  }
+  session?.start();
+
+  let stopping = false;
+  const keptConfiguration = kept !== undefined;
+  const notReadyReason = () => {
+    if (stopping) return 'draining';
+    if (session === undefined || keptConfiguration) return undefined;
+    if (!session.initialized) return 'no configuration has come from the control plane yet';
+    return store.warmingNames.length > 0 ? `waiting for ${store.warmingNames.join(', ')}` : undefined;
+  };
+  const admin: AdminServers = await startAdminServers({
+    bootstrap,
+    store,
+    session,
+    dataPlane,
+    identity,
+    accessLogs,
+    token: stateDir === undefined ? undefined : await AdminToken.create(stateDir),
+    notReadyReason,
+    logger,
+    version: options.version,
+    startedMs,
+    onQuit: options.onQuit,
+  });
+  logger.info({ startMs: Date.now() - startedMs, keptConfiguration, admin: admin.addresses }, 'sidecar started');
+
+  return {
+    dataPlane,
+    stop: async () => {
+      stopping = true;
+      session?.close();
+      store.close();
+      await dataPlane.drain(options.drainTimeMs);
+      await dataPlane.close();
+      await Promise.all([admin.close(), identity?.stop(), lastKnownGood?.flush()]);
+      await accessLogs.close();
+    },
+  };
+}
+
+async function prepareStateDir(options: SidecarOptions, bootstrap: SidecarBootstrap): Promise<string | undefined> {
+  if (options.stateDir === undefined) {
+    if (bootstrap.ads !== undefined) {
+      throw new StartError(
+        '--state-dir is required: the configuration of the control plane is kept there for a restart',
+      );
+    }
+    if (options.citadel !== undefined)
+      throw new StartError('--state-dir is required: key and certificate are kept there');
+    return undefined;
+  }
+  await mkdir(options.stateDir, { recursive: true, mode: 0o700 });
+  return options.stateDir;
+}
+
+function createIdentity(
+  options: SidecarOptions,
+  bootstrap: SidecarBootstrap,
+  stateDir: string | undefined,
+): OwnIdentity | undefined {
+  const { citadel, logger } = options;
+  if (citadel === undefined || stateDir === undefined) {
+    if (bootstrap.ads?.security.kind === 'own-identity') {
+      throw new StartError(
+        `${options.configPath} reaches the control plane with the own certificate; --citadel-address, --token-file and ` +
+          '--root-cert are required',
+      );
+    }
+    return undefined;
+  }
+  return new OwnIdentity({
+    citadelAddress: citadel.address,
+    tokenFile: citadel.tokenFile,
+    rootCertFile: citadel.rootCertFile,
+    trustDomain: citadel.trustDomain,
+    stateDir,
+    logger,
+  });
+}
