@@ -25,6 +25,9 @@ export class TranslationCache {
   hits = 0;
   misses = 0;
 
+  /** @param translateMiss makes what is not cached */
+  constructor(private readonly translateMiss: (view: ProxyView) => Translation = translateView) {}
+
   get size(): number {
     return this.entries.size;
   }
@@ -50,7 +53,7 @@ export class TranslationCache {
       return known.translation;
     }
     this.misses += 1;
-    const translation = translateView(view);
+    const translation = this.translateMiss(view);
     this.entries.set(key, { translation, usedIn: this.generation });
     return translation;
   }
