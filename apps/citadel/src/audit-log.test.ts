@@ -1,3 +1,4 @@
+// Audit: order, privacy and size of the log.
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

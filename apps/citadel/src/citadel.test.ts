@@ -14,6 +14,7 @@ import {
   StaticIdentity,
 } from '@lateen/identity';
 import { requestCertificate } from '@lateen/identity/certificate-call';
+import { TestAuthority } from '@lateen/identity/testing';
 import { createTokenSigner, signServiceAccountToken, type TokenSigner } from '@lateen/identity/tokens';
 import { createLogger } from '@lateen/telemetry';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -333,6 +334,29 @@ describe('CertificateClient with Citadel', () => {
     await second.stop();
     await writeFile(join(directory, 'pod', 'identity', 'cert-chain.pem'), 'nonsense');
     expect((await (await client(citadel)).ready()).serial).not.toBe(renewed.serial);
+  });
+
+  it('follows its roots: more are taken at once, and where its own is gone it asks for another certificate', async () => {
+    const citadel = await start();
+    const rootFile = join(directory, 'roots.pem');
+    await writeFile(rootFile, citadel.rootCertPem);
+    const running = await client(citadel, 'pod', rootFile);
+    const first = await running.ready();
+    const other = await (await TestAuthority.create()).rootsPem;
+    await writeFile(rootFile, citadel.rootCertPem + other);
+    await expect.poll(() => readCertificates(running.current!.rootsPem).length, { timeout: 5_000 }).toBe(2);
+    expect(running.current!.serial).toBe(first.serial);
+    await running.stop();
+
+    // Citadel starts over with another root; the stored certificate is of no use any more.
+    await citadel.stop();
+    await rm(join(directory, 'state'), { recursive: true });
+    const fresh = await start();
+    await writeFile(rootFile, fresh.rootCertPem);
+    const second = await client(fresh, 'pod', rootFile);
+    const identity = await second.ready();
+    expect(identity.serial).not.toBe(first.serial);
+    expect(identity.rootsPem).toBe(fresh.rootCertPem);
   });
 
   it('survives a crash between the two renames of a renewal', async () => {

@@ -1,3 +1,4 @@
+// Flags: lengths of time.
 import { describe, expect, it } from 'vitest';
 import { parseDurationSeconds } from './duration.js';
 

@@ -1,3 +1,4 @@
+// Limits: bursts, rates, and identities that are forgotten.
 import { describe, expect, it } from 'vitest';
 import { createRateLimits } from './rate-limits.js';
 

@@ -6,7 +6,7 @@ import {
   publicKeyOf,
   type RootCertificate,
 } from './authority/index.js';
-import { createKeyAndCsr } from './certificate-request.js';
+import { createKeyAndCsr } from './issuance/certificate-request.js';
 import { formatSpiffeId, type SpiffeIdParts } from './spiffe-id.js';
 import { identityFromPem, StaticIdentity, type WorkloadIdentity } from './workload-identity.js';
 

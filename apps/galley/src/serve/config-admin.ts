@@ -17,6 +17,7 @@ import type { ConfigRules } from '../rules.js';
 import { applyDocuments, type ChangeOutcome, deleteDocuments } from '../sources/apply-documents.js';
 import type { ConfigStore } from '../store/config-store.js';
 import { MESH_CONFIG, type StoredResource } from '../store/stored-resource.js';
+import { HalfAppliedError } from '../store/transaction-journal.js';
 import { toConfigResource } from './config-snapshot.js';
 
 export interface ConfigAdminOptions {
@@ -41,13 +42,18 @@ export function addConfigAdmin(router: ConnectRouter, options: ConfigAdminOption
     );
     logger.info({ caller: context.values.get(callerKey), dryRun, errors, resources }, what);
   };
+  const failed = (error: Error): never => {
+    logger.error({ error }, 'a change could not be stored');
+    const outcome = error instanceof HalfAppliedError ? 'galley restarts to complete it' : 'nothing was changed';
+    throw new ConnectError(`the change could not be stored (${error.message}); ${outcome}`, Code.Internal);
+  };
   router.service(ConfigAdmin, {
     apply: async (request, context) => {
       const outcome = await applyDocuments(store, rules, {
         files: request.files.map(toInputFile),
         defaultNamespace: request.defaultNamespace || DEFAULT_NAMESPACE,
         dryRun: request.dryRun,
-      });
+      }).catch(failed);
       metrics.recordValidation(outcome);
       record('apply', context, outcome, request.dryRun);
       return create(ApplyResponseSchema, { problems: outcome.problems.map(toProblem), results: [...outcome.outcomes] });
@@ -57,7 +63,7 @@ export function addConfigAdmin(router: ConnectRouter, options: ConfigAdminOption
         files: request.files.map(toInputFile),
         resources: request.resources,
         defaultNamespace: request.defaultNamespace || DEFAULT_NAMESPACE,
-      });
+      }).catch(failed);
       record('delete', context, outcome);
       return create(DeleteResponseSchema, {
         problems: outcome.problems.map(toProblem),

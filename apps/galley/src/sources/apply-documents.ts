@@ -112,13 +112,26 @@ function namesToDelete({ files, resources, defaultNamespace }: DeleteOptions) {
         problems.push(problem({ file: file.name, kind: '', namespace: '', name: '' }, 'syntax', message));
         continue;
       }
-      const value: unknown = document.toJS();
-      if (value === null || value === undefined) continue;
-      const { kind, metadata } = value as { kind?: unknown; metadata?: { name?: unknown; namespace?: unknown } };
-      add(file.name, text(kind), text(metadata?.namespace) || defaultNamespace, text(metadata?.name));
+      for (const { kind, metadata } of expandLists(document.toJS())) {
+        add(file.name, text(kind), text(metadata?.namespace) || defaultNamespace, text(metadata?.name));
+      }
     }
   }
   return { names: [...names.values()], problems };
+}
+
+interface LooseDocument {
+  readonly kind?: unknown;
+  readonly metadata?: { readonly name?: unknown; readonly namespace?: unknown };
+  readonly items?: unknown;
+}
+
+/** The document, or what it lists where it is a `List`; nothing for an empty one. */
+function expandLists(value: unknown): LooseDocument[] {
+  if (typeof value !== 'object' || value === null) return [];
+  const { kind, items } = value as LooseDocument;
+  if (Array.isArray(items) && text(kind).endsWith('List')) return items.flatMap(expandLists);
+  return [value as LooseDocument];
 }
 
 function text(value: unknown): string {

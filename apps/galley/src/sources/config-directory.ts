@@ -43,6 +43,8 @@ export class ConfigDirectory {
   #seen = new Map<string, SeenFile>();
   #statuses = new Map<string, FileStatus>();
   #problem: string | undefined;
+  /** What the last decision was made of: with the same again, there is nothing to decide. */
+  #decided: { readonly files: ReadonlyMap<string, SeenFile>; readonly state: ConfigState } | undefined;
 
   constructor(options: ConfigDirectoryOptions) {
     this.#options = options;
@@ -70,7 +72,20 @@ export class ConfigDirectory {
       this.#problem = `${this.#options.directory} cannot be read: ${(error as Error).message}`;
       return;
     }
-    const statuses = await this.#options.store.transact((state) => decide(state, this.#seen, this.#options.rules));
+    const { store, rules } = this.#options;
+    if (
+      this.#decided === undefined ||
+      !sameFiles(this.#decided.files, this.#seen) ||
+      this.#decided.state !== store.state
+    ) {
+      await this.#putInForce(store, rules);
+    }
+  }
+
+  async #putInForce(store: ConfigStore, rules: ConfigRules): Promise<void> {
+    const files = this.#seen;
+    const statuses = await store.transact((state) => decide(state, files, rules));
+    this.#decided = { files, state: store.state };
     for (const status of statuses) {
       const before = this.#statuses.get(status.file);
       if (JSON.stringify(before) !== JSON.stringify(status)) this.#options.onStatus(status);
@@ -189,6 +204,10 @@ function statusesOf(
     if (reasons !== undefined) return { file, accepted: false, problems: reasons };
     return { file, accepted: true, problems: [...problems, ...found.filter((problem) => problem.file === file)] };
   });
+}
+
+function sameFiles(a: ReadonlyMap<string, SeenFile>, b: ReadonlyMap<string, SeenFile>): boolean {
+  return a.size === b.size && [...b].every(([file, seen]) => a.get(file) === seen);
 }
 
 function fileProblem(file: string, code: string, message: string): Problem {

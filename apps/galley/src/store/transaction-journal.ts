@@ -34,11 +34,27 @@ export class HalfAppliedError extends Error {
  * @throws HalfAppliedError when it failed after the decision; any other error means that nothing was changed
  */
 export async function commitChanges(stateDir: string, changes: FileChanges): Promise<void> {
-  await writeFileAtomic(join(stateDir, JOURNAL), encodeJournal(changes));
+  await decide(stateDir, changes);
   try {
     await applyJournal(stateDir, changes);
   } catch (error) {
     throw new HalfAppliedError(error as Error);
+  }
+}
+
+/** Writes the journal. Where that fails halfway, it must not be there at the next start, since nothing was changed. */
+async function decide(stateDir: string, changes: FileChanges): Promise<void> {
+  const file = join(stateDir, JOURNAL);
+  try {
+    await writeFileAtomic(file, encodeJournal(changes));
+  } catch (error) {
+    try {
+      await rm(file, { force: true });
+      await syncDirectory(stateDir);
+    } catch {
+      throw new HalfAppliedError(error as Error);
+    }
+    throw error;
   }
 }
 

@@ -1,8 +1,8 @@
 // Issuance: what stands in the certificates, and which requests are taken.
 import { createPrivateKey, generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { createCsr, createKeyAndCsr } from '../certificate-request.js';
 import { decodePemBlocks, encodePem } from '../der.js';
+import { createCsr, createKeyAndCsr } from '../issuance/certificate-request.js';
 import { formatSpiffeId } from '../spiffe-id.js';
 import { createCertificateIssuer, createRootCertificate } from './authority-certificates.js';
 import { CsrError, readCsr } from './read-csr.js';

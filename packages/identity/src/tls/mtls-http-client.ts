@@ -4,8 +4,8 @@ import { Agent, request as httpsRequest } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
+import type { IdentitySource } from '../workload-identity.js';
 import { type PeerRule, requirePeer } from './peer-verification.js';
-import type { IdentitySource } from './workload-identity.js';
 
 export interface MtlsClientOptions {
   readonly source: IdentitySource;

@@ -7,8 +7,8 @@ import {
   type IstioCertificateResponse,
   IstioCertificateResponseSchema,
 } from '@lateen/xds-proto/istio/v1/auth/ca_pb.js';
-import { grpcServerOnlyCredentials } from './grpc-credentials.js';
-import type { SpiffeId } from './spiffe-id.js';
+import type { SpiffeId } from '../spiffe-id.js';
+import { grpcServerOnlyCredentials } from '../tls/grpc-credentials.js';
 
 export interface CertificateCall {
   /** HOST:PORT of the authority. */

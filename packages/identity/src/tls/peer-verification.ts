@@ -1,8 +1,8 @@
 // Peer check: what both sides of every control-plane connection do after each handshake, before the first byte is used.
 
 import type { TLSSocket } from 'node:tls';
-import type { SpiffeId } from './spiffe-id.js';
-import { PeerIdentityError, parsePeerSpiffeId } from './subject-alt-names.js';
+import type { SpiffeId } from '../spiffe-id.js';
+import { PeerIdentityError, parsePeerSpiffeId } from '../subject-alt-names.js';
 
 /** Says which peers are welcome: a set of ids, or a predicate. */
 export type PeerRule = ReadonlySet<SpiffeId> | readonly SpiffeId[] | ((peer: SpiffeId) => boolean);

@@ -1,17 +1,14 @@
 // Issuance, client side: keeps one identity fresh. Stored certificate first, then Citadel, then renewal at half life.
 
+import { type StatsListener, unwatchFile, watchFile } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { formatSpiffeId } from '../spiffe-id.js';
+import { type IdentitySource, identityFromPem, type WorkloadIdentity } from '../workload-identity.js';
 import { requestCertificate } from './certificate-call.js';
 import { createKeyAndCsr } from './certificate-request.js';
-import { readStoredIdentity, storeIdentity } from './identity-directory.js';
-import { formatSpiffeId } from './spiffe-id.js';
-import {
-  type IdentitySource,
-  identityFromPem,
-  mergeRoots,
-  readCertificates,
-  type WorkloadIdentity,
-} from './workload-identity.js';
+import { storeIdentity } from './identity-directory.js';
+import { renewAfterMs, retryAfterMs } from './renewal-times.js';
+import { loadUsableIdentity, rootsWith, withRoots } from './stored-identity.js';
 
 /** The part of a pino logger that is used. */
 export interface IdentityLogger {
@@ -24,7 +21,7 @@ export interface CertificateClientOptions {
   readonly citadelAddress: string;
   /** Bearer token, read again at each use. */
   readonly tokenFile: string;
-  /** PEM of the trust roots to start with, read again at each use. */
+  /** PEM of the trust roots to start with; followed when it changes. */
   readonly rootCertFile: string;
   /** Where key and certificate are kept; made (0700) where missing. One process only. */
   readonly directory: string;
@@ -41,14 +38,9 @@ export interface CertificateClientStatus {
   readonly renewals: number;
 }
 
-const RENEW_AT_LIFE_FRACTION = 0.5;
-const RENEW_JITTER_FRACTION = 0.01;
-const FIRST_RETRY_MS = 100;
-// Without a valid certificate nothing works, so the waits stay short; with one there is time.
-const MAX_RETRY_WITHOUT_CERTIFICATE_MS = 2_000;
-const MAX_RETRY_MS = 30_000;
 // setTimeout takes 31 bits.
 const MAX_TIMER_MS = 2 ** 31 - 1;
+const LOOK_AT_ROOTS_MS = 1_000;
 
 /**
  * Keeps the identity of this process: `start()`, then `current` and `subscribe()`; `ready()` waits for the first one.
@@ -117,6 +109,7 @@ export class CertificateClient implements IdentitySource {
   /** Ends renewals; the present identity stays. Resolves when nothing is under way any more. */
   async stop(): Promise<void> {
     this.#stopping.abort();
+    unwatchFile(this.#options.rootCertFile, this.#rootsChanged);
     clearTimeout(this.#timer);
     await this.#started?.catch(() => undefined);
     await this.#renewing?.catch(() => undefined); // reported when it failed
@@ -124,34 +117,34 @@ export class CertificateClient implements IdentitySource {
   }
 
   async #load(): Promise<void> {
-    const stored = await this.#readStored();
-    if (stored === undefined) {
-      this.#schedule(0);
-      return;
-    }
-    this.#current = stored;
-    const lifeMs = stored.notAfter.getTime() - stored.notBefore.getTime();
-    this.#schedule(stored.notBefore.getTime() + lifeMs * renewalFraction() - Date.now());
-  }
-
-  /** The stored identity where it can serve. What is wrong with it is logged; a new one is requested then. */
-  async #readStored(): Promise<WorkloadIdentity | undefined> {
-    const { directory, trustDomain } = this.#options;
+    const { directory } = this.#options;
     try {
-      const stored = await readStoredIdentity(directory);
-      if (stored === undefined) return undefined;
-      if (!stored.spiffeId.startsWith(`spiffe://${trustDomain}/`)) {
-        throw new Error(`it is for ${stored.spiffeId}, which is not in the trust domain ${trustDomain}`);
-      }
-      const now = Date.now();
-      if (now < stored.notBefore.getTime() || now >= stored.notAfter.getTime()) {
-        throw new Error(`it is valid from ${stored.notBefore.toISOString()} to ${stored.notAfter.toISOString()}`);
-      }
-      return stored;
+      this.#current = await loadUsableIdentity(this.#options);
     } catch (error) {
       this.#options.logger?.warn({ directory, reason: (error as Error).message }, 'stored certificate is not used');
-      return undefined;
     }
+    if (this.#stopping.signal.aborted) return;
+    watchFile(this.#options.rootCertFile, { interval: LOOK_AT_ROOTS_MS, persistent: false }, this.#rootsChanged);
+    if (this.#current === undefined) return this.#schedule(0);
+    const { notBefore, notAfter } = this.#current;
+    this.#schedule(notBefore.getTime() + renewAfterMs(notAfter.getTime() - notBefore.getTime()) - Date.now());
+  }
+
+  /** Takes over a changed bundle at once; where the own certificate is of none of its roots, a new one is requested. */
+  readonly #rootsChanged: StatsListener = () => {
+    this.#takeRoots().catch((error: Error) => {
+      const fields = { rootCertFile: this.#options.rootCertFile, reason: error.message };
+      this.#options.logger?.warn(fields, 'changed trust roots do not fit the certificate; requesting another');
+      this.renewNow().catch(() => undefined); // logged and retried where it failed
+    });
+  };
+
+  async #takeRoots(): Promise<void> {
+    await this.#renewing?.catch(() => undefined); // logged and retried where it failed
+    const rootsPem = await readFile(this.#options.rootCertFile, 'utf8');
+    if (this.#current === undefined || this.#stopping.signal.aborted) return;
+    const identity = withRoots(this.#current, rootsPem);
+    if (identity.rootsPem !== this.#current.rootsPem) this.#publish(identity);
   }
 
   async #renew(): Promise<void> {
@@ -163,7 +156,7 @@ export class CertificateClient implements IdentitySource {
     } catch (error) {
       this.#failures++;
       this.#lastError = (error as Error).message;
-      const delayMs = this.#retryDelayMs();
+      const delayMs = retryAfterMs(this.#failures, (this.#current?.notAfter.getTime() ?? 0) - Date.now());
       if (!this.#stopping.signal.aborted) {
         this.#options.logger?.warn(
           { citadel: this.#options.citadelAddress, reason: this.#lastError, retryInMs: Math.round(delayMs) },
@@ -188,15 +181,8 @@ export class CertificateClient implements IdentitySource {
       validitySeconds: requestedTtlSeconds ?? 0,
       signal: this.#stopping.signal,
     });
-    // The answer came from a verified authority, so a root at the chain's end is trusted beside those of the file.
-    const newRoots = readCertificates(chain[chain.length - 1] as string).filter(
-      (last) => last.ca && last.checkIssued(last),
-    );
-    const identity = identityFromPem({
-      keyPem,
-      certChainPem: chain.join(''),
-      rootsPem: mergeRoots(rootsPem, ...newRoots.map((root) => root.toString())),
-    });
+    const certChainPem = chain.join('');
+    const identity = identityFromPem({ keyPem, certChainPem, rootsPem: rootsWith(rootsPem, certChainPem) });
     if (!identity.spiffeId.startsWith(`spiffe://${trustDomain}/`)) {
       throw new Error(`the certificate is for ${identity.spiffeId}, which is not in the trust domain ${trustDomain}`);
     }
@@ -204,16 +190,20 @@ export class CertificateClient implements IdentitySource {
   }
 
   #accept(identity: WorkloadIdentity): void {
-    this.#current = identity;
     this.#failures = 0;
     this.#renewals++;
     this.#lastError = undefined;
     // The life left counts, since the certificate is back-dated for peers whose clock is behind.
-    this.#schedule((identity.notAfter.getTime() - Date.now()) * renewalFraction());
+    this.#schedule(renewAfterMs(identity.notAfter.getTime() - Date.now()));
     this.#options.logger?.info(
       { spiffeId: identity.spiffeId, serial: identity.serial, notAfter: identity.notAfter.toISOString() },
       'certificate received',
     );
+    this.#publish(identity);
+  }
+
+  #publish(identity: WorkloadIdentity): void {
+    this.#current = identity;
     for (const listener of [...this.#listeners]) listener(identity);
   }
 
@@ -226,17 +216,4 @@ export class CertificateClient implements IdentitySource {
       this.renewNow().catch(() => undefined); // logged and retried where it failed
     }, boundedMs);
   }
-
-  /** Doubles with each failure, with jitter so that many clients do not come back at once. */
-  #retryDelayMs(): number {
-    const leftMs = (this.#current?.notAfter.getTime() ?? 0) - Date.now();
-    const capMs =
-      leftMs <= 0 ? MAX_RETRY_WITHOUT_CERTIFICATE_MS : Math.max(FIRST_RETRY_MS, Math.min(MAX_RETRY_MS, leftMs / 4));
-    const delayMs = Math.min(FIRST_RETRY_MS * 2 ** Math.min(this.#failures - 1, 16), capMs);
-    return delayMs * (0.75 + Math.random() * 0.5);
-  }
-}
-
-function renewalFraction(): number {
-  return RENEW_AT_LIFE_FRACTION + (Math.random() * 2 - 1) * RENEW_JITTER_FRACTION;
 }

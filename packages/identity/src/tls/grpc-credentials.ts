@@ -4,10 +4,10 @@ import { constants } from 'node:crypto';
 import { isIP, type Socket } from 'node:net';
 import { connect, createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
 import { CallCredentials, ChannelCredentials, type experimental, ServerCredentials, status } from '@grpc/grpc-js';
+import type { SpiffeId } from '../spiffe-id.js';
+import { parsePeerSpiffeId } from '../subject-alt-names.js';
+import type { IdentitySource, WorkloadIdentity } from '../workload-identity.js';
 import { type PeerRule, peerAllowed, requirePeer } from './peer-verification.js';
-import type { SpiffeId } from './spiffe-id.js';
-import { parsePeerSpiffeId } from './subject-alt-names.js';
-import type { IdentitySource, WorkloadIdentity } from './workload-identity.js';
 
 export interface GrpcServerCredentialsOptions {
   /** True: a client without a certificate of the trust roots cannot connect. False: none is asked for (Citadel). */

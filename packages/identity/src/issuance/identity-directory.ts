@@ -2,8 +2,8 @@
 
 import { mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { identityFromPem, type WorkloadIdentity } from './workload-identity.js';
-import { syncDirectory, writeFileAtomic } from './write-file-atomic.js';
+import { identityFromPem, type WorkloadIdentity } from '../workload-identity.js';
+import { syncDirectory, writeFileAtomic } from '../write-file-atomic.js';
 
 /** File names in the directory of whoever made the key. */
 export const IDENTITY_FILE = { key: 'key.pem', certChain: 'cert-chain.pem', roots: 'root-cert.pem' } as const;

@@ -5,6 +5,9 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { type StringValue, StringValueSchema } from '@bufbuild/protobuf/wkt';
 import { Client, Server, type ServiceError, type sendUnaryData, status } from '@grpc/grpc-js';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { formatSpiffeId } from '../spiffe-id.js';
+import { TestAuthority } from '../test-authority.js';
+import { type IdentitySource, mergeRoots, type StaticIdentity, type WorkloadIdentity } from '../workload-identity.js';
 import {
   grpcChannelCredentials,
   grpcServerCredentials,
@@ -13,9 +16,6 @@ import {
 } from './grpc-credentials.js';
 import { MtlsAgent, mtlsFetch } from './mtls-http-client.js';
 import { createMtlsHttpServer, requestPeer } from './mtls-http-server.js';
-import { formatSpiffeId } from './spiffe-id.js';
-import { TestAuthority } from './test-authority.js';
-import { type IdentitySource, mergeRoots, type StaticIdentity, type WorkloadIdentity } from './workload-identity.js';
 
 const system = (serviceAccount: string) =>
   formatSpiffeId({ trustDomain: 'cluster.local', namespace: 'istio-system', serviceAccount });
@@ -169,6 +169,32 @@ describe('createMtlsHttpServer', () => {
     expect((await attempt(port, admin.current, { ca: next.rootsPem })).answer).toContain('hello');
     source.replace(renewed);
     expect((await attempt(port, admin.current, { ca: next.rootsPem })).answer).toBe('');
+  });
+
+  it('lets a request under way end when it closes, and ends idle connections at once', async () => {
+    const source = await authority.source({ namespace: 'istio-system', serviceAccount: 'galley' });
+    let answer: (() => void) | undefined;
+    const server = await createMtlsHttpServer({
+      source,
+      allowedClients: [system('lateen-admin')],
+      address: '127.0.0.1',
+      port: 0,
+      handler: (request, response) => {
+        answer = () => (response as import('node:http').ServerResponse).end('late');
+        if (request.url === '/now') answer();
+      },
+    });
+    const agents = [0, 1].map(() => new MtlsAgent({ source: admin, expectedSpiffeIds: [system('galley')] }));
+    closers.push(() => agents.forEach((agent) => void agent.destroy()));
+    const [idle, busy] = agents.map(mtlsFetch);
+    await (await idle!(`https://127.0.0.1:${server.port}/now`)).text();
+    answer = undefined;
+    const slow = busy!(`https://127.0.0.1:${server.port}/late`);
+    await expect.poll(() => answer).toBeDefined();
+    const closed = server.close(30_000);
+    answer!();
+    expect(await (await slow).text()).toBe('late');
+    await closed;
   });
 
   it('is called by mtlsFetch, which admits only the server it expects', async () => {

@@ -2,8 +2,8 @@
 
 import { createPublicKey, generateKeyPair, type KeyObject, sign } from 'node:crypto';
 import { promisify } from 'node:util';
-import { DER_TAG, encodeDer, encodePem } from './der.js';
-import type { SpiffeId } from './spiffe-id.js';
+import { DER_TAG, encodeDer, encodePem } from '../der.js';
+import type { SpiffeId } from '../spiffe-id.js';
 
 const generate = promisify(generateKeyPair);
 

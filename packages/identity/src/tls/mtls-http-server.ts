@@ -10,10 +10,10 @@ import {
 } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import type { SpiffeId } from '../spiffe-id.js';
+import type { IdentitySource } from '../workload-identity.js';
 import { serverContextOptions } from './grpc-credentials.js';
 import { type PeerRule, requirePeer } from './peer-verification.js';
-import type { SpiffeId } from './spiffe-id.js';
-import type { IdentitySource } from './workload-identity.js';
 
 /** What a handler gets: node:http's or node:http2's objects, as Connect's `connectNodeAdapter` takes them. */
 export type MtlsHttpHandler = (

@@ -1,0 +1,25 @@
+// Issuance, client side: when to renew, and how long to wait after a failure.
+
+const RENEW_AT_LIFE_FRACTION = 0.5;
+const RENEW_JITTER_FRACTION = 0.01;
+const FIRST_RETRY_MS = 100;
+// Without a valid certificate nothing works, so the waits stay short; with one there is time.
+const MAX_RETRY_WITHOUT_CERTIFICATE_MS = 2_000;
+const MAX_RETRY_MS = 30_000;
+
+/** Half of a life, ±1 % so that clients that started together drift apart. */
+export function renewAfterMs(lifeMs: number, random: () => number = Math.random): number {
+  return lifeMs * (RENEW_AT_LIFE_FRACTION + (random() * 2 - 1) * RENEW_JITTER_FRACTION);
+}
+
+/**
+ * How long to wait after the given number of failures in a row: doubles each time, ±25 %, and never longer than a quarter
+ * of the life that is left.
+ * @param leftMs until the present certificate ends; 0 or less where there is none
+ */
+export function retryAfterMs(failures: number, leftMs: number, random: () => number = Math.random): number {
+  const capMs =
+    leftMs <= 0 ? MAX_RETRY_WITHOUT_CERTIFICATE_MS : Math.max(FIRST_RETRY_MS, Math.min(MAX_RETRY_MS, leftMs / 4));
+  const delayMs = Math.min(FIRST_RETRY_MS * 2 ** Math.min(failures - 1, 16), capMs);
+  return delayMs * (0.75 + random() * 0.5);
+}

@@ -1,0 +1,49 @@
+// Issuance, client side: whether the identity of an earlier run can serve this one, and with which roots.
+
+import { readFile } from 'node:fs/promises';
+import { identityFromPem, mergeRoots, readCertificates, type WorkloadIdentity } from '../workload-identity.js';
+import { readStoredIdentity } from './identity-directory.js';
+
+export interface StoredIdentityOptions {
+  readonly directory: string;
+  readonly trustDomain: string;
+  readonly rootCertFile: string;
+}
+
+/**
+ * The stored identity; undefined where there is none.
+ * @throws Error saying why it cannot serve: damaged, of another trust domain, out of its dates, or of a root that is no
+ *   longer trusted
+ */
+export async function loadUsableIdentity(options: StoredIdentityOptions): Promise<WorkloadIdentity | undefined> {
+  const stored = await readStoredIdentity(options.directory);
+  if (stored === undefined) return undefined;
+  if (!stored.spiffeId.startsWith(`spiffe://${options.trustDomain}/`)) {
+    throw new Error(`it is for ${stored.spiffeId}, which is not in the trust domain ${options.trustDomain}`);
+  }
+  const now = Date.now();
+  if (now < stored.notBefore.getTime() || now >= stored.notAfter.getTime()) {
+    throw new Error(`it is valid from ${stored.notBefore.toISOString()} to ${stored.notAfter.toISOString()}`);
+  }
+  // The file may be away at the moment; the roots that were stored with the certificate serve then.
+  const rootsPem = await readFile(options.rootCertFile, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  });
+  return rootsPem === undefined ? stored : withRoots(stored, rootsPem);
+}
+
+/**
+ * The identity with other trust roots, beside the root that its own chain carries.
+ * @throws Error when the chain does not lead to any of the given roots
+ */
+export function withRoots(identity: WorkloadIdentity, rootsPem: string): WorkloadIdentity {
+  identityFromPem({ ...identity, rootsPem });
+  return { ...identity, rootsPem: rootsWith(rootsPem, identity.certChainPem) };
+}
+
+/** Roots of a file, and the root at the end of a chain from a verified authority where it has one. */
+export function rootsWith(rootsPem: string, certChainPem: string): string {
+  const last = readCertificates(certChainPem).at(-1);
+  return last?.ca && last.checkIssued(last) ? mergeRoots(rootsPem, last.toString()) : mergeRoots(rootsPem);
+}
