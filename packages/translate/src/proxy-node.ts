@@ -4,6 +4,8 @@ import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
 import type { Node } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import type { ProxyNode, ProxyNodeResult, ProxyType } from './model.js';
 
+/** The form only: the address is what the proxy says of itself, nobody connects to it. */
+const IP_ADDRESS = /^(\d{1,3}(\.\d{1,3}){3}|[0-9a-fA-F]*:[0-9a-fA-F:.]+)$/;
 const INTERCEPTION_MODES = ['NONE', 'REDIRECT', 'TPROXY'] as const;
 
 function stringOf(metadata: JsonObject, key: string, errors: string[]): string {
@@ -55,7 +57,7 @@ export function parseProxyNode(node: Node | undefined): ProxyNodeResult {
   if (type !== 'sidecar' && type !== 'router') {
     errors.push(`node id "${node.id}": type "${type}" is neither sidecar nor router`);
   }
-  if (!/^[0-9a-fA-F.:]+$/.test(ipAddress)) {
+  if (!IP_ADDRESS.test(ipAddress)) {
     errors.push(`node id "${node.id}": "${ipAddress}" is not an IP address`);
   }
   // Pod names may contain dots, namespaces may not.
@@ -80,7 +82,8 @@ export function parseProxyNode(node: Node | undefined): ProxyNodeResult {
     clusterId: stringOf(metadata, 'CLUSTER_ID', errors) || 'Kubernetes',
     labels: labelsOf(metadata.LABELS, errors),
     interceptionMode: interceptionModeOf(metadata, errors),
-    understandsIstioFilters: metadata.LATEEN_VERSION !== undefined || metadata.ISTIO_VERSION !== undefined,
+    understandsIstioFilters:
+      stringOf(metadata, 'LATEEN_VERSION', errors) !== '' || stringOf(metadata, 'ISTIO_VERSION', errors) !== '',
     metadata,
   };
   return errors.length > 0 ? { ok: false, errors } : { ok: true, proxy };

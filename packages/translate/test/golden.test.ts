@@ -8,7 +8,7 @@ import { ClusterLoadAssignmentSchema } from '@lateen/xds-proto/envoy/config/endp
 import { ListenerSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import { RouteConfigurationSchema } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import { describe, expect, it } from 'vitest';
-import { stringify } from 'yaml';
+import { parse, stringify } from 'yaml';
 import {
   buildResources,
   buildSnapshot,
@@ -59,7 +59,7 @@ function render(resources: ProxyResources, show: Shown): string {
     wanted(routes, 'routes').map(({ message }) => toEnvoyJson(RouteConfigurationSchema, message)),
   );
   if (resources.problems.length > 0) shown.problems = resources.problems;
-  return stringify(shown, { aliasDuplicateObjects: false, lineWidth: 120 });
+  return stringify(shown, { aliasDuplicateObjects: false, lineWidth: 0 });
 }
 
 describe('golden cases', () => {
@@ -72,7 +72,8 @@ describe('golden cases', () => {
       expect(checkConsistency(resources)).toEqual([]);
       const actual = render(resources, show);
       if (process.env.UPDATE_GOLDEN === '1' || !existsSync(file('out.yaml'))) writeFileSync(file('out.yaml'), actual);
-      expect(actual).toBe(readFileSync(file('out.yaml'), 'utf8'));
+      // By value: how the file is laid out is the formatter's business.
+      expect(parse(actual)).toEqual(parse(readFileSync(file('out.yaml'), 'utf8')));
     });
   }
 });

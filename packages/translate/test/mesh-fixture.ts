@@ -19,6 +19,35 @@ import {
 export const TEST_ROOT = dirname(fileURLToPath(import.meta.url));
 const REPOSITORY = join(TEST_ROOT, '../../..');
 
+interface TestPort {
+  readonly name?: string;
+  readonly port: number;
+  readonly targetPort?: number;
+  readonly appProtocol?: string;
+  readonly appPort?: number;
+}
+
+/** The fields of Service, Deployment and Pod (a workload in short) that a case may set. */
+interface TestSpec {
+  readonly selector?: Record<string, string>;
+  readonly ports?: readonly (number | TestPort)[];
+  readonly replicas?: number;
+  readonly template?: {
+    readonly metadata: { readonly labels?: Record<string, string> };
+    readonly spec: {
+      readonly serviceAccountName?: string;
+      readonly containers: readonly { readonly ports?: readonly { readonly containerPort: number }[] }[];
+    };
+  };
+  readonly serviceAccount?: string;
+  readonly workload?: string;
+  readonly address?: string;
+  readonly ready?: boolean;
+  readonly serviceAddresses?: Record<string, string>;
+  readonly gateway?: boolean;
+  readonly extraBindAddresses?: Record<string, string>;
+}
+
 interface Document {
   readonly kind: string;
   readonly apiVersion?: string;
@@ -29,8 +58,7 @@ interface Document {
     readonly annotations?: Record<string, string>;
     readonly creationTimestamp?: string;
   };
-  // biome-ignore lint/suspicious/noExplicitAny: a test document of any kind, read field by field below
-  readonly spec?: any;
+  readonly spec?: TestSpec;
   /** Kind Include: files relative to the repository, with the namespace of documents that name none. */
   readonly files?: readonly string[];
   readonly namespace?: string;
@@ -42,6 +70,10 @@ function readDocuments(text: string): Document[] {
     const value = document.toJS() as Document | null;
     return value === null ? [] : [value];
   });
+}
+
+function asPort(port: number | TestPort): TestPort {
+  return typeof port === 'number' ? { port } : port;
 }
 
 class FixtureBuilder {
@@ -60,7 +92,7 @@ class FixtureBuilder {
       return;
     }
     if (kind === 'MeshConfig') {
-      this.meshConfig = spec;
+      this.meshConfig = spec as MeshConfig;
       return;
     }
     const namespace = metadata.namespace ?? defaultNamespace;
@@ -84,13 +116,12 @@ class FixtureBuilder {
         },
         spec: spec ?? {},
         source: { file: 'in.yaml', line: 1, column: 1 },
-      } as ConfigObject);
+      } as unknown as ConfigObject);
     } else if (kind !== 'ServiceAccount') throw new Error(`a case cannot hold a ${kind}`);
   }
 
   private addService({ metadata, spec }: Document, namespace: string): void {
-    // biome-ignore lint/suspicious/noExplicitAny: the port of a test document
-    const ports = (spec.ports ?? []).map((port: any) => ({
+    const ports = (spec?.ports ?? []).map(asPort).map((port) => ({
       name: port.name ?? '',
       port: port.port,
       targetPort: port.targetPort ?? port.port,
@@ -101,31 +132,29 @@ class FixtureBuilder {
       name: metadata.name,
       labels: metadata.labels ?? {},
       annotations: metadata.annotations ?? {},
-      selector: spec.selector ?? {},
+      selector: spec?.selector ?? {},
       ports,
     });
   }
 
   private addDeployment({ metadata, spec }: Document, namespace: string): void {
-    const { template, replicas = 1 } = spec;
-    // biome-ignore lint/suspicious/noExplicitAny: containers of a test document
-    const containerPorts = template.spec.containers.flatMap((container: any) => container.ports ?? []);
+    const { template, replicas = 1 } = spec ?? {};
+    if (template === undefined) throw new Error(`Deployment ${metadata.name} has no template`);
+    const containerPorts = template.spec.containers.flatMap((container) => container.ports ?? []);
     for (let index = 0; index < replicas; index += 1) {
       this.addPod(`${metadata.name}-${index}`, metadata.name, namespace, template.metadata.labels ?? {}, {
         serviceAccount: template.spec.serviceAccountName,
-        // biome-ignore lint/suspicious/noExplicitAny: a port of a test document
-        ports: containerPorts.map((port: any) => port.containerPort),
+        ports: containerPorts.map((port) => port.containerPort),
       });
     }
   }
 
-  // biome-ignore lint/suspicious/noExplicitAny: the spec of a test pod
   private addPod(
     name: string,
     workloadName: string,
     namespace: string,
     labels: Record<string, string>,
-    spec: any,
+    spec: TestSpec,
   ): void {
     this.podCount += 1;
     const pod = this.podCount;
@@ -137,11 +166,11 @@ class FixtureBuilder {
       serviceAccount: spec.serviceAccount ?? 'default',
       workloadName: spec.workload ?? workloadName,
       address: spec.address ?? `127.1.0.${pod}`,
-      ports: (spec.ports ?? []).map((port: number | { port: number; appPort?: number; name?: string }) =>
-        typeof port === 'number'
-          ? { port, appPort: 20_000 + pod, name: '' }
-          : { port: port.port, appPort: port.appPort ?? 20_000 + pod, name: port.name ?? '' },
-      ),
+      ports: (spec.ports ?? []).map(asPort).map(({ port, appPort, name }) => ({
+        port,
+        appPort: appPort ?? 20_000 + pod,
+        name: name ?? '',
+      })),
       ready: spec.ready ?? true,
       // `auto` (the default) gives an address to each service, below.
       serviceAddresses: spec.serviceAddresses ?? {},

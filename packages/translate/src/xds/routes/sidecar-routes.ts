@@ -187,9 +187,11 @@ function buildVirtualHosts(
 }
 
 function routeConfiguration(view: ProxyView, name: string, virtualHosts: VirtualHost[]) {
+  // A VirtualService for `*` takes the place of the last resort.
+  const hasLastResort = virtualHosts.some(({ domains }) => domains.includes('*'));
   const message = create(RouteConfigurationSchema, {
     name,
-    virtualHosts: [...virtualHosts, catchAllVirtualHost(view)],
+    virtualHosts: hasLastResort ? virtualHosts : [...virtualHosts, catchAllVirtualHost(view)],
     maxDirectResponseBodySizeBytes: 1_048_576,
   });
   return { name, message };

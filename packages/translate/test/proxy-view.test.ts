@@ -1,0 +1,108 @@
+// Checks what makes two views the same, and that results are stable and shared.
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { toBinary } from '@bufbuild/protobuf';
+import { ClusterSchema } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
+import { ListenerSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
+import { RouteConfigurationSchema } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
+import { describe, expect, it } from 'vitest';
+import {
+  buildResources,
+  buildSnapshot,
+  type ProxyNode,
+  resolveProxyView,
+  type SnapshotInput,
+  viewKey,
+} from '../src/index.js';
+import { proxyOf, readMesh, TEST_ROOT } from './mesh-fixture.js';
+
+const input = readMesh(readFileSync(join(TEST_ROOT, 'cases/handbook-client/in.yaml'), 'utf8'));
+
+function keyOf(mesh: SnapshotInput, proxy: ProxyNode): string {
+  return viewKey(resolveProxyView(buildSnapshot(mesh), proxy));
+}
+
+describe('viewKey', () => {
+  const proxy = proxyOf(input, 'productpage-v1-0.default');
+
+  it('does not depend on the order of the input', () => {
+    const reversed: SnapshotInput = {
+      ...input,
+      services: [...input.services].reverse(),
+      workloads: [...input.workloads].reverse(),
+      configs: [...input.configs].reverse(),
+    };
+    expect(keyOf(reversed, proxy)).toBe(keyOf(input, proxy));
+  });
+
+  it('is the same for proxies that differ in nothing that matters', () => {
+    const stranger = (podName: string, labels: Record<string, string>): ProxyNode => ({ ...proxy, podName, labels });
+    const one = keyOf(input, stranger('unknown-1', { app: 'x', 'pod-template-hash': '1' }));
+    expect(keyOf(input, stranger('unknown-2', { app: 'x', 'pod-template-hash': '2' }))).toBe(one);
+  });
+
+  it('changes with configuration, readiness, address and what the node understands', () => {
+    const key = keyOf(input, proxy);
+    const notReady = { ...input, workloads: input.workloads.map((workload) => ({ ...workload, ready: false })) };
+    const elsewhere = {
+      ...input,
+      workloads: input.workloads.map((workload) => ({
+        ...workload,
+        address: workload.address.replace('127.1', '127.2'),
+      })),
+    };
+    for (const other of [
+      keyOf({ ...input, configs: input.configs.slice(1) }, proxy),
+      keyOf({ ...input, meshConfig: { accessLogFile: '/dev/stdout' } }, proxy),
+      keyOf(notReady, proxy),
+      keyOf(elsewhere, proxy),
+      keyOf(input, { ...proxy, understandsIstioFilters: false }),
+      keyOf(input, { ...proxy, interceptionMode: 'REDIRECT' }),
+      keyOf(input, proxyOf(input, 'reviews-v1-0.default')),
+    ]) {
+      expect(other).not.toBe(key);
+    }
+  });
+
+  it('changes with a label that a rule selects clients by', () => {
+    const spec = {
+      hosts: ['reviews'],
+      http: [{ match: [{ sourceLabels: { tier: 'gold' } }], route: [{ destination: { host: 'reviews' } }] }],
+    };
+    const rule = { ...input.configs[0]!, kind: 'VirtualService' as const, spec };
+    const mesh = { ...input, configs: [rule] as SnapshotInput['configs'] };
+    const stranger = (labels: Record<string, string>) => keyOf(mesh, { ...proxy, podName: 'unknown', labels });
+    expect(stranger({ tier: 'gold' })).not.toBe(stranger({ tier: 'tin' }));
+    expect(stranger({ tier: 'gold', other: 'a' })).toBe(stranger({ tier: 'gold', other: 'b' }));
+  });
+});
+
+describe('buildResources', () => {
+  it('makes the same bytes of equal snapshots', () => {
+    const bytes = () => {
+      const resources = buildResources(
+        resolveProxyView(buildSnapshot(input), proxyOf(input, 'productpage-v1-0.default')),
+      );
+      return [
+        ...resources.clusters.map(({ message }) => Buffer.from(toBinary(ClusterSchema, message)).toString('hex')),
+        ...resources.listeners.map(({ message }) => Buffer.from(toBinary(ListenerSchema, message)).toString('hex')),
+        ...resources.routes.map(({ message }) =>
+          Buffer.from(toBinary(RouteConfigurationSchema, message)).toString('hex'),
+        ),
+      ];
+    };
+    expect(bytes()).toEqual(bytes());
+  });
+
+  it('shares clusters between the proxies of a scope', () => {
+    const snapshot = buildSnapshot(input);
+    const clusters = ['details-v1-0.default', 'ratings-v1-0.default'].map((pod) =>
+      buildResources(resolveProxyView(snapshot, proxyOf(input, pod))).clusters.filter(({ name }) =>
+        name.startsWith('outbound'),
+      ),
+    );
+    expect(clusters[0]!.length).toBeGreaterThan(4);
+    for (const [index, { message }] of clusters[0]!.entries()) expect(clusters[1]![index]!.message).toBe(message);
+  });
+});
