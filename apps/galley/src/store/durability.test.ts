@@ -54,7 +54,7 @@ async function revisionOf(stateDir: string): Promise<number> {
   return revision as number;
 }
 
-it('survives a kill at every operation', async () => {
+it('survives a kill at every operation', { timeout: 180_000 }, async () => {
   const stateDir = join(directory, 'state');
   const first = await run(stateDir, 1, 0);
   const operations = Number(/^done (\d+)$/m.exec((await run(stateDir, 2, 0)).output)?.[1]);
