@@ -43,10 +43,14 @@ const peers = new WeakMap<object, SpiffeId>();
 
 /** The verified client of a request that came through `createMtlsHttpServer`. @throws Error for any other request */
 export function requestPeer(request: IncomingMessage | Http2ServerRequest): SpiffeId {
-  const session = 'stream' in request ? request.stream.session : undefined;
-  const peer = peers.get(session ?? request.socket);
+  const peer = peers.get(connectionOf(request));
   if (peer === undefined) throw new Error('the request did not come through a verified connection');
   return peer;
+}
+
+/** What the peer of a request is filed under: the HTTP/2 session, or the socket of HTTP/1.1. */
+function connectionOf(request: IncomingMessage | Http2ServerRequest): object {
+  return ('stream' in request ? request.stream.session : undefined) ?? request.socket;
 }
 
 /** Starts the server. Rejects when there is no identity yet or the address cannot be bound. */
@@ -62,6 +66,10 @@ export async function createMtlsHttpServer(options: MtlsHttpServerOptions): Prom
       rejectUnauthorized: true,
     },
     (request, response) => {
+      if (!peers.has(connectionOf(request))) {
+        request.destroy(); // the connection is gone already
+        return;
+      }
       connections.requestStarted(request, response);
       options.handler(request, response);
     },
