@@ -1,6 +1,255 @@
 // Wires the data path in the order in which bytes meet it; read this first.
+//
+//   downstream/socket-listener.ts      a bound address: accepted handles become sockets that read into WASM memory
+//   downstream/listener-runtime.ts     a listener: is it TLS (tls-inspector.ts), which filter chain (filter-chain-match.ts)
+//   downstream/downstream-tls.ts       handshake and peer check, where the chain has TLS
+//   downstream/downstream-connection.ts  frames requests, one at a time (parsing is the core's)
+//   exchange/exchange.ts               one request: route, endpoint, retries, timeouts, local replies, response
+//   upstream/endpoint.ts               keep-alive connections and the queue of one endpoint
+//   upstream/upstream-connection.ts    writes the request, frames the response
+//   upstream/upstream-tls.ts           handshake, session resumption and peer check toward endpoints
+//   exchange/request-metrics.ts        counts what has ended; metric-labels.ts names it at scrape
+//
+// Configuration goes the same way, all or nothing: compile everything, bind what is new, then swap in one turn of the
+// event loop, so that no request sees half of it.
 
-import type { DataPlane, DataPlaneOptions } from './data-plane.js';
+import { type CompileProblem, type Core, createCore, createTables, EMBEDDER_SCRATCH } from '@lateen/filters-wasm';
+import { TYPE_URL, unpackAny } from '@lateen/xds-proto';
+import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
+import type { TransportSocket } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
+import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
+import { UpstreamTlsContextSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
+import {
+  type ClusterView,
+  type ConfigProblem,
+  ConfigRejected,
+  type DataPlane,
+  type DataPlaneConfig,
+  type DataPlaneOptions,
+  type DataPlaneStats,
+  type ListenerView,
+  type RequestMetricSeries,
+  type TlsSecret,
+} from './data-plane.js';
+import { type CompiledListener, compileListener } from './downstream/compile-listener.js';
+import { TlsAcceptor } from './downstream/downstream-tls.js';
+import { ListenerSet } from './downstream/listener-set.js';
+import { MetricScopes } from './downstream/metric-scopes.js';
+import { internWorkload, MetricReader } from './exchange/metric-labels.js';
+import { ENDPOINT_WORKLOAD, ownPeerLines, ownWorkload } from './exchange/peer-metadata.js';
+import { createStats, type DataPath } from './transport/data-path.js';
+import { OutSlots } from './transport/out-slots.js';
+import { createSharedRead } from './transport/proxy-socket.js';
+import { SecretStore } from './transport/secret-store.js';
+import { SecurityPairs } from './transport/security-pairs.js';
+import { TimerWheel } from './transport/timer-wheel.js';
+import { clusterViews } from './upstream/cluster-views.js';
+import { createTransportChooser } from './upstream/transport-chooser.js';
+import { createUpstreamCluster } from './upstream/upstream-cluster.js';
+import { type CompiledCluster, UpstreamSet } from './upstream/upstream-set.js';
+import { UpstreamTls } from './upstream/upstream-tls.js';
+import { createPlainTransport, type UpstreamTransport } from './upstream/upstream-transport.js';
+
+/** Idle connections are closed this long after a drain began; requests that come before are still served. */
+const DRAIN_IDLE_MS = 2000;
+const DATE_INTERVAL_MS = 1000;
 
 /** Creates the data path: loads the WASM core and waits for a first `apply`. */
-export type CreateDataPlane = (options: DataPlaneOptions) => Promise<DataPlane>;
+export async function createDataPlane(options: DataPlaneOptions): Promise<DataPlane> {
+  return new Pipeline(createCore(), options);
+}
+
+class Pipeline implements DataPlane {
+  private readonly path: DataPath;
+  private readonly secrets = new SecretStore();
+  private readonly pairs = new SecurityPairs();
+  private readonly scopes = new MetricScopes();
+  private readonly listenerSet: ListenerSet;
+  private readonly upstreams: UpstreamSet;
+  private readonly plain: UpstreamTransport;
+  private readonly metrics: MetricReader;
+  private readonly peerLines: readonly (readonly [string, string])[];
+  private readonly clock: NodeJS.Timeout;
+  /** What was compiled for a cluster message, so that unchanged clusters keep their transports and sessions. */
+  private compiledClusters = new Map<Cluster, CompiledCluster>();
+
+  constructor(
+    private readonly core: Core,
+    private readonly options: DataPlaneOptions,
+  ) {
+    const log = options.log ?? (() => {});
+    this.path = {
+      core,
+      tables: createTables(core),
+      slots: new OutSlots(core.headSlots),
+      sharedRead: createSharedRead(core.bytes),
+      wheel: new TimerWheel(),
+      stats: createStats(),
+      log,
+      endpoints: [],
+      clusters: [],
+      draining: false,
+    };
+    this.listenerSet = new ListenerSet(this.path);
+    this.upstreams = new UpstreamSet(this.path);
+    this.plain = createPlainTransport(this.path);
+    this.peerLines = ownPeerLines(options.node);
+    this.metrics = new MetricReader(this.path, this.scopes, this.pairs, ownWorkload(options.node));
+    this.clock = setInterval(() => core.setDate(Date.now()), DATE_INTERVAL_MS);
+    this.clock.unref();
+  }
+
+  get stats(): Readonly<DataPlaneStats> {
+    this.path.stats.ringUsedBytes = this.path.slots.usedBytes;
+    return this.path.stats;
+  }
+
+  async apply(config: DataPlaneConfig): Promise<void> {
+    try {
+      await this.compileAndActivate(config);
+      this.path.stats.configApplied++;
+    } catch (error) {
+      this.path.stats.configRejected++;
+      throw error;
+    }
+  }
+
+  updateSecrets(secrets: ReadonlyMap<string, TlsSecret>): void {
+    this.secrets.replace(secrets);
+  }
+
+  async drain(graceMs: number): Promise<void> {
+    this.drainListeners();
+    const startMs = performance.now();
+    const idleMs = Math.min(graceMs / 2, DRAIN_IDLE_MS);
+    while (this.listenerSet.connections().length > 0 && performance.now() - startMs < graceMs) {
+      if (performance.now() - startMs >= idleMs)
+        for (const connection of this.listenerSet.connections()) connection.drain();
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    await this.close();
+  }
+
+  drainListeners(): void {
+    this.path.draining = true;
+    this.listenerSet.stopAccepting();
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.clock);
+    this.listenerSet.closeAll();
+    this.upstreams.closeAll();
+    this.path.wheel.close();
+  }
+
+  listeners(): ListenerView[] {
+    return this.listenerSet.views();
+  }
+
+  clusters(): ClusterView[] {
+    return clusterViews(this.path, this.upstreams);
+  }
+
+  metricSeries(): IterableIterator<RequestMetricSeries> {
+    return this.metrics.series();
+  }
+
+  /** The steps of a configuration, in order. Up to the bind nothing that is in use has changed. */
+  private async compileAndActivate(config: DataPlaneConfig): Promise<void> {
+    const problems: ConfigProblem[] = [];
+    const previousSecrets = this.secrets.current;
+    this.secrets.replace(config.secrets);
+    try {
+      const compiledClusters = new Map<Cluster, CompiledCluster>();
+      for (const cluster of config.clusters) compiledClusters.set(cluster, this.compileCluster(cluster, problems));
+      const listeners = config.listeners.map((listener) => this.compileListener(listener, problems));
+      const tables = this.path.tables.compile({
+        routeConfigurations: routesOf(config, listeners),
+        clusters: config.clusters.map((cluster) => ({
+          cluster,
+          endpoints: config.endpoints.get(cluster.edsClusterConfig?.serviceName || cluster.name),
+        })),
+        nowMs: Date.now(),
+      });
+      problems.push(...tables.problems.map(fromCompileProblem));
+      if (problems.length > 0) throw new ConfigRejected(problems);
+      const bound = await this.listenerSet.bind(listeners);
+      // From here on in one turn of the event loop.
+      this.path.tables.activate();
+      this.compiledClusters = compiledClusters;
+      this.upstreams.apply([...compiledClusters.values()]);
+      this.internWorkloads();
+      this.listenerSet.activate(listeners, bound);
+    } catch (error) {
+      this.secrets.replace(previousSecrets);
+      throw error;
+    }
+  }
+
+  private compileListener(listener: DataPlaneConfig['listeners'][number], problems: ConfigProblem[]): CompiledListener {
+    return compileListener(listener, {
+      core: this.core,
+      tables: this.path.tables,
+      options: this.options,
+      scopes: this.scopes,
+      peerLines: this.peerLines,
+      nowMs: Date.now(),
+      problem: (path, message) =>
+        problems.push({ resourceType: TYPE_URL.listener, resourceName: listener.name, path, message }),
+      compileTls: (context, details, problem) =>
+        new TlsAcceptor(context, this.path, this.secrets, this.pairs, details, listener.name, problem),
+      known: (key) => this.listenerSet.knownChain(key),
+    });
+  }
+
+  private compileCluster(config: Cluster, problems: ConfigProblem[]): CompiledCluster {
+    const known = this.compiledClusters.get(config);
+    if (known !== undefined) return known;
+    const cluster = createUpstreamCluster(config, this.path.tables.clusterSlot(config.name));
+    const compileSocket = (socket: TransportSocket, at: string): UpstreamTransport => {
+      const problem = (path: string, message: string): void => {
+        problems.push({ resourceType: TYPE_URL.cluster, resourceName: config.name, path: `${at}.${path}`, message });
+      };
+      return this.compileTransport(socket, problem);
+    };
+    return { cluster, transports: createTransportChooser(config, this.plain, compileSocket) };
+  }
+
+  private compileTransport(
+    socket: TransportSocket,
+    problem: (path: string, message: string) => void,
+  ): UpstreamTransport {
+    if (socket.configType.case !== 'typedConfig') {
+      problem('typed_config', 'is missing');
+      return this.plain;
+    }
+    if (socket.configType.value.typeUrl.endsWith('.RawBuffer')) return this.plain;
+    const context = unpackAny(socket.configType.value, UpstreamTlsContextSchema);
+    return new UpstreamTls(context, this.path, this.secrets, this.pairs, problem);
+  }
+
+  /** Endpoints say of themselves which workload they are, for peers that send no metadata. */
+  private internWorkloads(): void {
+    for (const endpoint of this.path.endpoints) {
+      const workload = endpoint?.config?.metadata?.filterMetadata.istio?.workload;
+      if (endpoint === undefined || typeof workload !== 'string' || endpoint.workloadPeer !== 0) continue;
+      endpoint.workloadPeer = internWorkload(this.core, EMBEDDER_SCRATCH, ENDPOINT_WORKLOAD + workload);
+    }
+  }
+}
+
+/** RDS resources and the inline ones of listeners. */
+function routesOf(config: DataPlaneConfig, listeners: readonly CompiledListener[]): RouteConfiguration[] {
+  return [...config.routes.values(), ...listeners.flatMap(({ inlineRoutes }) => inlineRoutes)];
+}
+
+const RESOURCE_TYPES: Readonly<Record<string, string>> = {
+  RouteConfiguration: TYPE_URL.route,
+  Cluster: TYPE_URL.cluster,
+  ClusterLoadAssignment: TYPE_URL.endpoint,
+  HttpConnectionManager: TYPE_URL.listener,
+};
+
+function fromCompileProblem(problem: CompileProblem): ConfigProblem {
+  return { ...problem, resourceType: RESOURCE_TYPES[problem.resourceType] ?? problem.resourceType };
+}

@@ -1,0 +1,129 @@
+// Downstream: compiles a HTTP connection manager to a HttpChain; what is not supported is named.
+
+import { type Core, compileHttpConnectionManager, internListenerOptions, type Tables } from '@lateen/filters-wasm';
+import { anyIs, unpackAny } from '@lateen/xds-proto';
+import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
+import { CorsSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/cors/v3/cors_pb.js';
+import { HTTPFaultSchema as FaultSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/fault/v3/fault_pb.js';
+import { FilterConfigSchema as GrpcStatsSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/grpc_stats/v3/config_pb.js';
+import { RouterSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/router/v3/router_pb.js';
+import {
+  HttpConnectionManager_ForwardClientCertDetails as ForwardClientCert,
+  type HttpConnectionManager,
+  type HttpFilter,
+} from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import type { DataPlaneOptions } from '../data-plane.js';
+import { durationMs } from '../upstream/upstream-cluster.js';
+import type { HttpChain } from './http-chain.js';
+import { type MeshFilters, readMeshFilter } from './mesh-filters.js';
+import type { MetricScopes } from './metric-scopes.js';
+
+const DEFAULT_IDLE_TIMEOUT_MS = 3_600_000;
+const DEFAULT_STREAM_IDLE_TIMEOUT_MS = 300_000;
+/** Filters that change nothing for a request: no route may configure a policy or a fault yet. */
+const WITHOUT_EFFECT = [GrpcStatsSchema, CorsSchema, FaultSchema];
+
+export interface ConnectionManagerContext {
+  readonly core: Core;
+  readonly tables: Tables;
+  readonly options: DataPlaneOptions;
+  readonly scopes: MetricScopes;
+  /** Own peer headers, each [name, value]. */
+  readonly peerLines: readonly (readonly [string, string])[];
+  readonly listenerName: string;
+  readonly inbound: boolean;
+  /** Unique in the configuration, for inline routes. */
+  readonly chainName: string;
+  readonly nowMs: number;
+  problem(path: string, message: string): void;
+}
+
+export interface CompiledChain {
+  readonly chain: HttpChain;
+  /** Present where the route configuration is inline; it has a unique name. */
+  readonly inlineRoutes: RouteConfiguration | undefined;
+}
+
+/** Problems go to the context; the result is only to be used where there were none. */
+export function compileConnectionManager(hcm: HttpConnectionManager, context: ConnectionManagerContext): CompiledChain {
+  const { core, tables, options, listenerName, chainName } = context;
+  const compiled = compileHttpConnectionManager(hcm, listenerName);
+  for (const { path, message } of compiled.problems) context.problem(path, message);
+  const { filters, suppressEnvoyHeaders } = readFilters(hcm.httpFilters, context);
+  const exchangePeers = filters.metadataExchange;
+  const listenerOptions = {
+    ...compiled.options,
+    serviceTimeHeader: compiled.options.serviceTimeHeader && !suppressEnvoyHeaders,
+    peerFromRequest: exchangePeers && context.inbound,
+    peerFromResponse: exchangePeers && !context.inbound,
+    requestLines: exchangePeers && !context.inbound ? context.peerLines : [],
+    responseLines: exchangePeers && context.inbound ? context.peerLines : [],
+  };
+  let inlineRoutes: RouteConfiguration | undefined;
+  let routeName = '';
+  if (hcm.routeSpecifier.case === 'rds') routeName = hcm.routeSpecifier.value.routeConfigName;
+  else if (hcm.routeSpecifier.case === 'routeConfig') {
+    routeName = `${chainName}|${hcm.routeSpecifier.value.name}`;
+    inlineRoutes = { ...hcm.routeSpecifier.value, name: routeName };
+  } else context.problem('route_specifier', 'is missing: give rds or route_config');
+  const details = hcm.forwardClientCertDetails;
+  const xfccNeeded = details === ForwardClientCert.APPEND_FORWARD || details === ForwardClientCert.SANITIZE_SET;
+  const http = hcm.commonHttpProtocolOptions;
+  const chain: HttpChain = {
+    listenerName,
+    listenerRecord: context.nowMs < 0 ? 0 : internListenerOptions(core, listenerOptions, context.nowMs),
+    routeConfigSlot: tables.routeConfigSlot(routeName),
+    connectionRecordNeeded: xfccNeeded || listenerOptions.useRemoteAddress,
+    xfccNeeded,
+    idleTimeoutMs: http?.idleTimeout === undefined ? DEFAULT_IDLE_TIMEOUT_MS : durationMs(http.idleTimeout),
+    streamIdleTimeoutMs:
+      hcm.streamIdleTimeout === undefined ? DEFAULT_STREAM_IDLE_TIMEOUT_MS : durationMs(hcm.streamIdleTimeout),
+    requestHeadersTimeoutMs: hcm.requestHeadersTimeout === undefined ? 0 : durationMs(hcm.requestHeadersTimeout),
+    requestTimeoutMs: hcm.requestTimeout === undefined ? 0 : durationMs(hcm.requestTimeout),
+    maxRequestsPerConnection: http?.maxRequestsPerConnection ?? 0,
+    peerFromRequest: listenerOptions.peerFromRequest,
+    peerFromResponse: listenerOptions.peerFromResponse,
+    metricScope: filters.stats === undefined ? 0 : context.scopes.scopeOf(context.inbound, filters.stats),
+    accessLog: hcm.accessLog.length === 0 ? undefined : compileAccessLog(hcm, options, context),
+    draining: false,
+  };
+  return { chain, inlineRoutes };
+}
+
+function compileAccessLog(
+  hcm: HttpConnectionManager,
+  options: DataPlaneOptions,
+  context: ConnectionManagerContext,
+): HttpChain['accessLog'] {
+  try {
+    return options.createAccessLogSink?.(hcm.accessLog, context.listenerName);
+  } catch (error) {
+    context.problem('access_log', (error as Error).message);
+    return undefined;
+  }
+}
+
+function readFilters(
+  httpFilters: readonly HttpFilter[],
+  context: ConnectionManagerContext,
+): { filters: MeshFilters; suppressEnvoyHeaders: boolean } {
+  const filters: MeshFilters = { metadataExchange: false, stats: undefined };
+  let suppressEnvoyHeaders = false;
+  const present = httpFilters.filter((filter) => !filter.disabled);
+  if (present.length === 0) context.problem('http_filters', 'is empty: the router is required');
+  present.forEach((filter, index) => {
+    const path = `http_filters[${httpFilters.indexOf(filter)}]`;
+    const any = filter.configType.case === 'typedConfig' ? filter.configType.value : undefined;
+    const last = index === present.length - 1;
+    if (any !== undefined && anyIs(any, RouterSchema)) {
+      if (!last) context.problem(path, 'the router must be the last filter');
+      suppressEnvoyHeaders = unpackAny(any, RouterSchema).suppressEnvoyHeaders;
+      return;
+    }
+    if (last) context.problem(path, 'the last filter must be the router');
+    if (any !== undefined && WITHOUT_EFFECT.some((schema) => anyIs(any, schema))) return;
+    const fault = readMeshFilter(filter, filters);
+    if (fault !== '') context.problem(path, fault);
+  });
+  return { filters, suppressEnvoyHeaders };
+}

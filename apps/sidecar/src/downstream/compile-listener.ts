@@ -1,0 +1,209 @@
+// Downstream: compiles a listener's filter chains; chains whose bytes did not change keep their objects and connections.
+
+import { toBinary } from '@bufbuild/protobuf';
+import { anyIs, unpackAny } from '@lateen/xds-proto';
+import { TrafficDirection } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
+import {
+  type FilterChain,
+  FilterChainSchema,
+} from '@lateen/xds-proto/envoy/config/listener/v3/listener_components_pb.js';
+import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
+import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
+import { HttpConnectionManagerSchema } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import { RawBufferSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js';
+import type { DownstreamTlsContext } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
+import { DownstreamTlsContextSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
+import { durationMs } from '../upstream/upstream-cluster.js';
+import { type ConnectionManagerContext, compileConnectionManager } from './compile-connection-manager.js';
+import { filterChainMatchKey, unsupportedMatchFields } from './filter-chain-match.js';
+import type { FilterChainRuntime, ListenerSettings } from './listener-runtime.js';
+import type { ClientCertDetails, DownstreamTls } from './tls-acceptor.js';
+
+const TLS_INSPECTOR = 'envoy.filters.listener.tls_inspector';
+const HTTP_INSPECTOR = 'envoy.filters.listener.http_inspector';
+/** From DESIGN.md; Envoy's own default is 15 s. */
+const INSPECT_TIMEOUT_MS = 10_000;
+
+export interface ListenerContext extends Omit<ConnectionManagerContext, 'listenerName' | 'inbound' | 'chainName'> {
+  compileTls(
+    context: DownstreamTlsContext,
+    details: ClientCertDetails,
+    problem: (path: string, message: string) => void,
+  ): DownstreamTls;
+  /** The chain of an earlier configuration with this key. */
+  known(
+    key: string,
+  ): { readonly runtime: FilterChainRuntime; readonly inlineRoutes: RouteConfiguration | undefined } | undefined;
+}
+
+export interface CompiledListener {
+  readonly config: Listener;
+  readonly settings: ListenerSettings;
+  /** By chain key, for the next configuration. */
+  readonly chains: ReadonlyMap<
+    string,
+    { readonly runtime: FilterChainRuntime; readonly inlineRoutes: RouteConfiguration | undefined }
+  >;
+  readonly inlineRoutes: readonly RouteConfiguration[];
+  readonly addresses: readonly { readonly address: string; readonly port: number; readonly path: string }[];
+}
+
+/** Problems go to the context; the result is only to be used where there were none. */
+export function compileListener(config: Listener, context: ListenerContext): CompiledListener {
+  const compiler = new ListenerCompiler(config, context);
+  return compiler.compile();
+}
+
+class ListenerCompiler {
+  private readonly chains = new Map<
+    string,
+    { runtime: FilterChainRuntime; inlineRoutes: RouteConfiguration | undefined }
+  >();
+
+  constructor(
+    private readonly config: Listener,
+    private readonly context: ListenerContext,
+  ) {}
+
+  compile(): CompiledListener {
+    const { config, context } = this;
+    const chains: FilterChainRuntime[] = [];
+    const matches = new Map<string, number>();
+    config.filterChains.forEach((chain, index) => {
+      const path = `filter_chains[${index}]`;
+      const match = filterChainMatchKey(chain.filterChainMatch);
+      const twin = matches.get(match);
+      if (twin !== undefined)
+        context.problem(`${path}.filter_chain_match`, `is the same as that of filter_chains[${twin}]`);
+      matches.set(match, index);
+      const runtime = this.compileChain(chain, path, index);
+      if (runtime !== undefined) chains.push(runtime);
+    });
+    const defaultChain =
+      config.defaultFilterChain === undefined
+        ? undefined
+        : this.compileChain(config.defaultFilterChain, 'default_filter_chain', -1);
+    if (config.filterChains.length === 0 && defaultChain === undefined) context.problem('filter_chains', 'is empty');
+    const settings: ListenerSettings = {
+      name: config.name,
+      inspect: this.inspects(),
+      inspectTimeoutMs:
+        config.listenerFiltersTimeout === undefined ? INSPECT_TIMEOUT_MS : durationMs(config.listenerFiltersTimeout),
+      chains,
+      defaultChain,
+    };
+    const inlineRoutes = [...this.chains.values()]
+      .map((chain) => chain.inlineRoutes)
+      .filter((routes) => routes !== undefined);
+    return { config, settings, chains: this.chains, inlineRoutes, addresses: this.addresses() };
+  }
+
+  private compileChain(chain: FilterChain, path: string, index: number): FilterChainRuntime | undefined {
+    const { config, context } = this;
+    const key = `${config.name}|${config.trafficDirection}|${Buffer.from(toBinary(FilterChainSchema, chain)).toString('latin1')}`;
+    const known = context.known(key);
+    if (known !== undefined) {
+      this.chains.set(key, known);
+      return known.runtime;
+    }
+    const problem = (field: string, message: string): void =>
+      context.problem(field === '' ? path : `${path}.${field}`, message);
+    if (chain.filterChainMatch !== undefined) {
+      for (const field of unsupportedMatchFields(chain.filterChainMatch))
+        problem(`filter_chain_match.${field}`, 'is not supported');
+    }
+    const chainName = `inline|${config.name}|${chain.name === '' ? index : chain.name}|${hash(key)}`;
+    const [filter] = chain.filters;
+    if (chain.filters.length !== 1 || filter?.configType.case !== 'typedConfig') {
+      problem('filters', 'must hold exactly one filter, the HTTP connection manager');
+      return undefined;
+    }
+    const any = filter.configType.value;
+    if (!anyIs(any, HttpConnectionManagerSchema)) {
+      problem('filters[0]', `network filter ${filter.name} (${any.typeUrl}) is not supported`);
+      return undefined;
+    }
+    const hcm = unpackAny(any, HttpConnectionManagerSchema);
+    const current = hcm.setCurrentClientCertDetails;
+    const details = { subject: current?.subject ?? false, uri: current?.uri ?? false, dns: current?.dns ?? false };
+    const tls = this.compileTransport(chain, details, problem);
+    const compiled = compileConnectionManager(hcm, {
+      ...context,
+      listenerName: config.name,
+      inbound: config.trafficDirection === TrafficDirection.INBOUND,
+      chainName,
+      problem: (field, message) => problem(`filters[0].${field}`, message),
+    });
+    const runtime: FilterChainRuntime = { key, match: chain.filterChainMatch, http: compiled.chain, tls };
+    this.chains.set(key, { runtime, inlineRoutes: compiled.inlineRoutes });
+    return runtime;
+  }
+
+  private compileTransport(
+    chain: FilterChain,
+    details: ClientCertDetails,
+    problem: (field: string, message: string) => void,
+  ): DownstreamTls | undefined {
+    const socket = chain.transportSocket;
+    if (socket === undefined) return undefined;
+    if (socket.configType.case !== 'typedConfig') {
+      problem('transport_socket', 'has no typed_config');
+      return undefined;
+    }
+    const any = socket.configType.value;
+    if (anyIs(any, RawBufferSchema)) return undefined;
+    if (!anyIs(any, DownstreamTlsContextSchema)) {
+      problem('transport_socket', `${socket.name} (${any.typeUrl}) is not supported`);
+      return undefined;
+    }
+    return this.context.compileTls(unpackAny(any, DownstreamTlsContextSchema), details, (field, message) =>
+      problem(`transport_socket.${field}`, message),
+    );
+  }
+
+  /** The listener asks for it, or a chain can only be chosen with it. */
+  private inspects(): boolean {
+    const { config, context } = this;
+    let inspects = false;
+    config.listenerFilters.forEach((filter, index) => {
+      if (filter.name === TLS_INSPECTOR) inspects = true;
+      else if (filter.name !== HTTP_INSPECTOR) {
+        context.problem(`listener_filters[${index}]`, `listener filter ${filter.name} is not supported`);
+      }
+    });
+    return (
+      inspects ||
+      config.filterChains.some(({ filterChainMatch: match }) => {
+        if (match === undefined) return false;
+        return match.serverNames.length > 0 || match.transportProtocol !== '' || match.applicationProtocols.length > 0;
+      })
+    );
+  }
+
+  private addresses(): { address: string; port: number; path: string }[] {
+    const { config, context } = this;
+    const all = [
+      { address: config.address, path: 'address' },
+      ...config.additionalAddresses.map(({ address }, index) => ({
+        address,
+        path: `additional_addresses[${index}].address`,
+      })),
+    ];
+    const found: { address: string; port: number; path: string }[] = [];
+    for (const { address, path } of all) {
+      const socket = address?.address.case === 'socketAddress' ? address.address.value : undefined;
+      if (socket?.portSpecifier.case !== 'portValue')
+        context.problem(path, 'must be a socket_address with a port_value');
+      else found.push({ address: socket.address, port: socket.portSpecifier.value, path });
+    }
+    return found;
+  }
+}
+
+function hash(text: string): string {
+  let value = 0xcbf29ce484222325n;
+  for (let index = 0; index < text.length; index++) {
+    value = BigInt.asUintN(64, (value ^ BigInt(text.charCodeAt(index))) * 0x100000001b3n);
+  }
+  return value.toString(16);
+}

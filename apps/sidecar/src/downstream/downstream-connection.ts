@@ -1,0 +1,342 @@
+// Downstream: one HTTP/1.1 connection of a client; frames its requests and runs them through its exchange, one at a time.
+
+import * as L from '@lateen/filters-wasm';
+import { Exchange } from '../exchange/exchange.js';
+import type { ExchangeClient } from '../exchange/exchange-client.js';
+import { BAD_CHUNK, CONNECT_NOT_SUPPORTED, REQUEST_HEADER_TIMEOUT, refusedHead } from '../exchange/local-reply.js';
+import type { DataPath } from '../transport/data-path.js';
+import { HeldBytes } from '../transport/held-bytes.js';
+import { type OwnedSocket, pauseReading, resumeReading, type SocketOwner } from '../transport/proxy-socket.js';
+import { SocketWriter } from '../transport/socket-writer.js';
+import { Timer, type TimerOwner } from '../transport/timer-wheel.js';
+import type { HttpChain } from './http-chain.js';
+import type { VerifiedClient } from './tls-acceptor.js';
+
+/** Between requests, or inside a head. */
+const HEAD = 0;
+const BODY = 1;
+/** The request is complete, its response is not: further bytes are the next request's and are held. */
+const WAIT = 2;
+/** The last response is on its way; what the client still sends is dropped. */
+const LINGER = 3;
+const CLOSED = 4;
+
+const TIMER_IDLE = 0;
+const TIMER_PHASE = 1;
+/** As Envoy's delayed_close_timeout: a client that still sends would otherwise get a reset and lose the response. */
+const LINGER_MS = 1000;
+const MAX_HELD_BYTES = 2 * L.READ_BUFFER_BYTES;
+const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n');
+
+/** Told when a connection has ended. */
+export interface ConnectionRegistry {
+  onConnectionGone(connection: DownstreamConnection): void;
+}
+
+export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerOwner {
+  readonly writer: SocketWriter;
+  readonly record: number;
+  peerHint = 0;
+  closing = false;
+  private state = HEAD;
+  private inLoop = false;
+  private scanned = 0;
+  private bodyKind = L.BODY_NONE;
+  private remaining = 0;
+  private chunkState = 0;
+  private lastActiveMs = performance.now();
+  private requestsServed = 0;
+  private readonly exchange: Exchange;
+  private readonly held: HeldBytes;
+  private readonly idleTimer = new Timer(this, TIMER_IDLE);
+  private readonly phaseTimer = new Timer(this, TIMER_PHASE);
+
+  constructor(
+    private readonly path: DataPath,
+    private readonly socket: OwnedSocket,
+    readonly chain: HttpChain,
+    readonly serverName: string,
+    private readonly client: VerifiedClient,
+    readonly secure: 0 | 1,
+    private readonly registry: ConnectionRegistry,
+  ) {
+    this.writer = new SocketWriter(path.core, path.slots, socket, secure === 1);
+    this.held = new HeldBytes(path.core);
+    this.record = chain.connectionRecordNeeded ? this.createRecord() : 0;
+    this.exchange = new Exchange(path, this);
+    this.scheduleIdle();
+  }
+
+  get securityId(): number {
+    return this.client.securityId;
+  }
+  get peerPrincipal(): string {
+    return this.client.principal;
+  }
+  get localAddressText(): string {
+    return addressText(this.socket.localAddress, this.socket.localPort);
+  }
+  get remoteAddressText(): string {
+    return addressText(this.socket.remoteAddress, this.socket.remotePort);
+  }
+
+  // ---- Socket ----------------------------------------------------------------------------------------------------------
+
+  onRead(length: number): void {
+    this.lastActiveMs = performance.now();
+    let address = L.READ_BUFFER;
+    let available = length;
+    const partial = this.held.length;
+    if (this.state === HEAD && partial > 0) {
+      address -= partial;
+      available += partial;
+      this.held.takeTo(address, partial);
+    }
+    this.consume(address, available);
+  }
+
+  /** Bytes that were read before the connection was this object's; they may be in the read buffer. */
+  onBytes(bytes: Uint8Array): void {
+    this.path.core.bytes.set(bytes, L.READ_BUFFER);
+    this.onRead(bytes.length);
+  }
+
+  onEnd(): void {
+    if (this.exchange.active) this.exchange.onClientGone();
+    else if (!this.writer.settled) {
+      this.socket.end(() => this.socket.destroy());
+      return;
+    }
+    this.socket.destroy();
+  }
+
+  onClosed(): void {
+    this.state = CLOSED;
+    const { wheel, core } = this.path;
+    wheel.cancel(this.idleTimer);
+    wheel.cancel(this.phaseTimer);
+    this.exchange.onClientGone();
+    this.writer.releaseAll();
+    this.held.clear();
+    if (this.record !== 0) core.connections.release(this.record);
+    if (this.chunkState !== 0) core.chunkStates.release(this.chunkState);
+    this.chunkState = 0;
+    this.registry.onConnectionGone(this);
+  }
+
+  // ---- Control ---------------------------------------------------------------------------------------------------------
+
+  /** Lets the present exchange end, and closes at once where there is none. */
+  drain(): void {
+    this.closing = true;
+    if (!this.exchange.active && this.state === HEAD && this.held.length === 0) this.linger();
+  }
+
+  get busy(): boolean {
+    return this.exchange.active;
+  }
+
+  abort(): void {
+    this.state = CLOSED;
+    this.socket.destroy();
+  }
+
+  closeAfterResponse(): void {
+    this.closing = true;
+  }
+
+  pauseRequest(): void {
+    pauseReading(this.socket);
+  }
+
+  resumeRequest(): void {
+    if (this.state !== CLOSED) resumeReading(this.socket);
+  }
+
+  onExchangeDone(close: boolean): void {
+    if (this.state === CLOSED) return;
+    this.lastActiveMs = performance.now();
+    if (close || this.closing) {
+      this.linger();
+      return;
+    }
+    this.state = HEAD;
+    if (this.inLoop || this.held.length === 0) return;
+    const length = this.held.takeTo(L.READ_HEADROOM, MAX_HELD_BYTES);
+    this.consume(L.READ_HEADROOM, length);
+    // A slow reader of answers gets no further requests served meanwhile.
+    if (this.state === HEAD || this.state === BODY) this.resumeRequest();
+  }
+
+  onTimer(kind: number): void {
+    if (kind === TIMER_PHASE) {
+      if (this.state === LINGER) this.abort();
+      else if (this.state === HEAD && this.held.length > 0) {
+        this.closing = true;
+        this.exchange.refuse(REQUEST_HEADER_TIMEOUT);
+      }
+      return;
+    }
+    const now = performance.now();
+    const { active } = this.exchange;
+    const limitMs = active ? this.chain.streamIdleTimeoutMs : this.chain.idleTimeoutMs;
+    const quietMs = now - Math.max(this.lastActiveMs, active ? this.exchange.lastActiveMs : 0);
+    if (limitMs > 0 && quietMs >= limitMs) {
+      if (active) this.exchange.onStreamIdle();
+      else this.linger();
+    }
+    if (this.state !== CLOSED) this.scheduleIdle();
+  }
+
+  // ---- Bytes -----------------------------------------------------------------------------------------------------------
+
+  /** Goes through bytes until they are used, held or dropped. A loop, because a client may pipeline thousands of requests. */
+  private consume(address: number, length: number): void {
+    this.inLoop = true;
+    let at = address;
+    const end = address + length;
+    while (at < end) {
+      if (this.state === HEAD) at += this.readHead(at, end - at);
+      else if (this.state === BODY) at += this.readBody(at, end - at);
+      else {
+        if (this.state === WAIT) this.hold(at, end - at);
+        break;
+      }
+    }
+    this.inLoop = false;
+  }
+
+  /** Returns how many bytes were used. */
+  private readHead(address: number, length: number): number {
+    const { core, draining } = this.path;
+    const headLength = core.wasm.parseRequest(address, length, this.scanned, this.chain.listenerRecord, this.record);
+    if (headLength === 0) {
+      this.held.append(address, length);
+      this.scanned = length;
+      const limitMs = this.chain.requestHeadersTimeoutMs;
+      if (limitMs > 0 && !this.phaseTimer.armed) this.path.wheel.schedule(this.phaseTimer, limitMs);
+      return length;
+    }
+    this.scanned = 0;
+    if (this.phaseTimer.armed) this.path.wheel.cancel(this.phaseTimer);
+    if (headLength < 0) {
+      this.closing = true;
+      this.exchange.refuse(refusedHead(-headLength));
+      return length;
+    }
+    const flags = core.i32[L.REQ_FLAGS >> 2]!;
+    this.requestsServed++;
+    const { maxRequestsPerConnection } = this.chain;
+    this.closing =
+      draining ||
+      this.chain.draining ||
+      this.closing ||
+      (flags & L.REQUEST_KEEP_ALIVE) === 0 ||
+      (maxRequestsPerConnection > 0 && this.requestsServed >= maxRequestsPerConnection);
+    if ((flags & L.REQUEST_CONNECT) !== 0) {
+      this.closing = true;
+      this.exchange.refuse(CONNECT_NOT_SUPPORTED);
+      return length;
+    }
+    return headLength + this.startRequest(headLength, address + headLength, length - headLength, flags);
+  }
+
+  /** Starts the exchange with what is here of the body; returns how many body bytes were used. */
+  private startRequest(headLength: number, address: number, length: number, flags: number): number {
+    const { core } = this.path;
+    this.bodyKind = core.i32[L.REQ_BODY >> 2]!;
+    this.remaining = this.bodyKind === L.BODY_LENGTH ? core.f64[L.REQ_CONTENT_LENGTH >> 3]! : 0;
+    if (this.bodyKind === L.BODY_CHUNKED) {
+      if (this.chunkState === 0) this.chunkState = core.chunkStates.take();
+      if (this.chunkState === 0) {
+        this.abort();
+        return length;
+      }
+      core.wasm.resetChunks(this.chunkState, L.CHUNK_MODE_FRAMED);
+    }
+    const used = this.frame(address, length);
+    if (used < 0) {
+      this.closing = true;
+      this.exchange.refuse(BAD_CHUNK);
+      return length;
+    }
+    const complete = this.frameComplete;
+    this.state = complete ? WAIT : BODY;
+    this.exchange.begin(headLength, address, this.frameForward, complete);
+    if ((flags & L.REQUEST_EXPECT_CONTINUE) !== 0 && !complete && used === 0 && this.exchange.active) {
+      this.writer.writeBuffer(CONTINUE);
+    }
+    return used;
+  }
+
+  private readBody(address: number, length: number): number {
+    const used = this.frame(address, length);
+    if (used < 0) {
+      this.closing = true;
+      this.exchange.fail(BAD_CHUNK);
+      return length;
+    }
+    if (this.frameComplete) this.state = WAIT;
+    this.exchange.requestBytes(address, this.frameForward, used, this.frameComplete);
+    return used;
+  }
+
+  private frameForward = 0;
+  private frameComplete = false;
+
+  /** Finds how many of the bytes belong to this body, what is to be forwarded of them, and whether it ends here. */
+  private frame(address: number, length: number): number {
+    if (this.bodyKind === L.BODY_CHUNKED) {
+      const { core } = this.path;
+      const used = core.wasm.scanChunks(this.chunkState, address, length);
+      this.frameForward = core.i32[(this.chunkState + L.CHUNK_FORWARD) >> 2]!;
+      this.frameComplete = core.i32[(this.chunkState + L.CHUNK_PHASE) >> 2] === L.CHUNK_PHASE_DONE;
+      return used;
+    }
+    const used = length < this.remaining ? length : this.remaining;
+    this.remaining -= used;
+    this.frameForward = used;
+    this.frameComplete = this.remaining === 0;
+    return used;
+  }
+
+  private hold(address: number, length: number): void {
+    if (this.held.length + length > MAX_HELD_BYTES) {
+      this.abort();
+      return;
+    }
+    this.held.append(address, length);
+    this.pauseRequest();
+  }
+
+  /** Ends our side; the client has a moment to read the response and to end its own. */
+  private linger(): void {
+    this.state = LINGER;
+    this.held.clear();
+    this.socket.end();
+    this.resumeRequest();
+    this.path.wheel.schedule(this.phaseTimer, LINGER_MS);
+  }
+
+  private scheduleIdle(): void {
+    const { idleTimeoutMs, streamIdleTimeoutMs } = this.chain;
+    const limits = [idleTimeoutMs, streamIdleTimeoutMs].filter((limit) => limit > 0);
+    if (limits.length === 0) return;
+    const quietMs = performance.now() - Math.max(this.lastActiveMs, this.exchange.lastActiveMs);
+    this.path.wheel.schedule(this.idleTimer, Math.max(Math.min(...limits) - quietMs, Math.min(...limits) / 4, 1));
+  }
+
+  private createRecord(): number {
+    const { xfcc, principal } = this.client;
+    return this.path.core.connections.create({
+      remoteAddress: this.socket.remoteAddress ?? '',
+      tls: this.secure === 1,
+      mutualTls: principal !== '',
+      xfcc: this.chain.xfccNeeded ? xfcc : '',
+    });
+  }
+}
+
+function addressText(address = '', port = 0): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}

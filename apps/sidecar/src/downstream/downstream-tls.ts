@@ -1,0 +1,172 @@
+// Downstream: TLS for a filter chain: handshake by OpenSSL on the accepted socket, then the peer check.
+
+import { createHash, createHmac, randomBytes } from 'node:crypto';
+import { Server, type TLSSocket, type TlsOptions } from 'node:tls';
+import type { DownstreamTlsContext } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
+import type { DataPath } from '../transport/data-path.js';
+import { checkPeer, type PeerCertificate } from '../transport/peer-check.js';
+import { adoptTlsSocket, type OwnedSocket, type ProxySocket } from '../transport/proxy-socket.js';
+import type { Certificate, SecretStore } from '../transport/secret-store.js';
+import type { SecurityPairs } from '../transport/security-pairs.js';
+import { compileTlsSettings, type Problem, type TlsSettings } from '../transport/tls-settings.js';
+import type { ClientCertDetails, DownstreamTls, VerifiedClient } from './tls-acceptor.js';
+
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** Ticket keys are derived from it, so they end with the process. */
+const TICKET_SECRET = randomBytes(48);
+type Done = Parameters<DownstreamTls['accept']>[2];
+
+/** A TLS socket that a tls.Server made knows the socket below it; Node has had this field since the beginning. */
+type WrappingSocket = TLSSocket & { readonly _parent?: ProxySocket };
+
+export class TlsAcceptor implements DownstreamTls {
+  private readonly settings: TlsSettings;
+  private readonly requireClient: boolean;
+  private server: Server | undefined;
+  private serverVersion = -1;
+  private certificate: Certificate | undefined;
+  private readonly waiting = new WeakMap<ProxySocket, Done>();
+
+  constructor(
+    context: DownstreamTlsContext,
+    private readonly path: DataPath,
+    private readonly secrets: SecretStore,
+    private readonly pairs: SecurityPairs,
+    private readonly details: ClientCertDetails,
+    private readonly listenerName: string,
+    problem: Problem,
+  ) {
+    this.settings = compileTlsSettings(context.commonTlsContext, secrets, problem);
+    this.requireClient = context.requireClientCertificate ?? false;
+    if (this.requireClient && !this.settings.verifiesPeer) {
+      problem('require_client_certificate', 'needs a validation context to verify clients with');
+    }
+  }
+
+  accept(socket: ProxySocket, first: Uint8Array | null, done: Done): void {
+    let server: Server;
+    try {
+      server = this.currentServer();
+    } catch (error) {
+      this.refuse(socket, done, (error as Error).message);
+      return;
+    }
+    this.path.stats.downstreamCxTlsTotal++;
+    this.waiting.set(socket, done);
+    // From here on the TLS socket reads from the handle; what was read already goes first.
+    socket.owner = { onRead: () => {}, onEnd: () => {}, onClosed: () => this.finish(socket, null, NO_CLIENT) };
+    if (first !== null) socket.unshift(Buffer.from(first));
+    server.emit('connection', socket);
+  }
+
+  /** The server with the present secrets: a renewal replaces its context, open connections are not touched. */
+  private currentServer(): Server {
+    if (this.server !== undefined && this.serverVersion === this.secrets.version) return this.server;
+    const certificate = this.settings.certificate();
+    const bundle = this.settings.trustBundle();
+    if (certificate === undefined) throw new Error('there is no certificate for this listener yet');
+    if (this.settings.verifiesPeer && bundle === undefined)
+      throw new Error('there is no trust bundle for this listener yet');
+    this.certificate = certificate;
+    const options: TlsOptions = {
+      ...this.settings.contextOptions,
+      cert: certificate.chainPem,
+      key: certificate.keyPem,
+      ...(bundle === undefined ? {} : { ca: bundle }),
+      ...this.ticketOptions(bundle ?? ''),
+    };
+    if (this.server === undefined) this.server = this.createServer(options);
+    else this.server.setSecureContext(options);
+    this.serverVersion = this.secrets.version;
+    return this.server;
+  }
+
+  /** Sessions are resumed across renewals of the certificate, never across a change of the trust bundle. */
+  private ticketOptions(bundle: string): Pick<TlsOptions, 'ticketKeys' | 'sessionIdContext'> {
+    const scope = JSON.stringify([bundle, this.requireClient, this.settings.verifiesPeer]);
+    return {
+      ticketKeys: createHmac('sha384', TICKET_SECRET).update(scope).digest(),
+      sessionIdContext: createHash('sha256').update(scope).digest('hex').slice(0, 32),
+    };
+  }
+
+  private createServer(options: TlsOptions): Server {
+    const { applicationProtocols, verifiesPeer } = this.settings;
+    const server = new Server({
+      ...options,
+      requestCert: verifiesPeer,
+      rejectUnauthorized: this.requireClient,
+      handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+      allowHalfOpen: true,
+      ...(applicationProtocols.length === 0 ? {} : { ALPNProtocols: [...applicationProtocols] }),
+    });
+    server.on('secureConnection', (secured: WrappingSocket) => this.onSecured(secured));
+    server.on('tlsClientError', (error: Error, secured: WrappingSocket) => {
+      const socket = secured._parent;
+      if (socket !== undefined) this.refuse(socket, this.waiting.get(socket), error.message);
+      secured.destroy();
+    });
+    return server;
+  }
+
+  private onSecured(secured: WrappingSocket): void {
+    const socket = secured._parent;
+    if (socket === undefined) {
+      secured.destroy();
+      return;
+    }
+    let client: VerifiedClient;
+    try {
+      client = this.verify(secured);
+    } catch (error) {
+      this.refuse(socket, this.waiting.get(socket), (error as Error).message);
+      secured.destroy();
+      return;
+    }
+    socket.owner = null;
+    this.finish(socket, adoptTlsSocket(secured, null, this.path.core.bytes), client);
+  }
+
+  private verify(secured: TLSSocket): VerifiedClient {
+    const own = this.certificate?.principal ?? '';
+    const anonymous =
+      !this.settings.verifiesPeer || (!this.requireClient && secured.getPeerX509Certificate() === undefined);
+    if (anonymous) return { principal: '', securityId: this.pairs.idOf('', own, false), xfcc: '' };
+    const peer = checkPeer(secured, this.settings.nameRules);
+    return {
+      principal: peer.principal,
+      securityId: this.pairs.idOf(peer.principal, own, true),
+      xfcc: xfccElement(own, peer, this.details),
+    };
+  }
+
+  private refuse(socket: ProxySocket, done: Done | undefined, reason: string): void {
+    this.path.stats.downstreamCxTlsErrors++;
+    this.path.log('info', 'TLS connection refused', {
+      listener: this.listenerName,
+      peer: socket.remoteAddress,
+      reason,
+    });
+    socket.owner = null;
+    socket.destroy();
+    this.waiting.delete(socket);
+    done?.(null, NO_CLIENT);
+  }
+
+  private finish(socket: ProxySocket, secured: OwnedSocket | null, client: VerifiedClient): void {
+    const done = this.waiting.get(socket);
+    this.waiting.delete(socket);
+    done?.(secured, client);
+  }
+}
+
+const NO_CLIENT: VerifiedClient = { principal: '', securityId: 0, xfcc: '' };
+
+/** Envoy's element: By, Hash, then what the configuration asks for. */
+function xfccElement(own: string, peer: PeerCertificate, details: ClientCertDetails): string {
+  const parts = [`By=${own}`, `Hash=${peer.hash}`];
+  if (details.subject) parts.push(`Subject="${peer.subject.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`);
+  if (details.uri) for (const uri of peer.names.uris) parts.push(`URI=${uri}`);
+  if (details.dns) for (const name of peer.names.dnsNames) parts.push(`DNS=${name}`);
+  return parts.join(';');
+}

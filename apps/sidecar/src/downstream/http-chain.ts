@@ -1,0 +1,28 @@
+// Downstream: what a filter chain with a HTTP connection manager has been compiled to; every connection of it refers here.
+
+import type { AccessLogSink } from '../data-plane.js';
+
+export interface HttpChain {
+  readonly listenerName: string;
+  /** Options record in the core's memory. */
+  readonly listenerRecord: number;
+  readonly routeConfigSlot: number;
+  /** The record of a connection must name its client's address or certificate. */
+  readonly connectionRecordNeeded: boolean;
+  readonly xfccNeeded: boolean;
+  /** Closes a connection without a request; 0 = never. */
+  readonly idleTimeoutMs: number;
+  /** Ends an exchange in which nothing moves; 0 = never. */
+  readonly streamIdleTimeoutMs: number;
+  readonly requestHeadersTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+  readonly maxRequestsPerConnection: number;
+  /** Take the peer's metadata from the request (inbound) or the response (outbound). */
+  readonly peerFromRequest: boolean;
+  readonly peerFromResponse: boolean;
+  /** Scope of the metrics context: which listener direction and `istio.stats` configuration; 0 = no metrics. */
+  readonly metricScope: number;
+  readonly accessLog: AccessLogSink | undefined;
+  /** The configuration does not have it any more: responses tell the client to leave. */
+  draining: boolean;
+}

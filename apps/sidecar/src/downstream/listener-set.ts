@@ -1,0 +1,180 @@
+// Downstream: keeps bound addresses and listeners in step with the configuration; what is unchanged is not touched.
+
+import { TYPE_URL } from '@lateen/xds-proto';
+import { type ConfigProblem, ConfigRejected, type ListenerView } from '../data-plane.js';
+import type { DataPath } from '../transport/data-path.js';
+import { Timer, type TimerOwner } from '../transport/timer-wheel.js';
+import type { CompiledListener } from './compile-listener.js';
+import type { DownstreamConnection } from './downstream-connection.js';
+import { ListenerRuntime } from './listener-runtime.js';
+import { SocketListener } from './socket-listener.js';
+
+/** How long connections of a chain that is gone may stay. */
+const DRAIN_MS = 10_000;
+const DEFAULT_BACKLOG = 4096;
+
+interface ActiveListener {
+  readonly runtime: ListenerRuntime;
+  readonly compiled: CompiledListener;
+  readonly sockets: readonly SocketListener[];
+}
+
+/** New sockets for a configuration that is not in use yet. */
+export interface BoundSockets {
+  readonly byListener: ReadonlyMap<string, readonly SocketListener[]>;
+  readonly fresh: readonly SocketListener[];
+}
+
+export class ListenerSet {
+  private active = new Map<string, ActiveListener>();
+  /** By `address:port` as configured; port 0 adds listener and index. */
+  private sockets = new Map<string, SocketListener>();
+  private readonly leaving = new Set<ListenerRuntime>();
+
+  constructor(private readonly path: DataPath) {}
+
+  /** Binds what is new. @throws ConfigRejected with each address that cannot be bound; nothing is changed then */
+  async bind(listeners: readonly CompiledListener[]): Promise<BoundSockets> {
+    const problems: ConfigProblem[] = [];
+    const fresh: SocketListener[] = [];
+    const byListener = new Map<string, SocketListener[]>();
+    const claimed = new Map<string, string>();
+    for (const { config, addresses } of listeners) {
+      const sockets: SocketListener[] = [];
+      for (const [index, { address, port, path }] of addresses.entries()) {
+        const key = socketKey(config.name, index, address, port);
+        const problem = (message: string): void => {
+          problems.push({ resourceType: TYPE_URL.listener, resourceName: config.name, path, message });
+        };
+        const owner = claimed.get(key);
+        if (owner !== undefined) {
+          problem(`${address}:${port} is also the address of listener ${owner}`);
+          continue;
+        }
+        claimed.set(key, config.name);
+        let socket = this.sockets.get(key);
+        if (socket === undefined) {
+          try {
+            const backlog = config.tcpBacklogSize ?? DEFAULT_BACKLOG;
+            socket = await SocketListener.bind(address, port, backlog, this.path.sharedRead);
+            fresh.push(socket);
+          } catch (error) {
+            problem(`cannot bind ${address}:${port}: ${(error as Error).message}`);
+            continue;
+          }
+        }
+        sockets.push(socket);
+      }
+      byListener.set(config.name, sockets);
+    }
+    if (problems.length > 0) {
+      for (const socket of fresh) socket.close();
+      throw new ConfigRejected(problems);
+    }
+    return { byListener, fresh };
+  }
+
+  /** Puts a compiled and bound configuration in use. */
+  activate(listeners: readonly CompiledListener[], bound: BoundSockets): void {
+    const before = this.active;
+    const sockets = new Map<string, SocketListener>();
+    this.active = new Map();
+    for (const compiled of listeners) {
+      const { name } = compiled.config;
+      const old = before.get(name);
+      const runtime = old?.runtime ?? new ListenerRuntime(this.path, compiled.settings);
+      const own = bound.byListener.get(name) ?? [];
+      runtime.settings = compiled.settings;
+      if (old !== undefined) this.drainGoneChains(runtime, old.compiled, compiled);
+      own.forEach((socket, index) => {
+        const { address, port } = compiled.addresses[index]!;
+        sockets.set(socketKey(name, index, address, port), socket);
+        socket.serve(runtime);
+      });
+      this.active.set(name, { runtime, compiled, sockets: own });
+    }
+    for (const [key, socket] of this.sockets) if (sockets.get(key) !== socket) socket.close();
+    this.sockets = sockets;
+    for (const [name, { runtime, compiled }] of before) {
+      if (this.active.has(name)) continue;
+      for (const { runtime: chain } of compiled.chains.values()) chain.http.draining = true;
+      this.leaving.add(runtime);
+      this.drainLater(runtime, runtime.allConnections());
+    }
+  }
+
+  /** The chain with this key, where it is in use. */
+  knownChain(key: string): ReturnType<CompiledListener['chains']['get']> {
+    for (const { compiled } of this.active.values()) {
+      const chain = compiled.chains.get(key);
+      if (chain !== undefined) return chain;
+    }
+    return undefined;
+  }
+
+  views(): ListenerView[] {
+    const active = [...this.active].map(([name, { runtime, sockets }]) => ({
+      name,
+      state: this.path.draining ? ('draining' as const) : ('active' as const),
+      addresses: sockets.map(({ bound }) => bound),
+      connections: runtime.connectionCount,
+    }));
+    const leaving = [...this.leaving]
+      .filter((runtime) => runtime.connectionCount > 0)
+      .map((runtime) => ({
+        name: runtime.settings.name,
+        state: 'draining' as const,
+        addresses: [],
+        connections: runtime.connectionCount,
+      }));
+    return [...active, ...leaving];
+  }
+
+  connections(): DownstreamConnection[] {
+    const runtimes = [...[...this.active.values()].map(({ runtime }) => runtime), ...this.leaving];
+    return runtimes.flatMap((runtime) => runtime.allConnections());
+  }
+
+  stopAccepting(): void {
+    for (const socket of this.sockets.values()) socket.close();
+    this.sockets.clear();
+  }
+
+  closeAll(): void {
+    this.stopAccepting();
+    for (const { runtime } of this.active.values()) runtime.closeAll();
+    for (const runtime of this.leaving) runtime.closeAll();
+  }
+
+  private drainGoneChains(runtime: ListenerRuntime, old: CompiledListener, now: CompiledListener): void {
+    const gone = new Set(
+      [...old.chains].filter(([key]) => !now.chains.has(key)).map(([, { runtime: chain }]) => chain.http),
+    );
+    if (gone.size === 0) return;
+    for (const chain of gone) chain.draining = true;
+    this.drainLater(runtime, runtime.drainChains(gone));
+  }
+
+  /** Responses say `connection: close` at once; what is idle half the time later is closed, all of it at the end. */
+  private drainLater(runtime: ListenerRuntime, connections: readonly DownstreamConnection[]): void {
+    if (connections.length === 0) {
+      this.leaving.delete(runtime);
+      return;
+    }
+    const owner: TimerOwner = {
+      onTimer: (kind) => {
+        for (const connection of connections) {
+          if (kind === 0) connection.drain();
+          else connection.abort();
+        }
+        if (kind === 1) this.leaving.delete(runtime);
+      },
+    };
+    this.path.wheel.schedule(new Timer(owner, 0), DRAIN_MS / 2);
+    this.path.wheel.schedule(new Timer(owner, 1), DRAIN_MS);
+  }
+}
+
+function socketKey(listener: string, index: number, address: string, port: number): string {
+  return port === 0 ? `${address}:0|${listener}|${index}` : `${address}:${port}`;
+}

@@ -1,0 +1,141 @@
+// Exchange: what an access log may ask of a request; exists only on connections whose listener logs.
+
+import {
+  type Core,
+  REQ_AUTHORITY_LENGTH,
+  REQ_AUTHORITY_OFFSET,
+  REQ_HEAD_LENGTH,
+  REQ_HEAD_OFFSET,
+  REQ_METHOD_LENGTH,
+  REQ_METHOD_OFFSET,
+  REQ_MINOR_VERSION,
+  REQ_PATH_LENGTH,
+  REQ_PATH_OFFSET,
+  ROUTE_NAME_LENGTH,
+  ROUTE_NAME_OFFSET,
+} from '@lateen/filters-wasm';
+import type { AccessLogRecord, AccessLogSink } from '../data-plane.js';
+import type { Exchange } from './exchange.js';
+import type { ExchangeClient } from './exchange-client.js';
+import { flagsText } from './response-flags.js';
+
+/** One for each connection, used again for each request. */
+export class AccessLogEntry implements AccessLogRecord {
+  startTimeMs = 0;
+  durationMs = 0;
+  method: string | undefined;
+  path: string | undefined;
+  authority: string | undefined;
+  protocol: string | undefined;
+  responseCode = 0;
+  responseFlags = '-';
+  responseCodeDetails: string | undefined;
+  connectionTerminationDetails: string | undefined;
+  upstreamTransportFailureReason: string | undefined;
+  bytesReceived = 0;
+  bytesSent = 0;
+  upstreamServiceTimeMs: number | undefined;
+  upstreamHost: string | undefined;
+  upstreamCluster: string | undefined;
+  upstreamLocalAddress: string | undefined;
+  downstreamLocalAddress: string | undefined;
+  downstreamRemoteAddress: string | undefined;
+  requestedServerName: string | undefined;
+  routeName: string | undefined;
+  downstreamPeerUriSan: string | undefined;
+  attemptCount = 0;
+  private requestHead = '';
+  private responseHead = '';
+
+  constructor(
+    private readonly core: Core,
+    private readonly sink: AccessLogSink,
+  ) {}
+
+  /** Forgets the last request. */
+  begin(): void {
+    this.startTimeMs = Date.now();
+    this.method = undefined;
+    this.path = undefined;
+    this.authority = undefined;
+    this.protocol = undefined;
+    this.routeName = undefined;
+    this.upstreamLocalAddress = undefined;
+    this.requestHead = '';
+    this.responseHead = '';
+  }
+
+  /** REQ_* is filled. */
+  noteRequest(): void {
+    const { core } = this;
+    this.method = this.text(REQ_METHOD_OFFSET, REQ_METHOD_LENGTH);
+    this.path = this.text(REQ_PATH_OFFSET, REQ_PATH_LENGTH);
+    this.authority = this.text(REQ_AUTHORITY_OFFSET, REQ_AUTHORITY_LENGTH);
+    this.protocol = core.i32[REQ_MINOR_VERSION >> 2] === 0 ? 'HTTP/1.0' : 'HTTP/1.1';
+    this.requestHead = this.text(REQ_HEAD_OFFSET, REQ_HEAD_LENGTH) ?? '';
+  }
+
+  /** ROUTE_* is filled. */
+  noteRoute(): void {
+    this.routeName = this.text(ROUTE_NAME_OFFSET, ROUTE_NAME_LENGTH);
+  }
+
+  /** The head as sent to the client, at an address of the memory. */
+  noteResponse(address: number, length: number): void {
+    const text = this.core.text(address, length);
+    const end = text.indexOf('\r\n\r\n');
+    this.responseHead = end < 0 ? text : text.slice(0, end + 4);
+  }
+
+  /** Hands the finished request to the log. `sentHead` is the head as the upstream got it, empty where none did. */
+  finish(exchange: Exchange, client: ExchangeClient, clusterName: string | undefined, sentHead: string): void {
+    this.durationMs = performance.now() - exchange.startMs;
+    this.responseCode = exchange.status;
+    this.responseFlags = flagsText(exchange.flags);
+    this.responseCodeDetails = exchange.details === '' ? undefined : exchange.details;
+    this.connectionTerminationDetails = undefined;
+    this.upstreamTransportFailureReason = exchange.failureReason === '' ? undefined : exchange.failureReason;
+    this.bytesReceived = exchange.requestBodyBytes;
+    this.bytesSent = exchange.responseBodyBytes;
+    this.upstreamServiceTimeMs = exchange.serviceTimeMs < 0 ? undefined : exchange.serviceTimeMs;
+    this.upstreamHost = exchange.endpoint?.addressText;
+    this.upstreamCluster = clusterName;
+    this.upstreamLocalAddress = exchange.upstreamLocalAddress;
+    this.downstreamLocalAddress = client.localAddressText;
+    this.downstreamRemoteAddress = client.remoteAddressText;
+    this.requestedServerName = client.serverName === '' ? undefined : client.serverName;
+    this.downstreamPeerUriSan = client.peerPrincipal === '' ? undefined : client.peerPrincipal;
+    this.attemptCount = exchange.attempts;
+    if (sentHead !== '') this.requestHead = sentHead;
+    this.sink(this);
+  }
+
+  requestHeader(name: string): string | undefined {
+    return headerValue(this.requestHead, name);
+  }
+
+  responseHeader(name: string): string | undefined {
+    return headerValue(this.responseHead, name);
+  }
+
+  private text(offsetField: number, lengthField: number): string | undefined {
+    const length = this.core.i32[lengthField >> 2]!;
+    return length === 0 ? undefined : this.core.text(this.core.i32[offsetField >> 2]!, length);
+  }
+}
+
+/** First value of a header in the text of a head. */
+function headerValue(head: string, name: string): string | undefined {
+  for (let start = head.indexOf('\r\n') + 2; start > 1; ) {
+    const end = head.indexOf('\r\n', start);
+    if (end <= start) return undefined;
+    if (
+      head.charCodeAt(start + name.length) === 0x3a &&
+      head.slice(start, start + name.length).toLowerCase() === name
+    ) {
+      return head.slice(start + name.length + 1, end).trim();
+    }
+    start = end + 2;
+  }
+  return undefined;
+}

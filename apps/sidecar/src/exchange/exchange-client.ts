@@ -1,0 +1,30 @@
+// Exchange: what it knows of the client's connection.
+
+import type { HttpChain } from '../downstream/http-chain.js';
+import type { SocketWriter } from '../transport/socket-writer.js';
+
+export interface ExchangeClient {
+  readonly chain: HttpChain;
+  readonly writer: SocketWriter;
+  /** Connection record in the core's memory, or 0. */
+  readonly record: number;
+  /** 1 where the connection is TLS. */
+  readonly secure: number;
+  /** Interned id of the pair of principals, for metrics of the accepting side. */
+  readonly securityId: number;
+  /** The peer's metadata id seen last on this connection. */
+  peerHint: number;
+  readonly localAddressText: string;
+  readonly remoteAddressText: string;
+  readonly serverName: string;
+  readonly peerPrincipal: string;
+  /** The connection will be closed after the present response. */
+  readonly closing: boolean;
+  closeAfterResponse(): void;
+  pauseRequest(): void;
+  resumeRequest(): void;
+  /** The response has been written to its end; `close` where the client must not send more. */
+  onExchangeDone(close: boolean): void;
+  /** The response cannot be finished: cut the connection, so that the client notices. */
+  abort(): void;
+}

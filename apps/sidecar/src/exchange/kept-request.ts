@@ -1,0 +1,108 @@
+// Exchange: the head written for the upstream, kept with the beginning of the body until a response makes a retry pointless.
+
+import { EMBEDDER_SCRATCH, EMBEDDER_SCRATCH_BYTES } from '@lateen/filters-wasm';
+import type { DataPath } from '../transport/data-path.js';
+import { HeldBytes } from '../transport/held-bytes.js';
+import type { SocketWriter } from '../transport/socket-writer.js';
+
+/** Room that a small block must have for what the proxy adds to a head; a head that does not fit goes to a large one. */
+const TYPICAL_ADDED_BYTES = 512;
+/** `x-envoy-attempt-count` has one digit up to here; more would move the body bytes behind the head. */
+const MAX_WRITTEN_ATTEMPT = 9;
+
+export class KeptRequest {
+  private block = 0;
+  private buffer: Buffer | null = null;
+  private headLength = 0;
+  private length = 0;
+  private readonly overflow: HeldBytes;
+  /** Everything that was sent is still here, so the request can be sent again. */
+  replayable = true;
+
+  constructor(private readonly path: DataPath) {
+    this.overflow = new HeldBytes(path.core);
+  }
+
+  /** Writes the head for a cluster from the parsed request; false where it exceeds every block. */
+  writeHead(parsedLength: number, listener: number, connection: number, cluster: number): boolean {
+    const { slots, core } = this.path;
+    this.replayable = true;
+    let block = slots.take(parsedLength + TYPICAL_ADDED_BYTES);
+    while (block !== 0) {
+      const capacity = slots.capacity(block);
+      const written = core.wasm.writeUpstreamHead(block, capacity, listener, connection, cluster);
+      if (written > 0) {
+        this.block = block;
+        this.headLength = written;
+        this.length = written;
+        return true;
+      }
+      slots.give(block);
+      block = capacity < slots.largeBytes ? slots.take(slots.largeBytes) : 0;
+    }
+    const written = core.wasm.writeUpstreamHead(
+      EMBEDDER_SCRATCH,
+      EMBEDDER_SCRATCH_BYTES,
+      listener,
+      connection,
+      cluster,
+    );
+    if (written <= 0) return false;
+    this.buffer = Buffer.from(core.bytes.subarray(EMBEDDER_SCRATCH, EMBEDDER_SCRATCH + written));
+    this.headLength = written;
+    this.length = written;
+    return true;
+  }
+
+  /** Adds body bytes, and sends them where there is a connection to send them on. */
+  add(address: number, length: number, writer: SocketWriter | null): void {
+    if (length === 0) return;
+    const { slots, core } = this.path;
+    const fits = this.block !== 0 && this.length + length <= slots.capacity(this.block);
+    if (fits && this.replayable && this.overflow.length === 0) {
+      core.wasm.copy(this.block + this.length, address, length);
+      writer?.writeKept(this.block + this.length, length);
+      this.length += length;
+    } else if (writer === null) {
+      this.overflow.append(address, length);
+    } else {
+      this.replayable = false;
+      writer.writeCopy(address, length);
+    }
+  }
+
+  /** Sends what is kept. */
+  sendTo(writer: SocketWriter): void {
+    if (this.block !== 0) writer.writeKept(this.block, this.length);
+    else if (this.buffer !== null) writer.writeBuffer(this.buffer);
+    if (this.overflow.length === 0) return;
+    this.replayable = false;
+    writer.writeBuffer(this.overflow.takeBuffer());
+  }
+
+  /** Says which attempt it is, in a head that carries the count. */
+  setAttempt(attempt: number): void {
+    if (this.block !== 0 && attempt <= MAX_WRITTEN_ATTEMPT) {
+      this.path.core.wasm.setAttemptCount(this.block, this.headLength, attempt);
+    }
+  }
+
+  /** A header as it was sent, for the access log. */
+  headText(): string {
+    if (this.block !== 0) return this.path.core.text(this.block, this.headLength);
+    return this.buffer === null ? '' : this.buffer.toString('latin1');
+  }
+
+  /** Gives the memory back, where writes are under way after them. */
+  release(writer: SocketWriter | null): void {
+    if (this.block !== 0) {
+      if (writer === null) this.path.slots.give(this.block);
+      else writer.giveWhenSettled(this.block);
+      this.block = 0;
+    }
+    this.buffer = null;
+    this.length = 0;
+    this.replayable = false;
+    if (this.overflow.length > 0) this.overflow.clear();
+  }
+}

@@ -1,0 +1,85 @@
+// Exchange: what the proxy answers by itself, in Envoy's words.
+
+import { FLAG } from './response-flags.js';
+
+/** An answer that no upstream gave. */
+export interface LocalReply {
+  readonly status: number;
+  readonly flags: number;
+  readonly body: string;
+  /** RESPONSE_CODE_DETAILS. */
+  readonly details: string;
+}
+
+const BEFORE_HEADERS = 'upstream connect error or disconnect/reset before headers. ';
+
+function reply(status: number, flags: number, body: string, details: string): LocalReply {
+  return { status, flags, body, details };
+}
+
+export const ROUTE_NOT_FOUND = reply(404, FLAG.NR, '', 'route_not_found');
+export const NO_HEALTHY_UPSTREAM = reply(503, FLAG.UH, 'no healthy upstream', 'no_healthy_upstream');
+export const RESPONSE_TIMEOUT = reply(504, FLAG.UT, 'upstream request timeout', 'response_timeout');
+export const PER_TRY_TIMEOUT = reply(504, FLAG.UT, 'upstream request timeout', 'upstream_per_try_timeout');
+export const STREAM_IDLE = reply(408, FLAG.SI, 'stream timeout', 'stream_idle_timeout');
+export const UPSTREAM_IDLE = reply(504, FLAG.SI, 'stream timeout', 'stream_idle_timeout');
+export const REQUEST_HEADER_TIMEOUT = reply(408, FLAG.DT, 'request header timeout', 'request_header_timeout');
+export const REQUEST_TIMEOUT = reply(408, FLAG.DT, 'request timeout', 'request_overall_timeout');
+export const MAX_DURATION = reply(408, FLAG.DT, 'downstream duration timeout', 'max_duration_timeout');
+export const CONNECT_NOT_SUPPORTED = reply(
+  501,
+  0,
+  'CONNECT is not supported on this listener',
+  'connect_not_supported',
+);
+export const HEAD_TOO_LARGE = reply(431, FLAG.DPE, 'Request Header Fields Too Large', 'http1.headers_too_large');
+export const BAD_CHUNK = reply(400, FLAG.DPE, 'Bad Request', 'http1.codec_error');
+export const DIRECT_RESPONSE_DETAILS = 'direct_response';
+export const VIA_UPSTREAM_DETAILS = 'via_upstream';
+
+/** The cluster that a route names does not exist. */
+export function clusterNotFound(status: number): LocalReply {
+  return reply(status, FLAG.NC, '', 'cluster_not_found');
+}
+
+/** The codec refused the head; the connection is closed after the answer. */
+export function refusedHead(status: number): LocalReply {
+  switch (status) {
+    case 403:
+      return reply(403, 0, '', 'upgrade_failed');
+    case 431:
+      return reply(431, FLAG.DPE, 'Request Header Fields Too Large', 'http1.headers_too_large');
+    case 501:
+      return reply(501, FLAG.DPE, 'Not Implemented', 'http1.invalid_transfer_encoding');
+    case 505:
+      return reply(505, FLAG.DPE, 'HTTP Version Not Supported', 'http1.unsupported_version');
+    default:
+      return reply(400, FLAG.DPE, 'Bad Request', 'http1.codec_error');
+  }
+}
+
+/** Why an attempt at an upstream ended without a response. */
+export type UpstreamFailure = 'connect' | 'connect-timeout' | 'overflow' | 'closed' | 'protocol' | 'tls' | 'timeout';
+
+const RESET_REASON: Readonly<Record<UpstreamFailure, readonly [status: number, flags: number, reason: string]>> = {
+  connect: [503, FLAG.UF, 'remote connection failure'],
+  tls: [503, FLAG.UF, 'remote connection failure'],
+  'connect-timeout': [503, FLAG.UF, 'connection timeout'],
+  overflow: [503, FLAG.UO, 'overflow'],
+  closed: [503, FLAG.UC, 'connection termination'],
+  timeout: [504, FLAG.UT, 'upstream per try timeout'],
+  protocol: [502, FLAG.UPE, 'protocol error'],
+};
+
+/** @param transportReason the system's or TLS's words, empty where there are none */
+export function upstreamReset(failure: UpstreamFailure, transportReason: string, retried: boolean): LocalReply {
+  const [status, flags, reason] = RESET_REASON[failure];
+  const transport = transportReason === '' ? '' : `, transport failure reason: ${transportReason}`;
+  const inDetails = transportReason === '' ? '' : `|${transportReason.replaceAll(/\s/g, '_')}`;
+  return reply(
+    status,
+    retried ? flags | FLAG.URX : flags,
+    `${BEFORE_HEADERS}${retried ? 'retried and the latest ' : ''}reset reason: ${reason}${transport}`,
+    `upstream_reset_before_response_started{${reason.replaceAll(' ', '_')}${inDetails}}`,
+  );
+}

@@ -1,0 +1,41 @@
+// Exchange: Envoy's response flags as bits, and their text for the access log and the metrics.
+
+/** One bit for each flag that this slice can set; https://www.envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage. */
+export const FLAG = {
+  UH: 1 << 0,
+  UF: 1 << 1,
+  UO: 1 << 2,
+  NR: 1 << 3,
+  URX: 1 << 4,
+  NC: 1 << 5,
+  UT: 1 << 6,
+  UC: 1 << 7,
+  UR: 1 << 8,
+  DC: 1 << 9,
+  DPE: 1 << 10,
+  SI: 1 << 11,
+  UPE: 1 << 12,
+  DT: 1 << 13,
+  UMSDR: 1 << 14,
+  OM: 1 << 15,
+} as const;
+
+export type FlagName = keyof typeof FLAG;
+
+const NAMES = Object.keys(FLAG) as FlagName[];
+const texts = new Map<number, string>([[0, '-']]);
+
+/** `UF,URX`, or `-` for none. */
+export function flagsText(flags: number): string {
+  let text = texts.get(flags);
+  if (text === undefined) {
+    text = NAMES.filter((name) => (flags & FLAG[name]) !== 0).join(',');
+    texts.set(flags, text);
+  }
+  return text;
+}
+
+/** Calls back for each flag that is set. */
+export function forEachFlag(flags: number, visit: (name: FlagName) => void): void {
+  for (const name of NAMES) if ((flags & FLAG[name]) !== 0) visit(name);
+}

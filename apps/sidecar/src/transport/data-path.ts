@@ -1,0 +1,53 @@
+// Transport: what every connection of the data path shares; made once by pipeline.ts.
+
+import type { Core, Tables } from '@lateen/filters-wasm';
+import type { DataPlaneOptions, DataPlaneStats } from '../data-plane.js';
+import type { Endpoint } from '../upstream/endpoint.js';
+import type { UpstreamCluster } from '../upstream/upstream-cluster.js';
+import type { OutSlots } from './out-slots.js';
+import type { SharedRead } from './proxy-socket.js';
+import type { TimerWheel } from './timer-wheel.js';
+
+export interface DataPath {
+  readonly core: Core;
+  readonly tables: Tables;
+  readonly slots: OutSlots;
+  readonly sharedRead: SharedRead;
+  readonly wheel: TimerWheel;
+  readonly stats: DataPlaneStats;
+  readonly log: NonNullable<DataPlaneOptions['log']>;
+  /** By endpoint slot of the core. */
+  readonly endpoints: (Endpoint | undefined)[];
+  /** By cluster slot of the core; those that are gone stay for exchanges that began with them. */
+  readonly clusters: (UpstreamCluster | undefined)[];
+  /** Responses tell clients to leave. */
+  draining: boolean;
+}
+
+/** Counters at zero. */
+export function createStats(): DataPlaneStats {
+  return {
+    downstreamCxTotal: 0,
+    downstreamCxActive: 0,
+    downstreamCxTlsTotal: 0,
+    downstreamCxTlsErrors: 0,
+    downstreamCxNoFilterChain: 0,
+    downstreamRqTotal: 0,
+    downstreamRqActive: 0,
+    downstreamRq1xx: 0,
+    downstreamRq2xx: 0,
+    downstreamRq3xx: 0,
+    downstreamRq4xx: 0,
+    downstreamRq5xx: 0,
+    upstreamCxTotal: 0,
+    upstreamCxActive: 0,
+    upstreamCxConnectFail: 0,
+    upstreamCxConnectTimeout: 0,
+    upstreamRqTotal: 0,
+    upstreamRqRetry: 0,
+    rqByFlag: {},
+    ringUsedBytes: 0,
+    configApplied: 0,
+    configRejected: 0,
+  };
+}

@@ -1,0 +1,138 @@
+// Transport: checks a TLS peer after every handshake, resumed ones included, before the first byte is used.
+
+import type { X509Certificate } from 'node:crypto';
+import type { TLSSocket } from 'node:tls';
+import { readSubjectAltNames, type SubjectAltNames } from '@lateen/identity';
+import {
+  type CertificateValidationContext,
+  SubjectAltNameMatcher_SanType as SanType,
+} from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/common_pb.js';
+import type { StringMatcher } from '@lateen/xds-proto/envoy/type/matcher/v3/string_pb.js';
+
+/** What a verified certificate says. */
+export interface PeerCertificate {
+  /** The one URI name, empty where it has none. */
+  readonly principal: string;
+  readonly names: SubjectAltNames;
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+  /** SHA-256 of the certificate, lower-case hexadecimal. */
+  readonly hash: string;
+  readonly subject: string;
+}
+
+/** Thrown where a peer is not to be talked to; the message is for the log. */
+export class PeerRefused extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'PeerRefused';
+  }
+}
+
+interface NameRule {
+  readonly type: 'uri' | 'dns';
+  readonly matches: (name: string) => boolean;
+}
+
+/** The name rules of a validation context; none means that any certificate of the trust roots is welcome. */
+export type NameRules = readonly NameRule[];
+
+/** `problem` is told of rules that cannot be acted on. */
+export function compileNameRules(
+  context: CertificateValidationContext | undefined,
+  problem: (path: string, message: string) => void,
+): NameRules {
+  const rules: NameRule[] = [];
+  context?.matchTypedSubjectAltNames.forEach(({ sanType, matcher }, index) => {
+    const path = `match_typed_subject_alt_names[${index}]`;
+    const matches = compileStringMatcher(matcher);
+    if (matches === undefined) problem(`${path}.matcher`, 'must be exact, prefix, suffix or contains');
+    else if (sanType === SanType.URI) rules.push({ type: 'uri', matches });
+    else if (sanType === SanType.DNS) rules.push({ type: 'dns', matches });
+    else problem(`${path}.san_type`, 'must be URI or DNS');
+  });
+  context?.matchSubjectAltNames.forEach((matcher, index) => {
+    const matches = compileStringMatcher(matcher);
+    if (matches === undefined)
+      problem(`match_subject_alt_names[${index}]`, 'must be exact, prefix, suffix or contains');
+    else rules.push({ type: 'uri', matches }, { type: 'dns', matches });
+  });
+  return rules;
+}
+
+function compileStringMatcher(matcher: StringMatcher | undefined): ((text: string) => boolean) | undefined {
+  const pattern = matcher?.matchPattern;
+  if (pattern === undefined) return undefined;
+  const fold = (text: string): string => (matcher?.ignoreCase ? text.toLowerCase() : text);
+  switch (pattern.case) {
+    case 'exact':
+      return (text) => fold(text) === fold(pattern.value);
+    case 'prefix':
+      return (text) => fold(text).startsWith(fold(pattern.value));
+    case 'suffix':
+      return (text) => fold(text).endsWith(fold(pattern.value));
+    case 'contains':
+      return (text) => fold(text).includes(fold(pattern.value));
+    default:
+      return undefined;
+  }
+}
+
+// Certificates that were seen lately; parsing the same one at each handshake would cost more than looking it up.
+const parsed = new Map<string, PeerCertificate>();
+const MAX_PARSED = 1024;
+
+/**
+ * The peer's certificate, after the verdict of the chain verification, its dates and its names were checked. Node's own
+ * checks do not suffice: `checkServerIdentity` is skipped for a resumed session, which also keeps the verdict of its
+ * first handshake, and a TLS 1.3 session resumed without a client certificate counts as verified.
+ * @throws PeerRefused
+ */
+export function checkPeer(socket: TLSSocket, rules: NameRules): PeerCertificate {
+  if (!socket.authorized) {
+    const reason = socket.authorizationError;
+    throw new PeerRefused(`certificate verification failed: ${reason?.message ?? reason ?? 'no certificate'}`);
+  }
+  const certificate = socket.getPeerX509Certificate();
+  if (certificate === undefined) throw new PeerRefused('no certificate was presented');
+  const peer = parsePeer(certificate);
+  const now = Date.now();
+  if (now < peer.notBeforeMs || now > peer.notAfterMs) {
+    throw new PeerRefused(`the certificate is valid from ${certificate.validFrom} to ${certificate.validTo}`);
+  }
+  if (rules.length > 0 && !rules.some((rule) => matchesRule(rule, peer))) {
+    const { uris, dnsNames } = peer.names;
+    throw new PeerRefused(`none of the names ${[...uris, ...dnsNames].join(', ') || '(none)'} is expected`);
+  }
+  return peer;
+}
+
+/** An identity is one URI name; a certificate with several could be taken for any of them. */
+function matchesRule(rule: NameRule, { names }: PeerCertificate): boolean {
+  if (rule.type === 'dns') return names.dnsNames.some(rule.matches);
+  return names.uris.length === 1 && rule.matches(names.uris[0]!);
+}
+
+function parsePeer(certificate: X509Certificate): PeerCertificate {
+  const { raw } = certificate;
+  const key = raw.toString('latin1');
+  const known = parsed.get(key);
+  if (known !== undefined) return known;
+  let names: SubjectAltNames;
+  try {
+    names = readSubjectAltNames(raw);
+  } catch (error) {
+    throw new PeerRefused(`the certificate cannot be read: ${(error as Error).message}`);
+  }
+  const peer: PeerCertificate = {
+    principal: names.uris.length === 1 ? names.uris[0]! : '',
+    names,
+    notBeforeMs: Date.parse(certificate.validFrom),
+    notAfterMs: Date.parse(certificate.validTo),
+    hash: certificate.fingerprint256.replaceAll(':', '').toLowerCase(),
+    subject: certificate.subject?.split('\n').reverse().join(',') ?? '',
+  };
+  if (parsed.size >= MAX_PARSED) parsed.clear();
+  parsed.set(key, peer);
+  return peer;
+}

@@ -1,0 +1,45 @@
+// Upstream: a cluster's connection settings, made anew at each configuration; its endpoints and their pools live longer.
+
+import type { Duration } from '@bufbuild/protobuf/wkt';
+import { unpackAny } from '@lateen/xds-proto';
+import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
+import { HttpProtocolOptionsSchema } from '@lateen/xds-proto/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js';
+
+const DEFAULT_CONNECT_TIMEOUT_MS = 5000;
+const DEFAULT_IDLE_TIMEOUT_MS = 3_600_000;
+const HTTP_PROTOCOL_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
+
+export interface UpstreamCluster {
+  /** Slot in the core's memory. */
+  readonly slot: number;
+  readonly name: string;
+  readonly config: Cluster;
+  readonly connectTimeoutMs: number;
+  /** Closes a pooled connection without a request; 0 = never. */
+  readonly idleTimeoutMs: number;
+  /** 0 = no limit. */
+  readonly maxRequestsPerConnection: number;
+}
+
+/** Milliseconds of a protobuf duration. */
+export function durationMs(duration: Duration): number {
+  return Number(duration.seconds) * 1000 + Math.round(duration.nanos / 1_000_000);
+}
+
+/** @throws AnyDecodeError where the protocol options cannot be read */
+export function createUpstreamCluster(config: Cluster, slot: number): UpstreamCluster {
+  const packed = config.typedExtensionProtocolOptions[HTTP_PROTOCOL_OPTIONS];
+  const options =
+    packed === undefined
+      ? config.commonHttpProtocolOptions
+      : (unpackAny(packed, HttpProtocolOptionsSchema).commonHttpProtocolOptions ?? config.commonHttpProtocolOptions);
+  return {
+    slot,
+    name: config.name,
+    config,
+    connectTimeoutMs:
+      config.connectTimeout === undefined ? DEFAULT_CONNECT_TIMEOUT_MS : durationMs(config.connectTimeout),
+    idleTimeoutMs: options?.idleTimeout === undefined ? DEFAULT_IDLE_TIMEOUT_MS : durationMs(options.idleTimeout),
+    maxRequestsPerConnection: options?.maxRequestsPerConnection ?? config.maxRequestsPerConnection ?? 0,
+  };
+}

@@ -1,0 +1,304 @@
+// Upstream: one HTTP/1.1 connection to an endpoint; frames responses and tells the exchange that is bound to it.
+
+import {
+  BODY_CHUNKED,
+  BODY_LENGTH,
+  BODY_NONE,
+  CHUNK_FORWARD,
+  CHUNK_PHASE,
+  CHUNK_PHASE_DONE,
+  READ_BUFFER,
+  RESP_BODY,
+  RESP_CONTENT_LENGTH,
+  RESP_FLAGS,
+  RESP_STATUS,
+  RESPONSE_INFORMATIONAL,
+  RESPONSE_KEEP_ALIVE,
+} from '@lateen/filters-wasm';
+import type { UpstreamFailure } from '../exchange/local-reply.js';
+import { HeldBytes } from '../transport/held-bytes.js';
+import { type OwnedSocket, pauseReading, resumeReading } from '../transport/proxy-socket.js';
+import { SocketWriter } from '../transport/socket-writer.js';
+import { Timer, type TimerOwner } from '../transport/timer-wheel.js';
+import type { Endpoint } from './endpoint.js';
+import type { UpstreamCluster } from './upstream-cluster.js';
+import type { UpstreamRequest } from './upstream-request.js';
+import type { TransportEvents, UpstreamTransport } from './upstream-transport.js';
+
+const CONNECTING = 0;
+const IDLE = 1;
+/** Bound to a request, the head of the response has not been seen. */
+const HEAD = 2;
+const BODY = 3;
+const CLOSED = 4;
+
+export class UpstreamConnection implements TransportEvents, TimerOwner {
+  socket!: OwnedSocket;
+  writer!: SocketWriter;
+  /** The endpoint's verified SPIFFE id or URI name, empty without TLS. */
+  peerPrincipal = '';
+  /** Interned id of the pair of principals, for metrics. */
+  securityId = 0;
+  private state = CONNECTING;
+  private connected = false;
+  private protocolFailed = false;
+  private request: UpstreamRequest | null = null;
+  private requestsServed = 0;
+  private responseBytes = 0;
+  private keepAlive = false;
+  private bodyKind = 0;
+  private remaining = 0;
+  private chunkState = 0;
+  private scanned = 0;
+  private readonly held: HeldBytes;
+  private readonly timer: Timer;
+  private idleSinceMs = 0;
+  private failureReason = '';
+  private failureKind: UpstreamFailure = 'connect';
+
+  constructor(
+    readonly endpoint: Endpoint,
+    readonly cluster: UpstreamCluster,
+    readonly transport: UpstreamTransport,
+    /** It holds one unit of the cluster's connection limit. */
+    readonly counted: boolean,
+  ) {
+    this.held = new HeldBytes(endpoint.path.core);
+    // One timer serves twice: until the connection is made, then while it is idle.
+    this.timer = new Timer(this, 0);
+  }
+
+  open(): void {
+    const { path } = this.endpoint;
+    path.wheel.schedule(this.timer, this.cluster.connectTimeoutMs);
+    this.socket = this.transport.open(this.endpoint, this);
+    this.writer = new SocketWriter(path.core, path.slots, this.socket, this.transport.tls);
+  }
+
+  onReady(peerPrincipal: string, securityId: number): void {
+    if (this.state !== CONNECTING) return;
+    const { wheel } = this.endpoint.path;
+    wheel.cancel(this.timer);
+    this.peerPrincipal = peerPrincipal;
+    this.securityId = securityId;
+    this.state = IDLE;
+    this.connected = true;
+    this.idleSinceMs = performance.now();
+    if (this.cluster.idleTimeoutMs > 0) wheel.schedule(this.timer, this.cluster.idleTimeoutMs);
+    this.endpoint.onConnected(this);
+  }
+
+  /** Starts serving a request; the endpoint calls it. */
+  start(request: UpstreamRequest): void {
+    this.request = request;
+    this.state = HEAD;
+    this.responseBytes = 0;
+    request.onUpstreamReady(this);
+  }
+
+  /** Bytes of the present response on the wire, for metrics. */
+  get wireBytes(): number {
+    return this.responseBytes;
+  }
+
+  get localAddressText(): string {
+    return `${this.socket.localAddress ?? ''}:${this.socket.localPort ?? 0}`;
+  }
+
+  pause(): void {
+    pauseReading(this.socket);
+  }
+
+  resume(): void {
+    resumeReading(this.socket);
+  }
+
+  /** Ends the connection; a request that is bound to it is not told. */
+  close(): void {
+    this.request = null;
+    this.destroy();
+  }
+
+  onTimer(): void {
+    if (this.state === CONNECTING) {
+      this.endpoint.path.stats.upstreamCxConnectTimeout++;
+      this.failureKind = 'connect-timeout';
+      this.destroy();
+      return;
+    }
+    const idleMs = this.state === IDLE ? performance.now() - this.idleSinceMs : 0;
+    if (idleMs >= this.cluster.idleTimeoutMs) this.close();
+    else this.endpoint.path.wheel.schedule(this.timer, this.cluster.idleTimeoutMs - idleMs);
+  }
+
+  onRead(length: number): void {
+    this.responseBytes += length;
+    if (this.state === BODY) this.readBody(READ_BUFFER, length, false);
+    else if (this.state === HEAD) this.readHead(length);
+    else if (this.state !== CLOSED) this.close(); // bytes that nobody asked for
+  }
+
+  onEnd(): void {
+    if (this.state === BODY && this.bodyKind > BODY_CHUNKED && this.request !== null) {
+      this.keepAlive = false;
+      this.finishResponse(0);
+      return;
+    }
+    this.destroy();
+  }
+
+  onClosed(error: Error | null): void {
+    this.state = CLOSED;
+    this.endpoint.path.wheel.cancel(this.timer);
+    this.writer.releaseAll();
+    this.held.clear();
+    if (this.chunkState !== 0) this.endpoint.path.core.chunkStates.release(this.chunkState);
+    this.chunkState = 0;
+    if (error !== null && this.failureReason === '') this.failureReason = describeError(error);
+    const request = this.request;
+    this.request = null;
+    this.endpoint.onGone(this, this.connected ? null : this.failureKind, this.failureReason);
+    request?.onUpstreamFailed(this.failureOfRequest(error), this.failureReason, this.requestsServed === 0);
+  }
+
+  private failureOfRequest(error: Error | null): UpstreamFailure {
+    if (this.protocolFailed) return 'protocol';
+    return this.earlyTlsRefusal(error) ? 'tls' : 'closed';
+  }
+
+  /** In TLS 1.3 a client sees success before the server's refusal, which then looks like an early reset. */
+  private earlyTlsRefusal(error: Error | null): boolean {
+    return this.transport.tls && this.requestsServed === 0 && this.responseBytes === 0 && error !== null;
+  }
+
+  private readHead(length: number): void {
+    const { core } = this.endpoint.path;
+    const request = this.request as UpstreamRequest;
+    let address = READ_BUFFER;
+    let available = length;
+    if (this.held.length > 0) {
+      address -= this.held.length;
+      available += this.held.length;
+      this.held.takeTo(address, this.held.length);
+    }
+    for (;;) {
+      const { method, upgrade, listenerRecord } = request;
+      const headLength = core.wasm.parseResponse(
+        address,
+        available,
+        this.scanned,
+        method,
+        upgrade ? 1 : 0,
+        listenerRecord,
+      );
+      if (headLength < 0) {
+        this.failProtocol();
+        return;
+      }
+      if (headLength === 0) {
+        this.held.append(address, available);
+        this.scanned = available;
+        return;
+      }
+      this.scanned = 0;
+      address += headLength;
+      available -= headLength;
+      if ((core.i32[RESP_FLAGS >> 2]! & RESPONSE_INFORMATIONAL) === 0) break;
+      if (available === 0) return;
+    }
+    this.startBody(request, address, available);
+  }
+
+  private startBody(request: UpstreamRequest, address: number, available: number): void {
+    const { core } = this.endpoint.path;
+    this.keepAlive = (core.i32[RESP_FLAGS >> 2]! & RESPONSE_KEEP_ALIVE) !== 0;
+    this.bodyKind = core.i32[RESP_BODY >> 2]!;
+    if (this.bodyKind === BODY_LENGTH) this.remaining = core.f64[RESP_CONTENT_LENGTH >> 3]!;
+    else if (this.bodyKind === BODY_CHUNKED) {
+      if (this.chunkState === 0) this.chunkState = core.chunkStates.take();
+      if (this.chunkState === 0) {
+        this.failProtocol();
+        return;
+      }
+      core.wasm.resetChunks(this.chunkState, request.responseChunkMode);
+    }
+    if (request.onResponseHead(core.i32[RESP_STATUS >> 2]!)) {
+      // The request is tried again elsewhere. A short answer that is all here leaves the connection usable.
+      this.close();
+      return;
+    }
+    this.state = BODY;
+    this.readBody(address, available, true);
+  }
+
+  private readBody(address: number, length: number, isFirst: boolean): void {
+    const request = this.request as UpstreamRequest;
+    let forward = length;
+    let used = length;
+    let done = false;
+    if (this.bodyKind === BODY_LENGTH || this.bodyKind === BODY_NONE) {
+      if (this.bodyKind === BODY_NONE) this.remaining = 0;
+      used = length < this.remaining ? length : this.remaining;
+      forward = used;
+      this.remaining -= used;
+      done = this.remaining === 0;
+    } else if (this.bodyKind === BODY_CHUNKED) {
+      const { core } = this.endpoint.path;
+      used = core.wasm.scanChunks(this.chunkState, address, length);
+      if (used < 0) {
+        this.failProtocol();
+        return;
+      }
+      forward = core.i32[(this.chunkState + CHUNK_FORWARD) >> 2]!;
+      done = core.i32[(this.chunkState + CHUNK_PHASE) >> 2] === CHUNK_PHASE_DONE;
+    }
+    if (forward > 0 || isFirst) request.onResponseBytes(address, forward, isFirst);
+    if (done && this.state === BODY) this.finishResponse(length - used);
+  }
+
+  /** The connection goes back first, so that the next request of the same client may have it. */
+  private finishResponse(excessBytes: number): void {
+    const request = this.request as UpstreamRequest;
+    this.request = null;
+    this.requestsServed++;
+    const { maxRequestsPerConnection } = this.cluster;
+    const reusable =
+      this.keepAlive &&
+      excessBytes === 0 &&
+      request.requestComplete &&
+      (maxRequestsPerConnection === 0 || this.requestsServed < maxRequestsPerConnection);
+    if (reusable) {
+      this.state = IDLE;
+      this.idleSinceMs = performance.now();
+      this.endpoint.onAvailable(this);
+    } else this.destroy();
+    request.onResponseEnd();
+  }
+
+  private failProtocol(): void {
+    this.protocolFailed = true;
+    this.destroy();
+  }
+
+  /** Nothing is read from here on, also where the socket reports its end only later. */
+  private destroy(): void {
+    this.state = CLOSED;
+    this.socket.destroy();
+  }
+}
+
+/** The system's words for an error, as Envoy puts them in its transport failure reason. */
+function describeError(error: Error): string {
+  const code = (error as NodeJS.ErrnoException).code;
+  switch (code) {
+    case 'ECONNREFUSED':
+      return 'delayed connect error: Connection refused';
+    case 'ECONNRESET':
+    case 'EPIPE':
+      return 'connection reset';
+    case undefined:
+      return error.message;
+    default:
+      return code.startsWith('ERR_SSL') ? `TLS_error: ${code}` : code;
+  }
+}

@@ -1,0 +1,33 @@
+// Upstream: what a pool and its connections know of the exchange that uses them.
+
+import type { UpstreamFailure } from '../exchange/local-reply.js';
+import type { Endpoint } from './endpoint.js';
+import type { UpstreamConnection } from './upstream-connection.js';
+
+/** One attempt at an upstream, implemented by the exchange. Byte addresses are valid during the call only. */
+export interface UpstreamRequest {
+  /** METHOD_* and whether an upgrade was asked for: they decide how the response is framed. */
+  readonly method: number;
+  readonly upgrade: boolean;
+  /** Listener options record that the response is parsed with. */
+  readonly listenerRecord: number;
+  /** CHUNK_MODE_* for a chunked response. */
+  readonly responseChunkMode: number;
+  /** The request has been sent to its end, so the connection may be used again. */
+  readonly requestComplete: boolean;
+
+  /** Link of the endpoint's queue. */
+  nextPending: UpstreamRequest | null;
+  pendingOn: Endpoint | null;
+
+  /** A connection is ready and bound to this request: write the head. */
+  onUpstreamReady(connection: UpstreamConnection): void;
+  /** The attempt is over and there will be no (further) response bytes. The connection is unbound already. */
+  onUpstreamFailed(failure: UpstreamFailure, reason: string, freshConnection: boolean): void;
+  /** RESP_* is filled. True where the response is not wanted because the request is tried again. */
+  onResponseHead(status: number): boolean;
+  /** Body bytes to forward; the first call writes the head before them, also with a length of 0. */
+  onResponseBytes(address: number, length: number, isFirst: boolean): void;
+  /** The response has ended; the connection is unbound already. */
+  onResponseEnd(): void;
+}

@@ -1,0 +1,68 @@
+// Upstream: keeps clusters and endpoints in step with the tables; what is unchanged keeps its connections.
+
+import type { DataPath } from '../transport/data-path.js';
+import { Endpoint } from './endpoint.js';
+import type { TransportChooser } from './transport-chooser.js';
+import type { UpstreamCluster } from './upstream-cluster.js';
+
+export interface CompiledCluster {
+  readonly cluster: UpstreamCluster;
+  readonly transports: TransportChooser;
+}
+
+export class UpstreamSet {
+  private active: CompiledCluster[] = [];
+  /** Endpoints that are no longer configured and still serve requests. */
+  private readonly leaving = new Set<Endpoint>();
+
+  constructor(private readonly path: DataPath) {}
+
+  /** After the tables were activated: new endpoints get pools, those that are gone finish what they serve. */
+  apply(clusters: readonly CompiledCluster[]): void {
+    const { path } = this;
+    const seen = new Set<Endpoint>();
+    for (const compiled of clusters) {
+      path.clusters[compiled.cluster.slot] = compiled.cluster;
+      for (const description of path.tables.endpointsOf(compiled.cluster.slot)) {
+        const transport = compiled.transports.choose(description.lbEndpoint);
+        let endpoint = path.endpoints[description.slot];
+        const { address, port, slot } = description;
+        const known = endpoint !== undefined && endpoint.address === address && endpoint.port === port;
+        if (!known || endpoint === undefined || endpoint.cluster.name !== compiled.cluster.name) {
+          if (endpoint !== undefined) this.leave(endpoint);
+          endpoint = new Endpoint(path, slot, address, port, compiled.cluster, transport);
+          path.endpoints[slot] = endpoint;
+        }
+        endpoint.update(compiled.cluster, transport, description.lbEndpoint);
+        seen.add(endpoint);
+      }
+    }
+    for (const endpoint of path.endpoints) if (endpoint?.live && !seen.has(endpoint)) this.leave(endpoint);
+    for (const endpoint of this.leaving)
+      if (seen.has(endpoint) || endpoint.connectionCount === 0) this.leaving.delete(endpoint);
+    this.active = [...clusters];
+  }
+
+  /** The clusters of the present configuration. */
+  get clusters(): readonly CompiledCluster[] {
+    return this.active;
+  }
+
+  endpointsOf(cluster: UpstreamCluster): Endpoint[] {
+    return this.path.tables
+      .endpointsOf(cluster.slot)
+      .map(({ slot }) => this.path.endpoints[slot])
+      .filter((endpoint) => endpoint !== undefined);
+  }
+
+  closeAll(): void {
+    for (const endpoint of this.path.endpoints) endpoint?.closeAll();
+    for (const endpoint of this.leaving) endpoint.closeAll();
+  }
+
+  private leave(endpoint: Endpoint): void {
+    endpoint.live = false;
+    endpoint.retireIdle();
+    this.leaving.add(endpoint);
+  }
+}

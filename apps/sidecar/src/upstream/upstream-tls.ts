@@ -1,0 +1,126 @@
+// Upstream: TLS toward endpoints, with sessions resumed by endpoint and the peer checked after every handshake.
+
+import { createHash } from 'node:crypto';
+import { isIP } from 'node:net';
+import { type ConnectionOptions, connect, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
+import { toBinary } from '@bufbuild/protobuf';
+import {
+  type UpstreamTlsContext,
+  UpstreamTlsContextSchema,
+} from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
+import type { DataPath } from '../transport/data-path.js';
+import { checkPeer, type PeerCertificate } from '../transport/peer-check.js';
+import { adoptTlsSocket, type OwnedSocket, type SharedRead } from '../transport/proxy-socket.js';
+import type { SecretStore } from '../transport/secret-store.js';
+import type { SecurityPairs } from '../transport/security-pairs.js';
+import { compileTlsSettings, type Problem, type TlsSettings } from '../transport/tls-settings.js';
+import type { Endpoint } from './endpoint.js';
+import type { TransportEvents, UpstreamTransport } from './upstream-transport.js';
+
+interface StoredSession {
+  readonly session: Buffer;
+  /** A resumed session shows the old certificates, so it is worth nothing once one of them has expired. */
+  readonly validUntilMs: number;
+  readonly bundle: string;
+}
+
+/** The context of the moment: made again when secrets change. */
+interface Current {
+  readonly version: number;
+  readonly context: SecureContext;
+  readonly bundle: string;
+  readonly principal: string;
+  readonly notAfterMs: number;
+}
+
+export class UpstreamTls implements UpstreamTransport {
+  readonly key: string;
+  readonly tls = true;
+  private readonly settings: TlsSettings;
+  private readonly sni: string;
+  private current: Current | undefined;
+  private readonly sessions = new WeakMap<Endpoint, StoredSession>();
+
+  constructor(
+    context: UpstreamTlsContext,
+    private readonly path: DataPath,
+    private readonly secrets: SecretStore,
+    private readonly pairs: SecurityPairs,
+    problem: Problem,
+  ) {
+    this.key = createHash('sha256').update(toBinary(UpstreamTlsContextSchema, context)).digest('hex');
+    this.settings = compileTlsSettings(context.commonTlsContext, secrets, problem);
+    this.sni = isIP(context.sni) === 0 ? context.sni : '';
+  }
+
+  open(endpoint: Endpoint, events: TransportEvents): OwnedSocket {
+    const current = this.currentContext();
+    const stored = this.sessions.get(endpoint);
+    const resumable = stored !== undefined && stored.bundle === current.bundle && Date.now() < stored.validUntilMs;
+    const { applicationProtocols, verifiesPeer } = this.settings;
+    const options: ConnectionOptions & { allowHalfOpen: boolean; onread: SharedRead } = {
+      host: endpoint.address,
+      port: endpoint.port,
+      secureContext: current.context,
+      rejectUnauthorized: verifiesPeer,
+      // Not called on resumed sessions, so names are checked below, in every case.
+      checkServerIdentity: () => undefined,
+      allowHalfOpen: true,
+      onread: this.path.sharedRead,
+      ...(this.sni === '' ? {} : { servername: this.sni }),
+      ...(applicationProtocols.length === 0 ? {} : { ALPNProtocols: [...applicationProtocols] }),
+      ...(resumable ? { session: stored.session } : {}),
+    };
+    const socket = connect(options);
+    const owned = adoptTlsSocket(socket, events, null);
+    let notAfterMs = 0;
+    socket.on('session', (session: Buffer) => {
+      const validUntilMs = Math.min(notAfterMs || current.notAfterMs, current.notAfterMs);
+      this.sessions.set(endpoint, { session, validUntilMs, bundle: current.bundle });
+    });
+    socket.once('secureConnect', () => {
+      let peer: PeerCertificate | undefined;
+      try {
+        if (verifiesPeer) peer = checkPeer(socket, this.settings.nameRules);
+      } catch (error) {
+        this.sessions.delete(endpoint);
+        socket.destroy(error as Error);
+        return;
+      }
+      notAfterMs = peer?.notAfterMs ?? current.notAfterMs;
+      socket.setNoDelay(true);
+      events.onReady(
+        peer?.principal ?? '',
+        this.pairs.idOf(current.principal, peer?.principal ?? '', isMutual(socket)),
+      );
+    });
+    // A server that no longer accepts the session, or us, must see a full handshake next time.
+    socket.once('error', () => this.sessions.delete(endpoint));
+    return owned;
+  }
+
+  private currentContext(): Current {
+    if (this.current !== undefined && this.current.version === this.secrets.version) return this.current;
+    const certificate = this.settings.certificate();
+    const bundle = this.settings.trustBundle();
+    this.current = {
+      version: this.secrets.version,
+      context: createSecureContext({
+        ...this.settings.contextOptions,
+        ...(certificate === undefined ? {} : { cert: certificate.chainPem, key: certificate.keyPem }),
+        // An empty list trusts nobody; without the option Node would trust the public roots.
+        ...(this.settings.verifiesPeer ? { ca: bundle ?? [] } : {}),
+      }),
+      bundle: bundle ?? '',
+      principal: certificate?.principal ?? '',
+      notAfterMs: certificate?.notAfterMs ?? Number.POSITIVE_INFINITY,
+    };
+    return this.current;
+  }
+}
+
+/** Our side presented a certificate. */
+function isMutual(socket: TLSSocket): boolean {
+  const own = socket.getCertificate();
+  return own !== null && typeof own === 'object' && 'raw' in own;
+}

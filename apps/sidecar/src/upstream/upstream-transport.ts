@@ -1,0 +1,39 @@
+// Upstream: how a connection to an endpoint is made: plain TCP here, TLS in upstream-tls.ts.
+
+import type { DataPath } from '../transport/data-path.js';
+import { type OwnedSocket, ProxySocket, type SocketOwner } from '../transport/proxy-socket.js';
+import type { Endpoint } from './endpoint.js';
+
+/** What a transport tells of a connection that it was asked for. */
+export interface TransportEvents extends SocketOwner {
+  /** Connected, and for TLS: verified. Only from here on may bytes be written. */
+  onReady(peerPrincipal: string, securityId: number): void;
+}
+
+/** Two endpoints with the same `key` are reached in the same way. */
+export interface UpstreamTransport {
+  readonly key: string;
+  readonly tls: boolean;
+  open(endpoint: Endpoint, events: TransportEvents): OwnedSocket;
+}
+
+/** TCP without TLS. */
+export function createPlainTransport(path: DataPath): UpstreamTransport {
+  return {
+    key: 'raw_buffer',
+    tls: false,
+    open(endpoint, events) {
+      const socket = new ProxySocket({ onread: path.sharedRead, allowHalfOpen: true } as ConstructorParameters<
+        typeof ProxySocket
+      >[0]);
+      socket.owner = events;
+      socket.on('error', () => {});
+      socket.once('connect', () => {
+        socket.setNoDelay(true);
+        events.onReady('', 0);
+      });
+      socket.connect({ host: endpoint.address, port: endpoint.port });
+      return socket;
+    },
+  };
+}
