@@ -15,7 +15,7 @@ interface Rule {
 export function checkActedOn(kind: keyof typeof ACTED_ON, spec: object, faults: FaultList): void {
   const root = ruleTree(kind);
   if (root.verdict === 'stored') {
-    faults.warning([], 'not-acted-on', `${kind} is accepted, but not acted on yet: ${root.text}`);
+    faults.warning([], 'not-acted-on', `${kind} is accepted, but not acted on yet (${root.text}); it may stay`);
   }
   walk(spec, root, [], root.verdict === 'stored', faults);
 }
@@ -103,7 +103,12 @@ function checkField(
   if (rule.verdict === 'refused') {
     faults.error(path, 'unsupported', `\`${name}\` is not supported yet (${rule.text}); remove it`, 'key');
   } else if (rule.verdict === 'stored') {
-    faults.warning(path, 'not-acted-on', `\`${name}\` is accepted, but not acted on yet: ${rule.text}`, 'key');
+    faults.warning(
+      path,
+      'not-acted-on',
+      `\`${name}\` is accepted, but not acted on yet (${rule.text}); it may stay`,
+      'key',
+    );
   } else if (rule.verdict === undefined) {
     walk(value, rule, path, accepted, faults);
   }
@@ -112,8 +117,9 @@ function checkField(
 function checkValue(value: string, rule: ValueRule, path: FieldPath, faults: FaultList): void {
   if (rule.done.includes(value)) return;
   const stored = rule.stored && Object.hasOwn(rule.stored, value) ? rule.stored[value] : undefined;
-  if (stored) faults.warning(path, 'not-acted-on', `\`${value}\` is accepted, but not acted on yet: ${stored}`);
-  else if (rule.others) faults.warning(path, 'not-acted-on', `\`${value}\`: ${rule.others}`);
+  if (stored)
+    faults.warning(path, 'not-acted-on', `\`${value}\` is accepted, but not acted on yet (${stored}); it may stay`);
+  else if (rule.others) faults.warning(path, 'not-acted-on', `\`${value}\` ${rule.others}`);
   // A value that is wrong anyway has been reported; what to write in its place was said there.
   else if (!faults.hasErrorAt(path))
     faults.error(path, 'unsupported', `\`${value}\` is not supported yet; ${rule.instead}`);

@@ -130,11 +130,11 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
     values: {
       'metrics[].providers[].name': {
         done: ['prometheus'],
-        others: 'metrics go to it only if MeshConfig declares it as a Prometheus provider',
+        others: 'gets metrics only if MeshConfig declares it; declare it there as a Prometheus provider',
       },
       'accessLogging[].providers[].name': {
         done: ['envoy'],
-        others: 'logs go to it only if MeshConfig declares it as a file access log',
+        others: 'gets logs only if MeshConfig declares it; declare it there as a file access log',
       },
     },
   },

@@ -91,4 +91,4 @@ export { compareProblems, type FieldPath, formatPath, formatProblem, type Proble
 export { type Labels, selectorMatches } from './selector.js';
 export { InvalidSpecError, parseSpecJson, type SpecOrMeshConfig } from './spec-json.js';
 export { type ValidationContext, validateObjects } from './validate.js';
-export type { Position } from './yaml/read.js';
+export type { Position } from './yaml/line-index.js';

@@ -10,9 +10,10 @@ import { checkMeshConfig } from './meaning/mesh-config.js';
 import type { RuleContext } from './meaning/rule.js';
 import type { ConfigObject, Kind, SpecOf } from './object.js';
 import { compareProblems, type FieldPath, formatPath, type Problem } from './problem.js';
+import type { Position } from './yaml/line-index.js';
 import { expandLists } from './yaml/lists.js';
 import type { NodePart } from './yaml/locate.js';
-import { type Position, readYaml, type YamlDocument } from './yaml/read.js';
+import { readYaml, type YamlDocument } from './yaml/read.js';
 
 /** A text to parse; the name is what problems call it. */
 export interface InputFile {

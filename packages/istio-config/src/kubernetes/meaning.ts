@@ -34,7 +34,7 @@ export const checkService: MeaningRule<ServiceSpec> = ({ ports, selector, type }
       faults.error(['ports', index], 'required', 'with several ports each needs a `name`; add it');
     }
     if (port.protocol === 'UDP' || port.protocol === 'SCTP') {
-      const message = `${port.protocol} is accepted, but not acted on: the mesh carries TCP`;
+      const message = `${port.protocol} is accepted, but not acted on (the mesh carries TCP); it may stay`;
       faults.warning(['ports', index, 'protocol'], 'not-acted-on', message);
     }
   }
@@ -55,7 +55,7 @@ export const checkDeployment: MeaningRule<DeploymentSpec> = (spec, faults) => {
   }
   if (selector?.matchExpressions && selector.matchExpressions.length > 0) {
     const message =
-      '`matchExpressions` is accepted, but not acted on: in local mode a Deployment has its own pods only';
+      '`matchExpressions` is accepted, but not acted on (in local mode a Deployment has its own pods only); it may stay';
     faults.warning(['selector', 'matchExpressions'], 'not-acted-on', message, 'key');
   }
   checkContainers(spec, faults);
@@ -96,7 +96,8 @@ function checkContainers({ template }: Loose<DeploymentSpec>, faults: FaultList)
     );
     for (const [at, variable] of present(env)) {
       if (!('valueFrom' in variable)) continue;
-      const message = '`valueFrom` is accepted, but not acted on in local mode: the variable is not set';
+      const message =
+        '`valueFrom` is accepted, but not acted on in local mode, so the variable is not set; write `value` if it is needed';
       faults.warning([...path, 'env', at, 'valueFrom'], 'not-acted-on', message, 'key');
     }
     if (!readinessProbe) continue;

@@ -1,12 +1,7 @@
 // YAML → values with positions. Strict: duplicate keys, unknown tags, unresolved aliases and bombs are faults.
-import { type Document, isAlias, LineCounter, parseAllDocuments, type ScalarTag, type Tags, visit } from 'yaml';
+import { type Document, isAlias, isScalar, parseAllDocuments, type ScalarTag, type Tags, visit } from 'yaml';
+import { indexLines, type Position } from './line-index.js';
 import { locateNode, type NodePart } from './locate.js';
-
-/** A line and a column, both 1-based. */
-export interface Position {
-  readonly line: number;
-  readonly column: number;
-}
 
 /** A document that could be read. */
 export interface YamlDocument {
@@ -63,14 +58,10 @@ export function readYaml(text: string): YamlText {
       faults: [{ line: 1, column: 1, ...fault('size', `longer than ${limit} MiB`, 'split it') }],
     };
   }
-  const lines = new LineCounter();
-  const at = (offset: number): Position => {
-    const { line, col } = lines.linePos(Math.max(0, offset));
-    return { line: Math.max(1, line), column: Math.max(1, col) };
-  };
+  const at = indexLines(text);
   let parsed: readonly Document.Parsed[];
   try {
-    const options = { lineCounter: lines, prettyErrors: false, merge: true, customTags: kubernetesTags };
+    const options = { prettyErrors: false, merge: true, customTags: kubernetesTags };
     const all = parseAllDocuments(text, options);
     parsed = Array.isArray(all) ? all : [];
   } catch (error) {
@@ -120,7 +111,7 @@ function documentFaults(document: Document.Parsed, at: (offset: number) => Posit
     const limit = YAML_LIMITS.maxDocumentLength / 1024;
     faults.push({ ...at(start), ...fault('size', `longer than ${limit} KiB`, 'split it') });
   }
-  if (faults.length === 0) faults.push(...aliasFaults(document, at));
+  if (faults.length === 0) faults.push(...nodeFaults(document, at));
   return faults;
 }
 
@@ -140,13 +131,29 @@ function describeFault(code: string, message: string): Fault {
   return { code: 'yaml-syntax', message: `YAML syntax: ${what}; correct the text` };
 }
 
-function aliasFaults(document: Document.Parsed, at: (offset: number) => Position): YamlFault[] {
+/** Tags whose values JSON has. */
+const JSON_TAGS: ReadonlySet<string> = new Set(
+  ['str', 'int', 'float', 'bool', 'null', 'map', 'seq', 'merge'].map((name) => `tag:yaml.org,2002:${name}`),
+);
+
+function nodeFaults(document: Document.Parsed, at: (offset: number) => Position): YamlFault[] {
   const faults: YamlFault[] = [];
   const anchors = new Set<string>();
   let count = 0;
   visit(document, {
-    Node: (_key, node) => {
+    Node: (key, node) => {
       const offset = node.range?.[0] ?? 0;
+      if (key === 'key' && !isScalar(node)) {
+        const message = 'a key is a list, a mapping or an alias here; write a string';
+        faults.push({ ...at(offset), code: 'yaml-syntax', message });
+      }
+      if (node.tag && !JSON_TAGS.has(node.tag)) {
+        faults.push({
+          ...at(offset),
+          code: 'yaml-syntax',
+          message: `the tag ${node.tag} is not one of JSON; remove it`,
+        });
+      }
       if (!isAlias(node)) {
         if (node.anchor) anchors.add(node.anchor);
         return undefined;
@@ -190,7 +197,12 @@ function measure(root: unknown): Fault | undefined {
     if (++values > YAML_LIMITS.maxValues) {
       return fault('size', `made of more than ${YAML_LIMITS.maxValues} values`, 'split it');
     }
+    if (typeof value === 'bigint') return fault('type', 'holding a number that is too large', 'put it in quotes');
     if (typeof value !== 'object' || value === null) continue;
+    if (!Array.isArray(value) && Object.getPrototypeOf(value) !== Object.prototype) {
+      // Only a `%YAML 1.1` directive still gives such values: dates, sets.
+      return fault('type', 'holding a value that JSON does not have', 'remove the %YAML directive');
+    }
     if (depth >= YAML_LIMITS.maxDepth) return nestingFault();
     for (const child of Object.values(value)) stack.push({ value: child, depth: depth + 1 });
   }
