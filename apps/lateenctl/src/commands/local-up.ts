@@ -4,7 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createLogger, type LogLevel } from '@lateen/telemetry';
+import { createLogger, type LogLevel, onParentGone } from '@lateen/telemetry';
 import type { Command } from 'commander';
 import type { MeshStatus } from '../control/control-api.js';
 import { readSources } from '../documents/read-sources.js';
@@ -26,6 +26,7 @@ interface UpOptions {
   readonly ingressPort: string;
   readonly meshConfig?: string;
   readonly foreground: boolean;
+  readonly exitWithParent: boolean;
   readonly logLevel: LogLevel;
   readonly timeout: string;
 }
@@ -49,6 +50,7 @@ export function addLocalUp(local: Command): void {
     .option('--ingress-port <port>', 'port of 127.0.0.1 for the ingress gateway; 0 takes a free one', '8080')
     .option('--mesh-config <file>', 'MeshConfig; default: mesh.yaml in the state directory')
     .option('--foreground', 'stay and end the mesh with this command (Ctrl-C)', false)
+    .option('--exit-with-parent', 'with --foreground: end the mesh when standard input closes', false)
     .option('--detach', 'return when the mesh is ready (the default)')
     .option('--log-level <level>', "level of the mesh's own processes", 'info')
     .option('--timeout <seconds>', 'how long to wait until everything is ready', '60')
@@ -115,14 +117,18 @@ async function runInForeground(
     reportToParent({ error: error.message });
     throw new CliError(error.message);
   });
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void supervisor.close());
+  const end = () => void supervisor.close();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, end);
+  if (options.exitWithParent) onParentGone(end);
   reportToParent({ started: true });
   if (process.send === undefined) {
-    await applyAndWait(layout, options, sources).catch(async (error) => {
+    const up = applyAndWait(layout, options, sources).then(() => print('Ctrl-C ends the mesh.'));
+    await Promise.race([up, supervisor.closed]).catch(async (error) => {
       await supervisor.close();
       throw error;
     });
-    print('Ctrl-C ends the mesh.');
+    // Told to end while it was starting: what then fails to be applied is no news.
+    up.catch(() => undefined);
   }
   await supervisor.closed;
 }

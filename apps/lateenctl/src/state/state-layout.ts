@@ -47,7 +47,7 @@ export function stateLayout(stateDir: string): StateLayout {
     supervisorLog: join(supervisor, 'supervisor.log'),
     addressesFile: join(supervisor, 'addresses.json'),
     objectsFile: join(supervisor, 'objects.json'),
-    tokenKeyFile: join(supervisor, 'token-key.json'),
+    tokenKeyFile: join(supervisor, 'token-key.pem'),
     tokenJwksFile: join(supervisor, 'token-key.jwks.json'),
     registryIdentity: join(supervisor, 'registry'),
     adminIdentity: join(supervisor, 'admin'),

@@ -97,6 +97,7 @@ export function startProbeLoop(
   let successes = 0;
   let failures = 0;
   let generation = 0;
+  let stopped = false;
   let timer: NodeJS.Timeout | undefined;
 
   const set = (value: boolean) => {
@@ -126,6 +127,7 @@ export function startProbeLoop(
   };
 
   const begin = () => {
+    if (stopped) return;
     generation++;
     clearTimeout(timer);
     successes = 0;
@@ -148,6 +150,7 @@ export function startProbeLoop(
       begin();
     },
     stop: () => {
+      stopped = true;
       generation++;
       clearTimeout(timer);
     },

@@ -34,7 +34,7 @@ export function nodeId(node: SidecarNode): string {
 export function buildBootstrap(options: BootstrapOptions): string {
   const { node } = options;
   const adsConfig = { ads: {}, resource_api_version: 'V3' };
-  return stringify({
+  const bootstrap = {
     node: {
       id: nodeId(node),
       cluster: `${node.workloadName}.${node.namespace}`,
@@ -64,7 +64,9 @@ export function buildBootstrap(options: BootstrapOptions): string {
       lds_config: adsConfig,
     },
     static_resources: { clusters: [xdsCluster(options)] },
-  });
+  };
+  // The same object stands in two places; written out it reads better than as an anchor.
+  return stringify(bootstrap, { aliasDuplicateObjects: false });
 }
 
 /** Pilot, by mutual TLS with the sidecar's own certificate; only Pilot's identity is accepted. */

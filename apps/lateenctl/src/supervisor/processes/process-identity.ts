@@ -2,26 +2,31 @@
 
 import { readFileSync } from 'node:fs';
 
-/** Field 22 of /proc/PID/stat: when the process started, in clock ticks since boot. */
+/** Of /proc/PID/stat (see proc(5)), counted from 1: the state, and the start in clock ticks since boot. */
+const STATE_FIELD = 3;
 const START_TIME_FIELD = 22;
 
-/** The start time of a process, or undefined where it is gone or the system has no /proc. */
-export function processStartTime(pid: number): string | undefined {
+/** A field of /proc/PID/stat from the third on, or undefined where the process is gone or the system has no /proc. */
+function statField(pid: number, field: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     // The second field is the command in parentheses and may hold blanks and parentheses itself.
-    const afterCommand = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return afterCommand[START_TIME_FIELD - 3];
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[field - STATE_FIELD];
   } catch {
     return undefined;
   }
 }
 
-/** True while the process exists (a zombie counts). */
+/** The start time of a process, or undefined where it is gone or the system has no /proc. */
+export function processStartTime(pid: number): string | undefined {
+  return statField(pid, START_TIME_FIELD);
+}
+
+/** True while the process runs; one that has ended and only waits for its parent to notice does not. */
 export function processExists(pid: number): boolean {
   try {
     process.kill(pid, 0);
-    return true;
+    return statField(pid, STATE_FIELD) !== 'Z';
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
