@@ -40,9 +40,13 @@ export function resolveInboundPorts(
       problems.push({ code: 'conflict-inbound-listener', severity: 'warning', metric: METRIC, subject, message });
     }
     if (http.length === 0) {
-      if (leading.length > 0) continue;
+      if (leading.length > 0) continue; // told with the service
       const protocol = protocolOfPort({ name, port });
-      if (protocol !== 'http' && protocol !== 'auto') continue;
+      if (protocol !== 'http' && protocol !== 'auto') {
+        const message = `port ${port} (${name}) is ${protocol}: no listener is made for it, only HTTP/1.1 is served yet`;
+        problems.push({ code: 'unsupported-protocol', severity: 'warning', subject, message });
+        continue;
+      }
     }
     ports.push({
       port,

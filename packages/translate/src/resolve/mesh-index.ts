@@ -87,7 +87,8 @@ function meshPorts(service: Service, problems: Problem[]): MeshPort[] {
       const message = `port ${port} (${name}) is ${protocol}: no listener is made for it, as ${what} is not served yet; name it http… if it speaks HTTP/1.1`;
       problems.push({ code: 'unsupported-protocol', severity: 'warning', subject, message });
     }
-    ports.push({ name, port, targetPort, protocol, http });
+    // 0 is what a registry says that sets none: the service's own port, as in Kubernetes.
+    ports.push({ name, port, targetPort: targetPort || port, protocol, http });
   }
   return ports;
 }
@@ -100,6 +101,23 @@ function groupWorkloads(snapshot: MeshSnapshot): Map<string, Workload[]> {
     else byNamespace.set(workload.namespace, [workload]);
   }
   return byNamespace;
+}
+
+/** Whether calls to this port find something: a sidecar listens only on the ports that its pod declares. */
+export function listensOn(workload: Workload, port: number): boolean {
+  return workload.gateway || workload.ports.some((candidate) => candidate.port === port);
+}
+
+function undeclaredPorts({ hostname, namespace, name, ports, workloads }: MeshService): Problem[] {
+  return ports.flatMap(({ port, targetPort }) => {
+    const silent = workloads.filter((workload) => !listensOn(workload, targetPort));
+    if (silent.length === 0) return [];
+    const pods = `${silent.length} of ${workloads.length} pods (${silent[0]!.name}, …)`;
+    const message = `${hostname}:${port} leads to port ${targetPort}, which ${pods} do not declare; they get no calls for it. Add it to the container's ports, or correct targetPort`;
+    return [
+      { code: 'undeclared-port', severity: 'warning' as const, subject: `Service/${namespace}/${name}`, message },
+    ];
+  });
 }
 
 /** The index of a snapshot. */
@@ -120,6 +138,7 @@ export const meshIndex = oncePerSnapshot((snapshot: MeshSnapshot): MeshIndex => 
     };
   });
   services.sort((a, b) => compareText(a.hostname, b.hostname));
+  problems.push(...services.flatMap(undeclaredPorts));
 
   const servedBy = new Map<Workload, ServedPort[]>();
   for (const service of services) {

@@ -28,14 +28,15 @@ function uniqueProblems(problems: readonly Problem[]): readonly Problem[] {
 export function buildResources(view: ProxyView): ProxyResources {
   const outbound = outboundClusters(view.scope);
   const { routes, problems } = view.type === 'router' ? buildGatewayRoutes(view) : buildSidecarRoutes(view);
+  const { listeners, problems: listenerProblems } = buildListeners(view);
   const endpoints = [...outbound.byName.values()]
     .filter((cluster) => !cluster.closed)
     .map((cluster) => ({ name: cluster.name, message: buildEndpoints(view.snapshot, cluster) }));
   return {
     clusters: byName([...outbound.clusters, ...buildLocalClusters(view)]),
     endpoints: byName(endpoints),
-    listeners: byName(buildListeners(view)),
+    listeners: byName(listeners),
     routes: byName(routes),
-    problems: uniqueProblems([...view.problems, ...outbound.problems, ...problems]),
+    problems: uniqueProblems([...view.problems, ...outbound.problems, ...problems, ...listenerProblems]),
   };
 }

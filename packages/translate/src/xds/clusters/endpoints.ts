@@ -12,7 +12,7 @@ import {
   ClusterLoadAssignmentSchema,
 } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
 import type { MeshSnapshot, Workload } from '../../model.js';
-import { type MeshPort, type MeshService, oncePerSnapshot } from '../../resolve/mesh-index.js';
+import { listensOn, type MeshPort, type MeshService, oncePerSnapshot } from '../../resolve/mesh-index.js';
 import { effectiveMtlsMode } from '../../resolve/peer-authentication.js';
 import type { OutboundCluster } from './outbound-clusters.js';
 
@@ -34,11 +34,6 @@ function workloadMetadata(workload: Workload): string {
   const { workloadName, name, namespace } = workload;
   const parts = [workloadName || name, namespace, canonicalName(workload), canonicalRevision(workload), CLUSTER_ID];
   return parts.join(';');
-}
-
-/** Whether calls to this port find something: its sidecar listens only on the ports that the pod declares. */
-function listensOn(workload: Workload, port: number): boolean {
-  return workload.gateway || workload.ports.some((candidate) => candidate.port === port);
 }
 
 /** A gateway's listeners take plain text; a sidecar's take mutual TLS unless its policy turns that off. */

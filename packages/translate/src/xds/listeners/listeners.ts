@@ -11,7 +11,7 @@ import {
 } from '@lateen/xds-proto/envoy/config/listener/v3/listener_components_pb.js';
 import { type Listener, ListenerSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import { TlsInspectorSchema } from '@lateen/xds-proto/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js';
-import type { NamedResource } from '../../model.js';
+import type { NamedResource, Problem } from '../../model.js';
 import type { ProxyView } from '../../proxy-view.js';
 import type { GatewayListener } from '../../resolve/gateways.js';
 import type { InboundPort } from '../../resolve/inbound-ports.js';
@@ -103,12 +103,59 @@ function gatewayListener(view: ProxyView, { port }: GatewayListener): NamedResou
   return { name, message };
 }
 
-/** All listeners of a view. */
-export function buildListeners(view: ProxyView): readonly NamedResource<Listener>[] {
+/** Ports that the proxy itself listens on at its own address (CONTRACTS "Ports"). */
+const OWN_PORTS: Readonly<Record<number, string>> = {
+  15000: "the proxy's admin API",
+  15020: "the proxy's metrics",
+  15021: "the proxy's readiness",
+  15090: "the proxy's own metrics",
+};
+
+function addressText(address: Address | undefined): string {
+  const socket = address?.address.case === 'socketAddress' ? address.address.value : undefined;
+  return `${socket?.address}:${socket?.portSpecifier.value}`;
+}
+
+/** Drops what would be bound twice, listener or additional address: a proxy that cannot bind one refuses them all. */
+function withoutClashes(view: ProxyView, listeners: readonly NamedResource<Listener>[], problems: Problem[]) {
+  const bound = new Map(Object.entries(OWN_PORTS).map(([port, owner]) => [`${view.address}:${port}`, owner]));
+  const claim = (address: Address | undefined, name: string): boolean => {
+    const text = addressText(address);
+    const owner = bound.get(text);
+    if (owner === undefined) {
+      bound.set(text, `listener ${name}`);
+      return true;
+    }
+    problems.push({
+      code: 'conflict-listener-address',
+      severity: 'warning',
+      metric: 'pilot_conflict_inbound_listener',
+      subject: `Listener/${name}`,
+      message: `${text} is taken by ${owner === `listener ${name}` ? 'another listener' : owner}; listener ${name} does not get it. Choose another port`,
+    });
+    return false;
+  };
+  return listeners.filter(({ name, message }) => {
+    if (!claim(message.address, name)) return false;
+    message.additionalAddresses = message.additionalAddresses.filter(({ address }) => claim(address, name));
+    return true;
+  });
+}
+
+function allListeners(view: ProxyView): readonly NamedResource<Listener>[] {
   if (view.type === 'router') return view.gatewayListeners.map((listener) => gatewayListener(view, listener));
   return [
-    ...view.outboundAddresses.map(({ address, port }) => outboundListener(view, address, port.port, String(port.port))),
     outboundListener(view, view.address, FORWARD_PROXY_PORT, FORWARD_PROXY_ROUTE),
     ...view.inboundPorts.map((port) => inboundListener(view, port)),
+    ...view.outboundAddresses.map(({ address, port }) => outboundListener(view, address, port.port, String(port.port))),
   ];
+}
+
+/** All listeners of a view; of two that want the same address the first in the order above has it. */
+export function buildListeners(view: ProxyView): {
+  readonly listeners: readonly NamedResource<Listener>[];
+  readonly problems: readonly Problem[];
+} {
+  const problems: Problem[] = [];
+  return { listeners: withoutClashes(view, allListeners(view), problems), problems };
 }
