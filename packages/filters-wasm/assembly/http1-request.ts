@@ -19,7 +19,7 @@ import {
   PARSE_ERROR_HEAD_TOO_LARGE, PARSE_ERROR_HOST, PARSE_ERROR_LINE_END, PARSE_ERROR_METHOD, PARSE_ERROR_REQUEST_LINE,
   PARSE_ERROR_TARGET, PARSE_ERROR_VERSION, TEXT_CONTINUE, TEXT_GET, TEXT_WEBSOCKET,
 } from '../src/table-layout';
-import { equals, findNonToken, findTargetEnd, hasEmptyLine } from './ascii';
+import { equals, findControl, findNonToken, findTargetEnd, hasEmptyLine } from './ascii';
 import {
   checkFraming, connectionClose, connectionKeepAlive, connectionUpgrade, contentLength, drop, headerCount,
   readConnections, readContentLength, readTransferEncoding, refuse, resetFraming, scanHeaders, transferCodings,
@@ -60,7 +60,11 @@ export function parseRequest(offset: i32, length: i32, scanned: i32, listener: i
   const targetEnd = findTargetEnd(target, end);
   if (targetEnd >= end) return needMore(length);
   if (targetEnd == target || load<u8>(targetEnd) != 0x20) return refuse(400, PARSE_ERROR_REQUEST_LINE);
-  if (targetEnd + 11 > end) return needMore(length);
+  if (targetEnd + 11 > end) {
+    // A line that ends before a version has room will never become one.
+    const stop = findControl(targetEnd + 1, end);
+    return stop < end && stop < targetEnd + 9 ? refuse(400, PARSE_ERROR_VERSION) : needMore(length);
+  }
   const minor = versionAt(targetEnd + 1);
   if (minor < 0) return minor;
   if (load<u16>(targetEnd + 9) != 0x0a0d) return refuse(400, PARSE_ERROR_LINE_END);

@@ -1,0 +1,106 @@
+// Nanoseconds for one call of each step of the hot path: `node bench/core-bench.mjs` after a build. Nothing is asserted:
+// the numbers are for comparing two versions on one machine.
+import { fromJson } from '@bufbuild/protobuf';
+import { ClusterSchema } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
+import { RouteConfigurationSchema } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
+import * as C from '../dist/index.js';
+
+const VIRTUAL_HOSTS = 100;
+const core = C.createCore({ seed: [1, 2] });
+const tables = C.createTables(core);
+const { wasm, i32 } = core;
+
+function cluster(name) {
+  const lbEndpoints = [1, 2, 3].map((host) => ({
+    endpoint: { address: { socketAddress: { address: `10.0.0.${host}`, portValue: 80 } } },
+  }));
+  const loadAssignment = { clusterName: name, endpoints: [{ lbEndpoints }] };
+  return { cluster: fromJson(ClusterSchema, { name, type: 'STATIC', lbPolicy: 'LEAST_REQUEST', loadAssignment }) };
+}
+function virtualHost(index) {
+  const toV2 = { prefix: '/', headers: [{ name: 'end-user', stringMatch: { exact: 'jason' } }] };
+  return {
+    name: `service-${index}`,
+    domains: [`service-${index}.default.svc.cluster.local`, `service-${index}`],
+    includeRequestAttemptCount: true,
+    routes: [
+      { match: toV2, route: { cluster: `v2-${index}` } },
+      { match: { prefix: '/' }, route: { cluster: `v1-${index}` } },
+    ],
+  };
+}
+const indexes = Array.from({ length: VIRTUAL_HOSTS }, (_, index) => index);
+const config = fromJson(RouteConfigurationSchema, { name: '80', virtualHosts: indexes.map(virtualHost) });
+const clusters = indexes.flatMap((index) => [cluster(`v1-${index}`), cluster(`v2-${index}`)]);
+const started = performance.now();
+const result = tables.compile({ routeConfigurations: [config], clusters, nowMs: Date.now() });
+if (!result.ok) throw new Error(result.problems.map(C.formatProblem).join('\n'));
+tables.activate();
+console.log(`compile ${VIRTUAL_HOSTS} virtual hosts: ${(performance.now() - started).toFixed(1)} ms, ${result.bytes} bytes`);
+
+const listener = C.internListenerOptions(
+  core,
+  {
+    normalizePath: true, mergeSlashes: false, escapedSlashes: 'keep', edge: false, useRemoteAddress: false,
+    skipXffAppend: false, xffNumTrustedHops: 0, generateRequestId: true, preserveExternalRequestId: false,
+    serverHeader: 'overwrite', serverName: 'istio-envoy', allowWebsocket: true, acceptHttp10: false,
+    serviceTimeHeader: true, forwardClientCert: 'sanitize', peerFromRequest: false, peerFromResponse: true,
+    requestLines: [['x-envoy-peer-metadata-id', 'sidecar~10.0.0.1~a.default~default.svc.cluster.local'], ['x-envoy-peer-metadata', 'Q'.repeat(400)]],
+    responseLines: [],
+  },
+  0,
+);
+const slot = tables.routeConfigSlot('80');
+const request =
+  'GET /api/v1/products/42?detail=full HTTP/1.1\r\nHost: service-57:80\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\n' +
+  'Accept: application/json, text/plain, */*\r\nAccept-Language: en-US,en;q=0.9\r\nAccept-Encoding: gzip, deflate\r\n' +
+  'Connection: keep-alive\r\nend-user: tester\r\ncookie: session=0123456789abcdef; theme=dark\r\n\r\n';
+const response =
+  `HTTP/1.1 200 OK\r\nserver: istio-envoy\r\ndate: Mon, 23 Nov 2026 00:00:00 GMT\r\ncontent-type: application/json\r\n` +
+  `content-length: 1024\r\nx-envoy-upstream-service-time: 3\r\nx-envoy-peer-metadata-id: sidecar~10.0.0.2~b.default\r\n` +
+  `x-envoy-peer-metadata: ${'R'.repeat(400)}\r\nconnection: keep-alive\r\n\r\n`;
+const RESPONSE_AT = C.READ_BUFFER + 8192;
+const CHUNKS_AT = C.READ_BUFFER + 16384;
+const chunked = `400\r\n${'x'.repeat(1024)}\r\n0\r\n\r\n`;
+const requestLength = core.bytes.write(request, C.READ_BUFFER, 'latin1');
+const responseLength = core.bytes.write(response, RESPONSE_AT, 'latin1');
+const chunkedLength = core.bytes.write(chunked, CHUNKS_AT, 'latin1');
+const chunkState = core.chunkStates.take();
+
+const steps = {
+  parseRequest: () => wasm.parseRequest(C.READ_BUFFER, requestLength, 0, listener, 0),
+  route: () => wasm.route(slot, -1, 0),
+  pick: () => wasm.pick(i32[C.ROUTE_CLUSTER >> 2], 0, 1),
+  writeUpstreamHead: () => wasm.writeUpstreamHead(C.OUTPUT_RING, 65536, listener, 0, i32[C.ROUTE_CLUSTER >> 2]),
+  parseResponse: () => wasm.parseResponse(RESPONSE_AT, responseLength, 0, C.METHOD_GET, 0, listener),
+  writeDownstreamHead: () => wasm.writeDownstreamHead(C.OUTPUT_RING, 65536, listener, i32[C.ROUTE_POLICY >> 2], 0, 3, 1),
+  internPeer: () => wasm.internPeer(i32[C.RESP_PEER_METADATA_OFFSET >> 2], i32[C.RESP_PEER_METADATA_LENGTH >> 2], 0),
+  record: () => wasm.record(1, 2, 3, 200, 0, -1, 3.2, 250, 1300),
+  scanChunks: () => {
+    wasm.resetChunks(chunkState, C.CHUNK_MODE_FRAMED);
+    return wasm.scanChunks(chunkState, CHUNKS_AT, chunkedLength);
+  },
+  'copy 1 KiB': () => wasm.copy(C.OUTPUT_RING, C.READ_BUFFER, 1024),
+};
+steps['all of one request'] = () => {
+  steps.parseRequest();
+  steps.route();
+  steps.pick();
+  steps.writeUpstreamHead();
+  steps.parseResponse();
+  steps.writeDownstreamHead();
+  steps.internPeer();
+  steps.record();
+};
+
+const ROUNDS = 300_000;
+for (const [name, step] of Object.entries(steps)) for (let i = 0; i < 20_000; i++) step(name);
+for (const [name, step] of Object.entries(steps)) {
+  let best = Number.POSITIVE_INFINITY;
+  for (let run = 0; run < 5; run++) {
+    const start = process.hrtime.bigint();
+    for (let i = 0; i < ROUNDS; i++) step();
+    best = Math.min(best, Number(process.hrtime.bigint() - start) / ROUNDS);
+  }
+  console.log(`${name.padEnd(22)} ${best.toFixed(1).padStart(8)} ns`);
+}
