@@ -11,7 +11,7 @@ export interface GalleyMetrics {
   readonly registry: Registry;
   /** Counts each resource of a request that was validated. */
   recordValidation(outcome: ChangeOutcome): void;
-  /** Counts the errors of a watched file. */
+  /** Counts the resources and the errors of a watched file that changed. */
   recordFile(status: FileStatus): void;
 }
 
@@ -61,7 +61,10 @@ export function createGalleyMetrics(store: ConfigStore): GalleyMetrics {
       for (const { kind } of outcomes) passed.inc(labelsOf(kind));
       countErrors(problems);
     },
-    recordFile: ({ problems }) => countErrors(problems),
+    recordFile: ({ kinds, problems }) => {
+      for (const kind of kinds) passed.inc(labelsOf(kind));
+      countErrors(problems);
+    },
   };
 }
 

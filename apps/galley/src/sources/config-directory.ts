@@ -14,6 +14,8 @@ export interface FileStatus {
   readonly file: string;
   readonly accepted: boolean;
   readonly problems: readonly Problem[];
+  /** Kinds of the resources that it puts in force, one for each resource. */
+  readonly kinds: readonly string[];
 }
 
 /** What was read of a file and what it would put in force. */
@@ -84,11 +86,13 @@ export class ConfigDirectory {
 
   async #putInForce(store: ConfigStore, rules: ConfigRules): Promise<void> {
     const files = this.#seen;
+    const decidedBefore = this.#decided?.files;
     const statuses = await store.transact((state) => decide(state, files, rules));
     this.#decided = { files, state: store.state };
     for (const status of statuses) {
       const before = this.#statuses.get(status.file);
-      if (JSON.stringify(before) !== JSON.stringify(status)) this.#options.onStatus(status);
+      const isNew = decidedBefore?.get(status.file) !== files.get(status.file);
+      if (isNew || JSON.stringify(before) !== JSON.stringify(status)) this.#options.onStatus(status);
     }
     this.#statuses = new Map(statuses.map((status) => [status.file, status]));
   }
@@ -199,10 +203,11 @@ function statusesOf(
   rejected: ReadonlyMap<string, readonly Problem[]>,
   found: readonly Problem[],
 ): FileStatus[] {
-  return [...files].map(([file, { problems }]) => {
+  return [...files].map(([file, { put, problems }]) => {
     const reasons = rejected.get(file);
-    if (reasons !== undefined) return { file, accepted: false, problems: reasons };
-    return { file, accepted: true, problems: [...problems, ...found.filter((problem) => problem.file === file)] };
+    if (reasons !== undefined) return { file, accepted: false, problems: reasons, kinds: [] };
+    const all = [...problems, ...found.filter((problem) => problem.file === file)];
+    return { file, accepted: true, problems: all, kinds: put.map(({ kind }) => kind) };
   });
 }
 

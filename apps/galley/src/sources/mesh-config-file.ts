@@ -42,7 +42,7 @@ export class MeshConfigFile {
       if (!accepted && state.resources.has(KEY)) return { result: undefined };
       return { change: { put: [contentOf(file, accepted ? config : {})], remove: [] }, result: undefined };
     });
-    const status = { file: file ?? '(defaults)', accepted, problems };
+    const status = { file: file ?? '(defaults)', accepted, problems, kinds: [] };
     if (JSON.stringify(status) !== JSON.stringify(this.#status)) onStatus(status);
     this.#status = status;
   }

@@ -128,10 +128,16 @@ describe('ConfigDirectory', () => {
     await write('note.txt', 'not yaml: [');
     await source.refresh();
     expect(names()).toEqual(['a {}', 'b {}']);
+    told = [];
+    await source.refresh();
+    expect(told).toEqual([]);
     await write('a.yaml', vs('a', { x: 1 }) + vs('a2'));
     await unlink(join(directory, 'sub/b.yml'));
     await source.refresh();
     expect(names()).toEqual(['a {"x":1}', 'a2 {}']);
+    expect(told).toEqual([
+      { file: 'a.yaml', accepted: true, problems: [], kinds: ['VirtualService', 'VirtualService'] },
+    ]);
     expect(store.state.resources.get('VirtualService/default/a' as never)?.source.file).toBe('a.yaml');
   });
 
