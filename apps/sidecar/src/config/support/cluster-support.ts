@@ -6,10 +6,8 @@ export const CLUSTER_SUPPORT: SupportTable = {
   'envoy.config.cluster.v3.Cluster': {
     acted: [
       'name',
-      'type',
       'eds_cluster_config',
       'connect_timeout',
-      'lb_policy',
       'load_assignment',
       'circuit_breakers',
       'max_requests_per_connection',
@@ -18,6 +16,9 @@ export const CLUSTER_SUPPORT: SupportTable = {
       'transport_socket_matches',
       'metadata',
       'least_request_lb_config',
+      'round_robin_lb_config',
+      'common_lb_config',
+      'load_balancing_policy',
       'typed_extension_protocol_options',
     ],
     inert: {
@@ -37,7 +38,7 @@ export const CLUSTER_SUPPORT: SupportTable = {
     },
     only: {
       type: ['STATIC', 'EDS', 'ORIGINAL_DST'],
-      lb_policy: ['ROUND_ROBIN', 'LEAST_REQUEST', 'RANDOM', 'CLUSTER_PROVIDED'],
+      lb_policy: ['ROUND_ROBIN', 'LEAST_REQUEST', 'RANDOM', 'CLUSTER_PROVIDED', 'LOAD_BALANCING_POLICY_CONFIG'],
     },
     refused: {
       http2_protocol_options: 'upstream HTTP/2 is not supported yet',
@@ -70,12 +71,34 @@ export const CLUSTER_SUPPORT: SupportTable = {
   'envoy.config.cluster.v3.Cluster.EdsClusterConfig': { acted: ['eds_config', 'service_name'] },
   'envoy.config.cluster.v3.Cluster.TransportSocketMatch': { acted: ['name', 'match', 'transport_socket'] },
   'envoy.config.cluster.v3.Cluster.LeastRequestLbConfig': { acted: ['choice_count'] },
-  'envoy.config.cluster.v3.Cluster.CommonLbConfig': { acted: [] },
+  'envoy.config.cluster.v3.Cluster.RoundRobinLbConfig': { acted: [] },
+  'envoy.config.cluster.v3.Cluster.CommonLbConfig': {
+    acted: [],
+    inert: { update_merge_window: 'updates of endpoints take effect at once' },
+    // Unhealthy endpoints are never used, which is what 0 means.
+    only: { healthy_panic_threshold: ['0'] },
+  },
+  'envoy.config.cluster.v3.LoadBalancingPolicy': { acted: ['policies'] },
+  'envoy.config.cluster.v3.LoadBalancingPolicy.Policy': { acted: ['typed_extension_config'] },
+  'envoy.config.core.v3.TypedExtensionConfig': {
+    acted: ['typed_config'],
+    inert: { name: 'the type of the configuration decides' },
+    anyOf: {
+      typed_config: [
+        'envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin',
+        'envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest',
+        'envoy.extensions.load_balancing_policies.random.v3.Random',
+      ],
+    },
+  },
+  'envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin': { acted: [] },
+  'envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest': { acted: ['choice_count'] },
+  'envoy.extensions.load_balancing_policies.random.v3.Random': { acted: [] },
   'envoy.config.cluster.v3.CircuitBreakers': { acted: ['thresholds'] },
   'envoy.config.cluster.v3.CircuitBreakers.Thresholds': {
-    acted: ['max_connections', 'max_pending_requests', 'max_requests', 'max_retries'],
+    acted: ['priority', 'max_connections', 'max_pending_requests', 'max_requests', 'max_retries'],
     inert: { track_remaining: 'the remaining room is not exported' },
-    only: { priority: ['DEFAULT'] },
+    // Routes of high priority are refused, so their thresholds never apply.
   },
   'envoy.config.core.v3.Metadata': {
     acted: ['filter_metadata'],
@@ -92,7 +115,7 @@ export const CLUSTER_SUPPORT: SupportTable = {
   },
   'envoy.config.endpoint.v3.LocalityLbEndpoints': {
     acted: ['locality', 'lb_endpoints', 'load_balancing_weight', 'priority'],
-    inert: { metadata: 'no decision depends on the metadata of a locality', proximity: 'localities are not ordered' },
+    inert: { metadata: 'no decision depends on the metadata of a locality' },
   },
   'envoy.config.endpoint.v3.LbEndpoint': {
     acted: ['endpoint', 'health_status', 'metadata', 'load_balancing_weight'],
@@ -113,7 +136,7 @@ export const CLUSTER_SUPPORT: SupportTable = {
   },
   'envoy.config.core.v3.AggregatedConfigSource': { acted: [] },
   'envoy.config.core.v3.ApiConfigSource': {
-    acted: ['api_type', 'grpc_services'],
+    acted: ['grpc_services'],
     inert: {
       set_node_on_first_message_only: 'the node is only sent with the first message of a stream',
       request_timeout: 'this is for REST',

@@ -15,7 +15,6 @@ export const ROUTE_SUPPORT: SupportTable = {
     acted: ['name', 'virtual_hosts', ...HEADER_MUTATIONS, 'most_specific_header_mutations_wins'],
     inert: {
       validate_clusters: 'a missing cluster is answered with 503 NC at the request',
-      metadata: NO_METADATA,
       ignore_port_in_host_matching: 'hosts are always matched with and without their port',
       max_direct_response_body_size_bytes: 'the body is in the configuration already',
     },
@@ -31,8 +30,8 @@ export const ROUTE_SUPPORT: SupportTable = {
       'include_attempt_count_in_response',
       'retry_policy',
     ],
-    inert: { metadata: NO_METADATA },
-    only: { require_tls: ['NONE'] },
+    inert: { metadata: NO_METADATA, virtual_clusters: 'statistics are kept by cluster and by peer' },
+    only: { require_tls: ['NONE', 'ALL'] },
     refused: {
       cors: 'CORS is not supported yet',
       rate_limits: 'rate limits are not supported yet',
@@ -44,19 +43,31 @@ export const ROUTE_SUPPORT: SupportTable = {
     inert: {
       metadata: NO_METADATA,
       decorator: 'no spans are made yet',
-      tracing: 'no spans are made yet',
       stat_prefix: 'statistics are kept by cluster and by peer',
     },
     refused: { typed_per_filter_config: 'no supported filter has a per-route configuration yet' },
   },
   'envoy.config.route.v3.RouteMatch': {
-    acted: ['prefix', 'path', 'path_separated_prefix', 'case_sensitive', 'headers', 'query_parameters'],
+    acted: [
+      'prefix',
+      'path',
+      'path_separated_prefix',
+      'connect_matcher',
+      'case_sensitive',
+      'runtime_fraction',
+      'headers',
+      'query_parameters',
+    ],
     refused: {
       safe_regex: 'regular expressions are not supported yet',
-      connect_matcher: 'CONNECT is not supported yet',
-      runtime_fraction: 'use weighted_clusters',
     },
   },
+  'envoy.config.route.v3.RouteMatch.ConnectMatcher': { acted: [] },
+  'envoy.config.core.v3.RuntimeFractionalPercent': {
+    acted: ['default_value'],
+    inert: { runtime_key: 'there is no runtime' },
+  },
+  'envoy.type.v3.FractionalPercent': { acted: ['numerator', 'denominator'] },
   'envoy.config.route.v3.HeaderMatcher': {
     acted: [
       'name',
@@ -85,17 +96,12 @@ export const ROUTE_SUPPORT: SupportTable = {
       'cluster_not_found_response_code',
       'prefix_rewrite',
       'host_rewrite_literal',
-      'auto_host_rewrite',
-      'append_x_forwarded_host',
       'timeout',
       'idle_timeout',
       'retry_policy',
+      'max_stream_duration',
     ],
-    inert: {
-      max_grpc_timeout: 'the grpc-timeout header is forwarded and not acted on',
-      metadata_match: 'clusters have no subsets of endpoints',
-      max_stream_duration: 'Istio sends it together with timeout, which is acted on',
-    },
+    inert: { max_grpc_timeout: 'the grpc-timeout header is forwarded and not acted on' },
     only: { priority: ['DEFAULT'] },
     refused: {
       cluster_header: 'use cluster or weighted_clusters',
@@ -107,13 +113,13 @@ export const ROUTE_SUPPORT: SupportTable = {
       rate_limits: 'rate limits are not supported yet',
     },
   },
-  'envoy.config.route.v3.WeightedCluster': {
-    acted: ['clusters', 'total_weight'],
-    inert: { runtime_key_prefix: 'there is no runtime' },
+  'envoy.config.route.v3.RouteAction.MaxStreamDuration': {
+    acted: ['max_stream_duration'],
+    inert: { grpc_timeout_header_max: 'the grpc-timeout header is forwarded and not acted on' },
   },
+  'envoy.config.route.v3.WeightedCluster': { acted: ['clusters', 'total_weight'] },
   'envoy.config.route.v3.WeightedCluster.ClusterWeight': {
     acted: ['name', 'weight', ...HEADER_MUTATIONS, 'host_rewrite_literal'],
-    inert: { metadata_match: 'clusters have no subsets of endpoints' },
   },
   'envoy.config.core.v3.HeaderValueOption': { acted: ['header', 'append', 'append_action', 'keep_empty_value'] },
   'envoy.config.core.v3.HeaderValue': { acted: ['key', 'value', 'raw_value'] },
@@ -136,6 +142,7 @@ export const ROUTE_SUPPORT: SupportTable = {
       'retry_on',
       'num_retries',
       'per_try_timeout',
+      'per_try_idle_timeout',
       'retry_host_predicate',
       'host_selection_retry_max_attempts',
       'retriable_status_codes',
@@ -145,7 +152,7 @@ export const ROUTE_SUPPORT: SupportTable = {
   'envoy.config.route.v3.RetryPolicy.RetryBackOff': { acted: ['base_interval', 'max_interval'] },
   'envoy.config.route.v3.RetryPolicy.RetryHostPredicate': {
     acted: ['typed_config'],
-    inert: { name: 'the type of the configuration decides' },
+    only: { name: ['envoy.retry_host_predicates.previous_hosts'] },
     anyOf: { typed_config: ['envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate'] },
   },
   'envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate': { acted: [] },

@@ -41,7 +41,7 @@ export const TLS_SUPPORT: SupportTable = {
     acted: ['default_validation_context', 'validation_context_sds_secret_config'],
   },
   [`${TLS}.TlsParameters`]: {
-    acted: ['tls_minimum_protocol_version', 'tls_maximum_protocol_version', 'cipher_suites'],
+    acted: ['cipher_suites'],
     only: {
       tls_minimum_protocol_version: ['TLS_AUTO', 'TLSv1_2', 'TLSv1_3'],
       tls_maximum_protocol_version: ['TLS_AUTO', 'TLSv1_2', 'TLSv1_3'],

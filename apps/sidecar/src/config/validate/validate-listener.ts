@@ -21,8 +21,6 @@ import {
 import { validateRouteConfiguration } from './validate-route.js';
 import { checkCommonTlsContext } from './validate-tls.js';
 
-const MAX_REQUEST_HEADERS_KIB = 60;
-
 export function validateListener(listener: Listener, out: ProblemCollector): void {
   if (listener.name === '') out.add('name', 'is required');
   // Port 0 lets the system choose, which tests and local runs use.
@@ -48,7 +46,12 @@ export function validateListener(listener: Listener, out: ProblemCollector): voi
 function matchKey({ filterChainMatch: match }: FilterChain): string {
   if (match === undefined) return '{}';
   const names = [...match.serverNames].sort();
-  return JSON.stringify([match.transportProtocol, [...match.applicationProtocols].sort(), names]);
+  return JSON.stringify([
+    match.destinationPort,
+    match.transportProtocol,
+    [...match.applicationProtocols].sort(),
+    names,
+  ]);
 }
 
 function checkFilterChain(chain: FilterChain, path: string, out: ProblemCollector): void {
@@ -69,7 +72,6 @@ function checkFilterChain(chain: FilterChain, path: string, out: ProblemCollecto
       `${JSON.stringify(protocol)} is neither tls nor raw_buffer`,
     );
   }
-  checkDuration(chain.transportSocketConnectTimeout, `${path}.transport_socket_connect_timeout`, out);
   const socket = chain.transportSocket?.configType;
   if (socket?.case === 'typedConfig') {
     const at = `${path}.transport_socket.typed_config`;
@@ -112,14 +114,6 @@ function checkHttpConnectionManager(hcm: HttpConnectionManager, path: string, ou
   checkDuration(hcm.requestHeadersTimeout, `${path}.request_headers_timeout`, out);
   checkDuration(hcm.drainTimeout, `${path}.drain_timeout`, out);
   checkDuration(common?.idleTimeout, `${path}.common_http_protocol_options.idle_timeout`, out);
-  checkDuration(common?.maxConnectionDuration, `${path}.common_http_protocol_options.max_connection_duration`, out);
-  const headersKib = hcm.maxRequestHeadersKb;
-  if (headersKib !== undefined && (headersKib < 1 || headersKib > MAX_REQUEST_HEADERS_KIB)) {
-    out.add(
-      `${path}.max_request_headers_kb`,
-      `must be 1 to ${MAX_REQUEST_HEADERS_KIB}, which is what the parser holds`,
-    );
-  }
   checkHttpFilters(hcm, path, out);
 }
 

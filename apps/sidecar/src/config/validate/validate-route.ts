@@ -83,7 +83,11 @@ function checkRoute(route: Route, path: string, out: ProblemCollector): void {
   if (action.case === undefined) out.add(path, 'needs `route`, `redirect` or `direct_response`');
   else if (action.case === 'route') checkRouteAction(action.value, `${path}.route`, out);
   else if (action.case === 'directResponse') {
-    const { status } = action.value;
+    const { status, body } = action.value;
+    const source = body?.specifier.case;
+    if (source === 'filename' || source === 'environmentVariable') {
+      out.add(`${path}.direct_response.body`, 'must be inline_string or inline_bytes');
+    }
     if (status < 200 || status > 599) out.add(`${path}.direct_response.status`, `${status} is not from 200 to 599`);
   } else if (action.case === 'redirect' && action.value.portRedirect > 65_535) {
     out.add(`${path}.redirect.port_redirect`, `${action.value.portRedirect} is not a port`);

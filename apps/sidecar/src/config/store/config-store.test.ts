@@ -1,0 +1,167 @@
+import { TYPE_URL, type XdsTypeUrl } from '@lateen/xds-proto';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { createStaticResources } from './assemble-config.js';
+import { ConfigStore, type ConfigStoreOptions } from './config-store.js';
+import { EMPTY_STATE, type ResourceChange } from './resource-state.js';
+import { edsCluster, endpoints, RecordingDataPlane, rdsListener, routes } from './test-resources.js';
+
+const stores: ConfigStore[] = [];
+afterEach(() => {
+  for (const store of stores.splice(0)) store.close();
+});
+
+function start(options: Partial<ConfigStoreOptions> = {}) {
+  const dataPlane = new RecordingDataPlane();
+  const needed = new Map<string, string[]>();
+  const log = vi.fn();
+  const store = new ConfigStore({
+    dataPlane,
+    statics: createStaticResources({ listeners: [], clusters: [], secrets: [] }),
+    fetchTimeoutMs: 15_000,
+    log,
+    onNeeded: (typeUrl, names) => needed.set(typeUrl, [...names]),
+    ...options,
+  });
+  stores.push(store);
+  const update = (typeUrl: XdsTypeUrl, upserts: unknown[], removed: string[] = []) =>
+    store.update({ typeUrl, upserts, removed } as ResourceChange);
+  return { store, dataPlane, needed, log, update };
+}
+
+describe('ConfigStore', () => {
+  it('waits for endpoints before a cluster, and for routes before a listener, and says what it needs', async () => {
+    const { dataPlane, needed, store, update } = start();
+    await update(TYPE_URL.cluster, [edsCluster('c')]);
+    await update(TYPE_URL.listener, [rdsListener('l', 'r')]);
+    expect(dataPlane.last).toMatchObject({ clusters: [], listeners: [] });
+    expect(needed.get(TYPE_URL.endpoint)).toEqual(['c']);
+    expect(needed.get(TYPE_URL.route)).toEqual(['r']);
+    expect(store.warmingNames.sort()).toEqual(['c', 'l']);
+    await update(TYPE_URL.endpoint, [endpoints('c')]);
+    expect(dataPlane.last).toMatchObject({ clusters: ['c'], listeners: [] });
+    await update(TYPE_URL.route, [routes('r', 'c')]);
+    expect(dataPlane.last).toMatchObject({ clusters: ['c'], listeners: ['l'], routes: ['r'], endpoints: ['c'] });
+    expect(store.warmingNames).toEqual([]);
+  });
+
+  it('applies what arrives together once', async () => {
+    const { dataPlane, update } = start();
+    await Promise.all([
+      update(TYPE_URL.cluster, [edsCluster('c')]),
+      update(TYPE_URL.endpoint, [endpoints('c')]),
+      update(TYPE_URL.listener, [rdsListener('l', 'r')]),
+      update(TYPE_URL.route, [routes('r', 'c')]),
+    ]);
+    expect(dataPlane.applied).toHaveLength(1);
+    expect(dataPlane.last).toMatchObject({ clusters: ['c'], listeners: ['l'] });
+  });
+
+  it('goes on without what does not come in time', async () => {
+    const { dataPlane, update } = start({ fetchTimeoutMs: 20 });
+    await update(TYPE_URL.cluster, [edsCluster('c')]);
+    expect(dataPlane.last.clusters).toEqual([]);
+    await vi.waitFor(() => expect(dataPlane.last.clusters).toEqual(['c']));
+  });
+
+  it('keeps the listener in effect while its next version waits for new routes', async () => {
+    const { dataPlane, needed, update } = start();
+    await update(TYPE_URL.listener, [rdsListener('l', 'r1')]);
+    await update(TYPE_URL.route, [routes('r1', 'c')]);
+    const first = dataPlane.applied.at(-1)?.listeners[0];
+    await update(TYPE_URL.listener, [rdsListener('l', 'r2')]);
+    expect(dataPlane.applied.at(-1)?.listeners[0]).toBe(first);
+    expect(needed.get(TYPE_URL.route)?.sort()).toEqual(['r1', 'r2']);
+    await update(TYPE_URL.route, [routes('r2', 'c')]);
+    expect(dataPlane.applied.at(-1)?.listeners[0]).not.toBe(first);
+    expect(needed.get(TYPE_URL.route)).toEqual(['r2']);
+    expect(dataPlane.last.routes).toEqual(['r1', 'r2']);
+  });
+
+  it('hands the same objects on for what did not change', async () => {
+    const { dataPlane, update } = start();
+    await update(TYPE_URL.cluster, [edsCluster('a'), edsCluster('b')]);
+    await update(TYPE_URL.endpoint, [endpoints('a'), endpoints('b')]);
+    const before = dataPlane.applied.at(-1);
+    await update(TYPE_URL.cluster, [edsCluster('a'), edsCluster('b', 'changed')]);
+    await update(TYPE_URL.endpoint, [endpoints('a', 81)]);
+    const after = dataPlane.applied.at(-1);
+    expect(after?.clusters[0]).toBe(before?.clusters[0]);
+    expect(after?.clusters[1]).not.toBe(before?.clusters[1]);
+    expect(after?.endpoints.get('b')).toBe(before?.endpoints.get('b'));
+    expect(after?.routes).toBe(before?.routes);
+  });
+
+  it('takes out what the data path refuses, applies the rest and names it', async () => {
+    const { dataPlane, store, update } = start();
+    await update(TYPE_URL.endpoint, []);
+    await update(TYPE_URL.cluster, [edsCluster('good'), edsCluster('bad')]);
+    await update(TYPE_URL.endpoint, [endpoints('good'), endpoints('bad')]);
+    const held = dataPlane.applied.at(-1)?.clusters[1];
+    const problem = { resourceType: TYPE_URL.cluster, resourceName: 'bad', path: 'lb_policy', message: 'too many' };
+    const next = edsCluster('bad', 'v2');
+    dataPlane.apply = async (config) => {
+      const refused = config.clusters.includes(next.value);
+      if (refused) throw new (await import('../../data-plane.js')).ConfigRejected([problem]);
+      dataPlane.applied.push(config);
+    };
+    const problems = await update(TYPE_URL.cluster, [edsCluster('good', 'v2'), next]);
+    expect(problems).toEqual([problem]);
+    expect(dataPlane.applied.at(-1)?.clusters.map(({ altStatName }) => altStatName)).toEqual(['v2', '']);
+    expect(dataPlane.applied.at(-1)?.clusters[1]).toBe(held);
+    expect([...store.rejected].map(({ name, message }) => [name, message])).toEqual([['bad', 'lb_policy: too many']]);
+    expect(await update(TYPE_URL.cluster, [edsCluster('bad', 'v3')])).toEqual([]);
+    expect([...store.rejected]).toEqual([]);
+  });
+
+  it('refuses the whole batch where no resource is named, and what ran keeps running', async () => {
+    const { dataPlane, update } = start();
+    await update(TYPE_URL.route, []);
+    dataPlane.refuse = [{ resourceType: '', resourceName: '', path: '', message: 'needs 20 MiB, has 16' }];
+    const problems = await update(TYPE_URL.listener, [rdsListener('l', 'r')]);
+    expect(problems.map(({ message }) => message).join()).toContain('needs 20 MiB');
+    dataPlane.refuse = [];
+    await update(TYPE_URL.route, []);
+    expect(dataPlane.last.listeners).toEqual([]);
+  });
+
+  it('keeps removed clusters until the first answers of a new stream are in', async () => {
+    const { dataPlane, store, update } = start();
+    await update(TYPE_URL.cluster, [edsCluster('old')]);
+    await update(TYPE_URL.endpoint, [endpoints('old')]);
+    store.beginSync();
+    await update(TYPE_URL.cluster, [edsCluster('new')], ['old']);
+    expect(dataPlane.last.clusters).toEqual(['old']);
+    store.endSync();
+    await vi.waitFor(() => expect(dataPlane.last.clusters).toEqual([]));
+  });
+
+  it('lets a static resource win over one of the same name', async () => {
+    const statics = createStaticResources({ listeners: [], clusters: [edsCluster('c').value], secrets: [] });
+    const { dataPlane, update } = start({ statics });
+    const [problem] = await update(TYPE_URL.cluster, [edsCluster('c', 'dynamic')]);
+    expect(problem?.message).toContain('bootstrap');
+    expect(dataPlane.last.clusters).toEqual(['c']);
+  });
+
+  it('restores, in one step, what was kept', async () => {
+    const { dataPlane, store } = start();
+    const cluster = edsCluster('c');
+    const assignment = endpoints('c');
+    store.restore({
+      ...EMPTY_STATE,
+      [TYPE_URL.cluster]: new Map([['c', cluster]]),
+      [TYPE_URL.endpoint]: new Map([['c', assignment]]),
+    });
+    expect(await store.applyNow()).toEqual([]);
+    expect(dataPlane.last).toMatchObject({ clusters: ['c'], endpoints: ['c'] });
+  });
+
+  it('gives a renewed certificate to new handshakes without applying a configuration', async () => {
+    const { dataPlane, store, update } = start();
+    await update(TYPE_URL.route, []);
+    const count = dataPlane.applied.length;
+    store.setLocalSecrets(new Map([['ROOTCA', { kind: 'validation', trustedCaPem: 'pem' }]]));
+    await vi.waitFor(() => expect(dataPlane.secretUpdates.at(-1)?.has('ROOTCA')).toBe(true));
+    expect(dataPlane.applied).toHaveLength(count);
+  });
+});
