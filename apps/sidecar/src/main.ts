@@ -1,2 +1,121 @@
-// placeholder until the app lands
-export {};
+// Process of the sidecar: flags, exit codes and signals. The parts are wired in sidecar.ts and pipeline.ts.
+
+import { createLogger, LOG_LEVELS, type LogLevel, onParentGone } from '@lateen/telemetry';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { BootstrapRejected } from './config/bootstrap.js';
+import { ConfigRejected } from './data-plane.js';
+import { createDataPlane } from './pipeline.js';
+import { loadBootstrap, StartError, startSidecar } from './sidecar.js';
+
+const VERSION = process.env.LATEEN_VERSION ?? 'unbuilt';
+
+interface Flags {
+  readonly configPath: string;
+  readonly mode: 'serve' | 'validate';
+  readonly stateDir?: string;
+  readonly citadelAddress?: string;
+  readonly tokenFile?: string;
+  readonly rootCert?: string;
+  readonly trustDomain: string;
+  readonly drainTime: number;
+  readonly logLevel: LogLevel;
+  readonly exitWithParent: boolean;
+}
+
+function parseFlags(): Flags {
+  return new Command('lateen-sidecar')
+    .description('Proxy of the Lateen mesh: takes an Envoy v3 bootstrap file, static or with a control plane over ADS.')
+    .version(VERSION)
+    .requiredOption('-c, --config-path <file>', 'Envoy v3 bootstrap file, YAML or JSON')
+    .addOption(
+      new Option('--mode <mode>', 'serve, or check the file and end').choices(['serve', 'validate']).default('serve'),
+    )
+    .option('--state-dir <dir>', 'where key, certificate, the last configuration and the admin token are kept (0700)')
+    .option('--citadel-address <host:port>', 'certificate service')
+    .option('--token-file <file>', 'bearer token for the certificate service, read again at each use')
+    .option('--root-cert <file>', 'PEM of the trust roots to start with')
+    .option('--trust-domain <domain>', 'trust domain of the mesh', 'cluster.local')
+    .option('--drain-time <duration>', 'how long requests in flight may take at the end', parseDurationMs, 5_000)
+    .addOption(new Option('--log-level <level>', 'least severe messages logged').choices(LOG_LEVELS).default('info'))
+    .option('--exit-with-parent', 'end when standard input closes', false)
+    .addHelpText(
+      'after',
+      '\nExamples:\n  lateen-sidecar --config-path bootstrap.yaml --mode validate\n' +
+        '  lateen-sidecar --config-path bootstrap.yaml\n' +
+        '\nExit codes: 0 ended as asked, 1 the configuration or a flag is wrong.\n',
+    )
+    .parse()
+    .opts<Flags>();
+}
+
+/** `5s`, `500ms`, `2m` or seconds without a unit. */
+function parseDurationMs(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(text);
+  if (match === null) throw new InvalidArgumentError('expected a duration, for example 5s or 500ms');
+  const unitMs = { ms: 1, s: 1_000, m: 60_000 }[(match[2] ?? 's') as 'ms' | 's' | 'm'];
+  return Number(match[1]) * unitMs;
+}
+
+function citadelOf(flags: Flags) {
+  const { citadelAddress, tokenFile, rootCert, trustDomain } = flags;
+  if (citadelAddress === undefined) return undefined;
+  if (tokenFile === undefined) throw new StartError('--token-file is required with --citadel-address');
+  if (rootCert === undefined) throw new StartError('--root-cert is required with --citadel-address');
+  return { address: citadelAddress, tokenFile, rootCertFile: rootCert, trustDomain };
+}
+
+async function serve(flags: Flags): Promise<void> {
+  const logger = createLogger('sidecar', flags.logLevel);
+  let ending = false;
+  let stop: (() => Promise<void>) | undefined;
+  const end = (reason: string) => {
+    if (ending) {
+      // Asked twice: whoever asks does not want to wait.
+      if (reason.startsWith('SIG')) process.exit(1);
+      return;
+    }
+    ending = true;
+    logger.info({ reason }, 'sidecar ends');
+    // Before it has started there is nothing to drain.
+    (stop?.() ?? Promise.resolve()).then(
+      () => process.exit(0),
+      (error: Error) => {
+        logger.error({ reason: error.message }, 'sidecar did not end in order');
+        process.exit(1);
+      },
+    );
+  };
+  process.on('SIGTERM', () => end('SIGTERM'));
+  process.on('SIGINT', () => end('SIGINT'));
+  if (flags.exitWithParent) onParentGone(() => end('parent gone'));
+  const sidecar = await startSidecar({
+    configPath: flags.configPath,
+    stateDir: flags.stateDir,
+    citadel: citadelOf(flags),
+    drainTimeMs: flags.drainTime,
+    version: VERSION,
+    logger,
+    createDataPlane,
+    onQuit: () => end('asked by the admin API'),
+  });
+  stop = () => sidecar.stop();
+}
+
+async function main(): Promise<void> {
+  const flags = parseFlags();
+  try {
+    if (flags.mode === 'validate') {
+      loadBootstrap(flags.configPath);
+      process.stdout.write(`${flags.configPath}: OK\n`);
+      return;
+    }
+    await serve(flags);
+  } catch (error) {
+    if (!(error instanceof BootstrapRejected || error instanceof ConfigRejected || error instanceof StartError))
+      throw error;
+    process.stderr.write(`${error.message}\n`);
+    process.exit(1);
+  }
+}
+
+await main();
