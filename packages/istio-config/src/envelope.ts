@@ -1,6 +1,7 @@
 // Envelope: what every document has around its spec: apiVersion, kind, metadata.
 import { checkStructure, type Loose } from './declare/check.js';
 import type { Fault } from './declare/fault.js';
+import { labelNameFault } from './declare/formats.js';
 import { labelName, objectName } from './declare/kubernetes-names.js';
 import { labels } from './declare/labels.js';
 import { map, message, opaque, required } from './declare/message.js';
@@ -14,7 +15,7 @@ const metadataSchema = message('ObjectMeta', {
   name: required(text('Name, unique in the namespace for the kind.', { format: objectName })),
   namespace: text('Namespace.', { format: labelName }),
   labels: labels('Labels.'),
-  annotations: map(text(''), 'Annotations.'),
+  annotations: map(text(''), 'Annotations.', labelNameFault),
   creationTimestamp: text('Set by the store.'),
   resourceVersion: text('Set by the store.'),
   generateName: opaque('Not used.'),
@@ -70,7 +71,7 @@ export function checkEnvelope(document: unknown, options: { defaultNamespace: st
   }
   const { value, faults: metadataFaults } = checkStructure(metadataSchema, raw);
   for (const fault of metadataFaults) faults.push({ ...fault, path: ['metadata', ...fault.path] });
-  const metadata = toMetadata(value, kind, options.defaultNamespace);
+  const metadata = toMetadata(value, written, options.defaultNamespace);
   const { namespace, name } = metadata;
 
   if (kind) {
@@ -158,10 +159,10 @@ function toMetadata(
     creationTimestamp?: string;
     resourceVersion?: string;
   }>,
-  kind: Kind | undefined,
+  kind: string,
   defaultNamespace: string,
 ): ObjectMetadata {
-  const namespaced = kind === undefined || describeKind(kind).namespaced;
+  const namespaced = !isKind(kind) || describeKind(kind).namespaced;
   return {
     name: value.name ?? '',
     namespace: namespaced ? (value.namespace ?? defaultNamespace) : '',
@@ -173,7 +174,7 @@ function toMetadata(
 }
 
 function definedOnly(entries: Readonly<Record<string, string | undefined>> = {}): Record<string, string> {
-  const found: Record<string, string> = {};
-  for (const [key, value] of Object.entries(entries)) if (value !== undefined) found[key] = value;
-  return found;
+  return Object.fromEntries(
+    Object.entries(entries).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  );
 }

@@ -13,7 +13,7 @@ import { compareProblems, type FieldPath, formatPath, type Problem } from './pro
 import type { Position } from './yaml/line-index.js';
 import { expandLists } from './yaml/lists.js';
 import type { NodePart } from './yaml/locate.js';
-import { readYaml, type YamlDocument } from './yaml/read.js';
+import { readYaml, type YamlDocument, type YamlText } from './yaml/read.js';
 
 /** A text to parse; the name is what problems call it. */
 export interface InputFile {
@@ -37,10 +37,25 @@ export interface ParsedDocuments {
   readonly problems: readonly Problem[];
 }
 
-/** Finds the position of a path in the text that an object came from. */
-export type Locate = (path: FieldPath, part?: NodePart) => Position;
+/** Where an object was read from. The text is kept and not its nodes, which take some forty times as much memory. */
+interface Origin {
+  readonly content: string;
+  readonly documentIndex: number;
+  readonly base: FieldPath;
+}
 
-const locators = new WeakMap<ConfigObject, Locate>();
+const origins = new WeakMap<ConfigObject, Origin>();
+
+/** What was read last, as long as it is in memory: positions are asked for in runs, most often right after parsing. */
+let lastRead: { readonly content: string; readonly text: WeakRef<YamlText> } | undefined;
+
+function readText(content: string): YamlText {
+  const known = lastRead?.content === content ? lastRead.text.deref() : undefined;
+  if (known) return known;
+  const text = readYaml(content);
+  lastRead = { content, text: new WeakRef(text) };
+  return text;
+}
 
 /**
  * Where a field of an object was written (`['spec', 'http', 0]`); the nearest thing above it where it was not written;
@@ -48,7 +63,10 @@ const locators = new WeakMap<ConfigObject, Locate>();
  */
 export function locateField(object: ConfigObject, path: FieldPath, part: NodePart = 'value'): Position {
   const { line, column } = object.source;
-  return locators.get(object)?.(path, part) ?? { line, column };
+  const origin = origins.get(object);
+  if (!origin) return { line, column };
+  const document = readText(origin.content).documents[origin.documentIndex];
+  return document?.locate([...origin.base, ...path], part) ?? { line, column };
 }
 
 /** Parses files of YAML or JSON documents, `List`s included. Never throws for what a file holds, never stops early. */
@@ -57,14 +75,16 @@ export function parseDocuments(files: readonly InputFile[], options: ParseOption
   const problems: Problem[] = [];
   for (const { name: file, content } of files) {
     const found: Problem[] = [];
-    const { documents, faults } = readYaml(content);
+    const { documents, faults } = readText(content);
     for (const { line, column, code, message } of faults) {
       found.push({ file, line, column, ...NOBODY, path: '', severity: 'error', code, message });
     }
-    for (const document of documents) {
+    for (const [documentIndex, document] of documents.entries()) {
       for (const { value, base } of expandLists(document.value)) {
         const object = parseDocument({ file, document, value, base }, options, found);
-        if (object) objects.push(object);
+        if (!object) continue;
+        origins.set(object, { content, documentIndex, base });
+        objects.push(object);
       }
     }
     problems.push(...found.sort(compareProblems));
@@ -142,7 +162,6 @@ function toObject({ file, document, base }: Part, envelope: Envelope, kind: Kind
     spec: spec as SpecOf<Kind>,
     source: { file, line, column },
   } as ConfigObject;
-  locators.set(object, (path, part = 'value') => document.locate([...base, ...path], part));
   return object;
 }
 

@@ -1,7 +1,8 @@
 // YAML → values with positions. Strict: duplicate keys, unknown tags, unresolved aliases and bombs are faults.
-import { type Document, isAlias, isScalar, parseAllDocuments, type ScalarTag, type Tags, visit } from 'yaml';
+import { type Document, parseAllDocuments, type ScalarTag, type Tags } from 'yaml';
 import { indexLines, type Position } from './line-index.js';
 import { locateNode, type NodePart } from './locate.js';
+import { nodeFaults } from './node-faults.js';
 
 /** A document that could be read. */
 export interface YamlDocument {
@@ -111,7 +112,11 @@ function documentFaults(document: Document.Parsed, at: (offset: number) => Posit
     const limit = YAML_LIMITS.maxDocumentLength / 1024;
     faults.push({ ...at(start), ...fault('size', `longer than ${limit} KiB`, 'split it') });
   }
-  if (faults.length === 0) faults.push(...nodeFaults(document, at));
+  if (faults.length === 0) {
+    for (const { offset, code, message } of nodeFaults(document, YAML_LIMITS.maxAliases)) {
+      faults.push({ ...at(offset), code, message });
+    }
+  }
   return faults;
 }
 
@@ -129,49 +134,6 @@ function describeFault(code: string, message: string): Fault {
   if (message.startsWith('Maximum call stack')) return nestingFault();
   const what = message.replace(/\s+/g, ' ').replace(/\.?$/, '');
   return { code: 'yaml-syntax', message: `YAML syntax: ${what}; correct the text` };
-}
-
-/** Tags whose values JSON has. */
-const JSON_TAGS: ReadonlySet<string> = new Set(
-  ['str', 'int', 'float', 'bool', 'null', 'map', 'seq', 'merge'].map((name) => `tag:yaml.org,2002:${name}`),
-);
-
-function nodeFaults(document: Document.Parsed, at: (offset: number) => Position): YamlFault[] {
-  const faults: YamlFault[] = [];
-  const anchors = new Set<string>();
-  let count = 0;
-  visit(document, {
-    Node: (key, node) => {
-      const offset = node.range?.[0] ?? 0;
-      if (key === 'key' && !isScalar(node)) {
-        const message = 'a key is a list, a mapping or an alias here; write a string';
-        faults.push({ ...at(offset), code: 'yaml-syntax', message });
-      }
-      if (node.tag && !JSON_TAGS.has(node.tag)) {
-        faults.push({
-          ...at(offset),
-          code: 'yaml-syntax',
-          message: `the tag ${node.tag} is not one of JSON; remove it`,
-        });
-      }
-      if (!isAlias(node)) {
-        if (node.anchor) anchors.add(node.anchor);
-        return undefined;
-      }
-      count++;
-      if (!anchors.has(node.source)) {
-        const message = `there is no anchor \`&${node.source}\` before this alias; define it above`;
-        faults.push({ ...at(offset), code: 'yaml-alias', message });
-      }
-      if (count <= YAML_LIMITS.maxAliases) return undefined;
-      faults.push({
-        ...at(offset),
-        ...fault('alias', `using more than ${YAML_LIMITS.maxAliases} aliases`, 'use fewer'),
-      });
-      return visit.BREAK;
-    },
-  });
-  return faults;
 }
 
 function toValue(document: Document.Parsed): { value: unknown } | Fault {
