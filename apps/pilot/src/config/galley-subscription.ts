@@ -30,16 +30,22 @@ export function subscribeToGalley({
   store,
   logger,
 }: GalleySubscriptionOptions): GalleySubscription {
+  let failures = 0;
   const client = new AdsClient({
     transport: createGrpcTransport({ target, credentials }),
     protocol: 'delta',
     node: create(NodeSchema, { id: 'pilot', cluster: 'pilot.istio-system' }),
-    onConnected: () => logger.info({ target }, 'connected to galley'),
-    onDisconnected: (reason, retryInMs) =>
-      logger.warn(
-        { target, reason, retryInMs: Math.round(retryInMs) },
-        'no connection to galley; serving what is known',
-      ),
+    onConnected: () => {
+      failures = 0;
+      logger.info({ target }, 'connected to galley');
+    },
+    onDisconnected: (reason, retryInMs) => {
+      failures += 1;
+      const fields = { target, reason, retryInMs: Math.round(retryInMs) };
+      // One line for an outage; the attempts that follow are no news.
+      if (failures === 1) logger.warn(fields, 'no connection to galley; serving what is known and trying again');
+      else logger.debug(fields, 'still no connection to galley');
+    },
     onReject: (typeUrl, message) => logger.error({ typeUrl, reason: message }, 'configuration refused'),
   });
   for (const typeUrl of CONFIG_TYPE_URLS) {
