@@ -53,6 +53,8 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
   const exchangePeers = filters.metadataExchange;
   const listenerOptions = {
     ...compiled.options,
+    // Recognized in order to be refused with an answer, as Envoy does where upgrades are not enabled.
+    allowWebsocket: true,
     serviceTimeHeader: compiled.options.serviceTimeHeader && !suppressEnvoyHeaders,
     peerFromRequest: exchangePeers && context.inbound,
     peerFromResponse: exchangePeers && !context.inbound,

@@ -3,7 +3,13 @@
 import * as L from '@lateen/filters-wasm';
 import { Exchange } from '../exchange/exchange.js';
 import type { ExchangeClient } from '../exchange/exchange-client.js';
-import { BAD_CHUNK, CONNECT_NOT_SUPPORTED, REQUEST_HEADER_TIMEOUT, refusedHead } from '../exchange/local-reply.js';
+import {
+  BAD_CHUNK,
+  CONNECT_NOT_SUPPORTED,
+  REQUEST_HEADER_TIMEOUT,
+  refusedHead,
+  UPGRADE_NOT_ENABLED,
+} from '../exchange/local-reply.js';
 import type { DataPath } from '../transport/data-path.js';
 import { HeldBytes } from '../transport/held-bytes.js';
 import { type OwnedSocket, pauseReading, resumeReading, type SocketOwner } from '../transport/proxy-socket.js';
@@ -40,6 +46,7 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
   closing = false;
   private state = HEAD;
   private inLoop = false;
+  private paused = false;
   private scanned = 0;
   private bodyKind = L.BODY_NONE;
   private remaining = 0;
@@ -146,11 +153,14 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
   }
 
   pauseRequest(): void {
+    this.paused = true;
     pauseReading(this.socket);
   }
 
   resumeRequest(): void {
-    if (this.state !== CLOSED) resumeReading(this.socket);
+    if (!this.paused || this.state === CLOSED) return;
+    this.paused = false;
+    resumeReading(this.socket);
   }
 
   onExchangeDone(close: boolean): void {
@@ -161,11 +171,12 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
       return;
     }
     this.state = HEAD;
-    if (this.inLoop || this.held.length === 0) return;
-    const length = this.held.takeTo(L.READ_HEADROOM, MAX_HELD_BYTES);
-    this.consume(L.READ_HEADROOM, length);
-    // A slow reader of answers gets no further requests served meanwhile.
-    if (this.state === HEAD || this.state === BODY) this.resumeRequest();
+    if (this.inLoop) return;
+    if (this.held.length > 0) {
+      const length = this.held.takeTo(L.READ_HEADROOM, MAX_HELD_BYTES);
+      this.consume(L.READ_HEADROOM, length);
+    }
+    if (this.state === HEAD) this.resumeRequest();
   }
 
   onTimer(kind: number): void {
@@ -233,9 +244,9 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
       this.closing ||
       (flags & L.REQUEST_KEEP_ALIVE) === 0 ||
       (maxRequestsPerConnection > 0 && this.requestsServed >= maxRequestsPerConnection);
-    if ((flags & L.REQUEST_CONNECT) !== 0) {
+    if ((flags & (L.REQUEST_CONNECT | L.REQUEST_UPGRADE)) !== 0) {
       this.closing = true;
-      this.exchange.refuse(CONNECT_NOT_SUPPORTED);
+      this.exchange.refuse((flags & L.REQUEST_CONNECT) !== 0 ? CONNECT_NOT_SUPPORTED : UPGRADE_NOT_ENABLED);
       return length;
     }
     return headLength + this.startRequest(headLength, address + headLength, length - headLength, flags);

@@ -225,6 +225,7 @@ export class Exchange implements UpstreamRequest, TimerOwner, DrainListener {
     }
     const { i32, wasm } = this.path.core;
     this.responseStarted = true;
+    if (this.endsWithConnection()) this.client.closeAfterResponse();
     this.status = status;
     this.details = VIA_UPSTREAM_DETAILS;
     this.serviceTimeMs = Math.round(performance.now() - (this.requestComplete ? this.requestCompleteMs : this.startMs));
@@ -388,6 +389,12 @@ export class Exchange implements UpstreamRequest, TimerOwner, DrainListener {
     this.downstreamFlags |= L.DOWNSTREAM_PEER_LINES;
     this.peer = wasm.internPeer(i32[L.REQ_PEER_METADATA_OFFSET >> 2]!, length, this.client.peerHint);
     this.client.peerHint = this.peer;
+  }
+
+  /** The client can only tell the end of this response by the end of its connection. */
+  private endsWithConnection(): boolean {
+    const body = this.path.core.i32[L.RESP_BODY >> 2]!;
+    return body === L.BODY_UNTIL_CLOSE || (body === L.BODY_CHUNKED && this.responseChunkMode === L.CHUNK_MODE_DATA);
   }
 
   /** Flags for the head writers; the client is told to leave where the connection will not be used again. */

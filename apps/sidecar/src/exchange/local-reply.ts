@@ -33,6 +33,7 @@ export const CONNECT_NOT_SUPPORTED = reply(
   'connect_not_supported',
 );
 export const HEAD_TOO_LARGE = reply(431, FLAG.DPE, 'Request Header Fields Too Large', 'http1.headers_too_large');
+export const UPGRADE_NOT_ENABLED = reply(403, 0, '', 'upgrade_failed');
 export const BAD_CHUNK = reply(400, FLAG.DPE, 'Bad Request', 'http1.codec_error');
 export const DIRECT_RESPONSE_DETAILS = 'direct_response';
 export const VIA_UPSTREAM_DETAILS = 'via_upstream';
@@ -45,8 +46,8 @@ export function clusterNotFound(status: number): LocalReply {
 /** The codec refused the head; the connection is closed after the answer. */
 export function refusedHead(status: number): LocalReply {
   switch (status) {
-    case 403:
-      return reply(403, 0, '', 'upgrade_failed');
+    case 426:
+      return reply(426, FLAG.DPE, 'Upgrade Required', 'low_version');
     case 431:
       return reply(431, FLAG.DPE, 'Request Header Fields Too Large', 'http1.headers_too_large');
     case 501:

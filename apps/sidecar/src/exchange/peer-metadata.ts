@@ -100,18 +100,18 @@ function isObject(value: JsonValue | undefined): value is JsonObject {
 /** Keys in order, so that equal metadata are equal bytes. */
 function structOf(object: JsonObject): Struct {
   const fields: Record<string, Value> = {};
-  for (const key of Object.keys(object).sort()) fields[key] = valueOf(object[key] as JsonValue);
+  for (const key of Object.keys(object).sort()) fields[key] = protoValue(object[key] as JsonValue);
   return create(StructSchema, { fields });
 }
 
-function valueOf(json: JsonValue): Value {
+function protoValue(json: JsonValue): Value {
   const kind = ((): Value['kind'] => {
     if (json === null) return { case: 'nullValue', value: 0 };
     if (typeof json === 'string') return { case: 'stringValue', value: json };
     if (typeof json === 'number') return { case: 'numberValue', value: json };
     if (typeof json === 'boolean') return { case: 'boolValue', value: json };
     if (Array.isArray(json))
-      return { case: 'listValue', value: { $typeName: 'google.protobuf.ListValue', values: json.map(valueOf) } };
+      return { case: 'listValue', value: { $typeName: 'google.protobuf.ListValue', values: json.map(protoValue) } };
     return { case: 'structValue', value: structOf(json) };
   })();
   return { $typeName: 'google.protobuf.Value', kind };

@@ -1,0 +1,427 @@
+// Requests and responses of every framing go through unharmed, and what goes wrong gets Envoy's answer and flag.
+
+import { describe, expect, it } from 'vitest';
+import {
+  anyHost,
+  cluster,
+  connectionManager,
+  dataPlaneConfig,
+  endpointOf,
+  listener,
+  toCluster,
+} from '../testing/envoy-config.js';
+import { type ProxyFixture, requestLog, startProxy, startUpstream } from '../testing/proxy-fixture.js';
+import { eventually, type RawUpstream } from '../testing/raw-peers.js';
+
+const ACCESS_LOG = {
+  access_log: [
+    {
+      name: 'stdout',
+      typed_config: { '@type': 'type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog' },
+    },
+  ],
+};
+
+interface Setup {
+  readonly proxy: ProxyFixture;
+  readonly upstream: RawUpstream;
+  readonly log: ReturnType<typeof requestLog>['requests'];
+}
+
+async function setUp(
+  options: { route?: object; hcm?: object; cluster?: object; routes?: readonly Record<string, unknown>[] } = {},
+): Promise<Setup> {
+  const upstream = await startUpstream();
+  const { requests, options: logging } = requestLog();
+  const routes = options.routes ?? [toCluster('c', options.route as Record<string, unknown>)];
+  const hcm = connectionManager(anyHost(...routes), { ...ACCESS_LOG, ...options.hcm });
+  const config = dataPlaneConfig(
+    [listener('l', [{ filters: [hcm] }])],
+    [cluster('c', [endpointOf(upstream.port)], options.cluster as Record<string, unknown>)],
+  );
+  return { proxy: await startProxy(config, logging), upstream, log: requests };
+}
+
+describe('plain requests', () => {
+  it('forwards a GET and its answer, and uses the connections again', async () => {
+    const { proxy, upstream, log } = await setUp();
+    const client = await proxy.client();
+    client.send('GET /a HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, x-hop\r\nX-Hop: 1\r\nX-Stays: 2\r\n\r\n');
+    const server = await upstream.next();
+    const request = await server.message();
+    expect(request.head).toMatch(/^GET \/a HTTP\/1.1\r\n/);
+    expect(request.head).toMatch(/\r\nhost: x\r\n/i);
+    expect(request.head).toMatch(/\r\nx-stays: 2\r\n/i);
+    expect(request.head).not.toMatch(/x-hop|connection/i);
+    server.send('HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Up: y\r\n\r\nhello');
+    const answer = await client.message();
+    expect(answer.head).toMatch(/^HTTP\/1.1 200 OK\r\n/);
+    expect(answer.head).toMatch(/\r\nx-up: y\r\n/i);
+    expect(answer.body).toBe('hello');
+    client.send('GET /b HTTP/1.1\r\nHost: x\r\n\r\n');
+    expect((await server.message()).head).toMatch(/^GET \/b /);
+    server.send('HTTP/1.1 204 No Content\r\n\r\n');
+    expect((await client.message()).head).toMatch(/^HTTP\/1.1 204 /);
+    expect(upstream.connections).toHaveLength(1);
+    expect(
+      log.map(({ path, responseCode, responseFlags, bytesSent }) => [path, responseCode, responseFlags, bytesSent]),
+    ).toEqual([
+      ['/a', 200, '-', 5],
+      ['/b', 204, '-', 0],
+    ]);
+  });
+
+  it('takes a head that comes byte by byte', async () => {
+    const { proxy, upstream } = await setUp();
+    const client = await proxy.client();
+    for (const byte of 'GET /slow HTTP/1.1\r\nHost: example\r\n\r\n') {
+      client.send(byte);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    const server = await upstream.next();
+    expect((await server.message()).head).toMatch(/^GET \/slow HTTP\/1.1\r\n/);
+    for (const byte of 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok') {
+      server.send(byte);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect((await client.message()).body).toBe('ok');
+  });
+
+  it('answers pipelined requests in order, thousands in one go', async () => {
+    const { proxy, upstream } = await setUp({
+      routes: [
+        { match: { path: '/local' }, direct_response: { status: 200, body: { inline_string: 'local' } } },
+        toCluster('c'),
+      ],
+    });
+    const client = await proxy.client();
+    client.send(
+      'GET /1 HTTP/1.1\r\nHost: x\r\n\r\nGET /local HTTP/1.1\r\nHost: x\r\n\r\nGET /2 HTTP/1.1\r\nHost: x\r\n\r\n',
+    );
+    const server = await upstream.next();
+    expect((await server.message()).head).toMatch(/^GET \/1 /);
+    server.send('HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1');
+    expect((await client.message()).body).toBe('1');
+    expect((await client.message()).body).toBe('local');
+    expect((await server.message()).head).toMatch(/^GET \/2 /);
+    server.send('HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n2');
+    expect((await client.message()).body).toBe('2');
+    const count = 5000;
+    client.send('GET /local HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(count));
+    await client.until(({ received }) => received.split('\r\n\r\nlocal').length === count + 1, 'all answers');
+  });
+
+  it('answers HEAD, 204 and 304 without a body and goes on', async () => {
+    const { proxy, upstream } = await setUp();
+    const client = await proxy.client();
+    client.send('HEAD /h HTTP/1.1\r\nHost: x\r\n\r\n');
+    const server = await upstream.next();
+    await server.message();
+    server.send('HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n');
+    await client.untilText('\r\n\r\n');
+    expect(client.received).toMatch(/content-length: 1000/i);
+    client.received = '';
+    client.send('GET /n HTTP/1.1\r\nHost: x\r\n\r\n');
+    await server.message();
+    server.send('HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\n\r\n');
+    await client.untilText('\r\n\r\n');
+    expect(client.received).toMatch(/^HTTP\/1.1 304 /);
+    expect(upstream.connections).toHaveLength(1);
+  });
+
+  it('skips interim answers', async () => {
+    const { proxy, upstream } = await setUp();
+    const client = await proxy.client();
+    client.send('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+    const server = await upstream.next();
+    await server.message();
+    server.send('HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+    expect((await client.message()).head).toMatch(/^HTTP\/1.1 200 /);
+  });
+});
+
+describe('bodies', () => {
+  it('forwards a chunked request and a chunked answer at any split', async () => {
+    const { proxy, upstream } = await setUp();
+    const client = await proxy.client();
+    client.send('POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5;ext=1\r\nhel');
+    const server = await upstream.next();
+    client.send('lo\r\n3\r\nabc\r\n0\r');
+    client.send('\nTrailer: x\r\n\r\n');
+    await server.untilText('0\r\n\r\n');
+    const body = server.received.slice(server.received.indexOf('\r\n\r\n') + 4);
+    expect(dechunk(body)).toBe('helloabc');
+    expect(body).not.toMatch(/ext|Trailer/);
+    for (const part of [
+      'HTTP/1.1 200 OK\r\nTransfer-Enc',
+      'oding: chunked\r\n\r\n4',
+      '\r\nwi',
+      'ki\r\n0\r\n',
+      '\r\n',
+    ]) {
+      server.send(part);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    expect(dechunk((await client.message()).body)).toBe('wiki');
+    client.send('GET /again HTTP/1.1\r\nHost: x\r\n\r\n');
+    await server.untilText('GET /again');
+    expect(upstream.connections).toHaveLength(1);
+  });
+
+  it('gives an HTTP/1.0 client the data alone and closes', async () => {
+    const { proxy, upstream } = await setUp({ hcm: { http_protocol_options: { accept_http_10: true } } });
+    const client = await proxy.client();
+    client.send('GET / HTTP/1.0\r\nHost: x\r\n\r\n');
+    const server = await upstream.next();
+    await server.message();
+    server.send('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nwiki\r\n0\r\n\r\n');
+    await client.untilEnd();
+    expect(client.received).toMatch(/\r\n\r\nwiki$/);
+    expect(client.received).not.toMatch(/chunked/i);
+  });
+
+  it('forwards an answer that ends with its connection', async () => {
+    const { proxy, upstream, log } = await setUp();
+    const client = await proxy.client();
+    client.send('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+    const server = await upstream.next();
+    await server.message();
+    server.send('HTTP/1.1 200 OK\r\n\r\nuntil');
+    await client.untilText('until');
+    server.send(' close');
+    server.socket.end();
+    await client.untilEnd();
+    expect(client.received).toMatch(/until close/);
+    expect(log[0]).toMatchObject({ responseCode: 200, responseFlags: '-' });
+  });
+
+  it('moves large bodies both ways byte for byte, with slow readers', async () => {
+    const { proxy, upstream } = await setUp();
+    const client = await proxy.client();
+    const upload = randomText(8 * 1024 * 1024, 1);
+    client.send(`POST /up HTTP/1.1\r\nHost: x\r\nContent-Length: ${upload.length}\r\n\r\n`);
+    client.send(upload);
+    const server = await upstream.next();
+    server.socket.pause();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    // What the proxy holds is bounded: most of it is still with the client.
+    expect(proxy.dataPlane.stats.ringUsedBytes).toBeLessThan(1024 * 1024);
+    server.socket.resume();
+    const request = await server.message();
+    expect(request.body === upload).toBe(true);
+    const download = randomText(8 * 1024 * 1024, 2);
+    client.socket.pause();
+    server.send(`HTTP/1.1 200 OK\r\nContent-Length: ${download.length}\r\n\r\n`);
+    server.send(download);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(proxy.dataPlane.stats.ringUsedBytes).toBeLessThan(1024 * 1024);
+    client.socket.resume();
+    expect((await client.message()).body === download).toBe(true);
+    await eventually(() => proxy.dataPlane.stats.ringUsedBytes === 0, 'all output blocks are free');
+  });
+
+  it('sends 100 Continue itself and takes the body then', async () => {
+    const { proxy, upstream } = await setUp();
+    const client = await proxy.client();
+    client.send('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n');
+    await client.untilText('HTTP/1.1 100 Continue\r\n\r\n');
+    client.received = '';
+    client.send('body');
+    const server = await upstream.next();
+    const request = await server.message();
+    expect(request.body).toBe('body');
+    expect(request.head).not.toMatch(/expect/i);
+    server.send('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n');
+    expect((await client.message()).head).toMatch(/ 200 /);
+  });
+
+  it('forwards an answer that comes before the request has ended, and uses neither connection again', async () => {
+    const { proxy, upstream } = await setUp();
+    const client = await proxy.client();
+    client.send('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\npart');
+    const server = await upstream.next();
+    await server.untilText('part');
+    server.send('HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno');
+    expect((await client.message()).body).toBe('no');
+    await client.untilEnd();
+    await server.untilEnd();
+  });
+});
+
+describe('what goes wrong', () => {
+  it('says which: no route, no cluster, no endpoint', async () => {
+    const { proxy, log } = await setUp({
+      routes: [toCluster('absent', {}, '/absent'), toCluster('c', {}, '/c')],
+    });
+    const client = await proxy.client();
+    client.send('GET /none HTTP/1.1\r\nHost: x\r\n\r\n');
+    expect((await client.message()).head).toMatch(/^HTTP\/1.1 404 /);
+    client.send('GET /absent HTTP/1.1\r\nHost: x\r\n\r\n');
+    expect((await client.message()).head).toMatch(/^HTTP\/1.1 503 /);
+    expect(log.map(({ responseFlags, responseCodeDetails }) => [responseFlags, responseCodeDetails])).toEqual([
+      ['NR', 'route_not_found'],
+      ['NC', 'cluster_not_found'],
+    ]);
+  });
+
+  it('answers 503 UH where there is no endpoint', async () => {
+    const upstream = await startUpstream();
+    const { requests, options } = requestLog();
+    const config = dataPlaneConfig(
+      [listener('l', [{ filters: [connectionManager(anyHost(toCluster('c')), ACCESS_LOG)] }])],
+      [cluster('c', [endpointOf(upstream.port, { health_status: 'UNHEALTHY' })])],
+    );
+    const proxy = await startProxy(config, options);
+    const client = await proxy.client();
+    client.send('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+    const answer = await client.message();
+    expect(answer.head).toMatch(/^HTTP\/1.1 503 /);
+    expect(answer.body).toBe('no healthy upstream');
+    expect(requests[0]).toMatchObject({ responseFlags: 'UH', responseCodeDetails: 'no_healthy_upstream' });
+  });
+
+  it('answers 503 UF where nobody listens', async () => {
+    const { proxy, upstream, log } = await setUp();
+    await upstream.stop();
+    const client = await proxy.client();
+    client.send('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+    const answer = await client.message();
+    expect(answer.head).toMatch(/^HTTP\/1.1 503 /);
+    expect(answer.body).toMatch(
+      /^upstream connect error or disconnect\/reset before headers. reset reason: remote connection failure/,
+    );
+    expect(log[0]).toMatchObject({ responseFlags: 'UF', responseCode: 503 });
+  });
+
+  it('answers 503 UC where the upstream closes before it answers, and cuts the client where it closes after', async () => {
+    const { proxy, upstream, log } = await setUp();
+    const client = await proxy.client();
+    client.send('GET /1 HTTP/1.1\r\nHost: x\r\n\r\n');
+    const first = await upstream.next();
+    await first.message();
+    first.socket.destroy();
+    expect((await client.message()).body).toMatch(/reset reason: connection termination/);
+    client.send('GET /2 HTTP/1.1\r\nHost: x\r\n\r\n');
+    const second = await upstream.next();
+    await second.message();
+    second.send('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart');
+    await client.untilText('part');
+    second.socket.destroy();
+    await client.untilEnd();
+    expect(log.map(({ responseCode, responseFlags }) => [responseCode, responseFlags])).toEqual([
+      [503, 'UC'],
+      [200, 'UC'],
+    ]);
+  });
+
+  it('answers 502 UPE to a malformed response', async () => {
+    const { proxy, upstream, log } = await setUp();
+    const client = await proxy.client();
+    client.send('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+    const server = await upstream.next();
+    await server.message();
+    server.send('HTTP/1.1 abc\r\n\r\n');
+    expect((await client.message()).head).toMatch(/^HTTP\/1.1 502 /);
+    expect(log[0]).toMatchObject({ responseFlags: 'UPE' });
+  });
+
+  it('answers 400 DPE to a malformed request and closes', async () => {
+    const { proxy, log } = await setUp();
+    for (const bad of [
+      'GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n',
+      'GET / HTTP/1.1\r\nHost : x\r\n\r\n',
+      'GET /\r\n\r\n',
+      'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx',
+    ]) {
+      const client = await proxy.client();
+      client.send(bad);
+      await client.untilEnd();
+      expect(client.received).toMatch(/^HTTP\/1.1 400 Bad Request\r\n/);
+      expect(client.received).toMatch(/\r\nconnection: close\r\n/i);
+    }
+    expect(log.map(({ responseFlags }) => responseFlags)).toEqual(['DPE', 'DPE', 'DPE', 'DPE']);
+  });
+
+  it('answers 431 to a head that is too large', async () => {
+    const { proxy } = await setUp();
+    const client = await proxy.client();
+    client.send(`GET / HTTP/1.1\r\nHost: x\r\nX: ${'y'.repeat(70_000)}\r\n\r\n`);
+    await client.untilEnd();
+    expect(client.received).toMatch(/^HTTP\/1.1 431 /);
+  });
+
+  it('answers 400 to a malformed chunk and lets go of the upstream', async () => {
+    const { proxy, upstream } = await setUp();
+    const client = await proxy.client();
+    client.send('POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n');
+    const server = await upstream.next();
+    await server.untilText('abc');
+    client.send('zz\r\n');
+    await client.untilText('HTTP/1.1 400 ');
+    await client.untilEnd();
+    await server.untilEnd();
+  });
+
+  it('notes DC and drops the upstream where the client leaves', async () => {
+    const { proxy, upstream, log } = await setUp();
+    const client = await proxy.client();
+    client.send('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+    const server = await upstream.next();
+    await server.message();
+    client.socket.destroy();
+    await server.untilEnd();
+    await eventually(() => log.length === 1, 'the request is logged');
+    expect(log[0]).toMatchObject({ responseCode: 0, responseFlags: 'DC' });
+    expect(proxy.dataPlane.stats.downstreamRqActive).toBe(0);
+  });
+
+  it('refuses CONNECT with an answer', async () => {
+    const { proxy } = await setUp();
+    const client = await proxy.client();
+    client.send('CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n');
+    await client.untilEnd();
+    expect(client.received).toMatch(/^HTTP\/1.1 (501|404) /);
+  });
+
+  it('refuses an upgrade that is not enabled', async () => {
+    const { proxy } = await setUp();
+    const client = await proxy.client();
+    client.send('GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+    await client.untilText('\r\n\r\n');
+    expect(client.received).toMatch(/^HTTP\/1.1 403 /);
+  });
+});
+
+describe('absolute-form targets', () => {
+  it('take the authority of the target for Host', async () => {
+    const { proxy, upstream } = await setUp();
+    const client = await proxy.client();
+    client.send('GET http://reviews:9080/x?y=1 HTTP/1.1\r\nHost: other\r\n\r\n');
+    const server = await upstream.next();
+    const { head } = await server.message();
+    expect(head).toMatch(/^GET \/x\?y=1 HTTP\/1.1\r\n/);
+    expect(head).toMatch(/\r\nhost: reviews:9080\r\n/i);
+    expect(head).not.toMatch(/other/);
+  });
+});
+
+function dechunk(body: string): string {
+  let text = '';
+  for (let at = 0; ; ) {
+    const end = body.indexOf('\r\n', at);
+    const size = Number.parseInt(body.slice(at, end), 16);
+    if (!(size > 0)) return text;
+    text += body.slice(end + 2, end + 2 + size);
+    at = end + 2 + size + 2;
+  }
+}
+
+function randomText(length: number, seed: number): string {
+  const bytes = Buffer.alloc(length);
+  let state = seed;
+  for (let index = 0; index < length; index++) {
+    state = (state * 1103515245 + 12345) & 0x7fffffff;
+    bytes[index] = state >> 16;
+  }
+  return bytes.toString('latin1');
+}
