@@ -1,4 +1,4 @@
-// Starts the built program; `npm test` builds first.
+// Pilot as a process: starts the built program; `npm test` builds first.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';

@@ -1,3 +1,5 @@
+// Pilot as a whole, in process: Galley, supervisor and proxies speak real gRPC over mTLS with it.
+
 import { credentials as grpcCredentials, status } from '@grpc/grpc-js';
 import { grpcChannelCredentials } from '@lateen/identity';
 import { TYPE_URL } from '@lateen/xds-proto';

@@ -1,3 +1,5 @@
+// Configuration: what is kept over a restart, and what a damaged file costs.
+
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

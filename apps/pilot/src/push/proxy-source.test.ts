@@ -1,3 +1,5 @@
+// Push: which snapshot a proxy is served, and how often views are translated.
+
 import { create } from '@bufbuild/protobuf';
 import { createLogger } from '@lateen/telemetry';
 import { buildSnapshot, type Workload } from '@lateen/translate';

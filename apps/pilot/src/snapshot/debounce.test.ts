@@ -1,3 +1,5 @@
+// Snapshot: when joined changes are acted on.
+
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Debounce } from './debounce.js';
 

@@ -1,3 +1,5 @@
+// ADS server over real gRPC: both forms, admission, slow consumers.
+
 import { connect } from 'node:http2';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { Client, type ClientDuplexStream, credentials, Server, ServerCredentials, status } from '@grpc/grpc-js';

@@ -1,3 +1,5 @@
+// ADS server: the rules of the incremental form.
+
 import { expect, test } from 'vitest';
 import { TestStream } from './test-stream.js';
 

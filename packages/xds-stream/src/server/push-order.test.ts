@@ -1,3 +1,5 @@
+// ADS server: what waits for what, in both forms.
+
 import { expect, test } from 'vitest';
 import { type AnyResponse, describeResponse, TestStream } from './test-stream.js';
 

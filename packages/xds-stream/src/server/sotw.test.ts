@@ -1,3 +1,5 @@
+// ADS server: the rules of the state-of-the-world form.
+
 import { expect, test } from 'vitest';
 import { describeResponse, TestStream } from './test-stream.js';
 
