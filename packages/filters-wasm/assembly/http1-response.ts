@@ -27,8 +27,8 @@ export function parseResponse(offset: i32, length: i32, scanned: i32, method: i3
     const from = offset + (scanned > 3 ? scanned - 3 : 0);
     if (!hasEmptyLine(from, end)) return needMore(length);
   }
-  // "HTTP/1.1 200" and at least CRLF
-  if (length < 14) return 0;
+  // "HTTP/1.1 200" and at least CRLF; a whole head cannot be shorter
+  if (length < 14) return hasEmptyLine(offset, end) ? refuse(502, PARSE_ERROR_STATUS_LINE) : 0;
   const version = load<u64>(offset);
   if ((version != HTTP_1 && version != HTTP_0) || load<u8>(offset + 8) != 0x20) return refuse(502, PARSE_ERROR_STATUS_LINE);
   const minor = version == HTTP_1 ? 1 : 0;

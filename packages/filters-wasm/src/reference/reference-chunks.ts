@@ -17,7 +17,8 @@ export function parseReferenceChunks(text: string): ReferenceChunks {
   let extensionBytes = 0;
   while (true) {
     const line = /^([0-9a-fA-F]{1,13})(;[\t\u0020-\u007e\u0080-\u00ff]*)?\r\n/.exec(text.slice(at));
-    if (line === null) return { kind: 'incomplete' };
+    // A size line ends at its first LF; one that ended otherwise than the pattern says is wrong, not unfinished.
+    if (line === null) return { kind: text.slice(at).includes('\n') ? 'refused' : 'incomplete' };
     extensionBytes += Math.max((line[2] ?? '').length - 1, 0);
     if (extensionBytes > MAX_EXTENSION_BYTES) return { kind: 'refused' };
     sizes.push(line[1]!);
