@@ -145,11 +145,13 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'accessLogFormat',
       'accessLogEncoding',
       'trustDomain',
+      'trustDomainAliases',
       'rootNamespace',
       'outboundTrafficPolicy.mode',
       'extensionProviders[].{name,prometheus}',
       'extensionProviders[].envoyFileAccessLog',
       'defaultProviders.{metrics,accessLogging}',
+      'defaultConfig.gatewayTopology.numTrustedProxies',
       'enableAutoMtls',
       'connectTimeout',
       'h2UpgradePolicy',
@@ -179,7 +181,6 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
     },
     values: {
       h2UpgradePolicy: H2_UPGRADE,
-      'pathNormalization.normalization': { done: ['DEFAULT', 'BASE'], instead: 'write BASE' },
     },
   },
 };

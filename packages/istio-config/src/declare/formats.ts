@@ -1,5 +1,5 @@
 // Declarations: the formats of strings: names, hosts, addresses, headers.
-import { isIP } from 'node:net';
+import { ipVersion } from '../ip-address.js';
 import { regexFault } from './regex.js';
 import type { FormatFault, StringFormat } from './scalars.js';
 
@@ -15,13 +15,13 @@ export function isDnsLabel(value: string): boolean {
 
 /** Whether the text is an IPv4 or IPv6 address. */
 export function isIpAddress(value: string): boolean {
-  return isIP(value) !== 0;
+  return ipVersion(value) !== 0;
 }
 
 /** Whether the text is an address, or an address and a prefix length. */
 export function isIpOrCidr(value: string): boolean {
   const [address, bits, ...rest] = value.split('/');
-  const version = isIP(address ?? '');
+  const version = ipVersion(address ?? '');
   if (version === 0 || rest.length > 0) return false;
   return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128));
 }

@@ -11,8 +11,9 @@ import { checkServerTls } from './server-tls.js';
 export const checkSidecar: MeaningRule<SidecarSpec> = (spec, faults, { namespace, rootNamespace }) => {
   checkSelector(spec.workloadSelector, ['workloadSelector'], faults);
   if (spec.workloadSelector && namespace === rootNamespace) {
-    const message = `a Sidecar of the root namespace is for the whole mesh; remove the selector, or use another namespace`;
-    faults.error(['workloadSelector'], 'selector', message, 'key');
+    const message =
+      'a Sidecar of the root namespace is for the whole mesh; remove the selector, or use another namespace';
+    faults.warning(['workloadSelector'], 'selector', message, 'key');
   }
   if (Object.keys(spec).every((field) => field === 'workloadSelector')) {
     faults.error([], 'required', 'the Sidecar has no settings; add `egress`, `ingress` or `outboundTrafficPolicy`');
