@@ -284,7 +284,7 @@ test('the debug API shows what is served, to those who may see it', async () => 
   const authn = await mesh.debug(pilot, '/debug/authn?proxyID=productpage-v1.default');
   expect(authn.body).toMatchObject({
     connected: true,
-    inbound: [{ port: 9080, mode: 'STRICT' }],
+    inbound: [{ port: 9080, mode: 'STRICT', authnPolicy: 'default/default' }],
     outbound: expect.arrayContaining([
       expect.objectContaining({
         host: REVIEWS,
@@ -293,6 +293,7 @@ test('the debug API shows what is served, to those who may see it', async () => 
         status: 'OK',
         server: ['STRICT'],
         client: 'ISTIO_MUTUAL',
+        authnPolicy: 'default/default',
         destinationRule: 'default/reviews',
       }),
     ]),

@@ -7,6 +7,7 @@ import { ClusterLoadAssignmentSchema } from '@lateen/xds-proto/envoy/config/endp
 import { ListenerSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import type { ResourceSet } from '@lateen/xds-stream';
 import type { TranslationCache } from '../push/translation-cache.js';
+import { decidingPolicy } from './deciding-policy.js';
 import { selects } from './registryz.js';
 import { type ClientMode, clientMode, inboundPort, type ServerMode, serverMode } from './tls-modes.js';
 
@@ -21,6 +22,8 @@ export interface TlsCheckRow {
   /** Modes of the workloads behind it; more than one where they differ. */
   readonly server: readonly ServerMode[];
   readonly client: ClientMode;
+  /** NAMESPACE/NAME of the PeerAuthentication that decides the server's mode; empty where none does, or they differ. */
+  readonly authnPolicy: string;
   /** NAMESPACE/NAME of the DestinationRule that applies; empty for none. */
   readonly destinationRule: string;
 }
@@ -30,7 +33,7 @@ export interface TlsCheck {
   /** Whether the rows show what the proxy was sent, or what it would be sent if it connected. */
   readonly connected: boolean;
   /** The proxy's own ports. */
-  readonly inbound: readonly { readonly port: number; readonly mode: ServerMode }[];
+  readonly inbound: readonly { readonly port: number; readonly mode: ServerMode; readonly authnPolicy: string }[];
   readonly outbound: readonly TlsCheckRow[];
 }
 
@@ -54,7 +57,11 @@ export function checkTls(
   return {
     proxyId: `${workload.name}.${workload.namespace}`,
     connected: sent !== undefined,
-    inbound: [...serverModes(own)].map(([port, mode]) => ({ port, mode })),
+    inbound: [...serverModes(own)].map(([port, mode]) => ({
+      port,
+      mode,
+      authnPolicy: decidingPolicy(mesh, workload, port, mode),
+    })),
     outbound: outboundRows(own, mesh, modesOf),
   };
 }
@@ -109,27 +116,38 @@ function outboundRows(
     const cluster = unpackAny(any, ClusterSchema);
     const assignment = resources.get(TYPE_URL.endpoint)?.get(cluster.edsClusterConfig?.serviceName || name)?.any;
     const client = clientMode(cluster, assignment && unpackAny(assignment, ClusterLoadAssignmentSchema));
-    const server = serverModesOf(service, Number(portText), mesh, modesOf);
-    const status = statusOf(client, server);
-    rows.push({ host, port: Number(portText), subset, status, server, client, destinationRule: ruleOf(cluster) });
+    const behind = workloadsBehind(service, Number(portText), mesh, modesOf);
+    const server = [...new Set(behind.map(({ mode }) => mode))];
+    const policies = new Set(behind.map(({ workload, port, mode }) => decidingPolicy(mesh, workload, port, mode)));
+    rows.push({
+      host,
+      port: Number(portText),
+      subset,
+      status: statusOf(client, server),
+      server,
+      client,
+      authnPolicy: policies.size === 1 ? [...policies][0]! : '',
+      destinationRule: ruleOf(cluster),
+    });
   }
   return rows.sort((a, b) => (a.host + a.port + a.subset < b.host + b.port + b.subset ? -1 : 1));
 }
 
-function serverModesOf(
+/** The workloads of a service port, with the port of their own and what it accepts. */
+function workloadsBehind(
   service: Service,
-  port: number,
+  servicePort: number,
   mesh: MeshSnapshot,
   modesOf: (workload: Workload) => ReadonlyMap<number, ServerMode>,
-): readonly ServerMode[] {
-  const targetPort = service.ports.find((candidate) => candidate.port === port)?.targetPort;
-  const modes = new Set<ServerMode>();
-  for (const workload of mesh.workloads) {
-    if (!selects(service, workload) || targetPort === undefined) continue;
-    const mode = modesOf(workload).get(targetPort);
-    if (mode !== undefined) modes.add(mode);
-  }
-  return [...modes];
+): readonly { readonly workload: Workload; readonly port: number; readonly mode: ServerMode }[] {
+  const port = service.ports.find((candidate) => candidate.port === servicePort)?.targetPort;
+  if (port === undefined) return [];
+  return mesh.workloads
+    .filter((workload) => selects(service, workload))
+    .flatMap((workload) => {
+      const mode = modesOf(workload).get(port);
+      return mode === undefined ? [] : [{ workload, port, mode }];
+    });
 }
 
 function statusOf(client: ClientMode, server: readonly ServerMode[]): TlsCheckRow['status'] {

@@ -79,6 +79,16 @@ test('reconnect: names in the versions are no subscription, and listed names may
   expect(await acked(both)).toEqual(['CDS b']);
 });
 
+test('reconnect: a client that holds everything is in sync without a response, and what it holds is known', async () => {
+  const stream = new TestStream({ form: 'delta' });
+  stream.serve(V1);
+  stream.change('rds', { subscribe: ['r'], initial: { r: '1' } });
+  expect(await acked(stream)).toEqual([]);
+  const [report] = stream.session.report();
+  expect(report).toMatchObject({ status: 'SYNCED', sentNonce: '' });
+  expect([...report!.resources.keys()]).toEqual(['r']);
+});
+
 test('a name added later leaves the legacy wildcard in place', async () => {
   const stream = new TestStream({ form: 'delta' });
   stream.serve(V1);

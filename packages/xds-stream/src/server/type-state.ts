@@ -1,6 +1,6 @@
 // ADS server: what one client subscribed to, was sent and answered, for one type.
 
-import type { AdsTypeReport, ResourceEntry, ResourceSet, ServedType } from './model.js';
+import type { AdsTypeReport, AdsTypeStatus, ResourceEntry, ResourceSet, ServedType } from './model.js';
 
 /** A resource that the client holds. `entry` is absent where only its version is known, from a reconnecting client. */
 export interface SentResource {
@@ -213,15 +213,12 @@ export class TypeState {
 
   report(): AdsTypeReport {
     const resources = new Map<string, ResourceEntry>();
-    for (const [name, { entry }] of this.sent) if (entry !== undefined) resources.set(name, entry);
-    const status =
-      this.sentNonce === ''
-        ? 'NOT SENT'
-        : this.error !== undefined
-          ? 'NACK'
-          : this.dirty || this.flights.size > 0
-            ? 'STALE'
-            : 'SYNCED';
+    for (const [name, { entry, version }] of this.sent) {
+      const served = this.target(name);
+      const held = entry ?? (served?.version === version ? served : undefined);
+      if (held !== undefined) resources.set(name, held);
+    }
+    const status = this.status();
     return {
       typeUrl: this.type.typeUrl,
       status,
@@ -234,5 +231,12 @@ export class TypeState {
       ...(this.error === undefined ? {} : { error: this.error }),
       resources,
     };
+  }
+
+  private status(): AdsTypeStatus {
+    // A client that reconnected with everything up to date was sent nothing, and needs nothing.
+    if (this.sentNonce === '') return this.sent.size > 0 && !this.dirty ? 'SYNCED' : 'NOT SENT';
+    if (this.error !== undefined) return 'NACK';
+    return this.dirty || this.flights.size > 0 ? 'STALE' : 'SYNCED';
   }
 }
