@@ -1,6 +1,7 @@
 // Downstream: TLS for a filter chain: handshake by OpenSSL on the accepted socket, then the peer check.
 
 import { createHash, createHmac, randomBytes } from 'node:crypto';
+import type { Socket } from 'node:net';
 import { Server, type TLSSocket, type TlsOptions } from 'node:tls';
 import type { DownstreamTlsContext } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import type { DataPath } from '../transport/data-path.js';
@@ -14,7 +15,13 @@ import type { ClientCertDetails, DownstreamTls, VerifiedClient } from './tls-acc
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** Ticket keys are derived from it, so they end with the process. */
 const TICKET_SECRET = randomBytes(48);
-type Done = Parameters<DownstreamTls['accept']>[2];
+type Done = Parameters<DownstreamTls['accept']>[3];
+
+/** A server with the secrets of a certain version. */
+interface Versioned {
+  readonly server: Server;
+  version: number;
+}
 
 /** A TLS socket that a tls.Server made knows the socket below it; Node has had this field since the beginning. */
 type WrappingSocket = TLSSocket & { readonly _parent?: ProxySocket };
@@ -22,8 +29,8 @@ type WrappingSocket = TLSSocket & { readonly _parent?: ProxySocket };
 export class TlsAcceptor implements DownstreamTls {
   private readonly settings: TlsSettings;
   private readonly requireClient: boolean;
-  private server: Server | undefined;
-  private serverVersion = -1;
+  /** With the configured protocols, and without any. */
+  private readonly servers: { negotiating?: Versioned; silent?: Versioned } = {};
   private certificate: Certificate | undefined;
   private readonly waiting = new WeakMap<ProxySocket, Done>();
 
@@ -43,12 +50,12 @@ export class TlsAcceptor implements DownstreamTls {
     }
   }
 
-  accept(socket: ProxySocket, first: Uint8Array | null, done: Done): void {
+  accept(socket: ProxySocket, first: Uint8Array | null, offered: readonly string[], done: Done): void {
     let server: Server;
     try {
-      server = this.currentServer();
+      server = this.currentServer(offered);
     } catch (error) {
-      this.refuse(socket, done, (error as Error).message);
+      this.refuse(socket, socket, done, (error as Error).message);
       return;
     }
     this.path.stats.downstreamCxTlsTotal++;
@@ -60,25 +67,41 @@ export class TlsAcceptor implements DownstreamTls {
   }
 
   /** The server with the present secrets: a renewal replaces its context, open connections are not touched. */
-  private currentServer(): Server {
-    if (this.server !== undefined && this.serverVersion === this.secrets.version) return this.server;
+  private currentServer(offered: readonly string[]): Server {
+    const { applicationProtocols } = this.settings;
+    // OpenSSL ends a handshake where both sides name protocols and share none; Envoy goes on without one.
+    const negotiates = offered.length === 0 || offered.some((protocol) => applicationProtocols.includes(protocol));
+    const kind = negotiates ? 'negotiating' : 'silent';
+    const known = this.servers[kind];
+    if (known?.version === this.secrets.version) return known.server;
+    const options = this.contextOptions();
+    const { version } = this.secrets;
+    if (known !== undefined) {
+      known.server.setSecureContext(options);
+      known.version = version;
+      return known.server;
+    }
+    const server = this.createServer(options, negotiates ? applicationProtocols : []);
+    this.servers[kind] = { server, version };
+    return server;
+  }
+
+  /** @throws Error where a secret is missing */
+  private contextOptions(): TlsOptions {
     const certificate = this.settings.certificate();
     const bundle = this.settings.trustBundle();
     if (certificate === undefined) throw new Error('there is no certificate for this listener yet');
-    if (this.settings.verifiesPeer && bundle === undefined)
+    if (this.settings.verifiesPeer && bundle === undefined) {
       throw new Error('there is no trust bundle for this listener yet');
+    }
     this.certificate = certificate;
-    const options: TlsOptions = {
+    return {
       ...this.settings.contextOptions,
       cert: certificate.chainPem,
       key: certificate.keyPem,
       ...(bundle === undefined ? {} : { ca: bundle }),
       ...this.ticketOptions(bundle ?? ''),
     };
-    if (this.server === undefined) this.server = this.createServer(options);
-    else this.server.setSecureContext(options);
-    this.serverVersion = this.secrets.version;
-    return this.server;
   }
 
   /** Sessions are resumed across renewals of the certificate, never across a change of the trust bundle. */
@@ -90,8 +113,8 @@ export class TlsAcceptor implements DownstreamTls {
     };
   }
 
-  private createServer(options: TlsOptions): Server {
-    const { applicationProtocols, verifiesPeer } = this.settings;
+  private createServer(options: TlsOptions, applicationProtocols: readonly string[]): Server {
+    const { verifiesPeer } = this.settings;
     const server = new Server({
       ...options,
       requestCert: verifiesPeer,
@@ -103,8 +126,7 @@ export class TlsAcceptor implements DownstreamTls {
     server.on('secureConnection', (secured: WrappingSocket) => this.onSecured(secured));
     server.on('tlsClientError', (error: Error, secured: WrappingSocket) => {
       const socket = secured._parent;
-      if (socket !== undefined) this.refuse(socket, this.waiting.get(socket), error.message);
-      secured.destroy();
+      if (socket !== undefined) this.refuse(socket, secured, this.waiting.get(socket), error.message);
     });
     return server;
   }
@@ -119,8 +141,7 @@ export class TlsAcceptor implements DownstreamTls {
     try {
       client = this.verify(secured);
     } catch (error) {
-      this.refuse(socket, this.waiting.get(socket), (error as Error).message);
-      secured.destroy();
+      this.refuse(socket, secured, this.waiting.get(socket), (error as Error).message);
       return;
     }
     socket.owner = null;
@@ -140,7 +161,8 @@ export class TlsAcceptor implements DownstreamTls {
     };
   }
 
-  private refuse(socket: ProxySocket, done: Done | undefined, reason: string): void {
+  /** `top` is the TLS socket where there is one: closing what is below it first would pull the handle from under it. */
+  private refuse(socket: ProxySocket, top: Socket, done: Done | undefined, reason: string): void {
     this.path.stats.downstreamCxTlsErrors++;
     this.path.log('info', 'TLS connection refused', {
       listener: this.listenerName,
@@ -148,7 +170,7 @@ export class TlsAcceptor implements DownstreamTls {
       reason,
     });
     socket.owner = null;
-    socket.destroy();
+    top.destroy();
     this.waiting.delete(socket);
     done?.(null, NO_CLIENT);
   }

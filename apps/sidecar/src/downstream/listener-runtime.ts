@@ -109,7 +109,7 @@ export class ListenerRuntime implements Acceptor, ConnectionRegistry {
       return;
     }
     this.opening.add(socket);
-    chain.tls.accept(socket, first, (secured, client) => {
+    chain.tls.accept(socket, first, facts.applicationProtocols, (secured, client) => {
       this.opening.delete(socket);
       if (secured === null) {
         path.stats.downstreamCxActive--;

@@ -11,12 +11,14 @@ export interface VerifiedClient {
 
 export interface DownstreamTls {
   /**
-   * Shakes hands and checks the client. `first` are bytes that were read already. Calls back once: with the secured
+   * Shakes hands and checks the client. `first` are bytes that were read already, `offered` the protocols that the client
+   * named in them. Calls back once: with the secured
    * socket, before any of its bytes was used, or with null where the connection was refused and closed.
    */
   accept(
     socket: ProxySocket,
     first: Uint8Array | null,
+    offered: readonly string[],
     done: (secured: OwnedSocket | null, client: VerifiedClient) => void,
   ): void;
 }

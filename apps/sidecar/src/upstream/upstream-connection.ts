@@ -158,17 +158,17 @@ export class UpstreamConnection implements TransportEvents, TimerOwner {
     const request = this.request;
     this.request = null;
     this.endpoint.onGone(this, this.connected ? null : this.failureKind, this.failureReason);
-    request?.onUpstreamFailed(this.failureOfRequest(error), this.failureReason, this.requestsServed === 0);
+    request?.onUpstreamFailed(this.failureOfRequest(), this.failureReason, this.requestsServed === 0);
   }
 
-  private failureOfRequest(error: Error | null): UpstreamFailure {
+  private failureOfRequest(): UpstreamFailure {
     if (this.protocolFailed) return 'protocol';
-    return this.earlyTlsRefusal(error) ? 'tls' : 'closed';
+    return this.earlyTlsRefusal() ? 'tls' : 'closed';
   }
 
   /** In TLS 1.3 a client sees success before the server's refusal, which then looks like an early reset. */
-  private earlyTlsRefusal(error: Error | null): boolean {
-    return this.transport.tls && this.requestsServed === 0 && this.responseBytes === 0 && error !== null;
+  private earlyTlsRefusal(): boolean {
+    return this.transport.tls && this.requestsServed === 0 && this.responseBytes === 0;
   }
 
   private readHead(length: number): void {
