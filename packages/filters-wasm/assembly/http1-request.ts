@@ -155,8 +155,9 @@ function readHeaders(listener: i32, connection: i32, minor: i32): i32 {
         if (result != 0) return result;
       }
     } else if (known == KNOWN_EXPECT) {
-      if (minor == 1 && isText(load<i32>(entry + HEADER_VALUE_OFFSET), load<i32>(entry + HEADER_VALUE_LENGTH), TEXT_CONTINUE)) {
-        flags |= REQUEST_EXPECT_CONTINUE;
+      if (isText(load<i32>(entry + HEADER_VALUE_OFFSET), load<i32>(entry + HEADER_VALUE_LENGTH), TEXT_CONTINUE)) {
+        // HTTP/1.0 clients cannot mean it (RFC 9110, 10.1.1); the request goes on as HTTP/1.1, so it must not cross.
+        if (minor == 1) flags |= REQUEST_EXPECT_CONTINUE;
         drop(entry);
       }
     } else {

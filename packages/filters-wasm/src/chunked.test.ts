@@ -67,12 +67,32 @@ function check(text: string, pieces: readonly string[]): void {
 }
 
 const extensions = fc.constantFrom('', '', '', ';', ';a', ';a=b', ';a="b;c"', ';\u00e9', ' ;a', ';a\rb', ';a\nb');
-const chunks = fc.tuple(fc.string({ unit: fc.constantFrom('a', '\r', '\n', '0', ';', '\u00ff'), minLength: 1, maxLength: 40 }), extensions, fc.constantFrom('', '0', '00')).map(
-  ([data, extension, zeros]) => `${zeros}${data.length.toString(16)}${extension}\r\n${data}\r\n`,
+const chunks = fc
+  .tuple(
+    fc.string({ unit: fc.constantFrom('a', '\r', '\n', '0', ';', '\u00ff'), minLength: 1, maxLength: 40 }),
+    extensions,
+    fc.constantFrom('', '0', '00'),
+  )
+  .map(([data, extension, zeros]) => `${zeros}${data.length.toString(16)}${extension}\r\n${data}\r\n`);
+const trailers = fc.constantFrom(
+  '',
+  '',
+  '',
+  'x-t: 1\r\n',
+  'x-t:\r\na: b\r\n',
+  ' x: 1\r\n',
+  'x : 1\r\n',
+  ': 1\r\n',
+  'x: a\rb\r\n',
+  'x\r\n',
 );
-const trailers = fc.constantFrom('', '', '', 'x-t: 1\r\n', 'x-t:\r\na: b\r\n', ' x: 1\r\n', 'x : 1\r\n', ': 1\r\n', 'x: a\rb\r\n', 'x\r\n');
 const bodies = fc
-  .tuple(fc.array(chunks, { maxLength: 5 }), fc.constantFrom('0', '0', '000', '0;last'), trailers, fc.constantFrom('', 'GET / HTTP/1.1\r\n'))
+  .tuple(
+    fc.array(chunks, { maxLength: 5 }),
+    fc.constantFrom('0', '0', '000', '0;last'),
+    trailers,
+    fc.constantFrom('', 'GET / HTTP/1.1\r\n'),
+  )
   .map(([list, last, trailer, next]) => `${list.join('')}${last}\r\n${trailer}\r\n${next}`);
 
 describe('scanChunks', () => {

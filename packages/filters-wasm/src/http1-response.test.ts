@@ -48,7 +48,12 @@ function parse(text: string, method: Method, stale = '\r\n\r\n') {
   put(stale, L.READ_BUFFER + length);
   const result = wasm.parseResponse(L.READ_BUFFER, length, 0, METHODS[method], 0, options());
   if (result <= 0) return result === 0 ? 'more' : undefined;
-  const bodies = { [L.BODY_NONE]: 'none', [L.BODY_LENGTH]: 'length', [L.BODY_CHUNKED]: 'chunked', [L.BODY_UNTIL_CLOSE]: 'close' };
+  const bodies = {
+    [L.BODY_NONE]: 'none',
+    [L.BODY_LENGTH]: 'length',
+    [L.BODY_CHUNKED]: 'chunked',
+    [L.BODY_UNTIL_CLOSE]: 'close',
+  };
   return {
     length: result,
     status: int(L.RESP_STATUS),
@@ -59,10 +64,37 @@ function parse(text: string, method: Method, stale = '\r\n\r\n') {
 }
 
 const statusLines = fc.oneof(
-  { weight: 12, arbitrary: fc.constantFrom('HTTP/1.1 200 OK', 'HTTP/1.1 204 No Content', 'HTTP/1.1 304 Not Modified', 'HTTP/1.0 200 OK', 'HTTP/1.1 100 Continue', 'HTTP/1.1 500', 'HTTP/1.1 503 ', 'HTTP/1.1 999 \u00e9', 'HTTP/1.1 206 a b') },
-  { weight: 1, arbitrary: fc.constantFrom('HTTP/1.1 20 OK', 'HTTP/2 200', 'HTTP/1.1 2000 OK', 'HTTP/1.1  200 OK', 'ICY 200 OK', 'HTTP/1.1 099 x', 'HTTP/1.1 101 x', 'HTTP/1.1 200 a\tb') },
+  {
+    weight: 12,
+    arbitrary: fc.constantFrom(
+      'HTTP/1.1 200 OK',
+      'HTTP/1.1 204 No Content',
+      'HTTP/1.1 304 Not Modified',
+      'HTTP/1.0 200 OK',
+      'HTTP/1.1 100 Continue',
+      'HTTP/1.1 500',
+      'HTTP/1.1 503 ',
+      'HTTP/1.1 999 \u00e9',
+      'HTTP/1.1 206 a b',
+    ),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom(
+      'HTTP/1.1 20 OK',
+      'HTTP/2 200',
+      'HTTP/1.1 2000 OK',
+      'HTTP/1.1  200 OK',
+      'ICY 200 OK',
+      'HTTP/1.1 099 x',
+      'HTTP/1.1 101 x',
+      'HTTP/1.1 200 a\tb',
+    ),
+  },
 );
-const responseHeads = fc.tuple(statusLines, requestHeads).map(([line, request]) => `${line}\r\n${request.replace(/^(\r\n)*[^\r\n]*\r\n/, '')}`);
+const responseHeads = fc
+  .tuple(statusLines, requestHeads)
+  .map(([line, request]) => `${line}\r\n${request.replace(/^(\r\n)*[^\r\n]*\r\n/, '')}`);
 const methods = fc.constantFrom<Method>('GET', 'HEAD');
 
 describe('parseResponse', () => {
@@ -88,7 +120,10 @@ describe('parseResponse', () => {
         const whole = parse(head, 'GET');
         let scanned = 0;
         let result = 0;
-        for (const cut of [...cuts.filter((place) => place > 0 && place < head.length).sort((a, b) => a - b), head.length]) {
+        for (const cut of [
+          ...cuts.filter((place) => place > 0 && place < head.length).sort((a, b) => a - b),
+          head.length,
+        ]) {
           put(head.slice(0, cut));
           result = wasm.parseResponse(L.READ_BUFFER, cut, scanned, L.METHOD_GET, 0, options());
           if (result !== 0) break;
@@ -113,8 +148,11 @@ describe('parseResponse', () => {
     const hint = 'HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n';
     expect(wasm.parseResponse(L.READ_BUFFER, put(hint), 0, L.METHOD_GET, 0, options())).toBe(hint.length);
     expect(int(L.RESP_FLAGS)).toBe(L.RESPONSE_INFORMATIONAL);
-    const head = 'HTTP/1.1 200 OK\r\ngrpc-status: 14\r\nx-envoy-peer-metadata-id: peer\r\nx-envoy-peer-metadata: abc\r\ncontent-length: 0\r\n\r\n';
-    expect(wasm.parseResponse(L.READ_BUFFER, put(head), 0, L.METHOD_GET, 0, options({ peerFromResponse: true }))).toBe(head.length);
+    const head =
+      'HTTP/1.1 200 OK\r\ngrpc-status: 14\r\nx-envoy-peer-metadata-id: peer\r\nx-envoy-peer-metadata: abc\r\ncontent-length: 0\r\n\r\n';
+    expect(wasm.parseResponse(L.READ_BUFFER, put(head), 0, L.METHOD_GET, 0, options({ peerFromResponse: true }))).toBe(
+      head.length,
+    );
     expect(int(L.RESP_GRPC_STATUS)).toBe(14);
     expect(range(L.RESP_PEER_ID_OFFSET, L.RESP_PEER_ID_LENGTH)).toBe('peer');
     expect(range(L.RESP_PEER_METADATA_OFFSET, L.RESP_PEER_METADATA_LENGTH)).toBe('abc');
@@ -127,7 +165,10 @@ function write(listener = options(), flags = 0, serviceTimeMs = -1): string[] {
   const length = wasm.writeDownstreamHead(L.OUTPUT_RING, 70_000, listener, 0, flags, serviceTimeMs, 1);
   const text = core.text(L.OUTPUT_RING, length);
   expect(text.endsWith('\r\n\r\n')).toBe(true);
-  return text.slice(0, -4).split('\r\n').filter((line) => !line.startsWith('date: '));
+  return text
+    .slice(0, -4)
+    .split('\r\n')
+    .filter((line) => !line.startsWith('date: '));
 }
 
 describe('writeDownstreamHead', () => {
@@ -137,20 +178,43 @@ describe('writeDownstreamHead', () => {
 
   it('says who answered and how long it took', () => {
     const listener = options({ serverHeader: 'overwrite', serviceTimeHeader: true });
-    answer('HTTP/1.0 200 Fine\r\nServer: app\r\nX-Envoy-Upstream-Service-Time: 99\r\ncontent-length: 3\r\nkeep-alive: x\r\n\r\n', listener);
-    expect(write(listener, 0, 12)).toEqual(['HTTP/1.1 200 Fine', 'content-length: 3', 'x-envoy-upstream-service-time: 12', 'server: istio-envoy']);
-    expect(write(options({ serverHeader: 'append-if-absent' }))).toEqual(['HTTP/1.1 200 Fine', 'Server: app', 'X-Envoy-Upstream-Service-Time: 99', 'content-length: 3']);
+    answer(
+      'HTTP/1.0 200 Fine\r\nServer: app\r\nX-Envoy-Upstream-Service-Time: 99\r\ncontent-length: 3\r\nkeep-alive: x\r\n\r\n',
+      listener,
+    );
+    expect(write(listener, 0, 12)).toEqual([
+      'HTTP/1.1 200 Fine',
+      'content-length: 3',
+      'x-envoy-upstream-service-time: 12',
+      'server: istio-envoy',
+    ]);
+    expect(write(options({ serverHeader: 'append-if-absent' }))).toEqual([
+      'HTTP/1.1 200 Fine',
+      'Server: app',
+      'X-Envoy-Upstream-Service-Time: 99',
+      'content-length: 3',
+    ]);
     answer('HTTP/1.1 200\r\ndate: Sun, 01 Jan 2023 00:00:00 GMT\r\n\r\n');
-    expect(wasm.writeDownstreamHead(L.OUTPUT_RING, 70_000, options(), 0, 0, -1, 1)).toBe('HTTP/1.1 200\r\ndate: Sun, 01 Jan 2023 00:00:00 GMT\r\nconnection: close\r\n\r\n'.length);
+    expect(wasm.writeDownstreamHead(L.OUTPUT_RING, 70_000, options(), 0, 0, -1, 1)).toBe(
+      'HTTP/1.1 200\r\ndate: Sun, 01 Jan 2023 00:00:00 GMT\r\nconnection: close\r\n\r\n'.length,
+    );
   });
 
   it('puts the connection and framing headers that this hop needs', () => {
     answer('HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\nconnection: close\r\n\r\n');
     expect(write()).toEqual(['HTTP/1.1 200 OK', 'transfer-encoding: chunked']);
-    expect(write(options(), DOWNSTREAM_CLOSE)).toEqual(['HTTP/1.1 200 OK', 'transfer-encoding: chunked', 'connection: close']);
+    expect(write(options(), DOWNSTREAM_CLOSE)).toEqual([
+      'HTTP/1.1 200 OK',
+      'transfer-encoding: chunked',
+      'connection: close',
+    ]);
     expect(write(options(), DOWNSTREAM_HTTP_10)).toEqual(['HTTP/1.1 200 OK', 'connection: close']);
     answer('HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n');
-    expect(write(options(), DOWNSTREAM_HTTP_10)).toEqual(['HTTP/1.1 200 OK', 'content-length: 1', 'connection: keep-alive']);
+    expect(write(options(), DOWNSTREAM_HTTP_10)).toEqual([
+      'HTTP/1.1 200 OK',
+      'content-length: 1',
+      'connection: keep-alive',
+    ]);
     answer('HTTP/1.1 200 OK\r\n\r\n');
     expect(write()).toEqual(['HTTP/1.1 200 OK', 'connection: close']);
   });
@@ -159,7 +223,11 @@ describe('writeDownstreamHead', () => {
     const listener = options({ responseLines: [['x-envoy-peer-metadata-id', 'me']] });
     answer('HTTP/1.1 200 OK\r\nx-envoy-peer-metadata-id: forged\r\ncontent-length: 0\r\n\r\n', listener);
     expect(write(listener)).toEqual(['HTTP/1.1 200 OK', 'content-length: 0']);
-    expect(write(listener, DOWNSTREAM_PEER_LINES)).toEqual(['HTTP/1.1 200 OK', 'content-length: 0', 'x-envoy-peer-metadata-id: me']);
+    expect(write(listener, DOWNSTREAM_PEER_LINES)).toEqual([
+      'HTTP/1.1 200 OK',
+      'content-length: 0',
+      'x-envoy-peer-metadata-id: me',
+    ]);
   });
 
   it('refuses where there is no room', () => {
@@ -173,16 +241,35 @@ describe('writeLocalReply', () => {
     const bodyLength = put(body, L.EMBEDDER_SCRATCH);
     const locationLength = put(location, L.EMBEDDER_SCRATCH + 4096);
     const listener = options({ serverHeader: 'overwrite' });
-    const length = wasm.writeLocalReply(L.OUTPUT_RING, 70_000, listener, 0, flags, status, L.EMBEDDER_SCRATCH, bodyLength, L.EMBEDDER_SCRATCH + 4096, locationLength);
+    const length = wasm.writeLocalReply(
+      L.OUTPUT_RING,
+      70_000,
+      listener,
+      0,
+      flags,
+      status,
+      L.EMBEDDER_SCRATCH,
+      bodyLength,
+      L.EMBEDDER_SCRATCH + 4096,
+      locationLength,
+    );
     return core.text(L.OUTPUT_RING, length).replace(/date: [^\r]*\r\n/, '');
   };
 
   it('answers with a body, a redirect, or neither', () => {
-    expect(reply(503, 'no healthy upstream')).toBe('HTTP/1.1 503 Service Unavailable\r\ncontent-length: 19\r\ncontent-type: text/plain\r\nserver: istio-envoy\r\n\r\nno healthy upstream');
-    expect(reply(301, '', DOWNSTREAM_CLOSE, 'https://h/')).toBe('HTTP/1.1 301 Moved Permanently\r\ncontent-length: 0\r\nlocation: https://h/\r\nserver: istio-envoy\r\nconnection: close\r\n\r\n');
-    expect(reply(404, 'text', DOWNSTREAM_HEAD)).toBe('HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\ncontent-type: text/plain\r\nserver: istio-envoy\r\n\r\n');
+    expect(reply(503, 'no healthy upstream')).toBe(
+      'HTTP/1.1 503 Service Unavailable\r\ncontent-length: 19\r\ncontent-type: text/plain\r\nserver: istio-envoy\r\n\r\nno healthy upstream',
+    );
+    expect(reply(301, '', DOWNSTREAM_CLOSE, 'https://h/')).toBe(
+      'HTTP/1.1 301 Moved Permanently\r\ncontent-length: 0\r\nlocation: https://h/\r\nserver: istio-envoy\r\nconnection: close\r\n\r\n',
+    );
+    expect(reply(404, 'text', DOWNSTREAM_HEAD)).toBe(
+      'HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\ncontent-type: text/plain\r\nserver: istio-envoy\r\n\r\n',
+    );
     expect(reply(204, 'text')).toBe('HTTP/1.1 204 No Content\r\nserver: istio-envoy\r\n\r\n');
-    expect(reply(418, '', DOWNSTREAM_HTTP_10)).toBe("HTTP/1.1 418 I'm a Teapot\r\ncontent-length: 0\r\nserver: istio-envoy\r\nconnection: keep-alive\r\n\r\n");
+    expect(reply(418, '', DOWNSTREAM_HTTP_10)).toBe(
+      "HTTP/1.1 418 I'm a Teapot\r\ncontent-length: 0\r\nserver: istio-envoy\r\nconnection: keep-alive\r\n\r\n",
+    );
     expect(reply(599, '')).toContain('HTTP/1.1 599 Unknown\r\n');
   });
 });

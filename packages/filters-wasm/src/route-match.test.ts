@@ -12,19 +12,59 @@ const { core, wasm, int, options, put, range } = createTestCore();
 const tables = createTables(core);
 const RUNS = Number(process.env.LATEEN_PROPERTY_RUNS ?? 3000);
 
-const words = fc.constantFrom('', 'a', 'A', 'ab', 'jason', 'Jason', 'x-long-value-of-more-than-sixteen-bytes', 'X-LONG-value-of-more-than-sixteen-bytes', '5', '-3', '12', '5x');
+const words = fc.constantFrom(
+  '',
+  'a',
+  'A',
+  'ab',
+  'jason',
+  'Jason',
+  'x-long-value-of-more-than-sixteen-bytes',
+  'X-LONG-value-of-more-than-sixteen-bytes',
+  '5',
+  '-3',
+  '12',
+  '5x',
+);
 const names = fc.constantFrom('end-user', 'End-User', 'x-a', 'x-b', 'a-header-name-of-more-than-sixteen-bytes');
-const paths = fc.constantFrom('/', '/a', '/A', '/a/', '/a/b', '/ab', '/api/v1', '/API/v1/x', '/long/path/that/passes/sixteen/bytes');
-const hosts = fc.constantFrom('reviews', 'reviews.default', 'a.foo.com', 'b.a.foo.com', 'foo.com', 'reviews.bar', 'review', '[::1]', 'x', '10.1.2.3');
-const stringMatch = fc.tuple(fc.constantFrom('exact', 'prefix', 'suffix', 'contains'), words, fc.boolean()).map(([kind, value, ignoreCase]): JsonValue => ({ [kind]: value, ignoreCase }));
+const paths = fc.constantFrom(
+  '/',
+  '/a',
+  '/A',
+  '/a/',
+  '/a/b',
+  '/ab',
+  '/api/v1',
+  '/API/v1/x',
+  '/long/path/that/passes/sixteen/bytes',
+);
+const hosts = fc.constantFrom(
+  'reviews',
+  'reviews.default',
+  'a.foo.com',
+  'b.a.foo.com',
+  'foo.com',
+  'reviews.bar',
+  'review',
+  '[::1]',
+  'x',
+  '10.1.2.3',
+);
+const stringMatch = fc
+  .tuple(fc.constantFrom('exact', 'prefix', 'suffix', 'contains'), words, fc.boolean())
+  .map(([kind, value, ignoreCase]): JsonValue => ({ [kind]: value, ignoreCase }));
 const headerMatch = fc
   .record({
     name: fc.oneof(names, fc.constantFrom(':method', ':path', ':authority', 'host', ':scheme')),
     by: fc.oneof(
       stringMatch.map((value): JsonValue => ({ stringMatch: value })),
-      fc.tuple(fc.constantFrom('exactMatch', 'prefixMatch', 'suffixMatch', 'containsMatch'), words).map(([kind, value]): JsonValue => ({ [kind]: value })),
+      fc
+        .tuple(fc.constantFrom('exactMatch', 'prefixMatch', 'suffixMatch', 'containsMatch'), words)
+        .map(([kind, value]): JsonValue => ({ [kind]: value })),
       fc.boolean().map((presentMatch): JsonValue => ({ presentMatch })),
-      fc.tuple(fc.integer({ min: -5, max: 5 }), fc.integer({ min: 0, max: 20 })).map(([start, size]): JsonValue => ({ rangeMatch: { start: `${start}`, end: `${start + size}` } })),
+      fc
+        .tuple(fc.integer({ min: -5, max: 5 }), fc.integer({ min: 0, max: 20 }))
+        .map(([start, size]): JsonValue => ({ rangeMatch: { start: `${start}`, end: `${start + size}` } })),
       fc.constant<JsonValue>({}),
     ),
     invertMatch: fc.boolean(),
@@ -32,7 +72,14 @@ const headerMatch = fc
   })
   .map(({ by, ...matcher }): JsonValue => ({ ...matcher, ...(by as object) }));
 const queryMatch = fc
-  .record({ name: fc.constantFrom('q', 'debug'), by: fc.oneof(stringMatch.map((value): JsonValue => ({ stringMatch: value })), fc.boolean().map((presentMatch): JsonValue => ({ presentMatch })), fc.constant<JsonValue>({})) })
+  .record({
+    name: fc.constantFrom('q', 'debug'),
+    by: fc.oneof(
+      stringMatch.map((value): JsonValue => ({ stringMatch: value })),
+      fc.boolean().map((presentMatch): JsonValue => ({ presentMatch })),
+      fc.constant<JsonValue>({}),
+    ),
+  })
   .map(({ name, by }): JsonValue => ({ name, ...(by as object) }));
 const match = fc
   .record({
@@ -43,7 +90,10 @@ const match = fc
     ),
     caseSensitive: fc.boolean(),
     headers: fc.array(headerMatch, { maxLength: 2 }),
-    queryParameters: fc.oneof({ weight: 4, arbitrary: fc.constant([]) }, { weight: 1, arbitrary: fc.array(queryMatch, { maxLength: 2 }) }),
+    queryParameters: fc.oneof(
+      { weight: 4, arbitrary: fc.constant([]) },
+      { weight: 1, arbitrary: fc.array(queryMatch, { maxLength: 2 }) },
+    ),
   })
   .map(({ path, ...rest }): JsonValue => ({ ...(path as object), ...rest }));
 const domains = fc.oneof(
@@ -51,7 +101,13 @@ const domains = fc.oneof(
   fc.constantFrom('*', '*.com', '*.foo.com', '*foo.com', 'reviews.*', 'rev*', 'REVIEWS', '*:9080', '10.*'),
 );
 const configs = fc
-  .array(fc.record({ domains: fc.array(domains, { minLength: 1, maxLength: 3 }), routes: fc.array(match, { maxLength: 5 }) }), { minLength: 1, maxLength: 4 })
+  .array(
+    fc.record({
+      domains: fc.array(domains, { minLength: 1, maxLength: 3 }),
+      routes: fc.array(match, { maxLength: 5 }),
+    }),
+    { minLength: 1, maxLength: 4 },
+  )
   .map((virtualHosts) => {
     const seen = new Set<string>();
     const unique = virtualHosts.map((host) => ({
@@ -70,9 +126,19 @@ const configs = fc
     });
   });
 const requests = fc.record({
-  method: fc.oneof({ weight: 8, arbitrary: fc.constantFrom('GET', 'POST') }, { weight: 1, arbitrary: fc.constant('CONNECT') }),
-  path: fc.tuple(paths, fc.constantFrom('', '', '?', '?q=a', '?q=jason&q=b', '?debug', '?x=1&debug=Jason', '?q', '?&q=', '?q=a=b')).map((parts) => parts.join('')),
-  authority: fc.tuple(fc.oneof(hosts, fc.constant('Reviews')), fc.constantFrom('', ':80', ':9080', ':')).map((parts) => parts.join('')),
+  method: fc.oneof(
+    { weight: 8, arbitrary: fc.constantFrom('GET', 'POST') },
+    { weight: 1, arbitrary: fc.constant('CONNECT') },
+  ),
+  path: fc
+    .tuple(
+      paths,
+      fc.constantFrom('', '', '?', '?q=a', '?q=jason&q=b', '?debug', '?x=1&debug=Jason', '?q', '?&q=', '?q=a=b'),
+    )
+    .map((parts) => parts.join('')),
+  authority: fc
+    .tuple(fc.oneof(hosts, fc.constant('Reviews')), fc.constantFrom('', ':80', ':9080', ':'))
+    .map((parts) => parts.join('')),
   headers: fc.array(fc.record({ name: names, value: words }), { maxLength: 4 }),
   secure: fc.boolean(),
 });
@@ -86,7 +152,11 @@ describe('route', () => {
         tables.activate();
         for (const { method, path, authority, headers, secure } of list) {
           const target = method === 'CONNECT' ? 'h:1' : path;
-          const lines = [`${method} ${target} HTTP/1.1`, `host: ${authority}`, ...headers.map((h) => `${h.name}: ${h.value}`)];
+          const lines = [
+            `${method} ${target} HTTP/1.1`,
+            `host: ${authority}`,
+            ...headers.map((h) => `${h.name}: ${h.value}`),
+          ];
           const length = put(`${lines.join('\r\n')}\r\n\r\n`);
           expect(wasm.parseRequest(L.READ_BUFFER, length, 0, options(), 0)).toBe(length);
           const action = wasm.route(tables.routeConfigSlot('under-test'), -1, secure ? 1 : 0);

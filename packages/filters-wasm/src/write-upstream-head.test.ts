@@ -17,13 +17,32 @@ const RUNS = Number(process.env.LATEEN_PROPERTY_RUNS ?? 3000);
 const RULES = { normalize: true, mergeSlashes: false, escapedSlashes: 'keep' } as const;
 
 function use(config: { [key: string]: JsonValue }, external = false): void {
-  const cluster = fromJson(ClusterSchema, { name: 'c', type: 'STATIC', ...(external ? { metadata: { filterMetadata: { istio: { external: true } } } } : {}) });
-  const result = tables.compile({ routeConfigurations: [fromJson(RouteConfigurationSchema, { name: 'r', ...config })], clusters: [{ cluster }], nowMs: 0 });
+  const cluster = fromJson(ClusterSchema, {
+    name: 'c',
+    type: 'STATIC',
+    ...(external ? { metadata: { filterMetadata: { istio: { external: true } } } } : {}),
+  });
+  const result = tables.compile({
+    routeConfigurations: [fromJson(RouteConfigurationSchema, { name: 'r', ...config })],
+    clusters: [{ cluster }],
+    nowMs: 0,
+  });
   expect(result).toMatchObject({ ok: true });
   tables.activate();
 }
-const forwardAll = (route: { [key: string]: JsonValue } = {}, action: { [key: string]: JsonValue } = {}, host: { [key: string]: JsonValue } = {}) => ({
-  virtualHosts: [{ name: 'v', domains: ['*'], routes: [{ match: { prefix: '' }, route: { cluster: 'c', ...action }, ...route }], ...host }],
+const forwardAll = (
+  route: { [key: string]: JsonValue } = {},
+  action: { [key: string]: JsonValue } = {},
+  host: { [key: string]: JsonValue } = {},
+) => ({
+  virtualHosts: [
+    {
+      name: 'v',
+      domains: ['*'],
+      routes: [{ match: { prefix: '' }, route: { cluster: 'c', ...action }, ...route }],
+      ...host,
+    },
+  ],
 });
 
 /** Parses, routes and writes; the written head, or what refused it. */
@@ -36,8 +55,14 @@ function forward(text: string, listener: number, connection = 0): string | numbe
   expect(length).toBeGreaterThan(0);
   return core.text(L.OUTPUT_RING, length);
 }
-const head = (lines: readonly string[] = [], target = '/p?q=1') => `GET ${target} HTTP/1.1\r\nhost: reviews\r\n${lines.map((l) => `${l}\r\n`).join('')}\r\n`;
-function sent(lines: readonly string[], changes: Partial<ListenerOptions> = {}, connection = 0, target?: string): string[] {
+const head = (lines: readonly string[] = [], target = '/p?q=1') =>
+  `GET ${target} HTTP/1.1\r\nhost: reviews\r\n${lines.map((l) => `${l}\r\n`).join('')}\r\n`;
+function sent(
+  lines: readonly string[],
+  changes: Partial<ListenerOptions> = {},
+  connection = 0,
+  target?: string,
+): string[] {
   const written = forward(head(lines, target), options(changes), connection);
   expect(written).toBeTypeOf('string');
   const [, ...rest] = (written as string).slice(0, -4).split('\r\n');
@@ -48,47 +73,84 @@ describe('writeUpstreamHead', () => {
   it('writes what was parsed, without hop-by-hop headers, for any accepted request', () => {
     use(forwardAll());
     fc.assert(
-      fc.property(requestHeads.filter((text) => !text.includes('CONNECT')), (text) => {
-        const request = parseReferenceRequest(text, RULES);
-        const written = forward(text, options());
-        if (request.kind !== 'request') {
-          expect(written).toBeTypeOf('number');
-          return;
-        }
-        const again = parseReferenceRequest(written as string, RULES);
-        if (again.kind !== 'request') throw new Error(`the written head is ${again.kind}: ${JSON.stringify(written)}`);
-        expect(again.length).toBe((written as string).length);
-        expect(again).toMatchObject({ method: request.method, path: request.path, authority: request.authority, body: request.body, contentLength: request.contentLength, minor: 1 });
-        const names = /^[^\r]*\r\n((?:.*\r\n)*)\r\n$/.exec(written as string)![1]!.toLowerCase();
-        for (const name of HOP_BY_HOP) if (name !== 'transfer-encoding') expect(names).not.toMatch(new RegExp(`^${name}:`, 'm'));
-        const plain = (list: readonly { name: string; value: string }[]) => list.filter((h) => h.name !== 'host' && h.name !== 'x-forwarded-proto');
-        expect(plain(again.headers)).toEqual(plain(request.headers));
-      }),
+      fc.property(
+        requestHeads.filter((text) => !text.includes('CONNECT')),
+        (text) => {
+          const request = parseReferenceRequest(text, RULES);
+          const written = forward(text, options());
+          if (request.kind !== 'request') {
+            expect(written).toBeTypeOf('number');
+            return;
+          }
+          const again = parseReferenceRequest(written as string, RULES);
+          if (again.kind !== 'request')
+            throw new Error(`the written head is ${again.kind}: ${JSON.stringify(written)}`);
+          expect(again.length).toBe((written as string).length);
+          expect(again).toMatchObject({
+            method: request.method,
+            path: request.path,
+            authority: request.authority,
+            body: request.body,
+            contentLength: request.contentLength,
+            minor: 1,
+          });
+          const names = /^[^\r]*\r\n((?:.*\r\n)*)\r\n$/.exec(written as string)![1]!.toLowerCase();
+          for (const name of HOP_BY_HOP)
+            if (name !== 'transfer-encoding') expect(names).not.toMatch(new RegExp(`^${name}:`, 'm'));
+          const plain = (list: readonly { name: string; value: string }[]) =>
+            list.filter((h) => h.name !== 'host' && h.name !== 'x-forwarded-proto');
+          expect(plain(again.headers)).toEqual(plain(request.headers));
+        },
+      ),
       { numRuns: RUNS },
     );
   });
 
   it('copies the lines of an ordinary request as they came', () => {
     use(forwardAll());
-    expect(forward(head(['Accept:  x ', 'X-A: 1']), options())).toBe('GET /p?q=1 HTTP/1.1\r\nhost: reviews\r\nAccept:  x \r\nX-A: 1\r\nx-forwarded-proto: http\r\n\r\n');
+    expect(forward(head(['Accept:  x ', 'X-A: 1']), options())).toBe(
+      'GET /p?q=1 HTTP/1.1\r\nhost: reviews\r\nAccept:  x \r\nX-A: 1\r\nx-forwarded-proto: http\r\n\r\n',
+    );
   });
 
   it('replaces Host by the authority of an absolute target', () => {
     use(forwardAll());
-    expect(forward(head(['a: b'], 'http://other:81/x#f'), options())).toBe('GET /x HTTP/1.1\r\nhost: other:81\r\na: b\r\nx-forwarded-proto: http\r\n\r\n');
+    expect(forward(head(['a: b'], 'http://other:81/x#f'), options())).toBe(
+      'GET /x HTTP/1.1\r\nhost: other:81\r\na: b\r\nx-forwarded-proto: http\r\n\r\n',
+    );
   });
 
   it('applies mutations from the inside out, and rewrites path and host', () => {
-    const set = (key: string, value: string, appendAction = 'OVERWRITE_IF_EXISTS_OR_ADD') => ({ header: { key, value }, appendAction });
+    const set = (key: string, value: string, appendAction = 'OVERWRITE_IF_EXISTS_OR_ADD') => ({
+      header: { key, value },
+      appendAction,
+    });
     use({
       ...forwardAll(
-        { requestHeadersToAdd: [set('x-level', 'route'), set('x-many', 'r', 'APPEND_IF_EXISTS_OR_ADD'), set('x-there', 'no', 'ADD_IF_ABSENT'), set('x-gone', 'no', 'OVERWRITE_IF_EXISTS')], requestHeadersToRemove: ['X-Secret'] },
+        {
+          requestHeadersToAdd: [
+            set('x-level', 'route'),
+            set('x-many', 'r', 'APPEND_IF_EXISTS_OR_ADD'),
+            set('x-there', 'no', 'ADD_IF_ABSENT'),
+            set('x-gone', 'no', 'OVERWRITE_IF_EXISTS'),
+          ],
+          requestHeadersToRemove: ['X-Secret'],
+        },
         { prefixRewrite: '/new', hostRewriteLiteral: 'rewritten' },
         { requestHeadersToAdd: [set('x-level', 'host 100%%')] },
       ),
       requestHeadersToAdd: [set('x-many', 'c', 'APPEND_IF_EXISTS_OR_ADD')],
     });
-    expect(sent(['x-secret: 1', 'x-there: yes', 'x-many: q', 'X-Level: client'])).toEqual(['host: rewritten', 'x-there: yes', 'x-many: q', 'x-forwarded-proto: http', 'x-envoy-original-path: /p?q=1', 'x-many: r', 'x-level: host 100%', 'x-many: c']);
+    expect(sent(['x-secret: 1', 'x-there: yes', 'x-many: q', 'X-Level: client'])).toEqual([
+      'host: rewritten',
+      'x-there: yes',
+      'x-many: q',
+      'x-forwarded-proto: http',
+      'x-envoy-original-path: /p?q=1',
+      'x-many: r',
+      'x-level: host 100%',
+      'x-many: c',
+    ]);
   });
 
   it('sets the attempt count last, and changes it in a kept copy', () => {
@@ -106,7 +168,9 @@ describe('writeUpstreamHead', () => {
     const made = sent([], { generateRequestId: true }).find((line) => line.startsWith('x-request-id: '))!;
     expect(made).toMatch(/^x-request-id: [0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
     expect(sent([], { generateRequestId: true })).not.toContain(made);
-    expect(sent(['X-Request-Id: mine'], { generateRequestId: true }).filter((line) => /x-request-id/i.test(line))).toEqual(['X-Request-Id: mine']);
+    expect(
+      sent(['X-Request-Id: mine'], { generateRequestId: true }).filter((line) => /x-request-id/i.test(line)),
+    ).toEqual(['X-Request-Id: mine']);
     expect(sent(['x-request-id: mine'], { generateRequestId: true, edge: true })).not.toContain('x-request-id: mine');
   });
 
@@ -121,8 +185,23 @@ describe('writeUpstreamHead', () => {
   it('appends the address and says the scheme at the edge', () => {
     use(forwardAll());
     const connection = core.connections.create({ remoteAddress: '9.8.7.6', tls: true, mutualTls: false, xfcc: '' });
-    expect(sent(['x-forwarded-for: 1.1.1.1', 'x-forwarded-proto: gopher', 'x-envoy-decorator-operation: x', 'x-forwarded-client-cert: forged'], { edge: true, useRemoteAddress: true, forwardClientCert: 'append-forward' }, connection)).toEqual(['host: reviews', 'x-forwarded-proto: https', 'x-forwarded-for: 1.1.1.1,9.8.7.6']);
-    expect(sent(['x-forwarded-for: 1.1.1.1', 'x-forwarded-proto: https'], {}, connection)).toEqual(['host: reviews', 'x-forwarded-for: 1.1.1.1', 'x-forwarded-proto: https']);
+    expect(
+      sent(
+        [
+          'x-forwarded-for: 1.1.1.1',
+          'x-forwarded-proto: gopher',
+          'x-envoy-decorator-operation: x',
+          'x-forwarded-client-cert: forged',
+        ],
+        { edge: true, useRemoteAddress: true, forwardClientCert: 'append-forward' },
+        connection,
+      ),
+    ).toEqual(['host: reviews', 'x-forwarded-proto: https', 'x-forwarded-for: 1.1.1.1,9.8.7.6']);
+    expect(sent(['x-forwarded-for: 1.1.1.1', 'x-forwarded-proto: https'], {}, connection)).toEqual([
+      'host: reviews',
+      'x-forwarded-for: 1.1.1.1',
+      'x-forwarded-proto: https',
+    ]);
     core.connections.release(connection);
   });
 
@@ -136,7 +215,12 @@ describe('writeUpstreamHead', () => {
     ['always-forward-only', false, ['x-forwarded-client-cert: By=other']],
   ] as const)('treats x-forwarded-client-cert by %s (mutual TLS: %s)', (forwardClientCert, mutualTls, expected) => {
     use(forwardAll());
-    const connection = core.connections.create({ remoteAddress: '9.8.7.6', tls: mutualTls, mutualTls, xfcc: mutualTls ? 'By=me' : '' });
+    const connection = core.connections.create({
+      remoteAddress: '9.8.7.6',
+      tls: mutualTls,
+      mutualTls,
+      xfcc: mutualTls ? 'By=me' : '',
+    });
     const lines = sent(['x-forwarded-client-cert: By=other'], { forwardClientCert }, connection);
     expect(lines.filter((line) => line.startsWith('x-forwarded-client-cert'))).toEqual(expected);
     core.connections.release(connection);
@@ -145,20 +229,39 @@ describe('writeUpstreamHead', () => {
   it('sends its own peer headers inside the mesh and none outside, and never the ones it was given', () => {
     const requestLines = [['x-envoy-peer-metadata-id', 'me']] as const;
     use(forwardAll());
-    expect(sent(['X-Envoy-Peer-Metadata-Id: forged', 'x-envoy-peer-metadata: forged'], { requestLines })).toEqual(['host: reviews', 'x-forwarded-proto: http', 'x-envoy-peer-metadata-id: me']);
+    expect(sent(['X-Envoy-Peer-Metadata-Id: forged', 'x-envoy-peer-metadata: forged'], { requestLines })).toEqual([
+      'host: reviews',
+      'x-forwarded-proto: http',
+      'x-envoy-peer-metadata-id: me',
+    ]);
     use(forwardAll(), true);
-    expect(sent(['x-envoy-peer-metadata-id: forged'], { requestLines })).toEqual(['host: reviews', 'x-forwarded-proto: http']);
-    expect(sent(['x-envoy-peer-metadata-id: peer', 'x-envoy-peer-metadata: abc'], { peerFromRequest: true })).toEqual(['host: reviews', 'x-forwarded-proto: http']);
+    expect(sent(['x-envoy-peer-metadata-id: forged'], { requestLines })).toEqual([
+      'host: reviews',
+      'x-forwarded-proto: http',
+    ]);
+    expect(sent(['x-envoy-peer-metadata-id: peer', 'x-envoy-peer-metadata: abc'], { peerFromRequest: true })).toEqual([
+      'host: reviews',
+      'x-forwarded-proto: http',
+    ]);
     expect(core.text(int(L.REQ_PEER_METADATA_OFFSET), int(L.REQ_PEER_METADATA_LENGTH))).toBe('abc');
   });
 
   it('keeps an upgrade that the listener allows, and no other', () => {
     use(forwardAll());
     const lines = ['connection: keep-alive, Upgrade', 'upgrade: websocket', 'sec-websocket-key: k'];
-    expect(sent(lines, { allowWebsocket: true })).toEqual(['host: reviews', 'upgrade: websocket', 'sec-websocket-key: k', 'x-forwarded-proto: http', 'connection: Upgrade']);
+    expect(sent(lines, { allowWebsocket: true })).toEqual([
+      'host: reviews',
+      'upgrade: websocket',
+      'sec-websocket-key: k',
+      'x-forwarded-proto: http',
+      'connection: Upgrade',
+    ]);
     expect(int(L.REQ_FLAGS) & L.REQUEST_UPGRADE).toBe(L.REQUEST_UPGRADE);
     expect(sent(lines)).toEqual(['host: reviews', 'sec-websocket-key: k', 'x-forwarded-proto: http']);
-    expect(sent(['connection: upgrade', 'upgrade: h2c'], { allowWebsocket: true })).toEqual(['host: reviews', 'x-forwarded-proto: http']);
+    expect(sent(['connection: upgrade', 'upgrade: h2c'], { allowWebsocket: true })).toEqual([
+      'host: reviews',
+      'x-forwarded-proto: http',
+    ]);
   });
 
   it('refuses to write with a result of older tables, and where there is no room', () => {

@@ -82,7 +82,7 @@ export function parseReferenceRequest(text: string, rules: PathRules): Reference
   const headers = all.filter(({ name, value }) => {
     if (HOP_BY_HOP.has(name) || nominated.has(name)) return false;
     if (name === 'content-length' && lengths++ > 0) return false;
-    return !(name === 'expect' && minor === 1 && value.toLowerCase() === '100-continue');
+    return !(name === 'expect' && value.toLowerCase() === '100-continue');
   });
   const keepAlive = !nominated.has('close') && (minor === 1 || nominated.has('keep-alive'));
   return {

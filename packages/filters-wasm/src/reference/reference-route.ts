@@ -1,5 +1,10 @@
 // Reference: route matching on decoded Envoy messages with plain strings, for property tests.
-import type { HeaderMatcher, Route, RouteMatch, VirtualHost } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
+import type {
+  HeaderMatcher,
+  Route,
+  RouteMatch,
+  VirtualHost,
+} from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import type { StringMatcher } from '@lateen/xds-proto/envoy/type/matcher/v3/string_pb.js';
 
@@ -27,12 +32,16 @@ export function matchVirtualHost(config: RouteConfiguration, authority: string):
   const longestFirst = [...all].sort((a, b) => b.domain.length - a.domain.length);
   const suffix = longestFirst.find(
     ({ domain }) =>
-      domain.startsWith('*') && domain !== '*' && hosts.some((name) => name.length >= domain.length && name.endsWith(domain.slice(1))),
+      domain.startsWith('*') &&
+      domain !== '*' &&
+      hosts.some((name) => name.length >= domain.length && name.endsWith(domain.slice(1))),
   );
   if (suffix !== undefined) return suffix.virtualHost;
   const prefix = longestFirst.find(
     ({ domain }) =>
-      domain.endsWith('*') && domain !== '*' && hosts.some((name) => name.length >= domain.length && name.startsWith(domain.slice(0, -1))),
+      domain.endsWith('*') &&
+      domain !== '*' &&
+      hosts.some((name) => name.length >= domain.length && name.startsWith(domain.slice(0, -1))),
   );
   return (prefix ?? all.find(({ domain }) => domain === '*'))?.virtualHost;
 }
