@@ -31,13 +31,14 @@ export interface ActedOn {
 const LATER_RELEASE = 'it is stored and takes effect in a later release';
 
 /** The parts of a traffic policy that work, at each place where one stands. */
-const POLICY = (at: string): string[] => [
-  `${at}.loadBalancer.simple`,
-  `${at}.connectionPool.tcp.{maxConnections,connectTimeout}`,
-  `${at}.connectionPool.http.{http1MaxPendingRequests,http2MaxRequests,maxRetries,idleTimeout,maxRequestsPerConnection}`,
-  `${at}.connectionPool.http.h2UpgradePolicy`,
-  `${at}.tls.mode`,
-];
+const POLICY = (at: string): string[] =>
+  [at, `${at}.portLevelSettings[]`].flatMap((place) => [
+    `${place}.loadBalancer.simple`,
+    `${place}.connectionPool.tcp.{maxConnections,connectTimeout}`,
+    `${place}.connectionPool.http.{http1MaxPendingRequests,http2MaxRequests,maxRetries,idleTimeout,maxRequestsPerConnection}`,
+    `${place}.connectionPool.http.h2UpgradePolicy`,
+    `${place}.tls.mode`,
+  ]);
 
 const LOAD_BALANCER: ValueRule = {
   done: ['UNSPECIFIED', 'ROUND_ROBIN', 'LEAST_REQUEST', 'LEAST_CONN', 'RANDOM'],
@@ -55,6 +56,9 @@ const POLICY_VALUES = (at: string): Readonly<Record<string, ValueRule>> => ({
 
 const KEEPALIVE = 'the probes of the operating system are used';
 
+/** Where a DestinationRule has policies. */
+const POLICIES = '{trafficPolicy,subsets[].trafficPolicy}';
+
 /** The table, by kind. */
 export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
   VirtualService: {
@@ -63,17 +67,16 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'gateways',
       'exportTo',
       'http[].name',
-      'http[].match[].{name,port,gateways,sourceLabels,sourceNamespace}',
+      'http[].match[].{name,port,gateways,sourceLabels,sourceNamespace,ignoreUriCase}',
       'http[].match[].{uri,scheme,method,authority}.{exact,prefix}',
-      'http[].match[].{headers,withoutHeaders}.*.{exact,prefix}',
+      'http[].match[].{headers,withoutHeaders,queryParams}.*.{exact,prefix}',
       'http[].route[].{destination,weight,headers}',
       'http[].{headers,redirect,directResponse,timeout}',
       'http[].rewrite.{uri,authority}',
-      'http[].retries.{attempts,perTryTimeout,retryOn}',
+      'http[].retries.{attempts,perTryTimeout,retryOn,backoff,retryIgnorePreviousHosts}',
     ],
     stored: {
       'http[].match[].statPrefix': 'no statistics are kept under it yet',
-      'http[].retries.retryIgnorePreviousHosts': 'a retry always avoids the hosts tried before',
     },
   },
   DestinationRule: {
@@ -82,20 +85,14 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'workloadSelector',
       'exportTo',
       'subsets[].{name,labels}',
-      'subsets[].trafficPolicy.loadBalancer.simple',
-      ...POLICY('trafficPolicy'),
-      'trafficPolicy.portLevelSettings[].port',
-      ...POLICY('trafficPolicy.portLevelSettings[]'),
+      `${POLICIES}.portLevelSettings[].port`,
+      ...POLICY(POLICIES),
     ],
     stored: {
-      'trafficPolicy.connectionPool.tcp.tcpKeepalive': KEEPALIVE,
-      'trafficPolicy.portLevelSettings[].connectionPool.tcp.tcpKeepalive': KEEPALIVE,
+      [`${POLICIES}.connectionPool.tcp.tcpKeepalive`]: KEEPALIVE,
+      [`${POLICIES}.portLevelSettings[].connectionPool.tcp.tcpKeepalive`]: KEEPALIVE,
     },
-    values: {
-      'subsets[].trafficPolicy.loadBalancer.simple': LOAD_BALANCER,
-      ...POLICY_VALUES('trafficPolicy'),
-      ...POLICY_VALUES('trafficPolicy.portLevelSettings[]'),
-    },
+    values: { ...POLICY_VALUES(POLICIES), ...POLICY_VALUES(`${POLICIES}.portLevelSettings[]`) },
   },
   Gateway: {
     done: ['selector', 'servers[].{name,hosts}', 'servers[].port.{number,name,protocol}'],

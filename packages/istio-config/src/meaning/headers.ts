@@ -1,7 +1,7 @@
 // Meaning of changes to headers.
 import type { Loose } from '../declare/check.js';
 import type { FaultList } from '../declare/fault.js';
-import type { Headers } from '../kinds/fields/headers.js';
+import type { HeaderOperations, Headers } from '../kinds/fields/headers.js';
 import type { FieldPath } from '../problem.js';
 import { isAuthorityHeader } from './http-route-parts.js';
 import { present, presentEntries } from './rule.js';
@@ -26,17 +26,30 @@ export function checkHeaderChanges(headers: Loose<Headers> | undefined, path: Fi
       for (const [name, value] of presentEntries(changes?.[field])) {
         const at = [...path, direction, field, name];
         checkName(name, direction, at, 'key', faults);
-        if (value.includes('%')) {
+        if (value.replaceAll('%%', '').includes('%')) {
           const message =
-            'a `%` begins a variable in a header value, and variables are not supported yet; write it without';
+            'a `%` begins a variable in a header value, and variables are not supported yet; write `%%` for a percent sign';
           faults.error(at, 'unsupported', message);
         }
       }
       checkCaseDuplicates(changes?.[field], [...path, direction, field], faults);
     }
+    if (direction === 'request') checkOneAuthority(changes, [...path, direction], faults);
     for (const [index, name] of present(changes?.remove)) {
       checkName(name, direction, [...path, direction, 'remove', index], 'value', faults);
     }
+  }
+}
+
+/** The host has two names and two places to be written; only one of them can win. */
+function checkOneAuthority(changes: Loose<HeaderOperations> | undefined, path: FieldPath, faults: FaultList): void {
+  const written = (['set', 'add'] as const).flatMap((field) =>
+    Object.keys(changes?.[field] ?? {})
+      .filter(isAuthorityHeader)
+      .map((name) => ({ field, name })),
+  );
+  for (const { field, name } of written.slice(1)) {
+    faults.error([...path, field, name], 'one-of', `the host is set twice here, by \`${name}\` too; keep one`, 'key');
   }
 }
 
@@ -48,8 +61,9 @@ function checkName(
   faults: FaultList,
 ): void {
   if (isAuthorityHeader(name)) {
-    const advice = direction === 'request' ? 'use `rewrite.authority`' : 'remove it';
-    faults.error(path, 'unsupported', `the header \`${name}\` cannot be changed here; ${advice}`, part);
+    // Writing it changes the host that is forwarded, as `rewrite.authority` does; anything else makes no sense.
+    if (direction === 'request' && part === 'key') return;
+    faults.error(path, 'header-name', `the header \`${name}\` cannot be changed here; remove it`, part);
   } else if (OWNED.has(name.toLowerCase())) {
     faults.error(
       path,

@@ -6,10 +6,19 @@ import { nearestWord } from '../declare/suggest.js';
 import { parseDurationMs } from '../duration.js';
 import type { HttpRoute } from '../kinds/fields/http-route.js';
 import type { FieldPath } from '../problem.js';
-import { isRetryCondition, RETRY_CONDITIONS } from './retry-conditions.js';
+import {
+  isRetryCondition,
+  isStatusCode,
+  isSupportedRetryCondition,
+  MAX_RETRY_CODES,
+  RETRY_CONDITIONS,
+} from './retry-conditions.js';
 import { present } from './rule.js';
 
 type Rule = Loose<HttpRoute>;
+
+/** A direct response is part of every proxy's configuration (Istio's own limit is 1 MiB). */
+const MAX_BODY_LENGTH = 256 * 1024;
 
 const REDIRECT_CODES = [301, 302, 303, 307, 308];
 
@@ -29,6 +38,11 @@ export function checkAnswer({ redirect, directResponse }: Rule, path: FieldPath,
       faults.error([...at, 'scheme'], 'enum', `\`${scheme}\` is not a scheme that can be used; write http or https`);
     }
     checkAuthority(authority, [...at, 'authority'], faults);
+  }
+  const text = directResponse?.body?.string;
+  if (text !== undefined && text.length > MAX_BODY_LENGTH) {
+    const message = `the body has ${text.length} characters, more than ${MAX_BODY_LENGTH}; serve it from a service`;
+    faults.error([...path, 'directResponse', 'body', 'string'], 'range', message);
   }
   const status = directResponse?.status;
   if (status !== undefined && (status < 200 || status > 599)) {
@@ -64,6 +78,9 @@ export function checkRewrite({ rewrite, headers, match }: Rule, path: FieldPath,
     faults.error(at, 'required', 'the rewrite changes nothing; add `uri` or `authority`, or remove it');
   }
   checkAuthority(rewrite.authority, [...at, 'authority'], faults);
+  if (rewrite.uri && !rewrite.uri.startsWith('/')) {
+    faults.error([...at, 'uri'], 'path', `\`${rewrite.uri}\` is not a path; begin it with \`/\``);
+  }
   if (rewrite.uri !== undefined && match?.some((one) => one?.uri && 'regex' in one.uri)) {
     const message = '`uri` cannot take the place of a regular expression; use `uriRegexRewrite`';
     faults.error([...at, 'uri'], 'one-of', message);
@@ -101,14 +118,26 @@ export function checkRetries({ retries, timeout }: Rule, path: FieldPath, faults
     const message = `\`perTryTimeout\` is longer than the \`timeout\` of the rule (${timeout}); make it shorter`;
     faults.warning([...at, 'perTryTimeout'], 'range', message);
   }
-  if (retryOn === undefined) return;
-  for (const word of retryOn.split(',').map((part) => part.trim())) {
-    if (isRetryCondition(word)) continue;
+  if (retryOn !== undefined) checkRetryOn(retryOn, [...at, 'retryOn'], faults);
+}
+
+function checkRetryOn(retryOn: string, path: FieldPath, faults: FaultList): void {
+  const words = retryOn.split(',').map((part) => part.trim());
+  if (new Set(words.filter(isStatusCode)).size > MAX_RETRY_CODES) {
+    const message = `more than ${MAX_RETRY_CODES} status codes are not supported yet; write fewer, or 5xx or retriable-4xx`;
+    faults.error(path, 'unsupported', message);
+  }
+  for (const word of words) {
+    if (isRetryCondition(word)) {
+      if (!isSupportedRetryCondition(word))
+        faults.error(path, 'unsupported', `\`${word}\` is not supported yet; remove it`);
+      continue;
+    }
     const nearest = nearestWord(word, RETRY_CONDITIONS);
     const advice = nearest
       ? `did you mean \`${nearest}\`?`
       : `write some of ${RETRY_CONDITIONS.join(', ')} or status codes`;
-    faults.error([...at, 'retryOn'], 'retry-on', `\`${word}\` is not a condition for a retry; ${advice}`);
+    faults.error(path, 'retry-on', `\`${word}\` is not a condition for a retry; ${advice}`);
   }
 }
 

@@ -95,16 +95,20 @@ function checkMatch(match: Loose<HttpMatchRequest>, path: FieldPath, faults: Fau
   for (const field of CONDITIONS) {
     checkCondition(match[field], [...path, field], faults);
   }
-  for (const [name, condition] of presentEntries(match.queryParams)) {
-    checkCondition(condition, [...path, 'queryParams', name], faults);
+  for (const field of ['exact', 'prefix'] as const) {
+    const value = match.uri?.[field];
+    if (!value || value.startsWith('/')) continue;
+    const message = `\`${value}\` matches no request, since a path begins with \`/\`; write \`/${value}\``;
+    faults.error([...path, 'uri', field], 'path', message);
   }
-  for (const field of ['headers', 'withoutHeaders'] as const) {
+  for (const field of ['headers', 'withoutHeaders', 'queryParams'] as const) {
     for (const [name, condition] of presentEntries(match[field])) {
       const at = [...path, field, name];
       if (condition.prefix === '') {
-        faults.error([...at, 'prefix'], 'empty-match', 'the prefix is empty; write `{}` for "the header is present"');
+        faults.error([...at, 'prefix'], 'empty-match', 'the prefix is empty; write `{}` for "it is there"');
       }
-      if (HAVE_FIELDS.has(name)) {
+      if (name === '') faults.error(at, 'name', 'the name is empty; write one', 'key');
+      if (field !== 'queryParams' && HAVE_FIELDS.has(name)) {
         faults.warning(
           at,
           'header-name',

@@ -22,7 +22,27 @@ export const RETRY_CONDITIONS: readonly string[] = [
 
 const KNOWN: ReadonlySet<string> = new Set(RETRY_CONDITIONS);
 
+/** Known, but not acted on yet. */
+const UNSUPPORTED: ReadonlySet<string> = new Set([
+  'envoy-ratelimited',
+  'retriable-headers',
+  'http3-post-connect-failure',
+]);
+
+/** Status codes in one `retryOn` that the proxy has room for. */
+export const MAX_RETRY_CODES = 8;
+
+/** Whether the proxy tries again on one item of `retryOn`. */
+export function isSupportedRetryCondition(word: string): boolean {
+  return !UNSUPPORTED.has(word);
+}
+
+/** Whether an item is a status code. */
+export function isStatusCode(word: string): boolean {
+  return /^[1-5]\d\d$/.test(word);
+}
+
 /** Whether one item of `retryOn` is known: a word above, or a status code. */
 export function isRetryCondition(word: string): boolean {
-  return KNOWN.has(word) || /^[1-5]\d\d$/.test(word);
+  return KNOWN.has(word) || isStatusCode(word);
 }
