@@ -68,7 +68,7 @@ function observe(sum: i32, buckets: i32, value: f64): void {
   store<u32>(counter, load<u32>(counter) + 1);
 }
 
-/** Index of the first of ISTIO_HISTOGRAM_BUCKETS that is not below the value; 19 = +Inf. A test pins the bounds. */
+/** Index of the first of SERIES_BUCKET_BOUNDS that is not below the value; 19 = +Inf. A test pins the bounds. */
 function bucketOf(value: f64): i32 {
   if (value <= 250) {
     if (value <= 10) return value <= 1 ? (value <= 0.5 ? 0 : 1) : value <= 5 ? 2 : 3;

@@ -1,14 +1,15 @@
 // The data plane core. What each function does is told in ../src/core-functions.ts, the structs in ../src/layout.ts.
-// Reading order: http1-request, route-match, load-balance, write-upstream-head, http1-response, write-downstream-head.
+// Reading order: http1/request, decide/route-match, decide/load-balance, http1/write-upstream-head, http1/response,
+// http1/write-downstream-head; then http1/chunked, peers and counters.
 import { MEMORY_BYTES } from '../src/layout';
 
-export { parseRequest } from './http1-request';
-export { generation, route, setGeneration } from './route-match';
-export { acquire, endpointBegin, endpointEnd, pick, release } from './load-balance';
-export { setAttemptCount, writeUpstreamHead } from './write-upstream-head';
-export { parseResponse } from './http1-response';
-export { isRetriableStatus, writeDownstreamHead, writeLocalReply } from './write-downstream-head';
-export { resetChunks, scanChunks } from './chunked';
+export { parseRequest } from './http1/request';
+export { generation, route, setGeneration } from './decide/route-match';
+export { acquire, endpointBegin, endpointEnd, pick, release } from './decide/load-balance';
+export { setAttemptCount, writeUpstreamHead } from './http1/write-upstream-head';
+export { parseResponse } from './http1/response';
+export { isRetriableStatus, writeDownstreamHead, writeLocalReply } from './http1/write-downstream-head';
+export { resetChunks, scanChunks } from './http1/chunked';
 export { internPeer, peerCount, peerOverflow } from './peers';
 export { record, seriesCount, seriesOverflow } from './counters';
 export { seed } from './random';

@@ -36,16 +36,34 @@ const started = performance.now();
 const result = tables.compile({ routeConfigurations: [config], clusters, nowMs: Date.now() });
 if (!result.ok) throw new Error(result.problems.map(C.formatProblem).join('\n'));
 tables.activate();
-console.log(`compile ${VIRTUAL_HOSTS} virtual hosts: ${(performance.now() - started).toFixed(1)} ms, ${result.bytes} bytes`);
+console.log(
+  `compile ${VIRTUAL_HOSTS} virtual hosts: ${(performance.now() - started).toFixed(1)} ms, ${result.bytes} bytes`,
+);
 
 const listener = C.internListenerOptions(
   core,
   {
-    normalizePath: true, mergeSlashes: false, escapedSlashes: 'keep', edge: false, useRemoteAddress: false,
-    skipXffAppend: false, xffNumTrustedHops: 0, generateRequestId: true, preserveExternalRequestId: false,
-    serverHeader: 'overwrite', serverName: 'istio-envoy', allowWebsocket: true, acceptHttp10: false,
-    serviceTimeHeader: true, forwardClientCert: 'sanitize', peerFromRequest: false, peerFromResponse: true,
-    requestLines: [['x-envoy-peer-metadata-id', 'sidecar~10.0.0.1~a.default~default.svc.cluster.local'], ['x-envoy-peer-metadata', 'Q'.repeat(400)]],
+    normalizePath: true,
+    mergeSlashes: false,
+    escapedSlashes: 'keep',
+    edge: false,
+    useRemoteAddress: false,
+    skipXffAppend: false,
+    xffNumTrustedHops: 0,
+    generateRequestId: true,
+    preserveExternalRequestId: false,
+    serverHeader: 'overwrite',
+    serverName: 'istio-envoy',
+    allowWebsocket: true,
+    acceptHttp10: false,
+    serviceTimeHeader: true,
+    forwardClientCert: 'sanitize',
+    peerFromRequest: false,
+    peerFromResponse: true,
+    requestLines: [
+      ['x-envoy-peer-metadata-id', 'sidecar~10.0.0.1~a.default~default.svc.cluster.local'],
+      ['x-envoy-peer-metadata', 'Q'.repeat(400)],
+    ],
     responseLines: [],
   },
   0,
@@ -73,7 +91,8 @@ const steps = {
   pick: () => wasm.pick(i32[C.ROUTE_CLUSTER >> 2], 0, 1),
   writeUpstreamHead: () => wasm.writeUpstreamHead(C.OUTPUT_RING, 65536, listener, 0, i32[C.ROUTE_CLUSTER >> 2]),
   parseResponse: () => wasm.parseResponse(RESPONSE_AT, responseLength, 0, C.METHOD_GET, 0, listener),
-  writeDownstreamHead: () => wasm.writeDownstreamHead(C.OUTPUT_RING, 65536, listener, i32[C.ROUTE_POLICY >> 2], 0, 3, 1),
+  writeDownstreamHead: () =>
+    wasm.writeDownstreamHead(C.OUTPUT_RING, 65536, listener, i32[C.ROUTE_POLICY >> 2], 0, 3, 1),
   internPeer: () => wasm.internPeer(i32[C.RESP_PEER_METADATA_OFFSET >> 2], i32[C.RESP_PEER_METADATA_LENGTH >> 2], 0),
   record: () => wasm.record(1, 2, 3, 200, 0, -1, 3.2, 250, 1300),
   scanChunks: () => {

@@ -20,7 +20,11 @@ const listenerFor = ({ normalize, mergeSlashes, escapedSlashes }: PathRules) =>
 
 /** Everything that a decision or a write depends on, as plain values. */
 function parsed(length: number) {
-  const bodies = { [L.BODY_NONE]: 'none', [L.BODY_LENGTH]: 'length', [L.BODY_CHUNKED]: 'chunked' };
+  const bodies: Readonly<Record<number, string>> = {
+    [L.BODY_NONE]: 'none',
+    [L.BODY_LENGTH]: 'length',
+    [L.BODY_CHUNKED]: 'chunked',
+  };
   const flags = int(L.REQ_FLAGS);
   const path = range(L.REQ_PATH_OFFSET, L.REQ_PATH_LENGTH);
   return {

@@ -48,7 +48,7 @@ function parse(text: string, method: Method, stale = '\r\n\r\n') {
   put(stale, L.READ_BUFFER + length);
   const result = wasm.parseResponse(L.READ_BUFFER, length, 0, METHODS[method], 0, options());
   if (result <= 0) return result === 0 ? 'more' : undefined;
-  const bodies = {
+  const bodies: Readonly<Record<number, string>> = {
     [L.BODY_NONE]: 'none',
     [L.BODY_LENGTH]: 'length',
     [L.BODY_CHUNKED]: 'chunked',

@@ -3,6 +3,12 @@ import type { Core } from './core.js';
 import * as L from './layout.js';
 import * as T from './table-layout.js';
 
+/** Upper bounds of the histograms' buckets (ms or bytes); one more bucket is +Inf. The same as Istio's standard metrics. */
+export const SERIES_BUCKET_BOUNDS: readonly number[] = [
+  0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000, 600_000, 1_800_000,
+  3_600_000,
+];
+
 /** One series: the embedder's key and its counts. Histogram counters are per bucket, not cumulative; the last is +Inf. */
 export interface MetricSeries {
   readonly context: number;

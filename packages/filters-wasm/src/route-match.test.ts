@@ -91,7 +91,7 @@ const match = fc
     caseSensitive: fc.boolean(),
     headers: fc.array(headerMatch, { maxLength: 2 }),
     queryParameters: fc.oneof(
-      { weight: 4, arbitrary: fc.constant([]) },
+      { weight: 4, arbitrary: fc.constant<JsonValue[]>([]) },
       { weight: 1, arbitrary: fc.array(queryMatch, { maxLength: 2 }) },
     ),
   })

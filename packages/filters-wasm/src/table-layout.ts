@@ -220,7 +220,7 @@ export const SERIES_REQUESTS = 32;
 export const SERIES_DURATION_SUM = 40;
 export const SERIES_REQUEST_BYTES_SUM = 48;
 export const SERIES_RESPONSE_BYTES_SUM = 56;
-/** Three histograms of 20 counters (u32): ISTIO_HISTOGRAM_BUCKETS and +Inf, not cumulative. */
+/** Three histograms of 20 counters (u32): SERIES_BUCKET_BOUNDS and +Inf, not cumulative. */
 export const SERIES_DURATION_BUCKETS = 64;
 export const SERIES_REQUEST_BYTES_BUCKETS = 144;
 export const SERIES_RESPONSE_BYTES_BUCKETS = 224;

@@ -4,12 +4,12 @@ import type { ClusterLoadAssignment } from '@lateen/xds-proto/envoy/config/endpo
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import type { Core } from '../core.js';
 import * as L from '../layout.js';
+import { createSlotNames } from '../slot-names.js';
 import * as T from '../table-layout.js';
 import type { ClusterInput, CompileResult, EndpointDescription, TableInput, Tables } from '../tables.js';
 import { type EndpointAddress, writeCluster } from './cluster.js';
 import { type CompileProblem, ProblemList } from './problems.js';
 import { writeRouteConfiguration } from './route-configuration.js';
-import { createSlotNames } from './slot-names.js';
 
 /** A table and what must be kept alive with it. */
 interface CompiledRoutes {

@@ -6,10 +6,10 @@ import {
   CHUNK_PHASE_SIZE_LF, CHUNK_PHASE_TRAILER_LF, CHUNK_PHASE_TRAILER_NAME, CHUNK_PHASE_TRAILER_START,
   CHUNK_PHASE_TRAILER_VALUE, CHUNK_REMAINING, CHUNK_SIZE_DIGITS, CHUNK_TRAILER_BYTES, MAX_CHUNK_EXTENSION_BYTES,
   MAX_TRAILER_BYTES,
-} from '../src/layout';
-import { PARSE_ERROR_CHUNK, PARSE_ERROR_TRAILER } from '../src/table-layout';
-import { findControl, findNonToken, hexDigit } from './ascii';
-import { refuse } from './http1-head';
+} from '../../src/layout';
+import { PARSE_ERROR_CHUNK, PARSE_ERROR_TRAILER } from '../../src/table-layout';
+import { findControl, findNonToken, hexDigit } from '../ascii';
+import { refuse } from './head';
 
 /** Sizes of up to 2^52 - 1. */
 const MAX_SIZE_DIGITS = 13;

@@ -4,15 +4,15 @@ import {
   HEADER_ENTRY_BYTES, HEADER_FLAGS, HEADER_FLAG_DROPPED, HEADER_HASH, HEADER_KNOWN, HEADER_LINE_LENGTH,
   HEADER_LINE_OFFSET, HEADER_NAME_LENGTH, HEADER_VALUE_LENGTH, HEADER_VALUE_OFFSET, KNOWN_HEADERS,
   KNOWN_HEADERS_COUNT, MAX_HEADERS, PARSE_ERROR,
-} from '../src/layout';
+} from '../../src/layout';
 import {
   KNOWN_CONNECTION, KNOWN_CONTENT_LENGTH, KNOWN_HOST, KNOWN_TRANSFER_ENCODING, PARSE_ERROR_BOTH_LENGTHS,
   PARSE_ERROR_CONNECTION_HEADER, PARSE_ERROR_CONTENT_LENGTH, PARSE_ERROR_FOLDED_HEADER, PARSE_ERROR_HEADER_NAME,
   PARSE_ERROR_HEADER_VALUE, PARSE_ERROR_LINE_END, PARSE_ERROR_TOO_MANY_HEADERS, PARSE_ERROR_TRANSFER_ENCODING,
   TEXT_CHUNKED, TEXT_CLOSE, TEXT_KEEP_ALIVE, TEXT_UPGRADE,
-} from '../src/table-layout';
-import { equalsIgnoreCase, findControl, findNonToken, hashName, parseDigits } from './ascii';
-import { isText } from './texts';
+} from '../../src/table-layout';
+import { equalsIgnoreCase, findControl, findNonToken, hashName, parseDigits } from '../ascii';
+import { isText } from '../texts';
 
 /** At most so many names in Connection beside close, keep-alive and upgrade: each is compared with every header. */
 const MAX_NOMINATED = 16;

@@ -11,7 +11,7 @@ import {
   REQUEST_ABSOLUTE_FORM, REQUEST_CONNECT, REQUEST_PATH_CHANGED, REQUEST_UPGRADE, ROUTE_CONFIG_TABLE,
   ROUTE_GENERATION, ROUTE_MATCHED_PREFIX_LENGTH, ROUTE_POLICY, ROUTE_TABLE, ROUTE_VIRTUAL_HOST_TABLE,
   ROUTE_WEIGHTED_TABLE, VALUE_SCRATCH,
-} from '../src/layout';
+} from '../../src/layout';
 import {
   CONFIG_FLAGS, CONFIG_FLAG_MOST_SPECIFIC_WINS, CONFIG_MUTATIONS, CONFIG_MUTATION_COUNT, KNOWN_ATTEMPT_COUNT,
   KNOWN_CLIENT_CERT, KNOWN_FORWARDED_FOR, KNOWN_FORWARDED_PROTO, KNOWN_HOST, KNOWN_ORIGINAL_PATH, KNOWN_REQUEST_ID,
@@ -19,15 +19,15 @@ import {
   ROUTE_ENTRY_REWRITE_LENGTH, ROUTE_ENTRY_REWRITE_OFFSET, TEXT_CHUNKED_LINE, TEXT_CONNECTION_UPGRADE_LINE, TEXT_HTTP,
   TEXT_HTTPS, TEXT_VERSION_LINE_END, VIRTUAL_HOST_MUTATIONS, VIRTUAL_HOST_MUTATION_COUNT, WEIGHTED_HOST_LENGTH,
   WEIGHTED_HOST_OFFSET, WEIGHTED_MUTATIONS, WEIGHTED_MUTATION_COUNT,
-} from '../src/table-layout';
+} from '../../src/table-layout';
 import {
   addKnown, addedBytes, applyMutations, authorityAt, authorityLength, beginHeaders, findKnown, joinKnown,
   putHeaders, replaceKnown,
 } from './header-table';
-import { isExternal } from './load-balance';
-import { putUuid } from './random';
-import { generation } from './route-match';
-import { putBytes, putColon, putCrlf, putNumber, putText, textAt, textLength } from './texts';
+import { isExternal } from '../decide/load-balance';
+import { putUuid } from '../random';
+import { generation } from '../decide/route-match';
+import { putBytes, putColon, putCrlf, putNumber, putText, textAt, textLength } from '../texts';
 
 /** Fixed texts and the over-run of wide stores, on top of what is counted. */
 const SLACK = 256;

@@ -5,16 +5,16 @@ import {
   HEADER_VALUE_LENGTH, HEADER_VALUE_OFFSET, REQ_AUTHORITY_LENGTH, REQ_AUTHORITY_OFFSET, REQ_HEADERS,
   REQ_HEADER_COUNT, REQ_METHOD_LENGTH, REQ_METHOD_OFFSET, REQ_PATH_LENGTH, REQ_PATH_OFFSET, REQ_PATH_ONLY_LENGTH,
   VALUE_SCRATCH,
-} from '../src/layout';
+} from '../../src/layout';
 import {
   MATCHER_ABSENT, MATCHER_BYTES, MATCHER_CONTAINS, MATCHER_EXACT, MATCHER_FLAGS, MATCHER_FLAG_IGNORE_CASE,
   MATCHER_FLAG_INVERT, MATCHER_FLAG_MISSING_AS_EMPTY, MATCHER_KIND, MATCHER_NAME_HASH, MATCHER_NAME_LENGTH,
   MATCHER_NAME_OFFSET, MATCHER_PREFIX, MATCHER_PRESENT, MATCHER_PSEUDO, MATCHER_RANGE, MATCHER_RANGE_END,
   MATCHER_RANGE_START, MATCHER_SUFFIX, MATCHER_VALUE_LENGTH, MATCHER_VALUE_OFFSET, PSEUDO_AUTHORITY, PSEUDO_METHOD,
   PSEUDO_PATH, PSEUDO_SCHEME, TEXT_HTTP, TEXT_HTTPS,
-} from '../src/table-layout';
-import { equals, equalsIgnoreCase, findByte } from './ascii';
-import { putBytes, textAt, textLength } from './texts';
+} from '../../src/table-layout';
+import { equals, equalsIgnoreCase, findByte } from '../ascii';
+import { putBytes, textAt, textLength } from '../texts';
 
 /** The value found by findHeader and findParameter. */
 let foundAt: i32 = 0;

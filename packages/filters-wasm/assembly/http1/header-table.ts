@@ -3,14 +3,14 @@ import {
   HEADER_ENTRY_BYTES, HEADER_FLAGS, HEADER_FLAG_DROPPED, HEADER_FLAG_REPLACED, HEADER_HASH, HEADER_KNOWN,
   HEADER_LINE_LENGTH, HEADER_LINE_OFFSET, HEADER_NAME_LENGTH, HEADER_TABLE_COUNT, HEADER_VALUE_LENGTH,
   HEADER_VALUE_OFFSET,
-} from '../src/layout';
+} from '../../src/layout';
 import {
   MUTATION_ADD_IF_ABSENT, MUTATION_APPEND, MUTATION_BYTES, MUTATION_KIND, MUTATION_NAME_HASH, MUTATION_NAME_LENGTH,
   MUTATION_NAME_OFFSET, MUTATION_OVERWRITE, MUTATION_OVERWRITE_IF_EXISTS, MUTATION_REMOVE, MUTATION_SET_AUTHORITY,
   MUTATION_VALUE_LENGTH, MUTATION_VALUE_OFFSET,
-} from '../src/table-layout';
-import { equalsIgnoreCase, hashName } from './ascii';
-import { putBytes, putColon, putCrlf, textAt, textLength } from './texts';
+} from '../../src/table-layout';
+import { equalsIgnoreCase, hashName } from '../ascii';
+import { putBytes, putColon, putCrlf, textAt, textLength } from '../texts';
 
 let table: i32 = 0;
 let parsed: i32 = 0;

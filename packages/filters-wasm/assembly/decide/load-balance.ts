@@ -1,13 +1,16 @@
 // Chooses an endpoint of a cluster, and counts what a cluster's circuit breakers limit. State is keyed by stable slots.
-import { CLUSTER_SLOT_COUNT, CLUSTER_STATES, CLUSTER_STATE_BYTES, ENDPOINT_SLOT_COUNT, ENDPOINT_STATES, ENDPOINT_STATE_BYTES, PICK_TRIED, PICK_TRIED_MAX } from '../src/layout';
+import { CLUSTER_SLOT_COUNT, CLUSTER_STATES, CLUSTER_STATE_BYTES, ENDPOINT_SLOT_COUNT, ENDPOINT_STATES, ENDPOINT_STATE_BYTES, PICK_TRIED, PICK_TRIED_MAX } from '../../src/layout';
 import {
   CLUSTER_CHOICES, CLUSTER_ENDPOINTS, CLUSTER_ENDPOINT_BYTES, CLUSTER_FLAGS, CLUSTER_FLAG_EQUAL_WEIGHTS,
   CLUSTER_FLAG_EXTERNAL, CLUSTER_LIMITS, CLUSTER_POLICY, CLUSTER_PRIORITIES, CLUSTER_PRIORITY_COUNT,
   CLUSTER_STATE_CONNECTIONS, CLUSTER_STATE_CURSOR, CLUSTER_STATE_OVERFLOWS, CLUSTER_STATE_TABLE, CLUSTER_STATE_TOTAL,
   ENDPOINT_STATE_ACTIVE, ENDPOINT_STATE_CURRENT_WEIGHT, ENDPOINT_STATE_EJECTED, ENDPOINT_STATE_TOTAL,
   LB_LEAST_REQUEST, LB_ORIGINAL_DESTINATION, LB_RANDOM, PICK_NO_CLUSTER, PICK_NO_HEALTHY, PICK_ORIGINAL_DESTINATION,
-} from '../src/table-layout';
-import { randomBelow } from './random';
+} from '../../src/table-layout';
+import { randomBelow } from '../random';
+
+/** Draws that may meet an unusable endpoint before the next usable one in order is taken. */
+const REDRAWS = 8;
 
 let triedCount: i32 = 0;
 
@@ -44,7 +47,13 @@ function pickIn(table: i32, state: i32, policy: i32, endpoints: i32, size: i32, 
   if (size == 0) return -1;
   const equal = (load<i32>(table + CLUSTER_FLAGS) & CLUSTER_FLAG_EQUAL_WEIGHTS) != 0;
   if (policy == LB_LEAST_REQUEST) return leastRequest(table, endpoints, size, equal, attempts);
-  if (policy == LB_RANDOM) return nextUsable(endpoints, size, draw(endpoints, size, equal));
+  if (policy == LB_RANDOM) {
+    for (let i = 0; i < REDRAWS; i++) {
+      const slot = slotAt(endpoints, draw(endpoints, size, equal));
+      if (isUsable(slot)) return slot;
+    }
+    return nextUsable(endpoints, size, randomBelow(size));
+  }
   if (!equal) return smoothWeighted(endpoints, size);
   const cursor = load<i32>(state + CLUSTER_STATE_CURSOR);
   const start = <i32>(<u32>cursor % <u32>size);
@@ -103,7 +112,7 @@ function leastRequest(table: i32, endpoints: i32, size: i32, equal: bool, attemp
   let bestIndex = 0;
   let found = 0;
   const choices = load<i32>(table + CLUSTER_CHOICES);
-  const limit = choices + (attempts > 0 ? attempts : 1);
+  const limit = choices + (attempts > REDRAWS ? attempts : REDRAWS);
   for (let i = 0; i < limit && found < choices; i++) {
     let index = draw(endpoints, size, equal);
     // Two draws of one endpoint would be no choice: with equal weights take its neighbour.

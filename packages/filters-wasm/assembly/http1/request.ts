@@ -12,20 +12,20 @@ import {
   REQ_PEER_ID_OFFSET, REQ_PEER_METADATA_LENGTH, REQ_PEER_METADATA_OFFSET, REQ_REQUEST_ID_LENGTH,
   REQ_REQUEST_ID_OFFSET, REQ_TARGET_LENGTH, REQ_TARGET_OFFSET, REQUEST_ABSOLUTE_FORM, REQUEST_CONNECT,
   REQUEST_EXPECT_CONTINUE, REQUEST_KEEP_ALIVE, REQUEST_TARGET_HTTPS, REQUEST_UPGRADE,
-} from '../src/layout';
+} from '../../src/layout';
 import {
   KNOWN_CLIENT_CERT, KNOWN_CONTENT_LENGTH, KNOWN_EXPECT, KNOWN_FORWARDED_PROTO, KNOWN_HOST, KNOWN_LAST_HOP_BY_HOP,
   KNOWN_PEER_METADATA, KNOWN_PEER_METADATA_ID, KNOWN_REQUEST_ID, KNOWN_TRANSFER_ENCODING, KNOWN_UPGRADE,
   PARSE_ERROR_HEAD_TOO_LARGE, PARSE_ERROR_HOST, PARSE_ERROR_LINE_END, PARSE_ERROR_METHOD, PARSE_ERROR_REQUEST_LINE,
   PARSE_ERROR_TARGET, PARSE_ERROR_VERSION, TEXT_CONTINUE, TEXT_GET, TEXT_WEBSOCKET,
-} from '../src/table-layout';
-import { equals, findControl, findNonToken, findTargetEnd, hasEmptyLine } from './ascii';
+} from '../../src/table-layout';
+import { equals, findControl, findNonToken, findTargetEnd, hasEmptyLine } from '../ascii';
 import {
   checkFraming, connectionClose, connectionKeepAlive, connectionUpgrade, contentLength, drop, headerCount,
   readConnections, readContentLength, readTransferEncoding, refuse, resetFraming, scanHeaders, transferCodings,
-} from './http1-head';
-import { isAuthority, readPath } from './http1-target';
-import { isText, textAt, textLength } from './texts';
+} from './head';
+import { isAuthority, readPath } from './target';
+import { isText, textAt, textLength } from '../texts';
 
 const HTTP_1: u64 = 0x312e312f50545448; // "HTTP/1.1", first byte lowest
 const HTTP_0: u64 = 0x302e312f50545448;

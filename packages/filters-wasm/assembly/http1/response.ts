@@ -6,16 +6,16 @@ import {
   RESP_FLAGS, RESP_GRPC_STATUS, RESP_HEADERS, RESP_HEADER_COUNT, RESP_HEAD_LENGTH, RESP_HEAD_OFFSET,
   RESP_LINE_LENGTH, RESP_MINOR_VERSION, RESP_PEER_ID_LENGTH, RESP_PEER_ID_OFFSET, RESP_PEER_METADATA_LENGTH,
   RESP_PEER_METADATA_OFFSET, RESP_STATUS, RESPONSE_INFORMATIONAL, RESPONSE_KEEP_ALIVE, RESPONSE_UPGRADE,
-} from '../src/layout';
+} from '../../src/layout';
 import {
   KNOWN_CONTENT_LENGTH, KNOWN_GRPC_STATUS, KNOWN_LAST_HOP_BY_HOP, KNOWN_PEER_METADATA, KNOWN_PEER_METADATA_ID,
   KNOWN_TRANSFER_ENCODING, KNOWN_UPGRADE, PARSE_ERROR_HEAD_TOO_LARGE, PARSE_ERROR_STATUS_LINE,
-} from '../src/table-layout';
-import { findControl, hasEmptyLine, parseDigits } from './ascii';
+} from '../../src/table-layout';
+import { findControl, hasEmptyLine, parseDigits } from '../ascii';
 import {
   checkFraming, connectionClose, connectionKeepAlive, contentLength, drop, headerCount, readConnections,
   readContentLength, readTransferEncoding, refuse, resetFraming, scanHeaders, transferCodings,
-} from './http1-head';
+} from './head';
 
 const HTTP_1: u64 = 0x312e312f50545448; // "HTTP/1.1", first byte lowest
 const HTTP_0: u64 = 0x302e312f50545448;

@@ -7,14 +7,14 @@ import {
   POLICY_RETRY_ON, RESP_BODY, RESP_FLAGS, RESP_HEADERS, RESP_HEADER_COUNT, RESP_HEAD_LENGTH, RESP_HEAD_OFFSET,
   RESP_LINE_LENGTH, RESPONSE_UPGRADE, RETRY_ON_5XX, RETRY_ON_GATEWAY_ERROR,
   RETRY_ON_RETRIABLE_4XX, RETRY_ON_RETRIABLE_STATUS_CODES, STATUS_TEXTS, VALUE_SCRATCH,
-} from '../src/layout';
+} from '../../src/layout';
 import {
   KNOWN_ATTEMPT_COUNT, KNOWN_CONTENT_LENGTH, KNOWN_DATE, KNOWN_SERVER, KNOWN_SERVICE_TIME, TEXT_CHUNKED_LINE,
   TEXT_CONNECTION_CLOSE_LINE, TEXT_CONNECTION_KEEP_ALIVE_LINE, TEXT_CONNECTION_UPGRADE_LINE, TEXT_LOCATION,
   TEXT_TEXT_PLAIN_LINE, TEXT_UNKNOWN_REASON, TEXT_VERSION,
-} from '../src/table-layout';
+} from '../../src/table-layout';
 import { addKnown, addedBytes, applyMutations, beginHeaders, findKnown, putHeaders, replaceKnown } from './header-table';
-import { putBytes, putColon, putCrlf, putNumber, putText } from './texts';
+import { putBytes, putColon, putCrlf, putNumber, putText } from '../texts';
 
 /** Mirrors of DOWNSTREAM_* in core-functions.ts. */
 const CLOSE = 1;

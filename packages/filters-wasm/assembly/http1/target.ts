@@ -3,10 +3,10 @@ import {
   LISTENER_FLAGS, LISTENER_MERGE_SLASHES, LISTENER_NORMALIZE_PATH, LISTENER_REJECT_ESCAPED_SLASHES,
   LISTENER_UNESCAPE_SLASHES, PATH_SCRATCH, REQ_FLAGS, REQ_PATH_LENGTH, REQ_PATH_OFFSET, REQ_PATH_ONLY_LENGTH,
   REQUEST_PATH_CHANGED,
-} from '../src/layout';
-import { PARSE_ERROR_PATH } from '../src/table-layout';
-import { equals, findByte, hexDigit } from './ascii';
-import { refuse } from './http1-head';
+} from '../../src/layout';
+import { PARSE_ERROR_PATH } from '../../src/table-layout';
+import { equals, findByte, hexDigit } from '../ascii';
+import { refuse } from './head';
 
 /** Host and optional port: no user information, no separators of a URL, no byte outside ASCII. Not empty. */
 export function isAuthority(at: i32, length: i32): bool {

@@ -2,14 +2,14 @@
 import {
   REQ_AUTHORITY_LENGTH, REQ_AUTHORITY_OFFSET, REQ_PATH_LENGTH, REQ_PATH_OFFSET, REQ_PATH_ONLY_LENGTH,
   ROUTE_LOCATION_LENGTH, ROUTE_LOCATION_OFFSET, VALUE_SCRATCH,
-} from '../src/layout';
+} from '../../src/layout';
 import {
   ROUTE_ENTRY_FLAGS, ROUTE_ENTRY_FLAG_REDIRECT_PATH, ROUTE_ENTRY_FLAG_REDIRECT_PREFIX, ROUTE_ENTRY_FLAG_STRIP_QUERY,
   ROUTE_ENTRY_HOST_LENGTH, ROUTE_ENTRY_HOST_OFFSET, ROUTE_ENTRY_PATH_LENGTH, ROUTE_ENTRY_REDIRECT_PORT,
   ROUTE_ENTRY_REDIRECT_SCHEME, ROUTE_ENTRY_REWRITE_LENGTH, ROUTE_ENTRY_REWRITE_OFFSET, TEXT_HTTP, TEXT_HTTPS,
-} from '../src/table-layout';
-import { findByte } from './ascii';
-import { putBytes, putNumber, putText } from './texts';
+} from '../../src/table-layout';
+import { findByte } from '../ascii';
+import { putBytes, putNumber, putText } from '../texts';
 
 /** As the route's redirect action says. */
 export function buildRedirect(table: i32, entry: i32, secure: i32): void {
