@@ -17,7 +17,6 @@ import { type CompileProblem, type Core, createCore, createTables, EMBEDDER_SCRA
 import { TYPE_URL, unpackAny } from '@lateen/xds-proto';
 import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import type { TransportSocket } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
-import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import { UpstreamTlsContextSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import {
   type ClusterView,
@@ -164,7 +163,11 @@ class Pipeline implements DataPlane {
       for (const cluster of config.clusters) compiledClusters.set(cluster, this.compileCluster(cluster, problems));
       const listeners = config.listeners.map((listener) => this.compileListener(listener, problems));
       const tables = this.path.tables.compile({
-        routeConfigurations: routesOf(config, listeners),
+        routeConfigurations: [
+          ...config.routes.values(),
+          ...listeners.flatMap(({ inlineRoutes }) => inlineRoutes),
+          ...this.listenerSet.retainedRoutes(listeners),
+        ],
         clusters: config.clusters.map((cluster) => ({
           cluster,
           endpoints: config.endpoints.get(cluster.edsClusterConfig?.serviceName || cluster.name),
@@ -236,11 +239,6 @@ class Pipeline implements DataPlane {
       endpoint.workloadPeer = internWorkload(this.core, EMBEDDER_SCRATCH, ENDPOINT_WORKLOAD + workload);
     }
   }
-}
-
-/** RDS resources and the inline ones of listeners. */
-function routesOf(config: DataPlaneConfig, listeners: readonly CompiledListener[]): RouteConfiguration[] {
-  return [...config.routes.values(), ...listeners.flatMap(({ inlineRoutes }) => inlineRoutes)];
 }
 
 const RESOURCE_TYPES: Readonly<Record<string, string>> = {

@@ -1,6 +1,7 @@
 // Downstream: keeps bound addresses and listeners in step with the configuration; what is unchanged is not touched.
 
 import { TYPE_URL } from '@lateen/xds-proto';
+import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import { type ConfigProblem, ConfigRejected, type ListenerView } from '../data-plane.js';
 import type { DataPath } from '../transport/data-path.js';
 import { Timer, type TimerOwner } from '../transport/timer-wheel.js';
@@ -30,6 +31,8 @@ export class ListenerSet {
   /** By `address:port` as configured; port 0 adds listener and index. */
   private sockets = new Map<string, SocketListener>();
   private readonly leaving = new Set<ListenerRuntime>();
+  /** Inline routes of chains that drain: their connections may still send a request. */
+  private readonly leavingRoutes = new Map<RouteConfiguration, number>();
 
   constructor(private readonly path: DataPath) {}
 
@@ -74,9 +77,24 @@ export class ListenerSet {
     return { byListener, fresh };
   }
 
+  /** Inline routes that a configuration of these listeners leaves behind, and those that still drain. */
+  retainedRoutes(listeners: readonly CompiledListener[]): RouteConfiguration[] {
+    const present = new Set(listeners.flatMap(({ inlineRoutes }) => inlineRoutes));
+    const now = performance.now();
+    for (const [routes, untilMs] of this.leavingRoutes) {
+      if (untilMs <= now || present.has(routes)) this.leavingRoutes.delete(routes);
+    }
+    const active = [...this.active.values()].flatMap(({ compiled }) => compiled.inlineRoutes);
+    return [...new Set([...active, ...this.leavingRoutes.keys()])].filter((routes) => !present.has(routes));
+  }
+
   /** Puts a compiled and bound configuration in use. */
   activate(listeners: readonly CompiledListener[], bound: BoundSockets): void {
     const before = this.active;
+    const untilMs = performance.now() + DRAIN_MS;
+    for (const routes of this.retainedRoutes(listeners)) {
+      if (!this.leavingRoutes.has(routes)) this.leavingRoutes.set(routes, untilMs);
+    }
     const sockets = new Map<string, SocketListener>();
     this.active = new Map();
     for (const compiled of listeners) {

@@ -224,6 +224,8 @@ export class Exchange implements UpstreamRequest, TimerOwner, DrainListener {
       return true;
     }
     const { i32, wasm } = this.path.core;
+    if (this.attempts > 1 && this.policy !== 0 && wasm.isRetriableStatus(this.policy, status) === 1)
+      this.flags |= FLAG.URX;
     this.responseStarted = true;
     if (this.endsWithConnection()) this.client.closeAfterResponse();
     this.status = status;

@@ -18,13 +18,19 @@ export function testNode(metadata: Json = {}): Node {
 export const emptyNode: Node = create(NodeSchema);
 
 /** HTTP connection manager as a network filter. */
-export function connectionManager(routeConfig: Json, extra: Json = {}, filters: readonly Json[] = []): Json {
+export function connectionManager(
+  routeConfig: Json | { rds: string },
+  extra: Json = {},
+  filters: readonly Json[] = [],
+): Json {
   return {
     name: 'envoy.filters.network.http_connection_manager',
     typed_config: {
       '@type': `${TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager`,
       stat_prefix: 'test',
-      route_config: { name: 'local', ...routeConfig },
+      ...('rds' in routeConfig
+        ? { rds: { route_config_name: routeConfig.rds, config_source: { ads: {}, resource_api_version: 'V3' } } }
+        : { route_config: { name: 'local', ...routeConfig } }),
       http_filters: [
         ...filters,
         {
