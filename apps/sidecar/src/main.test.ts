@@ -111,6 +111,30 @@ describe('a static bootstrap file', () => {
     ]);
   });
 
+  it('is checked with everything that serving would check, without touching its addresses', async () => {
+    const directory = temporaryDirectory(cleanups);
+    const file = join(directory, 'bootstrap.json');
+    const taken = await startUpstream(cleanups, 'app');
+    const text = staticBootstrap(taken, '/dev/stdout');
+    writeFileSync(file, text.replace('"port_value":0}},"filter', `"port_value":${taken}}},"filter`));
+    expect(await runSidecar(['--config-path', file, '--mode', 'validate'])).toMatchObject({ code: 0, stderr: '' });
+    writeFileSync(
+      file,
+      text
+        .replace('{"cluster":"app"}', '{"cluster":"app","retry_policy":{"retry_on":"5xx,nonsense"}}')
+        .replace('%REQ(:PATH)%', '%NOPE%'),
+    );
+    const access = await runSidecar(['--config-path', file, '--mode', 'validate']);
+    expect(access.stderr).toMatch(/access_log\[0\]\.typed_config: path: access log operator %NOPE% is not supported/);
+    writeFileSync(
+      file,
+      text.replace('{"cluster":"app"}', '{"cluster":"app","retry_policy":{"retry_on":"5xx,nonsense"}}'),
+    );
+    const retry = await runSidecar(['--config-path', file, '--mode', 'validate']);
+    expect(retry.code).toBe(1);
+    expect(retry.stderr).toMatch(/bootstrap\.json:1:\d+ .*retry_on.*nonsense/);
+  });
+
   it('is refused where an address cannot be bound', async () => {
     const directory = temporaryDirectory(cleanups);
     const file = join(directory, 'bootstrap.json');

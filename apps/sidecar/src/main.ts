@@ -3,9 +3,8 @@
 import { createLogger, LOG_LEVELS, type LogLevel, onParentGone } from '@lateen/telemetry';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { BootstrapRejected } from './config/bootstrap.js';
-import { ConfigRejected } from './data-plane.js';
 import { createDataPlane } from './pipeline.js';
-import { loadBootstrap, StartError, startSidecar } from './sidecar.js';
+import { StartError, startSidecar, validateBootstrap } from './sidecar.js';
 
 const VERSION = process.env.LATEEN_VERSION ?? 'unbuilt';
 
@@ -105,14 +104,13 @@ async function main(): Promise<void> {
   const flags = parseFlags();
   try {
     if (flags.mode === 'validate') {
-      loadBootstrap(flags.configPath);
+      await validateBootstrap({ configPath: flags.configPath, createDataPlane });
       process.stdout.write(`${flags.configPath}: OK\n`);
       return;
     }
     await serve(flags);
   } catch (error) {
-    if (!(error instanceof BootstrapRejected || error instanceof ConfigRejected || error instanceof StartError))
-      throw error;
+    if (!(error instanceof BootstrapRejected || error instanceof StartError)) throw error;
     process.stderr.write(`${error.message}\n`);
     process.exit(1);
   }

@@ -2,7 +2,9 @@
 
 import { readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
+import { create } from '@bufbuild/protobuf';
 import type { Logger } from '@lateen/telemetry';
+import { AddressSchema } from '@lateen/xds-proto/envoy/config/core/v3/address_pb.js';
 import { type AdminServers, startAdminServers } from './admin/admin-servers.js';
 import { AdminToken } from './admin/admin-token.js';
 import { AdsSession } from './config/ads-session.js';
@@ -14,6 +16,13 @@ import { ConfigStore } from './config/store/config-store.js';
 import { ConfigRejected, type DataPlane, type DataPlaneOptions } from './data-plane.js';
 import { OwnIdentity } from './identity/own-identity.js';
 import { AccessLogs } from './observe/access-logs.js';
+
+const FREE_ADDRESS = create(AddressSchema, {
+  address: {
+    case: 'socketAddress',
+    value: { address: '127.0.0.1', portSpecifier: { case: 'portValue', value: 0 } },
+  },
+});
 
 export interface SidecarOptions {
   readonly configPath: string;
@@ -62,8 +71,38 @@ export function loadBootstrap(path: string): SidecarBootstrap {
 }
 
 /**
+ * Checks a bootstrap file as far as it can be without serving: everything is compiled, with each listener on a free
+ * loopback port, so that nothing of the file's own addresses is touched.
+ * @throws BootstrapRejected, StartError
+ */
+export async function validateBootstrap(
+  options: Pick<SidecarOptions, 'configPath' | 'createDataPlane'>,
+): Promise<void> {
+  const bootstrap = loadBootstrap(options.configPath);
+  const statics = createStaticResources(bootstrap);
+  const accessLogs = new AccessLogs({ log: () => undefined });
+  const dataPlane = await options.createDataPlane({
+    node: bootstrap.node,
+    createAccessLogSink: (configs) => accessLogs.createSink(configs),
+  });
+  try {
+    await dataPlane.apply({
+      listeners: statics.listeners.map((listener) => ({ ...listener, address: FREE_ADDRESS, additionalAddresses: [] })),
+      clusters: statics.clusters,
+      routes: new Map(),
+      endpoints: new Map(),
+      secrets: statics.secrets,
+    });
+  } catch (error) {
+    throw error instanceof ConfigRejected ? bootstrap.rejected(error.problems) : error;
+  } finally {
+    await dataPlane.close();
+  }
+}
+
+/**
  * Starts a sidecar; resolves when the first configuration is in effect: the static one, and what was kept on disk.
- * @throws BootstrapRejected, ConfigRejected or StartError
+ * @throws BootstrapRejected, StartError
  */
 export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const startedMs = Date.now();
@@ -113,7 +152,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const refused = await store.applyNow();
   if (!store.appliedOnce) {
     await dataPlane.close();
-    throw new ConfigRejected(refused);
+    throw bootstrap.rejected(refused);
   }
   session?.start();
 

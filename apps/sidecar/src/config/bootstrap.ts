@@ -7,6 +7,7 @@ import { type Cluster, ClusterSchema } from '@lateen/xds-proto/envoy/config/clus
 import { type Node, NodeSchema } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import type { Secret } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
+import type { ConfigProblem } from '../data-plane.js';
 import { type AdsConfig, controlPlaneClusterNames, readAdsConfig } from './ads-config.js';
 import { checkStructure } from './check-structure.js';
 import { findProblems } from './decode-resource.js';
@@ -28,6 +29,8 @@ export interface SidecarBootstrap {
   readonly ads: AdsConfig | undefined;
   /** The file as a message, for /config_dump. */
   readonly message: Bootstrap;
+  /** What the data path found wrong with static resources, as problems of the file. */
+  rejected(problems: readonly ConfigProblem[]): BootstrapRejected;
 }
 
 /** Thrown with every problem of the file. */
@@ -76,14 +79,41 @@ export function parseBootstrap(text: string, file: string): SidecarBootstrap {
   if (problems.length > 0) {
     throw new BootstrapRejected(file, locateProblems(document, problems));
   }
-  return bootstrap;
+  return {
+    ...bootstrap,
+    rejected: (found) =>
+      new BootstrapRejected(
+        file,
+        locateProblems(
+          document,
+          found.map((problem) => staticProblem(message, problem)),
+        ),
+      ),
+  };
+}
+
+/** From a resource and a path inside it to a path of the file. */
+function staticProblem(
+  { staticResources }: Bootstrap,
+  { resourceType, resourceName, path, message }: ConfigProblem,
+): FieldProblem {
+  const kind =
+    resourceType === TYPE_URL.listener ? 'listeners' : resourceType === TYPE_URL.cluster ? 'clusters' : undefined;
+  const index =
+    kind === undefined ? -1 : (staticResources?.[kind] ?? []).findIndex(({ name }) => name === resourceName);
+  if (index < 0) return { path: '', message: [resourceName, path, message].filter((part) => part !== '').join(' ') };
+  const at = `static_resources.${kind}[${index}]`;
+  return { path: path === '' ? at : `${at}.${path}`, message };
 }
 
 function locateProblems(document: LocatedDocument, problems: readonly FieldProblem[]): FileProblem[] {
   return problems.map(({ path, message }) => ({ ...document.locate(parseFieldPath(path)), path, message }));
 }
 
-function readBootstrap(message: Bootstrap): { bootstrap: SidecarBootstrap; problems: readonly FieldProblem[] } {
+function readBootstrap(message: Bootstrap): {
+  bootstrap: Omit<SidecarBootstrap, 'rejected'>;
+  problems: readonly FieldProblem[];
+} {
   const out = new ProblemCollector();
   const controlPlane = controlPlaneClusterNames(message);
   const resources = message.staticResources;
@@ -113,7 +143,7 @@ function readBootstrap(message: Bootstrap): { bootstrap: SidecarBootstrap; probl
   if (ads !== undefined && (message.node === undefined || message.node.id === '')) {
     out.add('node.id', 'is required where a control plane is used');
   }
-  const bootstrap: SidecarBootstrap = {
+  const bootstrap = {
     node: message.node ?? create(NodeSchema),
     admin: readAdmin(message, out),
     listeners: resources?.listeners ?? [],

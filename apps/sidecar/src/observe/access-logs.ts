@@ -18,6 +18,9 @@ import type { AccessLogSink } from '../data-plane.js';
 import { compileJsonFormat, compileTextFormat, DEFAULT_TEXT_FORMAT, type LineFormatter } from './access-log-format.js';
 import { LineWriter } from './line-writer.js';
 
+/** The loggers that exist. */
+export const ACCESS_LOGGERS = [FileAccessLogSchema, StdoutAccessLogSchema, StderrAccessLogSchema] as const;
+
 export interface AccessLogsOptions {
   readonly log: (level: 'error', message: string, fields: Record<string, unknown>) => void;
 }
@@ -75,7 +78,8 @@ export class AccessLogs {
   }
 }
 
-function readLogger(any: Any): { path: string; format: LineFormatter } {
+/** Where a logger writes and how. @throws Error naming what is not supported */
+export function readLogger(any: Any): { path: string; format: LineFormatter } {
   if (anyIs(any, StdoutAccessLogSchema)) {
     const { accessLogFormat } = unpackAny(any, StdoutAccessLogSchema);
     return { path: '/dev/stdout', format: compileSubstitution(accessLogFormat.value) };

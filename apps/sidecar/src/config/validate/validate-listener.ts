@@ -11,6 +11,7 @@ import {
 } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import { RawBufferSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js';
 import { DownstreamTlsContextSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
+import { ACCESS_LOGGERS, readLogger } from '../../observe/access-logs.js';
 import {
   checkConfigSource,
   checkDuration,
@@ -114,6 +115,20 @@ function checkHttpConnectionManager(hcm: HttpConnectionManager, path: string, ou
   checkDuration(hcm.requestHeadersTimeout, `${path}.request_headers_timeout`, out);
   checkDuration(hcm.drainTimeout, `${path}.drain_timeout`, out);
   checkDuration(common?.idleTimeout, `${path}.common_http_protocol_options.idle_timeout`, out);
+  hcm.accessLog.forEach(({ configType }, index) => {
+    const at = `${path}.access_log[${index}].typed_config`;
+    if (configType.case !== 'typedConfig') {
+      out.add(at, 'is required');
+      return;
+    }
+    // Another type was reported as not supported.
+    if (!ACCESS_LOGGERS.some((schema) => anyIs(configType.value, schema))) return;
+    try {
+      readLogger(configType.value);
+    } catch (error) {
+      out.add(at, (error as Error).message);
+    }
+  });
   checkHttpFilters(hcm, path, out);
 }
 
