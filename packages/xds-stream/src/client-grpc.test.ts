@@ -1,3 +1,5 @@
+// ADS client over gRPC against this package's server, both forms.
+
 import { create } from '@bufbuild/protobuf';
 import { credentials, Server, ServerCredentials } from '@grpc/grpc-js';
 import { anyIs, TYPE_URL, unpackAny } from '@lateen/xds-proto';

@@ -1,3 +1,5 @@
+// ADS client rule by rule, with an in-memory transport.
+
 import { create } from '@bufbuild/protobuf';
 import type { Any } from '@bufbuild/protobuf/wkt';
 import { packAny, TYPE_URL, unpackAny } from '@lateen/xds-proto';

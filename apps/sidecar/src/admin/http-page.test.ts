@@ -1,3 +1,5 @@
+// Admin API: pages, the token, the Host check, redaction.
+
 import { request } from 'node:http';
 import { afterEach, expect, it } from 'vitest';
 import { type Page, type PageServer, startPageServer } from './http-page.js';

@@ -1,3 +1,5 @@
+// Bootstrap: what is read, and each kind of problem with its place in the file.
+
 import { describe, expect, it } from 'vitest';
 import { BootstrapRejected, parseBootstrap } from './bootstrap.js';
 

@@ -1,3 +1,5 @@
+// Last-known-good: what is kept comes back, and damaged files are ignored by name.
+
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

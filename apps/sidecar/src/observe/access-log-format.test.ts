@@ -1,3 +1,5 @@
+// Access log: text, JSON and time formats.
+
 import { describe, expect, it } from 'vitest';
 import type { AccessLogRecord } from '../data-plane.js';
 import { compileJsonFormat, compileTextFormat, DEFAULT_TEXT_FORMAT } from './access-log-format.js';

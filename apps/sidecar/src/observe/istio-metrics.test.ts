@@ -1,3 +1,5 @@
+// Metrics: Istio's labels, buckets and overrides.
+
 import { ISTIO_HISTOGRAM_BUCKETS, ISTIO_LABELS } from '@lateen/telemetry';
 import { describe, expect, it } from 'vitest';
 import type { HistogramView, RequestMetricSeries } from '../data-plane.js';

@@ -1,3 +1,5 @@
+// Access log: order, bound and failures of the writer.
+
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

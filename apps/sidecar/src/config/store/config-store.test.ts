@@ -1,3 +1,5 @@
+// Store: warming, batches, refusals, reconnection.
+
 import { TYPE_URL, type XdsTypeUrl } from '@lateen/xds-proto';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { createStaticResources } from './assemble-config.js';

@@ -1,3 +1,5 @@
+// Support table: it names real fields, and the walker reports paths through every Any.
+
 import { create, type DescMessage, type MessageInitShape } from '@bufbuild/protobuf';
 import { packAny, TYPE_URL, xdsRegistry } from '@lateen/xds-proto';
 import { ListenerSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
