@@ -45,7 +45,8 @@ function redirectAction(redirect: HttpRedirect, requestPort: number): RedirectAc
   const isDefaultPort = port === (redirect.scheme === 'https' ? 443 : 80);
   return create(RedirectActionSchema, {
     hostRedirect: redirect.authority ?? '',
-    pathRewriteSpecifier: { case: 'pathRedirect', value: redirect.uri ?? '' },
+    // Unset keeps the request's path.
+    pathRewriteSpecifier: redirect.uri ? { case: 'pathRedirect', value: redirect.uri } : { case: undefined },
     schemeRewriteSpecifier: redirect.scheme ? { case: 'schemeRedirect', value: redirect.scheme } : { case: undefined },
     portRedirect: isDefaultPort ? 0 : port,
     responseCode: REDIRECT_CODES[redirect.redirectCode ?? 301] ?? RedirectCode.MOVED_PERMANENTLY,
