@@ -13,8 +13,8 @@ export interface SlotNames {
   /** Slot of the name, made if need be; -1 where all are taken. */
   slot(name: string, nowMs: number): number;
   name(slot: number): string | undefined;
-  /** Says which names are in use now; the others rest, then may be reused if they are idle. */
-  retain(names: ReadonlySet<string>, nowMs: number): void;
+  /** Says that a name is not in use now: its slot rests, then may be reused if it is idle. `slot` takes it back. */
+  retire(name: string, nowMs: number): void;
 }
 
 /** `isIdle` says whether a resting slot has nothing going on; `reset` clears its state before it is used for a new name. */
@@ -52,11 +52,9 @@ export function createSlotNames(
       return slot;
     },
     name: (slot) => bySlot[slot]?.name,
-    retain(names, nowMs) {
-      for (const entry of byName.values()) {
-        if (names.has(entry.name)) entry.retiredAtMs = undefined;
-        else entry.retiredAtMs ??= nowMs;
-      }
+    retire(name, nowMs) {
+      const entry = byName.get(name);
+      if (entry !== undefined) entry.retiredAtMs ??= nowMs;
     },
   };
 }

@@ -1,10 +1,15 @@
 // Builds one table as bytes whose inner offsets are relative to its start.
 
+/** Working memory that finished writers gave back, zeroed: a snapshot compiles thousands of tables. */
+const spare: Uint8Array<ArrayBuffer>[] = [];
+
 /** A growing little-endian buffer. Every allocation is aligned to 8 bytes. */
 export class BlobWriter {
-  #bytes = Buffer.alloc(4096);
+  #bytes = spare.pop() ?? new Uint8Array(16_384);
+  #ints = new Int32Array(this.#bytes.buffer);
+  #buffer = Buffer.from(this.#bytes.buffer);
   #end = 0;
-  readonly #texts = new Map<string, number>();
+  readonly #texts = new Map<string, { readonly at: number; readonly length: number }>();
 
   get length(): number {
     return this.#end;
@@ -15,45 +20,53 @@ export class BlobWriter {
     const at = this.#end;
     this.#end += (bytes + 7) & ~7;
     if (this.#end > this.#bytes.length) {
-      const larger = Buffer.alloc(Math.max(this.#end, this.#bytes.length * 2));
+      const larger = new Uint8Array(Math.max(this.#end, this.#bytes.length * 2));
       larger.set(this.#bytes);
       this.#bytes = larger;
+      this.#ints = new Int32Array(larger.buffer);
+      this.#buffer = Buffer.from(larger.buffer);
     }
     return at;
   }
 
+  /** `at` is a multiple of 4, as every field of the layouts is. */
   int(at: number, value: number): void {
-    this.#bytes.writeInt32LE(value, at);
+    this.#ints[at >> 2] = value;
   }
 
   addBits(at: number, bits: number): void {
-    this.#bytes.writeInt32LE(this.#bytes.readInt32LE(at) | bits, at);
+    this.#ints[at >> 2]! |= bits;
   }
 
   float(at: number, value: number): void {
-    this.#bytes.writeDoubleLE(value, at);
+    this.#buffer.writeDoubleLE(value, at);
   }
 
-  /** Places bytes once for each different content. */
-  content(content: Buffer): number {
-    if (content.length === 0) return 0;
-    const key = content.toString('latin1');
-    const known = this.#texts.get(key);
-    if (known !== undefined) return known;
+  /** Places bytes; their relative offset. */
+  content(content: Uint8Array): number {
     const at = this.reserve(content.length);
     this.#bytes.set(content, at);
-    this.#texts.set(key, at);
     return at;
   }
 
-  /** Writes offset and length of a text to two neighbouring fields. */
-  text(at: number, text: string): void {
-    const content = Buffer.from(text, 'utf8');
-    this.int(at, this.content(content));
-    this.int(at + 4, content.length);
+  /** Writes offset and length of a text to two neighbouring fields; the text itself once for each different one. */
+  text(field: number, text: string): void {
+    let place = this.#texts.get(text);
+    if (place === undefined) {
+      const length = Buffer.byteLength(text, 'utf8');
+      place = { at: this.reserve(length), length };
+      this.#buffer.write(text, place.at, 'utf8');
+      this.#texts.set(text, place);
+    }
+    this.int(field, place.at);
+    this.int(field + 4, place.length);
   }
 
-  finish(): Buffer {
-    return this.#bytes.subarray(0, this.#end);
+  /** A copy of just the bytes used, because tables are kept. The writer must not be used after this. */
+  finish(): Uint8Array {
+    const bytes = this.#bytes.slice(0, this.#end);
+    this.#bytes.fill(0, 0, this.#end);
+    if (spare.length < 4) spare.push(this.#bytes);
+    return bytes;
   }
 }

@@ -52,7 +52,7 @@ export function writeCluster(
   cluster: Cluster,
   assignment: ClusterLoadAssignment | undefined,
   endpointSlot: (endpoint: EndpointAddress) => number,
-): Buffer {
+): Uint8Array {
   checkCommonLb(problems, cluster);
   const originalDestination =
     cluster.clusterDiscoveryType.case === 'type' && cluster.clusterDiscoveryType.value === DiscoveryType.ORIGINAL_DST;

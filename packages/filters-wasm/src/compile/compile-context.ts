@@ -8,5 +8,5 @@ export interface CompileContext {
   /** Slot of a cluster's name; problems where there is none left. */
   clusterSlot(name: string): number;
   /** Offset of an immutable policy record. */
-  internPolicy(content: Buffer): number;
+  internPolicy(content: Uint8Array): number;
 }

@@ -15,7 +15,7 @@ import { writeRouteConfiguration } from './route-configuration.js';
 interface CompiledRoutes {
   readonly source: RouteConfiguration;
   readonly slot: number;
-  readonly bytes: Buffer;
+  readonly bytes: Uint8Array;
   readonly clusterNames: ReadonlySet<string>;
   readonly policies: ReadonlySet<number>;
 }
@@ -24,8 +24,10 @@ interface CompiledCluster {
   readonly source: Cluster;
   readonly assignment: ClusterLoadAssignment | undefined;
   readonly slot: number;
-  readonly bytes: Buffer;
+  readonly bytes: Uint8Array;
   readonly endpoints: readonly EndpointDescription[];
+  /** Names of the endpoints' slots, in the same order. */
+  readonly endpointNames: readonly string[];
 }
 
 /** Everything that one compile() made, waiting for activate(). */
@@ -118,8 +120,11 @@ export function createTables(core: Core): Tables {
     const slot = clusters.slot(cluster.name, nowMs);
     if (slot < 0) problems.add('', `is one too many: at most ${L.CLUSTER_SLOT_COUNT} are supported`);
     const described: EndpointDescription[] = [];
+    const endpointNames: string[] = [];
     const endpointSlot = ({ address, port, lbEndpoint }: EndpointAddress) => {
-      const endpoint = endpoints.slot(`${cluster.name}|${address}:${port}`, nowMs);
+      const name = `${cluster.name}|${address}:${port}`;
+      endpointNames.push(name);
+      const endpoint = endpoints.slot(name, nowMs);
       if (endpoint < 0)
         problems.add('load_assignment', `has endpoints beyond the ${L.ENDPOINT_SLOT_COUNT} supported in all`);
       described.push({ slot: endpoint, clusterSlot: slot, clusterName: cluster.name, address, port, lbEndpoint });
@@ -127,7 +132,7 @@ export function createTables(core: Core): Tables {
     };
     const bytes = writeCluster(problems, cluster, assignment, endpointSlot);
     all.push(...problems.problems);
-    return { source: cluster, assignment, slot, bytes, endpoints: described };
+    return { source: cluster, assignment, slot, bytes, endpoints: described, endpointNames };
   }
 
   function compile(input: TableInput): CompileResult {
@@ -175,7 +180,7 @@ export function createTables(core: Core): Tables {
     if (problems.length > 0) return { ok: false, problems };
 
     let end = arena + 64;
-    const place = (bytes: Buffer) => {
+    const place = (bytes: Uint8Array) => {
       const at = end;
       core.bytes.set(bytes, at);
       end += bytes.length;
@@ -197,6 +202,26 @@ export function createTables(core: Core): Tables {
     return { ok: true, bytes: needed, problems: [] };
   }
 
+  /** Lets slots and records rest that the next tables do not name. Only what differs is looked at, or a swap would stall. */
+  function retireWhatIsGone(before: Compilation | undefined, next: Compilation): void {
+    const { nowMs } = next;
+    const policies = new Set<number>();
+    for (const name of namedClusters(before)) clusters.retire(name, nowMs);
+    for (const name of namedClusters(next)) clusters.slot(name, nowMs);
+    for (const name of before?.routes.keys() ?? []) if (!next.routes.has(name)) routeConfigs.retire(name, nowMs);
+    for (const routes of next.routes.values()) for (const policy of routes.policies) policies.add(policy);
+    core.stable.retain('policy', policies, nowMs);
+    for (const [name, cluster] of before?.clusters ?? []) {
+      if (next.clusters.get(name) === cluster) continue;
+      for (const endpoint of cluster.endpointNames) endpoints.retire(endpoint, nowMs);
+    }
+    for (const [name, cluster] of next.clusters) {
+      if (before?.clusters.get(name) === cluster) continue;
+      for (const endpoint of cluster.endpointNames) endpoints.slot(endpoint, nowMs);
+      for (const endpoint of cluster.endpoints) descriptions[endpoint.slot] = endpoint;
+    }
+  }
+
   function activate(): void {
     if (waiting === undefined)
       throw new Error('tables: there is nothing to activate; compile() must have succeeded first');
@@ -207,23 +232,7 @@ export function createTables(core: Core): Tables {
     for (const [slot, offset] of next.routeOffsets) i32[(L.ROUTE_CONFIG_SLOTS + slot * 4) >> 2] = offset;
     for (const [slot, offset] of next.clusterOffsets) i32[clusterState(slot)] = offset;
     core.wasm.setGeneration(core.wasm.generation() + 1);
-    const endpointNames = new Set<string>();
-    for (const cluster of next.clusters.values()) {
-      for (const endpoint of cluster.endpoints) {
-        descriptions[endpoint.slot] = endpoint;
-        endpointNames.add(`${endpoint.clusterName}|${endpoint.address}:${endpoint.port}`);
-      }
-    }
-    const clusterNames = new Set(next.clusters.keys());
-    const policies = new Set<number>();
-    for (const routes of next.routes.values()) {
-      for (const name of routes.clusterNames) clusterNames.add(name);
-      for (const policy of routes.policies) policies.add(policy);
-    }
-    routeConfigs.retain(new Set(next.routes.keys()), next.nowMs);
-    clusters.retain(clusterNames, next.nowMs);
-    endpoints.retain(endpointNames, next.nowMs);
-    core.stable.retain('policy', policies, next.nowMs);
+    retireWhatIsGone(active, next);
     active = next;
     arena = next.arena === L.TABLE_ARENA_A ? L.TABLE_ARENA_B : L.TABLE_ARENA_A;
   }
@@ -240,6 +249,13 @@ export function createTables(core: Core): Tables {
       return active?.bytes ?? 0;
     },
   };
+}
+
+/** Clusters that exist, and those that routes name. */
+function* namedClusters(compilation: Compilation | undefined): Generator<string> {
+  if (compilation === undefined) return;
+  yield* compilation.clusters.keys();
+  for (const routes of compilation.routes.values()) yield* routes.clusterNames;
 }
 
 function checkClusters(

@@ -43,7 +43,11 @@ export interface PolicySource {
 }
 
 /** The record's bytes. */
-export function writePolicy(problems: ProblemList, source: PolicySource, hashName: (name: string) => number): Buffer {
+export function writePolicy(
+  problems: ProblemList,
+  source: PolicySource,
+  hashName: (name: string) => number,
+): Uint8Array {
   const { action, virtualHost } = source;
   const actionPath = join(source.path, 'route');
   const blob = new BlobWriter();

@@ -47,7 +47,7 @@ class Domains {
 }
 
 /** The table's bytes. Problems go to the context's list; the bytes are only of use where there are none. */
-export function writeRouteConfiguration(context: CompileContext, config: RouteConfiguration): Buffer {
+export function writeRouteConfiguration(context: CompileContext, config: RouteConfiguration): Uint8Array {
   const { problems } = context;
   // Ports are always ignored unless a domain names one, so ignore_port_in_host_matching has nothing to add.
   refuseOtherFields(

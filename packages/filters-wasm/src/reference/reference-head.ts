@@ -68,7 +68,10 @@ export function parseReferenceRequest(text: string, rules: PathRules): Reference
   const [, method = '', target = '', version = ''] = parts;
   if (!TOKEN.test(method) || method.length > 32) statuses.add(400);
   if (target === '' || CONTROL.test(target) || target.includes('\t')) statuses.add(400);
-  if (!/^HTTP\/1\.[01]$/.test(version)) statuses.add(/^HTTP\/\d\.\d$/.test(version) ? 505 : 400);
+  if (!/^HTTP\/1\.[01]$/.test(version)) {
+    if (/^HTTP\/\d\.\d/.test(version)) statuses.add(505);
+    if (!/^HTTP\/\d\.\d$/.test(version)) statuses.add(400);
+  }
   const minor = version === 'HTTP/1.0' ? 0 : 1;
   const all = parseLines(lines, statuses);
   const framing = readFraming(all, minor, statuses);
