@@ -1,11 +1,20 @@
 // Store: warming, batches, refusals, reconnection.
 
+import { TestAuthority } from '@lateen/identity/testing';
 import { TYPE_URL, type XdsTypeUrl } from '@lateen/xds-proto';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { createStaticResources } from './assemble-config.js';
 import { ConfigStore, type ConfigStoreOptions } from './config-store.js';
 import { EMPTY_STATE, type ResourceChange } from './resource-state.js';
-import { edsCluster, endpoints, RecordingDataPlane, rdsListener, routes } from './test-resources.js';
+import {
+  certificateSecret,
+  edsCluster,
+  endpoints,
+  RecordingDataPlane,
+  rdsListener,
+  routes,
+  tlsListener,
+} from './test-resources.js';
 
 const stores: ConfigStore[] = [];
 afterEach(() => {
@@ -156,6 +165,25 @@ describe('ConfigStore', () => {
     });
     expect(await store.applyNow()).toEqual([]);
     expect(dataPlane.last).toMatchObject({ clusters: ['c'], endpoints: ['c'] });
+  });
+
+  it('waits for secrets that come over ADS, and hands them on as PEM', async () => {
+    const { dataPlane, needed, update } = start();
+    const name = 'kubernetes://gateway-cert';
+    await update(TYPE_URL.listener, [tlsListener('l', name)]);
+    expect(dataPlane.last.listeners).toEqual([]);
+    expect(needed.get(TYPE_URL.secret)).toEqual([name]);
+    const { keyPem, certChainPem } = await (await TestAuthority.create()).issue({
+      namespace: 'default',
+      serviceAccount: 'gateway',
+    });
+    await update(TYPE_URL.secret, [certificateSecret(name, certChainPem, keyPem)]);
+    expect(dataPlane.last.listeners).toEqual(['l']);
+    expect(dataPlane.applied.at(-1)?.secrets.get(name)).toEqual({
+      kind: 'certificate',
+      certificateChainPem: certChainPem,
+      privateKeyPem: keyPem,
+    });
   });
 
   it('gives a renewed certificate to new handshakes without applying a configuration', async () => {

@@ -4,10 +4,13 @@ import { create, type DescMessage, type MessageShape } from '@bufbuild/protobuf'
 import { packAny, TYPE_URL } from '@lateen/xds-proto';
 import { Cluster_DiscoveryType, ClusterSchema } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import { ClusterLoadAssignmentSchema } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
+import { FilterChainSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_components_pb.js';
 import { ListenerSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import { RouteConfigurationSchema } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import { RouterSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/router/v3/router_pb.js';
 import { HttpConnectionManagerSchema } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import { SecretSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
+import { DownstreamTlsContextSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import { type ConfigProblem, ConfigRejected, type DataPlaneConfig, type TlsSecret } from '../../data-plane.js';
 import type { ResourceEntry } from './resource-state.js';
 
@@ -77,6 +80,32 @@ export function rdsListener(name: string, routeName: string, note = '') {
     ],
   });
   return entry(ListenerSchema, name, value);
+}
+
+/** @param secretName over ADS */
+export function tlsListener(name: string, secretName: string) {
+  const { value } = rdsListener(name, 'none');
+  const tls = create(DownstreamTlsContextSchema, {
+    commonTlsContext: { tlsCertificateSdsSecretConfigs: [{ name: secretName, sdsConfig: ADS }] },
+  });
+  const chain = create(FilterChainSchema, {
+    transportSocket: { configType: { case: 'typedConfig', value: packAny(DownstreamTlsContextSchema, tls) } },
+  });
+  return entry(ListenerSchema, name, create(ListenerSchema, { name, address: value.address, filterChains: [chain] }));
+}
+
+export function certificateSecret(name: string, chainPem: string, keyPem: string) {
+  const value = create(SecretSchema, {
+    name,
+    type: {
+      case: 'tlsCertificate',
+      value: {
+        certificateChain: { specifier: { case: 'inlineString', value: chainPem } },
+        privateKey: { specifier: { case: 'inlineString', value: keyPem } },
+      },
+    },
+  });
+  return entry(SecretSchema, name, value);
 }
 
 export function routes(name: string, cluster: string) {
