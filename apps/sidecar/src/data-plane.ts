@@ -128,6 +128,8 @@ export interface DataPlaneStats {
   upstreamCxActive: number;
   upstreamCxConnectFail: number;
   upstreamCxConnectTimeout: number;
+  /** Connections whose TLS handshake resumed a session. */
+  upstreamCxTlsResumed: number;
   upstreamRqTotal: number;
   upstreamRqRetry: number;
   /** Exchanges by response flag (`UH`, `UF`, ...). */

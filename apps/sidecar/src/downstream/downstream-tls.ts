@@ -62,6 +62,8 @@ export class TlsAcceptor implements DownstreamTls {
     this.waiting.set(socket, done);
     // From here on the TLS socket reads from the handle; what was read already goes first.
     socket.owner = { onRead: () => {}, onEnd: () => {}, onClosed: () => this.finish(socket, null, NO_CLIENT) };
+    // A client that leaves during the handshake ends it at once; afterwards the owner sees the end itself.
+    socket.allowHalfOpen = false;
     if (first !== null) socket.unshift(Buffer.from(first));
     server.emit('connection', socket);
   }

@@ -249,6 +249,25 @@ describe('from sidecar to sidecar', () => {
     expect(outbound.dataPlane.stats.ringUsedBytes).toBe(0);
   });
 
+  it('resumes sessions toward an endpoint, and still knows and checks the peer', async () => {
+    const { proxy: inbound, app } = await startInbound('STRICT');
+    const outbound = await startProxy(outboundConfig(inbound.port(), client));
+    const clients = await Promise.all([outbound.client(), outbound.client(), outbound.client()]);
+    for (const [index, plain] of clients.entries()) {
+      // Each needs a connection of its own, because the others are busy.
+      plain.send(GET);
+      const served = await app.next();
+      expect((await served.message()).head).toMatch(/URI=spiffe:\/\/cluster.local\/ns\/default\/sa\/productpage/);
+      expect(app.connections).toHaveLength(index + 1);
+    }
+    for (const [index, plain] of clients.entries()) {
+      app.connections[index]?.send('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+      expect((await plain.message()).body).toBe('ok');
+    }
+    expect(outbound.dataPlane.stats.upstreamCxConnectFail).toBe(0);
+    expect(resumptions(outbound)).toBe(2);
+  });
+
   it('refuses a server with another name', async () => {
     const { proxy: inbound, app } = await startInbound('STRICT');
     const outbound = await startProxy(outboundConfig(inbound.port(), client, ['ratings']));
@@ -277,6 +296,10 @@ describe('from sidecar to sidecar', () => {
     expect(app.connections).toHaveLength(0);
   });
 });
+
+function resumptions({ dataPlane }: ProxyFixture): number {
+  return dataPlane.stats.upstreamCxTlsResumed;
+}
 
 /** Passes bytes on in pieces of `size`, each on its own, so that a ClientHello spans many segments. */
 async function splitRelay(target: number, size: number): Promise<{ port: number; stop: () => Promise<void> }> {

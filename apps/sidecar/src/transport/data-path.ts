@@ -43,6 +43,7 @@ export function createStats(): DataPlaneStats {
     upstreamCxActive: 0,
     upstreamCxConnectFail: 0,
     upstreamCxConnectTimeout: 0,
+    upstreamCxTlsResumed: 0,
     upstreamRqTotal: 0,
     upstreamRqRetry: 0,
     rqByFlag: {},

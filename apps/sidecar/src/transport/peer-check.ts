@@ -86,19 +86,22 @@ const MAX_PARSED = 1024;
  * The peer's certificate, after the verdict of the chain verification, its dates and its names were checked. Node's own
  * checks do not suffice: `checkServerIdentity` is skipped for a resumed session, which also keeps the verdict of its
  * first handshake, and a TLS 1.3 session resumed without a client certificate counts as verified.
+ * @param remembered what the peer showed when the session now resumed was made: on the connecting side OpenSSL does not
+ *   give the certificate of a resumed session, and resuming proves that it is the same peer
  * @throws PeerRefused
  */
-export function checkPeer(socket: TLSSocket, rules: NameRules): PeerCertificate {
+export function checkPeer(socket: TLSSocket, rules: NameRules, remembered?: PeerCertificate): PeerCertificate {
   if (!socket.authorized) {
     const reason = socket.authorizationError;
     throw new PeerRefused(`certificate verification failed: ${reason?.message ?? reason ?? 'no certificate'}`);
   }
   const certificate = socket.getPeerX509Certificate();
-  if (certificate === undefined) throw new PeerRefused('no certificate was presented');
-  const peer = parsePeer(certificate);
+  const peer = certificate === undefined && socket.isSessionReused() ? remembered : parsePeer(certificate);
+  if (peer === undefined) throw new PeerRefused('no certificate was presented');
   const now = Date.now();
   if (now < peer.notBeforeMs || now > peer.notAfterMs) {
-    throw new PeerRefused(`the certificate is valid from ${certificate.validFrom} to ${certificate.validTo}`);
+    const [from, to] = [new Date(peer.notBeforeMs).toISOString(), new Date(peer.notAfterMs).toISOString()];
+    throw new PeerRefused(`the certificate is valid from ${from} to ${to}`);
   }
   if (rules.length > 0 && !rules.some((rule) => matchesRule(rule, peer))) {
     const { uris, dnsNames } = peer.names;
@@ -113,7 +116,8 @@ function matchesRule(rule: NameRule, { names }: PeerCertificate): boolean {
   return names.uris.length === 1 && rule.matches(names.uris[0]!);
 }
 
-function parsePeer(certificate: X509Certificate): PeerCertificate {
+function parsePeer(certificate: X509Certificate | undefined): PeerCertificate | undefined {
+  if (certificate === undefined) return undefined;
   const { raw } = certificate;
   const key = raw.toString('latin1');
   const known = parsed.get(key);

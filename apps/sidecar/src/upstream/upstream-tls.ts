@@ -22,6 +22,7 @@ interface StoredSession {
   /** A resumed session shows the old certificates, so it is worth nothing once one of them has expired. */
   readonly validUntilMs: number;
   readonly bundle: string;
+  readonly peer: PeerCertificate | undefined;
 }
 
 /** The context of the moment: made again when secrets change. */
@@ -73,21 +74,24 @@ export class UpstreamTls implements UpstreamTransport {
     };
     const socket = connect(options);
     const owned = adoptTlsSocket(socket, events, null);
-    let notAfterMs = 0;
+    let peer: PeerCertificate | undefined;
+    let verified = false;
     socket.on('session', (session: Buffer) => {
-      const validUntilMs = Math.min(notAfterMs || current.notAfterMs, current.notAfterMs);
-      this.sessions.set(endpoint, { session, validUntilMs, bundle: current.bundle });
+      // Tickets may come before the handshake is judged; only those of a judged one are kept.
+      if (!verified) return;
+      const validUntilMs = Math.min(peer?.notAfterMs ?? Number.POSITIVE_INFINITY, current.notAfterMs);
+      this.sessions.set(endpoint, { session, validUntilMs, bundle: current.bundle, peer });
     });
     socket.once('secureConnect', () => {
-      let peer: PeerCertificate | undefined;
       try {
-        if (verifiesPeer) peer = checkPeer(socket, this.settings.nameRules);
+        if (verifiesPeer) peer = checkPeer(socket, this.settings.nameRules, resumable ? stored.peer : undefined);
       } catch (error) {
         this.sessions.delete(endpoint);
         socket.destroy(error as Error);
         return;
       }
-      notAfterMs = peer?.notAfterMs ?? current.notAfterMs;
+      verified = true;
+      if (socket.isSessionReused()) this.path.stats.upstreamCxTlsResumed++;
       socket.setNoDelay(true);
       events.onReady(
         peer?.principal ?? '',
