@@ -80,81 +80,75 @@ export function hasEmptyLine(at: i32, end: i32): bool {
   return false;
 }
 
-/** An upper-case ASCII letter as lower case, any other byte as it is. */
-@inline
-export function lower(byte: i32): i32 {
-  return byte - 0x41 < 0 || byte - 0x41 > 25 ? byte : byte | 0x20;
-}
-
 /** Whether two ranges of the same length hold the same bytes. */
 export function equals(a: i32, b: i32, length: i32): bool {
-  const end = a + length;
-  while (a + 8 <= end) {
-    if (load<u64>(a) != load<u64>(b)) return false;
-    a += 8;
-    b += 8;
+  while (length >= 16) {
+    if (v128.any_true(v128.xor(v128.load(a), v128.load(b)))) return false;
+    a += 16;
+    b += 16;
+    length -= 16;
   }
-  while (a < end) {
-    if (load<u8>(a) != load<u8>(b)) return false;
-    a++;
-    b++;
-  }
-  return true;
+  return (i8x16.bitmask(i8x16.ne(v128.load(a), v128.load(b))) & ((1 << length) - 1)) == 0;
+}
+
+/** Upper-case ASCII letters as lower case, sixteen at once. */
+@inline
+function lowerAll(bytes: v128): v128 {
+  const upper = i8x16.lt_u(i8x16.sub(bytes, i8x16.splat(0x41)), i8x16.splat(26));
+  return v128.or(bytes, v128.and(upper, i8x16.splat(0x20)));
 }
 
 /** Whether two ranges of the same length hold the same bytes when ASCII case is ignored. */
 export function equalsIgnoreCase(a: i32, b: i32, length: i32): bool {
-  const end = a + length;
-  while (a + 8 <= end) {
-    if (load<u64>(a) != load<u64>(b)) {
-      for (let i = 0; i < 8; i++) {
-        if (lower(load<u8>(a + i)) != lower(load<u8>(b + i))) return false;
-      }
-    }
-    a += 8;
-    b += 8;
+  while (length >= 16) {
+    if (v128.any_true(v128.xor(lowerAll(v128.load(a)), lowerAll(v128.load(b))))) return false;
+    a += 16;
+    b += 16;
+    length -= 16;
   }
-  while (a < end) {
-    if (lower(load<u8>(a)) != lower(load<u8>(b))) return false;
-    a++;
-    b++;
-  }
-  return true;
+  const differ = i8x16.bitmask(i8x16.ne(lowerAll(v128.load(a)), lowerAll(v128.load(b))));
+  return (differ & ((1 << length) - 1)) == 0;
 }
 
 /** Hash in which ASCII case does not matter. Equal names have equal hashes; a hit is always compared. */
 export function hashName(at: i32, length: i32): i32 {
   const fold: u64 = 0x2020202020202020;
   let hash: u64 = (<u64>length + 1) * 0x9e3779b97f4a7c15;
-  while (length >= 8) {
-    hash = (hash ^ (load<u64>(at) | fold)) * 0xff51afd7ed558ccd;
-    hash ^= hash >> 32;
-    at += 8;
-    length -= 8;
-  }
-  if (length > 0) {
+  if (length < 8) {
     const mask: u64 = ((<u64>1) << (<u64>length << 3)) - 1;
     hash = (hash ^ ((load<u64>(at) | fold) & mask)) * 0xff51afd7ed558ccd;
-    hash ^= hash >> 32;
+  } else {
+    // The last word overlaps the one before it, so that none needs a mask.
+    const last = at + length - 8;
+    while (at < last) {
+      hash = (hash ^ (load<u64>(at) | fold)) * 0xff51afd7ed558ccd;
+      hash ^= hash >> 32;
+      at += 8;
+    }
+    hash = (hash ^ (load<u64>(last) | fold)) * 0xff51afd7ed558ccd;
   }
-  return <i32>(hash ^ (hash >> 15));
+  // A product carries differences upwards only; names that differ in their last bytes differ in its top bits alone.
+  hash = (hash ^ (hash >> 32)) * 0xc4ceb9fe1a85ec53;
+  return <i32>(hash >> 32);
 }
 
-/** Hash of bytes as they are. */
+/** Hash of bytes as they are; two words at a time, because values are long. */
 export function hashBytes(at: i32, length: i32): i32 {
-  let hash: u64 = (<u64>length + 1) * 0x9e3779b97f4a7c15;
-  while (length >= 8) {
-    hash = (hash ^ load<u64>(at)) * 0xff51afd7ed558ccd;
-    hash ^= hash >> 32;
-    at += 8;
-    length -= 8;
+  let first: u64 = (<u64>length + 1) * 0x9e3779b97f4a7c15;
+  let second: u64 = 0x2545f4914f6cdd1d;
+  while (length >= 16) {
+    first = rotl<u64>((first ^ load<u64>(at)) * 0xff51afd7ed558ccd, 29);
+    second = rotl<u64>((second ^ load<u64>(at + 8)) * 0xc4ceb9fe1a85ec53, 31);
+    at += 16;
+    length -= 16;
   }
-  if (length > 0) {
-    const mask: u64 = ((<u64>1) << (<u64>length << 3)) - 1;
-    hash = (hash ^ (load<u64>(at) & mask)) * 0xff51afd7ed558ccd;
-    hash ^= hash >> 32;
+  while (length > 0) {
+    first = rotl<u64>((first ^ <u64>load<u8>(at)) * 0xff51afd7ed558ccd, 29);
+    at++;
+    length--;
   }
-  return <i32>(hash ^ (hash >> 15));
+  const hash = (first ^ rotl<u64>(second, 17)) * 0x9e3779b97f4a7c15;
+  return <i32>(hash >> 32);
 }
 
 /** A decimal number of digits alone; -1 where it is empty, has another byte or is 2^53 or more. */

@@ -39,14 +39,23 @@ export function randomBelow(bound: i32): i32 {
 
 /** Writes 36 characters of a version 4 UUID. */
 export function putUuid(out: i32): void {
-  let a = random64();
-  let b = random64();
-  a = (a & 0xffffffffffff0fff) | 0x4000;
-  b = (b & 0x3fffffffffffffff) | 0x8000000000000000;
-  let at = out;
-  for (let i = 0; i < 32; i++) {
-    if (i == 8 || i == 12 || i == 16 || i == 20) store<u8>(at++, 0x2d);
-    const nibble = <i32>((i < 16 ? a >> (60 - (<u64>i << 2)) : b >> (60 - (<u64>(i - 16) << 2))) & 15);
-    store<u8>(at++, <u8>(nibble < 10 ? 0x30 + nibble : 0x57 + nibble));
-  }
+  // Byte 6 says the version, byte 8 the variant (RFC 9562, 5.4); the first byte is the lowest.
+  const first = (random64() & 0xff0fffffffffffff) | 0x0040000000000000;
+  const second = (random64() & 0xffffffffffffff3f) | 0x80;
+  const bytes = i64x2.replace_lane(i64x2.splat(<i64>first), 1, <i64>second);
+  const high = i8x16.shr_u(bytes, 4);
+  const low = v128.and(bytes, i8x16.splat(0x0f));
+  const digits = i8x16(0x30, 0x31, 0x32, 0x33, 0x34, 0x35, 0x36, 0x37, 0x38, 0x39, 0x61, 0x62, 0x63, 0x64, 0x65, 0x66);
+  const head = i8x16.swizzle(digits, i8x16.shuffle(high, low, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23));
+  const tail = i8x16.swizzle(digits, i8x16.shuffle(high, low, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31));
+  store<i64>(out, i64x2.extract_lane(head, 0));
+  store<i32>(out + 9, i32x4.extract_lane(head, 2));
+  store<i32>(out + 14, i32x4.extract_lane(head, 3));
+  store<i32>(out + 19, i32x4.extract_lane(tail, 0));
+  store<i32>(out + 24, i32x4.extract_lane(tail, 1));
+  store<i64>(out + 28, i64x2.extract_lane(tail, 1));
+  store<u8>(out + 8, 0x2d);
+  store<u8>(out + 13, 0x2d);
+  store<u8>(out + 18, 0x2d);
+  store<u8>(out + 23, 0x2d);
 }

@@ -1,5 +1,5 @@
 // Writing bytes: the words that core-texts.ts put into memory, numbers, copies. Writers may pass the end of what they write
-// by up to 32 bytes; callers keep that much room.
+// by up to 16 bytes; callers keep that much room.
 import { TEXT_TABLE } from '../src/layout';
 import { equalsIgnoreCase } from './ascii';
 
@@ -20,18 +20,19 @@ export function isText(at: i32, length: i32, id: i32): bool {
   return length == textLength(id) && equalsIgnoreCase(at, textAt(id), length);
 }
 
-/** Copies bytes and returns the place after them. Short ones by two wide stores, because a call costs more. */
+/** Copies up to here go by wide stores, because memory.copy is a call out of WebAssembly. */
+const INLINE_COPY_BYTES = 512;
+
+/** Copies bytes that do not overlap and returns the place after them. */
 @inline
 export function putBytes(out: i32, from: i32, length: i32): i32 {
-  if (length <= 32) {
-    const first = v128.load(from);
-    const second = v128.load(from + 16);
-    v128.store(out, first);
-    v128.store(out + 16, second);
-  } else {
+  const end = out + length;
+  if (length > INLINE_COPY_BYTES) {
     memory.copy(out, from, length);
+  } else {
+    for (; out < end; out += 16, from += 16) v128.store(out, v128.load(from));
   }
-  return out + length;
+  return end;
 }
 
 @inline
