@@ -4,7 +4,8 @@ import { createLogger, LOG_LEVELS, type LogLevel, onParentGone } from '@lateen/t
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { BootstrapRejected } from './config/bootstrap.js';
 import { createDataPlane } from './pipeline.js';
-import { StartError, startSidecar, validateBootstrap } from './sidecar.js';
+import { startSidecar, validateBootstrap } from './sidecar.js';
+import { StartError } from './start-error.js';
 
 const VERSION = process.env.LATEEN_VERSION ?? 'unbuilt';
 

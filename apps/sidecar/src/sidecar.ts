@@ -16,6 +16,7 @@ import { ConfigStore } from './config/store/config-store.js';
 import { ConfigRejected, type DataPlane, type DataPlaneOptions } from './data-plane.js';
 import { OwnIdentity } from './identity/own-identity.js';
 import { AccessLogs } from './observe/access-logs.js';
+import { StartError } from './start-error.js';
 
 const FREE_ADDRESS = create(AddressSchema, {
   address: {
@@ -49,14 +50,6 @@ export interface Sidecar {
   readonly dataPlane: DataPlane;
   /** Stops accepting, lets requests finish up to the drain time, keeps what must be kept. */
   stop(): Promise<void>;
-}
-
-/** Thrown where the process cannot start; the message is for the operator. */
-export class StartError extends Error {
-  constructor(message: string) {
-    super(message);
-    this.name = 'StartError';
-  }
 }
 
 /** Reads and checks a bootstrap file. @throws BootstrapRejected, StartError */

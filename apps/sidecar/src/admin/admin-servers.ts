@@ -19,7 +19,7 @@ const READY_PORT = 15021;
 const MERGED_METRICS_PORT = 15020;
 const METRICS_PORT = 15090;
 
-/** @throws where an address cannot be bound */
+/** @throws StartError where an address cannot be bound */
 export async function startAdminServers(options: AdminServersOptions): Promise<AdminServers> {
   const { bootstrap, token } = options;
   const servers = new Map<string, PageServer>();

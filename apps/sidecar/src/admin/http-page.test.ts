@@ -78,6 +78,12 @@ it.each([
   expect((await call(await start(), 'GET', '/get', { host })).status).toBe(status);
 });
 
+it('says which address cannot be bound', async () => {
+  const { port } = await start();
+  const second = startPageServer({ address: '127.0.0.1', port, pages: PAGES, authorize: () => false });
+  await expect(second).rejects.toThrow(`cannot serve the admin API on 127.0.0.1 port ${port}: `);
+});
+
 it('takes keys and tokens out of what is shown', () => {
   const shown = redactSecrets({
     tls_certificates: [

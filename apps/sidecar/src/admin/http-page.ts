@@ -3,6 +3,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, isIP } from 'node:net';
 import { isLoopbackAddress } from '../config/validate/validate-listener.js';
+import { StartError } from '../start-error.js';
 
 export interface PageAnswer {
   readonly status?: number;
@@ -37,7 +38,7 @@ export function jsonAnswer(value: unknown): PageAnswer {
   return { type: JSON_TYPE, body: `${JSON.stringify(value, undefined, 1)}\n` };
 }
 
-/** Starts a server. @throws where the address cannot be bound */
+/** Starts a server. @throws StartError where the address cannot be bound */
 export async function startPageServer(options: PageServerOptions): Promise<PageServer> {
   const server = createServer((request, response) => {
     answerRequest(request, options).then(
@@ -62,9 +63,12 @@ export async function startPageServer(options: PageServerOptions): Promise<PageS
 
 function listen(server: Server, address: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', reject);
+    const fail = (error: Error) => {
+      reject(new StartError(`cannot serve the admin API on ${address} port ${port}: ${error.message}`));
+    };
+    server.once('error', fail);
     server.listen(port, address, () => {
-      server.off('error', reject);
+      server.off('error', fail);
       resolve();
     });
   });

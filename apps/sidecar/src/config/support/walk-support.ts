@@ -1,8 +1,13 @@
 // Support table: the walker. Reports every set field of a decoded message that Lateen does not act on, with its path.
 
-import type { DescField, DescMessage, Message } from '@bufbuild/protobuf';
-import { fromBinary } from '@bufbuild/protobuf';
-import { type ReflectMessage, reflect } from '@bufbuild/protobuf/reflect';
+import {
+  type DescEnum,
+  type DescField,
+  type DescMessage,
+  fromBinary,
+  isFieldSet,
+  type Message,
+} from '@bufbuild/protobuf';
 import type { Any } from '@bufbuild/protobuf/wkt';
 import { xdsRegistry } from '@lateen/xds-proto';
 import { STRUCT_SUPPORT } from './plugin-support.js';
@@ -10,131 +15,157 @@ import type { FieldProblem, MessageSupport, SupportTable } from './support-types
 import { walkTypedStruct } from './walk-typed-struct.js';
 
 const TYPED_STRUCTS: ReadonlySet<string> = new Set(['udpa.type.v1.TypedStruct', 'xds.type.v3.TypedStruct']);
+const ANY = 'google.protobuf.Any';
 
 /** Every unsupported field of a message; paths start at the message. */
 export function findUnsupported(schema: DescMessage, message: Message, table: SupportTable): FieldProblem[] {
-  const walk = new Walk(table);
-  walk.message(reflect(schema, message), '');
-  return walk.problems;
+  const problems: FieldProblem[] = [];
+  walkMessage({ table, problems }, schema, message, '');
+  return problems;
 }
 
-/** What may stand in an Any, and the name that its owner (a filter) has, for messages. */
-interface AnyTypes {
-  readonly allowed: readonly string[];
-  readonly owner: string;
+interface Walk {
+  readonly table: SupportTable;
+  readonly problems: FieldProblem[];
 }
 
-const NO_TYPES: AnyTypes = { allowed: [], owner: '' };
+/** What is to be done with one field of a message type; fields that are fine whatever they hold are not listed. */
+interface Step {
+  readonly field: DescField;
+  readonly action:
+    | { readonly kind: 'refuse'; readonly message: string }
+    | { readonly kind: 'only'; readonly values: readonly string[] }
+    | { readonly kind: 'enter'; readonly schema: DescMessage }
+    | { readonly kind: 'any'; readonly types: readonly string[] };
+}
 
-class Walk {
-  readonly problems: FieldProblem[] = [];
+/** Endpoint sets hold thousands of messages of a few types, so what to do is worked out once for each type. */
+const plans = new WeakMap<SupportTable, Map<DescMessage, readonly Step[]>>();
 
-  constructor(private readonly table: SupportTable) {}
-
-  message(message: ReflectMessage, path: string): void {
-    const support = this.table[message.desc.typeName];
-    if (support === undefined) {
-      this.problems.push({ path, message: `${message.desc.typeName} is not supported` });
-      return;
-    }
-    for (const field of message.fields) {
-      if (message.isSet(field)) this.#field(message, field, join(path, field.name), support);
-    }
+function planOf(table: SupportTable, schema: DescMessage, support: MessageSupport): readonly Step[] {
+  let byType = plans.get(table);
+  if (byType === undefined) {
+    byType = new Map();
+    plans.set(table, byType);
   }
+  let plan = byType.get(schema);
+  if (plan === undefined) {
+    plan = schema.fields.flatMap((field) => {
+      const action = actionOf(field, support);
+      return action === undefined ? [] : [{ field, action }];
+    });
+    byType.set(schema, plan);
+  }
+  return plan;
+}
 
-  #field(message: ReflectMessage, field: DescField, path: string, support: MessageSupport): void {
-    const allowed = support.only?.[field.name];
-    if (allowed !== undefined) {
-      const value = valueText(message, field);
-      if (!allowed.includes(value)) {
-        this.problems.push({ path, message: `${value} is not supported; only ${allowed.join(', ')}` });
+function actionOf(field: DescField, support: MessageSupport): Step['action'] | undefined {
+  const values = support.only?.[field.name];
+  if (values !== undefined) return { kind: 'only', values };
+  if (support.inert !== undefined && field.name in support.inert) return undefined;
+  if (!support.acted.includes(field.name)) {
+    const reason = support.refused?.[field.name];
+    return { kind: 'refuse', message: `field is not supported${reason === undefined ? '' : `: ${reason}`}` };
+  }
+  const schema = field.message;
+  if (schema === undefined) return undefined;
+  if (schema.typeName === ANY) return { kind: 'any', types: support.anyOf?.[field.name] ?? [] };
+  // Durations, wrappers, structs: read as values.
+  return schema.typeName.startsWith('google.protobuf.') ? undefined : { kind: 'enter', schema };
+}
+
+function walkMessage(walk: Walk, schema: DescMessage, message: Message, path: string): void {
+  const support = walk.table[schema.typeName];
+  if (support === undefined) {
+    walk.problems.push({ path, message: `${schema.typeName} is not supported` });
+    return;
+  }
+  for (const { field, action } of planOf(walk.table, schema, support)) {
+    if (!isFieldSet(message, field)) continue;
+    const at = path === '' ? field.name : `${path}.${field.name}`;
+    const value = fieldValue(message, field);
+    switch (action.kind) {
+      case 'refuse':
+        walk.problems.push({ path: at, message: action.message });
+        break;
+      case 'only': {
+        const text = valueText(field.enum, value);
+        if (!action.values.includes(text)) {
+          walk.problems.push({ path: at, message: `${text} is not supported; only ${action.values.join(', ')}` });
+        }
+        break;
       }
-      return;
+      case 'enter':
+        forEachMessage(field, value, at, (item, itemPath) => walkMessage(walk, action.schema, item, itemPath));
+        break;
+      case 'any': {
+        const owner = nameOf(message);
+        forEachMessage(field, value, at, (item, itemPath) => walkAny(walk, item as Any, itemPath, action.types, owner));
+        break;
+      }
     }
-    if (support.inert !== undefined && field.name in support.inert) return;
-    if (!support.acted.includes(field.name)) {
-      const reason = support.refused?.[field.name];
-      this.problems.push({ path, message: `field is not supported${reason === undefined ? '' : `: ${reason}`}` });
-      return;
-    }
-    const allowedTypes = support.anyOf?.[field.name];
-    const types = allowedTypes === undefined ? undefined : { allowed: allowedTypes, owner: nameOf(message) };
-    switch (field.fieldKind) {
-      case 'message':
-        this.#value(message.get(field), path, types);
-        return;
-      case 'list':
-        if (field.listKind === 'message') {
-          [...message.get(field)].forEach((item, index) => {
-            this.#value(item, `${path}[${index}]`, types);
-          });
-        }
-        return;
-      case 'map':
-        if (field.mapKind === 'message') {
-          for (const [key, item] of message.get(field)) this.#value(item, `${path}["${key}"]`, types);
-        }
-        return;
-      default:
-        return;
-    }
-  }
-
-  #value(value: unknown, path: string, types: AnyTypes | undefined): void {
-    // google.protobuf.Struct and its like are read as JSON and not looked into here.
-    if (!isReflectMessage(value)) return;
-    if (value.desc.typeName === 'google.protobuf.Any') {
-      this.#any(value.message as Any, path, types ?? NO_TYPES);
-      return;
-    }
-    if (value.desc.typeName.startsWith('google.protobuf.')) return;
-    this.message(value, path);
-  }
-
-  #any(any: Any, path: string, types: AnyTypes): void {
-    const typeName = any.typeUrl.slice(any.typeUrl.lastIndexOf('/') + 1);
-    if (!types.allowed.includes(typeName)) {
-      const type = `type ${typeName || '(none)'}`;
-      const what = types.owner === '' ? type : `${JSON.stringify(types.owner)} (${type})`;
-      this.problems.push({ path, message: `${what} is not supported here` });
-      return;
-    }
-    const schema = xdsRegistry.getMessage(typeName);
-    if (schema === undefined) {
-      this.problems.push({ path, message: `type ${typeName} is not known` });
-      return;
-    }
-    let content: Message;
-    try {
-      content = fromBinary(schema, any.value);
-    } catch (error) {
-      this.problems.push({ path, message: `${typeName} does not decode: ${(error as Error).message}` });
-      return;
-    }
-    if (TYPED_STRUCTS.has(typeName)) this.problems.push(...walkTypedStruct(content, STRUCT_SUPPORT, path));
-    else this.message(reflect(schema, content), path);
   }
 }
 
-function nameOf(message: ReflectMessage): string {
-  const field = message.desc.field.name;
-  return field?.fieldKind === 'scalar' ? String(message.get(field)) : '';
+/** A set field's value, also where it is one of a group. */
+function fieldValue(message: Message, field: DescField): unknown {
+  const holder = message as unknown as Record<string, unknown>;
+  if (field.oneof === undefined) return holder[field.localName];
+  return (holder[field.oneof.localName] as { value: unknown }).value;
 }
 
-function isReflectMessage(value: unknown): value is ReflectMessage {
-  return typeof value === 'object' && value !== null && 'desc' in value && 'message' in value;
+function forEachMessage(
+  field: DescField,
+  value: unknown,
+  path: string,
+  visit: (item: Message, path: string) => void,
+): void {
+  if (field.fieldKind === 'list') {
+    (value as Message[]).forEach((item, index) => {
+      visit(item, `${path}[${index}]`);
+    });
+  } else if (field.fieldKind === 'map') {
+    for (const [key, item] of Object.entries(value as Record<string, Message>)) visit(item, `${path}["${key}"]`);
+  } else {
+    visit(value as Message, path);
+  }
+}
+
+/** @param owner the name of the filter that holds it, for messages */
+function walkAny(walk: Walk, any: Any, path: string, types: readonly string[], owner: string): void {
+  const { problems } = walk;
+  const typeName = any.typeUrl.slice(any.typeUrl.lastIndexOf('/') + 1);
+  if (!types.includes(typeName)) {
+    const type = `type ${typeName || '(none)'}`;
+    const what = owner === '' ? type : `${JSON.stringify(owner)} (${type})`;
+    problems.push({ path, message: `${what} is not supported here` });
+    return;
+  }
+  const schema = xdsRegistry.getMessage(typeName);
+  if (schema === undefined) {
+    problems.push({ path, message: `type ${typeName} is not known` });
+    return;
+  }
+  let content: Message;
+  try {
+    content = fromBinary(schema, any.value);
+  } catch (error) {
+    problems.push({ path, message: `${typeName} does not decode: ${(error as Error).message}` });
+    return;
+  }
+  if (TYPED_STRUCTS.has(typeName)) problems.push(...walkTypedStruct(content, STRUCT_SUPPORT, path));
+  else walkMessage(walk, schema, content, path);
+}
+
+function nameOf(message: Message): string {
+  const { name } = message as Message & { name?: unknown };
+  return typeof name === 'string' ? name : '';
 }
 
 /** Enum values by name, scalars and wrapped scalars by their text. */
-function valueText(message: ReflectMessage, field: DescField): string {
-  const value: unknown = message.get(field);
-  if (field.fieldKind === 'enum') {
-    return field.enum.value[value as number]?.name ?? String(value);
-  }
-  if (isReflectMessage(value) && 'value' in value.message) return String(value.message.value);
+function valueText(schema: DescEnum | undefined, value: unknown): string {
+  if (schema !== undefined) return schema.value[value as number]?.name ?? String(value);
+  // google.protobuf.BoolValue and its like are plain values; envoy.type.v3.Percent is a message.
+  if (typeof value === 'object' && value !== null && 'value' in value) return String(value.value);
   return String(value);
-}
-
-function join(path: string, name: string): string {
-  return path === '' ? name : `${path}.${name}`;
 }
