@@ -1,6 +1,6 @@
 // Interns peer metadata values: a request carries hundreds of bytes of it, a metric series one small number.
 import {
-  PEER_BYTES_REGION, PEER_BYTES_REGION_BYTES, PEER_COUNT, PEER_ENTRIES, PEER_ENTRY_BYTES, PEER_INDEX, PEER_INDEX_COUNT,
+  MAX_PEER_BYTES, PEER_BYTES_REGION, PEER_BYTES_REGION_BYTES, PEER_COUNT, PEER_ENTRIES, PEER_ENTRY_BYTES, PEER_INDEX, PEER_INDEX_COUNT,
 } from '../src/layout';
 import { equals, hashBytes } from './ascii';
 
@@ -30,7 +30,7 @@ function isPeer(id: i32, offset: i32, length: i32): bool {
 }
 
 function addPeer(index: i32, hash: i32, offset: i32, length: i32): i32 {
-  if (count + 1 >= PEER_COUNT || end + length > PEER_BYTES_REGION + PEER_BYTES_REGION_BYTES) {
+  if (count + 1 >= PEER_COUNT || length > MAX_PEER_BYTES || end + length > PEER_BYTES_REGION + PEER_BYTES_REGION_BYTES) {
     overflow++;
     return 0;
   }

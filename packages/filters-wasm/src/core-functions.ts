@@ -112,8 +112,8 @@ export interface CoreFunctions {
 
   /**
    * Looks up interned peer metadata by the value at `offset` (x-envoy-peer-metadata); `hint` is the peer id seen last on
-   * this connection (0 = none), compared first. Returns its id (> 0), or adds it. 0 = the table is full (counted) or
-   * length is 0. `Core.peerMetadata(id)` gives the value; decode it at scrape, not here.
+   * this connection (0 = none), compared first. Returns its id (> 0), or adds it. 0 = the table is full or the value
+   * too long (both counted), or length is 0. `Core.peerMetadata(id)` gives the value; decode it at scrape, not here.
    */
   internPeer(offset: number, length: number, hint: number): number;
 

@@ -82,6 +82,12 @@ export const MAX_HEAD_BYTES = 61440;
 export const MAX_HEADERS = 100;
 /** Room in a header table, parsed lines and those that mutations add. */
 export const HEADER_TABLE_COUNT = 256;
+/** Mutations that may apply to one request or response, from all levels of the configuration together. */
+export const MAX_MUTATIONS = 128;
+/** A configured rewrite (path, host, location) may have so many bytes. */
+export const MAX_REWRITE_BYTES = 16384;
+/** A longer peer metadata value is not interned. */
+export const MAX_PEER_BYTES = 8192;
 /** Extensions and trailers of one chunked message may have so many bytes each. */
 export const MAX_CHUNK_EXTENSION_BYTES = 16384;
 export const MAX_TRAILER_BYTES = 16384;

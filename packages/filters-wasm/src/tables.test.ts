@@ -139,6 +139,29 @@ describe('what is not supported', () => {
     });
   });
 
+  it('includes what the core has no room for, and what would split a line', () => {
+    const many = (count: number) =>
+      Array.from({ length: count }, (_, index) => ({ header: { key: `x-${index}`, value: 'v' } }));
+    const route = {
+      ...all,
+      route: { cluster: 'c', prefixRewrite: '/a b', hostRewriteLiteral: 'h'.repeat(20_000) },
+      requestHeadersToAdd: many(60),
+    };
+    expect(
+      problemsOf({
+        ...host([route], { requestHeadersToAdd: many(60) }),
+        requestHeadersToAdd: many(9),
+        responseHeadersToAdd: many(129),
+      }),
+    ).toEqual([
+      'RouteConfiguration r: virtual_hosts[0] 129 response header mutations apply here with those of the enclosing levels; at most 128 are supported',
+      'RouteConfiguration r: virtual_hosts[0].routes[0] 129 request header mutations apply here with those of the enclosing levels; at most 128 are supported',
+      'RouteConfiguration r: virtual_hosts[0].routes[0] 129 response header mutations apply here with those of the enclosing levels; at most 128 are supported',
+      'RouteConfiguration r: virtual_hosts[0].routes[0].route.prefix_rewrite has a space or a control character',
+      'RouteConfiguration r: virtual_hosts[0].routes[0].route.host_rewrite_literal has 20000 bytes; at most 16384 are supported',
+    ]);
+  });
+
   it('leaves what is in use alone', () => {
     use(host([{ ...all, name: 'kept', route: { cluster: 'c' } }]), [cluster('c')]);
     const generation = wasm.generation();

@@ -40,6 +40,15 @@ export function writeLocalAction(
   }
 }
 
+/** A text that becomes part of a request line, a Host or a location: visible, and not longer than the core has room for. */
+export function checkRewrite(problems: ProblemList, path: string, text: string): void {
+  const bytes = Buffer.byteLength(text);
+  if (bytes > L.MAX_REWRITE_BYTES)
+    problems.add(path, `has ${bytes} bytes; at most ${L.MAX_REWRITE_BYTES} are supported`);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what would split a line
+  if (/[\u0000-\u0020\u007f]/.test(text)) problems.add(path, 'has a space or a control character');
+}
+
 function writeDirect(
   problems: ProblemList,
   blob: BlobWriter,
@@ -93,10 +102,13 @@ function writeRedirect(
     blob.int(at + T.ROUTE_ENTRY_REDIRECT_SCHEME, known ?? 0);
   }
   blob.int(at + T.ROUTE_ENTRY_REDIRECT_PORT, action.portRedirect);
+  checkRewrite(problems, join(path, 'host_redirect'), action.hostRedirect);
   if (action.hostRedirect !== '') blob.text(at + T.ROUTE_ENTRY_HOST_OFFSET, action.hostRedirect);
   const rewrite = action.pathRewriteSpecifier;
   let flags = action.stripQuery ? T.ROUTE_ENTRY_FLAG_STRIP_QUERY : 0;
   if (rewrite.case === 'pathRedirect' || rewrite.case === 'prefixRewrite') {
+    const field = rewrite.case === 'pathRedirect' ? 'path_redirect' : 'prefix_rewrite';
+    checkRewrite(problems, join(path, field), rewrite.value);
     blob.text(at + T.ROUTE_ENTRY_REWRITE_OFFSET, rewrite.value);
     flags |= rewrite.case === 'pathRedirect' ? T.ROUTE_ENTRY_FLAG_REDIRECT_PATH : T.ROUTE_ENTRY_FLAG_REDIRECT_PREFIX;
   }

@@ -4,6 +4,7 @@ import {
   type HeaderValueOption,
   HeaderValueOptionSchema,
 } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
+import { MAX_MUTATIONS } from '../layout.js';
 import * as T from '../table-layout.js';
 import type { BlobWriter } from './blob-writer.js';
 import type { ProblemList } from './problems.js';
@@ -106,6 +107,15 @@ function readValue(problems: ProblemList, path: string, option: HeaderValueOptio
     );
     return '';
   });
+}
+
+/** The core has room for so many changes to one head. */
+export function checkMutationCount(problems: ProblemList, path: string, side: MutationSide, count: number): void {
+  if (count <= MAX_MUTATIONS) return;
+  problems.add(
+    path,
+    `${count} ${side} header mutations apply here with those of the enclosing levels; at most ${MAX_MUTATIONS} are supported`,
+  );
 }
 
 /** Writes records at the end of the blob; relative offset of the first. */

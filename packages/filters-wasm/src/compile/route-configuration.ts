@@ -9,7 +9,7 @@ import { type RouteConfiguration, RouteConfigurationSchema } from '@lateen/xds-p
 import * as T from '../table-layout.js';
 import { BlobWriter } from './blob-writer.js';
 import type { CompileContext } from './compile-context.js';
-import { type Mutation, readMutations, writeMutations } from './mutations.js';
+import { checkMutationCount, type Mutation, readMutations, writeMutations } from './mutations.js';
 import { writePolicy } from './policy.js';
 import { writeRoute } from './route.js';
 import { join, refuseOtherFields } from './supported-fields.js';
@@ -69,7 +69,7 @@ export function writeRouteConfiguration(context: CompileContext, config: RouteCo
   const domains = new Domains(context);
   config.virtualHosts.forEach((virtualHost, index) => {
     const path = `virtual_hosts[${index}]`;
-    const at = writeVirtualHost(context, blob, path, virtualHost, config, response);
+    const at = writeVirtualHost(context, blob, path, virtualHost, config, response, request.length);
     if (virtualHost.domains.length === 0) problems.add(join(path, 'domains'), 'is empty');
     virtualHost.domains.forEach((domain, place) => {
       domains.add(join(path, `domains[${place}]`), domain, at);
@@ -86,6 +86,7 @@ function writeVirtualHost(
   virtualHost: VirtualHost,
   config: RouteConfiguration,
   configResponse: readonly Mutation[],
+  configRequestMutations: number,
 ): number {
   const { problems } = context;
   // virtual_clusters and metadata name things for statistics and logs; they change no request.
@@ -120,6 +121,7 @@ function writeVirtualHost(
   );
   const mostSpecificWins = config.mostSpecificHeaderMutationsWins;
   const local = mostSpecificWins ? [...configResponse, ...response] : [...response, ...configResponse];
+  checkMutationCount(problems, path, 'response', local.length);
   const policy = writePolicy(
     problems,
     { path, virtualHost, virtualHostPath: path, responseMutations: local },
@@ -134,6 +136,7 @@ function writeVirtualHost(
     virtualHost,
     virtualHostPath: path,
     maxDirectBodyBytes: config.maxDirectResponseBodySizeBytes ?? MAX_DIRECT_BODY_BYTES,
+    outerRequestMutations: configRequestMutations + request.length,
     virtualHostResponse: response,
     configResponse,
     mostSpecificWins,

@@ -20,9 +20,9 @@ import * as L from '../layout.js';
 import * as T from '../table-layout.js';
 import type { BlobWriter } from './blob-writer.js';
 import type { CompileContext } from './compile-context.js';
-import { writeLocalAction } from './local-action.js';
+import { checkRewrite, writeLocalAction } from './local-action.js';
 import { readHeaderMatcher, readQueryMatcher, writeMatchers } from './matchers.js';
-import { type Mutation, readMutations, writeMutations } from './mutations.js';
+import { checkMutationCount, type Mutation, readMutations, writeMutations } from './mutations.js';
 import { writePolicy } from './policy.js';
 import { join, refuseOtherFields } from './supported-fields.js';
 
@@ -31,6 +31,8 @@ export interface RouteScope {
   readonly virtualHost: VirtualHost;
   readonly virtualHostPath: string;
   readonly maxDirectBodyBytes: number;
+  /** How many request mutations the virtual host and the configuration have. */
+  readonly outerRequestMutations: number;
   /** Response mutations of the virtual host and the configuration, and in which order they join the route's. */
   readonly virtualHostResponse: readonly Mutation[];
   readonly configResponse: readonly Mutation[];
@@ -65,6 +67,12 @@ export function writeRoute(
   const request = readMutations(problems, path, 'request', route.requestHeadersToAdd, route.requestHeadersToRemove);
   blob.int(at + T.ROUTE_ENTRY_MUTATIONS, writeMutations(blob, request, context.hashName));
   blob.int(at + T.ROUTE_ENTRY_MUTATION_COUNT, request.length);
+  checkMutationCount(
+    problems,
+    path,
+    'request',
+    scope.outerRequestMutations + request.length + weightedAdditions(route),
+  );
   const response = readMutations(problems, path, 'response', route.responseHeadersToAdd, route.responseHeadersToRemove);
   const action = route.action.case === 'route' ? route.action.value : undefined;
   const policy = (weighted: readonly Mutation[]) => {
@@ -72,6 +80,7 @@ export function writeRoute(
     const mutations = scope.mostSpecificWins
       ? [...config, ...host, ...response, ...weighted]
       : [...weighted, ...response, ...host, ...config];
+    checkMutationCount(problems, path, 'response', mutations.length);
     const record = writePolicy(problems, { ...scope, path, action, responseMutations: mutations }, context.hashName);
     return context.internPolicy(record);
   };
@@ -83,6 +92,18 @@ export function writeRoute(
   } else {
     writeLocalAction(problems, blob, at, path, route, scope.maxDirectBodyBytes);
   }
+}
+
+/** The most request mutations that a weighted cluster of the route has. */
+function weightedAdditions(route: Route): number {
+  const specifier = route.action.case === 'route' ? route.action.value.clusterSpecifier : undefined;
+  if (specifier?.case !== 'weightedClusters') return 0;
+  return Math.max(
+    0,
+    ...specifier.value.clusters.map(
+      (cluster) => cluster.requestHeadersToAdd.length + cluster.requestHeadersToRemove.length,
+    ),
+  );
 }
 
 function writeMatch(context: CompileContext, blob: BlobWriter, at: number, path: string, match: RouteMatch): void {
@@ -176,8 +197,12 @@ function writeForward(
   } else if (specifier.case === undefined) {
     problems.add(path, 'has no cluster specifier');
   }
-  if (action.prefixRewrite !== '') blob.text(at + T.ROUTE_ENTRY_REWRITE_OFFSET, action.prefixRewrite);
+  if (action.prefixRewrite !== '') {
+    checkRewrite(problems, join(path, 'prefix_rewrite'), action.prefixRewrite);
+    blob.text(at + T.ROUTE_ENTRY_REWRITE_OFFSET, action.prefixRewrite);
+  }
   if (action.hostRewriteSpecifier.case === 'hostRewriteLiteral') {
+    checkRewrite(problems, join(path, 'host_rewrite_literal'), action.hostRewriteSpecifier.value);
     blob.text(at + T.ROUTE_ENTRY_HOST_OFFSET, action.hostRewriteSpecifier.value);
   }
 }
@@ -231,6 +256,7 @@ function writeWeights(
     blob.int(entry + T.WEIGHTED_POLICY, policy(response));
     blob.int(entry + T.WEIGHTED_HOST_LENGTH, -1);
     if (cluster.hostRewriteSpecifier.case === 'hostRewriteLiteral') {
+      checkRewrite(problems, join(where, 'host_rewrite_literal'), cluster.hostRewriteSpecifier.value);
       blob.text(entry + T.WEIGHTED_HOST_OFFSET, cluster.hostRewriteSpecifier.value);
     }
   });
