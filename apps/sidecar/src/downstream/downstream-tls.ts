@@ -147,7 +147,11 @@ export class TlsAcceptor implements DownstreamTls {
       return;
     }
     socket.owner = null;
-    this.finish(socket, adoptTlsSocket(secured, null, this.path.core.bytes), client);
+    this.finish(
+      socket,
+      adoptTlsSocket(secured, null, { read: this.path.sharedRead, memory: this.path.core.bytes }),
+      client,
+    );
   }
 
   private verify(secured: TLSSocket): VerifiedClient {

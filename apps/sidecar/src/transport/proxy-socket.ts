@@ -81,17 +81,54 @@ export class ProxySocket extends Socket {
 export function ignoreError(): void {}
 
 /**
- * Makes a TLS socket tell its owner in the same way. `memory` is given where the socket cannot read into the shared
- * buffer by itself (the accepting side): its chunks are copied there then.
+ * Makes a TLS socket tell its owner in the same way. `shared` is given on the accepting side, where Node ignores the
+ * `onread` option: the socket is then set up as that option would have done, or, where this Node does not allow it, its
+ * chunks are copied into the shared buffer.
  */
-export function adoptTlsSocket(socket: TLSSocket, owner: SocketOwner | null, memory: Buffer | null): OwnedSocket {
+export function adoptTlsSocket(
+  socket: TLSSocket,
+  owner: SocketOwner | null,
+  shared: { readonly read: SharedRead; readonly memory: Buffer } | null,
+): OwnedSocket {
   const owned = socket as unknown as OwnedSocket;
   owned.owner = owner;
   owned.on('error', ignoreError);
   owned.once('close', closeOwner);
-  if (memory === null) owned.once('end', endOwner);
-  else owned.push = (chunk: Uint8Array | null) => pushToOwner(owned, chunk, memory);
+  if (shared === null) owned.once('end', endOwner);
+  else {
+    owned.push = (chunk: Uint8Array | null) => pushToOwner(owned, chunk, shared.memory);
+    readIntoSharedBuffer(owned, shared.read);
+  }
   return owned;
+}
+
+/** A stream handle that can be given its read buffer, as `net` does for `onread`. */
+interface BufferedHandle {
+  useUserBuffer?(buffer: Uint8Array): void;
+}
+
+/** The keys under which `net` keeps the parts of `onread`; found once, on a socket that was made with the option. */
+let onreadKeys: { readonly buffer: symbol; readonly callback: symbol; readonly generator: symbol } | null | undefined;
+
+function findOnreadKeys(read: SharedRead): typeof onreadKeys {
+  const probe = new Socket({ onread: read } as ConstructorParameters<typeof Socket>[0]);
+  const symbols = Object.getOwnPropertySymbols(probe);
+  const key = (name: string): symbol | undefined => symbols.find(({ description }) => description === name);
+  const [buffer, callback, generator] = [key('kBuffer'), key('kBufferCb'), key('kBufferGen')];
+  if (buffer === undefined || callback === undefined || generator === undefined) return null;
+  return { buffer, callback, generator };
+}
+
+/** Saves an ArrayBuffer for each read; without it everything works, a little slower. */
+function readIntoSharedBuffer(socket: OwnedSocket, read: SharedRead): void {
+  if (onreadKeys === undefined) onreadKeys = findOnreadKeys(read);
+  const handle = (socket as unknown as { _handle: BufferedHandle | null })._handle;
+  if (onreadKeys === null || onreadKeys === undefined || handle?.useUserBuffer === undefined) return;
+  const fields = socket as unknown as Record<symbol, unknown>;
+  fields[onreadKeys.buffer] = read.buffer;
+  fields[onreadKeys.callback] = read.callback;
+  fields[onreadKeys.generator] = null;
+  handle.useUserBuffer(read.buffer);
 }
 
 /** Taking chunks at push() leaves out the readable stream's queue, its events and a tick for each read. */
