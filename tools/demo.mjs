@@ -17,6 +17,8 @@ const HELP = `Usage: npm run demo -- [options]
   --ingress-port N   port of 127.0.0.1 for the page (8080; 0 for any free port)
   --state-dir DIR    state directory (.lateen)
   --check            prove the demo on free ports in a directory of its own, and end
+  --only LINES       with --check: only these acceptance lines, for example 2,4
+  --keep             with --check: keep the state directory and its logs
 `;
 
 const { values: flags } = readFlags();
@@ -48,7 +50,8 @@ async function main() {
     return 1;
   } finally {
     await mesh?.stop();
-    if (checking) rmSync(stateDir, { recursive: true, force: true });
+    if (checking && flags.keep) console.error(`state and logs are in ${stateDir}`);
+    else if (checking) rmSync(stateDir, { recursive: true, force: true });
   }
 }
 
@@ -57,6 +60,8 @@ function readFlags() {
     return parseArgs({
       options: {
         check: { type: 'boolean' },
+        keep: { type: 'boolean' },
+        only: { type: 'string' },
         help: { type: 'boolean', short: 'h' },
         'ingress-port': { type: 'string' },
         'state-dir': { type: 'string' },
@@ -157,8 +162,10 @@ async function pageShows(url) {
 }
 
 async function check(address) {
-  const { MeshUnderTest, runDemoChecks } = await import('../test/dist/e2e/demo-check/main.js');
-  const failed = await runDemoChecks(new MeshUnderTest(root, stateDir, address));
+  const { ALL_CHECKS, MeshUnderTest, runDemoChecks } = await import('../test/dist/e2e/demo-check/main.js');
+  const lines = flags.only?.split(',').map(Number);
+  const checks = ALL_CHECKS.filter(({ line }) => lines === undefined || lines.includes(line));
+  const failed = await runDemoChecks(new MeshUnderTest(root, stateDir, address), checks);
   return failed === 0 ? 0 : 1;
 }
 

@@ -134,7 +134,8 @@ export class MeshUnderTest {
       body: new URLSearchParams({ username: user }).toString(),
     });
     const cookie = answer.headers['set-cookie']?.[0]?.split(';')[0];
-    require(answer.status === 302 && cookie !== undefined, `signing in answers ${answer.status} and sets no cookie`);
+    require(answer.status === 302 &&
+      cookie !== undefined, `signing in answers ${answer.status}, no cookie: ${answer.body}`);
     return cookie;
   }
 }

@@ -73,8 +73,8 @@ export const refusalChecks: readonly Check[] = [
   {
     line: 5,
     name: 'an xDS resource with a bad field is refused by its path; the old one serves',
-    run: async () => {
-      const sidecar = await SpareSidecar.start();
+    run: async (mesh) => {
+      const sidecar = await SpareSidecar.start(mesh.repository);
       try {
         await until(SIDECAR_LIMIT_MS, () => expectBackend(sidecar));
         sidecar.ads.update(sidecar.resourcesWith({ timeout: '-1s' }));
@@ -89,7 +89,7 @@ export const refusalChecks: readonly Check[] = [
         await expectBackend(sidecar);
         return text.split('\n')[0];
       } catch (error) {
-        const output = sidecar.process.output().trim().split('\n').slice(-3).join('\n');
+        const output = sidecar.output().trim().split('\n').slice(-3).join('\n');
         throw new Error(`${(error as Error).message}\nthe sidecar says: ${output}`);
       } finally {
         await sidecar.close();

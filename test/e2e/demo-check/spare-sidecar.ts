@@ -1,5 +1,7 @@
 // Demo check: a sidecar of its own, driven by the small ADS server, with one listener in front of one backend.
 
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -9,7 +11,6 @@ import { fromEnvoyJson } from '@lateen/xds-proto';
 import { ClusterSchema } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import { ListenerSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import { stringify } from 'yaml';
-import { type AppProcess, startApp } from '../../harness/app-process.js';
 import { freePort } from '../../harness/free-port.js';
 import { type Resources, SmallAdsServer } from './ads-server.js';
 
@@ -21,12 +22,13 @@ export class SpareSidecar {
     readonly ads: SmallAdsServer,
     /** The resources, with fields of the one route's action set or replaced. */
     readonly resourcesWith: (routeAction: object) => Resources,
-    readonly process: AppProcess,
+    /** What the sidecar wrote. */
+    readonly output: () => string,
     readonly close: () => Promise<void>,
   ) {}
 
   /** Starts backend, ADS server and sidecar. The sidecar may need a moment until its listener is there. */
-  static async start(): Promise<SpareSidecar> {
+  static async start(repository: string): Promise<SpareSidecar> {
     const directory = mkdtempSync(join(tmpdir(), 'lateen-spare-'));
     const backend = createServer((_request, response) => response.end('backend'));
     const backendPort = await listen(backend);
@@ -35,15 +37,33 @@ export class SpareSidecar {
     const ads = await SmallAdsServer.start(resourcesWith({}));
     const file = join(directory, 'bootstrap.yaml');
     writeFileSync(file, bootstrap(ads.port, await freePort()));
-    const process = startApp('sidecar', ['--config-path', file, '--state-dir', join(directory, 'state')]);
-    return new SpareSidecar(`http://127.0.0.1:${port}`, ads, resourcesWith, process, async () => {
-      await process.stop('SIGKILL');
+    const program = join(repository, 'bin', 'lateen-sidecar');
+    const child = spawn(
+      process.execPath,
+      [program, '--config-path', file, '--state-dir', join(directory, 'state'), '--exit-with-parent'],
+      { stdio: ['pipe', 'pipe', 'pipe'] },
+    );
+    const output = collectOutput(child);
+    return new SpareSidecar(`http://127.0.0.1:${port}`, ads, resourcesWith, output, async () => {
+      const ended = child.exitCode === null && child.signalCode === null ? once(child, 'exit') : undefined;
+      child.kill('SIGKILL');
+      await ended;
       ads.close();
       backend.close();
       backend.closeAllConnections();
       rmSync(directory, { recursive: true });
     });
   }
+}
+
+function collectOutput(child: ChildProcess): () => string {
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+    });
+  }
+  return () => output;
 }
 
 function listen(server: Server): Promise<number> {

@@ -131,6 +131,8 @@ async function runInForeground(
     up.catch(() => undefined);
   }
   await supervisor.closed;
+  // Standard input, watched for the parent's end, would keep this process alive.
+  if (options.exitWithParent) process.stdin.destroy();
 }
 
 interface StartMessage {
