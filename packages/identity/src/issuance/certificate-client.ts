@@ -119,7 +119,9 @@ export class CertificateClient implements IdentitySource {
   async #load(): Promise<void> {
     const { directory } = this.#options;
     try {
-      this.#current = await loadUsableIdentity(this.#options);
+      const stored = await loadUsableIdentity(this.#options);
+      // Whoever subscribed while the files were read waits for this one.
+      if (stored !== undefined) this.#publish(stored);
     } catch (error) {
       this.#options.logger?.warn({ directory, reason: (error as Error).message }, 'stored certificate is not used');
     }
