@@ -83,6 +83,7 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
     requestHeadersTimeoutMs: hcm.requestHeadersTimeout === undefined ? 0 : durationMs(hcm.requestHeadersTimeout),
     requestTimeoutMs: hcm.requestTimeout === undefined ? 0 : durationMs(hcm.requestTimeout),
     maxRequestsPerConnection: http?.maxRequestsPerConnection ?? 0,
+    inbound: context.inbound,
     peerFromRequest: listenerOptions.peerFromRequest,
     peerFromResponse: listenerOptions.peerFromResponse,
     metricScope: filters.stats === undefined ? 0 : context.scopes.scopeOf(context.inbound, filters.stats),

@@ -136,7 +136,7 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
   /** Lets the present exchange end, and closes at once where there is none. */
   drain(): void {
     this.closing = true;
-    if (!this.exchange.active && this.state === HEAD && this.held.length === 0) this.linger();
+    if (!this.exchange.active && this.state === HEAD && this.held.length === 0) this.linger(false);
   }
 
   get busy(): boolean {
@@ -167,7 +167,7 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
     if (this.state === CLOSED) return;
     this.lastActiveMs = performance.now();
     if (close || this.closing) {
-      this.linger();
+      this.linger(this.state !== WAIT || this.held.length > 0);
       return;
     }
     this.state = HEAD;
@@ -194,7 +194,7 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
     const quietMs = now - Math.max(this.lastActiveMs, active ? this.exchange.lastActiveMs : 0);
     if (limitMs > 0 && quietMs >= limitMs) {
       if (active) this.exchange.onStreamIdle();
-      else this.linger();
+      else this.linger(false);
     }
     if (this.state !== CLOSED) this.scheduleIdle();
   }
@@ -304,7 +304,7 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
       this.frameComplete = core.i32[(this.chunkState + L.CHUNK_PHASE) >> 2] === L.CHUNK_PHASE_DONE;
       return used;
     }
-    const used = length < this.remaining ? length : this.remaining;
+    const used = Math.min(length, this.remaining);
     this.remaining -= used;
     this.frameForward = used;
     this.frameComplete = this.remaining === 0;
@@ -320,10 +320,14 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
     this.pauseRequest();
   }
 
-  /** Ends our side; the client has a moment to read the response and to end its own. */
-  private linger(): void {
+  /** Ends our side; a client that may still be sending has a moment to read the response and to end its own. */
+  private linger(mayStillSend: boolean): void {
     this.state = LINGER;
     this.held.clear();
+    if (!mayStillSend && this.writer.settled) {
+      this.socket.destroy();
+      return;
+    }
     this.socket.end();
     this.resumeRequest();
     this.path.wheel.schedule(this.phaseTimer, LINGER_MS);

@@ -17,6 +17,8 @@ export interface HttpChain {
   readonly requestHeadersTimeoutMs: number;
   readonly requestTimeoutMs: number;
   readonly maxRequestsPerConnection: number;
+  /** The listener's traffic direction is INBOUND: this side reports as the destination. */
+  readonly inbound: boolean;
   /** Take the peer's metadata from the request (inbound) or the response (outbound). */
   readonly peerFromRequest: boolean;
   readonly peerFromResponse: boolean;

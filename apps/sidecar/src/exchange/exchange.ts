@@ -310,7 +310,7 @@ export class Exchange implements UpstreamRequest, TimerOwner, DrainListener {
     if (this.triedCount < L.PICK_TRIED_MAX) this.tried[this.triedCount++] = slot;
     this.endpointHeld = true;
     this.path.core.wasm.endpointBegin(slot);
-    if (this.peer === 0 && !this.client.chain.peerFromRequest) this.peer = endpoint.workloadPeer;
+    if (this.peer === 0 && !this.client.chain.inbound) this.peer = endpoint.workloadPeer;
     if (this.policy !== 0) {
       const perTryMs = this.path.core.i32[(this.policy + L.POLICY_PER_TRY_TIMEOUT_MS) >> 2]!;
       if (perTryMs > 0) this.path.wheel.schedule(this.tryTimer, perTryMs);

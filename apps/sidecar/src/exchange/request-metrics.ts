@@ -24,7 +24,7 @@ export function countRequest(core: Core, stats: DataPlaneStats, exchange: Exchan
   core.wasm.record(
     chain.metricScope * CONTEXT_CLUSTERS + cluster,
     exchange.peer,
-    chain.peerFromRequest ? client.securityId : exchange.upstreamSecurityId,
+    chain.inbound ? client.securityId : exchange.upstreamSecurityId,
     exchange.status,
     exchange.flags,
     exchange.grpcStatus,

@@ -238,7 +238,7 @@ export class UpstreamConnection implements TransportEvents, TimerOwner {
     let done = false;
     if (this.bodyKind === BODY_LENGTH || this.bodyKind === BODY_NONE) {
       if (this.bodyKind === BODY_NONE) this.remaining = 0;
-      used = length < this.remaining ? length : this.remaining;
+      used = Math.min(length, this.remaining);
       forward = used;
       this.remaining -= used;
       done = this.remaining === 0;
