@@ -38,8 +38,10 @@ export class OpenLoad {
     this.#agent.destroy();
   }
 
-  /** The samples whose requests began within [fromMs, toMs) of `performance.now()`. */
-  between(fromMs: number, toMs: number): Sample[] {
+  /** The samples whose requests began within [fromMs, toMs) of `performance.now()`, once all of them are answered. */
+  async between(fromMs: number, toMs: number): Promise<Sample[]> {
+    // Without the wait, the slower of two versions would be under-counted.
+    await Promise.all(this.#pending);
     return this.samples.filter(({ startedAtMs }) => startedAtMs >= fromMs && startedAtMs < toMs);
   }
 

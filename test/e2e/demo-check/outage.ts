@@ -78,7 +78,7 @@ export const outageChecks: readonly Check[] = [
 
 interface SyncedProxy {
   readonly proxyId: string;
-  readonly types: readonly { readonly type: string; readonly status: string }[];
+  readonly types: readonly { readonly type: string; readonly status: string; readonly error?: string }[];
 }
 
 /** Every pod's sidecar is connected to Pilot and has taken everything; the registry's reports arrive. */
@@ -89,8 +89,8 @@ async function expectAllConnected(mesh: MeshUnderTest): Promise<void> {
   for (const pod of status.pods) {
     const proxy = proxies.find(({ proxyId }) => proxyId === `${pod.name}.${pod.namespace}`);
     require(proxy !== undefined, `the sidecar of ${pod.name} is not connected to Pilot`);
-    for (const { type, status: state } of proxy.types) {
-      require(state === 'SYNCED' || state === 'NOT SENT', `${type} of ${pod.name} is ${state}`);
+    for (const { type, status: state, error } of proxy.types) {
+      require(state === 'SYNCED' || state === 'NOT SENT', `${type} of ${pod.name} is ${state}: ${error ?? ''}`);
     }
   }
 }

@@ -55,7 +55,8 @@ async function shiftWeights(mesh: MeshUnderTest, rounds: number): Promise<string
 async function shareOfV3(load: OpenLoad): Promise<number> {
   const fromMs = performance.now() + SETTLE_MS;
   await sleep(SETTLE_MS + WINDOW_MS);
-  const answered = load.between(fromMs, fromMs + WINDOW_MS).filter(({ version }) => version !== undefined);
+  const samples = await load.between(fromMs, fromMs + WINDOW_MS);
+  const answered = samples.filter(({ version }) => version !== undefined);
   require(answered.length > 0, 'no request was answered within a second');
   return answered.filter(({ version }) => version === 'v3').length / answered.length;
 }
