@@ -9,6 +9,7 @@ import {
   REQUEST_HEADER_TIMEOUT,
   refusedHead,
   UPGRADE_NOT_ENABLED,
+  UPSTREAM_IDLE,
 } from '../exchange/local-reply.js';
 import type { DataPath } from '../transport/data-path.js';
 import { HeldBytes } from '../transport/held-bytes.js';
@@ -193,7 +194,7 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
     const limitMs = active ? this.chain.streamIdleTimeoutMs : this.chain.idleTimeoutMs;
     const quietMs = now - Math.max(this.lastActiveMs, active ? this.exchange.lastActiveMs : 0);
     if (limitMs > 0 && quietMs >= limitMs) {
-      if (active) this.exchange.onStreamIdle();
+      if (active) this.exchange.fail(UPSTREAM_IDLE);
       else this.linger(false);
     }
     if (this.state !== CLOSED) this.scheduleIdle();
@@ -273,7 +274,7 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
     }
     const complete = this.frameComplete;
     this.state = complete ? WAIT : BODY;
-    this.exchange.begin(headLength, address, this.frameForward, complete);
+    this.exchange.begin(headLength, address, this.frameForward, used, complete);
     if ((flags & L.REQUEST_EXPECT_CONTINUE) !== 0 && !complete && used === 0 && this.exchange.active) {
       this.writer.writeBuffer(CONTINUE);
     }

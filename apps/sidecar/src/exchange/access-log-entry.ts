@@ -105,7 +105,7 @@ export class AccessLogEntry implements AccessLogRecord {
     this.downstreamRemoteAddress = client.remoteAddressText;
     this.requestedServerName = client.serverName === '' ? undefined : client.serverName;
     this.downstreamPeerUriSan = client.peerPrincipal === '' ? undefined : client.peerPrincipal;
-    this.attemptCount = exchange.attempts;
+    this.attemptCount = exchange.attemptCount;
     if (sentHead !== '') this.requestHead = sentHead;
     this.sink(this);
   }

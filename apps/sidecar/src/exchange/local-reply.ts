@@ -1,5 +1,6 @@
 // Exchange: what the proxy answers by itself, in Envoy's words.
 
+import { type Core, PICK_NO_CLUSTER, POLICY_CLUSTER_NOT_FOUND_STATUS } from '@lateen/filters-wasm';
 import { FLAG } from './response-flags.js';
 
 /** An answer that no upstream gave. */
@@ -38,9 +39,11 @@ export const BAD_CHUNK = reply(400, FLAG.DPE, 'Bad Request', 'http1.codec_error'
 export const DIRECT_RESPONSE_DETAILS = 'direct_response';
 export const VIA_UPSTREAM_DETAILS = 'via_upstream';
 
-/** The cluster that a route names does not exist. */
-export function clusterNotFound(status: number): LocalReply {
-  return reply(status, FLAG.NC, '', 'cluster_not_found');
+/** pick() gave no endpoint: none is healthy, or there is no such cluster; the policy (0 = none) may name the status then. */
+export function notPicked(core: Core, policy: number, result: number): LocalReply {
+  if (result !== PICK_NO_CLUSTER) return NO_HEALTHY_UPSTREAM;
+  const configured = policy === 0 ? 0 : core.i32[(policy + POLICY_CLUSTER_NOT_FOUND_STATUS) >> 2]!;
+  return reply(configured || 503, FLAG.NC, '', 'cluster_not_found');
 }
 
 /** The codec refused the head; the connection is closed after the answer. */

@@ -10,20 +10,12 @@ import {
   listener,
   toCluster,
 } from '../testing/envoy-config.js';
+import { ACCESS_LOG } from '../testing/one-cluster.js';
 import { requestLog, startProxy, startUpstream } from '../testing/proxy-fixture.js';
 import { eventually } from '../testing/raw-peers.js';
 
 const GET = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n';
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
-const ACCESS_LOG = {
-  access_log: [
-    {
-      name: 'stdout',
-      typed_config: { '@type': 'type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog' },
-    },
-  ],
-};
-
 async function start(ports: readonly number[], route: object = {}, clusterExtra: object = {}, hcm: object = {}) {
   const { requests, options } = requestLog();
   const config = dataPlaneConfig(

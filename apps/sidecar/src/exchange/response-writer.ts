@@ -1,0 +1,150 @@
+// Exchange: writes response heads to the client, an upstream's or our own, together with what is there of the body.
+
+import {
+  BODY_CHUNKED,
+  BODY_UNTIL_CLOSE,
+  CHUNK_MODE_DATA,
+  type Core,
+  DOWNSTREAM_CLOSE,
+  EMBEDDER_SCRATCH,
+  EMBEDDER_SCRATCH_BYTES,
+  PATH_SCRATCH,
+  RESP_BODY,
+  RESP_HEAD_LENGTH,
+  ROUTE_BODY_LENGTH,
+  ROUTE_BODY_OFFSET,
+  ROUTE_LOCATION_LENGTH,
+  ROUTE_LOCATION_OFFSET,
+} from '@lateen/filters-wasm';
+import type { DataPath } from '../transport/data-path.js';
+import type { AccessLogEntry } from './access-log-entry.js';
+import type { ExchangeClient } from './exchange-client.js';
+
+/** Room for what the proxy usually adds to a response head. */
+const ADDED_BYTES = 1024;
+
+/** What the head writers need of an exchange. */
+export interface ResponseFacts {
+  readonly listenerRecord: number;
+  /** Policy record, 0 = none. */
+  readonly policy: number;
+  /** DOWNSTREAM_* without DOWNSTREAM_CLOSE, which follows from the client. */
+  readonly downstreamFlags: number;
+  readonly serviceTimeMs: number;
+  readonly attemptCount: number;
+  readonly status: number;
+}
+
+/** RESP_* is filled: can the client only tell the end of this response by the end of its connection? */
+export function endsWithConnection(core: Core, chunkMode: number): boolean {
+  const body = core.i32[RESP_BODY >> 2]!;
+  return body === BODY_UNTIL_CLOSE || (body === BODY_CHUNKED && chunkMode === CHUNK_MODE_DATA);
+}
+
+export class ResponseWriter {
+  constructor(
+    private readonly path: DataPath,
+    private readonly client: ExchangeClient,
+    private readonly log: AccessLogEntry | null,
+  ) {}
+
+  /** RESP_* is filled: writes the head and the first bytes of the body, in one write where they fit. */
+  writeHead(facts: ResponseFacts, bodyAddress: number, bodyLength: number): void {
+    const { core, slots } = this.path;
+    const { writer } = this.client;
+    const needed = core.i32[RESP_HEAD_LENGTH >> 2]! + ADDED_BYTES;
+    let block = slots.take(needed + bodyLength <= slots.largeBytes ? needed + bodyLength : needed);
+    let length = block === 0 ? 0 : this.head(facts, block, slots.capacity(block));
+    if (length === 0) {
+      if (block !== 0) slots.give(block);
+      block = 0;
+      length = this.head(facts, EMBEDDER_SCRATCH, EMBEDDER_SCRATCH_BYTES);
+      if (length === 0) {
+        this.path.log('error', 'a response head exceeds the room for heads', {
+          listener: this.client.chain.listenerName,
+        });
+        this.client.abort();
+        return;
+      }
+      writer.writeBuffer(Buffer.from(core.bytes.subarray(EMBEDDER_SCRATCH, EMBEDDER_SCRATCH + length)));
+    }
+    this.log?.noteResponse(block === 0 ? EMBEDDER_SCRATCH : block, length);
+    if (block !== 0 && length + bodyLength <= slots.capacity(block)) {
+      if (bodyLength > 0) core.wasm.copy(block + length, bodyAddress, bodyLength);
+      writer.writeBlock(block, length + bodyLength);
+      return;
+    }
+    if (block !== 0) writer.writeBlock(block, length);
+    if (bodyLength > 0) writer.writeCopy(bodyAddress, bodyLength);
+  }
+
+  /** Writes an answer of our own; returns its length on the wire. */
+  writeText(facts: ResponseFacts, body: string): number {
+    const length = body === '' ? 0 : this.path.core.bytes.write(body, PATH_SCRATCH, 'latin1');
+    return this.writeReply(facts, PATH_SCRATCH, length, 0, 0);
+  }
+
+  /** ROUTE_* is filled: writes the direct response or the redirect that the route says. */
+  writeFromTable(facts: ResponseFacts): number {
+    const { i32 } = this.path.core;
+    return this.writeReply(
+      facts,
+      i32[ROUTE_BODY_OFFSET >> 2]!,
+      i32[ROUTE_BODY_LENGTH >> 2]!,
+      i32[ROUTE_LOCATION_OFFSET >> 2]!,
+      i32[ROUTE_LOCATION_LENGTH >> 2]!,
+    );
+  }
+
+  private head(facts: ResponseFacts, out: number, capacity: number): number {
+    const { listenerRecord, policy, serviceTimeMs, attemptCount } = facts;
+    const flags = this.flags(facts);
+    return this.path.core.wasm.writeDownstreamHead(
+      out,
+      capacity,
+      listenerRecord,
+      policy,
+      flags,
+      serviceTimeMs,
+      attemptCount,
+    );
+  }
+
+  private writeReply(
+    facts: ResponseFacts,
+    body: number,
+    bodyLength: number,
+    location: number,
+    locationLength: number,
+  ): number {
+    const { core } = this.path;
+    const length = core.wasm.writeLocalReply(
+      EMBEDDER_SCRATCH,
+      EMBEDDER_SCRATCH_BYTES,
+      facts.listenerRecord,
+      facts.policy,
+      this.flags(facts),
+      facts.status,
+      body,
+      bodyLength,
+      location,
+      locationLength,
+    );
+    if (length === 0) {
+      this.path.log('error', 'a local answer exceeds its room', {
+        listener: this.client.chain.listenerName,
+        bodyLength,
+      });
+      this.client.abort();
+      return 0;
+    }
+    this.log?.noteResponse(EMBEDDER_SCRATCH, length);
+    this.client.writer.writeCopy(EMBEDDER_SCRATCH, length);
+    return length;
+  }
+
+  /** The client is told to leave where its connection will not be used again. */
+  private flags(facts: ResponseFacts): number {
+    return this.client.closing ? facts.downstreamFlags | DOWNSTREAM_CLOSE : facts.downstreamFlags;
+  }
+}
