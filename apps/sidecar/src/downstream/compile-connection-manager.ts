@@ -82,6 +82,7 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
       hcm.streamIdleTimeout === undefined ? DEFAULT_STREAM_IDLE_TIMEOUT_MS : durationMs(hcm.streamIdleTimeout),
     requestHeadersTimeoutMs: hcm.requestHeadersTimeout === undefined ? 0 : durationMs(hcm.requestHeadersTimeout),
     requestTimeoutMs: hcm.requestTimeout === undefined ? 0 : durationMs(hcm.requestTimeout),
+    maxConnectionDurationMs: http?.maxConnectionDuration === undefined ? 0 : durationMs(http.maxConnectionDuration),
     maxRequestsPerConnection: http?.maxRequestsPerConnection ?? 0,
     inbound: context.inbound,
     peerFromRequest: listenerOptions.peerFromRequest,

@@ -7,9 +7,9 @@ import {
   BAD_CHUNK,
   CONNECT_NOT_SUPPORTED,
   REQUEST_HEADER_TIMEOUT,
+  REQUEST_TIMEOUT,
   refusedHead,
   UPGRADE_NOT_ENABLED,
-  UPSTREAM_IDLE,
 } from '../exchange/local-reply.js';
 import type { DataPath } from '../transport/data-path.js';
 import { HeldBytes } from '../transport/held-bytes.js';
@@ -29,7 +29,9 @@ const LINGER = 3;
 const CLOSED = 4;
 
 const TIMER_IDLE = 0;
+/** The phases that must end in time: a head, a body, lingering. */
 const TIMER_PHASE = 1;
+const TIMER_AGE = 2;
 /** As Envoy's delayed_close_timeout: a client that still sends would otherwise get a reset and lose the response. */
 const LINGER_MS = 1000;
 const MAX_HELD_BYTES = 2 * L.READ_BUFFER_BYTES;
@@ -43,6 +45,9 @@ export interface ConnectionRegistry {
 export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerOwner {
   readonly writer: SocketWriter;
   readonly record: number;
+  /** Asked of the system while the socket is open, and only where an access log will show them. */
+  readonly localAddressText: string;
+  readonly remoteAddressText: string;
   peerHint = 0;
   closing = false;
   private state = HEAD;
@@ -71,8 +76,13 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
     this.writer = new SocketWriter(path.core, path.slots, socket, secure === 1);
     this.held = new HeldBytes(path.core);
     this.record = chain.connectionRecordNeeded ? this.createRecord() : 0;
+    this.localAddressText = chain.accessLog === undefined ? '' : addressText(socket.localAddress, socket.localPort);
+    this.remoteAddressText = chain.accessLog === undefined ? '' : addressText(socket.remoteAddress, socket.remotePort);
     this.exchange = new Exchange(path, this);
     this.scheduleIdle();
+    if (chain.maxConnectionDurationMs > 0) {
+      path.wheel.schedule(new Timer(this, TIMER_AGE), chain.maxConnectionDurationMs);
+    }
   }
 
   get securityId(): number {
@@ -80,12 +90,6 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
   }
   get peerPrincipal(): string {
     return this.client.principal;
-  }
-  get localAddressText(): string {
-    return addressText(this.socket.localAddress, this.socket.localPort);
-  }
-  get remoteAddressText(): string {
-    return addressText(this.socket.remoteAddress, this.socket.remotePort);
   }
 
   // ---- Socket ----------------------------------------------------------------------------------------------------------
@@ -181,12 +185,12 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
   }
 
   onTimer(kind: number): void {
+    if (kind === TIMER_AGE) {
+      if (this.state !== CLOSED) this.drain();
+      return;
+    }
     if (kind === TIMER_PHASE) {
-      if (this.state === LINGER) this.abort();
-      else if (this.state === HEAD && this.held.length > 0) {
-        this.closing = true;
-        this.exchange.refuse(REQUEST_HEADER_TIMEOUT);
-      }
+      this.onPhaseTimeout();
       return;
     }
     const now = performance.now();
@@ -194,10 +198,18 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
     const limitMs = active ? this.chain.streamIdleTimeoutMs : this.chain.idleTimeoutMs;
     const quietMs = now - Math.max(this.lastActiveMs, active ? this.exchange.lastActiveMs : 0);
     if (limitMs > 0 && quietMs >= limitMs) {
-      if (active) this.exchange.fail(UPSTREAM_IDLE);
+      if (active) this.exchange.onStreamIdle();
       else this.linger(false);
     }
     if (this.state !== CLOSED) this.scheduleIdle();
+  }
+
+  private onPhaseTimeout(): void {
+    if (this.state === LINGER) this.abort();
+    else if (this.state === HEAD && this.held.length > 0) {
+      this.closing = true;
+      this.exchange.refuse(REQUEST_HEADER_TIMEOUT);
+    } else if (this.state === BODY) this.exchange.fail(REQUEST_TIMEOUT);
   }
 
   // ---- Bytes -----------------------------------------------------------------------------------------------------------
@@ -274,6 +286,9 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
     }
     const complete = this.frameComplete;
     this.state = complete ? WAIT : BODY;
+    if (!complete && this.chain.requestTimeoutMs > 0) {
+      this.path.wheel.schedule(this.phaseTimer, this.chain.requestTimeoutMs);
+    }
     this.exchange.begin(headLength, address, this.frameForward, used, complete);
     if ((flags & L.REQUEST_EXPECT_CONTINUE) !== 0 && !complete && used === 0 && this.exchange.active) {
       this.writer.writeBuffer(CONTINUE);
@@ -288,7 +303,10 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
       this.exchange.fail(BAD_CHUNK);
       return length;
     }
-    if (this.frameComplete) this.state = WAIT;
+    if (this.frameComplete) {
+      this.state = WAIT;
+      if (this.phaseTimer.armed) this.path.wheel.cancel(this.phaseTimer);
+    }
     this.exchange.requestBytes(address, this.frameForward, used, this.frameComplete);
     return used;
   }

@@ -14,8 +14,12 @@ export interface HttpChain {
   readonly idleTimeoutMs: number;
   /** Ends an exchange in which nothing moves; 0 = never. */
   readonly streamIdleTimeoutMs: number;
+  /** From a head's first byte to its last; 0 = no limit. */
   readonly requestHeadersTimeoutMs: number;
+  /** From the head to the end of the request's body; 0 = no limit. */
   readonly requestTimeoutMs: number;
+  /** A connection older than this is drained; 0 = no limit. */
+  readonly maxConnectionDurationMs: number;
   readonly maxRequestsPerConnection: number;
   /** The listener's traffic direction is INBOUND: this side reports as the destination. */
   readonly inbound: boolean;

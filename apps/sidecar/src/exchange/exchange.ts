@@ -3,7 +3,7 @@
 import * as L from '@lateen/filters-wasm';
 import type { DataPath } from '../transport/data-path.js';
 import type { DrainListener } from '../transport/socket-writer.js';
-import { Timer, type TimerOwner } from '../transport/timer-wheel.js';
+import type { TimerOwner } from '../transport/timer-wheel.js';
 import type { Endpoint } from '../upstream/endpoint.js';
 import type { UpstreamConnection } from '../upstream/upstream-connection.js';
 import type { UpstreamRequest } from '../upstream/upstream-request.js';
@@ -11,16 +11,20 @@ import { AccessLogEntry } from './access-log-entry.js';
 import { Attempts, isRetriableStatus } from './attempts.js';
 import type { ExchangeClient } from './exchange-client.js';
 import { ExchangeState } from './exchange-state.js';
+import { ExchangeTimers, TIMER_BACKOFF, TIMER_IDLE, TIMER_STREAM, TIMER_TRY } from './exchange-timers.js';
 import { KeptRequest } from './kept-request.js';
 import {
   DIRECT_RESPONSE_DETAILS,
   HEAD_TOO_LARGE,
   type LocalReply,
+  MAX_DURATION,
   NO_HEALTHY_UPSTREAM,
   notPicked,
   PER_TRY_TIMEOUT,
   RESPONSE_TIMEOUT,
   ROUTE_NOT_FOUND,
+  STREAM_IDLE,
+  UPSTREAM_IDLE,
   type UpstreamFailure,
   upstreamReset,
   VIA_UPSTREAM_DETAILS,
@@ -29,10 +33,6 @@ import { countRequest } from './request-metrics.js';
 import { FLAG } from './response-flags.js';
 import { endsWithConnection, type ResponseFacts, ResponseWriter } from './response-writer.js';
 import { isRetriableFailure } from './retry-policy.js';
-
-const TIMER_ROUTE = 0;
-const TIMER_TRY = 1;
-const TIMER_BACKOFF = 2;
 
 const CONNECTION_RESET = 'connection reset';
 
@@ -46,9 +46,7 @@ export class Exchange extends ExchangeState implements UpstreamRequest, Response
   private upstream: UpstreamConnection | null = null;
   private holdsRequestUnit = false;
   private endpointHeld = false;
-  private readonly routeTimer = new Timer(this, TIMER_ROUTE);
-  private readonly tryTimer = new Timer(this, TIMER_TRY);
-  private readonly backoffTimer = new Timer(this, TIMER_BACKOFF);
+  private readonly timers: ExchangeTimers;
   private readonly requestDrain: DrainListener = { onDrained: () => this.client.resumeRequest() };
 
   constructor(
@@ -58,6 +56,7 @@ export class Exchange extends ExchangeState implements UpstreamRequest, Response
     super();
     this.kept = new KeptRequest(path);
     this.attempts = new Attempts(path);
+    this.timers = new ExchangeTimers(path, this);
     const { accessLog } = client.chain;
     this.log = accessLog === undefined ? null : new AccessLogEntry(path.core, accessLog);
     this.writer = new ResponseWriter(path, client, this.log);
@@ -136,11 +135,19 @@ export class Exchange extends ExchangeState implements UpstreamRequest, Response
 
   onTimer(kind: number): void {
     if (kind === TIMER_BACKOFF) this.attempt();
-    else {
+    else if (kind === TIMER_STREAM) this.fail(MAX_DURATION);
+    else if (kind === TIMER_IDLE) {
+      if (this.timers.isIdle(this.policy, this.lastActiveMs)) this.onStreamIdle();
+    } else {
       if (this.endpoint !== null) this.endpoint.stats.rqTimeout++;
       if (kind === TIMER_TRY && this.retryAfterTimeout()) return;
       this.fail(kind === TIMER_TRY ? PER_TRY_TIMEOUT : RESPONSE_TIMEOUT);
     }
+  }
+
+  /** Nothing has moved for as long as the listener or the route allows. */
+  onStreamIdle(): void {
+    this.fail(this.requestComplete ? UPSTREAM_IDLE : STREAM_IDLE);
   }
 
   // ---- Upstream ------------------------------------------------------------------------------------------------------
@@ -170,7 +177,7 @@ export class Exchange extends ExchangeState implements UpstreamRequest, Response
       if (covered && this.attempts.take(this.clusterSlot)) {
         // The race with a server that closes idle connections says nothing about its health: no back-off.
         const stale = failure === 'closed' && !freshConnection;
-        this.retryAfter(stale ? 0 : this.attempts.nextBackoffMs(this.policy));
+        this.timers.retryAfter(stale ? 0 : this.attempts.nextBackoffMs(this.policy));
         return;
       }
     }
@@ -184,7 +191,7 @@ export class Exchange extends ExchangeState implements UpstreamRequest, Response
       if (this.requestComplete && this.kept.replayable && this.attempts.take(this.clusterSlot)) {
         this.releaseEndpoint(status < 500);
         this.upstream = null;
-        this.retryAfter(this.attempts.nextBackoffMs(this.policy));
+        this.timers.retryAfter(this.attempts.nextBackoffMs(this.policy));
         return true;
       }
       if (this.attempts.count > 1) this.flags |= FLAG.URX;
@@ -194,7 +201,7 @@ export class Exchange extends ExchangeState implements UpstreamRequest, Response
     this.status = status;
     this.details = VIA_UPSTREAM_DETAILS;
     this.serviceTimeMs = Math.round(performance.now() - (this.requestComplete ? this.requestCompleteMs : this.startMs));
-    this.path.wheel.cancel(this.tryTimer);
+    this.timers.endAttempt();
     const peerLength = i32[L.RESP_PEER_METADATA_LENGTH >> 2]!;
     if (this.client.chain.peerFromResponse && peerLength > 0) {
       this.peer = wasm.internPeer(i32[L.RESP_PEER_METADATA_OFFSET >> 2]!, peerLength, this.peer);
@@ -268,6 +275,7 @@ export class Exchange extends ExchangeState implements UpstreamRequest, Response
     }
     this.kept.add(bodyAddress, bodyLength, null);
     this.attempts.begin(this.policy);
+    this.timers.begin(this.policy);
     if (complete) this.completeRequest();
     this.useEndpoint(slot);
     if (!this.requestComplete && this.upstream === null && this.active) client.pauseRequest();
@@ -284,24 +292,14 @@ export class Exchange extends ExchangeState implements UpstreamRequest, Response
     this.endpointHeld = true;
     this.path.core.wasm.endpointBegin(slot);
     if (this.peer === 0 && !this.client.chain.inbound) this.peer = endpoint.workloadPeer;
-    if (this.policy !== 0) {
-      const perTryMs = this.path.core.i32[(this.policy + L.POLICY_PER_TRY_TIMEOUT_MS) >> 2]!;
-      if (perTryMs > 0) this.path.wheel.schedule(this.tryTimer, perTryMs);
-    }
+    this.timers.beginAttempt(this.policy);
     endpoint.acquire(this);
   }
 
   private completeRequest(): void {
     this.requestComplete = true;
     this.requestCompleteMs = performance.now();
-    if (this.policy === 0) return;
-    const timeoutMs = this.path.core.i32[(this.policy + L.POLICY_TIMEOUT_MS) >> 2]!;
-    if (timeoutMs > 0) this.path.wheel.schedule(this.routeTimer, timeoutMs);
-  }
-
-  private retryAfter(delayMs: number): void {
-    this.path.wheel.cancel(this.tryTimer);
-    this.path.wheel.schedule(this.backoffTimer, delayMs);
+    this.timers.requestComplete(this.policy);
   }
 
   private retryAfterTimeout(): boolean {
@@ -310,7 +308,7 @@ export class Exchange extends ExchangeState implements UpstreamRequest, Response
     if (!isRetriableFailure(this.path.core, policy, 'timeout', true, false, this.method)) return false;
     if (!this.attempts.take(this.clusterSlot)) return false;
     this.dropUpstream();
-    this.retryAfter(this.attempts.nextBackoffMs(policy));
+    this.timers.retryAfter(this.attempts.nextBackoffMs(policy));
     return true;
   }
 
@@ -358,7 +356,7 @@ export class Exchange extends ExchangeState implements UpstreamRequest, Response
 
   /** Lets go of the upstream without waiting for its answer. */
   private dropUpstream(): void {
-    this.path.wheel.cancel(this.backoffTimer);
+    this.timers.stopRetry();
     this.pendingOn?.abandon(this);
     const upstream = this.upstream;
     this.upstream = null;
@@ -379,10 +377,9 @@ export class Exchange extends ExchangeState implements UpstreamRequest, Response
   }
 
   private finish(close: boolean): void {
-    const { wheel, core, stats } = this.path;
+    const { core, stats } = this.path;
     this.active = false;
-    wheel.cancel(this.routeTimer);
-    wheel.cancel(this.tryTimer);
+    this.timers.stop();
     if (this.holdsRequestUnit) core.wasm.release(this.clusterSlot, L.LIMIT_REQUESTS);
     this.holdsRequestUnit = false;
     this.attempts.end(this.clusterSlot);

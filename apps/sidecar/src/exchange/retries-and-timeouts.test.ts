@@ -242,4 +242,46 @@ describe('timeouts', () => {
     await idle.untilEnd();
     expect(log[0]).toMatchObject({ responseFlags: 'SI' });
   });
+
+  it('limits how long a head and a body may take to come', async () => {
+    const upstream = await startUpstream();
+    const hcm = { request_headers_timeout: '0.1s', request_timeout: '0.1s' };
+    const { proxy, log } = await start([upstream.port], {}, {}, hcm);
+    const head = await proxy.client();
+    head.send('GET / HTTP/1.1\r\nHost');
+    await head.untilEnd();
+    expect(head.received).toMatch(/^HTTP\/1.1 408 [\s\S]*request header timeout$/);
+    const body = await proxy.client();
+    body.send('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\npart');
+    await body.untilEnd();
+    expect(body.received).toMatch(/^HTTP\/1.1 408 [\s\S]*request timeout$/);
+    expect(log.map(({ responseCodeDetails }) => responseCodeDetails)).toEqual([
+      'request_header_timeout',
+      'request_overall_timeout',
+    ]);
+  });
+
+  it('limits the idle time and the duration of an exchange by its route, and the age of a connection', async () => {
+    const upstream = await startUpstream();
+    const quiet = await start([upstream.port], { idle_timeout: '0.1s' });
+    const client = await quiet.proxy.client();
+    client.send(GET);
+    const server = await upstream.next();
+    await server.message();
+    expect((await client.message()).body).toBe('stream timeout');
+    expect(quiet.log[0]).toMatchObject({ responseCode: 504, responseFlags: 'SI' });
+    const short = await start([upstream.port], { max_stream_duration: { max_stream_duration: '0.1s' } });
+    const second = await short.proxy.client();
+    second.send(GET);
+    expect((await second.message()).body).toBe('downstream duration timeout');
+    const aging = await start(
+      [upstream.port],
+      {},
+      {},
+      {
+        common_http_protocol_options: { max_connection_duration: '0.1s' },
+      },
+    );
+    await (await aging.proxy.client()).untilEnd();
+  });
 });

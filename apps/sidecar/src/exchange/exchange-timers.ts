@@ -1,0 +1,90 @@
+// Exchange: the time limits of one request, as its route's policy sets them.
+
+import {
+  POLICY_IDLE_TIMEOUT_MS,
+  POLICY_MAX_STREAM_DURATION_MS,
+  POLICY_PER_TRY_TIMEOUT_MS,
+  POLICY_TIMEOUT_MS,
+} from '@lateen/filters-wasm';
+import type { DataPath } from '../transport/data-path.js';
+import { Timer, type TimerOwner } from '../transport/timer-wheel.js';
+
+/** Kinds of timers, told to the owner. */
+export const TIMER_ROUTE = 0;
+export const TIMER_TRY = 1;
+export const TIMER_BACKOFF = 2;
+export const TIMER_STREAM = 3;
+export const TIMER_IDLE = 4;
+
+export class ExchangeTimers {
+  private readonly route: Timer;
+  private readonly attempt: Timer;
+  private readonly backoff: Timer;
+  private readonly stream: Timer;
+  private readonly idle: Timer;
+
+  constructor(
+    private readonly path: DataPath,
+    owner: TimerOwner,
+  ) {
+    this.route = new Timer(owner, TIMER_ROUTE);
+    this.attempt = new Timer(owner, TIMER_TRY);
+    this.backoff = new Timer(owner, TIMER_BACKOFF);
+    this.stream = new Timer(owner, TIMER_STREAM);
+    this.idle = new Timer(owner, TIMER_IDLE);
+  }
+
+  /** The request's head is here: what limits it as a whole. `policy` is 0 where the route has none. */
+  begin(policy: number): void {
+    if (policy === 0) return;
+    this.arm(this.stream, policy + POLICY_MAX_STREAM_DURATION_MS);
+    this.arm(this.idle, policy + POLICY_IDLE_TIMEOUT_MS);
+  }
+
+  /** The whole request is here: Envoy's route timeout runs from now. */
+  requestComplete(policy: number): void {
+    if (policy !== 0) this.arm(this.route, policy + POLICY_TIMEOUT_MS);
+  }
+
+  beginAttempt(policy: number): void {
+    if (policy !== 0) this.arm(this.attempt, policy + POLICY_PER_TRY_TIMEOUT_MS);
+  }
+
+  endAttempt(): void {
+    this.path.wheel.cancel(this.attempt);
+  }
+
+  retryAfter(delayMs: number): void {
+    this.endAttempt();
+    this.path.wheel.schedule(this.backoff, delayMs);
+  }
+
+  stopRetry(): void {
+    this.path.wheel.cancel(this.backoff);
+  }
+
+  /**
+   * Called when the idle timer fires: true where nothing has moved since `lastActiveMs` for as long as the policy
+   * allows; otherwise the timer runs on for the rest.
+   */
+  isIdle(policy: number, lastActiveMs: number): boolean {
+    const leftMs = this.path.core.i32[(policy + POLICY_IDLE_TIMEOUT_MS) >> 2]! - (performance.now() - lastActiveMs);
+    if (leftMs <= 0) return true;
+    this.path.wheel.schedule(this.idle, leftMs);
+    return false;
+  }
+
+  stop(): void {
+    const { wheel } = this.path;
+    wheel.cancel(this.route);
+    wheel.cancel(this.attempt);
+    wheel.cancel(this.backoff);
+    wheel.cancel(this.stream);
+    wheel.cancel(this.idle);
+  }
+
+  private arm(timer: Timer, field: number): void {
+    const limitMs = this.path.core.i32[field >> 2]!;
+    if (limitMs > 0) this.path.wheel.schedule(timer, limitMs);
+  }
+}
