@@ -101,7 +101,8 @@ export function tlsSocket(kind: 'Downstream' | 'Upstream', common: Json, extra: 
   };
 }
 
-export function bootstrap(listeners: readonly Json[], clusters: readonly Json[], adminPort: number): Json {
+/** The fields of a bootstrap file that every test needs. */
+export function node(adminPort: number): Json {
   return {
     node: {
       id: 'sidecar~127.0.0.1~target.security~security.svc.cluster.local',
@@ -109,8 +110,12 @@ export function bootstrap(listeners: readonly Json[], clusters: readonly Json[],
       metadata: { NAMESPACE: 'security', WORKLOAD_NAME: 'target', LABELS: { app: 'target', version: 'v1' } },
     },
     admin: { address: address(adminPort) },
-    static_resources: { listeners, clusters },
   };
+}
+
+export interface StartOptions {
+  readonly flags?: readonly string[];
+  readonly directory?: string;
 }
 
 export class ProxyUnderTest {
@@ -121,17 +126,20 @@ export class ProxyUnderTest {
     readonly stateDir: string,
   ) {}
 
-  /** Starts it and waits until these ports take connections. */
-  static async start(
-    listeners: readonly Json[],
-    clusters: readonly Json[],
-    flags: readonly string[] = [],
+  /** Starts it with static resources and waits until it is ready. */
+  static start(listeners: readonly Json[], clusters: readonly Json[]): Promise<ProxyUnderTest> {
+    return ProxyUnderTest.startWith({ static_resources: { listeners, clusters } });
+  }
+
+  /** Starts it with these fields in its bootstrap file; `directory` is that of one that ran before. */
+  static async startWith(
+    fields: Json,
+    { flags = [], directory = mkdtempSync(join(tmpdir(), 'lateen-security-')) }: StartOptions = {},
   ): Promise<ProxyUnderTest> {
-    const directory = mkdtempSync(join(tmpdir(), 'lateen-security-'));
     const stateDir = join(directory, 'state');
     const adminPort = await freePort();
     const path = join(directory, 'bootstrap.yaml');
-    writeFileSync(path, stringify(bootstrap(listeners, clusters, adminPort)));
+    writeFileSync(path, stringify({ ...node(adminPort), ...fields }));
     const app = startApp('sidecar', [
       ...['--config-path', path, '--state-dir', stateDir, '--log-level', 'warn', '--drain-time', '3s'],
       ...flags,
@@ -178,6 +186,7 @@ export class ProxyUnderTest {
     return residentMiB(this.app.child.pid ?? 0);
   }
 
+  /** Ends it and removes its files. */
   async stop(): Promise<void> {
     await this.app.stop();
     rmSync(this.directory, { recursive: true, force: true });
