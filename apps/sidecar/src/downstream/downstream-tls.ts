@@ -128,7 +128,10 @@ export class TlsAcceptor implements DownstreamTls {
     server.on('secureConnection', (secured: WrappingSocket) => this.onSecured(secured));
     server.on('tlsClientError', (error: Error, secured: WrappingSocket) => {
       const socket = secured._parent;
-      if (socket !== undefined) this.refuse(socket, secured, this.waiting.get(socket), error.message);
+      // Where the certificate did not verify, Node's error only says that the socket was closed.
+      const reason = secured.authorizationError ?? error;
+      const text = reason instanceof Error ? reason.message : String(reason);
+      if (socket !== undefined) this.refuse(socket, secured, this.waiting.get(socket), text);
     });
     return server;
   }

@@ -11,6 +11,7 @@ export interface Certificate {
   readonly keyPem: string;
   /** The first URI name, empty where there is none. */
   readonly principal: string;
+  readonly notBeforeMs: number;
   readonly notAfterMs: number;
 }
 
@@ -63,6 +64,7 @@ export function readCertificate(chainPem: string, keyPem: string): Certificate {
     chainPem,
     keyPem,
     principal: readSubjectAltNames(leaf.raw).uris[0] ?? '',
+    notBeforeMs: Date.parse(leaf.validFrom),
     notAfterMs: Date.parse(leaf.validTo),
   };
 }

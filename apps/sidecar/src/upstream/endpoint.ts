@@ -122,7 +122,9 @@ export class Endpoint {
       this.connectingCount--;
       this.stats.cxConnectFail++;
       this.path.stats.upstreamCxConnectFail++;
-      this.failPending(connectFailure, reason);
+      // The peer, or we, no longer accept what was remembered: a full handshake decides.
+      if (connection.resuming && connectFailure === 'connect') this.openIfAllowed();
+      else this.failPending(connectFailure, reason);
     } else if (this.pendingFirst !== null) this.openIfAllowed();
   }
 

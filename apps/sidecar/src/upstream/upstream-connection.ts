@@ -37,6 +37,8 @@ export class UpstreamConnection implements TransportEvents, TimerOwner {
   writer!: SocketWriter;
   /** The endpoint's verified SPIFFE id or URI name, empty without TLS. */
   peerPrincipal = '';
+  /** It offered a remembered TLS session. */
+  resuming = false;
   /** Interned id of the pair of principals, for metrics. */
   securityId = 0;
   private state = CONNECTING;
@@ -71,7 +73,9 @@ export class UpstreamConnection implements TransportEvents, TimerOwner {
   open(): void {
     const { path } = this.endpoint;
     path.wheel.schedule(this.timer, this.cluster.connectTimeoutMs);
-    this.socket = this.transport.open(this.endpoint, this);
+    const { socket, resuming } = this.transport.open(this.endpoint, this);
+    this.socket = socket;
+    this.resuming = resuming;
     this.writer = new SocketWriter(path.core, path.slots, this.socket, this.transport.tls);
   }
 

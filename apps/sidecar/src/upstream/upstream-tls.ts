@@ -10,12 +10,14 @@ import {
 } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import type { DataPath } from '../transport/data-path.js';
 import { checkPeer, type PeerCertificate } from '../transport/peer-check.js';
-import { adoptTlsSocket, type OwnedSocket, type SharedRead } from '../transport/proxy-socket.js';
+import { adoptTlsSocket, type SharedRead } from '../transport/proxy-socket.js';
 import type { SecretStore } from '../transport/secret-store.js';
 import type { SecurityPairs } from '../transport/security-pairs.js';
 import { compileTlsSettings, type Problem, type TlsSettings } from '../transport/tls-settings.js';
 import type { Endpoint } from './endpoint.js';
-import type { TransportEvents, UpstreamTransport } from './upstream-transport.js';
+import type { OpenedSocket, TransportEvents, UpstreamTransport } from './upstream-transport.js';
+
+const MAX_MARGIN_MS = 30_000;
 
 interface StoredSession {
   readonly session: Buffer;
@@ -31,6 +33,7 @@ interface Current {
   readonly context: SecureContext;
   readonly bundle: string;
   readonly principal: string;
+  readonly notBeforeMs: number;
   readonly notAfterMs: number;
 }
 
@@ -54,7 +57,7 @@ export class UpstreamTls implements UpstreamTransport {
     this.sni = isIP(context.sni) === 0 ? context.sni : '';
   }
 
-  open(endpoint: Endpoint, events: TransportEvents): OwnedSocket {
+  open(endpoint: Endpoint, events: TransportEvents): OpenedSocket {
     const current = this.currentContext();
     const stored = this.sessions.get(endpoint);
     const resumable = stored !== undefined && stored.bundle === current.bundle && Date.now() < stored.validUntilMs;
@@ -79,7 +82,9 @@ export class UpstreamTls implements UpstreamTransport {
     socket.on('session', (session: Buffer) => {
       // Tickets may come before the handshake is judged; only those of a judged one are kept.
       if (!verified) return;
-      const validUntilMs = Math.min(peer?.notAfterMs ?? Number.POSITIVE_INFINITY, current.notAfterMs);
+      // A ticket from a resumed handshake still stands for the certificates of the first one.
+      const ownUntilMs = socket.isSessionReused() && stored !== undefined ? stored.validUntilMs : usableUntil(current);
+      const validUntilMs = Math.min(usableUntil(peer), ownUntilMs);
       this.sessions.set(endpoint, { session, validUntilMs, bundle: current.bundle, peer });
     });
     socket.once('secureConnect', () => {
@@ -100,7 +105,7 @@ export class UpstreamTls implements UpstreamTransport {
     });
     // A server that no longer accepts the session, or us, must see a full handshake next time.
     socket.once('error', () => this.sessions.delete(endpoint));
-    return owned;
+    return { socket: owned, resuming: resumable };
   }
 
   private currentContext(): Current {
@@ -117,10 +122,18 @@ export class UpstreamTls implements UpstreamTransport {
       }),
       bundle: bundle ?? '',
       principal: certificate?.principal ?? '',
+      notBeforeMs: certificate?.notBeforeMs ?? 0,
       notAfterMs: certificate?.notAfterMs ?? Number.POSITIVE_INFINITY,
     };
     return this.current;
   }
+}
+
+/** Sessions are not offered in the last part of a certificate's life, so that it does not expire under a handshake. */
+function usableUntil(certificate: { readonly notBeforeMs: number; readonly notAfterMs: number } | undefined): number {
+  if (certificate === undefined) return Number.POSITIVE_INFINITY;
+  const { notBeforeMs, notAfterMs } = certificate;
+  return notAfterMs - Math.min(MAX_MARGIN_MS, (notAfterMs - notBeforeMs) / 4);
 }
 
 /** Our side presented a certificate. */

@@ -14,7 +14,13 @@ export interface TransportEvents extends SocketOwner {
 export interface UpstreamTransport {
   readonly key: string;
   readonly tls: boolean;
-  open(endpoint: Endpoint, events: TransportEvents): OwnedSocket;
+  open(endpoint: Endpoint, events: TransportEvents): OpenedSocket;
+}
+
+export interface OpenedSocket {
+  readonly socket: OwnedSocket;
+  /** A remembered session is offered: where that fails, a connection without it may succeed. */
+  readonly resuming: boolean;
 }
 
 /** TCP without TLS. */
@@ -33,7 +39,7 @@ export function createPlainTransport(path: DataPath): UpstreamTransport {
         events.onReady('', 0);
       });
       socket.connect({ host: endpoint.address, port: endpoint.port });
-      return socket;
+      return { socket, resuming: false };
     },
   };
 }
