@@ -62,7 +62,7 @@ export async function runPaired(scenario: Scenario, options: RunOptions): Promis
       const directory = mkdtempSync(join(options.workDir, `${scenario.key}-${proxy}-`));
       const topology = await scenario.start(proxy as ProxyKind, directory);
       try {
-        await sample(topology, 1, options.connections); // warm-up: compilers, pools, caches
+        await sample(topology, 3, options.connections); // warm-up: compilers, pools, caches
         const taken = await sample(topology, options.seconds, options.connections);
         samples.get(proxy)?.push(taken);
         console.error(
