@@ -68,7 +68,7 @@ function refOf(object: ConfigObject): ObjectRef {
 
 async function deleteObjects(mesh: Mesh, control: ControlClient, refs: readonly ObjectRef[]): Promise<Change[]> {
   const isIstio = (ref: ObjectRef) => isKind(ref.kind) && describeKind(ref.kind).family === 'istio';
-  const istio = refs.filter(isIstio);
+  const istio = [...refs.filter(isIstio), ...(await resourcesInNamespaces(mesh, refs))];
   const kubernetes = refs.filter((ref) => !isIstio(ref));
   const changes: Change[] = [];
   if (istio.length > 0) {
@@ -77,4 +77,14 @@ async function deleteObjects(mesh: Mesh, control: ControlClient, refs: readonly 
   }
   if (kubernetes.length > 0) changes.push(...(await control.delete({ objects: kubernetes })).results);
   return changes;
+}
+
+/** Who deletes a namespace means everything in it. */
+async function resourcesInNamespaces(mesh: Mesh, refs: readonly ObjectRef[]): Promise<ObjectRef[]> {
+  const found: ObjectRef[] = [];
+  for (const { name } of refs.filter(({ kind }) => kind === 'Namespace')) {
+    const { resources } = await withGalley(mesh, (client) => client.list({ namespace: name }));
+    for (const { kind, metadata } of resources) found.push({ kind, namespace: name, name: metadata?.name ?? '' });
+  }
+  return found;
 }

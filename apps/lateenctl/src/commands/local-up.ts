@@ -4,14 +4,15 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { parseMeshConfig } from '@lateen/istio-config';
 import { createLogger, type LogLevel, onParentGone } from '@lateen/telemetry';
 import type { Command } from 'commander';
 import type { MeshStatus } from '../control/control-api.js';
 import { readSources } from '../documents/read-sources.js';
 import { ControlClient } from '../mesh/control-client.js';
 import { openMesh } from '../mesh/open-mesh.js';
-import { CliError, UnreachableError, UsageError } from '../output/cli-error.js';
-import { errorColors, print } from '../output/print.js';
+import { CliError, ReportedError, UnreachableError, UsageError } from '../output/cli-error.js';
+import { errorColors, print, printProblems } from '../output/print.js';
 import { makePrivateDirectory } from '../state/private-directory.js';
 import { type StateLayout, stateLayout } from '../state/state-layout.js';
 import { startSupervisor } from '../supervisor/pipeline.js';
@@ -70,6 +71,7 @@ Examples:
         options.filename.length === 0
           ? undefined
           : parseSources(readSources(options.filename, options), options.namespace);
+      if (options.meshConfig !== undefined) checkMeshConfig(options.meshConfig);
       await refuseRunning(layout);
       if (options.foreground) await runInForeground(layout, options, sources);
       else await runDetached(layout, options, sources);
@@ -82,6 +84,14 @@ function ingressPortOf(options: UpOptions): number {
     throw new UsageError(`--ingress-port ${options.ingressPort}: not a port (0 to 65535)`);
   }
   return port;
+}
+
+/** Galley would only log what is wrong with it; who starts a mesh is told. */
+function checkMeshConfig(path: string): void {
+  const [file] = readSources([path], { recursive: false });
+  const { problems } = parseMeshConfig(file!);
+  printProblems(problems);
+  if (problems.some(({ severity }) => severity === 'error')) throw new ReportedError();
 }
 
 async function refuseRunning(layout: StateLayout): Promise<void> {

@@ -55,13 +55,12 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
   const addresses = openAddressBook(layout.addressesFile, lease.block);
   const store = await ObjectStore.open(layout.objectsFile);
 
+  const meshConfigFile = options.meshConfigFile ?? (await ownMeshConfig(layout));
   const signer = await createTokenSigner(layout.tokenKeyFile);
   await writeFileAtomic(layout.tokenJwksFile, `${JSON.stringify(signer.jwks)}\n`, { mode: 0o644 });
   const tokens = new TokenFiles(signer, logger);
   const roots = new TrustRoots(layout.component('citadel'), logger);
   const reaper = startReaper(reaperProgram());
-  const meshConfigFile = options.meshConfigFile ?? (await ownMeshConfig(layout));
-
   const shared = { layout, mesh, trustDomain, logLevel, tokens, roots, reaper, logger };
   const changed = () => registry.changed();
   const controlPlane = new ControlPlane({ ...shared, meshConfigFile, onChange: () => {} });
@@ -92,12 +91,16 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     registry,
     closers: [() => identities.close(), () => tokens.close(), () => roots.close(), () => lease.release()],
   });
-  controlPlane.start();
-  identities.start();
-  await workloads.reconcile();
-  const control = await ControlServer.listen(layout.controlSocket, supervisor);
-  supervisor.attachControl(control);
-  await writeFileAtomic(layout.meshFile, meshFileContent({ layout, mesh, trustDomain, ingressPort }));
+  try {
+    controlPlane.start();
+    identities.start();
+    await workloads.reconcile();
+    supervisor.attachControl(await ControlServer.listen(layout.controlSocket, supervisor));
+    await writeFileAtomic(layout.meshFile, meshFileContent({ layout, mesh, trustDomain, ingressPort }));
+  } catch (error) {
+    await supervisor.close();
+    throw error;
+  }
   return supervisor;
 }
 

@@ -20,7 +20,8 @@ export interface StatusInput {
   readonly services: readonly KubeService[];
   readonly serviceAddress: (pod: Pod, host: string) => string;
   readonly reaperPid: number | undefined;
-  readonly registryConnected: boolean;
+  /** Why Pilot does not take the registry's reports; undefined where it does. */
+  readonly registryFailure: string | undefined;
 }
 
 const SIDECAR_PORTS = { admin: 15000, metrics: 15020, ready: 15021, proxyMetrics: 15090 };
@@ -39,7 +40,7 @@ export function buildStatus(input: StatusInput): MeshStatus {
     ...input.pods
       .filter((pod) => !pod.ready && !pod.terminating)
       .map((pod) => `pod ${pod.key} (${pod.notReadyReason})`),
-    ...(input.registryConnected ? [] : ['the workload registry in pilot']),
+    ...(input.registryFailure === undefined ? [] : [`the workload registry in pilot (${input.registryFailure})`]),
   ];
   return {
     ready: waitingFor.length === 0,
@@ -48,7 +49,7 @@ export function buildStatus(input: StatusInput): MeshStatus {
     stateDir: input.layout.root,
     trustDomain: input.trustDomain,
     ingress: { address: '127.0.0.1', port: input.ingressPort },
-    registryConnected: input.registryConnected,
+    registryConnected: input.registryFailure === undefined,
     processes,
     pods: input.pods.map((pod) => podStatus(input, pod)),
   };

@@ -69,7 +69,7 @@ export class Supervisor {
       services: workloads.services,
       serviceAddress: (pod, host) => workloads.serviceAddress(pod.plan, host),
       reaperPid: reaper.pid,
-      registryConnected: registry.connected,
+      registryFailure: registry.failure,
     });
   }
 
@@ -78,7 +78,7 @@ export class Supervisor {
     return this.#inTurn(async () => {
       const { workloads } = this.#parts;
       const results = await workloads.store.apply(objects, problems, dryRun);
-      if (!dryRun && results.some(({ action }) => action !== 'unchanged')) await workloads.reconcile();
+      if (!dryRun) await workloads.reconcile();
       return { problems, results };
     });
   }

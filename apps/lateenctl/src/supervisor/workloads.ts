@@ -9,6 +9,7 @@ import type { ObjectStore } from '../kubernetes/object-store.js';
 import { type KubeObjects, type KubeService, serviceHost } from '../kubernetes/objects.js';
 import type { StateLayout } from '../state/state-layout.js';
 import type { AddressBook } from './network/address-book.js';
+import { requireLoopback } from './network/loopback-alias.js';
 import { GATEWAY_HTTP_PORT, GATEWAY_POD, GATEWAY_SERVICE } from './pods/gateway-pod.js';
 import { Pod } from './pods/pod.js';
 import { type PodPlan, planPods } from './pods/pod-plan.js';
@@ -70,8 +71,9 @@ export class Workloads {
     const owners = new Set(plans.flatMap((plan) => this.#ownersOf(plan)));
     for (const pod of this.pods) for (const owner of this.#ownersOf(pod.plan)) owners.add(owner);
     this.#options.addresses.prune((owner) => owners.has(owner));
-    for (const owner of owners) this.#options.addresses.addressOf(owner);
+    const addresses = [...owners].map((owner) => this.#options.addresses.addressOf(owner));
     await this.#options.addresses.save();
+    if (process.platform !== 'linux') await requireLoopback(addresses);
     this.#pods.reconcile(plans);
   }
 

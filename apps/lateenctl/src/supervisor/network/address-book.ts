@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { writeFileAtomic } from '@lateen/identity';
 
 /** Host parts (16 bits) below this are the control plane's, at fixed places. */
-const FIRST_OFFSET = 16;
+export const FIRST_OFFSET = 16;
 const LAST_OFFSET = 0xfffe;
 
 export const COMPONENT_OFFSET = { galley: 2, pilot: 3, citadel: 4 } as const;

@@ -4,12 +4,15 @@ import { readFileSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { writeFileAtomic } from '@lateen/identity';
+import { addressAt, COMPONENT_OFFSET, FIRST_OFFSET } from './address-book.js';
+import { requireLoopback } from './loopback-alias.js';
 
 /** Blocks 127.0 and 127.1 are left to others (127.0.0.1 is everybody's; 127.0.1.1 is Debian's host name). */
 const FIRST_BLOCK = 10;
 const LAST_BLOCK = 250;
 /** The lease is this port of 127.B.0.1: the kernel frees it with its process, so that no lease is ever stale. */
 const LEASE_PORT = 15099;
+const LEASE_OFFSET = 1;
 
 export interface BlockLease {
   /** B of 127.B.0.0/16. */
@@ -40,7 +43,8 @@ export async function leaseBlock(options: LeaseOptions): Promise<BlockLease> {
     const taken = await takeLeaseSocket(block).catch((error: NodeJS.ErrnoException) => error);
     if (taken instanceof Error) {
       const code = taken.code ?? taken.message;
-      if (code === 'EADDRNOTAVAIL') throw aliasError([leaseAddress(block)]);
+      // Linux has all of 127.0.0.0/8; elsewhere each address has to be added first.
+      if (code === 'EADDRNOTAVAIL') await requireLoopback(firstAddresses(block));
       refusals.set(code, `${leaseAddress(block)}:${LEASE_PORT}`);
       continue;
     }
@@ -57,14 +61,20 @@ export async function leaseBlock(options: LeaseOptions): Promise<BlockLease> {
 }
 
 function leaseAddress(block: number): string {
-  return `127.${block}.0.1`;
+  return addressAt(block, LEASE_OFFSET);
+}
+
+/** What every mesh needs, whatever runs in it: the lease, the control plane and the gateway. */
+function firstAddresses(block: number): string[] {
+  return [LEASE_OFFSET, ...Object.values(COMPONENT_OFFSET), FIRST_OFFSET].map((offset) => addressAt(block, offset));
 }
 
 function* candidates(options: LeaseOptions): Generator<number> {
   if (options.preferredBlock !== undefined) yield options.preferredBlock;
   const count = LAST_BLOCK - FIRST_BLOCK + 1;
-  // Different meshes start looking at different places, so that two that start together rarely meet.
-  const start = (process.pid * 7919) % count;
+  // Different meshes start looking at different places, so that two that start together rarely meet; where addresses have
+  // to be added by hand, always at the first.
+  const start = process.platform === 'linux' ? (process.pid * 7919) % count : 0;
   for (let step = 0; step < count; step++) {
     const block = FIRST_BLOCK + ((start + step) % count);
     if (block !== options.preferredBlock) yield block;
@@ -95,17 +105,4 @@ function readLock(path: string): LockFile | undefined {
     // Absent or half-written by a foreign hand: then it is not ours to remove.
     return undefined;
   }
-}
-
-/** The error for loopback addresses that this machine does not have, with the commands that add them. */
-export function aliasError(addresses: readonly string[]): Error {
-  const commands = addresses.map((address) =>
-    process.platform === 'darwin'
-      ? `sudo ifconfig lo0 alias ${address} up`
-      : `sudo ifconfig lo0 inet ${address}/32 alias`,
-  );
-  return new Error(
-    `this system has only some loopback addresses (${process.platform}); add those that the mesh needs and start it again:\n` +
-      commands.map((command) => `  ${command}`).join('\n'),
-  );
 }

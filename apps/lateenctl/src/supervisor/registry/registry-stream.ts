@@ -32,6 +32,7 @@ export class RegistryStream {
   #retryTimer: NodeJS.Timeout | undefined;
   #sequence = 0n;
   #acknowledged = 0n;
+  #failure: string | undefined = 'not connected yet';
   #scheduled = false;
   #closed = false;
   readonly #waiters = new Map<() => void, bigint>();
@@ -48,8 +49,9 @@ export class RegistryStream {
     this.#connect();
   }
 
-  get connected(): boolean {
-    return this.#stream !== undefined && this.#acknowledged > 0n;
+  /** Why Pilot does not take reports now; undefined where it does. */
+  get failure(): string | undefined {
+    return this.#failure;
   }
 
   /** Says that something changed. Changes of one turn of the event loop travel in one report. */
@@ -102,6 +104,7 @@ export class RegistryStream {
     stream.on('data', (ack: RegistryAck) => {
       this.#retryMs = FIRST_RETRY_MS;
       this.#acknowledged = ack.sequence;
+      this.#failure = undefined;
       this.#notify();
     });
     let ended = false;
@@ -109,6 +112,7 @@ export class RegistryStream {
       if (ended) return;
       ended = true;
       this.#stream = undefined;
+      this.#failure = reason;
       if (this.#closed) return;
       this.#options.logger.debug({ reason, retryInMs: this.#retryMs }, 'the registry stream to Pilot ended; retrying');
       this.#retryTimer = setTimeout(() => this.#connect(), this.#retryMs);

@@ -1,0 +1,189 @@
+// End-to-end: the life of a local mesh: start, apply, restart, roll out, and an end that leaves nothing behind.
+
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { waitUntil } from '../harness/wait-until.js';
+import { call } from './demo-check/http-call.js';
+import { echoDocuments, isRunning, LocalMesh } from './local-mesh.js';
+
+const HOST = 'echo.default.svc.cluster.local';
+const TIME_LIMIT_MS = 120_000;
+
+describe('local mode', { timeout: TIME_LIMIT_MS }, () => {
+  const meshes: LocalMesh[] = [];
+  const newMesh = (): LocalMesh => {
+    const mesh = new LocalMesh();
+    meshes.push(mesh);
+    return mesh;
+  };
+  afterEach(async () => {
+    await Promise.all(meshes.splice(0).map((mesh) => mesh.remove()));
+  }, TIME_LIMIT_MS);
+
+  /** Calls echo as its own first pod does: through that pod's sidecar, to a pod's sidecar, to the application. */
+  const greeting = async (mesh: LocalMesh): Promise<{ pod: string; greeting: string }> => {
+    const [pod] = await mesh.pods();
+    return ask(`http://${pod!.serviceAddresses[HOST]}`);
+  };
+  const ask = async (url: string): Promise<{ pod: string; greeting: string }> => {
+    const { status, body } = await call(url);
+    if (status !== 200) throw new Error(`status ${status}: ${body}`);
+    return JSON.parse(body) as { pod: string; greeting: string };
+  };
+
+  it('runs two meshes side by side, and `down` ends one without a trace', async () => {
+    const [first, second] = [newMesh(), newMesh()];
+    await Promise.all([first.up(), second.up()]);
+    const [one, two] = await Promise.all([first.status(), second.status()]);
+    expect(one.block).not.toBe(two.block);
+    expect(one.ingress.port).not.toBe(two.ingress.port);
+    expect((await greeting(first)).greeting).toBe('hello');
+
+    const pids = await first.pids();
+    await first.ok('local', 'down');
+    expect(pids.filter(isRunning)).toEqual([]);
+    expect(existsSync(join(first.stateDir, 'mesh.json'))).toBe(false);
+    expect(existsSync(join(first.stateDir, 'supervisor/control.sock'))).toBe(false);
+    expect((await first.run('local', 'status')).exitCode).toBe(3);
+    expect((await greeting(second)).greeting).toBe('hello');
+  });
+
+  it('leaves no process behind when the supervisor is killed, and comes back with the same addresses', async () => {
+    const mesh = newMesh();
+    await mesh.up();
+    const before = await mesh.status();
+    const pids = await mesh.pids();
+    const supervisor = before.processes.find(({ kind }) => kind === 'supervisor');
+    process.kill(supervisor!.pid!, 'SIGKILL');
+    await waitUntil('every process to end', () => pids.every((pid) => !isRunning(pid)));
+
+    // What was applied is played again, without a file.
+    await mesh.up('--timeout', '60');
+    const after = await mesh.status();
+    expect(after.pods.map(({ name, address }) => [name, address])).toEqual(
+      before.pods.map(({ name, address }) => [name, address]),
+    );
+    expect((await greeting(mesh)).greeting).toBe('hello');
+  });
+
+  it('refuses a second mesh in the same state directory, and a port that is in use', async () => {
+    const mesh = newMesh();
+    await mesh.up();
+    const again = await mesh.run('local', 'up', '--ingress-port', '0');
+    expect(again.exitCode).toBe(1);
+    expect(again.stderr).toContain('a mesh already runs in');
+
+    const other = newMesh();
+    const blocker = createServer();
+    await new Promise<void>((done) => blocker.listen(0, '127.0.0.1', done));
+    const { port } = blocker.address() as { port: number };
+    const refused = await other.run('local', 'up', '--ingress-port', String(port));
+    await new Promise((done) => blocker.close(done));
+    expect(refused.exitCode).toBe(1);
+    expect(refused.stderr).toContain(`port ${port} of 127.0.0.1 is in use`);
+    expect(refused.stderr).toContain('--ingress-port');
+  });
+
+  it('changes nothing when one document of a file is wrong, in either family', async () => {
+    const mesh = newMesh();
+    await mesh.up();
+    const bad = mesh.write(
+      'bad.yaml',
+      `${echoDocuments({ replicas: 2 })}---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: echo}\nspec: {hots: echo}\n`,
+    );
+    const refused = await mesh.run('apply', '-f', bad);
+    expect(refused.exitCode).toBe(1);
+    expect(refused.stderr).toMatch(/bad\.yaml:\d+:\d+ DestinationRule\/default\/echo spec\.hots: /);
+    expect(await mesh.pods()).toHaveLength(1);
+
+    // Valid as YAML and as Kubernetes, but nothing that local mode can run.
+    const unplayable = echoDocuments({ replicas: 2 }).replace(/ +annotations: .*\n/, '');
+    const alsoRefused = await mesh.run('apply', '-f', mesh.write('unplayable.yaml', unplayable));
+    expect(alsoRefused.exitCode).toBe(1);
+    expect(alsoRefused.stderr).toContain('lateen.io/local-command');
+    expect(await mesh.pods()).toHaveLength(1);
+  });
+
+  it('rolls a new template out and scales without a failed request', async () => {
+    const mesh = newMesh();
+    await mesh.up();
+    // A caller that is not part of the rollout: the gateway's pod has no service addresses, so another deployment.
+    mesh.write('caller.yaml', echoDocuments().replaceAll('echo', 'caller').replace('caller.mjs', 'echo.mjs'));
+    await mesh.ok('apply', '-f', 'caller.yaml');
+    await waitUntil('the caller', async () => (await mesh.status()).ready);
+    const [caller] = await mesh.pods('caller');
+    const url = `http://${caller!.serviceAddresses[HOST]}`;
+    await waitUntil('the first answer', () => ask(url));
+
+    const seen = new Set<string>();
+    const failures: string[] = [];
+    let running = true;
+    const load = (async () => {
+      while (running) {
+        await ask(url).then(
+          (answer) => seen.add(`${answer.greeting} ${answer.pod}`),
+          (error: Error) => failures.push(error.message),
+        );
+      }
+    })();
+    const settledAt = async (replicas: number, text: string) => {
+      await waitUntil(`${replicas} × ${text}`, async () => {
+        const pods = await mesh.pods();
+        return pods.length === replicas && pods.every(({ ready }) => ready);
+      });
+      seen.clear();
+      await waitUntil(`answers of all of them`, () => seen.size === replicas);
+      expect([...seen].every((each) => each.startsWith(text))).toBe(true);
+    };
+
+    await mesh.ok('apply', '-f', mesh.write('echo.yaml', echoDocuments({ replicas: 2, greeting: 'bonjour' })));
+    await settledAt(2, 'bonjour');
+    await mesh.ok('apply', '-f', mesh.write('echo.yaml', echoDocuments({ replicas: 1, greeting: 'bonjour' })));
+    await settledAt(1, 'bonjour');
+    running = false;
+    await load;
+    expect(failures).toEqual([]);
+    // The directories of ended pods, with their keys, are gone.
+    expect(readdirSync(join(mesh.stateDir, 'pods')).filter((name) => name.startsWith('default.echo'))).toHaveLength(1);
+  });
+
+  it('follows the probe, restarts what crashes, and keeps down what was stopped', async () => {
+    const mesh = newMesh();
+    await mesh.up();
+    const app = async () => (await mesh.status()).processes.find(({ kind }) => kind === 'app')!;
+
+    writeFileSync(join(mesh.appDirectory, 'broken'), '');
+    await waitUntil('the pod not to be ready', async () => !(await mesh.pods())[0]!.ready);
+    rmSync(join(mesh.appDirectory, 'broken'));
+    await waitUntil('the pod to be ready', async () => (await mesh.pods())[0]!.ready);
+
+    const before = await app();
+    process.kill(before.pid!, 'SIGKILL');
+    await waitUntil('a restart', async () => {
+      const now = await app();
+      return now.restarts === before.restarts + 1 && now.ready;
+    });
+    await waitUntil('an answer after the restart', () => greeting(mesh));
+
+    await mesh.ok('local', 'stop', 'deployment/echo');
+    expect((await mesh.pods())[0]).toMatchObject({ status: 'Stopped', ready: false });
+    await mesh.ok('local', 'start', 'deployment/echo');
+    await waitUntil('the pod to be ready again', async () => (await mesh.pods())[0]!.ready);
+    expect((await mesh.run('local', 'stop', 'nothing')).stderr).toContain('no pod "nothing"');
+  });
+
+  it('deletes what it was given', async () => {
+    const mesh = newMesh();
+    await mesh.up();
+    const pids = await mesh.pids();
+    const [pod] = await mesh.pods();
+    await mesh.ok('delete', '-f', 'echo.yaml');
+    await waitUntil('the pod to go', async () => (await mesh.pods()).length === 0);
+    const left = await mesh.pids();
+    expect(pids.filter((pid) => !left.includes(pid)).filter(isRunning)).toEqual([]);
+    expect(await mesh.ok('get', 'services')).toContain('No Service found');
+    expect((await mesh.run('proxy-config', 'routes', pod!.name)).exitCode).toBe(1);
+  });
+});
