@@ -3,7 +3,7 @@
 import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { waitUntil } from '../harness/wait-until.js';
 import { call } from './demo-check/http-call.js';
 import { echoDocuments, isRunning, LocalMesh } from './local-mesh.js';
@@ -11,7 +11,24 @@ import { echoDocuments, isRunning, LocalMesh } from './local-mesh.js';
 const HOST = 'echo.default.svc.cluster.local';
 const TIME_LIMIT_MS = 120_000;
 
-describe('local mode', { timeout: TIME_LIMIT_MS }, () => {
+/** Calls echo as its own first pod does: through that pod's sidecar, to a pod's sidecar, to the application. */
+async function greeting(mesh: LocalMesh): Promise<Greeting> {
+  const [pod] = await mesh.pods();
+  return ask(`http://${pod!.serviceAddresses[HOST]}`);
+}
+
+interface Greeting {
+  readonly pod: string;
+  readonly greeting: string;
+}
+
+async function ask(url: string): Promise<Greeting> {
+  const { status, body } = await call(url);
+  if (status !== 200) throw new Error(`status ${status}: ${body}`);
+  return JSON.parse(body) as Greeting;
+}
+
+describe('local mode: meshes that come and go', { timeout: TIME_LIMIT_MS }, () => {
   const meshes: LocalMesh[] = [];
   const newMesh = (): LocalMesh => {
     const mesh = new LocalMesh();
@@ -21,17 +38,6 @@ describe('local mode', { timeout: TIME_LIMIT_MS }, () => {
   afterEach(async () => {
     await Promise.all(meshes.splice(0).map((mesh) => mesh.remove()));
   }, TIME_LIMIT_MS);
-
-  /** Calls echo as its own first pod does: through that pod's sidecar, to a pod's sidecar, to the application. */
-  const greeting = async (mesh: LocalMesh): Promise<{ pod: string; greeting: string }> => {
-    const [pod] = await mesh.pods();
-    return ask(`http://${pod!.serviceAddresses[HOST]}`);
-  };
-  const ask = async (url: string): Promise<{ pod: string; greeting: string }> => {
-    const { status, body } = await call(url);
-    if (status !== 200) throw new Error(`status ${status}: ${body}`);
-    return JSON.parse(body) as { pod: string; greeting: string };
-  };
 
   it('runs two meshes side by side, and `down` ends one without a trace', async () => {
     const [first, second] = [newMesh(), newMesh()];
@@ -67,28 +73,31 @@ describe('local mode', { timeout: TIME_LIMIT_MS }, () => {
     );
     expect((await greeting(mesh)).greeting).toBe('hello');
   });
+});
+
+describe('local mode: what is done to a running mesh', { timeout: TIME_LIMIT_MS }, () => {
+  const mesh = new LocalMesh();
+  beforeAll(() => mesh.up(), TIME_LIMIT_MS);
+  afterAll(() => mesh.remove(), TIME_LIMIT_MS);
 
   it('refuses a second mesh in the same state directory, and a port that is in use', async () => {
-    const mesh = newMesh();
-    await mesh.up();
     const again = await mesh.run('local', 'up', '--ingress-port', '0');
     expect(again.exitCode).toBe(1);
     expect(again.stderr).toContain('a mesh already runs in');
 
-    const other = newMesh();
+    const other = new LocalMesh();
     const blocker = createServer();
     await new Promise<void>((done) => blocker.listen(0, '127.0.0.1', done));
     const { port } = blocker.address() as { port: number };
     const refused = await other.run('local', 'up', '--ingress-port', String(port));
     await new Promise((done) => blocker.close(done));
+    await other.remove();
     expect(refused.exitCode).toBe(1);
     expect(refused.stderr).toContain(`port ${port} of 127.0.0.1 is in use`);
     expect(refused.stderr).toContain('--ingress-port');
   });
 
   it('changes nothing when one document of a file is wrong, in either family', async () => {
-    const mesh = newMesh();
-    await mesh.up();
     const bad = mesh.write(
       'bad.yaml',
       `${echoDocuments({ replicas: 2 })}---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: echo}\nspec: {hots: echo}\n`,
@@ -106,9 +115,30 @@ describe('local mode', { timeout: TIME_LIMIT_MS }, () => {
     expect(await mesh.pods()).toHaveLength(1);
   });
 
+  it('follows the probe, restarts what crashes, and keeps down what was stopped', async () => {
+    const app = async () => (await mesh.status()).processes.find(({ kind }) => kind === 'app')!;
+
+    writeFileSync(join(mesh.appDirectory, 'broken'), '');
+    await waitUntil('the pod not to be ready', async () => !(await mesh.pods())[0]!.ready);
+    rmSync(join(mesh.appDirectory, 'broken'));
+    await waitUntil('the pod to be ready', async () => (await mesh.pods())[0]!.ready);
+
+    const before = await app();
+    process.kill(before.pid!, 'SIGKILL');
+    await waitUntil('a restart', async () => {
+      const now = await app();
+      return now.restarts === before.restarts + 1 && now.ready;
+    });
+    await waitUntil('an answer after the restart', () => greeting(mesh));
+
+    await mesh.ok('local', 'stop', 'deployment/echo');
+    expect((await mesh.pods())[0]).toMatchObject({ status: 'Stopped', ready: false });
+    await mesh.ok('local', 'start', 'deployment/echo');
+    await waitUntil('the pod to be ready again', async () => (await mesh.pods())[0]!.ready);
+    expect((await mesh.run('local', 'stop', 'nothing')).stderr).toContain('no pod "nothing"');
+  });
+
   it('rolls a new template out and scales without a failed request', async () => {
-    const mesh = newMesh();
-    await mesh.up();
     // A caller that is not part of the rollout: the gateway's pod has no service addresses, so another deployment.
     mesh.write('caller.yaml', echoDocuments().replaceAll('echo', 'caller').replace('caller.mjs', 'echo.mjs'));
     await mesh.ok('apply', '-f', 'caller.yaml');
@@ -149,37 +179,10 @@ describe('local mode', { timeout: TIME_LIMIT_MS }, () => {
     expect(readdirSync(join(mesh.stateDir, 'pods')).filter((name) => name.startsWith('default.echo'))).toHaveLength(1);
   });
 
-  it('follows the probe, restarts what crashes, and keeps down what was stopped', async () => {
-    const mesh = newMesh();
-    await mesh.up();
-    const app = async () => (await mesh.status()).processes.find(({ kind }) => kind === 'app')!;
-
-    writeFileSync(join(mesh.appDirectory, 'broken'), '');
-    await waitUntil('the pod not to be ready', async () => !(await mesh.pods())[0]!.ready);
-    rmSync(join(mesh.appDirectory, 'broken'));
-    await waitUntil('the pod to be ready', async () => (await mesh.pods())[0]!.ready);
-
-    const before = await app();
-    process.kill(before.pid!, 'SIGKILL');
-    await waitUntil('a restart', async () => {
-      const now = await app();
-      return now.restarts === before.restarts + 1 && now.ready;
-    });
-    await waitUntil('an answer after the restart', () => greeting(mesh));
-
-    await mesh.ok('local', 'stop', 'deployment/echo');
-    expect((await mesh.pods())[0]).toMatchObject({ status: 'Stopped', ready: false });
-    await mesh.ok('local', 'start', 'deployment/echo');
-    await waitUntil('the pod to be ready again', async () => (await mesh.pods())[0]!.ready);
-    expect((await mesh.run('local', 'stop', 'nothing')).stderr).toContain('no pod "nothing"');
-  });
-
   it('deletes what it was given', async () => {
-    const mesh = newMesh();
-    await mesh.up();
     const pids = await mesh.pids();
     const [pod] = await mesh.pods();
-    await mesh.ok('delete', '-f', 'echo.yaml');
+    await mesh.ok('delete', '-f', 'echo.yaml', '-f', 'caller.yaml');
     await waitUntil('the pod to go', async () => (await mesh.pods()).length === 0);
     const left = await mesh.pids();
     expect(pids.filter((pid) => !left.includes(pid)).filter(isRunning)).toEqual([]);
