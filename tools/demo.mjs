@@ -109,7 +109,9 @@ function startMesh() {
 /** What the supervisor said last, without its log lines. */
 function explain(errors) {
   const lines = errors.split('\n').filter((line) => line !== '' && !line.startsWith('{'));
-  return lines.length === 0 ? `the mesh ended; its logs are in ${stateDir}` : lines.join('\n');
+  if (lines.length === 0) return `the mesh ended; its logs are in ${stateDir}`;
+  const text = lines.join('\n').replace(/^error: /gm, '');
+  return text.includes('--ingress-port') ? `${text}\n  for example: npm run demo -- --ingress-port 0` : text;
 }
 
 /** Runs lateenctl on this mesh. */
