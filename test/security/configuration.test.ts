@@ -8,10 +8,9 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { startApp } from '../harness/app-process.js';
-import { freePort } from '../harness/free-port.js';
 import { waitUntil } from '../harness/wait-until.js';
 import { ControlPlane, dynamicResources, rds, type Served } from './control-plane.js';
-import { cluster, type Json, listener, node, ProxyUnderTest, toCluster } from './proxy-under-test.js';
+import { cluster, freePort, type Json, listener, node, ProxyUnderTest, toCluster } from './proxy-under-test.js';
 
 let backend: Server;
 let backendPort = 0;

@@ -1,9 +1,8 @@
 // Security: what is matched is what is forwarded; headers that only the mesh may set do not come in from outside.
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { freePort } from '../harness/free-port.js';
 import { waitUntil } from '../harness/wait-until.js';
-import { cluster, type Json, listener, MESH_FILTERS, ProxyUnderTest, toCluster } from './proxy-under-test.js';
+import { cluster, freePort, type Json, listener, MESH_FILTERS, ProxyUnderTest, toCluster } from './proxy-under-test.js';
 import { bytes, dial, Reader, RecordingUpstream, type SeenRequest } from './raw-wire.js';
 
 let upstream: RecordingUpstream;

@@ -2,8 +2,7 @@
 
 import type { Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { freePort } from '../harness/free-port.js';
-import { cluster, listener, MESH_FILTERS, ProxyUnderTest, toCluster } from './proxy-under-test.js';
+import { cluster, freePort, listener, MESH_FILTERS, ProxyUnderTest, toCluster } from './proxy-under-test.js';
 import { bytes, dial, Reader, ScriptedUpstream } from './raw-wire.js';
 
 let upstream: ScriptedUpstream;
