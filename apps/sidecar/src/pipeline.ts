@@ -36,6 +36,7 @@ import { ListenerSet } from './downstream/listener-set.js';
 import { MetricScopes } from './downstream/metric-scopes.js';
 import { internWorkload, MetricReader } from './exchange/metric-labels.js';
 import { ENDPOINT_WORKLOAD, ownPeerLines, ownWorkload } from './exchange/peer-metadata.js';
+import { Clock } from './transport/clock.js';
 import { createStats, type DataPath } from './transport/data-path.js';
 import { OutSlots } from './transport/out-slots.js';
 import { createSharedRead } from './transport/proxy-socket.js';
@@ -83,6 +84,7 @@ class Pipeline implements DataPlane {
       slots: new OutSlots(core.headSlots),
       sharedRead: createSharedRead(core.bytes),
       wheel: new TimerWheel(),
+      clock: new Clock(),
       stats: createStats(),
       log,
       endpoints: [],

@@ -57,7 +57,7 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
   private bodyKind = L.BODY_NONE;
   private remaining = 0;
   private chunkState = 0;
-  private lastActiveMs = performance.now();
+  private lastActiveMs: number;
   private requestsServed = 0;
   private readonly exchange: Exchange;
   private readonly held: HeldBytes;
@@ -75,6 +75,8 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
   ) {
     this.writer = new SocketWriter(path.core, path.slots, socket, secure === 1);
     this.held = new HeldBytes(path.core);
+    path.clock.tick();
+    this.lastActiveMs = path.clock.nowMs;
     this.record = chain.connectionRecordNeeded ? this.createRecord() : 0;
     this.localAddressText = chain.accessLog === undefined ? '' : addressText(socket.localAddress, socket.localPort);
     this.remoteAddressText = chain.accessLog === undefined ? '' : addressText(socket.remoteAddress, socket.remotePort);
@@ -95,7 +97,8 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
   // ---- Socket ----------------------------------------------------------------------------------------------------------
 
   onRead(length: number): void {
-    this.lastActiveMs = performance.now();
+    this.path.clock.tick();
+    this.lastActiveMs = this.path.clock.nowMs;
     let address = L.READ_BUFFER;
     let available = length;
     const partial = this.held.length;
@@ -114,6 +117,7 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
   }
 
   onEnd(): void {
+    this.path.clock.tick();
     if (this.exchange.active) this.exchange.onClientGone();
     else if (!this.writer.settled) {
       this.socket.end(() => this.socket.destroy());
@@ -123,6 +127,7 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
   }
 
   onClosed(): void {
+    this.path.clock.tick();
     this.state = CLOSED;
     const { wheel, core } = this.path;
     wheel.cancel(this.idleTimer);
@@ -170,7 +175,7 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
 
   onExchangeDone(close: boolean): void {
     if (this.state === CLOSED) return;
-    this.lastActiveMs = performance.now();
+    this.lastActiveMs = this.path.clock.nowMs;
     if (close || this.closing) {
       this.linger(this.state !== WAIT || this.held.length > 0);
       return;
@@ -185,6 +190,7 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
   }
 
   onTimer(kind: number): void {
+    this.path.clock.tick();
     if (kind === TIMER_AGE) {
       if (this.state !== CLOSED) this.drain();
       return;
@@ -193,10 +199,9 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
       this.onPhaseTimeout();
       return;
     }
-    const now = performance.now();
     const { active } = this.exchange;
     const limitMs = active ? this.chain.streamIdleTimeoutMs : this.chain.idleTimeoutMs;
-    const quietMs = now - Math.max(this.lastActiveMs, active ? this.exchange.lastActiveMs : 0);
+    const quietMs = this.path.clock.nowMs - Math.max(this.lastActiveMs, active ? this.exchange.lastActiveMs : 0);
     if (limitMs > 0 && quietMs >= limitMs) {
       if (active) this.exchange.onStreamIdle();
       else this.linger(false);
@@ -356,7 +361,7 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
     const { idleTimeoutMs, streamIdleTimeoutMs } = this.chain;
     const limits = [idleTimeoutMs, streamIdleTimeoutMs].filter((limit) => limit > 0);
     if (limits.length === 0) return;
-    const quietMs = performance.now() - Math.max(this.lastActiveMs, this.exchange.lastActiveMs);
+    const quietMs = this.path.clock.nowMs - Math.max(this.lastActiveMs, this.exchange.lastActiveMs);
     this.path.wheel.schedule(this.idleTimer, Math.max(Math.min(...limits) - quietMs, Math.min(...limits) / 4, 1));
   }
 

@@ -88,8 +88,14 @@ export class AccessLogEntry implements AccessLogRecord {
   }
 
   /** Hands the finished request to the log. `sentHead` is the head as the upstream got it, empty where none did. */
-  finish(exchange: Exchange, client: ExchangeClient, clusterName: string | undefined, sentHead: string): void {
-    this.durationMs = performance.now() - exchange.startMs;
+  finish(
+    exchange: Exchange,
+    client: ExchangeClient,
+    clusterName: string | undefined,
+    sentHead: string,
+    nowMs: number,
+  ): void {
+    this.durationMs = nowMs - exchange.startMs;
     this.responseCode = exchange.status;
     this.responseFlags = flagsText(exchange.flags);
     this.responseCodeDetails = exchange.details === '' ? undefined : exchange.details;

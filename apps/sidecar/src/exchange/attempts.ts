@@ -32,7 +32,7 @@ export class Attempts {
   /** An attempt at this endpoint starts. */
   note(endpointSlot: number): void {
     this.count++;
-    if (this.triedCount < PICK_TRIED_MAX) this.tried[this.triedCount++] = endpointSlot;
+    if (this.left > 0 && this.triedCount < PICK_TRIED_MAX) this.tried[this.triedCount++] = endpointSlot;
   }
 
   get anyLeft(): boolean {

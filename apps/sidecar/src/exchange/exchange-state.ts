@@ -48,11 +48,11 @@ export class ExchangeState {
   grpcStatus = -1;
 
   /** @param wireBytes bytes of the request that are here already */
-  protected reset(wireBytes: number): void {
+  protected reset(wireBytes: number, nowMs: number): void {
     this.active = true;
-    this.startMs = performance.now();
-    this.lastActiveMs = this.startMs;
-    this.requestCompleteMs = this.startMs;
+    this.startMs = nowMs;
+    this.lastActiveMs = nowMs;
+    this.requestCompleteMs = nowMs;
     this.requestComplete = false;
     this.responseStarted = false;
     this.downstreamFlags = 0;

@@ -68,7 +68,7 @@ export class ExchangeTimers {
    * allows; otherwise the timer runs on for the rest.
    */
   isIdle(policy: number, lastActiveMs: number): boolean {
-    const leftMs = this.path.core.i32[(policy + POLICY_IDLE_TIMEOUT_MS) >> 2]! - (performance.now() - lastActiveMs);
+    const leftMs = this.path.core.i32[(policy + POLICY_IDLE_TIMEOUT_MS) >> 2]! - (this.path.clock.nowMs - lastActiveMs);
     if (leftMs <= 0) return true;
     this.path.wheel.schedule(this.idle, leftMs);
     return false;

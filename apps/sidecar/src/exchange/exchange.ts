@@ -98,7 +98,7 @@ export class Exchange extends ExchangeState implements UpstreamRequest, Response
 
   /** More of the request's body. */
   requestBytes(address: number, length: number, wireLength: number, complete: boolean): void {
-    this.lastActiveMs = performance.now();
+    this.lastActiveMs = this.path.clock.nowMs;
     this.requestWireBytes += wireLength;
     this.requestBodyBytes += length;
     const upstream = this.upstream;
@@ -134,6 +134,7 @@ export class Exchange extends ExchangeState implements UpstreamRequest, Response
   }
 
   onTimer(kind: number): void {
+    this.path.clock.tick();
     if (kind === TIMER_BACKOFF) this.attempt();
     else if (kind === TIMER_STREAM) this.fail(MAX_DURATION);
     else if (kind === TIMER_IDLE) {
@@ -200,7 +201,9 @@ export class Exchange extends ExchangeState implements UpstreamRequest, Response
     if (endsWithConnection(this.path.core, this.responseChunkMode)) this.client.closeAfterResponse();
     this.status = status;
     this.details = VIA_UPSTREAM_DETAILS;
-    this.serviceTimeMs = Math.round(performance.now() - (this.requestComplete ? this.requestCompleteMs : this.startMs));
+    this.serviceTimeMs = Math.round(
+      this.path.clock.nowMs - (this.requestComplete ? this.requestCompleteMs : this.startMs),
+    );
     this.timers.endAttempt();
     const peerLength = i32[L.RESP_PEER_METADATA_LENGTH >> 2]!;
     if (this.client.chain.peerFromResponse && peerLength > 0) {
@@ -216,7 +219,7 @@ export class Exchange extends ExchangeState implements UpstreamRequest, Response
     this.responseBodyBytes += length;
     if (isFirst) this.writer.writeHead(this, address, length);
     else {
-      this.lastActiveMs = performance.now();
+      this.lastActiveMs = this.path.clock.nowMs;
       writer.writeCopy(address, length);
     }
     if (writer.backedUp && this.upstream !== null) {
@@ -243,7 +246,7 @@ export class Exchange extends ExchangeState implements UpstreamRequest, Response
   }
 
   private start(wireBytes: number): void {
-    this.reset(wireBytes);
+    this.reset(wireBytes, this.path.clock.nowMs);
     this.attempts.begin(0);
     this.log?.begin();
     this.listenerRecord = this.client.chain.listenerRecord;
@@ -298,7 +301,7 @@ export class Exchange extends ExchangeState implements UpstreamRequest, Response
 
   private completeRequest(): void {
     this.requestComplete = true;
-    this.requestCompleteMs = performance.now();
+    this.requestCompleteMs = this.path.clock.nowMs;
     this.timers.requestComplete(this.policy);
   }
 
@@ -384,10 +387,10 @@ export class Exchange extends ExchangeState implements UpstreamRequest, Response
     this.holdsRequestUnit = false;
     this.attempts.end(this.clusterSlot);
     stats.downstreamRqActive--;
-    countRequest(core, stats, this, this.client);
+    countRequest(core, stats, this, this.client, this.path.clock.nowMs);
     if (this.log !== null) {
       const head = this.sentHead === '' ? this.kept.headText() : this.sentHead;
-      this.log.finish(this, this.client, this.path.clusters[this.clusterSlot]?.name, head);
+      this.log.finish(this, this.client, this.path.clusters[this.clusterSlot]?.name, head, this.path.clock.nowMs);
     }
     this.kept.release(null);
     this.client.writer.stopNotifying();

@@ -11,7 +11,13 @@ export const CONTEXT_CLUSTERS = 8192;
 export const NO_CLUSTER = CONTEXT_CLUSTERS - 1;
 
 /** Counts in the series and in the process-wide counters. */
-export function countRequest(core: Core, stats: DataPlaneStats, exchange: Exchange, client: ExchangeClient): void {
+export function countRequest(
+  core: Core,
+  stats: DataPlaneStats,
+  exchange: Exchange,
+  client: ExchangeClient,
+  nowMs: number,
+): void {
   countStatus(stats, exchange.status);
   if (exchange.flags !== 0) {
     forEachFlag(exchange.flags, (name) => {
@@ -28,7 +34,7 @@ export function countRequest(core: Core, stats: DataPlaneStats, exchange: Exchan
     exchange.status,
     exchange.flags,
     exchange.grpcStatus,
-    performance.now() - exchange.startMs,
+    nowMs - exchange.startMs,
     exchange.requestWireBytes,
     exchange.responseWireBytes,
   );

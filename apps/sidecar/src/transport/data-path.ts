@@ -4,6 +4,7 @@ import type { Core, Tables } from '@lateen/filters-wasm';
 import type { DataPlaneOptions, DataPlaneStats } from '../data-plane.js';
 import type { Endpoint } from '../upstream/endpoint.js';
 import type { UpstreamCluster } from '../upstream/upstream-cluster.js';
+import type { Clock } from './clock.js';
 import type { OutSlots } from './out-slots.js';
 import type { SharedRead } from './proxy-socket.js';
 import type { TimerWheel } from './timer-wheel.js';
@@ -14,6 +15,7 @@ export interface DataPath {
   readonly slots: OutSlots;
   readonly sharedRead: SharedRead;
   readonly wheel: TimerWheel;
+  readonly clock: Clock;
   readonly stats: DataPlaneStats;
   readonly log: NonNullable<DataPlaneOptions['log']>;
   /** By endpoint slot of the core. */

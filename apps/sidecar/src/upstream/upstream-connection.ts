@@ -87,7 +87,8 @@ export class UpstreamConnection implements TransportEvents, TimerOwner {
     this.securityId = securityId;
     this.state = IDLE;
     this.connected = true;
-    this.idleSinceMs = performance.now();
+    this.endpoint.path.clock.tick();
+    this.idleSinceMs = this.endpoint.path.clock.nowMs;
     if (this.cluster.idleTimeoutMs > 0) wheel.schedule(this.timer, this.cluster.idleTimeoutMs);
     this.endpoint.onConnected(this);
   }
@@ -124,18 +125,20 @@ export class UpstreamConnection implements TransportEvents, TimerOwner {
   }
 
   onTimer(): void {
+    this.endpoint.path.clock.tick();
     if (this.state === CONNECTING) {
       this.endpoint.path.stats.upstreamCxConnectTimeout++;
       this.failureKind = 'connect-timeout';
       this.destroy();
       return;
     }
-    const idleMs = this.state === IDLE ? performance.now() - this.idleSinceMs : 0;
+    const idleMs = this.state === IDLE ? this.endpoint.path.clock.nowMs - this.idleSinceMs : 0;
     if (idleMs >= this.cluster.idleTimeoutMs) this.close();
     else this.endpoint.path.wheel.schedule(this.timer, this.cluster.idleTimeoutMs - idleMs);
   }
 
   onRead(length: number): void {
+    this.endpoint.path.clock.tick();
     this.responseBytes += length;
     if (this.state === BODY) this.readBody(READ_BUFFER, length, false);
     else if (this.state === HEAD) this.readHead(length);
@@ -143,6 +146,7 @@ export class UpstreamConnection implements TransportEvents, TimerOwner {
   }
 
   onEnd(): void {
+    this.endpoint.path.clock.tick();
     if (this.state === BODY && this.bodyKind > BODY_CHUNKED && this.request !== null) {
       this.keepAlive = false;
       this.finishResponse(0);
@@ -153,6 +157,7 @@ export class UpstreamConnection implements TransportEvents, TimerOwner {
 
   onClosed(error: Error | null): void {
     this.state = CLOSED;
+    this.endpoint.path.clock.tick();
     this.endpoint.path.wheel.cancel(this.timer);
     this.writer.releaseAll();
     this.held.clear();
@@ -273,7 +278,7 @@ export class UpstreamConnection implements TransportEvents, TimerOwner {
       (maxRequestsPerConnection === 0 || this.requestsServed < maxRequestsPerConnection);
     if (reusable) {
       this.state = IDLE;
-      this.idleSinceMs = performance.now();
+      this.idleSinceMs = this.endpoint.path.clock.nowMs;
       this.endpoint.onAvailable(this);
     } else this.destroy();
     request.onResponseEnd();
