@@ -185,6 +185,8 @@ class Pipeline implements DataPlane {
       this.upstreams.apply([...compiledClusters.values()]);
       this.internWorkloads();
       this.listenerSet.activate(listeners, bound);
+      // Records of chains that drain are kept for an hour anyway, and the chains only for seconds.
+      this.core.stable.retain('listener', this.listenerSet.listenerRecords(), Date.now());
     } catch (error) {
       this.secrets.replace(previousSecrets);
       throw error;

@@ -73,7 +73,7 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
   const http = hcm.commonHttpProtocolOptions;
   const chain: HttpChain = {
     listenerName,
-    listenerRecord: context.nowMs < 0 ? 0 : internListenerOptions(core, listenerOptions, context.nowMs),
+    listenerRecord: internListenerOptions(core, listenerOptions, context.nowMs),
     routeConfigSlot: tables.routeConfigSlot(routeName),
     connectionRecordNeeded: xfccNeeded || listenerOptions.useRemoteAddress,
     xfccNeeded,

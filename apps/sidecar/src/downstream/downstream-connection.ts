@@ -14,9 +14,10 @@ import {
 import type { DataPath } from '../transport/data-path.js';
 import { HeldBytes } from '../transport/held-bytes.js';
 import { type OwnedSocket, pauseReading, resumeReading, type SocketOwner } from '../transport/proxy-socket.js';
-import { SocketWriter } from '../transport/socket-writer.js';
+import { type DrainListener, SocketWriter } from '../transport/socket-writer.js';
 import { Timer, type TimerOwner } from '../transport/timer-wheel.js';
 import type { HttpChain } from './http-chain.js';
+import { RequestFraming } from './request-framing.js';
 import type { VerifiedClient } from './tls-acceptor.js';
 
 /** Between requests, or inside a head. */
@@ -42,7 +43,7 @@ export interface ConnectionRegistry {
   onConnectionGone(connection: DownstreamConnection): void;
 }
 
-export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerOwner {
+export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerOwner, DrainListener {
   readonly writer: SocketWriter;
   readonly record: number;
   /** Asked of the system while the socket is open, and only where an access log will show them. */
@@ -53,14 +54,13 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
   private state = HEAD;
   private inLoop = false;
   private paused = false;
+  private drainPending = false;
   private scanned = 0;
-  private bodyKind = L.BODY_NONE;
-  private remaining = 0;
-  private chunkState = 0;
   private lastActiveMs: number;
   private requestsServed = 0;
   private readonly exchange: Exchange;
   private readonly held: HeldBytes;
+  private readonly framing: RequestFraming;
   private readonly idleTimer = new Timer(this, TIMER_IDLE);
   private readonly phaseTimer = new Timer(this, TIMER_PHASE);
 
@@ -75,6 +75,7 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
   ) {
     this.writer = new SocketWriter(path.core, path.slots, socket, secure === 1);
     this.held = new HeldBytes(path.core);
+    this.framing = new RequestFraming(path.core);
     path.clock.tick();
     this.lastActiveMs = path.clock.nowMs;
     this.record = chain.connectionRecordNeeded ? this.createRecord() : 0;
@@ -102,6 +103,10 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
     let address = L.READ_BUFFER;
     let available = length;
     const partial = this.held.length;
+    if (this.drainPending) {
+      this.hold(address, length);
+      return;
+    }
     if (this.state === HEAD && partial > 0) {
       address -= partial;
       available += partial;
@@ -136,8 +141,7 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
     this.writer.releaseAll();
     this.held.clear();
     if (this.record !== 0) core.connections.release(this.record);
-    if (this.chunkState !== 0) core.chunkStates.release(this.chunkState);
-    this.chunkState = 0;
+    this.framing.release();
     this.registry.onConnectionGone(this);
   }
 
@@ -181,12 +185,13 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
       return;
     }
     this.state = HEAD;
-    if (this.inLoop) return;
-    if (this.held.length > 0) {
-      const length = this.held.takeTo(L.READ_HEADROOM, MAX_HELD_BYTES);
-      this.consume(L.READ_HEADROOM, length);
-    }
-    if (this.state === HEAD) this.resumeRequest();
+    if (!this.inLoop) this.proceed();
+  }
+
+  /** The client has read most of its answers: it may be served again. */
+  onDrained(): void {
+    this.drainPending = false;
+    this.proceed();
   }
 
   onTimer(kind: number): void {
@@ -225,6 +230,12 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
     let at = address;
     const end = address + length;
     while (at < end) {
+      if (this.state === HEAD && this.writer.backedUp) {
+        // A client that sends requests and does not read its answers would fill the memory with them.
+        this.hold(at, end - at);
+        this.awaitDrain();
+        break;
+      }
       if (this.state === HEAD) at += this.readHead(at, end - at);
       else if (this.state === BODY) at += this.readBody(at, end - at);
       else {
@@ -233,6 +244,21 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
       }
     }
     this.inLoop = false;
+  }
+
+  /** Between two requests: goes on with what is held, unless the client has much to read first. */
+  private proceed(): void {
+    if (this.state !== HEAD) return;
+    if (this.held.length > 0) {
+      const length = this.held.takeTo(L.READ_HEADROOM, MAX_HELD_BYTES);
+      this.consume(L.READ_HEADROOM, length);
+    }
+    if (this.state === HEAD && !this.drainPending) this.resumeRequest();
+  }
+
+  private awaitDrain(): void {
+    this.drainPending = true;
+    this.writer.notifyDrained(this);
   }
 
   /** Returns how many bytes were used. */
@@ -272,29 +298,23 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
 
   /** Starts the exchange with what is here of the body; returns how many body bytes were used. */
   private startRequest(headLength: number, address: number, length: number, flags: number): number {
-    const { core } = this.path;
-    this.bodyKind = core.i32[L.REQ_BODY >> 2]!;
-    this.remaining = this.bodyKind === L.BODY_LENGTH ? core.f64[L.REQ_CONTENT_LENGTH >> 3]! : 0;
-    if (this.bodyKind === L.BODY_CHUNKED) {
-      if (this.chunkState === 0) this.chunkState = core.chunkStates.take();
-      if (this.chunkState === 0) {
-        this.abort();
-        return length;
-      }
-      core.wasm.resetChunks(this.chunkState, L.CHUNK_MODE_FRAMED);
+    const { framing } = this;
+    if (!framing.begin()) {
+      this.abort();
+      return length;
     }
-    const used = this.frame(address, length);
+    const used = framing.take(address, length);
     if (used < 0) {
       this.closing = true;
       this.exchange.refuse(BAD_CHUNK);
       return length;
     }
-    const complete = this.frameComplete;
+    const { complete } = framing;
     this.state = complete ? WAIT : BODY;
     if (!complete && this.chain.requestTimeoutMs > 0) {
       this.path.wheel.schedule(this.phaseTimer, this.chain.requestTimeoutMs);
     }
-    this.exchange.begin(headLength, address, this.frameForward, used, complete);
+    this.exchange.begin(headLength, address, framing.forward, used, complete);
     if ((flags & L.REQUEST_EXPECT_CONTINUE) !== 0 && !complete && used === 0 && this.exchange.active) {
       this.writer.writeBuffer(CONTINUE);
     }
@@ -302,36 +322,18 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
   }
 
   private readBody(address: number, length: number): number {
-    const used = this.frame(address, length);
+    const { framing } = this;
+    const used = framing.take(address, length);
     if (used < 0) {
       this.closing = true;
       this.exchange.fail(BAD_CHUNK);
       return length;
     }
-    if (this.frameComplete) {
+    if (framing.complete) {
       this.state = WAIT;
       if (this.phaseTimer.armed) this.path.wheel.cancel(this.phaseTimer);
     }
-    this.exchange.requestBytes(address, this.frameForward, used, this.frameComplete);
-    return used;
-  }
-
-  private frameForward = 0;
-  private frameComplete = false;
-
-  /** Finds how many of the bytes belong to this body, what is to be forwarded of them, and whether it ends here. */
-  private frame(address: number, length: number): number {
-    if (this.bodyKind === L.BODY_CHUNKED) {
-      const { core } = this.path;
-      const used = core.wasm.scanChunks(this.chunkState, address, length);
-      this.frameForward = core.i32[(this.chunkState + L.CHUNK_FORWARD) >> 2]!;
-      this.frameComplete = core.i32[(this.chunkState + L.CHUNK_PHASE) >> 2] === L.CHUNK_PHASE_DONE;
-      return used;
-    }
-    const used = Math.min(length, this.remaining);
-    this.remaining -= used;
-    this.frameForward = used;
-    this.frameComplete = this.remaining === 0;
+    this.exchange.requestBytes(address, framing.forward, used, framing.complete);
     return used;
   }
 
@@ -359,10 +361,12 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
 
   private scheduleIdle(): void {
     const { idleTimeoutMs, streamIdleTimeoutMs } = this.chain;
-    const limits = [idleTimeoutMs, streamIdleTimeoutMs].filter((limit) => limit > 0);
-    if (limits.length === 0) return;
+    const bothMs = Math.min(idleTimeoutMs, streamIdleTimeoutMs);
+    const limitMs = bothMs > 0 ? bothMs : Math.max(idleTimeoutMs, streamIdleTimeoutMs);
+    if (limitMs === 0) return;
     const quietMs = this.path.clock.nowMs - Math.max(this.lastActiveMs, this.exchange.lastActiveMs);
-    this.path.wheel.schedule(this.idleTimer, Math.max(Math.min(...limits) - quietMs, Math.min(...limits) / 4, 1));
+    // Not sooner than a quarter of the limit: the other of the two limits may be the one that counts at the moment.
+    this.path.wheel.schedule(this.idleTimer, Math.max(limitMs - quietMs, limitMs / 4, 1));
   }
 
   private createRecord(): number {

@@ -129,6 +129,11 @@ export class ListenerRuntime implements Acceptor, ConnectionRegistry {
     const connection = new DownstreamConnection(this.path, socket, http, facts.serverName, client, secure, this);
     socket.owner = connection;
     this.connections.add(connection);
+    if (http.connectionRecordNeeded && connection.record === 0) {
+      // Without it the client's address and certificate could not be told on, nor a forged one removed.
+      this.path.log('warn', 'connection refused: no room for its record', { listener: this.settings.name });
+      connection.abort();
+    }
     return connection;
   }
 }

@@ -130,6 +130,12 @@ export class ListenerSet {
     return undefined;
   }
 
+  /** Options records in the core's memory that the present chains refer to. */
+  listenerRecords(): Set<number> {
+    const compiled = [...this.active.values()].flatMap((each) => [...each.compiled.chains.values()]);
+    return new Set(compiled.map(({ runtime }) => runtime.http.listenerRecord));
+  }
+
   views(): ListenerView[] {
     const active = [...this.active].map(([name, { runtime, sockets }]) => ({
       name,

@@ -173,8 +173,7 @@ export class Exchange extends ExchangeState implements UpstreamRequest, Response
       return;
     }
     if (this.policy !== 0 && this.kept.replayable) {
-      const reset = reason === CONNECTION_RESET;
-      const covered = isRetriableFailure(this.path.core, this.policy, failure, freshConnection, reset, this.method);
+      const covered = isRetriableFailure(this.path.core, this.policy, failure, freshConnection, this.method);
       if (covered && this.attempts.take(this.clusterSlot)) {
         // The race with a server that closes idle connections says nothing about its health: no back-off.
         const stale = failure === 'closed' && !freshConnection;
@@ -233,9 +232,9 @@ export class Exchange extends ExchangeState implements UpstreamRequest, Response
     this.upstream?.resume();
   }
 
-  onResponseEnd(): void {
+  onResponseEnd(wireBytes: number): void {
     const upstream = this.upstream as UpstreamConnection;
-    this.responseWireBytes = upstream.wireBytes;
+    this.responseWireBytes = wireBytes;
     if (this.log !== null) {
       this.sentHead = this.kept.headText();
       this.kept.release(upstream.writer);
@@ -308,7 +307,7 @@ export class Exchange extends ExchangeState implements UpstreamRequest, Response
   private retryAfterTimeout(): boolean {
     const { policy } = this;
     if (policy === 0 || this.responseStarted || !this.kept.replayable) return false;
-    if (!isRetriableFailure(this.path.core, policy, 'timeout', true, false, this.method)) return false;
+    if (!isRetriableFailure(this.path.core, policy, 'timeout', true, this.method)) return false;
     if (!this.attempts.take(this.clusterSlot)) return false;
     this.dropUpstream();
     this.timers.retryAfter(this.attempts.nextBackoffMs(policy));

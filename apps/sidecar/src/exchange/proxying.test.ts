@@ -74,6 +74,26 @@ describe('plain requests', () => {
     await client.until(({ received }) => received.split('\r\n\r\nlocal').length === count + 1, 'all answers');
   });
 
+  it('stops serving a client that does not read its answers, and goes on when it does', async () => {
+    const { proxy } = await setUp({
+      routes: [{ match: { prefix: '/' }, direct_response: { status: 200, body: { inline_string: 'x'.repeat(1000) } } }],
+    });
+    const client = await proxy.client();
+    client.socket.pause();
+    const count = 40_000;
+    client.send('GET / HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(count));
+    const served = (): number => proxy.dataPlane.stats.downstreamRqTotal;
+    let before = -1;
+    while (before !== served()) {
+      before = served();
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+    expect(before).toBeLessThan(count);
+    client.socket.resume();
+    await eventually(() => served() === count, 'all requests are served');
+    await client.until(({ received }) => received.split('\r\n\r\nxxx').length === count + 1, 'all answers');
+  });
+
   it('answers HEAD, 204 and 304 without a body and goes on', async () => {
     const { proxy, upstream } = await setUp();
     const client = await proxy.client();

@@ -35,15 +35,14 @@ export function retriesOf(core: Core, policy: number): number {
 
 /**
  * Whether the policy covers this failure. A connection that had served before and closes without one byte of response
- * is the race with a server that closes idle connections: the request was not read, which is certain where the kernel
- * answered with a reset, and harmless to assume where the method is idempotent.
+ * is most likely the race with a server that closes idle connections. It is no proof: a server that read the request and
+ * died looks the same. So only what may be done twice is sent again (RFC 9110, section 9.2.2).
  */
 export function isRetriableFailure(
   core: Core,
   policy: number,
   failure: UpstreamFailure,
   freshConnection: boolean,
-  connectionReset: boolean,
   method: number,
 ): boolean {
   const on = core.i32[(policy + POLICY_RETRY_ON) >> 2]!;
@@ -53,7 +52,7 @@ export function isRetriableFailure(
     case 'tls':
       return (on & ON_UNSENT) !== 0;
     case 'closed':
-      if (!freshConnection && (connectionReset || isIdempotent(method))) return (on & ON_UNSENT) !== 0;
+      if (!freshConnection && isIdempotent(method)) return (on & ON_UNSENT) !== 0;
       return (on & ON_ANY_RESET) !== 0;
     case 'protocol':
     case 'timeout':

@@ -268,6 +268,7 @@ export class UpstreamConnection implements TransportEvents, TimerOwner {
   /** The connection goes back first, so that the next request of the same client may have it. */
   private finishResponse(excessBytes: number): void {
     const request = this.request as UpstreamRequest;
+    const { responseBytes } = this; // of this response: the next request may start before this one is told
     this.request = null;
     this.requestsServed++;
     const { maxRequestsPerConnection } = this.cluster;
@@ -278,10 +279,12 @@ export class UpstreamConnection implements TransportEvents, TimerOwner {
       (maxRequestsPerConnection === 0 || this.requestsServed < maxRequestsPerConnection);
     if (reusable) {
       this.state = IDLE;
+      // A client that reads slowly had it paused; the next request, perhaps of another client, must not wait for that one.
+      resumeReading(this.socket);
       this.idleSinceMs = this.endpoint.path.clock.nowMs;
       this.endpoint.onAvailable(this);
     } else this.destroy();
-    request.onResponseEnd();
+    request.onResponseEnd(responseBytes);
   }
 
   private failProtocol(): void {

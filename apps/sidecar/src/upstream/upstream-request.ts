@@ -29,5 +29,5 @@ export interface UpstreamRequest {
   /** Body bytes to forward; the first call writes the head before them, also with a length of 0. */
   onResponseBytes(address: number, length: number, isFirst: boolean): void;
   /** The response has ended; the connection is unbound already. */
-  onResponseEnd(): void;
+  onResponseEnd(wireBytes: number): void;
 }
