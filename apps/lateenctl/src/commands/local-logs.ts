@@ -1,12 +1,14 @@
 // Commands: `lateenctl local logs NAME`: the log of a process, from its file.
 
 import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import type { MeshStatus, ProcessStatus } from '../control/control-api.js';
 import { findPods, unknownPodMessage } from '../control/pod-name.js';
-import { CliError, UsageError } from '../output/cli-error.js';
-import { meshOf } from './context.js';
+import { CliError, UnreachableError, UsageError } from '../output/cli-error.js';
+import { COMPONENT_NAMES, type StateLayout, stateLayout } from '../state/state-layout.js';
+import { meshOf, stateDirOf } from './context.js';
 
 const FOLLOW_POLL_MS = 200;
 
@@ -28,13 +30,37 @@ Examples:
     .action(async (name: string, options: { follow: boolean; tail: string }, command: Command) => {
       const tail = Number(options.tail);
       if (!Number.isInteger(tail)) throw new UsageError(`--tail ${options.tail}: not a number of lines`);
-      const status = await meshOf(command).control.status();
-      const file = logFileOf(status, name);
+      const file = await findLogFile(command, name);
       if (!existsSync(file)) throw new CliError(`${name} has written no log yet (${file})`);
       const text = readFileSync(file);
       process.stdout.write(lastLines(text.toString('utf8'), tail));
       if (options.follow) await follow(file, text.length);
     });
+}
+
+/** By the supervisor's word while the mesh runs, else by the files that it left. */
+async function findLogFile(command: Command, name: string): Promise<string> {
+  try {
+    return logFileOf(await meshOf(command).control.status(), name);
+  } catch (error) {
+    if (!(error instanceof UnreachableError)) throw error;
+    const file = leftLogFile(stateLayout(stateDirOf(command)), name);
+    if (file === undefined) throw error;
+    return file;
+  }
+}
+
+/** The log of a mesh that has ended: of a component, or of `NAMESPACE/POD/app|sidecar`. */
+function leftLogFile(layout: StateLayout, name: string): string | undefined {
+  const [, namespace = '', pod = '', part = 'app'] = /^([^/]+)\/([^/]+?)(?:\/(app|sidecar))?$/.exec(name) ?? [];
+  const candidates = [
+    ...(name === 'supervisor' ? [layout.supervisorLog] : []),
+    ...COMPONENT_NAMES.filter((component) => component === name).map((component) =>
+      join(layout.logs, `${component}.log`),
+    ),
+    ...(pod === '' ? [] : [join(layout.pod(namespace, pod), `${part}.log`)]),
+  ];
+  return candidates.find((file) => existsSync(file));
 }
 
 function logFileOf(status: MeshStatus, name: string): string {

@@ -12,7 +12,7 @@ import { readSources } from '../documents/read-sources.js';
 import { ControlClient } from '../mesh/control-client.js';
 import { openMesh } from '../mesh/open-mesh.js';
 import { CliError, ReportedError, UnreachableError, UsageError } from '../output/cli-error.js';
-import { errorColors, print, printProblems } from '../output/print.js';
+import { outColors, print, printProblems } from '../output/print.js';
 import { makePrivateDirectory } from '../state/private-directory.js';
 import { type StateLayout, stateLayout } from '../state/state-layout.js';
 import { startSupervisor } from '../supervisor/pipeline.js';
@@ -202,7 +202,7 @@ async function applyAndWait(
   const status = await waitUntilReady(control, remaining);
   const { address, port } = status.ingress;
   print(
-    `${errorColors.green('ready')}: ${status.pods.length} pods; ingress at http://${address}:${port}; state in ${layout.root}`,
+    `${outColors.green('ready')}: ${status.pods.length} pods; ingress at http://${address}:${port}; state in ${layout.root}`,
   );
 }
 
