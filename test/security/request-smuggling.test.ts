@@ -324,6 +324,13 @@ describe('what is taken, the origin understands alike', () => {
     }
   });
 
+  test('a length with blanks and zeros goes on as its number', async () => {
+    const send = 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: \t 05 \t\r\nConnection: close\r\n\r\nhello';
+    expect((await exchange(port, [bytes(send)])).statuses).toEqual([200]);
+    expect(upstream.seen[0]?.header('content-length')).toEqual(['5']);
+    expect(upstream.seen[0]?.body).toBe('hello');
+  });
+
   test("an absolute form's authority takes the place of Host", async () => {
     await exchange(port, [bytes('GET http://b:81/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')]);
     expect(upstream.seen[0]?.header('host')).toEqual(['b:81']);

@@ -215,6 +215,8 @@ describe('writeDownstreamHead', () => {
       'content-length: 1',
       'connection: keep-alive',
     ]);
+    answer('HTTP/1.1 200 OK\r\na: 1\r\nContent-Length:\t007 \r\nb: 2\r\n\r\n');
+    expect(write()).toEqual(['HTTP/1.1 200 OK', 'a: 1', 'Content-Length: 7', 'b: 2']);
     answer('HTTP/1.1 200 OK\r\n\r\n');
     expect(write()).toEqual(['HTTP/1.1 200 OK', 'connection: close']);
   });

@@ -166,7 +166,7 @@ export const BODY_UNTIL_CLOSE = 3;
 /** One header line. The name starts at LINE_OFFSET. */
 export const HEADER_ENTRY_BYTES = 32;
 export const HEADER_LINE_OFFSET = 0;
-/** With its CRLF; 0 for a header that a mutation added. */
+/** With its CRLF; 0 where the line is not copied but written from name and value: added, or spelled in a way that is not passed on. */
 export const HEADER_LINE_LENGTH = 4;
 export const HEADER_NAME_LENGTH = 8;
 export const HEADER_VALUE_OFFSET = 12;

@@ -113,6 +113,22 @@ describe('writeUpstreamHead', () => {
     );
   });
 
+  it.each([
+    ['Content-Length: \t 05 \t', 'Content-Length: 5'],
+    ['Content-Length:5', 'Content-Length: 5'],
+    ['content-length:\t5', 'content-length: 5'],
+    ['content-length: 5 ', 'content-length: 5'],
+    ['content-length: 000', 'content-length: 0'],
+    ['CONTENT-LENGTH: 50', 'CONTENT-LENGTH: 50'],
+  ])('sends the length that was understood: %j', (line, written) => {
+    use(forwardAll());
+    const [first, last] = ['accept:  x ', 'x-a: 1'];
+    const forwarded = 'x-forwarded-proto: http';
+    expect(sent([line])).toEqual(['host: reviews', written, forwarded]);
+    expect(sent([first, line, last])).toEqual(['host: reviews', first, written, last, forwarded]);
+    expect(sent([line, last, line])).toEqual(['host: reviews', written, last, forwarded]);
+  });
+
   it('replaces Host by the authority of an absolute target', () => {
     use(forwardAll());
     expect(forward(head(['a: b'], 'http://other:81/x#f'), options())).toBe(

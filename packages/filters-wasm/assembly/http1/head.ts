@@ -133,7 +133,24 @@ export function readContentLength(entry: i32): i32 {
   if (value < 0 || (contentLength >= 0 && contentLength != value)) return refuse(400, PARSE_ERROR_CONTENT_LENGTH);
   if (contentLength >= 0) drop(entry);
   contentLength = value;
+  respellContentLength(entry);
   return 0;
+}
+
+/** Recipients differ in how they read blanks and leading zeros; what goes on is `name: digits`, the number that was understood. */
+@inline
+function respellContentLength(entry: i32): void {
+  let value = load<i32>(entry + HEADER_VALUE_OFFSET);
+  let length = load<i32>(entry + HEADER_VALUE_LENGTH);
+  while (length > 1 && load<u8>(value) == 0x30) {
+    value++;
+    length--;
+  }
+  store<i32>(entry + HEADER_VALUE_OFFSET, value);
+  store<i32>(entry + HEADER_VALUE_LENGTH, length);
+  const nameLength = load<i32>(entry + HEADER_NAME_LENGTH);
+  const plain = load<i32>(entry + HEADER_LINE_OFFSET) + nameLength + 2 == value && load<u8>(value - 1) == 0x20;
+  if (!plain || load<i32>(entry + HEADER_LINE_LENGTH) != nameLength + length + 4) store<i32>(entry + HEADER_LINE_LENGTH, 0);
 }
 
 /** A Transfer-Encoding line: counts the codings in order. 0 or a refusal. */

@@ -127,22 +127,28 @@ export function putHeaders(out: i32): i32 {
     const entry = table + i * HEADER_ENTRY_BYTES;
     if (load<i32>(entry + HEADER_FLAGS) != 0) continue;
     const line = load<i32>(entry + HEADER_LINE_OFFSET);
-    if (line != runEnd) {
+    const length = load<i32>(entry + HEADER_LINE_LENGTH);
+    if (line != runEnd || length == 0) {
       if (runEnd != run) out = putBytes(out, run, runEnd - run);
       run = line;
     }
-    runEnd = line + load<i32>(entry + HEADER_LINE_LENGTH);
+    runEnd = line + length;
+    if (length == 0) out = putParts(out, entry);
   }
   if (runEnd != run) out = putBytes(out, run, runEnd - run);
   for (let i = parsed; i < count; i++) {
     const entry = table + i * HEADER_ENTRY_BYTES;
-    if (load<i32>(entry + HEADER_FLAGS) != 0) continue;
-    out = putBytes(out, load<i32>(entry + HEADER_LINE_OFFSET), load<i32>(entry + HEADER_NAME_LENGTH));
-    out = putColon(out);
-    out = putBytes(out, load<i32>(entry + HEADER_VALUE_OFFSET), load<i32>(entry + HEADER_VALUE_LENGTH));
-    out = putCrlf(out);
+    if (load<i32>(entry + HEADER_FLAGS) == 0) out = putParts(out, entry);
   }
   return out;
+}
+
+/** Writes a line from name and value. */
+function putParts(out: i32, entry: i32): i32 {
+  out = putBytes(out, load<i32>(entry + HEADER_LINE_OFFSET), load<i32>(entry + HEADER_NAME_LENGTH));
+  out = putColon(out);
+  out = putBytes(out, load<i32>(entry + HEADER_VALUE_OFFSET), load<i32>(entry + HEADER_VALUE_LENGTH));
+  return putCrlf(out);
 }
 
 /** Whether anything was added, so that `putHeaders` has more than parsed lines. */

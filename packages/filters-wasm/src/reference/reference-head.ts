@@ -112,7 +112,9 @@ export function parseLines(lines: readonly string[], statuses: Set<number>): Ref
       statuses.add(400);
       continue;
     }
-    headers.push({ name: name.toLowerCase(), value: value.replace(/^[ \t]+|[ \t]+$/g, '') });
+    const trimmed = value.replace(/^[ \t]+|[ \t]+$/g, '');
+    const respelled = name.toLowerCase() === 'content-length' && trimmed.length <= 19;
+    headers.push({ name: name.toLowerCase(), value: respelled ? trimmed.replace(/^0+(?=\d)/, '') : trimmed });
   }
   return headers;
 }
