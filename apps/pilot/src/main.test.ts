@@ -2,13 +2,14 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { grpcChannelCredentials, storeIdentity } from '@lateen/identity';
 import { TYPE_URL } from '@lateen/xds-proto';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { CONFIG_TYPE_URLS } from './config/config-kinds.js';
 import type { Pilot } from './pipeline.js';
 import { TestMesh } from './test-mesh.js';
 import { TestProxy } from './test-proxy.js';
@@ -95,6 +96,9 @@ test('killed at any moment, it serves what it acknowledged; a signal ends it cle
   await mesh.report(asPilot, REGISTRY);
   const proxy = await proxyOf(first);
   await expect.poll(() => proxy.names(TYPE_URL.cluster)).toContain('outbound|80||a.default.svc.cluster.local');
+  // What came from Galley is served before it is stored, and acknowledged after.
+  const stored = () => readdir(join(mesh.stateDir, 'process', 'config'));
+  await expect.poll(async () => (await stored()).length).toBe(CONFIG_TYPE_URLS.length);
   first.child.kill('SIGKILL');
   expect(await first.exited).toMatchObject({ signal: 'SIGKILL' });
 

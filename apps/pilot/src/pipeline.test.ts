@@ -103,6 +103,11 @@ test.each(['sotw', 'delta'] as const)(
     mesh.apply(subsets('v1'), weights({ v1: 100 }));
     const pilot = await mesh.startPilot({ removalGraceMs: 100 });
     expect(await mesh.report(pilot, REGISTRY)).toBe(7n);
+    // Listeners wait for a first subscription to endpoints only so long: another proxy takes what a cold start costs.
+    const other = await connect(pilot, { form });
+    await expect.poll(() => other.names(TYPE_URL.route)).toContain('9080');
+    other.close();
+    await expect.poll(() => syncStatus(pilot)).toEqual([]);
     const proxy = await connect(pilot, { form });
     await expect.poll(() => syncStatus(pilot)).toEqual(ALL_SYNCED);
     expect([...new Set(proxy.order)]).toEqual(['CDS', 'EDS', 'LDS', 'RDS']);

@@ -13,6 +13,7 @@ import {
   type IdentitySource,
 } from '@lateen/identity';
 import { type Logger, startMonitoringServer } from '@lateen/telemetry';
+import { TranslationCache } from '@lateen/translate';
 import { createAdsService, ENVOY_SERVED_TYPES } from '@lateen/xds-stream';
 import { ConfigStore } from './config/config-store.js';
 import { subscribeToGalley } from './config/galley-subscription.js';
@@ -23,7 +24,6 @@ import { createPilotMetrics } from './observe/pilot-metrics.js';
 import { createPushEvents } from './observe/push-events.js';
 import { admitCertifiedProxy, admitProxyNode } from './push/admission.js';
 import { ProxySource } from './push/proxy-source.js';
-import { TranslationCache } from './push/translation-cache.js';
 import { RegistryStore } from './registry/registry-store.js';
 import { createWorkloadRegistry } from './registry/workload-registry.js';
 import { Debounce } from './snapshot/debounce.js';
@@ -82,7 +82,7 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
 
   // What is made of it.
   const cache = new TranslationCache();
-  const metrics = createPilotMetrics({ cache, snapshot: () => builder.current });
+  const metrics = createPilotMetrics({ cache, snapshot: () => builder.current, proxies: () => source.statuses() });
   const source = new ProxySource({ cache, logger, onTranslated: metrics.observeTranslation });
   const builder = new SnapshotBuilder({
     config,

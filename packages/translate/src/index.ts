@@ -1,9 +1,17 @@
 // Reading order: model.ts (values), proxy-node.ts (who asks), snapshot.ts (the mesh), proxy-view.ts (what this proxy
-// sees; resolve/), xds/resources.ts (xDS; xds/), consistency.ts (the check before serving).
+// sees; resolve/), xds/resources.ts (xDS; xds/), consistency.ts (the check before serving), cache/ (what is kept).
 
+export type { PackedResource } from './cache/pack-resource.js';
+export {
+  type PackedSet,
+  type Translation,
+  TranslationCache,
+  type TranslationCacheCounts,
+} from './cache/translation-cache.js';
 export { checkConsistency } from './consistency.js';
 export * from './model.js';
 export * from './proxy-node.js';
-export { type OutboundAddress, type ProxyView, resolveProxyView, viewKey } from './proxy-view.js';
+export { type OutboundAddress, type OutboundAddresses, type ProxyView, resolveProxyView } from './proxy-view.js';
 export { buildSnapshot } from './snapshot.js';
-export { buildResources } from './xds/resources.js';
+export type { RecipeList, ResourcePart, ResourceRecipe } from './xds/recipe.js';
+export { buildResources, partsOf, type ViewParts, viewKey } from './xds/resources.js';

@@ -79,13 +79,25 @@ export interface SnapshotInput {
   readonly configs: readonly ConfigObject[];
 }
 
+/** Hashes of the parts of a snapshot, of which the keys of resources are made: equal hashes mean equal content. */
+export interface SnapshotHashes {
+  /** MeshConfig and what comes of it: root namespace, trust domain. */
+  readonly settings: string;
+  /** All services as declared. */
+  readonly services: string;
+  readonly workloads: string;
+  /** All objects of a kind; a kind without objects is absent. */
+  readonly configs: ReadonlyMap<Kind, string>;
+}
+
 /**
  * Everything that translation knows of the mesh at one moment. Immutable; equal inputs give equal `contentHash`.
  * Lists are sorted (namespace, name); config objects of a kind are sorted oldest first, then by namespace and name.
  */
 export interface MeshSnapshot {
-  /** Hash of everything below. */
+  /** Hash of everything below. Where a config object was written, and its labels, do not count. */
   readonly contentHash: string;
+  readonly hashes: SnapshotHashes;
   readonly rootNamespace: string;
   readonly trustDomain: string;
   /** DNS suffix of services: `cluster.local`. */

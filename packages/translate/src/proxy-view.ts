@@ -1,17 +1,24 @@
 // Translate: what one proxy sees of the mesh. The only step that knows the proxy; the builders read nothing but the view.
 
 import type { MeshSnapshot, Problem, ProxyNode, ProxyType, StringMap } from './model.js';
+import { once } from './once.js';
 import { type ClientScope, resolveClientScope } from './resolve/client-scope.js';
 import { type GatewayListener, resolveGateways } from './resolve/gateways.js';
 import { type InboundPort, resolveInboundPorts } from './resolve/inbound-ports.js';
 import { type MeshPort, type MeshService, meshIndex } from './resolve/mesh-index.js';
-import { stableHash } from './stable-hash.js';
+import { contentHash, stableHash } from './stable-hash.js';
 
 /** An address that the sidecar binds for calls to a service port. */
 export interface OutboundAddress {
   readonly address: string;
   readonly service: MeshService;
   readonly port: MeshPort;
+}
+
+export interface OutboundAddresses {
+  /** Sorted by address and port. */
+  readonly addresses: readonly OutboundAddress[];
+  readonly problems: readonly Problem[];
 }
 
 /** What one proxy sees; made by {@link resolveProxyView}, read by the builders. */
@@ -26,8 +33,10 @@ export interface ProxyView {
   /** Shared by all proxies that see the same as clients. */
   readonly scope: ClientScope;
   readonly inboundPorts: readonly InboundPort[];
-  /** Sorted by address and port. */
-  readonly outboundAddresses: readonly OutboundAddress[];
+  /** The addresses that it binds for services; worked out when first asked for. */
+  outbound(): OutboundAddresses;
+  /** Hash of what `outbound` is worked out from. */
+  outboundHash(): string;
   readonly gatewayListeners: readonly GatewayListener[];
   /** Further addresses of gateway listeners, `IP:PORT` lists by listener port. */
   readonly extraBindAddresses: StringMap;
@@ -35,11 +44,7 @@ export interface ProxyView {
   readonly problems: readonly Problem[];
 }
 
-function resolveOutboundAddresses(
-  scope: ClientScope,
-  serviceAddresses: StringMap,
-  podKey: string,
-): { readonly addresses: readonly OutboundAddress[]; readonly problems: readonly Problem[] } {
+function resolveOutboundAddresses(scope: ClientScope, serviceAddresses: StringMap, podKey: string): OutboundAddresses {
   const byListener = new Map<string, OutboundAddress>();
   const problems: Problem[] = [];
   for (const service of scope.services) {
@@ -65,6 +70,10 @@ function resolveOutboundAddresses(
   return { addresses: names.map((name) => byListener.get(name)!), problems };
 }
 
+const NO_ADDRESSES: StringMap = {};
+const NO_PORTS = { ports: [], problems: [] };
+const NO_LISTENERS = { listeners: [], problems: [] };
+
 /**
  * Resolves what a proxy sees: its namespace, labels and addresses as the registry knows them (the node's own word
  * counts where the registry does not know the pod). The builders see only the result.
@@ -74,13 +83,13 @@ export function resolveProxyView(snapshot: MeshSnapshot, proxy: ProxyNode): Prox
   const podKey = `${proxy.namespace}/${proxy.podName}`;
   const workload = index.workloadByName.get(podKey);
   const labels = workload?.labels ?? proxy.labels;
-  const scope = resolveClientScope(snapshot, proxy.type, proxy.namespace, labels);
+  const scope = resolveClientScope(snapshot, proxy.namespace, labels);
   const isSidecar = proxy.type === 'sidecar';
-  const none = { ports: [], addresses: [], listeners: [], problems: [] };
-  const inbound = isSidecar && workload !== undefined ? resolveInboundPorts(snapshot, workload) : none;
-  const outbound = isSidecar ? resolveOutboundAddresses(scope, workload?.serviceAddresses ?? {}, podKey) : none;
-  const gateways = isSidecar ? none : resolveGateways(snapshot, proxy, labels, workload);
-  const own: Problem[] = [...inbound.problems, ...outbound.problems, ...gateways.problems];
+  const inbound = isSidecar && workload !== undefined ? resolveInboundPorts(snapshot, workload) : NO_PORTS;
+  const gateways = isSidecar ? NO_LISTENERS : resolveGateways(snapshot, proxy, labels, workload);
+  const bindsServices = isSidecar && Object.keys(workload?.serviceAddresses ?? {}).length > 0;
+  const serviceAddresses = bindsServices ? workload!.serviceAddresses : NO_ADDRESSES;
+  const own: Problem[] = [...inbound.problems, ...gateways.problems];
   if (workload === undefined) {
     own.push({
       code: 'unknown-workload',
@@ -97,29 +106,14 @@ export function resolveProxyView(snapshot: MeshSnapshot, proxy: ProxyNode): Prox
     understandsIstioFilters: proxy.understandsIstioFilters,
     scope,
     inboundPorts: inbound.ports,
-    outboundAddresses: outbound.addresses,
+    outbound: once(() => resolveOutboundAddresses(scope, serviceAddresses, podKey)),
+    outboundHash: once(() =>
+      serviceAddresses === NO_ADDRESSES
+        ? 'none'
+        : stableHash([podKey, scope.hashes().declarations, contentHash(serviceAddresses)]),
+    ),
     gatewayListeners: gateways.listeners,
     extraBindAddresses: workload?.extraBindAddresses ?? {},
     problems: [...snapshot.problems, ...index.problems, ...scope.problems, ...own],
   };
-}
-
-/**
- * Stable hash of everything that the builders read of a view: equal keys mean equal resources. Proxies that differ in
- * nothing that matters (a pod's name, a label that no configuration selects by) have the same key.
- */
-export function viewKey(view: ProxyView): string {
-  const serviceOf = ({ hostname }: MeshService) => hostname;
-  return stableHash({
-    content: view.snapshot.contentHash,
-    scope: view.scope.key,
-    type: view.type,
-    address: view.address,
-    interceptionMode: view.interceptionMode,
-    istio: view.understandsIstioFilters,
-    inbound: view.inboundPorts.map((port) => ({ ...port, services: port.services.map(serviceOf) })),
-    outbound: view.outboundAddresses.map(({ address, service, port }) => [address, serviceOf(service), port.port]),
-    gateways: view.gatewayListeners,
-    extraBindAddresses: view.extraBindAddresses,
-  });
 }

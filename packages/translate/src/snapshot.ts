@@ -1,8 +1,8 @@
 // Translate: makes the immutable snapshot of the mesh: sorts, drops duplicates, hashes.
 
 import type { ConfigObject, Kind } from '@lateen/istio-config';
-import type { MeshSnapshot, Problem, SnapshotInput } from './model.js';
-import { compareText, stableHash } from './stable-hash.js';
+import type { MeshSnapshot, Problem, SnapshotHashes, SnapshotInput, Workload } from './model.js';
+import { compareText, contentHash, stableHash } from './stable-hash.js';
 
 const ROOT_NAMESPACE = 'istio-system';
 const TRUST_DOMAIN = 'cluster.local';
@@ -18,7 +18,7 @@ function compareNamed(a: Named, b: Named): number {
 
 /** Sorts and keeps the first of each namespace and name; the rest become problems. */
 function uniqueSorted<T extends Named>(kind: string, items: readonly T[], problems: Problem[]): readonly T[] {
-  const sorted = [...items].sort((a, b) => compareNamed(a, b) || compareText(stableHash(a), stableHash(b)));
+  const sorted = [...items].sort((a, b) => compareNamed(a, b) || compareText(contentHash(a), contentHash(b)));
   return sorted.filter((item, index) => {
     const before = sorted[index - 1];
     if (before === undefined || compareNamed(before, item) !== 0) return true;
@@ -54,6 +54,24 @@ function groupByKind(configs: readonly ConfigObject[]): ReadonlyMap<Kind, readon
   return new Map([...byKind].sort(([a], [b]) => compareText(a, b)));
 }
 
+const configHashes = new WeakMap<ConfigObject, string>();
+
+/** Hash of what translation reads of a config object: kind, name, age and spec; not where it was written. */
+export function configHash(config: ConfigObject): string {
+  let hash = configHashes.get(config);
+  if (hash === undefined) {
+    const { namespace, name, creationTimestamp } = config.metadata;
+    hash = stableHash([config.kind, namespace, name, creationTimestamp, config.spec]);
+    configHashes.set(config, hash);
+  }
+  return hash;
+}
+
+/** Service addresses are hashed for themselves: they are most of a workload, and some keys are made of them alone. */
+function workloadHash({ serviceAddresses, ...rest }: Workload): string {
+  return stableHash([contentHash(serviceAddresses), rest]);
+}
+
 /**
  * Builds a snapshot. Never fails: what cannot be used is left out and told in `problems`. Equal inputs, in any order,
  * give equal content hashes. The input's objects are kept, not copied: do not change them afterwards.
@@ -61,17 +79,29 @@ function groupByKind(configs: readonly ConfigObject[]): ReadonlyMap<Kind, readon
 export function buildSnapshot(input: SnapshotInput): MeshSnapshot {
   const problems: Problem[] = [];
   const meshConfig = input.meshConfig ?? {};
-  const content = {
+  const namespaces = [...input.namespaces].sort((a, b) => compareText(a.name, b.name));
+  const services = uniqueSorted('Service', input.services, problems);
+  const workloads = uniqueSorted('Workload', input.workloads, problems);
+  const configsByKind = groupByKind(input.configs);
+  const hashes: SnapshotHashes = {
+    settings: stableHash(meshConfig),
+    services: stableHash(services.map(contentHash)),
+    workloads: stableHash(workloads.map(workloadHash)),
+    configs: new Map([...configsByKind].map(([kind, configs]) => [kind, stableHash(configs.map(configHash))])),
+  };
+  return {
+    contentHash: stableHash([hashes, namespaces]),
+    hashes,
     rootNamespace: meshConfig.rootNamespace || ROOT_NAMESPACE,
     trustDomain: meshConfig.trustDomain || TRUST_DOMAIN,
     clusterDomain: 'cluster.local',
     meshConfig,
-    namespaces: [...input.namespaces].sort((a, b) => compareText(a.name, b.name)),
-    services: uniqueSorted('Service', input.services, problems),
-    workloads: uniqueSorted('Workload', input.workloads, problems),
-    configsByKind: groupByKind(input.configs),
+    namespaces,
+    services,
+    workloads,
+    configsByKind,
+    problems,
   };
-  return { ...content, contentHash: stableHash(content), problems };
 }
 
 /** The config objects of a kind, oldest first. */

@@ -20,6 +20,18 @@ export function stableHash(value: unknown): string {
   return createHash('sha256').update(stableJson(value)).digest('hex').slice(0, 32);
 }
 
+const contentHashes = new WeakMap<object, string>();
+
+/** The stable hash of an object that never changes: worked out once for each object. */
+export function contentHash(value: object): string {
+  let hash = contentHashes.get(value);
+  if (hash === undefined) {
+    hash = stableHash(value);
+    contentHashes.set(value, hash);
+  }
+  return hash;
+}
+
 /** Order by UTF-16 code units: the same on every machine, unlike localeCompare. */
 export function compareText(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;

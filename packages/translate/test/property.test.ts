@@ -1,16 +1,26 @@
 // Whatever the configuration, the resources of every proxy are consistent, and the same whatever the order of the input.
 
+import { type DescMessage, fromBinary, type MessageShape, toBinary } from '@bufbuild/protobuf';
 import type { ConfigObject } from '@lateen/istio-config';
+import { TYPE_URL } from '@lateen/xds-proto';
+import { ClusterSchema } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
+import { ClusterLoadAssignmentSchema } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
+import { ListenerSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
+import { RouteConfigurationSchema } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import {
   buildResources,
   buildSnapshot,
   checkConsistency,
+  type NamedResource,
+  type PackedSet,
   resolveProxyView,
   type SnapshotInput,
+  TranslationCache,
   viewKey,
 } from '../src/index.js';
+import { hex, KeyLog } from './key-log.js';
 import { proxyOf } from './mesh-fixture.js';
 
 const NAMESPACES = ['default', 'shop', 'istio-system'];
@@ -143,6 +153,17 @@ const specs = {
       { maxLength: 3 },
     ),
   }),
+  Telemetry: fc.record(
+    {
+      selector: fc.record({ matchLabels: labels }),
+      accessLogging: fc.constant([{ providers: [{ name: 'envoy' }] }]),
+      metrics: fc.constantFrom(
+        [{ providers: [{ name: 'prometheus' }], overrides: [{ tagOverrides: { a: { value: 'b' } } }] }],
+        [{ providers: [{ name: 'nobody' }] }],
+      ),
+    },
+    { requiredKeys: [] },
+  ),
   PeerAuthentication: fc.record(
     {
       selector: fc.record({ matchLabels: labels }),
@@ -167,7 +188,18 @@ const config = fc.oneof(
   ),
 ) as fc.Arbitrary<unknown> as fc.Arbitrary<ConfigObject>;
 
+const meshConfig = fc.constantFrom<NonNullable<SnapshotInput['meshConfig']>>(
+  {},
+  { accessLogFile: '/dev/stdout' },
+  { outboundTrafficPolicy: { mode: 'REGISTRY_ONLY' } },
+  { enableAutoMtls: false },
+  { rootNamespace: 'shop' },
+  { trustDomain: 'other' },
+  { connectTimeout: '3s' },
+);
+
 const mesh: fc.Arbitrary<SnapshotInput> = fc.record({
+  meshConfig,
   namespaces: fc.constant([]),
   services: fc.array(service, { maxLength: 6 }),
   workloads: fc.uniqueArray(workload, { maxLength: 5, selector: ({ name, namespace }) => `${namespace}/${name}` }),
@@ -198,5 +230,87 @@ it('gives every proxy consistent resources, whatever the configuration', () => {
       }
     }),
     { numRuns: 300 },
+  );
+});
+
+type Change = (input: SnapshotInput, other: SnapshotInput, index: number) => SnapshotInput;
+
+/** One thing that is different; what two meshes have in common is what they could wrongly share. */
+const CHANGES: Readonly<Record<string, Change>> = {
+  meshConfig: (input, { meshConfig }) => ({ ...input, meshConfig }),
+  services: (input, { services }) => ({ ...input, services }),
+  workloads: (input, { workloads }) => ({ ...input, workloads }),
+  readiness: (input, _, at) => ({
+    ...input,
+    workloads: input.workloads.map((each, index) => (index === at ? { ...each, ready: !each.ready } : each)),
+  }),
+  lessConfig: (input, _, at) => ({ ...input, configs: input.configs.filter((_config, index) => index !== at) }),
+  moreConfig: (input, { configs }) => {
+    const name = ({ kind, metadata }: ConfigObject) => `${kind}/${metadata.namespace}/${metadata.name}`;
+    const known = new Set(input.configs.map(name));
+    return { ...input, configs: [...input.configs, ...configs.filter((each) => !known.has(name(each))).slice(0, 1)] };
+  },
+};
+
+const neighbours = fc
+  .record({ one: mesh, other: mesh, change: fc.constantFrom(...Object.values(CHANGES)), index: fc.nat(9) })
+  .map(({ one, other, change, index }) => [one, change(one, other, index)] as const);
+
+it('never gives two different resources the same key, in whatever snapshots', () => {
+  fc.assert(
+    fc.property(neighbours, (meshes) => {
+      const log = new KeyLog();
+      for (const input of meshes) {
+        const snapshot = buildSnapshot(structuredClone(input));
+        for (const pod of [...input.workloads.map((each) => `${each.name}.${each.namespace}`), 'stranger.default']) {
+          for (const metadata of [{}, { INTERCEPTION_MODE: 'REDIRECT', LATEEN_VERSION: '' }]) {
+            log.noteView(resolveProxyView(snapshot, proxyOf(input, pod, metadata)));
+          }
+        }
+      }
+    }),
+    { numRuns: 100 },
+  );
+});
+
+/** What is served, decoded, in the order of names. */
+function decoded<Desc extends DescMessage>(schema: Desc, set: PackedSet | undefined) {
+  return [...(set ?? [])].map(([name, { any }]) => [name, hex(toBinary(schema, fromBinary(schema, any.value)))]).sort();
+}
+
+function built<Desc extends DescMessage>(schema: Desc, resources: readonly NamedResource<MessageShape<Desc>>[]) {
+  return resources.map(({ name, message }) => [name, hex(toBinary(schema, message))]).sort();
+}
+
+it('serves from the cache, over several snapshots, what building all of it anew makes', () => {
+  fc.assert(
+    fc.property(neighbours, ([one, other]) => {
+      const cache = new TranslationCache();
+      for (const input of [one, other, one]) {
+        const snapshot = buildSnapshot(structuredClone(input));
+        cache.startGeneration();
+        for (const pod of [...input.workloads.map((each) => `${each.name}.${each.namespace}`), 'stranger.default']) {
+          const view = resolveProxyView(snapshot, proxyOf(input, pod));
+          const { resources, faults, problems } = cache.translate(view);
+          const expected = buildResources(view);
+          expect(faults).toEqual([]);
+          expect(problems).toEqual(expected.problems);
+          const sets = [
+            [decoded(ClusterSchema, resources.get(TYPE_URL.cluster)), built(ClusterSchema, expected.clusters)],
+            [
+              decoded(ClusterLoadAssignmentSchema, resources.get(TYPE_URL.endpoint)),
+              built(ClusterLoadAssignmentSchema, expected.endpoints),
+            ],
+            [decoded(ListenerSchema, resources.get(TYPE_URL.listener)), built(ListenerSchema, expected.listeners)],
+            [
+              decoded(RouteConfigurationSchema, resources.get(TYPE_URL.route)),
+              built(RouteConfigurationSchema, expected.routes),
+            ],
+          ];
+          for (const [actual, wanted] of sets) expect(actual).toEqual(wanted);
+        }
+      }
+    }),
+    { numRuns: 100 },
   );
 });

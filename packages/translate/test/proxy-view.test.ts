@@ -53,7 +53,8 @@ describe('viewKey', () => {
       })),
     };
     for (const other of [
-      keyOf({ ...input, configs: input.configs.slice(1) }, proxy),
+      keyOf({ ...input, configs: input.configs.filter(({ kind }) => kind !== 'VirtualService') }, proxy),
+      keyOf({ ...input, configs: input.configs.filter(({ kind }) => kind !== 'PeerAuthentication') }, proxy),
       keyOf({ ...input, meshConfig: { accessLogFile: '/dev/stdout' } }, proxy),
       keyOf(notReady, proxy),
       keyOf(elsewhere, proxy),
@@ -62,6 +63,27 @@ describe('viewKey', () => {
       keyOf(input, proxyOf(input, 'reviews-v1-0.default')),
     ]) {
       expect(other).not.toBe(key);
+    }
+  });
+
+  it('does not change with what the proxy does not see', () => {
+    const key = keyOf(input, proxy);
+    const elsewhere = { ...input.configs[0]!.metadata, namespace: 'elsewhere', name: 'x' };
+    const config = (kind: string, spec: unknown) => ({ ...input.configs[0]!, kind, metadata: elsewhere, spec });
+    const mesh = (...more: unknown[]) => ({ ...input, configs: [...input.configs, ...more] }) as SnapshotInput;
+    for (const other of [
+      mesh(config('VirtualService', { hosts: ['web'], gateways: ['edge'], http: [] })),
+      mesh(config('VirtualService', { hosts: ['web'], exportTo: ['.'], http: [] })),
+      mesh(config('DestinationRule', { host: 'web', exportTo: ['.'] })),
+      mesh(config('Gateway', { selector: { app: 'edge' }, servers: [] })),
+      mesh(config('Telemetry', { metrics: [{ overrides: [{ disabled: true }] }] })),
+      { ...input, configs: input.configs.map((each) => ({ ...each, source: { file: 'moved', line: 9, column: 1 } })) },
+      {
+        ...input,
+        configs: input.configs.map((each) => ({ ...each, metadata: { ...each.metadata, labels: { a: 'b' } } })),
+      },
+    ]) {
+      expect(keyOf(other as SnapshotInput, proxy)).toBe(key);
     }
   });
 
@@ -75,6 +97,7 @@ describe('viewKey', () => {
     const stranger = (labels: Record<string, string>) => keyOf(mesh, { ...proxy, podName: 'unknown', labels });
     expect(stranger({ tier: 'gold' })).not.toBe(stranger({ tier: 'tin' }));
     expect(stranger({ tier: 'gold', other: 'a' })).toBe(stranger({ tier: 'gold', other: 'b' }));
+    expect(stranger({ tier: 'tin' })).toBe(stranger({ tier: 'iron' }));
   });
 });
 
@@ -93,16 +116,5 @@ describe('buildResources', () => {
       ];
     };
     expect(bytes()).toEqual(bytes());
-  });
-
-  it('shares clusters between the proxies of a scope', () => {
-    const snapshot = buildSnapshot(input);
-    const clusters = ['details-v1-0.default', 'ratings-v1-0.default'].map((pod) =>
-      buildResources(resolveProxyView(snapshot, proxyOf(input, pod))).clusters.filter(({ name }) =>
-        name.startsWith('outbound'),
-      ),
-    );
-    expect(clusters[0]!.length).toBeGreaterThan(4);
-    for (const [index, { message }] of clusters[0]!.entries()) expect(clusters[1]![index]!.message).toBe(message);
   });
 });

@@ -1,12 +1,18 @@
 // Debug API: mutual TLS of one proxy, both ways (`lateenctl authn tls-check`).
 
-import { type MeshSnapshot, type ProxyNode, resolveProxyView, type Service, type Workload } from '@lateen/translate';
+import {
+  type MeshSnapshot,
+  type ProxyNode,
+  resolveProxyView,
+  type Service,
+  type TranslationCache,
+  type Workload,
+} from '@lateen/translate';
 import { TYPE_URL, unpackAny } from '@lateen/xds-proto';
 import { ClusterSchema } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import { ClusterLoadAssignmentSchema } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
 import { ListenerSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import type { ResourceSet } from '@lateen/xds-stream';
-import type { TranslationCache } from '../push/translation-cache.js';
 import { decidingPolicy } from './deciding-policy.js';
 import { selects } from './registryz.js';
 import { type ClientMode, clientMode, inboundPort, type ServerMode, serverMode } from './tls-modes.js';

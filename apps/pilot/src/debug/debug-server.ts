@@ -2,9 +2,9 @@
 
 import type { MtlsHttpHandler } from '@lateen/identity';
 import type { Logger } from '@lateen/telemetry';
+import type { TranslationCache } from '@lateen/translate';
 import type { AdsSubscriberReport } from '@lateen/xds-stream';
 import type { ProxySource } from '../push/proxy-source.js';
-import type { TranslationCache } from '../push/translation-cache.js';
 import type { SnapshotBuilder } from '../snapshot/snapshot-builder.js';
 import { checkTls } from './authn.js';
 import { dumpConfig } from './config-dump.js';

@@ -1,8 +1,8 @@
 // Debug API: the snapshot that is served, what is wrong with it, and from whom it is withheld.
 
-import type { Problem } from '@lateen/translate';
+import type { Problem, TranslationCache } from '@lateen/translate';
+import { shortTypeName } from '@lateen/xds-proto';
 import type { ProxySource, ProxyStatus } from '../push/proxy-source.js';
-import type { TranslationCache } from '../push/translation-cache.js';
 import type { SnapshotBuilder } from '../snapshot/snapshot-builder.js';
 
 export interface SnapshotDescription {
@@ -18,7 +18,16 @@ export interface SnapshotDescription {
   /** Of the snapshot as a whole. */
   readonly problems: readonly Problem[];
   readonly proxies: readonly ProxyStatus[];
-  readonly translationCache: { readonly views: number; readonly hits: number; readonly misses: number };
+  readonly translationCache: {
+    /** Parts of views (outbound clusters, endpoints, …) that are held, and the resources in them. */
+    readonly parts: number;
+    readonly resources: number;
+    /** Lookups of parts. */
+    readonly hits: number;
+    readonly misses: number;
+    /** Resources built since the start, by type. */
+    readonly built: Readonly<Record<string, number>>;
+  };
 }
 
 export function describeSnapshot({
@@ -32,6 +41,7 @@ export function describeSnapshot({
 }): SnapshotDescription {
   const published = builder.current;
   const missing = published === undefined ? builder.missing() : undefined;
+  const { built, ...counts } = cache.counts;
   const kinds = [...(published?.mesh.configsByKind ?? [])];
   return {
     version: published?.version ?? '',
@@ -42,6 +52,9 @@ export function describeSnapshot({
     configs: Object.fromEntries(kinds.map(([kind, objects]) => [kind, objects.length])),
     problems: published?.mesh.problems ?? [],
     proxies: source.statuses(),
-    translationCache: { views: cache.size, hits: cache.hits, misses: cache.misses },
+    translationCache: {
+      ...counts,
+      built: Object.fromEntries([...built].map(([typeUrl, count]) => [shortTypeName(typeUrl), count])),
+    },
   };
 }

@@ -1,10 +1,11 @@
 // Observe: Pilot's metrics, under the names that Istio's dashboards know.
 
 import { PILOT_METRIC } from '@lateen/telemetry';
+import type { TranslationCache } from '@lateen/translate';
 import { shortTypeName } from '@lateen/xds-proto';
 import type { AdsEvents, AdsSubscriber } from '@lateen/xds-stream';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { TranslationCache } from '../push/translation-cache.js';
+import type { ProxyStatus } from '../push/proxy-source.js';
 import type { PublishedSnapshot } from '../snapshot/snapshot-builder.js';
 
 /** Bounds of Istio's own histograms of push and convergence time, in seconds. */
@@ -13,6 +14,8 @@ const PUSH_BUCKETS_SECONDS = [0.01, 0.1, 0.5, 1, 3, 5, 10, 20, 30];
 export interface PilotMetricsSources {
   readonly cache: TranslationCache;
   readonly snapshot: () => PublishedSnapshot | undefined;
+  /** How the connected proxies stand. */
+  readonly proxies: () => readonly ProxyStatus[];
 }
 
 export interface PilotMetrics {
@@ -33,7 +36,7 @@ function typeLabel(typeUrl: string): string {
   return shortTypeName(typeUrl).toLowerCase();
 }
 
-export function createPilotMetrics({ cache, snapshot }: PilotMetricsSources): PilotMetrics {
+export function createPilotMetrics({ cache, snapshot, proxies }: PilotMetricsSources): PilotMetrics {
   const registry = new Registry();
   const registers = [registry];
   const connected = new Gauge({
@@ -81,33 +84,44 @@ export function createPilotMetrics({ cache, snapshot }: PilotMetricsSources): Pi
       help: 'Listener conflicts in the newest snapshot, as the connected proxies see it',
       registers,
       collect() {
-        this.set(countProblems(name, cache));
+        this.set(countProblems(name, proxies()));
       },
     });
   }
   const translation = new Histogram({
     name: 'pilot_xds_translation_time',
-    help: 'Seconds to translate one proxy view, cache hits included',
+    help: 'Seconds to translate for one proxy, what the cache knows included',
     buckets: [0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1],
     registers,
   });
   new Counter({
     name: 'pilot_xds_cache_reads',
-    help: 'Lookups in the translation cache',
+    help: 'Lookups in the translation cache: of the parts of which the resources of a proxy consist',
     labelNames: ['type'],
     registers,
     collect() {
       this.reset();
-      this.inc({ type: 'hit' }, cache.hits);
-      this.inc({ type: 'miss' }, cache.misses);
+      const { hits, misses } = cache.counts;
+      this.inc({ type: 'hit' }, hits);
+      this.inc({ type: 'miss' }, misses);
+    },
+  });
+  new Counter({
+    name: 'pilot_xds_resources_built_total',
+    help: 'Resources that had to be built, since none of the proxies had the same before',
+    labelNames: ['type'],
+    registers,
+    collect() {
+      this.reset();
+      for (const [typeUrl, count] of cache.counts.built) this.inc({ type: typeLabel(typeUrl) }, count);
     },
   });
   new Gauge({
     name: 'pilot_xds_cache_size',
-    help: 'Translated views held',
+    help: 'Built resources held in the translation cache',
     registers,
     collect() {
-      this.set(cache.size);
+      this.set(cache.counts.resources);
     },
   });
 
@@ -128,10 +142,10 @@ export function createPilotMetrics({ cache, snapshot }: PilotMetricsSources): Pi
   };
 }
 
-/** Distinct problems that a metric counts; views that share a problem count it once. */
-function countProblems(metric: string, cache: TranslationCache): number {
+/** Distinct problems that a metric counts; proxies that share a problem count it once. */
+function countProblems(metric: string, proxies: readonly ProxyStatus[]): number {
   const distinct = new Set<string>();
-  for (const { problems } of cache.current()) {
+  for (const { problems } of proxies) {
     for (const problem of problems)
       if (problem.metric === metric) distinct.add(`${problem.subject} ${problem.message}`);
   }

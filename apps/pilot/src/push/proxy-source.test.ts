@@ -2,13 +2,12 @@
 
 import { create } from '@bufbuild/protobuf';
 import { createLogger } from '@lateen/telemetry';
-import { buildSnapshot, type Workload } from '@lateen/translate';
+import { buildSnapshot, type Translation, TranslationCache, type Workload } from '@lateen/translate';
 import { TYPE_URL } from '@lateen/xds-proto';
 import { NodeSchema } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import { expect, test } from 'vitest';
 import type { PublishedSnapshot } from '../snapshot/snapshot-builder.js';
 import { ProxySource } from './proxy-source.js';
-import { type Translation, TranslationCache } from './translation-cache.js';
 
 function workload(name: string, address: string): Workload {
   return {
@@ -19,7 +18,7 @@ function workload(name: string, address: string): Workload {
     serviceAccount: 'a',
     workloadName: 'a',
     address,
-    ports: [],
+    ports: [{ port: 80, appPort: 40_000, name: 'http' }],
     ready: true,
     serviceAddresses: {},
     gateway: false,
@@ -71,16 +70,36 @@ test('a proxy is served nothing before the first snapshot, then the newest', () 
   expect(source.statuses()).toEqual([]);
 });
 
-test('gateways with the same view are translated once; what a snapshot no longer uses is dropped', () => {
+test('gateways with the same view are translated once, and again only for what changed', () => {
   const cache = new TranslationCache();
   const source = new ProxySource({ cache, logger });
   const views = ['g-1', 'g-2', 'g-3'].map((pod) => source.open(client(pod, '127.9.0.9', 'router'), () => {}));
   for (let version = 1; version <= 4; version++) {
     source.publish(snapshot(`v${version}`, workload('a-1', `127.9.1.${version}`)));
     for (const view of views) view.current();
-    expect([cache.hits, cache.misses]).toEqual([2 * version, version]);
   }
-  expect(cache.size).toBe(2);
+  // The first snapshot makes all five parts, each further one the endpoints.
+  const { hits, misses, built } = cache.counts;
+  expect([misses, hits]).toEqual([5 + 3, 4 * 15 - 8]);
+  // One service and the black hole; the endpoints of each snapshot; a gateway without Gateway resources has no more.
+  expect(Object.fromEntries(built)).toEqual({
+    [TYPE_URL.cluster]: 2,
+    [TYPE_URL.endpoint]: 4,
+    [TYPE_URL.listener]: 0,
+    [TYPE_URL.route]: 0,
+  });
+});
+
+test('what a snapshot leaves as it is is the same set, which needs no look by the server', () => {
+  const source = new ProxySource({ cache: new TranslationCache(), logger });
+  const view = source.open(client('a-1'), () => {});
+  source.publish(snapshot('v1', workload('a-1', '127.9.0.1')));
+  const before = view.current()!.resources;
+  source.publish(snapshot('v2', workload('a-1', '127.9.0.1'), workload('a-2', '127.9.0.2')));
+  const after = view.current()!.resources;
+  for (const typeUrl of [TYPE_URL.cluster, TYPE_URL.listener, TYPE_URL.route]) {
+    expect(after.get(typeUrl)).toBe(before.get(typeUrl));
+  }
 });
 
 test('an unchanged resource keeps its version from snapshot to snapshot', () => {
@@ -100,7 +119,8 @@ test('an inconsistent snapshot is withheld: the proxy keeps the one before, and 
   const good: Translation = { resources: new Map([[TYPE_URL.cluster, new Map()]]), faults: [], problems: [] };
   const fault = { code: 'dangling-cluster', severity: 'error', subject: 'RDS/80', message: 'no such cluster' } as const;
   let next = good;
-  const source = new ProxySource({ cache: new TranslationCache(() => next), logger });
+  const cache = { translate: () => next, startGeneration: () => {} };
+  const source = new ProxySource({ cache, logger });
   const view = source.open(client('a-1'), () => {});
   source.publish(snapshot('v1', workload('a-1', '127.9.0.1')));
   expect(view.current()?.version).toBe('v1');

@@ -1,10 +1,16 @@
 // Push: what each connected proxy is served from: the newest snapshot, through its own view, if it is consistent.
 
 import type { Logger } from '@lateen/telemetry';
-import { type Problem, type ProxyNode, parseProxyNode, resolveProxyView } from '@lateen/translate';
+import {
+  type Problem,
+  type ProxyNode,
+  type ProxyView,
+  parseProxyNode,
+  resolveProxyView,
+  type Translation,
+} from '@lateen/translate';
 import type { AdsSubscriber, ResourceSource, ResourceView, ServedSnapshot } from '@lateen/xds-stream';
 import type { PublishedSnapshot } from '../snapshot/snapshot-builder.js';
-import type { Translation, TranslationCache } from './translation-cache.js';
 
 /** How a proxy stands, for the debug API. */
 export interface ProxyStatus {
@@ -16,8 +22,15 @@ export interface ProxyStatus {
   readonly problems: readonly Problem[];
 }
 
+/** What views translate to; in the process a TranslationCache. */
+export interface Translator {
+  translate(view: ProxyView): Translation;
+  /** A new snapshot is out. */
+  startGeneration(): void;
+}
+
 export interface ProxySourceOptions {
-  readonly cache: TranslationCache;
+  readonly cache: Translator;
   readonly logger: Logger;
   /** Told how long a proxy's translation took, cache hits included. */
   readonly onTranslated?: (elapsedMs: number) => void;

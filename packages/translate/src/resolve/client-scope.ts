@@ -1,14 +1,16 @@
 // Resolve: what all proxies of one namespace with the same labels see as clients: services, policies, rules, telemetry.
 
-import type { Kind } from '@lateen/istio-config';
-import type { MeshSnapshot, Problem, ProxyType, StringMap } from '../model.js';
-import { configsOf } from '../snapshot.js';
-import { stableJson } from '../stable-hash.js';
+import type { ConfigObject, Kind } from '@lateen/istio-config';
+import type { MeshSnapshot, Problem, StringMap } from '../model.js';
+import { once } from '../once.js';
+import { configHash, configsOf } from '../snapshot.js';
+import { stableHash, stableJson } from '../stable-hash.js';
 import { type AccessLogsByMode, resolveAccessLogs } from './access-logging.js';
 import { type EffectiveDestinationRule, resolveDestinationRule } from './destination-rules.js';
 import { isExportedTo, type MeshService, meshIndex, oncePerSnapshot } from './mesh-index.js';
 import { applicableTelemetries, type MetricsByMode, resolveMetrics } from './telemetry.js';
 import {
+  boundGateways,
   type EffectiveVirtualService,
   indexByHost,
   MESH_GATEWAY,
@@ -16,45 +18,77 @@ import {
   type VirtualServiceLookup,
 } from './virtual-services.js';
 
-/** A client's part of the mesh. Shared by all proxies for which it is the same; builders remember results by it. */
+/** What a scope is made of, as hashes: the keys of resources are made of those that they read. */
+export interface ScopeHashes {
+  /** The visible services as declared. */
+  readonly declarations: string;
+  /** The visible services and the service accounts behind them. */
+  readonly identities: string;
+  /** The visible DestinationRules. */
+  readonly destinationRules: string;
+  /** Which subsets there are: what routes may lead to. */
+  readonly subsets: string;
+  /** The visible VirtualServices of the `mesh` gateway. */
+  readonly meshRoutes: string;
+  /** The visible VirtualServices of all other gateways. */
+  readonly gatewayRoutes: string;
+}
+
+/**
+ * A client's part of the mesh. Shared by all proxies for which it is the same. Everything is worked out when it is first
+ * asked for: of a snapshot that changes one thing, most is not.
+ */
 export interface ClientScope {
   readonly snapshot: MeshSnapshot;
-  readonly type: ProxyType;
   readonly namespace: string;
   /** Only the labels that some configuration selects by. */
   readonly labels: StringMap;
-  /** Equal keys of one snapshot mean equal scopes. */
-  readonly key: string;
   /** Visible services, by hostname. */
   readonly services: readonly MeshService[];
   readonly serviceByHost: ReadonlyMap<string, MeshService>;
   destinationRule(service: MeshService): EffectiveDestinationRule | undefined;
   /** Rules of the `mesh` gateway. */
-  readonly meshRoutes: VirtualServiceLookup;
+  meshRoutes(): VirtualServiceLookup;
   /** Rules of one Gateway (`NAMESPACE/NAME`), oldest first. */
   gatewayRoutes(gateway: string): readonly EffectiveVirtualService[];
   readonly metrics: MetricsByMode;
   readonly accessLogs: AccessLogsByMode;
+  /** Hash of metrics and access logs. */
+  readonly telemetryHash: string;
+  hashes(): ScopeHashes;
+  /** Warnings about Telemetry, and about kinds that are not acted on. */
   readonly problems: readonly Problem[];
 }
 
-/** Labels that a client is ever asked for; the others cannot make two clients differ. */
-const selectedLabels = oncePerSnapshot((snapshot): ReadonlySet<string> => {
-  const names = new Set<string>();
-  const add = (selector: StringMap | undefined) => {
-    for (const name of Object.keys(selector ?? {})) names.add(name);
+type SelectingKind = 'VirtualService' | 'DestinationRule' | 'Telemetry';
+type LabelValues = ReadonlyMap<string, ReadonlySet<string>>;
+
+/** The label values that configuration of a kind selects clients by; any others cannot make two clients differ. */
+const selectedLabels = oncePerSnapshot((snapshot): Readonly<Record<SelectingKind, LabelValues>> => {
+  const collect = (selectors: Iterable<StringMap | undefined>): LabelValues => {
+    const values = new Map<string, Set<string>>();
+    for (const selector of selectors) {
+      for (const [name, value] of Object.entries(selector ?? {})) {
+        values.set(name, (values.get(name) ?? new Set()).add(value));
+      }
+    }
+    return values;
   };
-  for (const { spec } of configsOf(snapshot, 'VirtualService')) {
-    for (const rule of spec.http ?? []) for (const match of rule.match ?? []) add(match.sourceLabels);
-  }
-  for (const { spec } of configsOf(snapshot, 'DestinationRule')) add(spec.workloadSelector?.matchLabels);
-  for (const { spec } of configsOf(snapshot, 'Telemetry')) add(spec.selector?.matchLabels);
-  return names;
+  const matches = configsOf(snapshot, 'VirtualService').flatMap(({ spec }) =>
+    (spec.http ?? []).flatMap(({ match }) => match ?? []),
+  );
+  return {
+    VirtualService: collect(matches.map(({ sourceLabels }) => sourceLabels)),
+    DestinationRule: collect(
+      configsOf(snapshot, 'DestinationRule').map(({ spec }) => spec.workloadSelector?.matchLabels),
+    ),
+    Telemetry: collect(configsOf(snapshot, 'Telemetry').map(({ spec }) => spec.selector?.matchLabels)),
+  };
 });
 
-function relevantLabels(snapshot: MeshSnapshot, labels: StringMap): StringMap {
-  const selected = selectedLabels(snapshot);
-  return Object.fromEntries(Object.entries(labels).filter(([name]) => selected.has(name)));
+function labelsFor(kind: SelectingKind, snapshot: MeshSnapshot, labels: StringMap): StringMap {
+  const selected = selectedLabels(snapshot)[kind];
+  return Object.fromEntries(Object.entries(labels).filter(([name, value]) => selected.get(name)?.has(value)));
 }
 
 /** Scopes made of a snapshot so far, by key. */
@@ -77,13 +111,36 @@ function notActedOn(snapshot: MeshSnapshot): Problem[] {
   );
 }
 
-function createScope(
-  snapshot: MeshSnapshot,
-  type: ProxyType,
-  namespace: string,
-  labels: StringMap,
-  key: string,
-): ClientScope {
+function isVisible({ metadata, spec }: ConfigObject<'VirtualService' | 'DestinationRule'>, namespace: string): boolean {
+  return isExportedTo(spec.exportTo, metadata.namespace, namespace);
+}
+
+function hashScope(scope: ClientScope): ScopeHashes {
+  const { snapshot, namespace, labels, services } = scope;
+  const rules = configsOf(snapshot, 'DestinationRule').filter((rule) => isVisible(rule, namespace));
+  const ruleLabels = labelsFor('DestinationRule', snapshot, labels);
+  const subsets = rules.map(({ metadata, spec }) => [
+    metadata.namespace,
+    spec.host,
+    spec.workloadSelector,
+    (spec.subsets ?? []).map(({ name }) => name),
+  ]);
+  const routes = configsOf(snapshot, 'VirtualService').filter((rule) => isVisible(rule, namespace));
+  const routeLabels = labelsFor('VirtualService', snapshot, labels);
+  const isForMesh = (rule: ConfigObject<'VirtualService'>) => boundGateways(rule).includes(MESH_GATEWAY);
+  const isForGateways = (rule: ConfigObject<'VirtualService'>) =>
+    boundGateways(rule).some((gateway) => gateway !== MESH_GATEWAY);
+  return {
+    declarations: stableHash(services.map(({ declarationHash }) => declarationHash)),
+    identities: stableHash(services.map(({ identityHash }) => identityHash)),
+    destinationRules: stableHash([rules.map(configHash), ruleLabels]),
+    subsets: stableHash([subsets, ruleLabels]),
+    meshRoutes: stableHash([routes.filter(isForMesh).map(configHash), routeLabels]),
+    gatewayRoutes: stableHash([routes.filter(isForGateways).map(configHash), routeLabels]),
+  };
+}
+
+function createScope(snapshot: MeshSnapshot, namespace: string, labels: StringMap): ClientScope {
   const client = { namespace, labels };
   // A Sidecar resource will narrow this list (egress hosts); until then a proxy sees all that is exported to it.
   const services = meshIndex(snapshot).services.filter((service) =>
@@ -91,23 +148,20 @@ function createScope(
   );
   const rules = new Map<MeshService, EffectiveDestinationRule | undefined>();
   const routesByGateway = new Map<string, readonly EffectiveVirtualService[]>();
-  const meshRoutes = indexByHost(resolveVirtualServices(snapshot, client, new Set([MESH_GATEWAY])));
   const telemetries = applicableTelemetries(snapshot, client);
   const { metrics, problems: metricProblems } = resolveMetrics(telemetries, snapshot.meshConfig);
   const { accessLogs, problems: accessLogProblems } = resolveAccessLogs(telemetries, snapshot.meshConfig);
-  return {
+  const scope: ClientScope = {
     snapshot,
-    type,
     namespace,
     labels,
-    key,
     services,
     serviceByHost: new Map(services.map((service) => [service.hostname, service])),
     destinationRule: (service) => {
       if (!rules.has(service)) rules.set(service, resolveDestinationRule(snapshot, client, service));
       return rules.get(service);
     },
-    meshRoutes,
+    meshRoutes: once(() => indexByHost(resolveVirtualServices(snapshot, client, new Set([MESH_GATEWAY])))),
     gatewayRoutes: (gateway) => {
       let routes = routesByGateway.get(gateway);
       if (routes === undefined) {
@@ -118,28 +172,25 @@ function createScope(
     },
     metrics,
     accessLogs,
-    problems: [
-      ...(type === 'sidecar' ? meshRoutes.problems : []),
-      ...metricProblems,
-      ...accessLogProblems,
-      ...notActedOn(snapshot),
-    ],
+    telemetryHash: stableHash([metrics, accessLogs]),
+    hashes: once(() => hashScope(scope)),
+    problems: [...metricProblems, ...accessLogProblems, ...notActedOn(snapshot)],
   };
+  return scope;
 }
 
-/** The scope of a proxy; the same object for all proxies that see the same. */
-export function resolveClientScope(
-  snapshot: MeshSnapshot,
-  type: ProxyType,
-  namespace: string,
-  proxyLabels: StringMap,
-): ClientScope {
-  const labels = relevantLabels(snapshot, proxyLabels);
-  const key = stableJson([type, namespace, labels]);
+/** The scope of a proxy; the same object for all proxies of the snapshot that see the same. */
+export function resolveClientScope(snapshot: MeshSnapshot, namespace: string, proxyLabels: StringMap): ClientScope {
+  const labels: StringMap = {
+    ...labelsFor('VirtualService', snapshot, proxyLabels),
+    ...labelsFor('DestinationRule', snapshot, proxyLabels),
+    ...labelsFor('Telemetry', snapshot, proxyLabels),
+  };
+  const key = stableJson([namespace, labels]);
   const scopes = scopesOf(snapshot);
   let scope = scopes.get(key);
   if (scope === undefined) {
-    scope = createScope(snapshot, type, namespace, labels, key);
+    scope = createScope(snapshot, namespace, labels);
     scopes.set(key, scope);
   }
   return scope;

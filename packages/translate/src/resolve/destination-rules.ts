@@ -3,7 +3,7 @@
 import type { ConfigObject, Subset, TrafficPolicy } from '@lateen/istio-config';
 import { compareHostSpecificity, hostMatches, resolveShortHost, selectorMatches } from '@lateen/istio-config';
 import type { MeshSnapshot, StringMap } from '../model.js';
-import { configsOf } from '../snapshot.js';
+import { configHash, configsOf } from '../snapshot.js';
 import { isExportedTo, oncePerSnapshot } from './mesh-index.js';
 
 type Rule = ConfigObject<'DestinationRule'>;
@@ -15,6 +15,8 @@ export interface EffectiveDestinationRule {
   readonly name: string;
   readonly trafficPolicy?: TrafficPolicy;
   readonly subsets: readonly Subset[];
+  /** Equal hashes mean equal rules. */
+  readonly hash: string;
 }
 
 /** Rules of one namespace by full host; wildcards also in order of specificity. */
@@ -56,6 +58,7 @@ function mergeRules(rules: readonly Rule[]): EffectiveDestinationRule {
     name: rules[0]!.metadata.name,
     trafficPolicy,
     subsets: [...subsets.values()],
+    hash: rules.map(configHash).join('+'),
   };
 }
 

@@ -2,7 +2,7 @@
 
 import { isHttpProtocol, type PortProtocol, protocolOfPort, selectorMatches } from '@lateen/istio-config';
 import type { MeshSnapshot, Problem, Service, Workload } from '../model.js';
-import { compareText } from '../stable-hash.js';
+import { compareText, contentHash, stableHash } from '../stable-hash.js';
 
 /** A port of a mesh service with the protocol that its name says. */
 export interface MeshPort {
@@ -25,6 +25,17 @@ export interface MeshService {
   readonly exportTo: readonly string[];
   /** All selected workloads, ready or not, in the snapshot's order. */
   readonly workloads: readonly Workload[];
+  /** The service accounts of its workloads, each once. */
+  readonly accounts: readonly ServiceAccount[];
+  /** Hash of the service as declared. */
+  readonly declarationHash: string;
+  /** Hash of the declaration and the accounts: what its clusters are made of. */
+  readonly identityHash: string;
+}
+
+export interface ServiceAccount {
+  readonly namespace: string;
+  readonly serviceAccount: string;
 }
 
 /** A service port that a workload serves. */
@@ -93,14 +104,31 @@ function meshPorts(service: Service, problems: Problem[]): MeshPort[] {
   return ports;
 }
 
-function groupWorkloads(snapshot: MeshSnapshot): Map<string, Workload[]> {
-  const byNamespace = new Map<string, Workload[]>();
+/** Finds the workloads that a service selects, by one label of the selector instead of one after another. */
+function workloadSelection(snapshot: MeshSnapshot): (service: Service) => readonly Workload[] {
+  const byLabel = new Map<string, Workload[]>();
   for (const workload of snapshot.workloads) {
-    const group = byNamespace.get(workload.namespace);
-    if (group) group.push(workload);
-    else byNamespace.set(workload.namespace, [workload]);
+    for (const [label, value] of Object.entries(workload.labels)) {
+      const key = JSON.stringify([workload.namespace, label, value]);
+      const group = byLabel.get(key);
+      if (group) group.push(workload);
+      else byLabel.set(key, [workload]);
+    }
   }
-  return byNamespace;
+  return ({ namespace, selector }) => {
+    const [first] = Object.entries(selector);
+    if (first === undefined) return [];
+    const candidates = byLabel.get(JSON.stringify([namespace, ...first])) ?? [];
+    return candidates.filter((workload) => selectorMatches(selector, workload.labels));
+  };
+}
+
+function accountsOf(workloads: readonly Workload[]): readonly ServiceAccount[] {
+  const accounts = new Map<string, ServiceAccount>();
+  for (const { namespace, serviceAccount } of workloads) {
+    accounts.set(`${namespace}/${serviceAccount}`, { namespace, serviceAccount });
+  }
+  return [...accounts].sort(([a], [b]) => compareText(a, b)).map(([, account]) => account);
 }
 
 /** Whether calls to this port find something: a sidecar listens only on the ports that its pod declares. */
@@ -123,10 +151,10 @@ function undeclaredPorts({ hostname, namespace, name, ports, workloads }: MeshSe
 /** The index of a snapshot. */
 export const meshIndex = oncePerSnapshot((snapshot: MeshSnapshot): MeshIndex => {
   const problems: Problem[] = [];
-  const workloadsOf = groupWorkloads(snapshot);
+  const selectedBy = workloadSelection(snapshot);
   const services = snapshot.services.map((service): MeshService => {
-    const selects = Object.keys(service.selector).length > 0;
-    const candidates = selects ? (workloadsOf.get(service.namespace) ?? []) : [];
+    const workloads = selectedBy(service);
+    const accounts = accountsOf(workloads);
     const exportTo = service.annotations[EXPORT_TO_ANNOTATION];
     return {
       hostname: serviceHostname(service, snapshot.clusterDomain),
@@ -134,7 +162,10 @@ export const meshIndex = oncePerSnapshot((snapshot: MeshSnapshot): MeshIndex => 
       name: service.name,
       ports: meshPorts(service, problems),
       exportTo: exportTo === undefined ? ['*'] : exportTo.split(',').map((target) => target.trim()),
-      workloads: candidates.filter((workload) => selectorMatches(service.selector, workload.labels)),
+      workloads,
+      accounts,
+      declarationHash: contentHash(service),
+      identityHash: stableHash([contentHash(service), accounts]),
     };
   });
   services.sort((a, b) => compareText(a.hostname, b.hostname));

@@ -12,9 +12,13 @@ import {
   ClusterLoadAssignmentSchema,
 } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
 import type { MeshSnapshot, Workload } from '../../model.js';
+import { once } from '../../once.js';
+import type { ClientScope } from '../../resolve/client-scope.js';
 import { listensOn, type MeshPort, type MeshService, oncePerSnapshot } from '../../resolve/mesh-index.js';
 import { effectiveMtlsMode } from '../../resolve/peer-authentication.js';
-import type { OutboundCluster } from './outbound-clusters.js';
+import { stableHash, stableJson } from '../../stable-hash.js';
+import type { ResourcePart } from '../recipe.js';
+import { type OutboundCluster, outboundClusterPart, outboundClusters } from './outbound-clusters.js';
 
 const CLUSTER_ID = 'Kubernetes';
 
@@ -41,8 +45,24 @@ function takesMutualTls(snapshot: MeshSnapshot, workload: Workload, port: number
   return !workload.gateway && effectiveMtlsMode(snapshot, workload, port) !== 'DISABLE';
 }
 
-function buildEndpoint(snapshot: MeshSnapshot, workload: Workload, port: number): LbEndpoint {
+/** A ready workload that a service port leads to. */
+interface ReadyEndpoint {
+  readonly workload: Workload;
+  /** What its LbEndpoint is made of. */
+  readonly key: string;
+  readonly build: () => LbEndpoint;
+}
+
+function readyEndpoint(snapshot: MeshSnapshot, workload: Workload, port: number): ReadyEndpoint {
   const mutualTls = takesMutualTls(snapshot, workload, port);
+  return {
+    workload,
+    key: JSON.stringify([workload.address, port, mutualTls, workloadMetadata(workload)]),
+    build: once(() => buildEndpoint(workload, port, mutualTls)),
+  };
+}
+
+function buildEndpoint(workload: Workload, port: number, mutualTls: boolean): LbEndpoint {
   return create(LbEndpointSchema, {
     hostIdentifier: {
       case: 'endpoint',
@@ -66,36 +86,77 @@ function buildEndpoint(snapshot: MeshSnapshot, workload: Workload, port: number)
   });
 }
 
-interface ReadyEndpoint {
-  readonly workload: Workload;
-  readonly endpoint: LbEndpoint;
+/** The endpoints of one cluster. */
+interface EndpointSet {
+  readonly key: string;
+  readonly endpoints: readonly ReadyEndpoint[];
 }
 
-/** The endpoints of each service port, made once for all subsets and all proxies. */
-const endpointsByPort = oncePerSnapshot(() => new Map<MeshService, Map<MeshPort, readonly ReadyEndpoint[]>>());
+/** What is known of a snapshot's endpoints so far: the same for all proxies. */
+const knownEndpoints = oncePerSnapshot(() => ({
+  byPort: new Map<MeshPort, readonly ReadyEndpoint[]>(),
+  /** By service port and the labels of a subset. */
+  sets: new Map<MeshPort, Map<string, EndpointSet>>(),
+}));
 
 function readyEndpoints(snapshot: MeshSnapshot, service: MeshService, port: MeshPort): readonly ReadyEndpoint[] {
-  const known = endpointsByPort(snapshot);
-  const byPort = known.get(service) ?? new Map<MeshPort, readonly ReadyEndpoint[]>();
-  known.set(service, byPort);
+  const { byPort } = knownEndpoints(snapshot);
   let endpoints = byPort.get(port);
   if (endpoints === undefined) {
     endpoints = service.workloads
       .filter((workload) => workload.ready && listensOn(workload, port.targetPort))
-      .map((workload) => ({ workload, endpoint: buildEndpoint(snapshot, workload, port.targetPort) }));
+      .map((workload) => readyEndpoint(snapshot, workload, port.targetPort));
     byPort.set(port, endpoints);
   }
   return endpoints;
 }
 
-/** The load assignment of a cluster: ready workloads of the service whose labels are the subset's; none is a valid answer. */
-export function buildEndpoints(snapshot: MeshSnapshot, cluster: OutboundCluster): ClusterLoadAssignment {
-  const { service, port, subset } = cluster;
-  const lbEndpoints = readyEndpoints(snapshot, service, port)
-    .filter(({ workload }) => selectorMatches(subset?.labels, workload.labels))
-    .map(({ endpoint }) => endpoint);
+/** Ready workloads of the service whose labels are the subset's; none is a valid answer. */
+function endpointSet(snapshot: MeshSnapshot, { service, port, subset }: OutboundCluster): EndpointSet {
+  const { sets } = knownEndpoints(snapshot);
+  const bySubset = sets.get(port) ?? new Map<string, EndpointSet>();
+  sets.set(port, bySubset);
+  const labels = stableJson(subset?.labels ?? {});
+  let set = bySubset.get(labels);
+  if (set === undefined) {
+    const endpoints = readyEndpoints(snapshot, service, port).filter(({ workload }) =>
+      selectorMatches(subset?.labels, workload.labels),
+    );
+    set = { key: stableHash(endpoints.map(({ key }) => key)), endpoints };
+    bySubset.set(labels, set);
+  }
+  return set;
+}
+
+function buildAssignment(clusterName: string, endpoints: readonly ReadyEndpoint[]): ClusterLoadAssignment {
+  const lbEndpoints = endpoints.map(({ build }) => build());
   return create(ClusterLoadAssignmentSchema, {
-    clusterName: cluster.name,
+    clusterName,
     endpoints: lbEndpoints.length === 0 ? [] : [{ locality: {}, lbEndpoints, loadBalancingWeight: lbEndpoints.length }],
   });
+}
+
+/**
+ * The load assignments of a scope's outbound clusters. A change of workloads lists them anew; made again are only those
+ * whose endpoints changed.
+ */
+export function endpointPart(scope: ClientScope): ResourcePart<ClusterLoadAssignment> {
+  const { snapshot } = scope;
+  const { workloads, configs } = snapshot.hashes;
+  return {
+    key: ['endpoints', outboundClusterPart(scope).key, workloads, configs.get('PeerAuthentication') ?? ''].join('/'),
+    list: () => ({
+      recipes: [...outboundClusters(scope).byName.values()]
+        .filter(({ closed }) => !closed)
+        .map((cluster) => {
+          const { key, endpoints } = endpointSet(snapshot, cluster);
+          return {
+            name: cluster.name,
+            key: `${cluster.name}/${key}`,
+            build: () => buildAssignment(cluster.name, endpoints),
+          };
+        }),
+      problems: [],
+    }),
+  };
 }

@@ -7,21 +7,21 @@ import {
   Cluster_LbPolicy,
   ClusterSchema,
 } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
-import type { NamedResource } from '../../model.js';
 import type { ProxyView } from '../../proxy-view.js';
 import type { InboundPort } from '../../resolve/inbound-ports.js';
 import { durationOfMs } from '../durations.js';
 import { BLACK_HOLE_CLUSTER, inboundClusterName, PASSTHROUGH_CLUSTER } from '../names.js';
+import type { ResourcePart, ResourceRecipe } from '../recipe.js';
 import { circuitBreakersOf } from './cluster-policy.js';
 import { serviceMetadata } from './outbound-clusters.js';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 
 /** `inbound|PORT||`: the application's own port on the loopback address. */
-function buildInboundCluster({ port, appPort, services }: InboundPort): NamedResource<Cluster> {
+function buildInboundCluster({ port, appPort, services }: InboundPort): Cluster {
   const name = inboundClusterName(port);
   const istio: JsonObject = { services: serviceMetadata(services) };
-  const message = create(ClusterSchema, {
+  return create(ClusterSchema, {
     name,
     clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.STATIC },
     connectTimeout: durationOfMs(CONNECT_TIMEOUT_MS),
@@ -51,27 +51,24 @@ function buildInboundCluster({ port, appPort, services }: InboundPort): NamedRes
       ],
     },
   });
-  return { name, message };
 }
 
-function buildBlackHoleCluster(): NamedResource<Cluster> {
-  const message = create(ClusterSchema, {
+function buildBlackHoleCluster(): Cluster {
+  return create(ClusterSchema, {
     name: BLACK_HOLE_CLUSTER,
     clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.STATIC },
     connectTimeout: durationOfMs(CONNECT_TIMEOUT_MS),
   });
-  return { name: BLACK_HOLE_CLUSTER, message };
 }
 
-function buildPassthroughCluster(): NamedResource<Cluster> {
-  const message = create(ClusterSchema, {
+function buildPassthroughCluster(): Cluster {
+  return create(ClusterSchema, {
     name: PASSTHROUGH_CLUSTER,
     clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.ORIGINAL_DST },
     lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED,
     connectTimeout: durationOfMs(CONNECT_TIMEOUT_MS),
     circuitBreakers: circuitBreakersOf(undefined),
   });
-  return { name: PASSTHROUGH_CLUSTER, message };
 }
 
 /** Without interception there is no original destination to pass a call on to. */
@@ -79,9 +76,19 @@ export function hasPassthrough(view: ProxyView): boolean {
   return view.type === 'sidecar' && view.interceptionMode !== 'NONE';
 }
 
-/** The clusters of a view that are not outbound ones. */
-export function buildLocalClusters(view: ProxyView): readonly NamedResource<Cluster>[] {
-  const clusters = [buildBlackHoleCluster(), ...view.inboundPorts.map(buildInboundCluster)];
-  if (hasPassthrough(view)) clusters.push(buildPassthroughCluster());
-  return clusters;
+function inboundRecipe(inbound: InboundPort): ResourceRecipe<Cluster> {
+  const name = inboundClusterName(inbound.port);
+  const hosts = inbound.services.map(({ hostname }) => hostname);
+  return { name, key: [name, inbound.appPort, ...hosts].join('/'), build: () => buildInboundCluster(inbound) };
+}
+
+function fixedRecipe(name: string, build: () => Cluster): ResourceRecipe<Cluster> {
+  return { name, key: name, build };
+}
+
+/** The clusters of a view that are not outbound ones: the same for all replicas of a workload. */
+export function localClusterPart(view: ProxyView): ResourcePart<Cluster> {
+  const recipes = [fixedRecipe(BLACK_HOLE_CLUSTER, buildBlackHoleCluster), ...view.inboundPorts.map(inboundRecipe)];
+  if (hasPassthrough(view)) recipes.push(fixedRecipe(PASSTHROUGH_CLUSTER, buildPassthroughCluster));
+  return { key: ['local', ...recipes.map(({ key }) => key)].join(' '), list: () => ({ recipes, problems: [] }) };
 }

@@ -1,4 +1,4 @@
-// Build: a cluster for each visible service port and each of its subsets.
+// Build: a cluster for each visible service port and each of its subsets, once for all proxies that see the same.
 
 import { create, type JsonObject } from '@bufbuild/protobuf';
 import type { Subset, TrafficPolicy } from '@lateen/istio-config';
@@ -9,23 +9,22 @@ import {
   ClusterSchema,
 } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import { ApiVersion } from '@lateen/xds-proto/envoy/config/core/v3/config_source_pb.js';
-import type { NamedResource, Problem } from '../../model.js';
+import type { Problem } from '../../model.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
 import { type EffectiveDestinationRule, policyForPort } from '../../resolve/destination-rules.js';
 import type { MeshPort, MeshService } from '../../resolve/mesh-index.js';
 import { durationOfMs, durationOfText } from '../durations.js';
 import { outboundClusterName, sniOf } from '../names.js';
+import type { ResourcePart, ResourceRecipe } from '../recipe.js';
 import { circuitBreakersOf, lbPolicyOf, protocolOptionsOf, unsupportedSettings } from './cluster-policy.js';
 import { rawBuffer, spiffeIds, upstreamMutualTls } from './tls-context.js';
 
 /** An outbound cluster and what its endpoints are chosen by. */
-export interface OutboundCluster {
-  readonly name: string;
+export interface OutboundCluster extends ResourceRecipe<Cluster> {
   readonly service: MeshService;
   readonly port: MeshPort;
   /** Undefined for the whole service. */
   readonly subset: Subset | undefined;
-  readonly message: Cluster;
   /** It has no endpoints from discovery: calls are refused on purpose. */
   readonly closed: boolean;
 }
@@ -33,7 +32,6 @@ export interface OutboundCluster {
 export interface OutboundClusters {
   /** By name. */
   readonly byName: ReadonlyMap<string, OutboundCluster>;
-  readonly clusters: readonly NamedResource<Cluster>[];
   readonly problems: readonly Problem[];
 }
 
@@ -63,7 +61,7 @@ function transportOf(scope: ClientScope, service: MeshService, policy: TrafficPo
   const { tls } = policy;
   const { snapshot } = scope;
   if (tls?.mode === 'DISABLE') return {};
-  const uris = tls?.subjectAltNames?.length ? tls.subjectAltNames : spiffeIds(snapshot, service.workloads);
+  const uris = tls?.subjectAltNames?.length ? tls.subjectAltNames : spiffeIds(snapshot, service.accounts);
   if (tls?.mode === 'ISTIO_MUTUAL') return { transportSocket: upstreamMutualTls(snapshot, tls.sni || sni, uris) };
   if (snapshot.meshConfig.enableAutoMtls === false) return {};
   return {
@@ -82,7 +80,7 @@ function transportOf(scope: ClientScope, service: MeshService, policy: TrafficPo
   };
 }
 
-function buildCluster(
+function outboundCluster(
   scope: ClientScope,
   service: MeshService,
   port: MeshPort,
@@ -92,6 +90,24 @@ function buildCluster(
   const policy = policyForPort(rule, subset, port.port);
   const name = outboundClusterName(port.port, subset?.name ?? '', service.hostname);
   const closed = policy.tls?.mode === 'SIMPLE' || policy.tls?.mode === 'MUTUAL';
+  return {
+    name,
+    // Of the snapshot it reads the settings; a rule's hash tells its subsets and policies too.
+    key: [name, service.identityHash, rule?.hash ?? '', scope.snapshot.hashes.settings].join('/'),
+    service,
+    port,
+    subset,
+    closed,
+    build: () => buildCluster(scope, { name, service, port, subset, closed }, rule, policy),
+  };
+}
+
+function buildCluster(
+  scope: ClientScope,
+  { name, service, port, subset, closed }: Pick<OutboundCluster, 'name' | 'service' | 'port' | 'subset' | 'closed'>,
+  rule: EffectiveDestinationRule | undefined,
+  policy: TrafficPolicy,
+): Cluster {
   const connectTimeout =
     durationOfText(policy.connectionPool?.tcp?.connectTimeout) ??
     durationOfText(scope.snapshot.meshConfig.connectTimeout) ??
@@ -108,7 +124,7 @@ function buildCluster(
         },
         ...transportOf(scope, service, policy, sniOf(port.port, subset?.name ?? '', service.hostname)),
       };
-  const message = create(ClusterSchema, {
+  return create(ClusterSchema, {
     name,
     clusterDiscoveryType: { case: 'type', value: closed ? Cluster_DiscoveryType.STATIC : Cluster_DiscoveryType.EDS },
     connectTimeout,
@@ -118,7 +134,6 @@ function buildCluster(
     metadata: { filterMetadata: { istio: istioMetadata(service, port, subset, rule) } },
     ...discovery,
   });
-  return { name, service, port, subset, message, closed };
 }
 
 function policyProblems(rule: EffectiveDestinationRule): Problem[] {
@@ -134,7 +149,7 @@ function policyProblems(rule: EffectiveDestinationRule): Problem[] {
   }));
 }
 
-function build(scope: ClientScope): OutboundClusters {
+function resolveClusters(scope: ClientScope): OutboundClusters {
   const byName = new Map<string, OutboundCluster>();
   const problems: Problem[] = [];
   for (const service of scope.services) {
@@ -143,23 +158,34 @@ function build(scope: ClientScope): OutboundClusters {
     for (const port of service.ports) {
       if (port.protocol === 'udp') continue;
       for (const subset of [undefined, ...(rule?.subsets ?? [])]) {
-        const cluster = buildCluster(scope, service, port, subset, rule);
+        const cluster = outboundCluster(scope, service, port, subset, rule);
         byName.set(cluster.name, cluster);
       }
     }
   }
-  const clusters = [...byName.values()].map(({ name, message }) => ({ name, message }));
-  return { byName, clusters, problems };
+  return { byName, problems };
 }
 
 const results = new WeakMap<ClientScope, OutboundClusters>();
 
-/** The outbound clusters of a scope; built once for all proxies that share it. */
+/** The outbound clusters of a scope, as recipes; worked out once for all proxies that share it. */
 export function outboundClusters(scope: ClientScope): OutboundClusters {
   let result = results.get(scope);
   if (result === undefined) {
-    result = build(scope);
+    result = resolveClusters(scope);
     results.set(scope, result);
   }
   return result;
+}
+
+/** The outbound clusters of a scope: a cluster is made again when its service, its rule or MeshConfig changes. */
+export function outboundClusterPart(scope: ClientScope): ResourcePart<Cluster> {
+  const { identities, destinationRules } = scope.hashes();
+  return {
+    key: ['outbound', scope.namespace, identities, destinationRules, scope.snapshot.hashes.settings].join('/'),
+    list: () => {
+      const { byName, problems } = outboundClusters(scope);
+      return { recipes: [...byName.values()], problems };
+    },
+  };
 }

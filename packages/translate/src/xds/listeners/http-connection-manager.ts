@@ -1,18 +1,19 @@
-// Build: the HTTP connection manager of a listener.
+// Build: the HTTP connection managers of listeners.
 
-import { create } from '@bufbuild/protobuf';
+import { create, toBinary } from '@bufbuild/protobuf';
+import { type Any, AnySchema } from '@bufbuild/protobuf/wkt';
 import type { MeshConfig } from '@lateen/istio-config';
 import { packAny } from '@lateen/xds-proto';
-import { ApiVersion } from '@lateen/xds-proto/envoy/config/core/v3/config_source_pb.js';
+import { ApiVersion, ConfigSourceSchema } from '@lateen/xds-proto/envoy/config/core/v3/config_source_pb.js';
 import { type Filter, FilterSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_components_pb.js';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import {
   HttpConnectionManager_ForwardClientCertDetails as ForwardClientCertDetails,
-  type HttpConnectionManager,
   HttpConnectionManagerSchema,
   HttpConnectionManager_PathWithEscapedSlashesAction as PathWithEscapedSlashesAction,
+  RdsSchema,
 } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
-import type { ProxyView } from '../../proxy-view.js';
+import type { ClientScope } from '../../resolve/client-scope.js';
 import { durationOfMs } from '../durations.js';
 import { buildAccessLog } from './access-log.js';
 import { buildHttpFilters, type ListenerClass } from './http-filters.js';
@@ -56,38 +57,21 @@ function clientCertificates(listenerClass: ListenerClass) {
   }
 }
 
-function routeSpecifier(routes: RouteSource): HttpConnectionManager['routeSpecifier'] {
-  if ('inline' in routes) return { case: 'routeConfig', value: routes.inline };
-  const rds = create(HttpConnectionManagerSchema, {
-    routeSpecifier: {
-      case: 'rds',
-      value: {
-        routeConfigName: routes.rds,
-        configSource: { resourceApiVersion: ApiVersion.V3, configSourceSpecifier: { case: 'ads', value: {} } },
-      },
-    },
+function routeSpecifier(routes: RouteSource) {
+  if ('inline' in routes) return { case: 'routeConfig' as const, value: routes.inline };
+  const configSource = create(ConfigSourceSchema, {
+    resourceApiVersion: ApiVersion.V3,
+    configSourceSpecifier: { case: 'ads', value: {} },
   });
-  return rds.routeSpecifier;
+  return { case: 'rds' as const, value: create(RdsSchema, { routeConfigName: routes.rds, configSource }) };
 }
 
-/**
- * Builds the connection manager as a network filter.
- *
- * @param address the listener's address and port, `IP_PORT`, for the name of its statistics
- */
-export function buildHttpConnectionManager(
-  view: ProxyView,
-  listenerClass: ListenerClass,
-  address: string,
-  routes: RouteSource,
-): Filter {
-  const { meshConfig } = view.snapshot;
-  const inbound = listenerClass === 'sidecar-inbound';
-  const accessLogs = view.scope.accessLogs[inbound ? 'SERVER' : 'CLIENT'];
-  const manager = create(HttpConnectionManagerSchema, {
-    statPrefix: `${inbound ? 'inbound' : 'outbound'}_${address}`,
-    routeSpecifier: routeSpecifier(routes),
-    httpFilters: buildHttpFilters(view, listenerClass),
+/** What the connection managers of a listener class have in common: made once for all listeners of a scope. */
+function sharedFields(scope: ClientScope, listenerClass: ListenerClass, understandsIstioFilters: boolean) {
+  const { meshConfig } = scope.snapshot;
+  const accessLogs = scope.accessLogs[listenerClass === 'sidecar-inbound' ? 'SERVER' : 'CLIENT'];
+  return {
+    httpFilters: buildHttpFilters(scope, listenerClass, understandsIstioFilters),
     accessLog: accessLogs.map(buildAccessLog),
     useRemoteAddress: listenerClass === 'gateway',
     xffNumTrustedHops:
@@ -97,9 +81,77 @@ export function buildHttpConnectionManager(
     streamIdleTimeout: durationOfMs(0),
     ...pathNormalization(meshConfig),
     ...clientCertificates(listenerClass),
-  });
-  return create(FilterSchema, {
-    name: 'envoy.filters.network.http_connection_manager',
-    configType: { case: 'typedConfig', value: packAny(HttpConnectionManagerSchema, manager) },
-  });
+  };
+}
+
+/** Makes the connection managers of a scope's proxies. */
+export interface ConnectionManagers {
+  /** Everything that they are made of but class, address and routes. */
+  readonly key: string;
+  /**
+   * The connection manager as a network filter.
+   *
+   * @param address the listener's address and port, `IP_PORT`, for the name of its statistics
+   */
+  build(listenerClass: ListenerClass, address: string, routes: RouteSource): Filter;
+}
+
+function createConnectionManagers(scope: ClientScope, understandsIstioFilters: boolean): ConnectionManagers {
+  const shared = new Map<ListenerClass, ReturnType<typeof sharedFields>>();
+  const fieldsOf = (listenerClass: ListenerClass) => {
+    const fields = shared.get(listenerClass) ?? sharedFields(scope, listenerClass, understandsIstioFilters);
+    shared.set(listenerClass, fields);
+    return fields;
+  };
+  const packManager = (listenerClass: ListenerClass, routes: RouteSource) =>
+    packAny(
+      HttpConnectionManagerSchema,
+      create(HttpConnectionManagerSchema, {
+        ...fieldsOf(listenerClass),
+        routeSpecifier: routeSpecifier(routes),
+      }),
+    );
+  const byRoute = new Map<string, Any>();
+  const managerOf = (listenerClass: ListenerClass, routes: RouteSource) => {
+    if ('inline' in routes) return packManager(listenerClass, routes);
+    const key = `${listenerClass}/${routes.rds}`;
+    const manager = byRoute.get(key) ?? packManager(listenerClass, routes);
+    byRoute.set(key, manager);
+    return manager;
+  };
+  return {
+    key: [understandsIstioFilters, scope.telemetryHash, scope.snapshot.hashes.settings].join('/'),
+    build: (listenerClass, address, routes) => {
+      const manager = managerOf(listenerClass, routes);
+      const statPrefix = `${listenerClass === 'sidecar-inbound' ? 'inbound' : 'outbound'}_${address}`;
+      return create(FilterSchema, {
+        name: 'envoy.filters.network.http_connection_manager',
+        configType: { case: 'typedConfig', value: withStatPrefix(manager, statPrefix) },
+      });
+    },
+  };
+}
+
+/**
+ * The only field that differs between the connection managers of a route is put in front of their common bytes: the bytes
+ * of two messages one after the other are those of the two merged (protobuf's encoding). It saves most of the time that
+ * the listeners of a mesh take.
+ */
+function withStatPrefix({ typeUrl, value }: Any, statPrefix: string): Any {
+  const prefix = toBinary(HttpConnectionManagerSchema, create(HttpConnectionManagerSchema, { statPrefix }));
+  const bytes = new Uint8Array(prefix.length + value.length);
+  bytes.set(prefix);
+  bytes.set(value, prefix.length);
+  return create(AnySchema, { typeUrl, value: bytes });
+}
+
+const known = new WeakMap<ClientScope, Map<boolean, ConnectionManagers>>();
+
+/** The connection managers of a scope's proxies that understand `istio.*` filters, or of those that do not. */
+export function connectionManagers(scope: ClientScope, understandsIstioFilters: boolean): ConnectionManagers {
+  const ofScope = known.get(scope) ?? new Map<boolean, ConnectionManagers>();
+  known.set(scope, ofScope);
+  const result = ofScope.get(understandsIstioFilters) ?? createConnectionManagers(scope, understandsIstioFilters);
+  ofScope.set(understandsIstioFilters, result);
+  return result;
 }

@@ -8,7 +8,7 @@ import {
   HttpFilterSchema,
 } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import { TypedStructSchema } from '@lateen/xds-proto/udpa/type/v1/typed_struct_pb.js';
-import type { ProxyView } from '../../proxy-view.js';
+import type { ClientScope } from '../../resolve/client-scope.js';
 import type { MetricOverride } from '../../resolve/telemetry.js';
 
 /** Which listener the filters are for. */
@@ -57,9 +57,13 @@ function router(): HttpFilter {
 }
 
 /** The filters of a listener class, in order. A stock Envoy gets none of `istio.*`: it would refuse them. */
-export function buildHttpFilters(view: ProxyView, listenerClass: ListenerClass): HttpFilter[] {
-  if (!view.understandsIstioFilters) return [router()];
-  const overrides = view.scope.metrics[listenerClass === 'sidecar-inbound' ? 'SERVER' : 'CLIENT'];
+export function buildHttpFilters(
+  scope: ClientScope,
+  listenerClass: ListenerClass,
+  understandsIstioFilters: boolean,
+): HttpFilter[] {
+  if (!understandsIstioFilters) return [router()];
+  const overrides = scope.metrics[listenerClass === 'sidecar-inbound' ? 'SERVER' : 'CLIENT'];
   return [
     metadataExchange(listenerClass),
     ...(overrides === undefined ? [] : [stats(listenerClass, overrides)]),

@@ -11,31 +11,54 @@ import {
 } from '@lateen/xds-proto/envoy/config/listener/v3/listener_components_pb.js';
 import { type Listener, ListenerSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import { TlsInspectorSchema } from '@lateen/xds-proto/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js';
-import type { NamedResource, Problem } from '../../model.js';
+import type { Problem } from '../../model.js';
 import type { ProxyView } from '../../proxy-view.js';
 import type { GatewayListener } from '../../resolve/gateways.js';
 import type { InboundPort } from '../../resolve/inbound-ports.js';
+import { stableHash } from '../../stable-hash.js';
 import { downstreamMutualTls, ISTIO_ALPN } from '../clusters/tls-context.js';
 import { FORWARD_PROXY_PORT, FORWARD_PROXY_ROUTE, gatewayRouteName, listenerName } from '../names.js';
+import type { ResourcePart, ResourceRecipe } from '../recipe.js';
 import { buildInboundRoute } from '../routes/inbound-route.js';
-import { buildHttpConnectionManager } from './http-connection-manager.js';
+import { connectionManagers } from './http-connection-manager.js';
 
-function socketAddress(address: string, port: number): Address {
+function socketAddress({ ip, port }: SocketAddress): Address {
   return create(AddressSchema, {
-    address: { case: 'socketAddress', value: { address, portSpecifier: { case: 'portValue', value: port } } },
+    address: { case: 'socketAddress', value: { address: ip, portSpecifier: { case: 'portValue', value: port } } },
   });
 }
 
-function outboundListener(view: ProxyView, address: string, port: number, rds: string): NamedResource<Listener> {
-  const name = listenerName(address, port);
-  const filter = buildHttpConnectionManager(view, 'sidecar-outbound', name, { rds });
-  const message = create(ListenerSchema, {
+/** A listener before it is made: what it wants to bind, in order of preference. */
+interface ListenerPlan {
+  readonly name: string;
+  /** Everything that it is made of, addresses aside. */
+  readonly key: string;
+  readonly address: SocketAddress;
+  readonly additionalAddresses: readonly SocketAddress[];
+  build(additionalAddresses: readonly SocketAddress[]): Listener;
+}
+
+interface SocketAddress {
+  readonly ip: string;
+  readonly port: number;
+}
+
+function outboundListener(view: ProxyView, ip: string, port: number, rds: string): ListenerPlan {
+  const name = listenerName(ip, port);
+  const managers = connectionManagers(view.scope, view.understandsIstioFilters);
+  return {
     name,
-    address: socketAddress(address, port),
-    trafficDirection: TrafficDirection.OUTBOUND,
-    filterChains: [{ filters: [filter] }],
-  });
-  return { name, message };
+    key: `outbound/${managers.key}/${rds}`,
+    address: { ip, port },
+    additionalAddresses: [],
+    build: () =>
+      create(ListenerSchema, {
+        name,
+        address: socketAddress({ ip, port }),
+        trafficDirection: TrafficDirection.OUTBOUND,
+        filterChains: [{ filters: [managers.build('sidecar-outbound', name, { rds })] }],
+      }),
+  };
 }
 
 /** The TLS chain takes sidecars only: they show themselves by their ALPN, and must have a certificate of the mesh. */
@@ -56,51 +79,65 @@ function plainTextChain(filter: Filter): FilterChain {
   });
 }
 
-function inboundListener(view: ProxyView, inbound: InboundPort): NamedResource<Listener> {
-  const { port, mtlsMode } = inbound;
+function inboundListener(view: ProxyView, inbound: InboundPort): ListenerPlan {
+  const { port, mtlsMode, services, servicePort } = inbound;
   const name = listenerName(view.address, port);
-  const filter = buildHttpConnectionManager(view, 'sidecar-inbound', name, { inline: buildInboundRoute(inbound) });
+  const managers = connectionManagers(view.scope, view.understandsIstioFilters);
   const takesTls = mtlsMode !== 'DISABLE';
-  const message = create(ListenerSchema, {
+  return {
     name,
-    address: socketAddress(view.address, port),
-    trafficDirection: TrafficDirection.INBOUND,
-    listenerFilters: takesTls
-      ? [
-          {
-            name: 'envoy.filters.listener.tls_inspector',
-            configType: { case: 'typedConfig', value: packAny(TlsInspectorSchema, create(TlsInspectorSchema)) },
-          },
-        ]
-      : [],
-    filterChains: [
-      ...(takesTls ? [mutualTlsChain(view, filter)] : []),
-      ...(mtlsMode === 'STRICT' ? [] : [plainTextChain(filter)]),
-    ],
-  });
-  return { name, message };
+    key: ['inbound', managers.key, mtlsMode, services[0]?.hostname ?? '', servicePort].join('/'),
+    address: { ip: view.address, port },
+    additionalAddresses: [],
+    build: () => {
+      const filter = managers.build('sidecar-inbound', name, { inline: buildInboundRoute(inbound) });
+      return create(ListenerSchema, {
+        name,
+        address: socketAddress({ ip: view.address, port }),
+        trafficDirection: TrafficDirection.INBOUND,
+        listenerFilters: takesTls
+          ? [
+              {
+                name: 'envoy.filters.listener.tls_inspector',
+                configType: { case: 'typedConfig', value: packAny(TlsInspectorSchema, create(TlsInspectorSchema)) },
+              },
+            ]
+          : [],
+        filterChains: [
+          ...(takesTls ? [mutualTlsChain(view, filter)] : []),
+          ...(mtlsMode === 'STRICT' ? [] : [plainTextChain(filter)]),
+        ],
+      });
+    },
+  };
 }
 
 /** `IP:PORT` lists, separated by commas; IPv6 in brackets. */
-function bindAddresses(text: string | undefined): Address[] {
+function bindAddresses(text: string | undefined): SocketAddress[] {
   return (text ?? '')
     .split(',')
     .map((part) => /^\s*\[?([^\]]+?)\]?:(\d+)\s*$/.exec(part))
     .filter((match) => match !== null)
-    .map((match) => socketAddress(match[1]!, Number(match[2])));
+    .map((match) => ({ ip: match[1]!, port: Number(match[2]) }));
 }
 
-function gatewayListener(view: ProxyView, { port }: GatewayListener): NamedResource<Listener> {
+function gatewayListener(view: ProxyView, { port }: GatewayListener): ListenerPlan {
   const name = listenerName('0.0.0.0', port);
-  const filter = buildHttpConnectionManager(view, 'gateway', name, { rds: gatewayRouteName(port) });
-  const message = create(ListenerSchema, {
+  const managers = connectionManagers(view.scope, view.understandsIstioFilters);
+  return {
     name,
-    address: socketAddress(view.address, port),
-    additionalAddresses: bindAddresses(view.extraBindAddresses[String(port)]).map((address) => ({ address })),
-    trafficDirection: TrafficDirection.OUTBOUND,
-    filterChains: [{ filters: [filter] }],
-  });
-  return { name, message };
+    key: `gateway/${managers.key}`,
+    address: { ip: view.address, port },
+    additionalAddresses: bindAddresses(view.extraBindAddresses[String(port)]),
+    build: (additionalAddresses) =>
+      create(ListenerSchema, {
+        name,
+        address: socketAddress({ ip: view.address, port }),
+        additionalAddresses: additionalAddresses.map((address) => ({ address: socketAddress(address) })),
+        trafficDirection: TrafficDirection.OUTBOUND,
+        filterChains: [{ filters: [managers.build('gateway', name, { rds: gatewayRouteName(port) })] }],
+      }),
+  };
 }
 
 /** Ports that the proxy itself listens on at its own address (CONTRACTS "Ports"). */
@@ -111,15 +148,14 @@ const OWN_PORTS: Readonly<Record<number, string>> = {
   15090: "the proxy's own metrics",
 };
 
-function addressText(address: Address | undefined): string {
-  const socket = address?.address.case === 'socketAddress' ? address.address.value : undefined;
-  return `${socket?.address}:${socket?.portSpecifier.value}`;
+function addressText({ ip, port }: SocketAddress): string {
+  return `${ip}:${port}`;
 }
 
 /** Drops what would be bound twice, listener or additional address: a proxy that cannot bind one refuses them all. */
-function withoutClashes(view: ProxyView, listeners: readonly NamedResource<Listener>[], problems: Problem[]) {
+function withoutClashes(view: ProxyView, plans: readonly ListenerPlan[], problems: Problem[]) {
   const bound = new Map(Object.entries(OWN_PORTS).map(([port, owner]) => [`${view.address}:${port}`, owner]));
-  const claim = (address: Address | undefined, name: string): boolean => {
+  const claim = (address: SocketAddress, name: string): boolean => {
     const text = addressText(address);
     const owner = bound.get(text);
     if (owner === undefined) {
@@ -135,27 +171,46 @@ function withoutClashes(view: ProxyView, listeners: readonly NamedResource<Liste
     });
     return false;
   };
-  return listeners.filter(({ name, message }) => {
-    if (!claim(message.address, name)) return false;
-    message.additionalAddresses = message.additionalAddresses.filter(({ address }) => claim(address, name));
-    return true;
+  return plans.flatMap((plan): ResourceRecipe<Listener>[] => {
+    if (!claim(plan.address, plan.name)) return [];
+    const additional = plan.additionalAddresses.filter((address) => claim(address, plan.name));
+    const addresses = [plan.address, ...additional].map(addressText).join(',');
+    return [{ name: plan.name, key: `${plan.key}/${addresses}`, build: () => plan.build(additional) }];
   });
 }
 
-function allListeners(view: ProxyView): readonly NamedResource<Listener>[] {
+function listenerPlans(view: ProxyView): readonly ListenerPlan[] {
   if (view.type === 'router') return view.gatewayListeners.map((listener) => gatewayListener(view, listener));
+  const { addresses } = view.outbound();
   return [
     outboundListener(view, view.address, FORWARD_PROXY_PORT, FORWARD_PROXY_ROUTE),
     ...view.inboundPorts.map((port) => inboundListener(view, port)),
-    ...view.outboundAddresses.map(({ address, port }) => outboundListener(view, address, port.port, String(port.port))),
+    ...addresses.map(({ address, port }) => outboundListener(view, address, port.port, String(port.port))),
   ];
 }
 
 /** All listeners of a view; of two that want the same address the first in the order above has it. */
-export function buildListeners(view: ProxyView): {
-  readonly listeners: readonly NamedResource<Listener>[];
-  readonly problems: readonly Problem[];
-} {
-  const problems: Problem[] = [];
-  return { listeners: withoutClashes(view, allListeners(view), problems), problems };
+export function listenerPart(view: ProxyView): ResourcePart<Listener> {
+  const { scope, address, inboundPorts, gatewayListeners, extraBindAddresses } = view;
+  const madeOf = {
+    type: view.type,
+    managers: connectionManagers(scope, view.understandsIstioFilters).key,
+    address,
+    inbound: inboundPorts.map(({ port, mtlsMode, services, servicePort }) => [
+      port,
+      mtlsMode,
+      services[0]?.hostname,
+      servicePort,
+    ]),
+    outbound: view.outboundHash(),
+    gateway: gatewayListeners.map(({ port }) => port),
+    extraBindAddresses,
+  };
+  return {
+    key: `listeners/${stableHash(madeOf)}`,
+    list: () => {
+      const problems: Problem[] = [...(view.type === 'sidecar' ? view.outbound().problems : [])];
+      return { recipes: withoutClashes(view, listenerPlans(view), problems), problems };
+    },
+  };
 }

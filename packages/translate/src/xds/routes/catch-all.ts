@@ -1,20 +1,21 @@
 // Build: what a sidecar does with calls of hosts that the mesh does not know.
 
 import { create } from '@bufbuild/protobuf';
+import type { MeshConfig } from '@lateen/istio-config';
 import { type VirtualHost, VirtualHostSchema } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
-import type { ProxyView } from '../../proxy-view.js';
-import { hasPassthrough } from '../clusters/local-clusters.js';
 import { durationOfMs } from '../durations.js';
 import { PASSTHROUGH_CLUSTER } from '../names.js';
 
 /**
  * The last virtual host of every outbound route configuration. ALLOW_ANY passes the call on to where it was going;
  * without interception nobody knows where that was, so there, as under REGISTRY_ONLY, the answer is 502.
+ *
+ * @param passthrough whether the proxy has a cluster that leads to where a call was going
  */
-export function catchAllVirtualHost(view: ProxyView): VirtualHost {
-  const allowAny = view.snapshot.meshConfig.outboundTrafficPolicy?.mode !== 'REGISTRY_ONLY';
+export function catchAllVirtualHost(meshConfig: MeshConfig, passthrough: boolean): VirtualHost {
+  const allowAny = meshConfig.outboundTrafficPolicy?.mode !== 'REGISTRY_ONLY';
   const match = { pathSpecifier: { case: 'prefix' as const, value: '/' } };
-  if (allowAny && hasPassthrough(view)) {
+  if (allowAny && passthrough) {
     return create(VirtualHostSchema, {
       name: 'allow_any',
       domains: ['*'],

@@ -9,13 +9,14 @@ import {
   VirtualHostSchema,
 } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
 import { type RouteConfiguration, RouteConfigurationSchema } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
-import type { NamedResource, Problem } from '../../model.js';
+import type { Problem } from '../../model.js';
 import type { ProxyView } from '../../proxy-view.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
 import type { GatewayListener, GatewayServer } from '../../resolve/gateways.js';
 import type { EffectiveVirtualService } from '../../resolve/virtual-services.js';
-import { compareText } from '../../stable-hash.js';
+import { compareText, stableHash } from '../../stable-hash.js';
 import { gatewayRouteName, virtualHostName } from '../names.js';
+import type { ResourcePart } from '../recipe.js';
 import { matchesEverything } from './route-match.js';
 import { buildRuleRoutes } from './rule-routes.js';
 
@@ -111,12 +112,21 @@ function buildListenerRoutes(scope: ClientScope, listener: GatewayListener, prob
   return { name, message };
 }
 
-/** The route configurations that a gateway's listeners name. */
-export function buildGatewayRoutes(view: ProxyView): {
-  readonly routes: readonly NamedResource<RouteConfiguration>[];
-  readonly problems: readonly Problem[];
-} {
-  const problems: Problem[] = [];
-  const routes = view.gatewayListeners.map((listener) => buildListenerRoutes(view.scope, listener, problems));
-  return { routes, problems };
+/** The route configurations that a gateway's listeners name: the same for all of its replicas. */
+export function gatewayRoutePart({ scope, gatewayListeners }: ProxyView): ResourcePart<RouteConfiguration> {
+  const { declarations, subsets, gatewayRoutes } = scope.hashes();
+  const { settings } = scope.snapshot.hashes;
+  const listeners = stableHash(gatewayListeners);
+  const key = ['gateway-routes', scope.namespace, declarations, subsets, gatewayRoutes, settings, listeners].join('/');
+  return {
+    key,
+    list: () => {
+      const problems: Problem[] = [];
+      const recipes = gatewayListeners.map((listener) => {
+        const { name, message } = buildListenerRoutes(scope, listener, problems);
+        return { name, key: `${key}/${name}`, build: () => message };
+      });
+      return { recipes, problems };
+    },
+  };
 }

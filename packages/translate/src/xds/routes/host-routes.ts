@@ -1,0 +1,106 @@
+// Build: the routes of every host that a sidecar may call: a service's own or its VirtualService's, and hosts that only
+// VirtualServices know.
+
+import { create } from '@bufbuild/protobuf';
+import { type Route, RouteSchema } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
+import type { MeshSnapshot, Problem } from '../../model.js';
+import type { ClientScope } from '../../resolve/client-scope.js';
+import { type MeshPort, type MeshService, oncePerSnapshot } from '../../resolve/mesh-index.js';
+import type { EffectiveVirtualService } from '../../resolve/virtual-services.js';
+import { compareText } from '../../stable-hash.js';
+import { durationOfMs } from '../durations.js';
+import { outboundClusterName, virtualHostName } from '../names.js';
+import { buildRetryPolicy } from './retry-policy.js';
+import { buildRuleRoutes } from './rule-routes.js';
+
+/** A host on one port, with its routes. */
+export interface HostRoutes {
+  readonly host: string;
+  readonly port: number;
+  /** Undefined for a host that only a VirtualService knows. */
+  readonly service: MeshService | undefined;
+  readonly routes: readonly Route[];
+}
+
+/** By port, each list in the order of virtual host names. */
+export interface HostRoutesByPort {
+  readonly byPort: ReadonlyMap<number, readonly HostRoutes[]>;
+  readonly problems: readonly Problem[];
+}
+
+/** The routes of services that no rule is for, the same for all clients. */
+const defaultRoutes = oncePerSnapshot(() => new Map<MeshPort, Route>());
+
+function defaultRoute(snapshot: MeshSnapshot, service: MeshService, port: MeshPort): Route {
+  const known = defaultRoutes(snapshot);
+  const route = known.get(port) ?? buildDefaultRoute(service, port.port);
+  known.set(port, route);
+  return route;
+}
+
+function buildDefaultRoute(service: MeshService, port: number): Route {
+  return create(RouteSchema, {
+    name: 'default',
+    match: { pathSpecifier: { case: 'prefix', value: '/' } },
+    decorator: { operation: `${service.hostname}:${port}/*` },
+    action: {
+      case: 'route',
+      value: {
+        clusterSpecifier: { case: 'cluster', value: outboundClusterName(port, '', service.hostname) },
+        timeout: durationOfMs(0),
+        maxGrpcTimeout: durationOfMs(0),
+        retryPolicy: buildRetryPolicy(undefined),
+      },
+    },
+  });
+}
+
+/** Hosts that only VirtualServices name (`api.example.com`): Istio serves them on port 80. */
+export const VIRTUAL_HOST_PORT = 80;
+
+/** Built once for all sidecars of the scope. */
+export function buildHostRoutes(scope: ClientScope): HostRoutesByPort {
+  const problems: Problem[] = [];
+  const byPort = new Map<number, HostRoutes[]>();
+  const add = (hostRoutes: HostRoutes) => {
+    const hosts = byPort.get(hostRoutes.port);
+    if (hosts) hosts.push(hostRoutes);
+    else byPort.set(hostRoutes.port, [hostRoutes]);
+  };
+  const built = new Map<EffectiveVirtualService, Map<number, readonly Route[]>>();
+  const routesOf = (rule: EffectiveVirtualService, port: number): readonly Route[] => {
+    const known = built.get(rule) ?? new Map<number, readonly Route[]>();
+    built.set(rule, known);
+    let routes = known.get(port);
+    if (routes === undefined) {
+      routes = buildRuleRoutes(scope, rule, port, problems);
+      known.set(port, routes);
+    }
+    return routes;
+  };
+
+  const meshRoutes = scope.meshRoutes();
+  for (const service of scope.services) {
+    const rule = meshRoutes.forHost(service.hostname);
+    for (const meshPort of service.ports.filter(({ http }) => http)) {
+      const { port } = meshPort;
+      const routes = rule === undefined ? [] : routesOf(rule, port);
+      // Where every rule is for other clients or other ports, the service is called as if there were no rule.
+      const own = routes.length > 0 ? routes : [defaultRoute(scope.snapshot, service, meshPort)];
+      add({ host: service.hostname, port, service, routes: own });
+    }
+  }
+  for (const [host, rule] of meshRoutes.exact) {
+    if (scope.serviceByHost.has(host)) continue;
+    // A wildcard over services is their rule; it is no host of its own.
+    if (host.startsWith('*') && scope.services.some(({ hostname }) => meshRoutes.forHost(hostname) === rule)) {
+      continue;
+    }
+    const routes = routesOf(rule, VIRTUAL_HOST_PORT);
+    if (routes.length > 0) add({ host, port: VIRTUAL_HOST_PORT, service: undefined, routes });
+  }
+  for (const hosts of byPort.values()) {
+    hosts.sort((a, b) => compareText(virtualHostName(a.host, a.port), virtualHostName(b.host, b.port)));
+  }
+  return { byPort, problems };
+}
