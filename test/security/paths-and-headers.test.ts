@@ -1,5 +1,6 @@
 // Security: what is matched is what is forwarded; headers that only the mesh may set do not come in from outside.
 
+import type { Socket } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { waitUntil } from '../harness/wait-until.js';
 import { cluster, freePort, type Json, listener, MESH_FILTERS, ProxyUnderTest, toCluster } from './proxy-under-test.js';
@@ -249,6 +250,17 @@ describe('an edge listener', () => {
     expect(none.seen?.header('x-forwarded-for')).toEqual(['127.0.0.1']);
     const trusted = await ask(ports.hops, get('/', 'X-Forwarded-For: 9.9.9.9\r\n'));
     expect(trusted.seen?.header('x-forwarded-for')).toEqual(['9.9.9.9,127.0.0.1']);
+  });
+
+  test('takes no forged x-forwarded-for while somebody holds thousands of connections', async () => {
+    const open: Socket[] = [];
+    try {
+      while (open.length < 4_200) open.push(await dial(ports.edge));
+      const { seen } = await ask(ports.edge, get('/', 'X-Forwarded-For: 6.6.6.6\r\n'));
+      expect(seen?.header('x-forwarded-for')).toEqual(['6.6.6.6,127.0.0.1']);
+    } finally {
+      for (const socket of open) socket.destroy();
+    }
   });
 });
 

@@ -12,18 +12,24 @@ export interface ConnectionDescription {
 }
 
 export interface ConnectionRecords {
-  /** Offset of a new record, or 0 where the pool is exhausted or the texts are too long: refuse the connection then. */
+  /** Offset of a new record, or 0 where none is left or the texts are too long (4 KiB): refuse the connection then. */
   create(description: ConnectionDescription): number;
   release(record: number): void;
 }
 
-/** Records live in a fixed pool; nothing of them is read after release. */
+/** Records live in two fixed pools, by size; nothing of them is read after release. */
 export function createConnectionRecords(bytes: Buffer, i32: Int32Array): ConnectionRecords {
-  const pool = createSlotPool(L.CONNECTION_RECORDS, L.CONNECTION_RECORD_BYTES, L.CONNECTION_RECORD_COUNT);
+  const usual = createSlotPool(L.CONNECTION_RECORDS, L.CONNECTION_RECORD_BYTES, L.CONNECTION_RECORD_COUNT);
+  const long = createSlotPool(
+    L.LONG_CONNECTION_RECORDS,
+    L.LONG_CONNECTION_RECORD_BYTES,
+    L.LONG_CONNECTION_RECORD_COUNT,
+  );
   return {
     create({ remoteAddress, tls, mutualTls, xfcc }) {
-      if (L.CONNECTION_ADDRESS + remoteAddress.length + xfcc.length > L.CONNECTION_RECORD_BYTES) return 0;
-      const record = pool.take();
+      const needed = L.CONNECTION_ADDRESS + remoteAddress.length + xfcc.length;
+      if (needed > L.LONG_CONNECTION_RECORD_BYTES) return 0;
+      const record = (needed > L.CONNECTION_RECORD_BYTES ? long : usual).take();
       if (record === 0) return 0;
       const addressOffset = record + L.CONNECTION_ADDRESS;
       bytes.write(remoteAddress, addressOffset, 'latin1');
@@ -35,6 +41,6 @@ export function createConnectionRecords(bytes: Buffer, i32: Int32Array): Connect
       i32[(record + L.CONNECTION_XFCC_LENGTH) >> 2] = xfcc.length;
       return record;
     },
-    release: (record) => pool.release(record),
+    release: (record) => (record >= L.LONG_CONNECTION_RECORDS ? long : usual).release(record),
   };
 }

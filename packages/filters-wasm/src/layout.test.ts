@@ -27,7 +27,6 @@ describe('the memory map', () => {
       ['embedder scratch', L.EMBEDDER_SCRATCH, L.EMBEDDER_SCRATCH_BYTES],
       ['output ring', L.OUTPUT_RING, L.OUTPUT_RING_BYTES],
       ['head slots', L.HEAD_SLOTS, L.HEAD_SLOT_BYTES * L.HEAD_SLOT_COUNT],
-      ['connection records', L.CONNECTION_RECORDS, L.CONNECTION_RECORD_BYTES * L.CONNECTION_RECORD_COUNT],
       ['chunk states', L.CHUNK_STATES, L.CHUNK_STATE_BYTES * L.CHUNK_STATE_COUNT],
       ['stable', L.STABLE_REGION, L.STABLE_REGION_BYTES],
       ['arena A', L.TABLE_ARENA_A, L.TABLE_ARENA_BYTES],
@@ -40,6 +39,12 @@ describe('the memory map', () => {
       ['peer bytes', L.PEER_BYTES_REGION, L.PEER_BYTES_REGION_BYTES],
       ['series index', L.SERIES_INDEX, L.SERIES_INDEX_COUNT * 4],
       ['series', L.SERIES_REGION, L.SERIES_COUNT * L.SERIES_BYTES],
+      ['connection records', L.CONNECTION_RECORDS, L.CONNECTION_RECORD_BYTES * L.CONNECTION_RECORD_COUNT],
+      [
+        'long connection records',
+        L.LONG_CONNECTION_RECORDS,
+        L.LONG_CONNECTION_RECORD_BYTES * L.LONG_CONNECTION_RECORD_COUNT,
+      ],
     ];
     let end = 0;
     for (const [name, start, bytes] of regions) {

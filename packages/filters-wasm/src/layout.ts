@@ -6,8 +6,8 @@
 export const KIB = 1024;
 export const MIB = 1048576;
 /** Pages of 64 KiB; the memory is created with this size and never grows. Pages never touched cost nothing. */
-export const MEMORY_PAGES = 1024;
-export const MEMORY_BYTES = 67108864;
+export const MEMORY_PAGES = 1536;
+export const MEMORY_BYTES = 100663296;
 
 /** Constant tables of the AssemblyScript module (its data segments start at 1 KiB). */
 export const STATIC_REGION = 0;
@@ -32,11 +32,7 @@ export const OUTPUT_RING_BYTES = 2097152;
 /** Slots for heads kept for a retry or for a partial head. */
 export const HEAD_SLOTS = 3145728;
 export const HEAD_SLOT_BYTES = 4096;
-export const HEAD_SLOT_COUNT = 2048;
-/** Connection records (see CONNECTION_*). */
-export const CONNECTION_RECORDS = 11534336;
-export const CONNECTION_RECORD_BYTES = 512;
-export const CONNECTION_RECORD_COUNT = 4096;
+export const HEAD_SLOT_COUNT = 2560;
 /** Chunk scanner states, 32 bytes each (see CHUNK_*). */
 export const CHUNK_STATES = 13631488;
 export const CHUNK_STATE_BYTES = 32;
@@ -73,7 +69,15 @@ export const SERIES_INDEX_COUNT = 32768;
 export const SERIES_REGION = 57868288;
 export const SERIES_BYTES = 320;
 export const SERIES_COUNT = 16384;
-// SERIES_REGION ends at 63111168, below MEMORY_BYTES.
+/** Connection records (see CONNECTION_*): room for a mesh certificate's XFCC element; taken from the front, so few pages are touched. */
+export const CONNECTION_RECORDS = 67108864;
+export const CONNECTION_RECORD_BYTES = 512;
+export const CONNECTION_RECORD_COUNT = 32768;
+/** Records for longer elements: names of the greatest length twice, a long subject. */
+export const LONG_CONNECTION_RECORDS = 83886080;
+export const LONG_CONNECTION_RECORD_BYTES = 4096;
+export const LONG_CONNECTION_RECORD_COUNT = 4096;
+// They end at MEMORY_BYTES.
 
 // ---- Limits --------------------------------------------------------------------------------------------------------
 /** A head (request line and headers) may have so many bytes; more is 431. */
@@ -351,7 +355,7 @@ export const FORWARD_CLIENT_CERT_APPEND_FORWARD = 2;
 export const FORWARD_CLIENT_CERT_SANITIZE_SET = 3;
 export const FORWARD_CLIENT_CERT_ALWAYS_FORWARD_ONLY = 4;
 
-// ---- Connection record (in CONNECTION_RECORDS; made by connections.create) ---------------------------------------------
+// ---- Connection record (in (LONG_)CONNECTION_RECORDS; made by connections.create) ---------------------------------------------
 /** CONNECTION_* bits. */
 export const CONNECTION_FLAGS = 0;
 /** Text of the client's address without port: length; the bytes follow the record. */

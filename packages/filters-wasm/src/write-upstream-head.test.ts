@@ -221,6 +221,14 @@ describe('writeUpstreamHead', () => {
     core.connections.release(connection);
   });
 
+  it('sends no x-forwarded-for where the address that must stand in it is not known', () => {
+    use(forwardAll());
+    const lines = ['x-forwarded-for: 6.6.6.6', 'X-Forwarded-For: 7.7.7.7'];
+    expect(sent(lines, { edge: true, useRemoteAddress: true })).toEqual(['host: reviews', 'x-forwarded-proto: http']);
+    expect(sent(lines, { useRemoteAddress: true, skipXffAppend: true })).toContain('x-forwarded-for: 6.6.6.6');
+    expect(sent(lines)).toContain('x-forwarded-for: 6.6.6.6');
+  });
+
   it.each([
     ['sanitize', true, []],
     ['sanitize-set', true, ['x-forwarded-client-cert: By=me']],

@@ -101,8 +101,12 @@ function addProxyHeaders(listener: i32, connection: i32): void {
     const text = tls ? TEXT_HTTPS : TEXT_HTTP;
     addKnown(KNOWN_FORWARDED_PROTO, textAt(text), textLength(text));
   }
-  if (connection == 0) return;
   const append = (options & (LISTENER_USE_REMOTE_ADDRESS | LISTENER_SKIP_XFF_APPEND)) == LISTENER_USE_REMOTE_ADDRESS;
+  if (connection == 0) {
+    // Without the client's address the list would be what the client wrote.
+    if (append) replaceKnown(KNOWN_FORWARDED_FOR);
+    return;
+  }
   const addressLength = load<i32>(connection + CONNECTION_ADDRESS_LENGTH);
   if (append && addressLength > 0) {
     const length = joinKnown(KNOWN_FORWARDED_FOR, connection + CONNECTION_ADDRESS, addressLength, scratch);
