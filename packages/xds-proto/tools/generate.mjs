@@ -41,7 +41,11 @@ cpSync(join(published, 'protoc-gen-validate', 'validate'), join(workDir, 'valida
 cpSync(join(packageDir, 'proto'), workDir, { recursive: true });
 // protoc-gen-validate as published lacks a rule that Envoy's protos use.
 if (!readFileSync(join(workDir, 'validate/validate.proto'), 'utf8').includes('ignore_empty = 26')) {
-  mend('validate/validate.proto', 'message StringRules {', 'message StringRules {\n    optional bool ignore_empty = 26;');
+  mend(
+    'validate/validate.proto',
+    'message StringRules {',
+    'message StringRules {\n    optional bool ignore_empty = 26;',
+  );
 }
 
 const own = ownProtos(join(packageDir, 'proto'));

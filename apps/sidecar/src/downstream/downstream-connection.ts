@@ -35,6 +35,8 @@ const TIMER_PHASE = 1;
 const TIMER_AGE = 2;
 /** As Envoy's delayed_close_timeout: a client that still sends would otherwise get a reset and lose the response. */
 const LINGER_MS = 1000;
+/** For the rest of an answer to be taken where no stream idle time-out is set. */
+const MAX_FLUSH_MS = 300_000;
 const MAX_HELD_BYTES = 2 * L.READ_BUFFER_BYTES;
 const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n');
 
@@ -51,6 +53,7 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
   readonly remoteAddressText: string;
   peerHint = 0;
   closing = false;
+  private truncated = false;
   private state = HEAD;
   private inLoop = false;
   private paused = false;
@@ -159,7 +162,13 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
 
   abort(): void {
     this.state = CLOSED;
-    this.socket.destroy();
+    // TLS shows a cut by the missing alert, TCP only by a reset.
+    if (this.truncated && this.secure !== 1) this.socket.resetAndDestroy();
+    else this.socket.destroy();
+  }
+
+  responseTruncated(): void {
+    this.truncated = true;
   }
 
   closeAfterResponse(): void {
@@ -348,15 +357,22 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
 
   /** Ends our side; a client that may still be sending has a moment to read the response and to end its own. */
   private linger(mayStillSend: boolean): void {
+    if (this.truncated) {
+      this.abort();
+      return;
+    }
     this.state = LINGER;
     this.held.clear();
     if (!mayStillSend && this.writer.settled) {
       this.socket.destroy();
       return;
     }
-    this.socket.end();
+    // The moment starts once everything is with the kernel; until then a slow reader has the time of an idle stream.
+    this.socket.end(() => {
+      if (this.state === LINGER) this.path.wheel.schedule(this.phaseTimer, LINGER_MS);
+    });
     this.resumeRequest();
-    this.path.wheel.schedule(this.phaseTimer, LINGER_MS);
+    this.path.wheel.schedule(this.phaseTimer, this.chain.streamIdleTimeoutMs || MAX_FLUSH_MS);
   }
 
   private scheduleIdle(): void {

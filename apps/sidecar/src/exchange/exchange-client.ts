@@ -27,4 +27,6 @@ export interface ExchangeClient {
   onExchangeDone(close: boolean): void;
   /** The response cannot be finished: cut the connection, so that the client notices. */
   abort(): void;
+  /** Before the end: an orderly close would make the part of the response that was sent look like the whole. */
+  responseTruncated(): void;
 }

@@ -13,6 +13,8 @@ export class ExchangeState {
   listenerRecord = 0;
   /** CHUNK_MODE_* in which a chunked response goes to this client. */
   responseChunkMode = CHUNK_MODE_FRAMED;
+  /** The end of the response is the end of the connection: it has no length. */
+  endsWithConnection = false;
   /** DOWNSTREAM_* that follow from the request. */
   downstreamFlags = 0;
   requestComplete = false;

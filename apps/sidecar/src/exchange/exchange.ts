@@ -34,8 +34,6 @@ import { FLAG } from './response-flags.js';
 import { endsWithConnection, type ResponseFacts, ResponseWriter } from './response-writer.js';
 import { isRetriableFailure } from './retry-policy.js';
 
-const CONNECTION_RESET = 'connection reset';
-
 export class Exchange extends ExchangeState implements UpstreamRequest, ResponseFacts, TimerOwner, DrainListener {
   nextPending: UpstreamRequest | null = null;
   pendingOn: Endpoint | null = null;
@@ -168,6 +166,7 @@ export class Exchange extends ExchangeState implements UpstreamRequest, Response
     if (this.responseStarted) {
       this.flags |= FLAG.UC;
       this.details = 'upstream_reset_after_response_started{connection_termination}';
+      if (this.endsWithConnection) this.client.responseTruncated();
       this.finish(true);
       this.client.abort();
       return;
@@ -197,7 +196,8 @@ export class Exchange extends ExchangeState implements UpstreamRequest, Response
       if (this.attempts.count > 1) this.flags |= FLAG.URX;
     }
     this.responseStarted = true;
-    if (endsWithConnection(this.path.core, this.responseChunkMode)) this.client.closeAfterResponse();
+    this.endsWithConnection = endsWithConnection(this.path.core, this.responseChunkMode);
+    if (this.endsWithConnection) this.client.closeAfterResponse();
     this.status = status;
     this.details = VIA_UPSTREAM_DETAILS;
     this.serviceTimeMs = Math.round(
