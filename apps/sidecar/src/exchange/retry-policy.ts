@@ -62,8 +62,8 @@ export function isRetriableFailure(
   }
 }
 
-/** RFC 9110, section 9.2.2. */
-function isIdempotent(method: number): boolean {
+/** RFC 9110, section 9.2.2: handling it twice is as good as once. */
+export function isIdempotent(method: number): boolean {
   return (
     method === METHOD_GET ||
     method === METHOD_HEAD ||

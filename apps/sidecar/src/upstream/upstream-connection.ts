@@ -16,6 +16,7 @@ import {
   RESPONSE_KEEP_ALIVE,
 } from '@lateen/filters-wasm';
 import type { UpstreamFailure } from '../exchange/local-reply.js';
+import { isIdempotent } from '../exchange/retry-policy.js';
 import { HeldBytes } from '../transport/held-bytes.js';
 import { type OwnedSocket, pauseReading, resumeReading } from '../transport/proxy-socket.js';
 import { SocketWriter } from '../transport/socket-writer.js';
@@ -55,6 +56,8 @@ export class UpstreamConnection implements TransportEvents, TimerOwner {
   private readonly held: HeldBytes;
   private readonly timer: Timer;
   private idleSinceMs = 0;
+  private openedMs = 0;
+  private readyMs = 0;
   private failureReason = '';
   private failureKind: UpstreamFailure = 'connect';
 
@@ -72,6 +75,8 @@ export class UpstreamConnection implements TransportEvents, TimerOwner {
 
   open(): void {
     const { path } = this.endpoint;
+    path.clock.tick();
+    this.openedMs = path.clock.nowMs;
     path.wheel.schedule(this.timer, this.cluster.connectTimeoutMs);
     const { socket, resuming } = this.transport.open(this.endpoint, this);
     this.socket = socket;
@@ -88,7 +93,8 @@ export class UpstreamConnection implements TransportEvents, TimerOwner {
     this.state = IDLE;
     this.connected = true;
     this.endpoint.path.clock.tick();
-    this.idleSinceMs = this.endpoint.path.clock.nowMs;
+    this.readyMs = this.endpoint.path.clock.nowMs;
+    this.idleSinceMs = this.readyMs;
     if (this.cluster.idleTimeoutMs > 0) wheel.schedule(this.timer, this.cluster.idleTimeoutMs);
     this.endpoint.onConnected(this);
   }
@@ -167,17 +173,23 @@ export class UpstreamConnection implements TransportEvents, TimerOwner {
     const request = this.request;
     this.request = null;
     this.endpoint.onGone(this, this.connected ? null : this.failureKind, this.failureReason);
-    request?.onUpstreamFailed(this.failureOfRequest(), this.failureReason, this.requestsServed === 0);
+    request?.onUpstreamFailed(this.failureOfRequest(request), this.failureReason, this.requestsServed === 0);
   }
 
-  private failureOfRequest(): UpstreamFailure {
+  private failureOfRequest(request: UpstreamRequest): UpstreamFailure {
     if (this.protocolFailed) return 'protocol';
-    return this.earlyTlsRefusal() ? 'tls' : 'closed';
+    return this.earlyTlsRefusal(request) ? 'tls' : 'closed';
   }
 
-  /** In TLS 1.3 a client sees success before the server's refusal, which then looks like an early reset. */
-  private earlyTlsRefusal(): boolean {
-    return this.transport.tls && this.requestsServed === 0 && this.responseBytes === 0;
+  /**
+   * In TLS 1.3 a client sees success before the server's refusal, which then looks like an early reset. The refusal takes
+   * about a round trip, the handshake took more than one: a connection that lasted longer may have had its request
+   * handled, which only matters where it must not be handled twice.
+   */
+  private earlyTlsRefusal(request: UpstreamRequest): boolean {
+    if (!this.transport.tls || this.requestsServed > 0 || this.responseBytes > 0) return false;
+    const readyForMs = this.endpoint.path.clock.nowMs - this.readyMs;
+    return isIdempotent(request.method) || readyForMs <= 2 * (this.readyMs - this.openedMs);
   }
 
   private readHead(length: number): void {
