@@ -20,7 +20,7 @@ import {
 } from './proxy-under-test.js';
 import { bytes, dial, Reader, RecordingUpstream } from './raw-wire.js';
 
-const ports = { strict: 0, bare: 0, permissive: 0, onlyAdmin: 0, open: 0, strangers: 0, out: 0 };
+const ports = { strict: 0, bare: 0, permissive: 0, anyName: 0, onlyAdmin: 0, open: 0, strangers: 0, out: 0 };
 const certificates = new Map<string, KeyPair>();
 let mesh: Authority;
 let stranger: Authority;
@@ -59,9 +59,11 @@ const validation = (rootPem: string, ...rules: Json[]): Json => ({
 const MUTUAL = { require_client_certificate: true };
 const anyOfMesh = uri({ prefix: 'spiffe://cluster.local/' });
 
-async function tlsUpstream(name: string, options: { cert: string; key: string; extra?: object }): Promise<Json> {
+const REVIEWS_ONLY = [uri({ exact: spiffe('reviews') })];
+
+async function tlsUpstream(name: string, { cert, key }: KeyPair, rules: Json[] = REVIEWS_ONLY): Promise<Json> {
   told.set(name, '');
-  const server = createServer({ cert: options.cert, key: options.key, ...options.extra }, (socket) => {
+  const server = createServer({ cert, key }, (socket) => {
     socket.on('error', () => {});
     socket.on('data', (data: Buffer) => {
       told.set(name, told.get(name) + data.toString('latin1'));
@@ -70,13 +72,22 @@ async function tlsUpstream(name: string, options: { cert: string; key: string; e
   });
   servers.push(server);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const common = { ...validation(mesh.rootPem, uri({ exact: spiffe('reviews') })), tls_certificates: own('client') };
+  const common = { ...validation(mesh.rootPem, ...rules), tls_certificates: own('client') };
   return cluster(name, (server.address() as AddressInfo).port, {
     transport_socket: tlsSocket('Upstream', common, { sni: 'outbound_.80_._.reviews' }),
   });
 }
 
-const UPSTREAMS = ['right', 'wrong-name', 'two-names', 'other-domain', 'by-stranger', 'expired', 'dns-name'];
+const TAKEN = ['right', 'dns-name-without-rule'];
+const UPSTREAMS = [
+  'wrong-name',
+  'two-names',
+  'two-names-without-rule',
+  'other-domain',
+  'by-stranger',
+  'expired',
+  'dns-name',
+];
 
 beforeAll(async () => {
   mesh = await Authority.create();
@@ -118,7 +129,7 @@ beforeAll(async () => {
     filter_chain_match: { transport_protocol: 'raw_buffer' },
     filters: [connectionManager({ routes: [toCluster('plain')] })],
   };
-  const virtualHosts = UPSTREAMS.map((name) => ({ name, domains: [name], routes: [toCluster(name)] }));
+  const virtualHosts = [...TAKEN, ...UPSTREAMS].map((name) => ({ name, domains: [name], routes: [toCluster(name)] }));
   const reviews = (options: Parameters<Authority['issue']>[0], authority = mesh) =>
     authority.issue({ uris: [spiffe('reviews')], ...options });
   const clusters = [
@@ -126,6 +137,8 @@ beforeAll(async () => {
     await tlsUpstream('right', await reviews({})),
     await tlsUpstream('wrong-name', await reviews({ uris: [spiffe('ratings')] })),
     await tlsUpstream('two-names', await reviews({ uris: [spiffe('reviews'), spiffe('ratings')] })),
+    await tlsUpstream('two-names-without-rule', await reviews({ uris: [spiffe('reviews'), spiffe('ratings')] }), []),
+    await tlsUpstream('dns-name-without-rule', await reviews({ uris: [], dnsNames: ['reviews'] }), []),
     await tlsUpstream('other-domain', await reviews({ uris: [spiffe('reviews', 'elsewhere')] })),
     await tlsUpstream('by-stranger', await reviews({}, stranger)),
     await tlsUpstream('expired', await reviews({ notBeforeMs: Date.now() - day, notAfterMs: Date.now() - 1000 })),
@@ -136,6 +149,7 @@ beforeAll(async () => {
       at('strict', [chain(validation(mesh.rootPem, anyOfMesh), MUTUAL, onTls)]),
       at('bare', [chain(validation(mesh.rootPem, anyOfMesh), MUTUAL)], false),
       at('permissive', [chain(validation(mesh.rootPem, anyOfMesh), MUTUAL, onTls), plainChain]),
+      at('anyName', [chain(validation(mesh.rootPem), MUTUAL, onTls)]),
       at('onlyAdmin', [chain(validation(mesh.rootPem, uri({ exact: spiffe('admin') })), MUTUAL, onTls)]),
       at('open', [chain({}, {}, onTls)]),
       at('strangers', [chain(validation(stranger.rootPem, anyOfMesh), MUTUAL, onTls)]),
@@ -217,6 +231,18 @@ describe.each(VERSIONS)('a client over %s', (version) => {
       expect(upstream.seen).toEqual([]);
     },
   );
+
+  test.each(['two-names', 'expired', 'stranger'])('%s is refused where no name rule is set as well', async (name) => {
+    const first = await attempt(ports.anyName, as(name, versioned(version)));
+    expect(first.text).toBe('');
+    const second = await attempt(ports.anyName, as(name, { ...versioned(version), session: first.session }));
+    expect(second.text).toBe('');
+    expect(upstream.seen).toEqual([]);
+  });
+
+  test.each(['client', 'dns-only'])('%s is served where no name rule is set', async (name) => {
+    expect((await attempt(ports.anyName, as(name, versioned(version)))).text).toMatch(/^HTTP\/1.1 200/);
+  });
 
   test.each(STRICT)('without a certificate is refused at %s', async (port) => {
     expect((await attempt(ports[port], versioned(version))).text).toBe('');
@@ -338,10 +364,10 @@ describe('the upstream', () => {
   }
 
   test('of the right name is spoken to', async () => {
-    expect([await ask('right'), await ask('right')]).toEqual([200, 200]);
+    for (const name of TAKEN) expect([await ask(name), await ask(name)]).toEqual([200, 200]);
   });
 
-  test.each(UPSTREAMS.slice(1))('%s is told nothing, at the first attempt and at later ones', async (name) => {
+  test.each(UPSTREAMS)('%s is told nothing, at the first attempt and at later ones', async (name) => {
     for (let index = 0; index < 3; index++) expect(await ask(name)).toBe(503);
     expect(told.get(name)).toBe('');
   });

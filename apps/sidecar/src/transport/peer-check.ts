@@ -34,7 +34,7 @@ interface NameRule {
   readonly matches: (name: string) => boolean;
 }
 
-/** The name rules of a validation context; none means that any certificate of the trust roots is welcome. */
+/** The name rules of a validation context; none means that any one identity of the trust roots is welcome. */
 export type NameRules = readonly NameRule[];
 
 /** `problem` is told of rules that cannot be acted on. */
@@ -103,17 +103,17 @@ export function checkPeer(socket: TLSSocket, rules: NameRules, remembered?: Peer
     const [from, to] = [new Date(peer.notBeforeMs).toISOString(), new Date(peer.notAfterMs).toISOString()];
     throw new PeerRefused(`the certificate is valid from ${from} to ${to}`);
   }
+  const { uris, dnsNames } = peer.names;
+  // An identity is one URI name; a certificate with several could be taken for any of them. Plain TLS has none.
+  if (uris.length > 1) throw new PeerRefused(`the certificate has ${uris.length} URI names, an identity is one`);
   if (rules.length > 0 && !rules.some((rule) => matchesRule(rule, peer))) {
-    const { uris, dnsNames } = peer.names;
     throw new PeerRefused(`none of the names ${[...uris, ...dnsNames].join(', ') || '(none)'} is expected`);
   }
   return peer;
 }
 
-/** An identity is one URI name; a certificate with several could be taken for any of them. */
 function matchesRule(rule: NameRule, { names }: PeerCertificate): boolean {
-  if (rule.type === 'dns') return names.dnsNames.some(rule.matches);
-  return names.uris.length === 1 && rule.matches(names.uris[0]!);
+  return (rule.type === 'dns' ? names.dnsNames : names.uris).some(rule.matches);
 }
 
 function parsePeer(certificate: X509Certificate | undefined): PeerCertificate | undefined {
