@@ -353,6 +353,22 @@ describe('what is no handshake', () => {
   });
 });
 
+test.each(STRICT)('a client over TLS 1.2 cannot renegotiate at %s', async (port) => {
+  const outcome = await new Promise<string>((resolve) => {
+    const options = as('client', { maxVersion: 'TLSv1.2', rejectUnauthorized: false });
+    const socket = tlsConnect({ port: ports[port], host: '127.0.0.1', ...options });
+    socket.on('error', () => resolve('refused'));
+    socket.on('close', () => resolve('refused'));
+    socket.on('secureConnect', () => {
+      socket.renegotiate({ rejectUnauthorized: false }, (error) => {
+        resolve(error === null ? 'renegotiated' : 'refused');
+        socket.destroy();
+      });
+    });
+  });
+  expect(outcome).toBe('refused');
+});
+
 describe('the upstream', () => {
   async function ask(name: string): Promise<number> {
     const socket = await dial(ports.out);

@@ -1,5 +1,6 @@
 // Transport: what a TLS context's configuration comes to once the secrets that it names are put in.
 
+import { constants } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { SecureContextOptions, SecureVersion } from 'node:tls';
 import type { DataSource } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
@@ -49,6 +50,8 @@ export function compileTlsSettings(
     certificate,
     trustBundle: validation.bundle,
     contextOptions: {
+      // The peer is checked once a connection; a renegotiation could show another certificate. Envoy refuses it as well.
+      secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
       minVersion: VERSIONS[params?.tlsMinimumProtocolVersion ?? TlsProtocol.TLS_AUTO] ?? 'TLSv1.2',
       maxVersion: VERSIONS[params?.tlsMaximumProtocolVersion ?? TlsProtocol.TLS_AUTO] ?? 'TLSv1.3',
       // Envoy's list governs TLS 1.2 only; the TLS 1.3 suites are fixed there, so they stay in front here.
