@@ -108,6 +108,11 @@ describe('a bootstrap file', () => {
       at(`${hcmPath}.route_config.virtual_hosts[0].routes[0].match`, { safe_regex: { regex: '(a+)+$' } }),
       /:\d+:\d+ .*safe_regex/,
     ],
+    [
+      'a route to a cluster that there is not',
+      at('static_resources.clusters', []),
+      /:\d+:\d+ .*virtual_hosts\[0\]\.routes\[0\]\.route\.cluster: there is no cluster "c"/,
+    ],
     ['an admin port for everybody', at('admin.address.socket_address.address', '0.0.0.0'), /:\d+:\d+ admin\.address/],
     [
       'a certificate file that is missing',

@@ -76,6 +76,20 @@ describe('parseBootstrap', () => {
     expect(problems.join('\n')).toContain('did you mean `name`?');
   });
 
+  it('refuses a route to a cluster that the file does not have', () => {
+    const at = 'static_resources.listeners[0].filter_chains[0].filters[0].typed_config.route_config.virtual_hosts[0]';
+    const astray = PROXY.replace('cluster: backend,', 'cluster: backnd,');
+    expect(problemsOf(astray)).toEqual([
+      `b.yaml:20:34 ${at}.routes[0].route.cluster: there is no cluster "backnd" in static_resources.clusters; ` +
+        'did you mean "backend"?',
+    ]);
+    const weights = '{clusters: [{name: backend, weight: 1}, {name: other, weight: 1}]}';
+    expect(problemsOf(PROXY.replace('cluster: backend,', `weighted_clusters: ${weights},`))).toEqual([
+      expect.stringContaining(`${at}.routes[0].route.weighted_clusters.clusters[1].name: there is no cluster "other"`),
+    ]);
+    expect(problemsOf(astray.replace('name: local', 'name: local\n            validate_clusters: false'))).toEqual([]);
+  });
+
   it('refuses what it does not support, by path', () => {
     const text = PROXY.replace('{cluster: backend, timeout: 5s}', '{cluster: backend, regex_rewrite: {}}')
       .replace('name: all', 'name: all\n              rate_limits: [{}]')

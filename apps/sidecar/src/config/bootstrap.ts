@@ -17,6 +17,7 @@ import { CONTROL_PLANE_SUPPORT_TABLE, SUPPORT_TABLE } from './support/support-ta
 import type { FieldProblem } from './support/support-types.js';
 import { findUnsupported } from './support/walk-support.js';
 import { checkIpAddress, checkUnique, LOCAL_SDS_CLUSTER, ProblemCollector } from './validate/field-checks.js';
+import { checkStaticRouteClusters } from './validate/static-route-clusters.js';
 import { isLoopbackAddress } from './validate/validate-listener.js';
 
 export interface SidecarBootstrap {
@@ -129,8 +130,13 @@ function readBootstrap(message: Bootstrap): {
       addAll(out, at, findUnsupported(ClusterSchema, cluster, CONTROL_PLANE_SUPPORT_TABLE));
     else addAll(out, at, findProblems(TYPE_URL.cluster, cluster));
   });
+  const clusterNames = new Set(clusters.map(({ name }) => name));
   resources?.listeners.forEach((listener, index) => {
-    addAll(out, `static_resources.listeners[${index}]`, findProblems(TYPE_URL.listener, listener));
+    const at = `static_resources.listeners[${index}]`;
+    const problems = findProblems(TYPE_URL.listener, listener);
+    addAll(out, at, problems);
+    if (problems.length > 0 || message.dynamicResources?.cdsConfig !== undefined) return;
+    checkStaticRouteClusters(listener, clusterNames, at, out);
   });
   resources?.secrets.forEach((secret, index) => {
     addAll(out, `static_resources.secrets[${index}]`, findProblems(TYPE_URL.secret, secret));

@@ -14,7 +14,7 @@ export const ROUTE_SUPPORT: SupportTable = {
   'envoy.config.route.v3.RouteConfiguration': {
     acted: ['name', 'virtual_hosts', ...HEADER_MUTATIONS, 'most_specific_header_mutations_wins'],
     inert: {
-      validate_clusters: 'a missing cluster is answered with 503 NC at the request',
+      validate_clusters: 'acted on in a bootstrap file; over xDS a missing cluster is answered with 503 NC',
       ignore_port_in_host_matching: 'hosts are always matched with and without their port',
       max_direct_response_body_size_bytes: 'the body is in the configuration already',
     },

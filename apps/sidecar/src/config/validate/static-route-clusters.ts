@@ -1,0 +1,61 @@
+// Bootstrap file: a route written in the file may only lead to a cluster that is written there too, unless more come by CDS.
+
+import { anyIs, unpackAny } from '@lateen/xds-proto';
+import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
+import type { RouteAction } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
+import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
+import { HttpConnectionManagerSchema } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import { closestName } from '../closest-name.js';
+import type { ProblemCollector } from './field-checks.js';
+
+/**
+ * Adds a problem for each reference to a cluster that does not exist, as Envoy does for inline route configurations
+ * unless they say `validate_clusters: false`.
+ * @param path where the listener stands
+ */
+export function checkStaticRouteClusters(
+  listener: Listener,
+  clusters: ReadonlySet<string>,
+  path: string,
+  out: ProblemCollector,
+): void {
+  const chains = listener.filterChains.map((chain, index) => ({ chain, at: `${path}.filter_chains[${index}]` }));
+  const { defaultFilterChain } = listener;
+  if (defaultFilterChain !== undefined) chains.push({ chain: defaultFilterChain, at: `${path}.default_filter_chain` });
+  for (const { chain, at } of chains) {
+    chain.filters.forEach(({ configType }, index) => {
+      if (configType.case !== 'typedConfig' || !anyIs(configType.value, HttpConnectionManagerSchema)) return;
+      const { routeSpecifier } = unpackAny(configType.value, HttpConnectionManagerSchema);
+      if (routeSpecifier.case !== 'routeConfig' || routeSpecifier.value.validateClusters === false) return;
+      for (const { name, place } of references(routeSpecifier.value)) {
+        if (name === '' || clusters.has(name)) continue; // an empty name has its own problem
+        const meant = closestName(name, clusters);
+        const hint = meant === undefined ? '' : `; did you mean ${JSON.stringify(meant)}?`;
+        const where = `${at}.filters[${index}].typed_config.route_config.${place}`;
+        out.add(where, `there is no cluster ${JSON.stringify(name)} in static_resources.clusters${hint}`);
+      }
+    });
+  }
+}
+
+/** Every cluster that a route configuration names, and where. */
+function references({ virtualHosts }: RouteConfiguration): { readonly name: string; readonly place: string }[] {
+  return virtualHosts.flatMap(({ routes }, host) =>
+    routes.flatMap(({ action }, route) => {
+      const at = `virtual_hosts[${host}].routes[${route}].route`;
+      return action.case === 'route' ? clustersOf(action.value, at) : [];
+    }),
+  );
+}
+
+function clustersOf(
+  { clusterSpecifier }: RouteAction,
+  at: string,
+): { readonly name: string; readonly place: string }[] {
+  if (clusterSpecifier.case === 'cluster') return [{ name: clusterSpecifier.value, place: `${at}.cluster` }];
+  if (clusterSpecifier.case !== 'weightedClusters') return []; // reported as not supported
+  return clusterSpecifier.value.clusters.map(({ name }, index) => ({
+    name,
+    place: `${at}.weighted_clusters.clusters[${index}].name`,
+  }));
+}
