@@ -1,6 +1,8 @@
 // Commands: `lateenctl proxy-status`: what Pilot sent to each proxy, and whether it was taken.
 
 import type { Command } from 'commander';
+import { isInNamespace, namedProxies } from '../control/proxy-name.js';
+import type { ControlClient } from '../mesh/control-client.js';
 import { pilotDebug } from '../mesh/pilot-debug.js';
 import { outputFormat, print, printJson } from '../output/print.js';
 import { formatTable } from '../output/table.js';
@@ -16,12 +18,18 @@ interface SyncedProxy {
   readonly types: readonly { readonly type: string; readonly status: string; readonly error?: string }[];
 }
 
+interface StatusOptions {
+  readonly namespace?: string;
+  readonly output: string;
+}
+
 export function addProxyStatusCommand(program: Command): void {
   program
     .command('proxy-status')
     .alias('ps')
     .summary('what Pilot sent to each proxy, and whether it was taken')
-    .argument('[proxy]', 'only this one: POD or POD.NAMESPACE')
+    .argument('[pod]', 'only this one: NAME, NAME.NAMESPACE or deployment/NAME')
+    .option('-n, --namespace <name>', 'namespace of the pod; default: searched in all')
     .option('-o, --output <format>', 'table or json', 'table')
     .addHelpText(
       'after',
@@ -30,14 +38,14 @@ A type is SYNCED (taken), STALE (sent, no answer yet), NACK (refused; the reason
 
 Examples:
   lateenctl proxy-status
+  lateenctl proxy-status reviews-v1
   lateenctl ps -o json`,
     )
-    .action(async (proxy: string | undefined, options: { output: string }, command: Command) => {
+    .action(async (podText: string | undefined, options: StatusOptions, command: Command) => {
       const format = outputFormat(options.output, ['table', 'json']);
-      const all = await pilotDebug<readonly SyncedProxy[]>(meshOf(command).mesh, '/debug/syncz');
-      const shown = all.filter(
-        ({ proxyId }) => proxy === undefined || proxyId === proxy || proxyId.startsWith(`${proxy}.`),
-      );
+      const { mesh, control } = meshOf(command);
+      const all = await pilotDebug<readonly SyncedProxy[]>(mesh, '/debug/syncz');
+      const shown = await chosen(all, podText, options.namespace, control);
       if (format === 'json') return printJson(shown);
       const rows = shown.map((each) => [
         each.proxyId,
@@ -52,6 +60,24 @@ Examples:
         }
       }
     });
+}
+
+/** The proxies that the user named. @throws CliError listing the pods where none is */
+async function chosen(
+  all: readonly SyncedProxy[],
+  podText: string | undefined,
+  namespace: string | undefined,
+  control: ControlClient,
+): Promise<readonly SyncedProxy[]> {
+  if (podText === undefined) return all.filter(({ proxyId }) => isInNamespace(proxyId, namespace));
+  const { pods } = await control.status();
+  const ids = namedProxies(
+    all.map(({ proxyId }) => proxyId),
+    pods,
+    podText,
+    namespace,
+  );
+  return all.filter(({ proxyId }) => ids.has(proxyId));
 }
 
 function statusOf(proxy: SyncedProxy, type: string): string {
