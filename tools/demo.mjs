@@ -180,7 +180,7 @@ Bookinfo is at ${address}/productpage
   Sign in as jason (any password) and the reviews get black stars: header end-user -> reviews v2.
 
 Try, in another terminal:
-  curl -s ${address}/productpage | grep 'Reviews served by'
+  curl -s ${address}/productpage | grep -o 'reviews-v[0-9][^<]*'
   curl -s -H 'end-user: jason' ${address}/api/v1/products/0/reviews
 
   bin/lateenctl local status${here}
@@ -193,5 +193,6 @@ Try, in another terminal:
   bin/lateenctl local stop pilot --signal KILL${here}                 # the page goes on; start it again
   bin/lateenctl local logs productpage-v1/sidecar --tail 5${here}     # access log
 
-State and logs are in ${fromHere}; what you apply stays there for the next time. Ctrl-C ends everything.`);
+State and logs are in ${fromHere}. What you apply stays there for the next time, except that every start of the demo
+applies Bookinfo, examples/handbook and examples/bookinfo/gateway-routes.yaml again. Ctrl-C ends everything.`);
 }
