@@ -376,9 +376,8 @@ export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerO
   }
 
   private scheduleIdle(): void {
-    const { idleTimeoutMs, streamIdleTimeoutMs } = this.chain;
-    const bothMs = Math.min(idleTimeoutMs, streamIdleTimeoutMs);
-    const limitMs = bothMs > 0 ? bothMs : Math.max(idleTimeoutMs, streamIdleTimeoutMs);
+    const { idleTimeoutMs: idleMs, streamIdleTimeoutMs: streamMs } = this.chain;
+    const limitMs = Math.min(idleMs, streamMs) || Math.max(idleMs, streamMs);
     if (limitMs === 0) return;
     const quietMs = this.path.clock.nowMs - Math.max(this.lastActiveMs, this.exchange.lastActiveMs);
     // Not sooner than a quarter of the limit: the other of the two limits may be the one that counts at the moment.
