@@ -33,7 +33,7 @@ export interface Scenario {
 export const PROXY_CPU = '0';
 export const LOAD_CPU = '1';
 
-const SIDECAR_MAIN = fileURLToPath(new URL('../../../apps/sidecar/dist/main.js', import.meta.url));
+const SIDECAR = fileURLToPath(new URL('../../../bin/lateen-sidecar', import.meta.url));
 const NODE_PROXY = fileURLToPath(new URL('./node-http-proxy.js', import.meta.url));
 const HOST_NAMES = Array.from({ length: 100 }, (_, index) => `service-${index}.bench.svc.cluster.local`);
 
@@ -56,7 +56,7 @@ async function startProxy(kind: ProxyKind, directory: string, options: ProxyOpti
     return startPinned('node-http', PROXY_CPU, argv, options.listenPort);
   }
   const bootstrap = writeSidecarBootstrap({ directory, adminPort: await freePort(), ...options });
-  const argv = [process.execPath, SIDECAR_MAIN, '--config-path', bootstrap, '--log-level', 'warn'];
+  const argv = [SIDECAR, '--config-path', bootstrap, '--log-level', 'warn'];
   return startPinned('sidecar', PROXY_CPU, argv, options.listenPort);
 }
 
