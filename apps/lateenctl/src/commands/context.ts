@@ -3,6 +3,7 @@
 import type { Command } from 'commander';
 import { ControlClient } from '../mesh/control-client.js';
 import { type Mesh, openMesh } from '../mesh/open-mesh.js';
+import { UsageError } from '../output/cli-error.js';
 import { DEFAULT_STATE_DIR } from '../state/state-layout.js';
 
 export const DEFAULT_NAMESPACE = 'default';
@@ -22,4 +23,13 @@ export function meshOf(command: Command): { mesh: Mesh; control: ControlClient }
 /** Collects the values of an option that may be given several times. */
 export function collect(value: string, before: readonly string[]): string[] {
   return [...before, value];
+}
+
+/** A `--timeout` in milliseconds. @throws UsageError for what is no number of seconds */
+export function timeoutMsOf(text: string): number {
+  const seconds = Number(text);
+  if (text.trim() === '' || !(seconds >= 0 && seconds <= 86_400)) {
+    throw new UsageError(`--timeout ${text}: not a number of seconds (0 to 86400)`);
+  }
+  return seconds * 1000;
 }

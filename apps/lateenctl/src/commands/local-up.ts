@@ -7,10 +7,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseMeshConfig } from '@lateen/istio-config';
 import { createLogger, type LogLevel, onParentGone } from '@lateen/telemetry';
 import type { Command } from 'commander';
-import type { MeshStatus } from '../control/control-api.js';
 import { readSources } from '../documents/read-sources.js';
 import { ControlClient } from '../mesh/control-client.js';
 import { openMesh } from '../mesh/open-mesh.js';
+import { waitUntilReady } from '../mesh/wait-until-ready.js';
 import { CliError, ReportedError, UnreachableError, UsageError } from '../output/cli-error.js';
 import { outColors, print, printProblems } from '../output/print.js';
 import { makePrivateDirectory } from '../state/private-directory.js';
@@ -18,7 +18,7 @@ import { type StateLayout, stateLayout } from '../state/state-layout.js';
 import { startSupervisor } from '../supervisor/pipeline.js';
 import { VERSION } from '../version.js';
 import { type ParsedSources, parseSources, sendToGalley, sendToSupervisor } from './apply-sources.js';
-import { collect, DEFAULT_NAMESPACE, stateDirOf } from './context.js';
+import { collect, DEFAULT_NAMESPACE, stateDirOf, timeoutMsOf } from './context.js';
 
 interface UpOptions {
   readonly filename: string[];
@@ -67,6 +67,7 @@ Examples:
     )
     .action(async (options: UpOptions, command: Command) => {
       const layout = stateLayout(stateDirOf(command));
+      timeoutMsOf(options.timeout);
       const sources =
         options.filename.length === 0
           ? undefined
@@ -193,8 +194,9 @@ async function applyAndWait(
   options: UpOptions,
   sources: ParsedSources | undefined,
 ): Promise<void> {
+  const timeoutMs = timeoutMsOf(options.timeout);
   const control = new ControlClient(layout.controlSocket);
-  const deadline = Date.now() + Number(options.timeout) * 1000;
+  const deadline = Date.now() + timeoutMs;
   if (sources !== undefined) await sendToSupervisor(control, sources, false);
   const remaining = () => Math.max(0, deadline - Date.now());
   if (sources !== undefined)
@@ -213,20 +215,6 @@ async function retryUnreachable<T>(call: () => Promise<T>, remainingMs: () => nu
       return await call();
     } catch (error) {
       if (!(error instanceof UnreachableError) || remainingMs() === 0) throw error;
-    }
-    await sleep(POLL_MS);
-  }
-}
-
-async function waitUntilReady(control: ControlClient, remainingMs: () => number): Promise<MeshStatus> {
-  for (;;) {
-    const status = await control.status();
-    if (status.ready) return status;
-    if (remainingMs() === 0) {
-      throw new CliError(
-        `not ready in time: ${status.waitingFor.join('; ')}. The mesh still runs: see \`lateenctl local status\` and ` +
-          '`lateenctl local logs NAME`, end it with `lateenctl local down`',
-      );
     }
     await sleep(POLL_MS);
   }

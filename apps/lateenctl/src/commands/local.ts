@@ -6,11 +6,12 @@ import type { Command } from 'commander';
 import type { ProcessStatus } from '../control/control-api.js';
 import { ControlClient } from '../mesh/control-client.js';
 import { openMesh } from '../mesh/open-mesh.js';
+import { waitUntilStarted } from '../mesh/wait-until-ready.js';
 import { CliError, UnreachableError } from '../output/cli-error.js';
 import { outColors, outputFormat, print, printJson } from '../output/print.js';
 import { formatTable } from '../output/table.js';
 import { processExists } from '../supervisor/processes/process-identity.js';
-import { meshOf, stateDirOf } from './context.js';
+import { meshOf, stateDirOf, timeoutMsOf } from './context.js';
 import { addLocalLogs } from './local-logs.js';
 import { addLocalUp } from './local-up.js';
 
@@ -33,6 +34,15 @@ function addDown(local: Command): void {
     .summary('end the mesh and every process of it')
     .description(
       'Ends the mesh and every process of it. What was applied stays in the state directory for the next `up`.',
+    )
+    .addHelpText(
+      'after',
+      `
+Exit codes: 0 ended, 1 not ended in time, 3 no mesh runs here.
+
+Examples:
+  lateenctl local down
+  lateenctl local down --state-dir /tmp/mesh-2`,
     )
     .action(async (_options: object, command: Command) => {
       const mesh = openMesh(stateDirOf(command));
@@ -57,6 +67,15 @@ function addStatus(local: Command): void {
     .command('status')
     .summary('every process with its address, ports and state')
     .option('-o, --output <format>', 'table or json', 'table')
+    .addHelpText(
+      'after',
+      `
+Exit codes: 0 shown, whether or not everything is ready; 3 no mesh runs here.
+
+Examples:
+  lateenctl local status
+  lateenctl local status -o json`,
+    )
     .action(async (options: { output: string }, command: Command) => {
       const format = outputFormat(options.output, ['table', 'json']);
       const status = await meshOf(command).control.status();
@@ -111,14 +130,37 @@ Examples:
     });
 }
 
+interface StartOptions {
+  readonly wait: boolean;
+  readonly timeout: string;
+}
+
 function addStart(local: Command): void {
   local
     .command('start')
-    .summary('start what `local stop` ended')
+    .summary('start what `local stop` ended, and wait until it is ready')
     .argument('<target>', 'see below')
-    .addHelpText('after', TARGETS)
-    .action(async (target: string, _options: object, command: Command) => {
-      const { started } = await meshOf(command).control.start(target);
+    .option('--no-wait', 'return at once')
+    .option('--timeout <seconds>', 'how long to wait until it is ready', '30')
+    .addHelpText(
+      'after',
+      `${TARGETS}
+
+Exit codes: 0 ready (or waiting for a part of the control plane that is stopped), 1 not ready in time or no such target.
+
+Examples:
+  lateenctl local start pilot
+  lateenctl local start deployment/reviews-v1 --timeout 60
+  lateenctl local start reviews-v1/sidecar --no-wait`,
+    )
+    .action(async (target: string, options: StartOptions, command: Command) => {
+      const timeoutMs = timeoutMsOf(options.timeout);
+      const { control } = meshOf(command);
+      const { started } = await control.start(target);
       for (const name of started) print(`${name} started`);
+      if (!options.wait) return;
+      const { waiting, stoppedComponents } = await waitUntilStarted(() => control.status(), started, timeoutMs);
+      if (waiting.length === 0) return print(`${outColors.green('ready')}: ${started.join(', ')}`);
+      print(`${outColors.yellow('waiting for')} ${waiting.join('; ')}; stopped: ${stoppedComponents.join(', ')}`);
     });
 }

@@ -60,11 +60,17 @@ export class ControlPlane {
   #component(name: ComponentName): Component {
     const { reaper, logger, onChange, mesh } = this.#options;
     let prepared: Promise<void> | undefined;
+    let lastPid: number | undefined;
     const child = new ManagedProcess({
       name,
       reaper,
       logger,
-      onChange,
+      onChange: () => {
+        // What the last process answered says nothing about the next one.
+        if (child.pid !== lastPid) probe.reset();
+        lastPid = child.pid;
+        onChange();
+      },
       plan: async () => {
         prepared ??= this.#prepare(name);
         await prepared.catch((error) => {

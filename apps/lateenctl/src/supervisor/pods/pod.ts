@@ -45,13 +45,14 @@ export class Pod {
   #appPorts = new Map<number, number>();
   #terminating = false;
   #lastAppPid: number | undefined;
+  #lastSidecarPid: number | undefined;
 
   constructor(options: PodOptions) {
     this.#options = options;
     this.plan = options.plan;
     this.address = options.address;
     this.directory = makePrivateDirectory(options.directory);
-    this.sidecar = options.sidecar.process(this.#node(), this.directory, options.onChange);
+    this.sidecar = options.sidecar.process(this.#node(), this.directory, () => this.#sidecarChanged());
     this.#sidecarProbe = options.sidecar.probe(
       this.address,
       () => this.sidecar.state === 'running',
@@ -174,6 +175,14 @@ export class Pod {
     if (this.app?.pid !== this.#lastAppPid) {
       this.#lastAppPid = this.app?.pid;
       this.#appProbe?.reset();
+    }
+    this.#options.onChange();
+  }
+
+  #sidecarChanged(): void {
+    if (this.sidecar.pid !== this.#lastSidecarPid) {
+      this.#lastSidecarPid = this.sidecar.pid;
+      this.#sidecarProbe.reset();
     }
     this.#options.onChange();
   }
