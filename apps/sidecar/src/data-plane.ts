@@ -32,6 +32,8 @@ export interface ConfigProblem {
   /** Field path inside the resource, for example `filter_chains[0].filters[0]`; empty for the whole resource. */
   readonly path: string;
   readonly message: string;
+  /** Set where nothing is wrong with the resource: an address cannot be bound now, and later perhaps can. */
+  readonly mayPass?: boolean;
 }
 
 /** Thrown by `DataPlane.apply`; the configuration that ran before keeps running. */

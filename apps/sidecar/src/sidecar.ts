@@ -153,6 +153,10 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const keptConfiguration = kept !== undefined;
   const notReadyReason = () => {
     if (stopping) return 'draining';
+    // Also with a kept configuration: who sends requests to an address that is not served must learn of it.
+    for (const { name, reason, olderServes } of store.unbound.values()) {
+      if (!olderServes) return `${reason} (listener ${name})`;
+    }
     if (session === undefined || keptConfiguration) return undefined;
     if (!session.initialized) return 'no configuration has come from the control plane yet';
     return store.warmingNames.length > 0 ? `waiting for ${store.warmingNames.join(', ')}` : undefined;

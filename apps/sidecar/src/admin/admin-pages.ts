@@ -66,9 +66,11 @@ export function createAdminPages(sources: AdminSources): Map<string, Page> {
     ],
     [
       '/listeners',
-      get('addresses that are bound; ?format=json', (query) => {
+      get('addresses that are bound, and why others are not; ?format=json', (query) => {
         const listeners = dataPlane.listeners();
-        return asJson(query) ? jsonAnswer(listenersJson(listeners)) : { body: listenersText(listeners) };
+        return asJson(query)
+          ? jsonAnswer(listenersJson(listeners, store.unbound))
+          : { body: listenersText(listeners, store.unbound) };
       }),
     ],
     ['/logging', post('sets the log level: ?level=LEVEL', (query) => setLogLevel(logger, query.get('level')))],

@@ -3,7 +3,13 @@
 import type { Message } from '@bufbuild/protobuf';
 import { PUSH_ORDER, shortTypeName, TYPE_URL, type XdsTypeUrl } from '@lateen/xds-proto';
 import type { Node } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
-import { AdsClient, type AdsTransport, type SubscriptionHandle, type SubscriptionStatus } from '@lateen/xds-stream';
+import {
+  AdsClient,
+  type AdsTransport,
+  type ResourceProblem,
+  type SubscriptionHandle,
+  type SubscriptionStatus,
+} from '@lateen/xds-stream';
 import type { AdsConfig } from './ads-config.js';
 import { decodeResource } from './decode-resource.js';
 import type { ConfigStore } from './store/config-store.js';
@@ -28,6 +34,13 @@ export class AdsSession {
   #answered: Set<string> | undefined;
   #syncTimer: NodeJS.Timeout | undefined;
   #failures = 0;
+  /**
+   * Listeners that the store has and the client was told to refuse, since they cannot be bound yet. The protocol's
+   * bookkeeping does not know of them, so that their removal has to be noticed here.
+   */
+  readonly #unheld = new Set<string>();
+  /** No listeners have come on the present stream; the first ones are complete in either form of the protocol. */
+  #listenersAwaited = true;
 
   constructor(private readonly options: AdsSessionOptions) {
     const { config, node, transport } = options;
@@ -86,12 +99,19 @@ export class AdsSession {
     const { store } = this.options;
     const mode = typeUrl === TYPE_URL.listener || typeUrl === TYPE_URL.cluster ? 'wildcard' : 'named';
     const held = new Map([...store.accepted[typeUrl]].map(([name, { version }]) => [name, version]));
+    // Not told as held, a listener that cannot be bound comes again, and the control plane learns why from the answer.
+    if (typeUrl === TYPE_URL.listener) {
+      for (const name of store.unbound.keys()) if (held.delete(name)) this.#unheld.add(name);
+    }
     const handle = this.#client.subscribe<Message>(
       {
         typeUrl,
         mode,
         decode: (any, name) => decodeResource(typeUrl, any, name),
-        onUpdate: ({ upserts, removed }) => {
+        onUpdate: ({ upserts, removed: told, rejected }) => {
+          const names = upserts.map(({ name }) => name);
+          const listed = new Set([...names, ...rejected.map(({ resourceName }) => resourceName)]);
+          const removed = typeUrl === TYPE_URL.listener ? [...told, ...this.#vanished(listed)] : told;
           // Everything in it was refused, or it only says that nothing changed.
           if (upserts.length === 0 && removed.length === 0 && this.initialized) {
             this.#answer(typeUrl);
@@ -101,7 +121,10 @@ export class AdsSession {
           // The entries' messages are of this type, since decodeResource made them.
           const entries = upserts.map((upsert) => ({ ...upsert, updatedMs })) as unknown as ResourceChange['upserts'];
           const verdict = store.update({ typeUrl, upserts: entries, removed });
-          verdict.then(() => this.#answer(typeUrl));
+          verdict.then((problems) => {
+            if (typeUrl === TYPE_URL.listener) this.#noteUnheld([...names, ...removed], problems);
+            this.#answer(typeUrl);
+          });
           return verdict;
         },
       },
@@ -112,10 +135,27 @@ export class AdsSession {
     if (mode === 'named' && names !== undefined) handle.setNames(names);
   }
 
+  /** Refused listeners that the store tries to bind, and that a complete list lacks. */
+  #vanished(listed: ReadonlySet<string>): string[] {
+    const complete = this.options.config.protocol === 'sotw' || this.#listenersAwaited;
+    this.#listenersAwaited = false;
+    // A nameless fault may be any of them.
+    if (!complete || listed.has('')) return [];
+    return [...this.#unheld].filter((name) => !listed.has(name));
+  }
+
+  #noteUnheld(judged: readonly string[], problems: readonly ResourceProblem[]): void {
+    const refused = new Set(problems.map(({ resourceName }) => resourceName));
+    if (refused.has('')) return;
+    for (const name of judged) this.#unheld.delete(name);
+    for (const name of refused) if (this.options.store.unbound.has(name)) this.#unheld.add(name);
+  }
+
   #connected(): void {
     this.options.log('info', 'connected to the control plane', { target: this.options.config.target });
     this.#failures = 0;
     this.#answered = new Set();
+    this.#listenersAwaited = true;
     this.options.store.beginSync();
   }
 

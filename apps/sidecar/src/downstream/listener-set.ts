@@ -38,6 +38,8 @@ export class ListenerSet {
 
   /** Binds what is new. @throws ConfigRejected with each address that cannot be bound; nothing is changed then */
   async bind(listeners: readonly CompiledListener[]): Promise<BoundSockets> {
+    // A configuration that comes while all drain must not open again what was closed.
+    if (this.path.draining) return { byListener: new Map(), fresh: [] };
     const problems: ConfigProblem[] = [];
     const fresh: SocketListener[] = [];
     const byListener = new Map<string, SocketListener[]>();
@@ -46,8 +48,8 @@ export class ListenerSet {
       const sockets: SocketListener[] = [];
       for (const [index, { address, port, path }] of addresses.entries()) {
         const key = socketKey(config.name, index, address, port);
-        const problem = (message: string): void => {
-          problems.push({ resourceType: TYPE_URL.listener, resourceName: config.name, path, message });
+        const problem = (message: string, mayPass = false): void => {
+          problems.push({ resourceType: TYPE_URL.listener, resourceName: config.name, path, message, mayPass });
         };
         const owner = claimed.get(key);
         if (owner !== undefined) {
@@ -62,7 +64,7 @@ export class ListenerSet {
             socket = await SocketListener.bind(address, port, backlog, this.path.sharedRead);
             fresh.push(socket);
           } catch (error) {
-            problem(`cannot bind ${address}:${port}: ${(error as Error).message}`);
+            problem(`cannot bind ${address}:${port}: ${(error as Error).message}`, true);
             continue;
           }
         }

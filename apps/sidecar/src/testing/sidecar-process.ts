@@ -192,6 +192,8 @@ export interface MeshSpec {
   readonly upstreamPort: number;
   /** Merged into the listener's HTTP connection manager. */
   readonly hcm?: object;
+  /** Left out: a free one. */
+  readonly listenerPort?: number;
   /** Merged into the route. */
   readonly route?: object;
 }
@@ -205,11 +207,11 @@ export const ROUTER = {
 };
 
 /** One listener `web` with RDS `web`, one EDS cluster `app`. */
-export function meshSnapshot({ version, upstreamPort, hcm, route }: MeshSpec): ServedSnapshot {
+export function meshSnapshot({ version, upstreamPort, listenerPort = 0, hcm, route }: MeshSpec): ServedSnapshot {
   const socket = (address: string, port: number) => ({ socket_address: { address, port_value: port } });
   const listener = fromEnvoyJson(ListenerSchema, {
     name: 'web',
-    address: socket('127.0.0.1', 0),
+    address: socket('127.0.0.1', listenerPort),
     filter_chains: [
       {
         filters: [
@@ -250,7 +252,7 @@ export function meshSnapshot({ version, upstreamPort, hcm, route }: MeshSpec): S
     resources: new Map([
       [TYPE_URL.cluster, one('app', {}, packAny(ClusterSchema, cluster))],
       [TYPE_URL.endpoint, one('app', { upstreamPort }, packAny(ClusterLoadAssignmentSchema, assignment))],
-      [TYPE_URL.listener, one('web', { hcm }, packAny(ListenerSchema, listener))],
+      [TYPE_URL.listener, one('web', { hcm, listenerPort }, packAny(ListenerSchema, listener))],
       [TYPE_URL.route, one('web', { route }, packAny(RouteConfigurationSchema, routes))],
     ]),
   };

@@ -124,6 +124,69 @@ describe('ConfigStore', () => {
     expect([...store.rejected]).toEqual([]);
   });
 
+  it('tries a listener that cannot be bound again by itself, and serves the rest and the older one meanwhile', async () => {
+    const { dataPlane, store, log, update } = start();
+    await update(TYPE_URL.route, []);
+    const older = rdsListener('moved', 'r');
+    await Promise.all([update(TYPE_URL.listener, [older]), update(TYPE_URL.route, [routes('r', 'c')])]);
+    const newer = rdsListener('moved', 'r', 'v2');
+    const busy = rdsListener('busy', 'r');
+    const problems = ['busy', 'moved'].map((resourceName) => ({
+      resourceType: TYPE_URL.listener,
+      resourceName,
+      path: 'address',
+      message: 'cannot bind 127.0.0.1:80: EADDRINUSE',
+      mayPass: true,
+    }));
+    const { ConfigRejected } = await import('../../data-plane.js');
+    let freed = false;
+    let attempts = 0;
+    dataPlane.apply = async (config) => {
+      if (!freed && config.listeners.some((listener) => listener === newer.value || listener === busy.value)) {
+        attempts++;
+        throw new ConfigRejected(problems);
+      }
+      dataPlane.applied.push(config);
+    };
+    expect(await update(TYPE_URL.listener, [rdsListener('good', 'r'), newer, busy])).toEqual(problems);
+    expect(dataPlane.last.listeners.sort()).toEqual(['good', 'moved']);
+    expect(dataPlane.applied.at(-1)?.listeners).toContain(older.value);
+    expect(store.warmingNames).toEqual([]);
+    expect([...store.unbound.values()]).toMatchObject([
+      { name: 'moved', olderServes: true },
+      { name: 'busy', olderServes: false, reason: 'cannot bind 127.0.0.1:80: EADDRINUSE' },
+    ]);
+    expect([...store.accepted[TYPE_URL.listener].keys()].sort()).toEqual(['busy', 'good', 'moved']);
+    const count = dataPlane.applied.length;
+    await vi.waitFor(() => expect(attempts).toBeGreaterThan(1), 5_000);
+    // An attempt alone applies nothing else, and is no news.
+    expect(dataPlane.applied).toHaveLength(count);
+    expect(log).not.toHaveBeenCalledWith('error', expect.anything(), expect.anything());
+    freed = true;
+    await vi.waitFor(() => expect(store.unbound.size).toBe(0), 5_000);
+    expect(dataPlane.applied.at(-1)?.listeners).toEqual(expect.arrayContaining([newer.value, busy.value]));
+    expect([...store.rejected]).toEqual([]);
+  });
+
+  it('forgets a listener that cannot be bound when it is removed, and tries another version at once', async () => {
+    const { dataPlane, store, update } = start();
+    await update(TYPE_URL.route, [routes('r', 'c')]);
+    const path = 'address';
+    const message = 'cannot bind 127.0.0.1:80: EADDRINUSE';
+    dataPlane.refuse = [{ resourceType: TYPE_URL.listener, resourceName: 'l', path, message, mayPass: true }];
+    await Promise.all([update(TYPE_URL.listener, [rdsListener('l', 'r')]), update(TYPE_URL.route, [routes('r', 'c')])]);
+    expect([...store.unbound.keys()]).toEqual(['l']);
+    await update(TYPE_URL.listener, [], ['l']);
+    expect([...store.unbound.keys()]).toEqual([]);
+    expect([...store.rejected]).toEqual([]);
+    await update(TYPE_URL.listener, [rdsListener('l', 'r')]);
+    await update(TYPE_URL.route, [routes('r', 'c')]);
+    dataPlane.refuse = [];
+    expect(await update(TYPE_URL.listener, [rdsListener('l', 'r', 'v2')])).toEqual([]);
+    expect(dataPlane.last.listeners).toEqual(['l']);
+    expect(store.unbound.size).toBe(0);
+  });
+
   it('refuses the whole batch where no resource is named, and what ran keeps running', async () => {
     const { dataPlane, update } = start();
     await update(TYPE_URL.route, []);

@@ -1,11 +1,12 @@
 // Store: the one owner of the configuration. Takes updates of every type, warms, applies them together, and judges them.
 
-import { PUSH_ORDER, shortTypeName, TYPE_URL, type XdsTypeUrl } from '@lateen/xds-proto';
+import { PUSH_ORDER, TYPE_URL, type XdsTypeUrl } from '@lateen/xds-proto';
 import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import type { ResourceProblem } from '@lateen/xds-stream';
 import { type ConfigProblem, ConfigRejected, type DataPlane, type TlsSecret } from '../../data-plane.js';
 import { assembleConfig, type StaticResources } from './assemble-config.js';
+import { BindRetry, Unbindable, type UnboundListener } from './bind-retry.js';
 import { collectNeeded, dropUnneeded, type NeededNames } from './needed-names.js';
 import { clusterReferences, listenerReferences, type References } from './references.js';
 import {
@@ -16,6 +17,7 @@ import {
   type ResourceState,
   revertResource,
 } from './resource-state.js';
+import { type PendingUpdate, type RejectedResource, Verdicts } from './verdicts.js';
 import { Warming } from './warming.js';
 
 export interface ConfigStoreOptions {
@@ -31,20 +33,6 @@ export interface ConfigStoreOptions {
   readonly onNeeded?: (typeUrl: XdsTypeUrl, names: ReadonlySet<string>) => void;
 }
 
-/** Why the last version of a resource was refused; kept until it is accepted or gone. */
-export interface RejectedResource {
-  readonly typeUrl: XdsTypeUrl;
-  readonly name: string;
-  readonly message: string;
-  readonly atMs: number;
-}
-
-interface PendingUpdate {
-  readonly change: ResourceChange;
-  /** Undefined where nobody waits; problems are then logged. */
-  readonly settle: ((problems: readonly ResourceProblem[]) => void) | undefined;
-}
-
 export class ConfigStore {
   #accepted: ResourceState = EMPTY_STATE;
   #localSecrets: ReadonlyMap<string, TlsSecret> = new Map();
@@ -54,10 +42,11 @@ export class ConfigStore {
   #scheduled = false;
   #running: Promise<void> = Promise.resolve();
   #deadlineTimer: NodeJS.Timeout | undefined;
+  readonly #bindRetry = new BindRetry(() => this.#schedule());
   #closed = false;
   /** Clusters that the control plane removed while its other types were not yet known again. */
   #leaving: Set<string> | undefined;
-  readonly #rejected = new Map<string, RejectedResource>();
+  readonly #verdicts: Verdicts;
   #appliedOnce = false;
   #needed: NeededNames | undefined;
   #neededFrom: readonly unknown[] = [];
@@ -66,6 +55,7 @@ export class ConfigStore {
     const warming = { timeoutMs: options.fetchTimeoutMs, now: options.now ?? Date.now };
     this.#listeners = new Warming(warming);
     this.#clusters = new Warming(warming);
+    this.#verdicts = new Verdicts(options);
   }
 
   get accepted(): ResourceState {
@@ -82,11 +72,15 @@ export class ConfigStore {
     return this.#config().secrets;
   }
   get rejected(): Iterable<RejectedResource> {
-    return this.#rejected.values();
+    return this.#verdicts.rejected;
   }
   /** Names of listeners and clusters that wait for something. */
   get warmingNames(): string[] {
     return [...this.#listeners.warming, ...this.#clusters.warming].map(({ name }) => name);
+  }
+  /** Accepted listeners that are not in effect since an address cannot be bound; they are tried again. */
+  get unbound(): ReadonlyMap<string, UnboundListener> {
+    return this.#bindRetry.unbound;
   }
   get appliedOnce(): boolean {
     return this.#appliedOnce;
@@ -149,6 +143,7 @@ export class ConfigStore {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#deadlineTimer);
+    this.#bindRetry.close();
   }
 
   /** Updates that arrive in the same turn of the event loop are applied together. */
@@ -172,47 +167,52 @@ export class ConfigStore {
       next = revertResource(next, good, resourceType as XdsTypeUrl, resourceName);
     }
     this.#announceNeeded(next);
+    const unboundBefore = this.unbound;
     const problems = [...clashes, ...(await this.#applyWithoutFaults(next, good))];
     this.#accepted = dropUnneeded(this.#accepted, this.#announceNeeded(this.#accepted));
     this.#armDeadline();
-    this.#report(batch, problems);
+    if (!this.#closed) this.#bindRetry.arm();
+    this.#reportBound(unboundBefore);
+    this.#verdicts.report(batch, problems, unboundBefore, this.unbound);
     this.options.onApplied?.(this.#accepted);
     return problems;
   }
 
-  /** Applies; takes out what the data path refuses and applies the rest, until it is accepted or nothing is left. */
+  /**
+   * Applies; takes out what the data path refuses and applies the rest, until it is accepted or nothing is left. A
+   * listener that cannot be bound stays accepted and out of effect: each batch tries it again.
+   */
   async #applyWithoutFaults(wanted: ResourceState, good: ResourceState): Promise<ConfigProblem[]> {
     const found: ConfigProblem[] = [];
+    const unbindable = new Unbindable();
+    const { statics, now = Date.now } = this.options;
     let next = wanted;
     for (;;) {
-      const { clusters, listeners } = this.#resolve(next);
+      const { clusters, listeners } = this.#resolve(next, unbindable);
       try {
-        await this.options.dataPlane.apply(
-          assembleConfig({
-            statics: this.options.statics,
-            local: this.#localSecrets,
-            state: next,
-            clusters,
-            listeners,
-          }),
-        );
+        // After an attempt to bind that failed again there may be nothing else to apply.
+        const same = next === good && clusters === this.#clusters.active && listeners === this.#listeners.active;
+        if (unbindable.size === 0 || !same || !this.#appliedOnce) {
+          const local = this.#localSecrets;
+          await this.options.dataPlane.apply(assembleConfig({ statics, local, state: next, clusters, listeners }));
+        }
         this.#clusters.commit(clusters);
         this.#listeners.commit(listeners);
+        this.#bindRetry.settle(unbindable.among(next[TYPE_URL.listener], listeners, now()));
         this.#accepted = next;
         this.#appliedOnce = true;
         return found;
       } catch (error) {
         const problems = error instanceof ConfigRejected ? error.problems : [];
         found.push(...problems);
+        const unbound = unbindable.add(problems, next[TYPE_URL.listener], this.#listeners.active);
         const reverted = this.#revertFaults(next, problems);
-        if (reverted !== undefined) {
-          next = reverted;
-          continue;
-        }
+        next = reverted ?? next;
+        if (unbound || reverted !== undefined) continue;
         // Nothing of it can be taken out by name: the whole batch is refused, and what ran keeps running.
         found.push(wholeProblem(error as Error));
         if (next === good || this.#appliedOnce) {
-          this.#resolve(good);
+          this.#resolve(good, unbindable);
           return found;
         }
         next = good;
@@ -220,11 +220,13 @@ export class ConfigStore {
     }
   }
 
-  #resolve(state: ResourceState) {
+  #resolve(state: ResourceState, unbindable: Unbindable) {
     return {
       clusters: this.#clusters.resolve(state[TYPE_URL.cluster], (cluster) => this.#clusterReady(cluster, state)),
-      listeners: this.#listeners.resolve(state[TYPE_URL.listener], (listener) =>
-        this.#secretsAndRoutes(listenerReferences(listener), state),
+      listeners: this.#listeners.resolve(
+        state[TYPE_URL.listener],
+        (listener) => this.#secretsAndRoutes(listenerReferences(listener), state),
+        (listener) => unbindable.has(listener),
       ),
     };
   }
@@ -233,8 +235,8 @@ export class ConfigStore {
   #revertFaults(state: ResourceState, problems: readonly ConfigProblem[]): ResourceState | undefined {
     let next = state;
     let changed = false;
-    for (const { resourceType, resourceName } of problems) {
-      if (!(resourceType in state)) continue;
+    for (const { resourceType, resourceName, mayPass } of problems) {
+      if (mayPass === true || !(resourceType in state)) continue;
       const typeUrl = resourceType as XdsTypeUrl;
       const fallback = this.#lastGood(typeUrl);
       const entry = next[typeUrl].get(resourceName);
@@ -324,6 +326,13 @@ export class ConfigStore {
     return needed;
   }
 
+  #reportBound(unboundBefore: ReadonlyMap<string, UnboundListener>): void {
+    for (const name of unboundBefore.keys()) {
+      if (this.unbound.has(name) || !this.#listeners.active.has(name)) continue;
+      this.options.log('info', 'a listener that could not be bound is in effect now', { resource: name });
+    }
+  }
+
   #armDeadline(): void {
     clearTimeout(this.#deadlineTimer);
     const waits = [this.#listeners.nextDeadlineInMs, this.#clusters.nextDeadlineInMs].filter((ms) => ms !== undefined);
@@ -335,42 +344,6 @@ export class ConfigStore {
       },
       Math.min(...waits),
     );
-  }
-
-  /** Each update learns of the problems of its own resources; a problem of none of them is logged. */
-  #report(batch: readonly PendingUpdate[], problems: readonly ConfigProblem[]): void {
-    const claimed = new Set<ConfigProblem>();
-    for (const { change } of batch) {
-      for (const name of [...change.upserts.map((entry) => entry.name), ...change.removed]) {
-        this.#rejected.delete(`${change.typeUrl}/${name}`);
-      }
-    }
-    const atMs = (this.options.now ?? Date.now)();
-    for (const { resourceType, resourceName, path, message } of problems) {
-      if (resourceName === '') continue;
-      const text = path === '' ? message : `${path}: ${message}`;
-      const typeUrl = resourceType as XdsTypeUrl;
-      this.#rejected.set(`${typeUrl}/${resourceName}`, { typeUrl, name: resourceName, message: text, atMs });
-    }
-    for (const { change, settle } of batch) {
-      if (settle === undefined) continue;
-      const names = new Set(change.upserts.map(({ name }) => name));
-      const own = problems.filter(
-        ({ resourceType, resourceName }) =>
-          resourceName === '' || (resourceType === change.typeUrl && names.has(resourceName)),
-      );
-      for (const problem of own) claimed.add(problem);
-      settle(own);
-    }
-    for (const problem of problems) {
-      if (claimed.has(problem)) continue;
-      this.options.log('error', 'a resource cannot be put in effect', {
-        type: shortTypeName(problem.resourceType),
-        resource: problem.resourceName,
-        path: problem.path,
-        reason: problem.message,
-      });
-    }
   }
 }
 

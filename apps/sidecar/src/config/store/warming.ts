@@ -34,17 +34,22 @@ export class Warming<T> {
 
   /**
    * The entries that are in effect with these accepted ones: an entry that is not ready leaves the one before it in
-   * effect. Changes nothing but the waits; `commit` makes it true.
+   * effect, and so does one that is blocked, however long. Changes nothing but the waits; `commit` makes it true.
    */
   resolve(
     accepted: ReadonlyMap<string, ResourceEntry<T>>,
     isReady: (value: T) => boolean,
+    isBlocked: (value: T) => boolean = () => false,
   ): ReadonlyMap<string, ResourceEntry<T>> {
     const { now, timeoutMs } = this.options;
     const deadlines = new Map<T, number>();
     const next = new Map<string, ResourceEntry<T>>();
     for (const entry of accepted.values()) {
       const held = this.#active.get(entry.name);
+      if (isBlocked(entry.value)) {
+        if (held !== undefined) next.set(entry.name, held);
+        continue;
+      }
       if (held?.value === entry.value || isReady(entry.value)) {
         next.set(entry.name, entry);
         continue;
