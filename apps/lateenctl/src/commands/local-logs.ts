@@ -1,13 +1,13 @@
 // Commands: `lateenctl local logs NAME`: the log of a process, from its file.
 
 import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import type { MeshStatus, ProcessStatus } from '../control/control-api.js';
 import { findPods, unknownPodMessage } from '../control/pod-name.js';
 import { CliError, UnreachableError, UsageError } from '../output/cli-error.js';
-import { COMPONENT_NAMES, type StateLayout, stateLayout } from '../state/state-layout.js';
+import { leftLogFile, leftLogNames } from '../state/left-logs.js';
+import { stateLayout } from '../state/state-layout.js';
 import { meshOf, stateDirOf } from './context.js';
 
 const FOLLOW_POLL_MS = 200;
@@ -22,6 +22,10 @@ export function addLocalLogs(local: Command): void {
     .addHelpText(
       'after',
       `
+The logs of a mesh that has ended are shown, too. A supervisor in the foreground logs to its standard error.
+
+Exit codes: 0 shown, 1 no such process or log, 3 no mesh ran here.
+
 Examples:
   lateenctl local logs pilot -f
   lateenctl local logs productpage-v1
@@ -44,28 +48,29 @@ async function findLogFile(command: Command, name: string): Promise<string> {
     return logFileOf(await meshOf(command).control.status(), name);
   } catch (error) {
     if (!(error instanceof UnreachableError)) throw error;
-    const file = leftLogFile(stateLayout(stateDirOf(command)), name);
-    if (file === undefined) throw error;
-    return file;
+    const layout = stateLayout(stateDirOf(command));
+    const file = leftLogFile(layout, name);
+    if (file !== undefined) return file;
+    const names = leftLogNames(layout);
+    if (names.length === 0) throw error;
+    throw new CliError(
+      `no mesh runs in ${layout.root}, and the last one left no log of "${name}", but of ${names.join(', ')}`,
+    );
   }
 }
 
-/** The log of a mesh that has ended: of a component, or of `NAMESPACE/POD/app|sidecar`. */
-function leftLogFile(layout: StateLayout, name: string): string | undefined {
-  const [, namespace = '', pod = '', part = 'app'] = /^([^/]+)\/([^/]+?)(?:\/(app|sidecar))?$/.exec(name) ?? [];
-  const candidates = [
-    ...(name === 'supervisor' ? [layout.supervisorLog] : []),
-    ...COMPONENT_NAMES.filter((component) => component === name).map((component) =>
-      join(layout.logs, `${component}.log`),
-    ),
-    ...(pod === '' ? [] : [join(layout.pod(namespace, pod), `${part}.log`)]),
-  ];
-  return candidates.find((file) => existsSync(file));
+function logFileOf(status: MeshStatus, name: string): string {
+  const found = status.processes.find((each) => each.name === name) ?? podProcess(status, name);
+  if (found.logFile === '') {
+    throw new CliError(
+      `the ${found.kind} (pid ${found.pid ?? 'none'}) runs in the foreground and keeps no log file: its log is the standard ` +
+        'error of `lateenctl local up --foreground`, or of what started that',
+    );
+  }
+  return found.logFile;
 }
 
-function logFileOf(status: MeshStatus, name: string): string {
-  const exact = status.processes.find((each) => each.name === name);
-  if (exact !== undefined) return exact.logFile;
+function podProcess(status: MeshStatus, name: string): ProcessStatus {
   const [, podText = name, part] = /^(.+)\/(app|sidecar)$/.exec(name) ?? [];
   const [pod] = findPods(status.pods, podText, undefined);
   const own = status.processes.filter((each) => each.pod === pod?.name && each.namespace === pod?.namespace);
@@ -75,7 +80,7 @@ function logFileOf(status: MeshStatus, name: string): string {
     const others = 'or supervisor, pilot, galley, citadel';
     throw new CliError(`${unknownPodMessage(status.pods, podText, undefined)}; ${others}`);
   }
-  return found.logFile;
+  return found;
 }
 
 function lastLines(text: string, count: number): string {

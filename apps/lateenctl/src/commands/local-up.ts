@@ -123,6 +123,7 @@ async function runInForeground(
     trustDomain: TRUST_DOMAIN,
     logLevel: options.logLevel,
     version: VERSION,
+    ownLogFile: process.send === undefined ? '' : layout.supervisorLog,
     logger: createLogger('supervisor', options.logLevel),
   }).catch((error: Error) => {
     reportToParent({ error: error.message });

@@ -84,6 +84,7 @@ export interface ProcessStatus {
   readonly address: string;
   /** Name of each port -> number. */
   readonly ports: Readonly<Record<string, number>>;
+  /** '' for a supervisor in the foreground, which logs to its standard error. */
   readonly logFile: string;
 }
 

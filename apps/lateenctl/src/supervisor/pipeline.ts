@@ -37,6 +37,8 @@ export interface SupervisorOptions {
   readonly logLevel: string;
   readonly version: string;
   readonly logger: Logger;
+  /** Where standard error goes; '' where that is not a file of the state directory. */
+  readonly ownLogFile: string;
 }
 
 /** Starts a mesh and returns as soon as its processes are being started; `Supervisor.status` says how far it is. */
@@ -85,6 +87,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
 
   const supervisor = new Supervisor({
     ...shared,
+    ownLogFile: options.ownLogFile,
     ingressPort,
     controlPlane,
     workloads,

@@ -11,6 +11,8 @@ import type { Pod } from './pods/pod.js';
 import type { ManagedProcess } from './processes/managed-process.js';
 
 export interface StatusInput {
+  /** Of the supervisor and its reaper; '' where it logs to the standard error that it was given. */
+  readonly ownLogFile: string;
   readonly layout: StateLayout;
   readonly mesh: MeshAddresses;
   readonly trustDomain: string;
@@ -70,7 +72,7 @@ function ownProcess(input: StatusInput, kind: 'supervisor' | 'reaper', pid: numb
     startedAt: null,
     address: '',
     ports: {},
-    logFile: input.layout.supervisorLog,
+    logFile: input.ownLogFile,
   };
 }
 

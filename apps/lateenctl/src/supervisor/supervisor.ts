@@ -17,6 +17,8 @@ import type { Workloads } from './workloads.js';
 
 export interface SupervisorParts {
   readonly layout: StateLayout;
+  /** Where its own log goes; '' where that is standard error. */
+  readonly ownLogFile: string;
   readonly mesh: MeshAddresses;
   readonly trustDomain: string;
   readonly ingressPort: number;
