@@ -88,12 +88,16 @@ describe.each(['sotw', 'delta'] as const)('a listener whose address is busy (%s)
     const args = ['--config-path', file, '--state-dir', join(directory, 'state')];
     const sidecar = await startSidecarProcess(cleanups, args);
     await vi.waitFor(() => expectNotReady(sidecar, port), patience);
+    // Though its routes had not come yet when it was answered.
+    expect(control.nacks.map(({ typeUrl }) => typeUrl)).toEqual([TYPE_URL.listener]);
+    expect(control.nacks[0]?.error).toContain(`LDS "web" address: ${busy(port)}`);
     await squatter.leave();
     await expectServes(sidecar, port, 'app /');
     // What comes later finds nothing left to complain about.
     const other = await startUpstream(cleanups, 'other');
     control.publish(meshSnapshot({ version: '2', upstreamPort: other, listenerPort: port }));
     await expectServes(sidecar, port, 'other /');
+    expect(control.nacks).toHaveLength(1);
   });
 
   it('is told to the control plane after a restart, and serves where that is away', async () => {

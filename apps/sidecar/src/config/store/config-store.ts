@@ -8,6 +8,7 @@ import { type ConfigProblem, ConfigRejected, type DataPlane, type TlsSecret } fr
 import { assembleConfig, type StaticResources } from './assemble-config.js';
 import { BindRetry, Unbindable, type UnboundListener } from './bind-retry.js';
 import { collectNeeded, dropUnneeded, type NeededNames } from './needed-names.js';
+import { findUnbindable } from './probe-addresses.js';
 import { clusterReferences, listenerReferences, type References } from './references.js';
 import {
   applyChange,
@@ -21,7 +22,7 @@ import { type PendingUpdate, type RejectedResource, Verdicts } from './verdicts.
 import { Warming } from './warming.js';
 
 export interface ConfigStoreOptions {
-  readonly dataPlane: Pick<DataPlane, 'apply' | 'updateSecrets'>;
+  readonly dataPlane: Pick<DataPlane, 'apply' | 'updateSecrets' | 'listeners'>;
   readonly statics: StaticResources;
   /** How long a resource waits for what it refers to. */
   readonly fetchTimeoutMs: number;
@@ -198,9 +199,13 @@ export class ConfigStore {
         }
         this.#clusters.commit(clusters);
         this.#listeners.commit(listeners);
-        this.#bindRetry.settle(unbindable.among(next[TYPE_URL.listener], listeners, now()));
         this.#accepted = next;
         this.#appliedOnce = true;
+        // Those that wait are bound when they no longer do; that they cannot be is known, and to be told, now.
+        const waiting = await findUnbindable(this.#listeners.warming, this.options.dataPlane.listeners());
+        unbindable.add(waiting, next[TYPE_URL.listener], listeners);
+        found.push(...waiting);
+        this.#bindRetry.settle(unbindable.among(next[TYPE_URL.listener], listeners, now()));
         return found;
       } catch (error) {
         const problems = error instanceof ConfigRejected ? error.problems : [];
@@ -328,7 +333,9 @@ export class ConfigStore {
 
   #reportBound(unboundBefore: ReadonlyMap<string, UnboundListener>): void {
     for (const name of unboundBefore.keys()) {
-      if (this.unbound.has(name) || !this.#listeners.active.has(name)) continue;
+      const active = this.#listeners.active.get(name)?.value;
+      if (this.unbound.has(name) || active === undefined) continue;
+      if (active !== this.#accepted[TYPE_URL.listener].get(name)?.value) continue;
       this.options.log('info', 'a listener that could not be bound is in effect now', { resource: name });
     }
   }

@@ -149,6 +149,10 @@ export class RecordingDataPlane {
     this.applied.push(config);
   }
 
+  listeners() {
+    return [];
+  }
+
   updateSecrets(secrets: ReadonlyMap<string, TlsSecret>): void {
     this.secretUpdates.push(secrets);
   }
