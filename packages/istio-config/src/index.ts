@@ -72,6 +72,7 @@ export {
 } from './object.js';
 export {
   type InputFile,
+  isMeshConfig,
   locateField,
   type ParsedDocuments,
   type ParsedMeshConfig,

@@ -1,6 +1,6 @@
 // Documents: files, namespaces, limits, positions.
 import { describe, expect, test } from 'vitest';
-import { locateField, parseDocuments, parseMeshConfig } from './parse.js';
+import { isMeshConfig, locateField, parseDocuments, parseMeshConfig } from './parse.js';
 import { compareProblems, formatPath, formatProblem } from './problem.js';
 import { YAML_LIMITS } from './yaml/read.js';
 
@@ -107,4 +107,18 @@ test('paths and problems are written for people', () => {
   } as const;
   expect(formatProblem(problem)).toBe('f: warning: what; what to do');
   expect(compareProblems(problem, { ...problem, line: 1 })).toBeLessThan(0);
+});
+
+test.each([
+  ['a mesh file', 'accessLogFile: /dev/stdout', true],
+  ['a mesh file with a mistake beside', 'trustDomain: x\nacessLogFile: y', true],
+  ['a resource', policy, false],
+  ['a resource without a kind, whose field MeshConfig has', 'metadata: {name: a}\nrootNamespace: x', false],
+  ['something else', '{"name": "x", "version": "1"}', false],
+  ['several documents', 'trustDomain: x\n---\ntrustDomain: y', false],
+  ['a list', '- trustDomain: x', false],
+  ['nothing', '# only a comment', false],
+  ['no YAML', 'a: [', false],
+])('a mesh file is told from %s', (_, content, expected) => {
+  expect(isMeshConfig(content)).toBe(expected);
 });

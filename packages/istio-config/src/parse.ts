@@ -198,3 +198,15 @@ export function parseMeshConfig({ name: file, content }: InputFile): ParsedMeshC
   const failed = problems.some(({ severity }) => severity === 'error');
   return { config: failed ? undefined : (config as MeshConfig), problems: problems.sort(compareProblems) };
 }
+
+const OBJECT_FIELDS = ['apiVersion', 'kind', 'metadata', 'spec'];
+
+/** True for a text that is no resource but has a field of MeshConfig, which is how a mesh file can be told. */
+export function isMeshConfig(content: string): boolean {
+  const [document, second] = readText(content).documents;
+  const value = document?.value;
+  if (second || typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  const fields = Object.keys(value);
+  if (fields.some((field) => OBJECT_FIELDS.includes(field))) return false;
+  return fields.some((field) => Object.hasOwn(meshConfig.shape, field));
+}

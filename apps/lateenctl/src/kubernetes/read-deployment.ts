@@ -96,8 +96,9 @@ function warnIgnored(owner: Readonly<Record<string, unknown>>, field: string, pa
 /** Variables whose value local mode cannot know are left out; validation has warned of them. */
 function readEnv(container: Container): KubePodTemplate['env'] {
   return (container.env ?? []).flatMap((variable): { name: string; value: KubeEnvValue }[] => {
-    const valueFrom = variable.valueFrom as { fieldRef?: { fieldPath?: unknown } } | undefined;
-    if (valueFrom === undefined) return [{ name: variable.name, value: { text: variable.value ?? '' } }];
+    const valueFrom = variable.valueFrom as { fieldRef?: { fieldPath?: unknown } } | null | undefined;
+    if (valueFrom === undefined || valueFrom === null)
+      return [{ name: variable.name, value: { text: variable.value ?? '' } }];
     const field = valueFrom.fieldRef?.fieldPath;
     return typeof field === 'string' && isPodField(field) ? [{ name: variable.name, value: { field } }] : [];
   });

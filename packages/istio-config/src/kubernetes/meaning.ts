@@ -66,6 +66,15 @@ export const checkDeployment: MeaningRule<DeploymentSpec> = (spec, faults) => {
   }
 };
 
+/** Fields of a pod that local mode sets variables from. */
+const POD_FIELD =
+  /^(?:metadata\.(?:name|namespace|(?:labels|annotations)\['[^']+'\])|spec\.(?:serviceAccountName|nodeName)|status\.(?:podIP|hostIP))$/;
+
+function isPodFieldSource(valueFrom: unknown): boolean {
+  const { fieldRef } = (valueFrom ?? {}) as { fieldRef?: { fieldPath?: unknown } | null };
+  return typeof fieldRef?.fieldPath === 'string' && POD_FIELD.test(fieldRef.fieldPath);
+}
+
 function definedLabels(labels: Readonly<Record<string, string | undefined>> | undefined): Record<string, string> {
   return Object.fromEntries(Object.entries(labels ?? {}).filter((entry): entry is [string, string] => !!entry[1]));
 }
@@ -95,9 +104,10 @@ function checkContainers({ template }: Loose<DeploymentSpec>, faults: FaultList)
       }),
     );
     for (const [at, variable] of present(env)) {
-      if (!('valueFrom' in variable)) continue;
+      if (!('valueFrom' in variable) || isPodFieldSource(variable.valueFrom)) continue;
       const message =
-        '`valueFrom` is accepted, but not acted on in local mode, so the variable is not set; write `value` if it is needed';
+        'this `valueFrom` is accepted, but not acted on in local mode (only a `fieldRef` to a name, namespace, label, annotation, ' +
+        'service account, node or address of the pod is), so the variable is not set; write `value` if it is needed';
       faults.warning([...path, 'env', at, 'valueFrom'], 'not-acted-on', message, 'key');
     }
     if (!readinessProbe) continue;
