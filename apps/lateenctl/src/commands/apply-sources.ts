@@ -2,11 +2,12 @@
 
 import { type ConfigObject, type Problem, parseDocuments } from '@lateen/istio-config';
 import type { ObjectResult, SourceText } from '../control/control-api.js';
+import { bootstrapProblem, meshConfigProblem, sortFiles } from '../documents/other-files.js';
 import { isKubernetesObject, istioFiles } from '../documents/split-documents.js';
 import type { ControlClient } from '../mesh/control-client.js';
 import { problemFromWire, withGalley } from '../mesh/galley-client.js';
 import type { Mesh } from '../mesh/open-mesh.js';
-import { CliError, ReportedError } from '../output/cli-error.js';
+import { ReportedError, UsageError } from '../output/cli-error.js';
 import { printProblems } from '../output/print.js';
 
 export interface ParsedSources {
@@ -17,10 +18,16 @@ export interface ParsedSources {
 
 /** Parses and validates without asking anybody. Warnings are printed. @throws ReportedError after printing every error */
 export function parseSources(files: readonly SourceText[], defaultNamespace: string): ParsedSources {
-  const { objects, problems } = parseDocuments(files, { defaultNamespace });
+  const { documents, meshConfigs, bootstraps } = sortFiles(files);
+  const { objects, problems: ofDocuments } = parseDocuments(documents, { defaultNamespace });
+  const problems = [
+    ...ofDocuments,
+    ...meshConfigs.map(meshConfigProblem),
+    ...bootstraps.map((file) => bootstrapProblem(file, 'error')),
+  ];
   printProblems(problems);
   refuseErrors(problems);
-  if (objects.length === 0) throw new CliError('there is no document in what was given');
+  if (objects.length === 0) throw new UsageError('there is no document in what was given');
   return { files, objects, defaultNamespace };
 }
 

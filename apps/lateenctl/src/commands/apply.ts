@@ -1,9 +1,11 @@
 // Commands: `lateenctl apply -f` and `lateenctl validate -f`.
 
-import { compareProblems, parseDocuments } from '@lateen/istio-config';
+import { compareProblems, parseDocuments, parseMeshConfig } from '@lateen/istio-config';
 import type { Command } from 'commander';
+import type { SourceText } from '../control/control-api.js';
+import { bootstrapProblem, sortFiles } from '../documents/other-files.js';
 import { readSources } from '../documents/read-sources.js';
-import { ReportedError } from '../output/cli-error.js';
+import { ReportedError, UsageError } from '../output/cli-error.js';
 import { errorColors, outputFormat, print, printJson, printProblems } from '../output/print.js';
 import { applySources, parseSources } from './apply-sources.js';
 import { printChanges } from './change-lines.js';
@@ -56,7 +58,9 @@ export function addValidateCommand(program: Command): void {
     .addHelpText(
       'after',
       `
-Exit codes: 0 no error (warnings may be listed), 1 errors.
+A file without apiVersion and kind that has fields of MeshConfig is checked as one.
+
+Exit codes: 0 no error (warnings may be listed), 1 errors, 2 there is no document.
 
 Examples:
   lateenctl validate -f examples/handbook
@@ -65,7 +69,7 @@ Examples:
     .action((options: FileOptions & { output: string }) => {
       const format = outputFormat(options.output, ['table', 'json']);
       const files = readSources(options.filename, options);
-      const { objects, problems } = parseDocuments(files, { defaultNamespace: options.namespace });
+      const { objects, meshConfigs, problems } = checkFiles(files, options.namespace);
       const sorted = [...problems].sort(compareProblems);
       if (format === 'json') printJson(sorted);
       else printProblems(sorted);
@@ -75,7 +79,23 @@ Examples:
           process.stderr.write(`${errorColors.red(`${errors} ${errors === 1 ? 'error' : 'errors'}`)}\n`);
         throw new ReportedError();
       }
-      if (format === 'table')
-        print(`${objects.length} ${objects.length === 1 ? 'document is' : 'documents are'} valid`);
+      const count = objects + meshConfigs;
+      if (count === 0) throw new UsageError(`there is no document in ${files.map(({ name }) => name).join(', ')}`);
+      if (format === 'table') print(`${count} ${count === 1 ? 'document is' : 'documents are'} valid`);
     });
+}
+
+/** Resources and mesh files are checked each by their own rules; a bootstrap file is only named. */
+function checkFiles(files: readonly SourceText[], defaultNamespace: string) {
+  const { documents, meshConfigs, bootstraps } = sortFiles(files);
+  const { objects, problems } = parseDocuments(documents, { defaultNamespace });
+  return {
+    objects: objects.length,
+    meshConfigs: meshConfigs.length,
+    problems: [
+      ...problems,
+      ...meshConfigs.flatMap((file) => parseMeshConfig(file).problems),
+      ...bootstraps.map((file) => bootstrapProblem(file, 'warning')),
+    ],
+  };
 }
