@@ -43,9 +43,9 @@ Examples:
     .action(async (kindText: string, name: string | undefined, options: GetOptions, command: Command) => {
       const format = outputFormat(options.output, ['table', 'yaml', 'json']);
       const { mesh, control } = meshOf(command);
-      const namespace = options.allNamespaces ? undefined : options.namespace;
       const pods = isPodKind(kindText);
-      const kind = pods ? 'Pod' : requireKind(kindText).kind;
+      const { kind, namespaced } = pods ? { kind: 'Pod', namespaced: true } : requireKind(kindText);
+      const namespace = options.allNamespaces || !namespaced ? undefined : options.namespace;
       const all = pods ? await listPods(control) : await listKind(mesh, control, kind);
       const found = all.filter(
         ({ metadata }) =>
@@ -61,7 +61,7 @@ Examples:
       const value = name === undefined ? { apiVersion: 'v1', kind: 'List', items: shown } : shown[0];
       if (format === 'json') return printJson(value);
       if (format === 'yaml') return printYaml(value);
-      printTable(kind, found, options.allNamespaces, namespace);
+      printTable(kind, found, options.allNamespaces && namespaced, namespace);
     });
 }
 
