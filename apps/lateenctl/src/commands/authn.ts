@@ -28,7 +28,16 @@ interface TlsCheck {
 }
 
 export function addAuthnCommand(program: Command): void {
-  const authn = program.command('authn').summary('authentication between workloads');
+  const authn = program
+    .command('authn')
+    .summary('authentication between workloads')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  lateenctl authn tls-check productpage-v1
+  lateenctl authn tls-check productpage-v1 default -o json`,
+    );
   authn
     .command('tls-check')
     .summary('mutual TLS between a pod and each service that it can call')

@@ -19,7 +19,20 @@ const POLL_MS = 50;
 const DOWN_LIMIT_MS = 30_000;
 
 export function addLocalCommands(program: Command): void {
-  const local = program.command('local').summary('a mesh on this machine, without a cluster');
+  const local = program
+    .command('local')
+    .summary('a mesh on this machine, without a cluster')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  lateenctl local up -f examples/bookinfo/bookinfo.yaml
+  lateenctl local status
+  lateenctl local logs productpage-v1/sidecar --tail 20
+  lateenctl local stop pilot --signal KILL
+  lateenctl local start pilot
+  lateenctl local down`,
+    );
   addLocalUp(local);
   addDown(local);
   addStatus(local);

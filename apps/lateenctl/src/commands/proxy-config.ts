@@ -81,6 +81,15 @@ function addPart(proxyConfig: Command, part: Part): void {
     .argument('<pod>', POD_ARGUMENT)
     .option('-n, --namespace <name>', 'namespace of the pod; default: searched in all')
     .option('-o, --output <format>', 'table or json', 'table')
+    .addHelpText(
+      'after',
+      `
+Exit codes: 0 shown, 1 no such pod, 3 the mesh or the sidecar does not answer.
+
+Examples:
+  lateenctl proxy-config ${part.name} productpage-v1
+  lateenctl proxy-config ${part.name} deployment/reviews-v1 -n default -o json`,
+    )
     .action(async (podText: string, options: { namespace?: string; output: string }, command: Command) => {
       const format = outputFormat(options.output, ['table', 'json']);
       const { pods } = await meshOf(command).control.status();

@@ -16,6 +16,15 @@ export function addVersionCommand(program: Command): void {
     .command('version')
     .summary('versions of this program and of the control plane')
     .option('-o, --output <format>', 'table or json', 'table')
+    .addHelpText(
+      'after',
+      `
+Exit codes: 0 shown, whether or not a mesh runs here.
+
+Examples:
+  lateenctl version
+  lateenctl version -o json`,
+    )
     .action(async (options: { output: string }, command: Command) => {
       const format = outputFormat(options.output, ['table', 'json']);
       const components = await componentVersions(runningMesh(stateDirOf(command)));
