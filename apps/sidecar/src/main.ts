@@ -35,7 +35,11 @@ function parseFlags(): Flags {
     .option('--token-file <file>', 'bearer token for the certificate service, read again at each use')
     .option('--root-cert <file>', 'PEM of the trust roots to start with')
     .option('--trust-domain <domain>', 'trust domain of the mesh', 'cluster.local')
-    .option('--drain-time <duration>', 'how long requests in flight may take at the end', parseDurationMs, 5_000)
+    .addOption(
+      new Option('--drain-time <duration>', 'how long requests in flight may take at the end')
+        .argParser(parseDurationMs)
+        .default(5_000, '5s'),
+    )
     .addOption(new Option('--log-level <level>', 'least severe messages logged').choices(LOG_LEVELS).default('info'))
     .option('--exit-with-parent', 'end when standard input closes', false)
     .addHelpText(
