@@ -48,7 +48,7 @@ function rulesOf(service) {
 }
 
 /** A snapshot input of new objects, as Pilot has them after each report. */
-export function meshOf(serviceCount, proxyCount) {
+export function meshOf(serviceCount, proxyCount, bindsServices) {
   const services = Array.from({ length: serviceCount }, (_, index) => serviceOf(index));
   const pods = services.flatMap(({ name, namespace }, index) =>
     ['v1', 'v2'].map((version, replica) =>
@@ -62,12 +62,19 @@ export function meshOf(serviceCount, proxyCount) {
     ),
   );
   const clients = Array.from({ length: proxyCount }, (_, proxy) => {
-    const addresses = services.map(({ name, namespace }, index) => [
+    const bound = bindsServices ? services : [];
+    const addresses = bound.map(({ name, namespace }, index) => [
       `${name}.${namespace}.svc.cluster.local`,
       `127.${1 + proxy}.${index >> 8}.${index & 255}`,
     ]);
     const namespace = NAMESPACES[proxy % NAMESPACES.length];
-    return workload(`client-${proxy}`, namespace, { app: 'client' }, `10.9.0.${proxy}`, Object.fromEntries(addresses));
+    return workload(
+      `client-${proxy}`,
+      namespace,
+      { app: 'client' },
+      `10.9.${proxy >> 8}.${proxy & 255}`,
+      Object.fromEntries(addresses),
+    );
   });
   const configs = services.filter((_, index) => index % RULES_EVERY === 0).flatMap(rulesOf);
   return { namespaces: [], services, workloads: [...pods, ...clients], configs };

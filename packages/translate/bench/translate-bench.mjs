@@ -1,5 +1,6 @@
 // CPU milliseconds to translate a mesh for all of its proxies as Pilot does: cold, after one endpoint changed, after one
-// rule changed, and with one service more: `node bench/translate-bench.mjs [services] [proxies]`. Build first.
+// rule changed, and with one service more: `node bench/translate-bench.mjs [services] [proxies] [intercepted]`. Build
+// first. With `intercepted` the proxies bind no addresses of services, as in a cluster.
 
 import { create } from '@bufbuild/protobuf';
 import { shortTypeName } from '@lateen/xds-proto';
@@ -9,8 +10,9 @@ import { meshOf, nodesOf, withChangedConfig, withoutEndpoint } from './mesh.mjs'
 
 const SERVICES = Number(process.argv[2] ?? 1000);
 const PROXIES = Number(process.argv[3] ?? 50);
+const INTERCEPTED = process.argv[4] === 'intercepted';
 
-const proxies = nodesOf(meshOf(SERVICES, PROXIES)).map((node) => {
+const proxies = nodesOf(meshOf(SERVICES, PROXIES, !INTERCEPTED)).map((node) => {
   const parsed = parseProxyNode(create(NodeSchema, node));
   if (!parsed.ok) throw new Error(parsed.errors.join('; '));
   return parsed.proxy;
@@ -46,7 +48,7 @@ function measure(what, input) {
 }
 
 // One change after another; each time all objects are new ones, as they are when Pilot has read them again.
-let mesh = meshOf(SERVICES, PROXIES);
+let mesh = meshOf(SERVICES, PROXIES, !INTERCEPTED);
 const changed = (next) => {
   mesh = structuredClone(next);
   return mesh;
@@ -56,7 +58,7 @@ measure('nothing', changed(mesh));
 measure('one endpoint', changed(withoutEndpoint(mesh)));
 measure('one VirtualService', changed(withChangedConfig(mesh, 'VirtualService', withTimeout)));
 measure('one DestinationRule', changed(withChangedConfig(mesh, 'DestinationRule', withPolicy)));
-measure('one service more', changed({ ...meshOf(SERVICES + 1, PROXIES), configs: mesh.configs }));
+measure('one service more', changed({ ...meshOf(SERVICES + 1, PROXIES, !INTERCEPTED), configs: mesh.configs }));
 
 function withTimeout(spec) {
   return { ...spec, http: spec.http.map((rule) => ({ ...rule, timeout: '3s' })) };
