@@ -1,7 +1,7 @@
 // Security: who may speak to a STRICT port and whom the proxy speaks to, on full handshakes and on resumed sessions.
 
 import { randomBytes } from 'node:crypto';
-import { type AddressInfo, connect, createServer as createTcp } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { type ConnectionOptions, createServer, type Server, connect as tlsConnect } from 'node:tls';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { waitUntil } from '../harness/wait-until.js';
@@ -19,6 +19,7 @@ import {
   toCluster,
 } from './proxy-under-test.js';
 import { bytes, dial, Reader, RecordingUpstream } from './raw-wire.js';
+import { attempt, splittingRelay } from './tls-attempt.js';
 
 const ports = { strict: 0, bare: 0, permissive: 0, anyName: 0, onlyAdmin: 0, open: 0, strangers: 0, out: 0 };
 const certificates = new Map<string, KeyPair>();
@@ -166,41 +167,6 @@ afterAll(async () => {
 });
 
 beforeEach(() => upstream.reset());
-
-interface Attempt {
-  /** What the server answered, empty where it refused. */
-  readonly text: string;
-  readonly session: Buffer | undefined;
-  readonly resumed: boolean;
-}
-
-/** A handshake and, if it seems to succeed, a request. */
-function attempt(port: number, options: ConnectionOptions): Promise<Attempt> {
-  return new Promise((resolve) => {
-    let text = '';
-    let session: Buffer | undefined;
-    let resumed = false;
-    const socket = tlsConnect({ port, host: '127.0.0.1', rejectUnauthorized: false, ...options });
-    const end = () => {
-      socket.destroy();
-      resolve({ text, session, resumed });
-    };
-    socket.on('session', (each) => {
-      session = each;
-    });
-    socket.on('secureConnect', () => {
-      resumed = socket.isSessionReused();
-      socket.write('GET /tls HTTP/1.1\r\nHost: a\r\n\r\n');
-    });
-    socket.on('data', (data: Buffer) => {
-      text += data.toString('latin1');
-      // The ticket of TLS 1.3 comes before the first answer.
-      if (text.endsWith('ok')) end();
-    });
-    socket.on('error', end);
-    socket.on('close', end);
-  });
-}
 
 const as = (name: string, extra: ConnectionOptions = {}): ConnectionOptions => ({ ...certificate(name), ...extra });
 const VERSIONS = ['TLSv1.2', 'TLSv1.3'] as const;
@@ -397,24 +363,3 @@ test('a certificate that expires ends its sessions as well', async () => {
   await waitUntil('the certificate to expire', () => Date.now() > expiresMs + 1_000);
   expect((await attempt(ports.strict, as('brief', { session: first.session }))).text).toBe('');
 });
-
-/** Passes bytes on one at a time toward the port, and back as they come. */
-async function splittingRelay(to: number): Promise<{ port: number; close: () => void }> {
-  const server = createTcp((client) => {
-    const target = connect({ port: to, host: '127.0.0.1', noDelay: true });
-    target.pipe(client);
-    client.on('error', () => target.destroy());
-    target.on('error', () => client.destroy());
-    client.on('data', async (chunk: Buffer) => {
-      client.pause();
-      for (const byte of chunk) {
-        target.write(Buffer.of(byte));
-        await new Promise((resolve) => setImmediate(resolve));
-      }
-      client.resume();
-    });
-    client.on('close', () => target.destroy());
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return { port: (server.address() as AddressInfo).port, close: () => server.close() };
-}
