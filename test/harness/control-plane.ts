@@ -1,0 +1,53 @@
+// Test harness: a control plane in this process that serves what a test says, in plaintext, and reports what became of it.
+
+import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { type AdsTypeReport, createAdsService, ENVOY_SERVED_TYPES, type ServedSnapshot } from '@lateen/xds-stream';
+
+export interface ControlPlane {
+  readonly port: number;
+  /** Refusals so far, as the proxy words them. */
+  readonly nacks: string[];
+  publish(snapshot: ServedSnapshot): void;
+  /** What the connected proxy was sent and has answered; empty while none is connected. */
+  types(): readonly AdsTypeReport[];
+  stop(): void;
+}
+
+/** Serves one proxy on a free port of loopback. */
+export async function startControlPlane(): Promise<ControlPlane> {
+  let snapshot: ServedSnapshot | undefined;
+  const subscribers = new Set<() => void>();
+  const nacks: string[] = [];
+  const ads = createAdsService({
+    types: ENVOY_SERVED_TYPES,
+    authorize: () => undefined,
+    events: { onNack: ({ error }) => nacks.push(error) },
+    removalGraceMs: 1,
+    source: {
+      open: (_client, onChange) => {
+        subscribers.add(onChange);
+        return { current: () => snapshot, close: () => subscribers.delete(onChange) };
+      },
+    },
+  });
+  const server = new Server();
+  server.addService(ads.definition, ads.implementation);
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+      error === null ? resolve(bound) : reject(error),
+    );
+  });
+  return {
+    port,
+    nacks,
+    publish: (next) => {
+      snapshot = next;
+      for (const notify of subscribers) notify();
+    },
+    types: () => ads.clients().at(-1)?.types ?? [],
+    stop: () => {
+      ads.close();
+      server.forceShutdown();
+    },
+  };
+}
