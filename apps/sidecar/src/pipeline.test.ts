@@ -69,6 +69,23 @@ describe('apply', () => {
     expect(head).not.toMatch(/connection: close/i);
   });
 
+  it('takes a filter chain back that is still draining', async () => {
+    const upstream = await startUpstream();
+    const chain = (prefix: string) =>
+      dataPlaneConfig(
+        [listener('l', [{ filters: [connectionManager({ ...anyHost(toCluster('c')), name: prefix })] }])],
+        [cluster('c', [endpointOf(upstream.port)])],
+      );
+    const proxy = await startProxy(chain('first'));
+    await proxy.dataPlane.apply(chain('second'));
+    await proxy.dataPlane.apply(chain('first'));
+    await proxy.dataPlane.apply(chain('second'));
+    const client = await proxy.client();
+    client.send(GET);
+    await answer(await upstream.next(), 'ok');
+    expect((await client.message()).body).toBe('ok');
+  });
+
   it('lets requests in flight finish where their cluster is removed', async () => {
     const [one, two] = [await startUpstream(), await startUpstream()];
     const proxy = await startProxy(simple(one, 'one'));

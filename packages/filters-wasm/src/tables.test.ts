@@ -296,6 +296,8 @@ describe('local answers', () => {
     [{ portRedirect: 81 }, '/p', '[::1]:9', 1, 'https://[::1]:81/p'],
     [{ prefixRewrite: '/x/', stripQuery: true }, '/api/v1?q', 'h', 0, 'http://h/x/v1'],
     [{}, '/p?q', 'h', 0, 'http://h/p?q'],
+    [{ pathRedirect: '', hostRedirect: 'other' }, '/p?q', 'h', 0, 'http://other/p?q'],
+    [{ prefixRewrite: '', schemeRedirect: 'https' }, '/api/p', 'h', 0, 'https://h/api/p'],
   ])('redirect by %j', (redirect, target, authority, secure, location) => {
     use(
       host([

@@ -81,13 +81,15 @@ export class ListenerSet {
 
   /** Inline routes that a configuration of these listeners leaves behind, and those that still drain. */
   retainedRoutes(listeners: readonly CompiledListener[]): RouteConfiguration[] {
-    const present = new Set(listeners.flatMap(({ inlineRoutes }) => inlineRoutes));
+    // By name, which holds the hash of the chain: one that comes back while it drains is compiled anew.
+    const present = new Set(listeners.flatMap(({ inlineRoutes }) => inlineRoutes.map(({ name }) => name)));
     const now = performance.now();
     for (const [routes, untilMs] of this.leavingRoutes) {
-      if (untilMs <= now || present.has(routes)) this.leavingRoutes.delete(routes);
+      if (untilMs <= now || present.has(routes.name)) this.leavingRoutes.delete(routes);
     }
     const active = [...this.active.values()].flatMap(({ compiled }) => compiled.inlineRoutes);
-    return [...new Set([...active, ...this.leavingRoutes.keys()])].filter((routes) => !present.has(routes));
+    const left = new Map([...active, ...this.leavingRoutes.keys()].map((routes) => [routes.name, routes]));
+    return [...left.values()].filter(({ name }) => !present.has(name));
   }
 
   /** Puts a compiled and bound configuration in use. */

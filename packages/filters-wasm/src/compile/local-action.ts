@@ -106,7 +106,8 @@ function writeRedirect(
   if (action.hostRedirect !== '') blob.text(at + T.ROUTE_ENTRY_HOST_OFFSET, action.hostRedirect);
   const rewrite = action.pathRewriteSpecifier;
   let flags = action.stripQuery ? T.ROUTE_ENTRY_FLAG_STRIP_QUERY : 0;
-  if (rewrite.case === 'pathRedirect' || rewrite.case === 'prefixRewrite') {
+  // Empty means that the path of the request is kept, as with Envoy.
+  if ((rewrite.case === 'pathRedirect' || rewrite.case === 'prefixRewrite') && rewrite.value !== '') {
     const field = rewrite.case === 'pathRedirect' ? 'path_redirect' : 'prefix_rewrite';
     checkRewrite(problems, join(path, field), rewrite.value);
     blob.text(at + T.ROUTE_ENTRY_REWRITE_OFFSET, rewrite.value);
