@@ -17,6 +17,7 @@ interface Flags {
   readonly tokenFile?: string;
   readonly rootCert?: string;
   readonly trustDomain: string;
+  readonly secretGracePeriodRatio: number;
   readonly drainTime: number;
   readonly logLevel: LogLevel;
   readonly exitWithParent: boolean;
@@ -36,6 +37,11 @@ function parseFlags(): Flags {
     .option('--root-cert <file>', 'PEM of the trust roots to start with')
     .option('--trust-domain <domain>', 'trust domain of the mesh', 'cluster.local')
     .addOption(
+      new Option('--secret-grace-period-ratio <0..1>', "share of a certificate's life that is left when it is renewed")
+        .argParser(parseRatio)
+        .default(0.5),
+    )
+    .addOption(
       new Option('--drain-time <duration>', 'how long requests in flight may take at the end')
         .argParser(parseDurationMs)
         .default(5_000, '5s'),
@@ -52,6 +58,13 @@ function parseFlags(): Flags {
     .opts<Flags>();
 }
 
+/** More than 0, since a certificate must not end before it is renewed, and less than 1. */
+function parseRatio(text: string): number {
+  const ratio = Number(text);
+  if (!(ratio >= 0.05 && ratio <= 0.95)) throw new InvalidArgumentError('expected a number from 0.05 to 0.95');
+  return ratio;
+}
+
 /** `5s`, `500ms`, `2m` or seconds without a unit. */
 function parseDurationMs(text: string): number {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(text);
@@ -61,11 +74,11 @@ function parseDurationMs(text: string): number {
 }
 
 function citadelOf(flags: Flags) {
-  const { citadelAddress, tokenFile, rootCert, trustDomain } = flags;
+  const { citadelAddress, tokenFile, rootCert, trustDomain, secretGracePeriodRatio: gracePeriodRatio } = flags;
   if (citadelAddress === undefined) return undefined;
   if (tokenFile === undefined) throw new StartError('--token-file is required with --citadel-address');
   if (rootCert === undefined) throw new StartError('--root-cert is required with --citadel-address');
-  return { address: citadelAddress, tokenFile, rootCertFile: rootCert, trustDomain };
+  return { address: citadelAddress, tokenFile, rootCertFile: rootCert, trustDomain, gracePeriodRatio };
 }
 
 async function serve(flags: Flags): Promise<void> {

@@ -36,6 +36,7 @@ export interface SidecarOptions {
         readonly tokenFile: string;
         readonly rootCertFile: string;
         readonly trustDomain: string;
+        readonly gracePeriodRatio: number;
       }
     | undefined;
   readonly drainTimeMs: number;
@@ -226,6 +227,7 @@ function createIdentity(
     tokenFile: citadel.tokenFile,
     rootCertFile: citadel.rootCertFile,
     trustDomain: citadel.trustDomain,
+    gracePeriodRatio: citadel.gracePeriodRatio,
     stateDir,
     logger,
   });

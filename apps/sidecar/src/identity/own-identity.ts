@@ -15,6 +15,8 @@ export interface OwnIdentityOptions {
   readonly trustDomain: string;
   /** Key and certificate are kept here, readable by this user only. */
   readonly stateDir: string;
+  /** Share of a certificate's life that is left when it is renewed, between 0 and 1. */
+  readonly gracePeriodRatio: number;
   readonly logger: Logger;
 }
 
@@ -30,6 +32,7 @@ export class OwnIdentity {
       rootCertFile: options.rootCertFile,
       directory: options.stateDir,
       trustDomain: options.trustDomain,
+      gracePeriodRatio: options.gracePeriodRatio,
       logger: options.logger,
     });
     this.source.subscribe(() => {

@@ -1,4 +1,4 @@
-// Issuance, client side: keeps one identity fresh. Stored certificate first, then Citadel, then renewal at half life.
+// Issuance, client side: keeps one identity fresh. Stored certificate first, then Citadel, then renewal, at half life unless told.
 
 import { type StatsListener, unwatchFile, watchFile } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -7,7 +7,7 @@ import { type IdentitySource, identityFromPem, type WorkloadIdentity } from '../
 import { requestCertificate } from './certificate-call.js';
 import { createKeyAndCsr } from './certificate-request.js';
 import { storeIdentity } from './identity-directory.js';
-import { renewAfterMs, retryAfterMs } from './renewal-times.js';
+import { DEFAULT_GRACE_PERIOD_RATIO, renewAfterMs, retryAfterMs } from './renewal-times.js';
 import { loadUsableIdentity, rootsWith, withRoots } from './stored-identity.js';
 
 /** The part of a pino logger that is used. */
@@ -28,6 +28,8 @@ export interface CertificateClientOptions {
   readonly trustDomain: string;
   /** Life to ask for; the authority's default unless given. */
   readonly requestedTtlSeconds?: number;
+  /** Share of a life that is left when it is renewed, between 0 and 1 (Istio's SECRET_GRACE_PERIOD_RATIO); 0.5 unless given. */
+  readonly gracePeriodRatio?: number;
   readonly logger?: IdentityLogger;
 }
 
@@ -129,7 +131,7 @@ export class CertificateClient implements IdentitySource {
     watchFile(this.#options.rootCertFile, { interval: LOOK_AT_ROOTS_MS, persistent: false }, this.#rootsChanged);
     if (this.#current === undefined) return this.#schedule(0);
     const { notBefore, notAfter } = this.#current;
-    this.#schedule(notBefore.getTime() + renewAfterMs(notAfter.getTime() - notBefore.getTime()) - Date.now());
+    this.#schedule(notBefore.getTime() + this.#renewAfterMs(notAfter.getTime() - notBefore.getTime()) - Date.now());
   }
 
   /** Takes over a changed bundle at once; where the own certificate is of none of its roots, a new one is requested. */
@@ -196,12 +198,16 @@ export class CertificateClient implements IdentitySource {
     this.#renewals++;
     this.#lastError = undefined;
     // The life left counts, since the certificate is back-dated for peers whose clock is behind.
-    this.#schedule(renewAfterMs(identity.notAfter.getTime() - Date.now()));
+    this.#schedule(this.#renewAfterMs(identity.notAfter.getTime() - Date.now()));
     this.#options.logger?.info(
       { spiffeId: identity.spiffeId, serial: identity.serial, notAfter: identity.notAfter.toISOString() },
       'certificate received',
     );
     this.#publish(identity);
+  }
+
+  #renewAfterMs(lifeMs: number): number {
+    return renewAfterMs(lifeMs, this.#options.gracePeriodRatio ?? DEFAULT_GRACE_PERIOD_RATIO);
   }
 
   #publish(identity: WorkloadIdentity): void {

@@ -3,8 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { renewAfterMs, retryAfterMs } from './renewal-times.js';
 
 describe('renewAfterMs', () => {
-  it('is half of the life, give or take a hundredth', () => {
-    expect([0, 0.5, 1].map((random) => renewAfterMs(1000, () => random))).toEqual([490, 500, 510]);
+  it('is the life less the grace period, give or take a hundredth', () => {
+    expect([0, 0.5, 1].map((random) => renewAfterMs(1000, 0.5, () => random))).toEqual([490, 500, 510]);
+    expect(renewAfterMs(20_000, 0.9, () => 0.5)).toBeCloseTo(2_000);
   });
 });
 

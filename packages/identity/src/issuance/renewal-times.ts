@@ -1,15 +1,19 @@
 // Issuance, client side: when to renew, and how long to wait after a failure.
 
-const RENEW_AT_LIFE_FRACTION = 0.5;
+/** Share of a life that is left when the certificate is renewed, as Istio's SECRET_GRACE_PERIOD_RATIO. */
+export const DEFAULT_GRACE_PERIOD_RATIO = 0.5;
 const RENEW_JITTER_FRACTION = 0.01;
 const FIRST_RETRY_MS = 100;
 // Without a valid certificate nothing works, so the waits stay short; with one there is time.
 const MAX_RETRY_WITHOUT_CERTIFICATE_MS = 2_000;
 const MAX_RETRY_MS = 30_000;
 
-/** Half of a life, ±1 % so that clients that started together drift apart. */
-export function renewAfterMs(lifeMs: number, random: () => number = Math.random): number {
-  return lifeMs * (RENEW_AT_LIFE_FRACTION + (random() * 2 - 1) * RENEW_JITTER_FRACTION);
+/**
+ * The life less the grace period, ±1 % so that clients that started together drift apart.
+ * @param gracePeriodRatio share of the life that is left at renewal, between 0 and 1
+ */
+export function renewAfterMs(lifeMs: number, gracePeriodRatio: number, random: () => number = Math.random): number {
+  return lifeMs * (1 - gracePeriodRatio + (random() * 2 - 1) * RENEW_JITTER_FRACTION);
 }
 
 /**
