@@ -4,12 +4,16 @@ import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { formatProblem, parseDocuments, parseMeshConfig, validateObjects } from '../src/index.js';
+import { readRuleCases } from './rule-case.js';
 
 const CASES = fileURLToPath(new URL('cases', import.meta.url));
 
-const samples = readdirSync(CASES).flatMap((kind) =>
-  readdirSync(`${CASES}/${kind}`).map((name) => readFileSync(`${CASES}/${kind}/${name}/in.yaml`, 'utf8')),
-);
+const samples = [
+  ...readdirSync(CASES).flatMap((kind) =>
+    readdirSync(`${CASES}/${kind}`).map((name) => readFileSync(`${CASES}/${kind}/${name}/in.yaml`, 'utf8')),
+  ),
+  ...readRuleCases().map(({ content }) => content),
+];
 const lines = [...new Set(samples.flatMap((sample) => sample.split('\n')))];
 
 type Edit = { readonly at: number; readonly remove: number; readonly insert: string };
