@@ -91,8 +91,11 @@ describe.each(['sotw', 'delta'] as const)('a listener whose address is busy (%s)
     // Though its routes had not come yet when it was answered.
     expect(control.nacks.map(({ typeUrl }) => typeUrl)).toEqual([TYPE_URL.listener]);
     expect(control.nacks[0]?.error).toContain(`LDS "web" address: ${busy(port)}`);
+    expect(control.ackedTypes).not.toContain(TYPE_URL.listener);
     await squatter.leave();
     await expectServes(sidecar, port, 'app /');
+    // The control plane learns of it, so that its status does not show a refusal that is over.
+    await vi.waitFor(() => expect(control.ackedTypes).toContain(TYPE_URL.listener), patience);
     // What comes later finds nothing left to complain about.
     const other = await startUpstream(cleanups, 'other');
     control.publish(meshSnapshot({ version: '2', upstreamPort: other, listenerPort: port }));

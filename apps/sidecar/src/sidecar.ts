@@ -127,6 +127,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     fetchTimeoutMs: bootstrap.ads?.initialFetchTimeoutMs ?? 0,
     log,
     onApplied: (accepted) => lastKnownGood?.save(accepted),
+    onBound: (name) => session?.listenerBound(name),
     onNeeded: (typeUrl, names) => session?.setNeeded(typeUrl, names),
   });
   if (bootstrap.ads !== undefined) {

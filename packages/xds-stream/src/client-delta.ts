@@ -7,8 +7,18 @@ import {
   DeltaDiscoveryRequestSchema,
   type DeltaDiscoveryResponse,
 } from '@lateen/xds-proto/envoy/service/discovery/v3/discovery_pb.js';
-import { createStatus, decodeAll, type Envelope, errorDetail, judge, type TypeState } from './client-type-state.js';
+import {
+  createStatus,
+  decodeAll,
+  type Envelope,
+  errorDetail,
+  judge,
+  StandingRefusals,
+  type TypeState,
+} from './client-type-state.js';
 import type { TypeSubscription } from './client-types.js';
+
+const WILDCARD = '*';
 
 export class DeltaTypeState<T> implements TypeState<DeltaDiscoveryRequest, DeltaDiscoveryResponse> {
   readonly status;
@@ -18,6 +28,7 @@ export class DeltaTypeState<T> implements TypeState<DeltaDiscoveryRequest, Delta
   #open = false;
   /** Accepted version by name: told to the server at the next stream, so that only differences travel. */
   readonly #versions: Map<string, string>;
+  readonly #refusals = new StandingRefusals();
 
   constructor(
     private readonly subscription: TypeSubscription<T>,
@@ -38,16 +49,18 @@ export class DeltaTypeState<T> implements TypeState<DeltaDiscoveryRequest, Delta
   closed(): void {
     this.#open = false;
     this.#sentNames = undefined;
+    this.#refusals.closed();
   }
 
   setNames(names: Iterable<string>): void {
     this.#names = new Set(names);
     if (this.subscription.mode === 'wildcard') return;
     for (const name of this.#versions.keys()) if (!this.#names.has(name)) this.#versions.delete(name);
+    this.#refusals.keep(this.#names);
   }
 
   namesRequest(): DeltaDiscoveryRequest | undefined {
-    if (!this.#open || this.subscription.mode === 'wildcard') return undefined;
+    if (!this.#open) return undefined;
     if (this.#sentNames === undefined) return this.#names.size === 0 ? undefined : this.#firstRequest();
     const subscribe = [...this.#names].filter((name) => !this.#sentNames?.has(name));
     const unsubscribe = [...this.#sentNames].filter((name) => !this.#names.has(name));
@@ -64,7 +77,8 @@ export class DeltaTypeState<T> implements TypeState<DeltaDiscoveryRequest, Delta
     const { typeUrl, mode } = this.subscription;
     const envelopes: Envelope[] = [];
     for (const { name, version, resource } of response.resources) {
-      // Without a body it is a TTL heartbeat.
+      // Without a body it is a heartbeat of a resource with a time to live, which says that nothing changed. Times to
+      // live are not kept: a resource stays until the server changes or removes it.
       if (resource !== undefined) envelopes.push({ name, version, any: resource });
     }
     const { upserts: decoded, rejected } = decodeAll(this.subscription, envelopes);
@@ -80,6 +94,9 @@ export class DeltaTypeState<T> implements TypeState<DeltaDiscoveryRequest, Delta
       for (const name of removed) if (!bad.has(name)) this.#versions.delete(name);
       for (const { name, version } of upserts) if (!bad.has(name) && wanted(name)) this.#versions.set(name, version);
     }
+    const judged = [...response.resources, ...removed.map((name) => ({ name, version: '' }))];
+    const answered = { nonce: response.nonce, version: response.systemVersionInfo, full: false };
+    this.#refusals.answered(answered, judged, problems);
     return create(DeltaDiscoveryRequestSchema, {
       typeUrl,
       responseNonce: response.nonce,
@@ -87,12 +104,38 @@ export class DeltaTypeState<T> implements TypeState<DeltaDiscoveryRequest, Delta
     });
   }
 
+  withdraw(resourceName: string): boolean {
+    const version = this.#refusals.withdraw(resourceName);
+    if (version === undefined) return false;
+    this.#versions.set(resourceName, version);
+    if (this.#refusals.isEmpty) this.status.lastError = undefined;
+    return true;
+  }
+
+  lateAck(): DeltaDiscoveryRequest | undefined {
+    const settled = this.#refusals.takeSettled();
+    if (settled === undefined || !this.#open) return undefined;
+    this.status.version = settled.version;
+    this.status.accepted++;
+    return create(DeltaDiscoveryRequestSchema, {
+      typeUrl: this.subscription.typeUrl,
+      responseNonce: settled.nonce,
+    });
+  }
+
   #firstRequest(): DeltaDiscoveryRequest {
     this.#sentNames = new Set(this.#names);
     return create(DeltaDiscoveryRequestSchema, {
       typeUrl: this.subscription.typeUrl,
-      resourceNamesSubscribe: this.subscription.mode === 'named' ? [...this.#names] : [],
+      resourceNamesSubscribe: this.#firstNames(),
       initialResourceVersions: Object.fromEntries(this.#versions),
     });
+  }
+
+  /** Under a wildcard the list says `*` where it must not be empty: names alone would ask for these only. */
+  #firstNames(): string[] {
+    const { mode, explicitWildcard } = this.subscription;
+    const names = [...this.#names];
+    return mode === 'wildcard' && (explicitWildcard === true || names.length > 0) ? [WILDCARD, ...names] : names;
   }
 }

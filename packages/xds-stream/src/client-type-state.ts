@@ -30,6 +30,63 @@ export interface TypeState<Request, Response> {
   namesRequest(): Request | undefined;
   /** Applies a response; resolves to the ACK or NACK. */
   received(response: Response): Promise<Request>;
+  /** A refused resource is in effect after all. False where it was not refused. */
+  withdraw(resourceName: string): boolean;
+  /** The late ACK, once nothing of the last response stands refused any more. */
+  lateAck(): Request | undefined;
+}
+
+/** What stands refused of a type, so that a refusal whose reason has passed can be taken back. */
+export class StandingRefusals {
+  /** Version of the refused resource by name; the empty name stands for a whole response. */
+  readonly #versions = new Map<string, string>();
+  #lastNack: { readonly nonce: string; readonly version: string } | undefined;
+
+  /**
+   * Notes the answer to a response.
+   * @param full the response lists everything that there is, so older refusals are over
+   */
+  answered(
+    response: { readonly nonce: string; readonly version: string; readonly full: boolean },
+    judged: readonly { readonly name: string; readonly version: string }[],
+    problems: readonly ResourceProblem[],
+  ): void {
+    if (response.full) this.#versions.clear();
+    this.#versions.delete('');
+    for (const { name } of judged) this.#versions.delete(name);
+    for (const { resourceName } of problems) this.#versions.set(resourceName, '');
+    for (const { name, version } of judged) if (this.#versions.has(name)) this.#versions.set(name, version);
+    this.#lastNack = problems.length === 0 ? undefined : response;
+  }
+
+  /** The version that was refused of a name, which is not refused any more; undefined where it was not. */
+  withdraw(name: string): string | undefined {
+    const version = this.#versions.get(name);
+    this.#versions.delete(name);
+    return version;
+  }
+
+  /** The refused response, once nothing stands refused; it is given out once. */
+  takeSettled(): { readonly nonce: string; readonly version: string } | undefined {
+    if (this.#versions.size > 0) return undefined;
+    const settled = this.#lastNack;
+    this.#lastNack = undefined;
+    return settled;
+  }
+
+  get isEmpty(): boolean {
+    return this.#versions.size === 0;
+  }
+
+  /** Names that nobody wants any more. */
+  keep(wanted: ReadonlySet<string>): void {
+    for (const name of this.#versions.keys()) if (!wanted.has(name)) this.#versions.delete(name);
+  }
+
+  /** Nonces of a stream that ended mean nothing on the next. */
+  closed(): void {
+    this.#lastNack = undefined;
+  }
 }
 
 export function createStatus(typeUrl: string): SubscriptionStatus {

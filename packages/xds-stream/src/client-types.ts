@@ -50,8 +50,16 @@ export interface ResourceUpdate<T> {
 /** One type URL that a client wants. */
 export interface TypeSubscription<T> {
   readonly typeUrl: string;
-  /** `wildcard`: everything that the server has for this node; `named`: the names given to `setNames`. */
+  /**
+   * `wildcard`: everything that the server has for this node, and what `setNames` names on demand besides; `named`: the
+   * names given to `setNames`.
+   */
   readonly mode: 'wildcard' | 'named';
+  /**
+   * Ask for everything with `*` from the first request on. Without it the old form is used, a first request without
+   * names, which every server knows; `*` is then only sent together with names.
+   */
+  readonly explicitWildcard?: boolean;
   /**
    * Decodes and validates one resource.
    * @param name the resource's name from its envelope; undefined in the state-of-the-world form, where it is read from
@@ -71,8 +79,13 @@ export type ResponseVerdict = readonly ResourceProblem[] | undefined;
 
 /** A running subscription. */
 export interface SubscriptionHandle {
-  /** Replaces the wanted names of a `named` subscription; only a change is sent. */
+  /** Replaces the names that are wanted (under a wildcard: besides everything else); only a change is sent. */
   setNames(names: Iterable<string>): void;
+  /**
+   * To be called when a resource that was refused is in effect after all, for example since an address became free. The
+   * server gets an ACK of the refused response as soon as nothing of it stands refused. False where it was not refused.
+   */
+  withdrawRefusal(resourceName: string): boolean;
   readonly status: SubscriptionStatus;
 }
 

@@ -12,6 +12,7 @@ import {
   type DiscoveryRequest,
   type DiscoveryResponse,
   DiscoveryResponseSchema,
+  ResourceSchema,
 } from '@lateen/xds-proto/envoy/service/discovery/v3/discovery_pb.js';
 import { expect, test, vi } from 'vitest';
 import { AdsClient, type AdsClientOptions } from './client.js';
@@ -250,3 +251,140 @@ test('back-off doubles up to its bound, with jitter, and starts again after succ
   expect(backoff.nextMs()).toBe(50);
   expect(new Backoff({ initialMs: 100, maxMs: 300, random: () => 0.999 }).nextMs()).toBeGreaterThan(99);
 });
+
+test.each([
+  ['sotw', false],
+  ['sotw', true],
+  ['delta', false],
+  ['delta', true],
+] as const)('%s: a wildcard (explicit: %s) takes names on demand besides', async (protocol, explicitWildcard) => {
+  const { transport, client } = start(protocol);
+  const handle = client.subscribe({ ...subscription('wildcard'), explicitWildcard });
+  client.start();
+  handle.setNames(['a']);
+  handle.setNames([]);
+  const [first, second] = [0, 1].map(() => {
+    const stream = protocol === 'sotw' ? transport.sotw.at(-1) : transport.delta.at(-1);
+    const names = (stream?.sent ?? []).map((request) =>
+      request.$typeName === 'envoy.service.discovery.v3.DiscoveryRequest'
+        ? request.resourceNames
+        : [request.resourceNamesSubscribe, request.resourceNamesUnsubscribe],
+    );
+    stream?.events.onEnd('gone');
+    handle.setNames(['b']);
+    return { names, stream };
+  });
+  const legacy = explicitWildcard ? ['*'] : [];
+  // An empty list after names would mean that nothing is wanted.
+  if (protocol === 'sotw') expect(first?.names).toEqual([legacy, ['*', 'a'], ['*']]);
+  else {
+    expect(first?.names).toEqual([
+      [legacy, []],
+      [['a'], []],
+      [[], ['a']],
+    ]);
+  }
+  // On a new stream names alone would ask for these only.
+  await vi.waitFor(() => expect([...transport.sotw, ...transport.delta]).toHaveLength(2));
+  expect((protocol === 'sotw' ? transport.sotw[1] : transport.delta[1])?.sent[0]).toMatchObject(
+    protocol === 'sotw' ? { resourceNames: ['*', 'b'] } : { resourceNamesSubscribe: ['*', 'b'] },
+  );
+  expect(second).toBeDefined();
+});
+
+test('times to live: a resource stays, in either form, and a heartbeat without a body does not remove it', async () => {
+  const removed: string[] = [];
+  const held: string[] = [];
+  const note = (update: ResourceUpdate<Cluster>) => {
+    removed.push(...update.removed);
+    held.push(...update.upserts.map(({ name }) => name));
+    return undefined;
+  };
+  const wrap = (name: string, resource?: Any) => {
+    const ttl = { seconds: 0n, nanos: 1_000_000 };
+    return packAny(
+      ResourceSchema,
+      create(ResourceSchema, { name, ttl, ...(resource === undefined ? {} : { resource }) }),
+    );
+  };
+  const sotw = start('sotw');
+  sotw.client.subscribe(subscription('wildcard', note));
+  sotw.client.start();
+  const [stream] = sotw.transport.sotw;
+  stream?.events.onMessage(sotwResponse('1', 'a', [wrap('x', cluster('x')), wrap('', cluster('y'))]));
+  stream?.events.onMessage(sotwResponse('2', 'b', [wrap('x'), wrap('y')]));
+  await vi.waitFor(() => expect(stream?.sent).toHaveLength(3));
+  expect(stream?.sent[2]).toMatchObject({ versionInfo: '2', responseNonce: 'b' });
+  expect(stream?.sent[2]?.errorDetail).toBeUndefined();
+  expect({ held, removed }).toEqual({ held: ['x', 'y'], removed: [] });
+
+  const delta = start('delta');
+  held.length = 0;
+  delta.client.subscribe(subscription('wildcard', note));
+  delta.client.start();
+  const [incremental] = delta.transport.delta;
+  const ttl = { seconds: 0n, nanos: 1_000_000 };
+  const respond = (nonce: string, resource?: Any) =>
+    create(DeltaDiscoveryResponseSchema, {
+      typeUrl: CDS,
+      nonce,
+      resources: [
+        { name: 'x', version: '1', ttl, aliases: ['other'], ...(resource === undefined ? {} : { resource }) },
+      ],
+    });
+  incremental?.events.onMessage(respond('a', cluster('x')));
+  incremental?.events.onMessage(respond('b'));
+  await vi.waitFor(() => expect(incremental?.sent).toHaveLength(3));
+  incremental?.events.onEnd('gone');
+  await vi.waitFor(() => expect(delta.transport.delta).toHaveLength(2));
+  expect(delta.transport.delta[1]?.sent[0]?.initialResourceVersions).toEqual({ x: '1' });
+  // An alias is no name of its own.
+  expect({ held, removed }).toEqual({ held: ['x'], removed: [] });
+});
+
+test.each(['sotw', 'delta'] as const)(
+  '%s: a refusal that is over is taken back once nothing stands refused',
+  async (protocol) => {
+    const { transport, client } = start(protocol);
+    let problems: ResponseVerdict = ['x', 'y'].map((resourceName) => ({
+      resourceName,
+      path: '',
+      message: 'port is busy',
+    }));
+    const handle = client.subscribe(subscription('wildcard', () => problems));
+    client.start();
+    const stream = protocol === 'sotw' ? transport.sotw[0]! : transport.delta[0]!;
+    const send = (nonce: string, note: string) =>
+      'resourceNames' in stream.sent[0]!
+        ? transport.sotw[0]?.events.onMessage(sotwResponse(note, nonce, [cluster('x', note), cluster('y', note)]))
+        : transport.delta[0]?.events.onMessage(
+            deltaResponse(nonce, [
+              ['x', note, cluster('x', note)],
+              ['y', note, cluster('y', note)],
+            ]),
+          );
+    send('a', '1');
+    await vi.waitFor(() => expect(stream.sent).toHaveLength(2));
+    expect(stream.sent[1]?.errorDetail?.message).toContain('port is busy');
+    handle.withdrawRefusal('x');
+    handle.withdrawRefusal('x');
+    handle.withdrawRefusal('never refused');
+    expect(stream.sent).toHaveLength(2);
+    expect(handle.status.lastError).toContain('port is busy');
+    handle.withdrawRefusal('y');
+    expect(stream.sent).toHaveLength(3);
+    expect(stream.sent[2]).toMatchObject({ responseNonce: 'a' });
+    expect(stream.sent[2]?.errorDetail).toBeUndefined();
+    if (protocol === 'sotw') expect(stream.sent[2]).toMatchObject({ versionInfo: '1' });
+    expect(handle.status.lastError).toBeUndefined();
+    // What was refused by an older stream is not acknowledged on a newer one.
+    problems = [{ resourceName: 'x', path: '', message: 'port is busy' }];
+    send('b', '2');
+    await vi.waitFor(() => expect(stream.sent).toHaveLength(4));
+    stream.events.onEnd('gone');
+    await vi.waitFor(() => expect([...transport.sotw, ...transport.delta]).toHaveLength(2));
+    handle.withdrawRefusal('x');
+    const next = protocol === 'sotw' ? transport.sotw[1] : transport.delta[1];
+    expect(next?.sent).toHaveLength(1);
+  },
+);

@@ -81,6 +81,11 @@ export class AdsClient {
         state.setNames(names);
         if (this.#stream !== undefined) this.#send(state.namesRequest());
       },
+      withdrawRefusal: (resourceName) => {
+        const refused = state.withdraw(resourceName);
+        if (refused) this.#send(state.lateAck());
+        return refused;
+      },
     };
   }
 

@@ -90,6 +90,11 @@ export class AdsSession {
     this.#handles.get(typeUrl)?.setNames(names);
   }
 
+  /** To be called by the store: a listener that was refused, since its address was busy, serves now. */
+  listenerBound(name: string): void {
+    if (this.#handles.get(TYPE_URL.listener)?.withdrawRefusal(name) === true) this.#unheld.delete(name);
+  }
+
   close(): void {
     clearTimeout(this.#syncTimer);
     this.#client.close();

@@ -142,6 +142,8 @@ export interface ControlPlane {
   readonly port: number;
   readonly nacks: { readonly typeUrl: string; readonly error: string }[];
   readonly acks: string[];
+  /** Types of the responses that were acknowledged. */
+  readonly ackedTypes: string[];
   publish(snapshot: ServedSnapshot): void;
   stop(): void;
 }
@@ -152,12 +154,16 @@ export async function startControlPlane(cleanups: Cleanups, port = 0): Promise<C
   const listeners = new Set<() => void>();
   const nacks: { typeUrl: string; error: string }[] = [];
   const acks: string[] = [];
+  const ackedTypes: string[] = [];
   const ads = createAdsService({
     types: ENVOY_SERVED_TYPES,
     authorize: () => undefined,
     events: {
       onNack: ({ typeUrl, error }) => nacks.push({ typeUrl, error }),
-      onAck: ({ version }) => acks.push(version),
+      onAck: ({ version, typeUrl }) => {
+        acks.push(version);
+        ackedTypes.push(typeUrl);
+      },
     },
     removalGraceMs: 1,
     source: {
@@ -179,6 +185,7 @@ export async function startControlPlane(cleanups: Cleanups, port = 0): Promise<C
     port: bound,
     nacks,
     acks,
+    ackedTypes,
     stop: () => server.forceShutdown(),
     publish: (next) => {
       snapshot = next;

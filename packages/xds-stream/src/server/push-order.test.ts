@@ -105,6 +105,35 @@ for (const form of ['sotw', 'delta'] as const) {
     expect(await stream.lines()).toEqual([]);
   });
 
+  test(`${form}: a cluster that is removed again before its endpoints were asked for holds nothing back`, async () => {
+    const { stream, answer } = await synced(form);
+    stream.serve({ ...V2, rds: { r: '1' } });
+    for (const response of await stream.take()) answer(response);
+    stream.serve({ ...V1, version: 'v3', rds: { r: '2' } });
+    for (const response of await stream.take()) answer(response);
+    const startedAtMs = Date.now();
+    stream.serve({ ...V1, version: 'v4', rds: { r: '3' } });
+    const lines: string[] = [];
+    await expect.poll(() => collect(stream, lines)).toContain('RDS r');
+    expect(Date.now() - startedAtMs).toBeLessThan(500);
+  });
+
+  test(`${form}: an ACK after a NACK of the same response takes the refusal back`, async () => {
+    const { stream, answer } = await synced(form);
+    stream.serve({ ...V1, version: 'v2', lds: { l: '2' } });
+    const [listeners] = await stream.take();
+    const status = () => stream.session.report().find(({ typeUrl }) => typeUrl.endsWith('Listener'));
+    answer(listeners!, 'port is busy');
+    expect(status()).toMatchObject({ status: 'NACK', error: 'port is busy' });
+    answer(listeners!);
+    expect(status()).toMatchObject({ status: 'SYNCED', ackedNonce: listeners!.nonce });
+    expect(status()?.error).toBeUndefined();
+    expect(await stream.lines()).toEqual([]);
+    // The next change does not carry it again.
+    stream.serve({ ...V1, version: 'v3', lds: { l: '2', m: '1' } });
+    expect(await stream.lines()).toEqual([form === 'sotw' ? 'LDS l m' : 'LDS m']);
+  });
+
   test(`${form}: a NACK opens the gate`, async () => {
     const { stream, answer } = await synced(form);
     stream.serve({ ...V2, cds: { a: '2' }, eds: { a: '1' } });

@@ -8,10 +8,18 @@ const REFERENCE_WAIT_MS = 1000;
 /** … and how long where it has not subscribed to anything of that type yet, and perhaps never will. */
 const FIRST_REFERENCE_WAIT_MS = 250;
 
+interface Awaited {
+  readonly typeUrl: string;
+  readonly deadlineMs: number;
+  /** What refers to it. Once none of these is served any more, nobody will subscribe. */
+  readonly referrers: ReadonlySet<string>;
+  readonly from: TypeState;
+}
+
 /** Gates and removals of one stream. */
 export class PushOrder {
   /** Names that something sent lately refers to, with the time until which the client may take to subscribe to them. */
-  private readonly awaited = new Map<string, { readonly typeUrl: string; readonly deadlineMs: number }>();
+  private readonly awaited = new Map<string, Awaited>();
 
   constructor(
     private readonly types: readonly ServedType[],
@@ -39,7 +47,9 @@ export class PushOrder {
       for (const referredName of refreshes.namesOf(entry)) {
         const waitMs = referred?.subscribed ? REFERENCE_WAIT_MS : FIRST_REFERENCE_WAIT_MS;
         // Also where it is subscribed now: a request that drops the name may be on its way, and be taken back after it.
-        this.awaited.set(referredName, { typeUrl: refreshes.typeUrl, deadlineMs: nowMs + waitMs });
+        const referrers = new Set([...(this.awaited.get(referredName)?.referrers ?? []), name]);
+        const deadlineMs = nowMs + waitMs;
+        this.awaited.set(referredName, { typeUrl: refreshes.typeUrl, deadlineMs, referrers, from: state });
         if (!referred?.wants(referredName) || referred.target(referredName) === undefined) continue;
         referred.demanded.add(referredName);
         referred.dirty = true;
@@ -59,7 +69,8 @@ export class PushOrder {
     let found = false;
     for (const [name, awaited] of this.awaited) {
       if (awaited.typeUrl !== typeUrl) continue;
-      if (awaited.deadlineMs <= nowMs) this.awaited.delete(name);
+      const over = awaited.deadlineMs <= nowMs || ![...awaited.referrers].some((each) => awaited.from.served.has(each));
+      if (over) this.awaited.delete(name);
       else if (!state?.wants(name)) found = true;
     }
     return found;

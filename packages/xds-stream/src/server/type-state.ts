@@ -55,6 +55,8 @@ export class TypeState {
   readonly rejected = new Set<string>();
   readonly retained = new Map<string, RetainedResource>();
   readonly flights = new Map<string, Flight>();
+  /** The newest response that was refused: a client may accept it later, when what was in its way has gone. */
+  private refusedFlight: Flight | undefined;
   /** Something may have to be sent. */
   dirty = true;
   sentNonce = '';
@@ -179,7 +181,7 @@ export class TypeState {
   /** Takes the answer to a response. Returns the flight, or undefined for a nonce that has none. */
   recordAnswer(nonce: string, error: string | undefined): Flight | undefined {
     const flight = this.flights.get(nonce);
-    if (flight === undefined) return undefined;
+    if (flight === undefined) return this.recordLateAck(nonce, error);
     // State of the world: the newest nonce answers for all before it.
     if (this.namesRemovals) this.flights.delete(nonce);
     else this.flights.clear();
@@ -189,8 +191,22 @@ export class TypeState {
       if (this.rejected.size === 0) this.error = undefined;
     } else {
       this.error = error;
+      this.refusedFlight = flight;
       for (const name of flight.resourceNames) if (this.wants(name)) this.rejected.add(name);
     }
+    return flight;
+  }
+
+  /** An ACK of a response that was refused before takes the refusal back. */
+  private recordLateAck(nonce: string, error: string | undefined): Flight | undefined {
+    const flight = this.refusedFlight;
+    if (flight?.nonce !== nonce || error !== undefined) return undefined;
+    this.refusedFlight = undefined;
+    for (const name of flight.resourceNames) this.rejected.delete(name);
+    if (this.rejected.size > 0) return undefined;
+    this.error = undefined;
+    this.ackedNonce = nonce;
+    this.ackedVersion = flight.version;
     return flight;
   }
 

@@ -30,6 +30,8 @@ export interface ConfigStoreOptions {
   readonly log: (level: 'info' | 'warn' | 'error', message: string, fields: Record<string, unknown>) => void;
   /** Called after each applied batch with what is accepted now. */
   readonly onApplied?: (accepted: ResourceState) => void;
+  /** Called when a listener that was refused, since it could not be bound, is in effect. */
+  readonly onBound?: (listenerName: string) => void;
   /** Called when the names of a type that are needed may have changed. */
   readonly onNeeded?: (typeUrl: XdsTypeUrl, names: ReadonlySet<string>) => void;
 }
@@ -337,6 +339,7 @@ export class ConfigStore {
       if (this.unbound.has(name) || active === undefined) continue;
       if (active !== this.#accepted[TYPE_URL.listener].get(name)?.value) continue;
       this.options.log('info', 'a listener that could not be bound is in effect now', { resource: name });
+      this.options.onBound?.(name);
     }
   }
 
