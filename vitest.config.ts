@@ -20,6 +20,7 @@ export default defineConfig({
             'packages/*/test/**/*.test.ts',
             'apps/*/src/**/*.test.ts',
             'tools/**/*.test.ts',
+            'test/bench/**/*.test.ts',
           ],
           maxWorkers: 2,
           sequence: { groupOrder: 0 },

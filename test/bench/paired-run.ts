@@ -1,99 +1,146 @@
-// Benchmark: runs every proxy of a scenario in turn, several rounds, so that the machine's noise meets all of them alike.
+// Benchmark: the proxies of a scenario side by side in every round, loaded by turns in short slices, so that the machine's
+// changes of speed meet all of them alike.
 
 import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
-import { cpuUs, rssMiB } from './cpu-usage.js';
-import { type LoadResult, runLoad } from './load.js';
-import { LOAD_CPU, type ProxyKind, type Scenario, type Topology } from './scenarios.js';
-
-export interface BenchResult {
-  readonly scenario: string;
-  readonly title: string;
-  readonly proxy: string;
-  readonly cpuUsPerRequest: { readonly min: number; readonly median: number; readonly max: number };
-  readonly rps: number;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-  readonly rssMiB: number;
-  /** This proxy's CPU over nginx's in the same round: min, median, max. Absent without nginx. */
-  readonly ratioToNginx?: { readonly min: number; readonly median: number; readonly max: number };
-  readonly goalRatio: number;
-  readonly failures: number;
-  readonly rounds: number;
-}
+import { type FixedRateLoad, runFixedRate } from './measure/h2load.js';
+import { cpuUs, rssMiB } from './measure/process-usage.js';
+import { cpuUsPerRequest, rotated, roundRatio, type Slice, type Spread, spread } from './measure/statistics.js';
+import { type FullSpeedLoad, runFullSpeed } from './measure/wrk.js';
+import { LOAD_CPU, type ProxyKind, startBackend } from './proxies/start-proxy.js';
+import { type BenchResult, goalOutcome } from './result.js';
+import type { Scenario, Topology } from './scenarios.js';
 
 export interface RunOptions {
   readonly workDir: string;
-  readonly proxies: readonly string[];
+  readonly proxies: readonly ProxyKind[];
   readonly rounds: number;
-  readonly seconds: number;
+  /** One-second slices for each proxy in a round. */
+  readonly slices: number;
   readonly connections: number;
 }
 
-interface Sample extends LoadResult {
-  readonly cpuUsPerRequest: number;
-  readonly rssMiB: number;
+/** What one proxy did in one round. */
+interface ProxyRound {
+  readonly slices: (Slice & { readonly load: FullSpeedLoad })[];
+  readonly fixedRate: FixedRateLoad[];
+  rssMiB: number;
 }
 
-const round = (value: number, digits = 2) => Number(value.toFixed(digits));
-
-function spread(values: readonly number[]): { min: number; median: number; max: number } {
-  const sorted = [...values].sort((left, right) => left - right);
-  const at = (position: number) => round(sorted[position] ?? Number.NaN);
-  return { min: at(0), median: at(Math.floor(sorted.length / 2)), max: at(sorted.length - 1) };
-}
-
-async function sample(topology: Topology, seconds: number, connections: number): Promise<Sample> {
-  const before = cpuUs(topology.measured);
-  const load = await runLoad({ url: topology.url, headers: topology.headers, seconds, connections, cpus: LOAD_CPU });
-  const used = cpuUs(topology.measured) - before;
-  return {
-    ...load,
-    cpuUsPerRequest: used / load.requests / topology.hops,
-    rssMiB: rssMiB(topology.measured) / topology.hops,
-  };
-}
+const SLICE_SECONDS = 1;
+const WARM_UP_SECONDS = 2;
+const FIXED_RATE_SLICES = 3;
+/** Share of the slowest proxy's throughput that all of them are offered when latency is measured. */
+const BELOW_SATURATION = 0.4;
 
 /** All rounds of one scenario; one result for each proxy. */
 export async function runPaired(scenario: Scenario, options: RunOptions): Promise<BenchResult[]> {
-  const samples = new Map<string, Sample[]>(options.proxies.map((proxy) => [proxy, []]));
+  const kinds = scenario.proxies.filter((kind) => options.proxies.includes(kind));
+  const rounds: Map<ProxyKind, ProxyRound>[] = [];
   for (let index = 0; index < options.rounds; index++) {
-    for (const proxy of options.proxies) {
-      const directory = mkdtempSync(join(options.workDir, `${scenario.key}-${proxy}-`));
-      const topology = await scenario.start(proxy as ProxyKind, directory);
-      try {
-        await sample(topology, 3, options.connections); // warm-up: compilers, pools, caches
-        const taken = await sample(topology, options.seconds, options.connections);
-        samples.get(proxy)?.push(taken);
-        console.error(
-          `(${scenario.key}) round ${index + 1}/${options.rounds} ${proxy}: ${taken.cpuUsPerRequest.toFixed(2)} us/request, ` +
-            `${taken.rps.toFixed(0)}/s, p99 ${taken.p99Ms.toFixed(2)} ms, ${taken.failures} failures`,
-        );
-      } finally {
-        await topology.stop();
+    const round = await runRound(scenario, kinds, options);
+    rounds.push(round);
+    const shown = [...round].map(([kind, { slices }]) => `${kind} ${cpuUsPerRequest(slices).toFixed(2)}`);
+    console.error(`(${scenario.key}) round ${index + 1}/${options.rounds}, us/request: ${shown.join(', ')}`);
+  }
+  return kinds.map((kind) => summarize(scenario, kind, kinds, rounds));
+}
+
+async function runRound(
+  scenario: Scenario,
+  kinds: readonly ProxyKind[],
+  options: RunOptions,
+): Promise<Map<ProxyKind, ProxyRound>> {
+  const directory = mkdtempSync(join(options.workDir, `${scenario.key}-`));
+  const backend = await startBackend(directory, scenario.backend);
+  const running = new Map<ProxyKind, Topology>();
+  const round = new Map<ProxyKind, ProxyRound>(kinds.map((kind) => [kind, { slices: [], fixedRate: [], rssMiB: 0 }]));
+  const of = <T>(map: Map<ProxyKind, T>, kind: ProxyKind) => map.get(kind) as T;
+  try {
+    for (const kind of kinds) running.set(kind, await scenario.start(kind, directory, backend));
+    const load = (kind: ProxyKind, seconds: number) =>
+      runFullSpeed({
+        url: of(running, kind).url,
+        headers: scenario.headers,
+        seconds,
+        connections: options.connections,
+        cpus: LOAD_CPU,
+      });
+    for (const kind of kinds) await load(kind, WARM_UP_SECONDS); // compilers, pools, caches
+    for (let slice = 0; slice < options.slices; slice++) {
+      for (const kind of rotated(kinds, slice)) {
+        const { measured, hops } = of(running, kind);
+        const before = cpuUs(measured);
+        const loaded = await load(kind, SLICE_SECONDS);
+        const used = (cpuUs(measured) - before) / hops;
+        of(round, kind).slices.push({ cpuUs: used, requests: loaded.requests, load: loaded });
       }
     }
+    for (const kind of kinds) {
+      const { measured, hops } = of(running, kind);
+      of(round, kind).rssMiB = rssMiB(measured) / hops;
+    }
+    if (!scenario.newConnections) {
+      const slowest = Math.min(...[...round.values()].map(({ slices }) => fullSpeedRps(slices)));
+      const rps = Math.max(options.connections, Math.round((slowest * BELOW_SATURATION) / 100) * 100);
+      for (let slice = 0; slice < FIXED_RATE_SLICES; slice++) {
+        for (const kind of rotated(kinds, slice)) {
+          const { url } = of(running, kind);
+          of(round, kind).fixedRate.push(await fixedRateSlice(url, scenario.headers, options.connections, rps));
+        }
+      }
+    }
+    return round;
+  } finally {
+    for (const topology of running.values()) await topology.stop();
+    await backend.process.stop();
   }
-  const nginx = samples.get('nginx') ?? [];
-  return options.proxies.map((proxy) => {
-    const taken = samples.get(proxy) ?? [];
-    const ratios = taken.flatMap((one, index) => {
-      const peer = nginx[index];
-      return peer === undefined ? [] : [one.cpuUsPerRequest / peer.cpuUsPerRequest];
-    });
-    return {
-      scenario: scenario.key,
-      title: scenario.title,
-      proxy,
-      cpuUsPerRequest: spread(taken.map((one) => one.cpuUsPerRequest)),
-      rps: spread(taken.map((one) => one.rps)).median,
-      p50Ms: spread(taken.map((one) => one.p50Ms)).median,
-      p99Ms: spread(taken.map((one) => one.p99Ms)).median,
-      rssMiB: spread(taken.map((one) => one.rssMiB)).median,
-      ...(ratios.length > 0 ? { ratioToNginx: spread(ratios) } : {}),
-      goalRatio: scenario.goalRatio,
-      failures: taken.reduce((sum, one) => sum + one.failures, 0),
-      rounds: taken.length,
-    };
-  });
+}
+
+function fixedRateSlice(url: string, headers: readonly string[], connections: number, rps: number) {
+  const timing = { seconds: SLICE_SECONDS, warmUpSeconds: 1 };
+  return runFixedRate({ url, headers, connections, rps, cpus: LOAD_CPU, ...timing });
+}
+
+function fullSpeedRps(slices: readonly Slice[]): number {
+  return slices.reduce((sum, slice) => sum + slice.requests, 0) / (slices.length * SLICE_SECONDS);
+}
+
+function summarize(
+  scenario: Scenario,
+  kind: ProxyKind,
+  kinds: readonly ProxyKind[],
+  rounds: readonly Map<ProxyKind, ProxyRound>[],
+): BenchResult {
+  const taken = rounds.map((round) => round.get(kind) as ProxyRound);
+  const cpuRatio: Record<string, Spread> = {};
+  for (const peer of kinds) {
+    if (peer === kind) continue;
+    cpuRatio[peer] = spread(
+      rounds.map((round) => roundRatio((round.get(kind) as ProxyRound).slices, (round.get(peer) as ProxyRound).slices)),
+    );
+  }
+  const goals = kind === 'sidecar' ? scenario.cpuGoals : [];
+  const fixed = taken.flatMap(({ fixedRate }) => fixedRate);
+  const full = taken.flatMap(({ slices }) => slices.map(({ load }) => load));
+  const latency: readonly { p50Ms: number; p99Ms: number }[] = fixed.length > 0 ? fixed : full;
+  const offered = fixed.map(({ offeredRps }) => offeredRps);
+  return {
+    scenario: scenario.key,
+    title: scenario.title,
+    proxy: kind,
+    cpuUsPerRequest: spread(taken.map(({ slices }) => cpuUsPerRequest(slices))),
+    rps: spread(taken.map(({ slices }) => fullSpeedRps(slices))).median,
+    p50Ms: spread(latency.map(({ p50Ms }) => p50Ms)).median,
+    p99Ms: spread(latency.map(({ p99Ms }) => p99Ms)).median,
+    latencyAt: offered.length > 0 ? `${spread(offered).median} requests/s` : 'full speed (not comparable)',
+    rssMiB: spread(taken.map((one) => one.rssMiB)).median,
+    cpuRatio,
+    failures: [...full, ...fixed].reduce((sum, one) => sum + one.failures, 0),
+    rounds: taken.length,
+    goals: goals.flatMap(({ peer, atMost }) => {
+      const ratio = cpuRatio[peer];
+      return ratio === undefined ? [] : [goalOutcome(`CPU / ${peer}`, atMost, ratio.median)];
+    }),
+  };
 }

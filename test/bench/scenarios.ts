@@ -1,19 +1,15 @@
 // Benchmark: the scenarios, and how each proxy is set up for them.
 
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { freePort } from '../harness/free-port.js';
-import { type CertificateFiles, createCertificateFiles } from './certificates.js';
-import { nginxBackend, nginxProxy } from './nginx-config.js';
-import { type PinnedProcess, startPinned } from './pinned-process.js';
-import { writeSidecarBootstrap } from './sidecar-bootstrap.js';
+import type { PinnedProcess } from './measure/pinned-process.js';
+import { type CertificateFiles, createCertificateFiles } from './proxies/certificates.js';
+import type { ProxyOptions } from './proxies/proxy-options.js';
+import { type Backend, type BackendShape, type ProxyKind, startProxy } from './proxies/start-proxy.js';
 
-export type ProxyKind = 'nginx' | 'node-http' | 'sidecar';
-
-/** A running proxy (or pair of proxies) in front of its backend. */
+/** A running proxy (or pair of proxies) in front of the backend. */
 export interface Topology {
   readonly url: string;
-  readonly headers: readonly string[];
   /** Processes whose CPU counts. */
   readonly measured: readonly number[];
   /** CPU is divided by this: a request passes so many measured proxies. */
@@ -21,128 +17,170 @@ export interface Topology {
   stop(): Promise<void>;
 }
 
+/** A goal for the sidecar: its figure over the peer's in the same rounds. */
+export interface RatioGoal {
+  readonly peer: ProxyKind;
+  readonly atMost: number;
+}
+
 export interface Scenario {
   readonly key: string;
   readonly title: string;
-  /** Goal for sidecar / nginx in CPU for each request. */
-  readonly goalRatio: number;
-  start(proxy: ProxyKind, workDir: string): Promise<Topology>;
+  readonly proxies: readonly ProxyKind[];
+  readonly cpuGoals: readonly RatioGoal[];
+  readonly backend: BackendShape;
+  readonly headers: readonly string[];
+  /** Every request has a connection of its own: h2load opens none anew, so there is no run at a fixed rate. */
+  readonly newConnections?: boolean;
+  start(kind: ProxyKind, workDir: string, backend: Backend): Promise<Topology>;
 }
 
-/** The proxy has a core of its own; load generator and backend share the other. */
-export const PROXY_CPU = '0';
-export const LOAD_CPU = '1';
+/** Connections at a fixed rate, and what an idle one costs. */
+export interface ConnectionsScenario {
+  readonly key: string;
+  readonly title: string;
+  readonly proxies: readonly ProxyKind[];
+  readonly connections: number;
+  readonly rps: number;
+  readonly p99Goal: RatioGoal;
+  readonly idleKiBGoal: number;
+}
 
-const SIDECAR = fileURLToPath(new URL('../../../bin/lateen-sidecar', import.meta.url));
-const NODE_PROXY = fileURLToPath(new URL('./node-http-proxy.js', import.meta.url));
 const HOST_NAMES = Array.from({ length: 100 }, (_, index) => `service-${index}.bench.svc.cluster.local`);
-
-interface ProxyOptions {
-  readonly name: string;
-  readonly listenPort: number;
-  readonly backendPorts: readonly number[];
-  readonly hostNames?: readonly string[];
-  readonly metrics?: boolean;
-  readonly inbound?: boolean;
-  readonly acceptTls?: CertificateFiles;
-  readonly originateTls?: CertificateFiles;
-}
-
-async function startProxy(kind: ProxyKind, directory: string, options: ProxyOptions): Promise<PinnedProcess> {
-  if (kind === 'nginx')
-    return startPinned('nginx', PROXY_CPU, nginxProxy({ directory, ...options }), options.listenPort);
-  if (kind === 'node-http') {
-    const argv = [process.execPath, NODE_PROXY, JSON.stringify(options)];
-    return startPinned('node-http', PROXY_CPU, argv, options.listenPort);
-  }
-  const bootstrap = writeSidecarBootstrap({ directory, adminPort: await freePort(), ...options });
-  const argv = [SIDECAR, '--config-path', bootstrap, '--log-level', 'warn'];
-  return startPinned('sidecar', PROXY_CPU, argv, options.listenPort);
-}
-
-async function startBackend(directory: string, count: number): Promise<{ ports: number[]; process: PinnedProcess }> {
-  const ports: number[] = [];
-  for (let index = 0; index < count; index++) ports.push(await freePort());
-  return { ports, process: await startPinned('backend', LOAD_CPU, nginxBackend(directory, ports), ports[0] ?? 0) };
-}
+const ALL: readonly ProxyKind[] = ['nginx', 'haproxy', 'envoy', 'node-http', 'sidecar'];
+const NATIVE: readonly ProxyKind[] = ['nginx', 'haproxy', 'envoy', 'sidecar'];
+const KIB_BODY: BackendShape = { count: 1, bodyBytes: 1024 };
 
 async function oneProxy(
   kind: ProxyKind,
   workDir: string,
-  backends: number,
-  extra: Partial<ProxyOptions>,
-  headers: string[],
+  backend: Backend,
+  extra: Partial<ProxyOptions> = {},
 ): Promise<Topology> {
-  const backend = await startBackend(workDir, backends);
   const listenPort = await freePort();
-  const proxy = await startProxy(kind, workDir, {
-    name: `${kind}-proxy`,
-    listenPort,
-    backendPorts: backend.ports,
-    ...extra,
-  });
+  const proxy = await startProxy(kind, workDir, { name: 'proxy', listenPort, backendPorts: backend.ports, ...extra });
   return {
-    url: `http://127.0.0.1:${listenPort}/`,
-    headers,
+    url: `${extra.acceptTls ? 'https' : 'http'}://127.0.0.1:${listenPort}/`,
     measured: [proxy.pid],
     hops: 1,
+    stop: () => proxy.stop(),
+  };
+}
+
+/** plain -> TLS 1.3 with certificates on both sides -> plain, through two proxies of the kind. */
+async function mutualTlsHop(kind: ProxyKind, workDir: string, backend: Backend): Promise<Topology> {
+  const files: CertificateFiles = await createCertificateFiles(join(workDir, `certificates-${kind}`));
+  const started: PinnedProcess[] = [];
+  const start = async (name: string, backendPorts: readonly number[], extra: Partial<ProxyOptions>) => {
+    const listenPort = await freePort();
+    started.push(await startProxy(kind, workDir, { name, listenPort, backendPorts, ...extra }));
+    return listenPort;
+  };
+  const serverPort = await start('server', backend.ports, { inbound: true, acceptTls: files });
+  const clientPort = await start('client', [serverPort], { originateTls: files });
+  return {
+    url: `http://127.0.0.1:${clientPort}/`,
+    measured: started.map((proxy) => proxy.pid),
+    hops: 2,
     async stop() {
-      await proxy.stop();
-      await backend.process.stop();
+      for (const proxy of started.reverse()) await proxy.stop();
     },
   };
 }
 
+/** CPU for each request, under as much load as one core of proxy takes. */
 export const SCENARIOS: readonly Scenario[] = [
   {
     key: 'a',
     title: 'one route, one endpoint, 1 KiB bodies',
-    goalRatio: 1.25,
-    start: (kind, workDir) => oneProxy(kind, workDir, 1, {}, []),
+    proxies: ALL,
+    cpuGoals: [
+      { peer: 'nginx', atMost: 1.25 },
+      { peer: 'envoy', atMost: 1 },
+    ],
+    backend: KIB_BODY,
+    headers: [],
+    start: oneProxy,
   },
   {
     key: 'b',
     title: '100 virtual hosts with header matches, three endpoints, metrics on',
-    goalRatio: 1.25,
-    start: (kind, workDir) =>
-      oneProxy(kind, workDir, 3, { hostNames: HOST_NAMES, metrics: true }, [
-        `Host: ${HOST_NAMES[57]}`,
-        'end-user: jason',
-      ]),
+    proxies: ALL,
+    cpuGoals: [
+      { peer: 'nginx', atMost: 1.25 },
+      { peer: 'envoy', atMost: 1 },
+    ],
+    backend: { count: 3, bodyBytes: 1024 },
+    headers: [`Host: ${HOST_NAMES[57]}`, 'end-user: jason'],
+    start: (kind, workDir, backend) =>
+      oneProxy(kind, workDir, backend, { hostNames: HOST_NAMES, metrics: true, inbound: false }),
   },
   {
     key: 'c',
     title: 'mTLS hop: plain -> TLS 1.3 -> plain, CPU of one side',
-    goalRatio: 1.3,
-    async start(kind, workDir) {
-      const files = await createCertificateFiles(join(workDir, 'certificates'));
-      const backend = await startBackend(workDir, 1);
-      const serverPort = await freePort();
-      const clientPort = await freePort();
-      const server = await startProxy(kind, workDir, {
-        name: `${kind}-server`,
-        listenPort: serverPort,
-        backendPorts: backend.ports,
-        inbound: true,
-        acceptTls: files,
-      });
-      const client = await startProxy(kind, workDir, {
-        name: `${kind}-client`,
-        listenPort: clientPort,
-        backendPorts: [serverPort],
-        originateTls: files,
-      });
-      return {
-        url: `http://127.0.0.1:${clientPort}/`,
-        headers: [],
-        measured: [client.pid, server.pid],
-        hops: 2,
-        async stop() {
-          await client.stop();
-          await server.stop();
-          await backend.process.stop();
-        },
-      };
+    proxies: ALL,
+    cpuGoals: [
+      { peer: 'nginx', atMost: 1.3 },
+      { peer: 'envoy', atMost: 1 },
+    ],
+    backend: KIB_BODY,
+    headers: [],
+    start: mutualTlsHop,
+  },
+  {
+    key: 'd',
+    title: '100 kB bodies',
+    proxies: NATIVE,
+    cpuGoals: [{ peer: 'nginx', atMost: 1 }],
+    backend: { count: 1, bodyBytes: 100_000 },
+    headers: [],
+    start: oneProxy,
+  },
+  {
+    key: 'e-plain',
+    title: 'a new connection for each request',
+    proxies: NATIVE,
+    cpuGoals: [{ peer: 'nginx', atMost: 1.5 }],
+    backend: KIB_BODY,
+    headers: ['Connection: close'],
+    newConnections: true,
+    start: oneProxy,
+  },
+  {
+    key: 'e-tls',
+    title: 'a new TLS 1.3 connection for each request',
+    proxies: NATIVE,
+    cpuGoals: [{ peer: 'nginx', atMost: 1.5 }],
+    backend: KIB_BODY,
+    headers: ['Connection: close'],
+    newConnections: true,
+    async start(kind, workDir, backend) {
+      const acceptTls = await createCertificateFiles(join(workDir, `certificates-${kind}`));
+      return oneProxy(kind, workDir, backend, { acceptTls, anyClient: true });
     },
   },
+  {
+    key: 'g',
+    title: 'as (a), with an access log to a file',
+    proxies: NATIVE,
+    cpuGoals: [],
+    backend: KIB_BODY,
+    headers: [],
+    start: (kind, workDir, backend) => oneProxy(kind, workDir, backend, { accessLog: 'on' }),
+  },
+];
+
+const connectionsScenario = (key: string, connections: number): ConnectionsScenario => ({
+  key,
+  title: `${connections.toLocaleString('en')} connections, 2,000 requests a second in all`,
+  proxies: NATIVE,
+  connections,
+  rps: 2000,
+  p99Goal: { peer: 'nginx', atMost: 1.5 },
+  idleKiBGoal: 12,
+});
+
+export const CONNECTIONS_SCENARIOS: readonly ConnectionsScenario[] = [
+  connectionsScenario('f-1k', 1000),
+  connectionsScenario('f-10k', 10_000),
 ];

@@ -2,12 +2,24 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { CertificateFiles } from './certificates.js';
+import type { ProxyOptions } from './proxy-options.js';
 
 const BODY = 'x'.repeat(1024);
 
+/** nginx allots memory for each of these when it starts; with many connections it must, else it need not. */
+const WORKER_CONNECTIONS = 4096;
+const MANY_WORKER_CONNECTIONS = 19_000;
+
+interface Instance {
+  readonly directory: string;
+  readonly name: string;
+  readonly servers: string;
+  readonly accessLog?: string | undefined;
+  readonly manyConnections?: boolean | undefined;
+}
+
 /** Writes one nginx instance's configuration; returns the arguments that run it in the foreground. */
-function writeInstance(directory: string, name: string, servers: string): string[] {
+function writeInstance({ directory, name, servers, accessLog, manyConnections }: Instance): string[] {
   const prefix = join(directory, `nginx-${name}`);
   mkdirSync(join(prefix, 'temp'), { recursive: true });
   const config = `
@@ -15,10 +27,10 @@ daemon off;
 master_process off;
 worker_processes 1;
 pid ${prefix}/nginx.pid;
-error_log ${prefix}/error.log warn;
-events { worker_connections 8192; }
+error_log ${prefix}/error.log error;
+events { worker_connections ${manyConnections ? MANY_WORKER_CONNECTIONS : WORKER_CONNECTIONS}; }
 http {
-  access_log off;
+  access_log ${accessLog === undefined ? 'off' : `${accessLog} combined buffer=64k flush=10s`};
   client_body_temp_path ${prefix}/temp;
   proxy_temp_path ${prefix}/temp;
   fastcgi_temp_path ${prefix}/temp;
@@ -35,20 +47,34 @@ http {
   return ['nginx', '-p', prefix, '-c', join(prefix, 'nginx.conf')];
 }
 
-/** A backend that answers every request with 1 KiB from memory, on each of the ports. */
-export function nginxBackend(directory: string, ports: readonly number[]): string[] {
-  const listens = ports.map((port) => `listen 127.0.0.1:${port} backlog=8192;`).join(' ');
-  return writeInstance(
-    directory,
-    `backend-${ports[0]}`,
-    `server { ${listens} location / { default_type text/plain; return 200 "${BODY}"; } }`,
-  );
+export interface BackendOptions {
+  readonly directory: string;
+  readonly ports: readonly number[];
+  readonly bodyBytes: number;
+  readonly manyConnections?: boolean;
+}
+
+/** A backend that answers every request with a body from memory (1 KiB) or from the page cache, on each of the ports. */
+export function nginxBackend({ directory, ports, bodyBytes, manyConnections }: BackendOptions): string[] {
+  const listens = ports.map((port) => `listen 127.0.0.1:${port} backlog=16384;`).join(' ');
+  let answer = `return 200 "${BODY}";`;
+  if (bodyBytes !== BODY.length) {
+    const root = join(directory, 'backend-root');
+    mkdirSync(root, { recursive: true });
+    writeFileSync(join(root, 'body'), 'x'.repeat(bodyBytes));
+    answer = `root ${root}; try_files /body =404; sendfile on; open_file_cache max=10;`;
+  }
+  const servers = `server { ${listens} location / { default_type text/plain; ${answer} } }`;
+  return writeInstance({ directory, name: 'backend', servers, manyConnections });
 }
 
 const PROXY_DIRECTIVES = `
   proxy_http_version 1.1;
   proxy_set_header Connection "";
   proxy_set_header Host $host;
+  proxy_buffers 32 8k;
+  proxy_busy_buffers_size 128k;
+  proxy_max_temp_file_size 0;
 `;
 
 function upstream(ports: readonly number[]): string {
@@ -56,23 +82,12 @@ function upstream(ports: readonly number[]): string {
   return `upstream backend { ${servers} keepalive 256; keepalive_requests 100000000; keepalive_timeout 3600s; }`;
 }
 
-export interface NginxProxyOptions {
-  readonly directory: string;
-  readonly name: string;
-  readonly listenPort: number;
-  readonly backendPorts: readonly number[];
-  /** Further server blocks by name, each proxying to the same backends. */
-  readonly hostNames?: readonly string[];
-  readonly acceptTls?: CertificateFiles;
-  readonly originateTls?: CertificateFiles;
-}
-
 /** A reverse proxy with upstream keep-alive. */
-export function nginxProxy(options: NginxProxyOptions): string[] {
+export function nginxProxy(options: ProxyOptions, directory: string): string[] {
   const { acceptTls, originateTls } = options;
   const tlsIn = acceptTls
     ? `ssl_certificate ${acceptTls.server.chain}; ssl_certificate_key ${acceptTls.server.key}; ssl_protocols TLSv1.3;
-       ssl_client_certificate ${acceptTls.root}; ssl_verify_client on; ssl_session_cache shared:s:1m;`
+       ssl_session_cache shared:s:1m; ${options.anyClient ? '' : `ssl_client_certificate ${acceptTls.root}; ssl_verify_client on;`}`
     : '';
   const tlsOut = originateTls
     ? `proxy_ssl_certificate ${originateTls.client.chain}; proxy_ssl_certificate_key ${originateTls.client.key};
@@ -85,7 +100,8 @@ export function nginxProxy(options: NginxProxyOptions): string[] {
     .map((name) => `server { ${listen}; server_name ${name}; ${location} }`)
     .join('\n');
   const servers = `${upstream(options.backendPorts)}
-  server { ${listen} default_server backlog=8192; server_name _; ${tlsIn} ${location} }
+  server { ${listen} default_server backlog=16384; server_name _; ${tlsIn} ${location} }
   ${named}`;
-  return writeInstance(options.directory, options.name, servers);
+  const { name, accessLog, manyConnections } = options;
+  return writeInstance({ directory, name, servers, accessLog, manyConnections });
 }

@@ -1,8 +1,8 @@
-// Benchmark: one run of the wrk load generator and what it printed.
+// Benchmark: one run of the wrk load generator, as fast as the proxy goes, and what it printed.
 
-import { spawn } from 'node:child_process';
+import { runGenerator } from './generator.js';
 
-export interface LoadResult {
+export interface FullSpeedLoad {
   readonly requests: number;
   readonly rps: number;
   readonly p50Ms: number;
@@ -20,7 +20,7 @@ function latencyMs(output: string, percentile: string): number {
 }
 
 /** Reads wrk's report. @throws Error when it is not one */
-export function parseWrkOutput(output: string): LoadResult {
+export function parseWrkOutput(output: string): FullSpeedLoad {
   const requests = /(\d+) requests in/.exec(output);
   const rps = /Requests\/sec:\s+([\d.]+)/.exec(output);
   if (requests === null || rps === null) throw new Error(`not a wrk report:\n${output}`);
@@ -36,7 +36,7 @@ export function parseWrkOutput(output: string): LoadResult {
   };
 }
 
-export interface LoadOptions {
+export interface FullSpeedOptions {
   readonly url: string;
   readonly seconds: number;
   readonly connections: number;
@@ -46,20 +46,8 @@ export interface LoadOptions {
 }
 
 /** Runs wrk once; rejects when it cannot run. */
-export function runLoad(options: LoadOptions): Promise<LoadResult> {
-  const args = ['-c', options.cpus, 'wrk', '-t1', `-c${options.connections}`, `-d${options.seconds}s`, '--latency'];
+export async function runFullSpeed(options: FullSpeedOptions): Promise<FullSpeedLoad> {
+  const args = ['-t1', `-c${options.connections}`, `-d${options.seconds}s`, '--latency'];
   for (const header of options.headers) args.push('-H', header);
-  args.push(options.url);
-  return new Promise((resolve, reject) => {
-    const child = spawn('taskset', args, { stdio: ['ignore', 'pipe', 'inherit'] });
-    let output = '';
-    child.stdout.on('data', (chunk: Buffer) => {
-      output += chunk.toString();
-    });
-    child.once('error', reject);
-    child.once('exit', (code) => {
-      if (code !== 0) reject(new Error(`wrk ended with ${code}: ${output}`));
-      else resolve(parseWrkOutput(output));
-    });
-  });
+  return parseWrkOutput(await runGenerator(options.cpus, ['wrk', ...args, options.url]));
 }

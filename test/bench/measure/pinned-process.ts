@@ -28,20 +28,24 @@ async function waitForPort(child: ChildProcess, port: number, name: string, log:
   }
 }
 
-/** Starts `argv` on the given CPUs; resolves once it accepts connections on `port`. */
+/**
+ * Starts `argv` on the given CPUs; resolves once it accepts connections on `port`. `standardOutput` is a file descriptor
+ * that takes its output instead of this process.
+ */
 export async function startPinned(
   name: string,
   cpus: string,
   argv: readonly string[],
   port: number,
+  standardOutput?: number,
 ): Promise<PinnedProcess> {
-  const child = spawn('taskset', ['-c', cpus, ...argv], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn('taskset', ['-c', cpus, ...argv], { stdio: ['ignore', standardOutput ?? 'pipe', 'pipe'] });
   let log = '';
   const keep = (chunk: Buffer) => {
     log = (log + chunk.toString()).slice(-8000);
   };
-  child.stdout.on('data', keep);
-  child.stderr.on('data', keep);
+  child.stdout?.on('data', keep);
+  child.stderr?.on('data', keep);
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   try {
     await waitForPort(child, port, name, () => log);

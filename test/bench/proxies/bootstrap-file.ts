@@ -1,23 +1,14 @@
-// Benchmark: Envoy bootstrap files for the sidecar.
+// Benchmark: one Envoy bootstrap file, which the sidecar and stock Envoy both run.
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import type { CertificateFiles } from './certificates.js';
+import type { ProxyOptions } from './proxy-options.js';
 
-export interface SidecarBootstrapOptions {
+export interface BootstrapOptions extends ProxyOptions {
   readonly directory: string;
-  readonly name: string;
-  readonly listenPort: number;
   readonly adminPort: number;
-  readonly backendPorts: readonly number[];
-  /** Virtual hosts by name, each with a route that matches a header and one that does not. */
-  readonly hostNames?: readonly string[];
-  /** Emit the mesh filters: peer metadata exchange and istio_* metrics. */
-  readonly metrics?: boolean;
-  readonly inbound?: boolean;
-  readonly acceptTls?: CertificateFiles;
-  readonly originateTls?: CertificateFiles;
 }
 
 const V3 = 'type.googleapis.com/envoy';
@@ -35,9 +26,11 @@ function httpFilters(metrics: boolean): object[] {
     typed_config: { '@type': `${V3}.extensions.filters.http.router.v3.Router` },
   };
   if (!metrics) return [router];
+  // A stock Envoy has no such filters, and leaves out what is optional; its own statistics are on in any case.
+  const mesh = (name: string, typeUrl: string) => ({ name, typed_config: typedStruct(typeUrl), is_optional: true });
   return [
-    { name: 'istio.metadata_exchange', typed_config: typedStruct('io.istio.http.peer_metadata.Config') },
-    { name: 'istio.stats', typed_config: typedStruct('stats.PluginConfig') },
+    mesh('istio.metadata_exchange', 'io.istio.http.peer_metadata.Config'),
+    mesh('istio.stats', 'stats.PluginConfig'),
     router,
   ];
 }
@@ -58,6 +51,9 @@ function virtualHosts(hostNames: readonly string[]): object[] {
   }));
 }
 
+// As a client Envoy goes no higher than 1.2 unless told.
+const TLS_1_3 = { tls_minimum_protocol_version: 'TLSv1_3', tls_maximum_protocol_version: 'TLSv1_3' };
+
 const certificate = (files: { chain: string; key: string }) => ({
   certificate_chain: { filename: files.chain },
   private_key: { filename: files.key },
@@ -68,16 +64,16 @@ const validation = (root: string, spiffeId: string) => ({
   match_typed_subject_alt_names: [{ san_type: 'URI', matcher: { exact: spiffeId } }],
 });
 
-function downstreamTls(files: CertificateFiles): object {
+function downstreamTls(files: CertificateFiles, anyClient: boolean): object {
   return {
     name: 'envoy.transport_sockets.tls',
     typed_config: {
       '@type': `${V3}.extensions.transport_sockets.tls.v3.DownstreamTlsContext`,
-      require_client_certificate: true,
+      require_client_certificate: !anyClient,
       common_tls_context: {
-        tls_params: { tls_minimum_protocol_version: 'TLSv1_3' },
+        tls_params: TLS_1_3,
         tls_certificates: [certificate(files.server)],
-        validation_context: validation(files.root, files.client.spiffeId),
+        ...(anyClient ? {} : { validation_context: validation(files.root, files.client.spiffeId) }),
       },
     },
   };
@@ -90,7 +86,7 @@ function upstreamTls(files: CertificateFiles): object {
       '@type': `${V3}.extensions.transport_sockets.tls.v3.UpstreamTlsContext`,
       sni: files.server.dnsName,
       common_tls_context: {
-        tls_params: { tls_minimum_protocol_version: 'TLSv1_3' },
+        tls_params: TLS_1_3,
         tls_certificates: [certificate(files.client)],
         validation_context: validation(files.root, files.server.spiffeId),
       },
@@ -98,10 +94,19 @@ function upstreamTls(files: CertificateFiles): object {
   };
 }
 
+const fileAccessLog = (path: string) => ({
+  name: 'file',
+  typed_config: { '@type': `${V3}.extensions.access_loggers.file.v3.FileAccessLog`, path },
+});
+
+/** Envoy's default of 1,024 would answer some of thousands of connections with an overflow. */
+const MANY = 100_000;
+const manyConnections = { max_connections: MANY, max_pending_requests: MANY, max_requests: MANY };
+
 const address = (port: number) => ({ socket_address: { address: '127.0.0.1', port_value: port } });
 
 /** Writes the bootstrap file and returns its path. */
-export function writeSidecarBootstrap(options: SidecarBootstrapOptions): string {
+export function writeBootstrap(options: BootstrapOptions): string {
   const bootstrap = {
     node: {
       id: 'sidecar~127.0.0.1~bench.bench~bench.svc.cluster.local',
@@ -117,13 +122,16 @@ export function writeSidecarBootstrap(options: SidecarBootstrapOptions): string 
           ...(options.inbound ? { traffic_direction: 'INBOUND' } : { traffic_direction: 'OUTBOUND' }),
           filter_chains: [
             {
-              ...(options.acceptTls ? { transport_socket: downstreamTls(options.acceptTls) } : {}),
+              ...(options.acceptTls
+                ? { transport_socket: downstreamTls(options.acceptTls, options.anyClient ?? false) }
+                : {}),
               filters: [
                 {
                   name: 'envoy.filters.network.http_connection_manager',
                   typed_config: {
                     '@type': `${V3}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager`,
                     stat_prefix: 'ingress',
+                    ...(options.accessLog === undefined ? {} : { access_log: [fileAccessLog(options.accessLog)] }),
                     route_config: { name: 'local', virtual_hosts: virtualHosts(options.hostNames ?? []) },
                     http_filters: httpFilters(options.metrics ?? false),
                   },
@@ -139,6 +147,7 @@ export function writeSidecarBootstrap(options: SidecarBootstrapOptions): string 
           type: 'STATIC',
           connect_timeout: '5s',
           lb_policy: 'ROUND_ROBIN',
+          ...(options.manyConnections ? { circuit_breakers: { thresholds: [manyConnections] } } : {}),
           ...(options.originateTls ? { transport_socket: upstreamTls(options.originateTls) } : {}),
           load_assignment: {
             cluster_name: CLUSTER,

@@ -1,8 +1,8 @@
-// Benchmark: the programs that come from the system's packages (nginx, wrk), installed where that is possible.
+// Benchmark: the programs that come from the system's packages (nginx, haproxy, wrk, h2load), installed where that is possible.
 
 import { spawnSync } from 'node:child_process';
 
-const PACKAGE_OF: Record<string, string> = { nginx: 'nginx-light', wrk: 'wrk' };
+const PACKAGE_OF: Record<string, string> = { nginx: 'nginx-light', h2load: 'nghttp2-client' };
 
 function isInstalled(program: string): boolean {
   return spawnSync('which', [program], { stdio: 'ignore' }).status === 0;

@@ -1,0 +1,22 @@
+// Benchmark: what a scenario asks of a proxy, whichever it is.
+
+import type { CertificateFiles } from './certificates.js';
+
+export interface ProxyOptions {
+  readonly name: string;
+  readonly listenPort: number;
+  readonly backendPorts: readonly number[];
+  /** Virtual hosts by name, each with a route that matches a header and one that does not (nginx: by name only). */
+  readonly hostNames?: readonly string[];
+  /** The mesh filters: peer metadata exchange and istio_* metrics (only the sidecar has them). */
+  readonly metrics?: boolean;
+  readonly inbound?: boolean;
+  readonly acceptTls?: CertificateFiles;
+  /** With `acceptTls`: clients need no certificate. */
+  readonly anyClient?: boolean;
+  readonly originateTls?: CertificateFiles;
+  /** Path of the access log. */
+  readonly accessLog?: string;
+  /** Lift limits that thousands of connections would reach. */
+  readonly manyConnections?: boolean;
+}
