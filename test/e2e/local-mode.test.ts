@@ -3,6 +3,7 @@
 import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { waitUntil } from '../harness/wait-until.js';
 import { call } from './demo-check/http-call.js';
@@ -10,6 +11,7 @@ import { echoDocuments, isRunning, LocalMesh } from './local-mesh.js';
 
 const HOST = 'echo.default.svc.cluster.local';
 const TIME_LIMIT_MS = 120_000;
+const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url));
 
 /** Calls echo as its own first pod does: through that pod's sidecar, to a pod's sidecar, to the application. */
 async function greeting(mesh: LocalMesh): Promise<Greeting> {
@@ -177,6 +179,47 @@ describe('local mode: what is done to a running mesh', { timeout: TIME_LIMIT_MS 
     expect(failures).toEqual([]);
     // The directories of ended pods, with their keys, are gone.
     expect(readdirSync(join(mesh.stateDir, 'pods')).filter((name) => name.startsWith('default.echo'))).toHaveLength(1);
+  });
+
+  it('narrows what a sidecar is sent to what the handbook lets it call, and widens it again', async () => {
+    const handbook = join(REPOSITORY, 'examples/handbook/sidecar-default.yaml');
+    const named = echoDocuments()
+      .replaceAll('echo', 'product-service')
+      .replaceAll('http-product-service', 'http-product')
+      .replace('product-service.mjs', 'echo.mjs');
+    mesh.write('product.yaml', named);
+    await mesh.ok('apply', '-f', 'product.yaml');
+    await waitUntil('the product service', async () => (await mesh.status()).ready);
+    const [caller] = await mesh.pods('caller');
+    const clusters = async () => {
+      const table = await mesh.ok('proxy-config', 'clusters', caller!.name);
+      return table.split('\n').flatMap((line) => (line.includes('outbound') ? [line.split(/ +/)[0]!] : []));
+    };
+    const routes = () => mesh.ok('proxy-config', 'routes', caller!.name);
+    const product = `http://${caller!.serviceAddresses['product-service.default.svc.cluster.local']}`;
+    await waitUntil('the first answer', () => ask(product));
+    const before = await clusters();
+    expect(before).toContain(HOST);
+
+    // What may still be called answers all the time, also while the rest goes and comes.
+    const failures: string[] = [];
+    let running = true;
+    const load = (async () => {
+      while (running) await ask(product).catch((error: Error) => failures.push(error.message));
+    })();
+    expect((await mesh.run('apply', '-f', handbook)).stderr).toBe('');
+    await waitUntil('the clusters of others to go', async () => (await clusters()).length === 1);
+    expect(await clusters()).toEqual(['product-service.default.svc.cluster.local']);
+    expect(await routes()).not.toContain('echo.default.svc.cluster.local');
+    await expect(ask(`http://${caller!.serviceAddresses[HOST]}`)).rejects.toThrow('ECONNREFUSED');
+
+    await mesh.ok('delete', '-f', handbook);
+    await waitUntil('the clusters to come back', async () => (await clusters()).length === before.length);
+    await waitUntil('an answer of what was hidden', () => ask(`http://${caller!.serviceAddresses[HOST]}`));
+    running = false;
+    await load;
+    expect(failures).toEqual([]);
+    await mesh.ok('delete', '-f', 'product.yaml');
   });
 
   it('deletes what it was given', async () => {

@@ -102,12 +102,23 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
     },
   },
   Sidecar: {
-    done: [],
-    stored: { '': LATER_RELEASE },
-    refused: {
-      'outboundTrafficPolicy.mode': 'calls of unknown hosts would not be held back',
-      'ingress[].tls': 'the port would not be protected as it says',
+    done: [
+      'workloadSelector',
+      'egress[].{hosts,captureMode}',
+      'egress[].port.{number,name}',
+      'outboundTrafficPolicy.mode',
+    ],
+    stored: {
+      'egress[].port.protocol': 'the protocol that the port of the service says counts',
+      'egress[].port.targetPort': 'Istio does not use it either',
     },
+    refused: {
+      ingress: 'a workload takes calls at the ports of its pod and its Services',
+      inboundConnectionPool: 'no limits are set for calls to a workload',
+      'egress[].bind': 'a sidecar listens at the addresses that its pod has for services, and at its forward proxy',
+      'outboundTrafficPolicy.egressProxy': 'calls of unknown hosts are not sent through a gateway',
+    },
+    values: { 'egress[].captureMode': { done: ['DEFAULT'], instead: 'write DEFAULT, or remove it' } },
   },
   PeerAuthentication: { done: ['selector', 'mtls', 'portLevelMtls'], stored: {} },
   Telemetry: {

@@ -1,6 +1,6 @@
 // Hosts: short names, wildcards, Sidecar egress.
-import { describe, expect, test } from 'vitest';
-import { compareHostSpecificity, egressHostMatches, hostMatches, hostsOverlap, resolveShortHost } from './host.js';
+import { expect, test } from 'vitest';
+import { compareHostSpecificity, hostMatches, hostsOverlap, resolveShortHost } from './host.js';
 
 test.each([
   ['reviews', 'reviews.prod.svc.cluster.local'],
@@ -44,27 +44,4 @@ test('overlap works both ways', () => {
 test('the more specific host sorts first', () => {
   const hosts = ['*', '*.com', 'a.b.com', '*.b.com', 'b.com'];
   expect(hosts.sort(compareHostSpecificity)).toEqual(['a.b.com', 'b.com', '*.b.com', '*.com', '*']);
-});
-
-describe('Sidecar egress', () => {
-  const product = { host: 'product-service.shop.svc.cluster.local', namespace: 'shop' };
-  test.each([
-    ['*/*', true],
-    ['shop/*', true],
-    ['./*', false],
-    ['~/*', false],
-    ['*/product-service', true],
-    ['shop/product-service', true],
-    ['other/product-service', false],
-    ['*/product', false],
-    ['*/product-service.shop.svc.cluster.local', true],
-    ['*/*.shop.svc.cluster.local', true],
-    ['product-service', false],
-  ])('%s takes in the service: %s', (entry, expected) => {
-    expect(egressHostMatches(entry, 'default', product)).toBe(expected);
-  });
-
-  test('`.` is the namespace of the Sidecar', () => {
-    expect(egressHostMatches('./*', 'shop', product)).toBe(true);
-  });
 });

@@ -56,25 +56,3 @@ export function splitNamespacedHost(text: string): NamespacedHost {
   if (slash < 0) return { namespace: undefined, host: text };
   return { namespace: text.slice(0, slash), host: text.slice(slash + 1) };
 }
-
-/**
- * Whether a Sidecar egress host (`./*`, `prod/api.prod.svc.cluster.local`, `~/*`, and Lateen's a short name)
- * takes in a service.
- *
- * @param entry the text in `egress[].hosts`
- * @param own the namespace of the Sidecar resource, which `.` stands for
- * @param service the service's full host name and its namespace
- */
-export function egressHostMatches(
-  entry: string,
-  own: string,
-  service: { readonly host: string; readonly namespace: string },
-  domainSuffix = DEFAULT_DOMAIN_SUFFIX,
-): boolean {
-  const { namespace, host } = splitNamespacedHost(entry);
-  if (namespace === '~' || namespace === undefined) return false;
-  const wanted = namespace === '.' ? own : namespace;
-  if (wanted !== '*' && wanted !== service.namespace) return false;
-  // A short name means the service of that name in those namespaces (Lateen's reading; Istio takes it literally).
-  return hostMatches(resolveShortHost(host, service.namespace, domainSuffix), service.host);
-}

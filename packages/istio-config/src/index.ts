@@ -3,7 +3,6 @@ export { parseDurationMs } from './duration.js';
 export {
   compareHostSpecificity,
   DEFAULT_DOMAIN_SUFFIX,
-  egressHostMatches,
   hostMatches,
   hostsOverlap,
   type NamespacedHost,

@@ -83,7 +83,7 @@ export function resolveProxyView(snapshot: MeshSnapshot, proxy: ProxyNode): Prox
   const podKey = `${proxy.namespace}/${proxy.podName}`;
   const workload = index.workloadByName.get(podKey);
   const labels = workload?.labels ?? proxy.labels;
-  const scope = resolveClientScope(snapshot, proxy.namespace, labels);
+  const scope = resolveClientScope(snapshot, { type: proxy.type, namespace: proxy.namespace, labels });
   const isSidecar = proxy.type === 'sidecar';
   const inbound = isSidecar && workload !== undefined ? resolveInboundPorts(snapshot, workload) : NO_PORTS;
   const gateways = isSidecar ? NO_LISTENERS : resolveGateways(snapshot, proxy, labels, workload);

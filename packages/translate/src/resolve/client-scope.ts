@@ -1,13 +1,16 @@
 // Resolve: what all proxies of one namespace with the same labels see as clients: services, policies, rules, telemetry.
 
 import type { ConfigObject, Kind } from '@lateen/istio-config';
-import type { MeshSnapshot, Problem, StringMap } from '../model.js';
+import { resolveShortHost } from '@lateen/istio-config';
+import type { MeshSnapshot, Problem, ProxyType, StringMap } from '../model.js';
 import { once } from '../once.js';
 import { configHash, configsOf } from '../snapshot.js';
 import { stableHash, stableJson } from '../stable-hash.js';
 import { type AccessLogsByMode, resolveAccessLogs } from './access-logging.js';
 import { type EffectiveDestinationRule, resolveDestinationRule } from './destination-rules.js';
 import { isExportedTo, type MeshService, meshIndex, oncePerSnapshot } from './mesh-index.js';
+import { destinationsOf, visibleServices } from './scoped-services.js';
+import { type OutboundMode, resolveSidecarScope, type SidecarScope } from './sidecar-scope.js';
 import { applicableTelemetries, type MetricsByMode, resolveMetrics } from './telemetry.js';
 import {
   boundGateways,
@@ -43,12 +46,19 @@ export interface ClientScope {
   readonly namespace: string;
   /** Only the labels that some configuration selects by. */
   readonly labels: StringMap;
-  /** Visible services, by hostname. */
+  /** The Sidecar resource that narrows it; undefined where all is seen that is exported to the namespace. */
+  readonly sidecar: SidecarScope | undefined;
+  /** What happens to calls of hosts that are not seen. */
+  readonly outboundMode: OutboundMode;
+  /** Services that may be called, with the ports that may, by hostname. */
   readonly services: readonly MeshService[];
   readonly serviceByHost: ReadonlyMap<string, MeshService>;
+  /** These, and the ones that VirtualServices lead to: what there are clusters for. */
+  readonly destinations: readonly MeshService[];
+  readonly destinationByHost: ReadonlyMap<string, MeshService>;
   destinationRule(service: MeshService): EffectiveDestinationRule | undefined;
-  /** Rules of the `mesh` gateway. */
-  meshRoutes(): VirtualServiceLookup;
+  /** Rules of the `mesh` gateway for calls to a port; without a port, for calls to any. */
+  meshRoutes(port?: number): VirtualServiceLookup;
   /** Rules of one Gateway (`NAMESPACE/NAME`), oldest first. */
   gatewayRoutes(gateway: string): readonly EffectiveVirtualService[];
   readonly metrics: MetricsByMode;
@@ -96,7 +106,6 @@ const scopesOf = oncePerSnapshot(() => new Map<string, ClientScope>());
 
 /** Kinds that are stored but not acted on yet, and what users see meanwhile. */
 const NOT_ACTED_ON: Readonly<Partial<Record<Kind, string>>> = {
-  Sidecar: 'its egress and ingress are not acted on yet: proxies see all services',
   ServiceEntry: 'it is not acted on yet: its hosts are not in the mesh',
 };
 
@@ -115,8 +124,15 @@ function isVisible({ metadata, spec }: ConfigObject<'VirtualService' | 'Destinat
   return isExportedTo(spec.exportTo, metadata.namespace, namespace);
 }
 
+/** A Sidecar leaves out VirtualServices of which it takes in no host. */
+function isTakenIn({ metadata, spec }: ConfigObject<'VirtualService'>, { sidecar, snapshot }: ClientScope): boolean {
+  if (sidecar === undefined) return true;
+  const hosts = (spec.hosts ?? []).map((host) => resolveShortHost(host, metadata.namespace, snapshot.clusterDomain));
+  return hosts.some((host) => sidecar.takesInHost(host, metadata.namespace));
+}
+
 function hashScope(scope: ClientScope): ScopeHashes {
-  const { snapshot, namespace, labels, services } = scope;
+  const { snapshot, namespace, labels, sidecar, destinations } = scope;
   const rules = configsOf(snapshot, 'DestinationRule').filter((rule) => isVisible(rule, namespace));
   const ruleLabels = labelsFor('DestinationRule', snapshot, labels);
   const subsets = rules.map(({ metadata, spec }) => [
@@ -125,27 +141,70 @@ function hashScope(scope: ClientScope): ScopeHashes {
     spec.workloadSelector,
     (spec.subsets ?? []).map(({ name }) => name),
   ]);
-  const routes = configsOf(snapshot, 'VirtualService').filter((rule) => isVisible(rule, namespace));
+  const visible = configsOf(snapshot, 'VirtualService').filter((rule) => isVisible(rule, namespace));
+  const routes = visible.filter((rule) => isTakenIn(rule, scope));
   const routeLabels = labelsFor('VirtualService', snapshot, labels);
   const isForMesh = (rule: ConfigObject<'VirtualService'>) => boundGateways(rule).includes(MESH_GATEWAY);
   const isForGateways = (rule: ConfigObject<'VirtualService'>) =>
     boundGateways(rule).some((gateway) => gateway !== MESH_GATEWAY);
   return {
-    declarations: stableHash(services.map(({ declarationHash }) => declarationHash)),
-    identities: stableHash(services.map(({ identityHash }) => identityHash)),
+    declarations: stableHash([
+      scope.services.map(({ declarationHash }) => declarationHash),
+      destinations === scope.services ? [] : destinations.map(({ declarationHash }) => declarationHash),
+    ]),
+    identities: stableHash(destinations.map(({ identityHash }) => identityHash)),
     destinationRules: stableHash([rules.map(configHash), ruleLabels]),
     subsets: stableHash([subsets, ruleLabels]),
-    meshRoutes: stableHash([routes.filter(isForMesh).map(configHash), routeLabels]),
+    meshRoutes: stableHash([routes.filter(isForMesh).map(configHash), routeLabels, sidecar?.hash]),
     gatewayRoutes: stableHash([routes.filter(isForGateways).map(configHash), routeLabels]),
   };
 }
 
-function createScope(snapshot: MeshSnapshot, namespace: string, labels: StringMap): ClientScope {
+/** The VirtualServices of the mesh that a Sidecar takes in, with the hosts that it takes in. */
+function takenIn(
+  rules: readonly EffectiveVirtualService[],
+  sidecar: SidecarScope | undefined,
+  port: number | undefined,
+): readonly EffectiveVirtualService[] {
+  if (sidecar === undefined) return rules;
+  return rules.flatMap((rule) => {
+    const hosts = rule.hosts.filter((host) => sidecar.takesInHost(host, rule.namespace, port));
+    if (hosts.length === rule.hosts.length) return [rule];
+    return hosts.length === 0 ? [] : [{ ...rule, hosts }];
+  });
+}
+
+function outboundModeOf({ meshConfig }: MeshSnapshot, sidecar: SidecarScope | undefined): OutboundMode {
+  const mode = sidecar?.outboundMode ?? meshConfig.outboundTrafficPolicy?.mode;
+  return mode === 'REGISTRY_ONLY' ? mode : 'ALLOW_ANY';
+}
+
+function byHostname(services: readonly MeshService[]): ReadonlyMap<string, MeshService> {
+  return new Map(services.map((service) => [service.hostname, service]));
+}
+
+function createScope(
+  snapshot: MeshSnapshot,
+  namespace: string,
+  labels: StringMap,
+  sidecar: SidecarScope | undefined,
+): ClientScope {
   const client = { namespace, labels };
-  // A Sidecar resource will narrow this list (egress hosts); until then a proxy sees all that is exported to it.
-  const services = meshIndex(snapshot).services.filter((service) =>
+  const exported = meshIndex(snapshot).services.filter((service) =>
     isExportedTo(service.exportTo, service.namespace, namespace),
   );
+  const services = sidecar === undefined ? exported : visibleServices(exported, sidecar);
+  const meshRules = once(() => resolveVirtualServices(snapshot, client, new Set([MESH_GATEWAY])));
+  const lookups = new Map<number | undefined, VirtualServiceLookup>();
+  const lookupFor = (port: number | undefined) => {
+    const lookup = lookups.get(port) ?? indexByHost(takenIn(meshRules(), sidecar, port));
+    lookups.set(port, lookup);
+    return lookup;
+  };
+  const destinations =
+    sidecar === undefined
+      ? services
+      : destinationsOf(services, exported, takenIn(meshRules(), sidecar, undefined), snapshot.clusterDomain);
   const rules = new Map<MeshService, EffectiveDestinationRule | undefined>();
   const routesByGateway = new Map<string, readonly EffectiveVirtualService[]>();
   const telemetries = applicableTelemetries(snapshot, client);
@@ -155,13 +214,21 @@ function createScope(snapshot: MeshSnapshot, namespace: string, labels: StringMa
     snapshot,
     namespace,
     labels,
+    sidecar,
+    outboundMode: outboundModeOf(snapshot, sidecar),
     services,
-    serviceByHost: new Map(services.map((service) => [service.hostname, service])),
+    serviceByHost: byHostname(services),
+    destinations,
+    destinationByHost: byHostname(destinations),
     destinationRule: (service) => {
       if (!rules.has(service)) rules.set(service, resolveDestinationRule(snapshot, client, service));
       return rules.get(service);
     },
-    meshRoutes: once(() => indexByHost(resolveVirtualServices(snapshot, client, new Set([MESH_GATEWAY])))),
+    // Ports without an egress listener of their own all follow the same rules.
+    meshRoutes: (port) => {
+      if (sidecar === undefined || sidecar.ownPorts.size === 0) return lookupFor(undefined);
+      return lookupFor(port);
+    },
     gatewayRoutes: (gateway) => {
       let routes = routesByGateway.get(gateway);
       if (routes === undefined) {
@@ -174,23 +241,32 @@ function createScope(snapshot: MeshSnapshot, namespace: string, labels: StringMa
     accessLogs,
     telemetryHash: stableHash([metrics, accessLogs]),
     hashes: once(() => hashScope(scope)),
-    problems: [...metricProblems, ...accessLogProblems, ...notActedOn(snapshot)],
+    problems: [...metricProblems, ...accessLogProblems, ...(sidecar?.problems() ?? []), ...notActedOn(snapshot)],
   };
   return scope;
 }
 
+/** Who sees the mesh. */
+export interface ScopeClient {
+  readonly type: ProxyType;
+  readonly namespace: string;
+  readonly labels: StringMap;
+}
+
 /** The scope of a proxy; the same object for all proxies of the snapshot that see the same. */
-export function resolveClientScope(snapshot: MeshSnapshot, namespace: string, proxyLabels: StringMap): ClientScope {
+export function resolveClientScope(snapshot: MeshSnapshot, { type, namespace, labels: all }: ScopeClient): ClientScope {
   const labels: StringMap = {
-    ...labelsFor('VirtualService', snapshot, proxyLabels),
-    ...labelsFor('DestinationRule', snapshot, proxyLabels),
-    ...labelsFor('Telemetry', snapshot, proxyLabels),
+    ...labelsFor('VirtualService', snapshot, all),
+    ...labelsFor('DestinationRule', snapshot, all),
+    ...labelsFor('Telemetry', snapshot, all),
   };
-  const key = stableJson([namespace, labels]);
+  // As in Istio, a Sidecar is for sidecars: gateways see everything that is exported to them.
+  const sidecar = type === 'sidecar' ? resolveSidecarScope(snapshot, namespace, all) : undefined;
+  const key = stableJson([namespace, labels, sidecar?.name ?? '']);
   const scopes = scopesOf(snapshot);
   let scope = scopes.get(key);
   if (scope === undefined) {
-    scope = createScope(snapshot, namespace, labels);
+    scope = createScope(snapshot, namespace, labels, sidecar);
     scopes.set(key, scope);
   }
   return scope;

@@ -152,7 +152,7 @@ function policyProblems(rule: EffectiveDestinationRule): Problem[] {
 function resolveClusters(scope: ClientScope): OutboundClusters {
   const byName = new Map<string, OutboundCluster>();
   const problems: Problem[] = [];
-  for (const service of scope.services) {
+  for (const service of scope.destinations) {
     const rule = scope.destinationRule(service);
     if (rule !== undefined) problems.push(...policyProblems(rule));
     for (const port of service.ports) {

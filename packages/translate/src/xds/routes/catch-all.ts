@@ -1,10 +1,16 @@
 // Build: what a sidecar does with calls of hosts that the mesh does not know.
 
 import { create } from '@bufbuild/protobuf';
-import type { MeshConfig } from '@lateen/istio-config';
 import { type VirtualHost, VirtualHostSchema } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
+import type { OutboundMode } from '../../resolve/sidecar-scope.js';
 import { durationOfMs } from '../durations.js';
 import { PASSTHROUGH_CLUSTER } from '../names.js';
+
+/** What it depends on. */
+export interface CatchAllScope {
+  readonly outboundMode: OutboundMode;
+  readonly sidecar: { readonly name: string } | undefined;
+}
 
 /**
  * The last virtual host of every outbound route configuration. ALLOW_ANY passes the call on to where it was going;
@@ -12,8 +18,8 @@ import { PASSTHROUGH_CLUSTER } from '../names.js';
  *
  * @param passthrough whether the proxy has a cluster that leads to where a call was going
  */
-export function catchAllVirtualHost(meshConfig: MeshConfig, passthrough: boolean): VirtualHost {
-  const allowAny = meshConfig.outboundTrafficPolicy?.mode !== 'REGISTRY_ONLY';
+export function catchAllVirtualHost({ outboundMode, sidecar }: CatchAllScope, passthrough: boolean): VirtualHost {
+  const allowAny = outboundMode === 'ALLOW_ANY';
   const match = { pathSpecifier: { case: 'prefix' as const, value: '/' } };
   if (allowAny && passthrough) {
     return create(VirtualHostSchema, {
@@ -36,9 +42,9 @@ export function catchAllVirtualHost(meshConfig: MeshConfig, passthrough: boolean
       ],
     });
   }
-  const body = allowAny
-    ? { specifier: { case: 'inlineString' as const, value: 'no service of the mesh has this host\n' } }
-    : undefined;
+  const which = sidecar === undefined ? '' : ` that Sidecar ${sidecar.name} lets this workload call`;
+  const text = `no service of the mesh${which} has this host\n`;
+  const body = allowAny ? { specifier: { case: 'inlineString' as const, value: text } } : undefined;
   return create(VirtualHostSchema, {
     name: 'block_all',
     domains: ['*'],

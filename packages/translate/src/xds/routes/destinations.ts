@@ -9,7 +9,7 @@ import { outboundClusters } from '../clusters/outbound-clusters.js';
 import { BLACK_HOLE_CLUSTER, outboundClusterName } from '../names.js';
 
 function whyMissing(scope: ClientScope, host: string, port: number, subset: string): string {
-  const service = scope.serviceByHost.get(host);
+  const service = scope.destinationByHost.get(host);
   if (service === undefined) return `no service ${host} is visible from namespace ${scope.namespace}`;
   if (!service.ports.some((candidate) => candidate.port === port)) {
     const ports = service.ports.map((candidate) => candidate.port).join(', ');
@@ -33,7 +33,7 @@ export function destinationCluster(
   problems: Problem[],
 ): string {
   const host = resolveShortHost(destination.host, rule.namespace, scope.snapshot.clusterDomain);
-  const service = scope.serviceByHost.get(host);
+  const service = scope.destinationByHost.get(host);
   const onlyPort = service?.ports.length === 1 ? service.ports[0]?.port : undefined;
   const port = destination.port?.number ?? onlyPort ?? listenerPort;
   const subset = destination.subset ?? '';

@@ -79,17 +79,17 @@ export function buildHostRoutes(scope: ClientScope): HostRoutesByPort {
     return routes;
   };
 
-  const meshRoutes = scope.meshRoutes();
   for (const service of scope.services) {
-    const rule = meshRoutes.forHost(service.hostname);
     for (const meshPort of service.ports.filter(({ http }) => http)) {
       const { port } = meshPort;
+      const rule = scope.meshRoutes(port).forHost(service.hostname);
       const routes = rule === undefined ? [] : routesOf(rule, port);
       // Where every rule is for other clients or other ports, the service is called as if there were no rule.
       const own = routes.length > 0 ? routes : [defaultRoute(scope.snapshot, service, meshPort)];
       add({ host: service.hostname, port, service, routes: own });
     }
   }
+  const meshRoutes = scope.meshRoutes(VIRTUAL_HOST_PORT);
   for (const [host, rule] of meshRoutes.exact) {
     if (scope.serviceByHost.has(host)) continue;
     // A wildcard over services is their rule; it is no host of its own.

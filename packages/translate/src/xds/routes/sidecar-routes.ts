@@ -23,7 +23,7 @@ function shareRoutes(scope: ClientScope, passthrough: boolean): ScopeRoutes {
   const problems: Problem[] = [...scope.meshRoutes().problems, ...ruleProblems];
   const common = {
     clientNamespace: scope.namespace,
-    lastResort: catchAllVirtualHost(scope.snapshot.meshConfig, passthrough),
+    lastResort: catchAllVirtualHost(scope, passthrough),
   };
   const ports = [...byPort].sort(([a], [b]) => a - b);
   const ofPorts = ports.map(([port, hosts]) => {

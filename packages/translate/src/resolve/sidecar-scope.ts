@@ -1,0 +1,200 @@
+// Resolve: which Sidecar resource holds for a proxy, and what it lets the proxy see of the mesh.
+
+import type { ConfigObject } from '@lateen/istio-config';
+import { hostsOverlap, resolveShortHost, selectorMatches, splitNamespacedHost } from '@lateen/istio-config';
+import type { MeshSnapshot, Problem, StringMap } from '../model.js';
+import { once } from '../once.js';
+import { configsOf } from '../snapshot.js';
+import { stableHash } from '../stable-hash.js';
+import { type MeshPort, type MeshService, meshIndex, oncePerSnapshot } from './mesh-index.js';
+
+type Sidecar = ConfigObject<'Sidecar'>;
+type EgressListener = NonNullable<Sidecar['spec']['egress']>[number];
+
+/** What happens to calls of hosts that a proxy does not know. */
+export type OutboundMode = 'ALLOW_ANY' | 'REGISTRY_ONLY';
+
+/** A Sidecar resource as it holds for the proxies of one namespace. */
+export interface SidecarScope {
+  /** `NAMESPACE/NAME` of the resource. */
+  readonly name: string;
+  /** Equal hashes mean that the same is seen of the same mesh. */
+  readonly hash: string;
+  /** Undefined where the mesh's setting counts. */
+  readonly outboundMode: OutboundMode | undefined;
+  /** Ports that have an egress listener of their own; all others share the one without a port. */
+  readonly ownPorts: ReadonlySet<number>;
+  /** The ports of a service that may be called. */
+  visiblePorts(service: MeshService): readonly MeshPort[];
+  /**
+   * Whether a host of a VirtualService is taken in.
+   *
+   * @param host the full host name, or a wildcard
+   * @param namespace of the VirtualService
+   * @param port of the call; undefined: whether any listener takes it in
+   */
+  takesInHost(host: string, namespace: string, port?: number): boolean;
+  problems(): readonly Problem[];
+}
+
+interface NamespaceSidecars {
+  /** Oldest first. */
+  readonly selecting: readonly Sidecar[];
+  /** The oldest without a selector. */
+  readonly general: Sidecar | undefined;
+  readonly conflicts: readonly Problem[];
+}
+
+const sidecarsByNamespace = oncePerSnapshot((snapshot): ReadonlyMap<string, NamespaceSidecars> => {
+  const byNamespace = new Map<string, Sidecar[]>();
+  for (const sidecar of configsOf(snapshot, 'Sidecar')) {
+    const group = byNamespace.get(sidecar.metadata.namespace);
+    if (group) group.push(sidecar);
+    else byNamespace.set(sidecar.metadata.namespace, [sidecar]);
+  }
+  return new Map([...byNamespace].map(([namespace, sidecars]) => [namespace, sortSidecars(sidecars)]));
+});
+
+function sortSidecars(sidecars: readonly Sidecar[]): NamespaceSidecars {
+  const selecting = sidecars.filter(({ spec }) => spec.workloadSelector !== undefined);
+  const [general, ...ignored] = sidecars.filter(({ spec }) => spec.workloadSelector === undefined);
+  const conflicts = ignored.map(({ metadata }) => ({
+    code: 'conflict-sidecar',
+    severity: 'warning' as const,
+    subject: `Sidecar/${metadata.namespace}/${metadata.name}`,
+    message: `the older Sidecar ${general!.metadata.name} is for all workloads of the namespace too, and counts alone. Merge the two, or give this one a workloadSelector`,
+  }));
+  return { selecting, general, conflicts };
+}
+
+/** The one that selects the workload, else the namespace's, else the root namespace's; the oldest of several. */
+function sidecarFor(snapshot: MeshSnapshot, namespace: string, labels: StringMap): Sidecar | undefined {
+  const byNamespace = sidecarsByNamespace(snapshot);
+  const own = byNamespace.get(namespace);
+  return (
+    own?.selecting.find(({ spec }) => selectorMatches(spec.workloadSelector?.labels, labels)) ??
+    own?.general ??
+    byNamespace.get(snapshot.rootNamespace)?.general
+  );
+}
+
+/** A host of an egress listener, with `.` resolved. */
+interface EgressHost {
+  readonly text: string;
+  /** `*` for any. */
+  readonly namespace: string;
+  readonly host: string;
+}
+
+function egressHosts(listener: EgressListener, clientNamespace: string): EgressHost[] {
+  return listener.hosts.flatMap((text) => {
+    const { namespace, host } = splitNamespacedHost(text);
+    if (namespace === undefined || namespace === '~') return [];
+    return [{ text, namespace: namespace === '.' ? clientNamespace : namespace, host }];
+  });
+}
+
+/** A short name means the service of that name in those namespaces: Lateen's reading; Istio takes it literally. */
+function takesIn(entry: EgressHost, host: string, owner: string, serviceNamespace: string, domain: string): boolean {
+  if (entry.namespace !== '*' && entry.namespace !== owner) return false;
+  return hostsOverlap(resolveShortHost(entry.host, serviceNamespace, domain), host);
+}
+
+/** The namespace in a service's host name; a VirtualService may stand in another one. */
+function namespaceOfHost(host: string, fallback: string, domain: string): string {
+  const suffix = `.svc.${domain}`;
+  if (!host.endsWith(suffix)) return fallback;
+  return host.slice(0, -suffix.length).split('.').at(-1) ?? fallback;
+}
+
+interface Listener {
+  readonly port: number | undefined;
+  readonly hosts: readonly EgressHost[];
+}
+
+/** Without `egress` a Sidecar lets everything through, as in Istio. */
+function listenersOf({ spec }: Sidecar, clientNamespace: string): Listener[] {
+  const declared = spec.egress ?? [];
+  if (declared.length === 0) return [{ port: undefined, hosts: [{ text: '*/*', namespace: '*', host: '*' }] }];
+  return declared.map((listener) => ({
+    port: listener.port?.number,
+    hosts: egressHosts(listener, clientNamespace),
+  }));
+}
+
+function createScope(snapshot: MeshSnapshot, sidecar: Sidecar, clientNamespace: string): SidecarScope {
+  const { clusterDomain } = snapshot;
+  const listeners = listenersOf(sidecar, clientNamespace);
+  const byPort = new Map(listeners.flatMap((each) => (each.port === undefined ? [] : [[each.port, each] as const])));
+  const shared = listeners.find(({ port }) => port === undefined);
+  const listenerFor = (port: number) => byPort.get(port) ?? shared;
+  const takesService = (listener: Listener | undefined, { hostname, namespace }: MeshService) =>
+    listener?.hosts.some((entry) => takesIn(entry, hostname, namespace, namespace, clusterDomain)) === true;
+  const takesHost = (listener: Listener | undefined, host: string, owner: string) => {
+    const namespace = namespaceOfHost(host, owner, clusterDomain);
+    return listener?.hosts.some((entry) => takesIn(entry, host, owner, namespace, clusterDomain)) === true;
+  };
+  const { namespace, name } = sidecar.metadata;
+  const outboundMode = sidecar.spec.outboundTrafficPolicy?.mode;
+  return {
+    name: `${namespace}/${name}`,
+    hash: stableHash([namespace, name, listeners, outboundMode]),
+    outboundMode,
+    ownPorts: new Set(byPort.keys()),
+    visiblePorts: (service) => service.ports.filter(({ port }) => takesService(listenerFor(port), service)),
+    takesInHost: (host, owner, port) =>
+      port === undefined
+        ? listeners.some((listener) => takesHost(listener, host, owner))
+        : takesHost(listenerFor(port), host, owner),
+    problems: once(() => [
+      ...(sidecarsByNamespace(snapshot).get(namespace)?.conflicts ?? []),
+      ...hostsOfNothing(snapshot, sidecar, listeners, clientNamespace),
+    ]),
+  };
+}
+
+/** Hosts that are no service and no VirtualService's: most often a misspelt name, or a short one without its namespace. */
+function hostsOfNothing(
+  snapshot: MeshSnapshot,
+  { metadata }: Sidecar,
+  listeners: readonly Listener[],
+  clientNamespace: string,
+): Problem[] {
+  const { clusterDomain: domain } = snapshot;
+  const { services } = meshIndex(snapshot);
+  const ruleHosts = configsOf(snapshot, 'VirtualService').flatMap((rule) => {
+    const owner = rule.metadata.namespace;
+    return (rule.spec.hosts ?? []).map((host) => ({ host: resolveShortHost(host, owner, domain), owner }));
+  });
+  const leadsNowhere = (entry: EgressHost) =>
+    entry.host !== '*' &&
+    !services.some(({ hostname, namespace }) => takesIn(entry, hostname, namespace, namespace, domain)) &&
+    !ruleHosts.some(({ host, owner }) => takesIn(entry, host, owner, namespaceOfHost(host, owner, domain), domain));
+  const entries = new Set(listeners.flatMap(({ hosts }) => hosts.filter(leadsNowhere).map(({ text }) => text)));
+  return [...entries].map((text) => ({
+    code: 'unknown-egress-host',
+    severity: 'warning' as const,
+    subject: `Sidecar/${metadata.namespace}/${metadata.name}`,
+    message: `egress host ${text} is no service and no host of a VirtualService; workloads of namespace ${clientNamespace} can call nothing by it. Correct it, or remove it`,
+  }));
+}
+
+const knownScopes = oncePerSnapshot(() => new Map<string, SidecarScope>());
+
+/**
+ * The Sidecar that holds for a proxy; undefined where none does, and the proxy sees all that is exported to it. The same
+ * object for all proxies of a namespace for which it is the same resource.
+ */
+export function resolveSidecarScope(
+  snapshot: MeshSnapshot,
+  namespace: string,
+  labels: StringMap,
+): SidecarScope | undefined {
+  const sidecar = sidecarFor(snapshot, namespace, labels);
+  if (sidecar === undefined) return undefined;
+  const scopes = knownScopes(snapshot);
+  const key = `${namespace}/${sidecar.metadata.namespace}/${sidecar.metadata.name}`;
+  const scope = scopes.get(key) ?? createScope(snapshot, sidecar, namespace);
+  scopes.set(key, scope);
+  return scope;
+}
