@@ -117,6 +117,10 @@ export interface DataPlaneStats {
   /** Handshakes refused or failed, timed out or without a matching filter chain. */
   downstreamCxTlsErrors: number;
   downstreamCxNoFilterChain: number;
+  /** Connections that a TCP proxy took. */
+  tcpCxTotal: number;
+  /** Gauge. */
+  tcpCxActive: number;
   downstreamRqTotal: number;
   /** Gauge. */
   downstreamRqActive: number;
@@ -200,6 +204,18 @@ export interface RequestMetricSeries {
   readonly responseBytes: HistogramView;
 }
 
+/** One series of Istio's standard TCP metrics; `labels` lacks those that only requests have. */
+export interface TcpMetricSeries {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly statsConfig: unknown;
+  readonly openedTotal: number;
+  readonly closedTotal: number;
+  /** Toward clients. */
+  readonly sentBytesTotal: number;
+  /** From clients. */
+  readonly receivedBytesTotal: number;
+}
+
 /** The running data path. One for each process. */
 export interface DataPlane {
   readonly stats: Readonly<DataPlaneStats>;
@@ -225,4 +241,6 @@ export interface DataPlane {
   clusters(): ClusterView[];
   /** Standard metrics of HTTP exchanges, read from the data path's memory at the moment of the call. */
   metricSeries(): IterableIterator<RequestMetricSeries>;
+  /** Standard metrics of TCP connections. */
+  tcpMetricSeries(): IterableIterator<TcpMetricSeries>;
 }

@@ -8,6 +8,7 @@
 //   upstream/endpoint.ts               keep-alive connections and the queue of one endpoint
 //   upstream/upstream-connection.ts    writes the request, frames the response
 //   upstream/upstream-tls.ts           handshake, session resumption and peer check toward endpoints
+//   tcp/tcp-session.ts                 where the chain ends in a TCP proxy: two sockets joined, instead of all of the above
 //   exchange/request-metrics.ts        counts what has ended; metric-labels.ts names it at scrape
 //
 // Configuration goes the same way, all or nothing: compile everything, bind what is new, then swap in one turn of the
@@ -28,14 +29,17 @@ import {
   type DataPlaneStats,
   type ListenerView,
   type RequestMetricSeries,
+  type TcpMetricSeries,
   type TlsSecret,
 } from './data-plane.js';
 import { type CompiledListener, compileListener } from './downstream/compile-listener.js';
 import { TlsAcceptor } from './downstream/downstream-tls.js';
 import { ListenerSet } from './downstream/listener-set.js';
-import { MetricScopes } from './downstream/metric-scopes.js';
 import { internWorkload, MetricReader } from './exchange/metric-labels.js';
 import { ENDPOINT_WORKLOAD, ownPeerLines, ownWorkload } from './exchange/peer-metadata.js';
+import { MetricScopes } from './observe/metric-scopes.js';
+import { ownIntroduction } from './tcp/peer-exchange.js';
+import { TcpMetrics } from './tcp/tcp-metrics.js';
 import { Clock } from './transport/clock.js';
 import { createStats, type DataPath } from './transport/data-path.js';
 import { OutSlots } from './transport/out-slots.js';
@@ -68,6 +72,7 @@ class Pipeline implements DataPlane {
   private readonly upstreams: UpstreamSet;
   private readonly plain: UpstreamTransport;
   private readonly metrics: MetricReader;
+  private readonly tcpMetrics: TcpMetrics;
   private readonly peerLines: readonly (readonly [string, string])[];
   private readonly clock: NodeJS.Timeout;
   /** What was compiled for a cluster message, so that unchanged clusters keep their transports and sessions. */
@@ -91,11 +96,14 @@ class Pipeline implements DataPlane {
       clusters: [],
       draining: false,
     };
-    this.listenerSet = new ListenerSet(this.path);
+    const self = ownWorkload(options.node);
+    this.tcpMetrics = new TcpMetrics(this.scopes, this.pairs, self);
+    const tcp = { metrics: this.tcpMetrics, introduction: ownIntroduction(options.node) };
+    this.listenerSet = new ListenerSet(this.path, tcp);
     this.upstreams = new UpstreamSet(this.path);
     this.plain = createPlainTransport(this.path);
     this.peerLines = ownPeerLines(options.node);
-    this.metrics = new MetricReader(this.path, this.scopes, this.pairs, ownWorkload(options.node));
+    this.metrics = new MetricReader(this.path, this.scopes, this.pairs, self);
     this.clock = setInterval(() => core.setDate(Date.now()), DATE_INTERVAL_MS);
     this.clock.unref();
   }
@@ -153,6 +161,10 @@ class Pipeline implements DataPlane {
 
   metricSeries(): IterableIterator<RequestMetricSeries> {
     return this.metrics.series();
+  }
+
+  tcpMetricSeries(): IterableIterator<TcpMetricSeries> {
+    return this.tcpMetrics.series();
   }
 
   /** The steps of a configuration, in order. Up to the bind nothing that is in use has changed. */

@@ -106,7 +106,7 @@ export function readyAnswer(reason: string | undefined): PageAnswer {
 
 export async function metricsAnswer(sources: AdminSources): Promise<PageAnswer> {
   const out = new PrometheusText();
-  await writeIstioMetrics(out, sources.dataPlane.metricSeries());
+  await writeIstioMetrics(out, sources.dataPlane.metricSeries(), sources.dataPlane.tcpMetricSeries());
   writeSidecarMetrics(out, {
     dataPlane: sources.dataPlane,
     accessLogs: sources.accessLogs,

@@ -13,10 +13,10 @@ import {
   type HttpFilter,
 } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import type { DataPlaneOptions } from '../data-plane.js';
+import type { MetricScopes } from '../observe/metric-scopes.js';
 import { durationMs } from '../upstream/upstream-cluster.js';
 import type { HttpChain } from './http-chain.js';
 import { type MeshFilters, readMeshFilter } from './mesh-filters.js';
-import type { MetricScopes } from './metric-scopes.js';
 
 const DEFAULT_IDLE_TIMEOUT_MS = 3_600_000;
 const DEFAULT_STREAM_IDLE_TIMEOUT_MS = 300_000;
@@ -72,6 +72,7 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
   const xfccNeeded = details === ForwardClientCert.APPEND_FORWARD || details === ForwardClientCert.SANITIZE_SET;
   const http = hcm.commonHttpProtocolOptions;
   const chain: HttpChain = {
+    kind: 'http',
     listenerName,
     listenerRecord: internListenerOptions(core, listenerOptions, context.nowMs),
     routeConfigSlot: tables.routeConfigSlot(routeName),

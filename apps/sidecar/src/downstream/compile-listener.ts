@@ -13,6 +13,7 @@ import { HttpConnectionManagerSchema } from '@lateen/xds-proto/envoy/extensions/
 import { RawBufferSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js';
 import type { DownstreamTlsContext } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import { DownstreamTlsContextSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
+import { compileTcpProxy, endsInTcpProxy } from '../tcp/compile-tcp-proxy.js';
 import { durationMs } from '../upstream/upstream-cluster.js';
 import { type ConnectionManagerContext, compileConnectionManager } from './compile-connection-manager.js';
 import { filterChainMatchKey, unsupportedMatchFields } from './filter-chain-match.js';
@@ -21,6 +22,7 @@ import type { ClientCertDetails, DownstreamTls } from './tls-acceptor.js';
 
 const TLS_INSPECTOR = 'envoy.filters.listener.tls_inspector';
 const HTTP_INSPECTOR = 'envoy.filters.listener.http_inspector';
+const NO_DETAILS: ClientCertDetails = { subject: false, uri: false, dns: false };
 /** From DESIGN.md; Envoy's own default is 15 s. */
 const INSPECT_TIMEOUT_MS = 10_000;
 
@@ -89,6 +91,7 @@ class ListenerCompiler {
       inspect: this.inspects(),
       inspectTimeoutMs:
         config.listenerFiltersTimeout === undefined ? INSPECT_TIMEOUT_MS : durationMs(config.listenerFiltersTimeout),
+      continueOnTimeout: config.continueOnListenerFiltersTimeout,
       chains,
       defaultChain,
     };
@@ -113,9 +116,10 @@ class ListenerCompiler {
         problem(`filter_chain_match.${field}`, 'is not supported');
     }
     const chainName = `inline|${config.name}|${chain.name === '' ? index : chain.name}|${hash(key)}`;
+    if (endsInTcpProxy(chain.filters)) return this.compileTcp(chain, key, problem);
     const [filter] = chain.filters;
     if (chain.filters.length !== 1 || filter?.configType.case !== 'typedConfig') {
-      problem('filters', 'must hold exactly one filter, the HTTP connection manager');
+      problem('filters', 'must be the HTTP connection manager alone, or end in the TCP proxy');
       return undefined;
     }
     const any = filter.configType.value;
@@ -134,8 +138,28 @@ class ListenerCompiler {
       chainName,
       problem: (field, message) => problem(`filters[0].${field}`, message),
     });
-    const runtime: FilterChainRuntime = { key, match: chain.filterChainMatch, http: compiled.chain, tls };
+    const runtime: FilterChainRuntime = { key, match: chain.filterChainMatch, served: compiled.chain, tls };
     this.chains.set(key, { runtime, inlineRoutes: compiled.inlineRoutes });
+    return runtime;
+  }
+
+  private compileTcp(
+    chain: FilterChain,
+    key: string,
+    problem: (field: string, message: string) => void,
+  ): FilterChainRuntime | undefined {
+    const { config, context } = this;
+    const tls = this.compileTransport(chain, NO_DETAILS, problem);
+    const served = compileTcpProxy(chain.filters, {
+      options: context.options,
+      scopes: context.scopes,
+      listenerName: config.name,
+      inbound: config.trafficDirection === TrafficDirection.INBOUND,
+      problem,
+    });
+    if (served === undefined) return undefined;
+    const runtime: FilterChainRuntime = { key, match: chain.filterChainMatch, served, tls };
+    this.chains.set(key, { runtime, inlineRoutes: undefined });
     return runtime;
   }
 

@@ -18,6 +18,7 @@ import { type DrainListener, SocketWriter } from '../transport/socket-writer.js'
 import { Timer, type TimerOwner } from '../transport/timer-wheel.js';
 import type { HttpChain } from './http-chain.js';
 import { RequestFraming } from './request-framing.js';
+import type { ConnectionRegistry, ServedConnection } from './served-connection.js';
 import type { VerifiedClient } from './tls-acceptor.js';
 
 /** Between requests, or inside a head. */
@@ -40,12 +41,7 @@ const MAX_FLUSH_MS = 300_000;
 const MAX_HELD_BYTES = 2 * L.READ_BUFFER_BYTES;
 const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n');
 
-/** Told when a connection has ended. */
-export interface ConnectionRegistry {
-  onConnectionGone(connection: DownstreamConnection): void;
-}
-
-export class DownstreamConnection implements ExchangeClient, SocketOwner, TimerOwner, DrainListener {
+export class DownstreamConnection implements ExchangeClient, ServedConnection, SocketOwner, TimerOwner, DrainListener {
   readonly writer: SocketWriter;
   readonly record: number;
   /** Asked of the system while the socket is open, and only where an access log will show them. */

@@ -1,8 +1,10 @@
 // Downstream: what a filter chain with a HTTP connection manager has been compiled to; every connection of it refers here.
 
 import type { AccessLogSink } from '../data-plane.js';
+import type { ServedChain } from './served-connection.js';
 
-export interface HttpChain {
+export interface HttpChain extends ServedChain {
+  readonly kind: 'http';
   readonly listenerName: string;
   /** Options record in the core's memory. */
   readonly listenerRecord: number;
@@ -29,6 +31,4 @@ export interface HttpChain {
   /** Scope of the metrics context: which listener direction and `istio.stats` configuration; 0 = no metrics. */
   readonly metricScope: number;
   readonly accessLog: AccessLogSink | undefined;
-  /** The configuration does not have it any more: responses tell the client to leave. */
-  draining: boolean;
 }

@@ -1,11 +1,14 @@
 // Downstream: one configured listener: looks at new connections, chooses their filter chain and keeps track of them.
 
 import type { FilterChainMatch } from '@lateen/xds-proto/envoy/config/listener/v3/listener_components_pb.js';
+import type { TcpChain } from '../tcp/tcp-chain.js';
+import { type TcpProxyParts, TcpSession } from '../tcp/tcp-session.js';
 import type { DataPath } from '../transport/data-path.js';
 import type { OwnedSocket, ProxySocket } from '../transport/proxy-socket.js';
-import { type ConnectionRegistry, DownstreamConnection } from './downstream-connection.js';
+import { DownstreamConnection } from './downstream-connection.js';
 import { type ConnectionFacts, matchFilterChain } from './filter-chain-match.js';
 import type { HttpChain } from './http-chain.js';
+import type { ConnectionRegistry, ServedChain, ServedConnection } from './served-connection.js';
 import type { Acceptor } from './socket-listener.js';
 import type { DownstreamTls, VerifiedClient } from './tls-acceptor.js';
 import { TlsInspector } from './tls-inspector.js';
@@ -14,7 +17,7 @@ import { TlsInspector } from './tls-inspector.js';
 export interface FilterChainRuntime {
   readonly key: string;
   readonly match: FilterChainMatch | undefined;
-  readonly http: HttpChain;
+  readonly served: HttpChain | TcpChain;
   readonly tls: DownstreamTls | undefined;
 }
 
@@ -23,6 +26,8 @@ export interface ListenerSettings {
   /** Look for a ClientHello before choosing the chain. */
   readonly inspect: boolean;
   readonly inspectTimeoutMs: number;
+  /** What has sent nothing in time is taken for plain text instead of being closed: its server may speak first. */
+  readonly continueOnTimeout: boolean;
   readonly chains: readonly FilterChainRuntime[];
   readonly defaultChain: FilterChainRuntime | undefined;
 }
@@ -30,12 +35,13 @@ export interface ListenerSettings {
 const NOBODY: VerifiedClient = { principal: '', securityId: 0, xfcc: '' };
 
 export class ListenerRuntime implements Acceptor, ConnectionRegistry {
-  private readonly connections = new Set<DownstreamConnection>();
+  private readonly connections = new Set<ServedConnection>();
   /** Connections that are being looked at or shaking hands. */
   private readonly opening = new Set<ProxySocket>();
 
   constructor(
     private readonly path: DataPath,
+    private readonly tcp: TcpProxyParts,
     public settings: ListenerSettings,
   ) {}
 
@@ -52,7 +58,7 @@ export class ListenerRuntime implements Acceptor, ConnectionRegistry {
       return;
     }
     this.opening.add(socket);
-    socket.owner = new TlsInspector(this.path, socket, this.settings.inspectTimeoutMs, {
+    socket.owner = new TlsInspector(this.path, socket, this.settings, {
       onInspected: (facts, first) => {
         this.opening.delete(socket);
         this.route(socket, { ...facts, destinationPort: boundPort }, first);
@@ -72,17 +78,17 @@ export class ListenerRuntime implements Acceptor, ConnectionRegistry {
     this.path.log('error', 'listener cannot accept', { listener: this.settings.name, error: error.message });
   }
 
-  onConnectionGone(connection: DownstreamConnection): void {
+  onConnectionGone(connection: ServedConnection): void {
     this.connections.delete(connection);
     this.path.stats.downstreamCxActive--;
   }
 
   /** Connections of these chains are told to leave with their next response. */
-  drainChains(chains: ReadonlySet<HttpChain>): DownstreamConnection[] {
+  drainChains(chains: ReadonlySet<ServedChain>): ServedConnection[] {
     return [...this.connections].filter((connection) => chains.has(connection.chain));
   }
 
-  allConnections(): DownstreamConnection[] {
+  allConnections(): ServedConnection[] {
     return [...this.connections];
   }
 
@@ -104,8 +110,7 @@ export class ListenerRuntime implements Acceptor, ConnectionRegistry {
       return;
     }
     if (chain.tls === undefined) {
-      const connection = this.start(socket, chain.http, facts, 0, NOBODY);
-      if (first !== null) connection.onBytes(first);
+      this.start(socket, chain.served, facts, false, NOBODY, first);
       return;
     }
     this.opening.add(socket);
@@ -115,26 +120,41 @@ export class ListenerRuntime implements Acceptor, ConnectionRegistry {
         path.stats.downstreamCxActive--;
         return;
       }
-      this.start(secured, chain.http, facts, 1, client);
+      this.start(secured, chain.served, facts, true, client, null);
     });
   }
 
   private start(
     socket: OwnedSocket,
-    http: HttpChain,
+    chain: HttpChain | TcpChain,
     facts: ConnectionFacts,
-    secure: 0 | 1,
+    secure: boolean,
     client: VerifiedClient,
-  ): DownstreamConnection {
-    const connection = new DownstreamConnection(this.path, socket, http, facts.serverName, client, secure, this);
+    first: Uint8Array | null,
+  ): void {
+    if (chain.kind === 'tcp') {
+      const accepted = { socket, serverName: facts.serverName, client, secure };
+      const session = new TcpSession(this.path, chain, this.tcp, accepted, this);
+      this.connections.add(session);
+      session.start(first);
+      return;
+    }
+    const connection = new DownstreamConnection(
+      this.path,
+      socket,
+      chain,
+      facts.serverName,
+      client,
+      secure ? 1 : 0,
+      this,
+    );
     socket.owner = connection;
     this.connections.add(connection);
-    if (http.connectionRecordNeeded && connection.record === 0) {
+    if (chain.connectionRecordNeeded && connection.record === 0) {
       // Without it the client's address and certificate could not be told on, nor a forged one removed.
       this.path.log('warn', 'connection refused: no room for its record', { listener: this.settings.name });
       connection.abort();
-    }
-    return connection;
+    } else if (first !== null) connection.onBytes(first);
   }
 }
 

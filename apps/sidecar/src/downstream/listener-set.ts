@@ -3,15 +3,18 @@
 import { TYPE_URL } from '@lateen/xds-proto';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import { type ConfigProblem, ConfigRejected, type ListenerView } from '../data-plane.js';
+import type { TcpProxyParts } from '../tcp/tcp-session.js';
 import type { DataPath } from '../transport/data-path.js';
-import { Timer, type TimerOwner } from '../transport/timer-wheel.js';
+import { Timer } from '../transport/timer-wheel.js';
 import type { CompiledListener } from './compile-listener.js';
-import type { DownstreamConnection } from './downstream-connection.js';
 import { ListenerRuntime } from './listener-runtime.js';
+import type { ServedConnection } from './served-connection.js';
 import { SocketListener } from './socket-listener.js';
 
-/** How long connections of a chain that is gone may stay. */
+/** How long HTTP connections of a chain that is gone may stay: responses say `close` at once, the idle go at half time. */
 const DRAIN_MS = 10_000;
+/** Byte streams cannot be told to leave; Istio's proxies give them as long. */
+const TCP_DRAIN_MS = 45_000;
 const DEFAULT_BACKLOG = 4096;
 
 interface ActiveListener {
@@ -34,7 +37,10 @@ export class ListenerSet {
   /** Inline routes of chains that drain: their connections may still send a request. */
   private readonly leavingRoutes = new Map<RouteConfiguration, number>();
 
-  constructor(private readonly path: DataPath) {}
+  constructor(
+    private readonly path: DataPath,
+    private readonly tcp: TcpProxyParts,
+  ) {}
 
   /** Binds what is new. @throws ConfigRejected with each address that cannot be bound; nothing is changed then */
   async bind(listeners: readonly CompiledListener[]): Promise<BoundSockets> {
@@ -104,7 +110,7 @@ export class ListenerSet {
     for (const compiled of listeners) {
       const { name } = compiled.config;
       const old = before.get(name);
-      const runtime = old?.runtime ?? new ListenerRuntime(this.path, compiled.settings);
+      const runtime = old?.runtime ?? new ListenerRuntime(this.path, this.tcp, compiled.settings);
       const own = bound.byListener.get(name) ?? [];
       runtime.settings = compiled.settings;
       if (old !== undefined) this.drainGoneChains(runtime, old.compiled, compiled);
@@ -119,7 +125,7 @@ export class ListenerSet {
     this.sockets = sockets;
     for (const [name, { runtime, compiled }] of before) {
       if (this.active.has(name)) continue;
-      for (const { runtime: chain } of compiled.chains.values()) chain.http.draining = true;
+      for (const { runtime: chain } of compiled.chains.values()) chain.served.draining = true;
       this.leaving.add(runtime);
       this.drainLater(runtime, runtime.allConnections());
     }
@@ -137,7 +143,9 @@ export class ListenerSet {
   /** Options records in the core's memory that the present chains refer to. */
   listenerRecords(): Set<number> {
     const compiled = [...this.active.values()].flatMap((each) => [...each.compiled.chains.values()]);
-    return new Set(compiled.map(({ runtime }) => runtime.http.listenerRecord));
+    return new Set(
+      compiled.flatMap(({ runtime: { served } }) => (served.kind === 'http' ? [served.listenerRecord] : [])),
+    );
   }
 
   views(): ListenerView[] {
@@ -158,7 +166,7 @@ export class ListenerSet {
     return [...active, ...leaving];
   }
 
-  connections(): DownstreamConnection[] {
+  connections(): ServedConnection[] {
     const runtimes = [...[...this.active.values()].map(({ runtime }) => runtime), ...this.leaving];
     return runtimes.flatMap((runtime) => runtime.allConnections());
   }
@@ -176,30 +184,36 @@ export class ListenerSet {
 
   private drainGoneChains(runtime: ListenerRuntime, old: CompiledListener, now: CompiledListener): void {
     const gone = new Set(
-      [...old.chains].filter(([key]) => !now.chains.has(key)).map(([, { runtime: chain }]) => chain.http),
+      [...old.chains].filter(([key]) => !now.chains.has(key)).map(([, { runtime: chain }]) => chain.served),
     );
     if (gone.size === 0) return;
     for (const chain of gone) chain.draining = true;
     this.drainLater(runtime, runtime.drainChains(gone));
   }
 
-  /** Responses say `connection: close` at once; what is idle half the time later is closed, all of it at the end. */
-  private drainLater(runtime: ListenerRuntime, connections: readonly DownstreamConnection[]): void {
+  /** Gone chains let go of their connections in time: those of HTTP sooner, since they lose nothing by it. */
+  private drainLater(runtime: ListenerRuntime, connections: readonly ServedConnection[]): void {
+    const tcp = connections.filter(({ chain }) => chain.kind === 'tcp');
+    const http = connections.filter(({ chain }) => chain.kind === 'http');
+    const lastMs = tcp.length > 0 ? TCP_DRAIN_MS : DRAIN_MS;
     if (connections.length === 0) {
       this.leaving.delete(runtime);
       return;
     }
-    const owner: TimerOwner = {
-      onTimer: (kind) => {
-        for (const connection of connections) {
-          if (kind === 0) connection.drain();
-          else connection.abort();
-        }
-        if (kind === 1) this.leaving.delete(runtime);
-      },
-    };
-    this.path.wheel.schedule(new Timer(owner, 0), DRAIN_MS / 2);
-    this.path.wheel.schedule(new Timer(owner, 1), DRAIN_MS);
+    this.after(DRAIN_MS / 2, () => {
+      for (const connection of http) connection.drain();
+    });
+    this.after(DRAIN_MS, () => {
+      for (const connection of http) connection.abort();
+    });
+    this.after(lastMs, () => {
+      for (const connection of tcp) connection.abort();
+      this.leaving.delete(runtime);
+    });
+  }
+
+  private after(delayMs: number, act: () => void): void {
+    this.path.wheel.schedule(new Timer({ onTimer: act }, 0), delayMs);
   }
 }
 

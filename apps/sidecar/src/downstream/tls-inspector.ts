@@ -15,6 +15,12 @@ export interface InspectionResult {
 }
 
 const NOTHING = new Uint8Array(0);
+const PLAIN_TEXT: ConnectionFacts = {
+  destinationPort: 0,
+  serverName: '',
+  transportProtocol: 'raw_buffer',
+  applicationProtocols: [],
+};
 
 export class TlsInspector implements SocketOwner, TimerOwner {
   private gathered: Uint8Array = NOTHING;
@@ -23,10 +29,10 @@ export class TlsInspector implements SocketOwner, TimerOwner {
   constructor(
     private readonly path: DataPath,
     private readonly socket: ProxySocket,
-    timeoutMs: number,
+    private readonly limit: { readonly inspectTimeoutMs: number; readonly continueOnTimeout: boolean },
     private readonly result: InspectionResult,
   ) {
-    if (timeoutMs > 0) path.wheel.schedule(this.timer, timeoutMs);
+    if (limit.inspectTimeoutMs > 0) path.wheel.schedule(this.timer, limit.inspectTimeoutMs);
   }
 
   onRead(length: number): void {
@@ -43,10 +49,7 @@ export class TlsInspector implements SocketOwner, TimerOwner {
         return;
       case 'plaintext':
         this.path.wheel.cancel(this.timer);
-        this.result.onInspected(
-          { destinationPort: 0, serverName: '', transportProtocol: 'raw_buffer', applicationProtocols: [] },
-          bytes,
-        );
+        this.result.onInspected(PLAIN_TEXT, bytes);
         return;
       case 'hello':
         this.path.wheel.cancel(this.timer);
@@ -64,7 +67,9 @@ export class TlsInspector implements SocketOwner, TimerOwner {
   }
 
   onTimer(): void {
-    this.refuse('nothing or too little was sent in time');
+    this.path.clock.tick();
+    if (this.limit.continueOnTimeout) this.result.onInspected(PLAIN_TEXT, this.gathered);
+    else this.refuse('nothing or too little was sent in time');
   }
 
   private refuse(reason: string): void {

@@ -4,9 +4,9 @@ import { type Core, type Histogram, type MetricSeries, readSeries } from '@latee
 import { ISTIO_LABELS, type IstioLabel } from '@lateen/telemetry';
 import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import type { HistogramView, RequestMetricSeries } from '../data-plane.js';
-import type { MetricScopes } from '../downstream/metric-scopes.js';
+import type { MetricScopes } from '../observe/metric-scopes.js';
 import type { DataPath } from '../transport/data-path.js';
-import type { SecurityPairs } from '../transport/security-pairs.js';
+import type { SecurityPair, SecurityPairs } from '../transport/security-pairs.js';
 import { parsePeer, UNKNOWN_WORKLOAD, type WorkloadFacts } from './peer-metadata.js';
 import { CONTEXT_CLUSTERS, NO_CLUSTER } from './request-metrics.js';
 import { flagsText } from './response-flags.js';
@@ -38,44 +38,18 @@ export class MetricReader {
   }
 
   private labels(series: MetricSeries, inbound: boolean): Record<IstioLabel, string> {
-    const peer = this.peer(series.peer);
-    const [source, destination] = inbound ? [peer, this.self] : [this.self, peer];
-    const pair = this.pairs.pair(series.connection);
     const slot = series.context % CONTEXT_CLUSTERS;
-    const service = serviceOf(slot === NO_CLUSTER ? undefined : this.path.clusters[slot]?.config);
-    const security = pair?.mutualTls ? 'mutual_tls' : 'none';
-    const values: Record<IstioLabel, string> = {
-      reporter: inbound ? 'destination' : 'source',
-      source_workload: source.workload,
-      source_canonical_service: source.canonicalService,
-      // Istio's exception: a known peer without a revision is "latest", as Kubernetes would name it.
-      source_canonical_revision: source.canonicalRevision || 'latest',
-      source_workload_namespace: source.namespace,
-      source_principal: pair?.source ?? '',
-      source_app: source.app,
-      source_version: source.version,
-      source_cluster: source.cluster,
-      destination_workload: destination.workload,
-      destination_workload_namespace: destination.namespace,
-      destination_principal: pair?.destination ?? '',
-      destination_app: destination.app,
-      destination_version: destination.version,
-      destination_service: service.host,
-      destination_canonical_service: destination.canonicalService,
-      destination_canonical_revision: destination.canonicalRevision || 'latest',
-      destination_service_name: service.name,
-      destination_service_namespace: service.namespace || destination.namespace,
-      destination_cluster: destination.cluster,
-      request_protocol: series.grpcStatus >= 0 ? 'grpc' : 'http',
-      response_code: String(series.code),
-      grpc_response_status: series.grpcStatus >= 0 ? String(series.grpcStatus) : '',
-      response_flags: flagsText(series.flags),
-      connection_security_policy: inbound ? security : UNKNOWN,
-    };
-    for (const label of ISTIO_LABELS) {
-      if (values[label] === '' && label !== 'grpc_response_status') values[label] = UNKNOWN;
-    }
-    return values;
+    return standardLabels({
+      inbound,
+      self: this.self,
+      peer: this.peer(series.peer),
+      pair: this.pairs.pair(series.connection),
+      cluster: slot === NO_CLUSTER ? undefined : this.path.clusters[slot]?.config,
+      protocol: series.grpcStatus >= 0 ? 'grpc' : 'http',
+      responseCode: String(series.code),
+      grpcStatus: series.grpcStatus >= 0 ? String(series.grpcStatus) : '',
+      responseFlags: flagsText(series.flags),
+    });
   }
 
   private peer(id: number): WorkloadFacts {
@@ -88,6 +62,61 @@ export class MetricReader {
     }
     return facts;
   }
+}
+
+/** What the standard labels are made of. */
+export interface LabelSources {
+  /** This side reports as the destination. */
+  readonly inbound: boolean;
+  readonly self: WorkloadFacts;
+  readonly peer: WorkloadFacts;
+  readonly pair: SecurityPair | undefined;
+  readonly cluster: Cluster | undefined;
+  readonly protocol: 'http' | 'grpc' | 'tcp';
+  /** Empty where there is none, as of TCP. */
+  readonly responseCode: string;
+  readonly grpcStatus: string;
+  readonly responseFlags: string;
+}
+
+/** Istio's standard labels, with its exceptions to `unknown`. */
+export function standardLabels(from: LabelSources): Record<IstioLabel, string> {
+  const { inbound, self, peer, pair, responseCode, grpcStatus } = from;
+  const [source, destination] = inbound ? [peer, self] : [self, peer];
+  const service = serviceOf(from.cluster);
+  const security = pair?.mutualTls ? 'mutual_tls' : 'none';
+  const values: Record<IstioLabel, string> = {
+    reporter: inbound ? 'destination' : 'source',
+    source_workload: source.workload,
+    source_canonical_service: source.canonicalService,
+    // Istio's exception: a known peer without a revision is "latest", as Kubernetes would name it.
+    source_canonical_revision: source.canonicalRevision || 'latest',
+    source_workload_namespace: source.namespace,
+    source_principal: pair?.source ?? '',
+    source_app: source.app,
+    source_version: source.version,
+    source_cluster: source.cluster,
+    destination_workload: destination.workload,
+    destination_workload_namespace: destination.namespace,
+    destination_principal: pair?.destination ?? '',
+    destination_app: destination.app,
+    destination_version: destination.version,
+    destination_service: service.host,
+    destination_canonical_service: destination.canonicalService,
+    destination_canonical_revision: destination.canonicalRevision || 'latest',
+    destination_service_name: service.name,
+    destination_service_namespace: service.namespace || destination.namespace,
+    destination_cluster: destination.cluster,
+    request_protocol: from.protocol,
+    response_code: responseCode,
+    grpc_response_status: grpcStatus,
+    response_flags: from.responseFlags,
+    connection_security_policy: inbound ? security : UNKNOWN,
+  };
+  for (const label of ISTIO_LABELS) {
+    if (values[label] === '' && label !== 'grpc_response_status') values[label] = UNKNOWN;
+  }
+  return values;
 }
 
 interface ServiceFacts {

@@ -34,16 +34,21 @@ export const ENDPOINT_WORKLOAD = 'workload:';
 
 /** The two headers that this node adds; each [name, value]. */
 export function ownPeerLines(node: Node): readonly (readonly [string, string])[] {
+  const bytes = toBinary(StructSchema, structOf(toldMetadata(node)));
+  return [
+    ['x-envoy-peer-metadata-id', node.id],
+    ['x-envoy-peer-metadata', Buffer.from(bytes).toString('base64')],
+  ];
+}
+
+/** The part of the node's metadata that peers are told. */
+export function toldMetadata(node: Node): JsonObject {
   const metadata: JsonObject = {};
   for (const key of TOLD) {
     const value = node.metadata?.[key];
     if (value !== undefined) metadata[key] = value;
   }
-  const bytes = toBinary(StructSchema, structOf(metadata));
-  return [
-    ['x-envoy-peer-metadata-id', node.id],
-    ['x-envoy-peer-metadata', Buffer.from(bytes).toString('base64')],
-  ];
+  return metadata;
 }
 
 /** What this node says of itself in its own metrics. */
@@ -63,7 +68,7 @@ export function parsePeer(value: Buffer): WorkloadFacts {
 }
 
 /** `NAME;NAMESPACE;CANONICAL;REVISION;CLUSTER`, as Istio writes it into endpoint metadata. */
-function parseEndpointWorkload(text: string): WorkloadFacts {
+export function parseEndpointWorkload(text: string): WorkloadFacts {
   const [workload = '', namespace = '', canonicalService = '', canonicalRevision = '', cluster = ''] = text.split(';');
   return {
     workload,
@@ -76,7 +81,8 @@ function parseEndpointWorkload(text: string): WorkloadFacts {
   };
 }
 
-function workloadOf(metadata: JsonObject): WorkloadFacts {
+/** What a node's metadata says of its workload. */
+export function workloadOf(metadata: JsonObject): WorkloadFacts {
   const labels = isObject(metadata.LABELS) ? metadata.LABELS : {};
   const text = (value: JsonValue | undefined): string => (typeof value === 'string' ? value : '');
   const app = text(labels.app);
@@ -98,7 +104,7 @@ function isObject(value: JsonValue | undefined): value is JsonObject {
 }
 
 /** Keys in order, so that equal metadata are equal bytes. */
-function structOf(object: JsonObject): Struct {
+export function structOf(object: JsonObject): Struct {
   const fields: Record<string, Value> = {};
   for (const key of Object.keys(object).sort()) fields[key] = protoValue(object[key] as JsonValue);
   return create(StructSchema, { fields });
@@ -117,7 +123,8 @@ function protoValue(json: JsonValue): Value {
   return { $typeName: 'google.protobuf.Value', kind };
 }
 
-function jsonOf(struct: Struct): JsonObject {
+/** A struct as JSON. */
+export function jsonOf(struct: Struct): JsonObject {
   const object: JsonObject = {};
   for (const [key, value] of Object.entries(struct.fields)) object[key] = jsonOfValue(value);
   return object;

@@ -1,7 +1,7 @@
 // Metrics: Istio's standard metrics from the data path's series, with the overrides of the Telemetry API applied.
 
 import { ISTIO_HISTOGRAM_BUCKETS, ISTIO_LABELS, ISTIO_METRIC } from '@lateen/telemetry';
-import type { HistogramView, RequestMetricSeries } from '../data-plane.js';
+import type { HistogramView, RequestMetricSeries, TcpMetricSeries } from '../data-plane.js';
 import { formatLabels, type PrometheusText } from './prometheus-text.js';
 import { type MetricRules, readMetricRules } from './stats-config.js';
 import { evaluateTag, prepareTagExpressions, UNKNOWN } from './tag-expressions.js';
@@ -11,6 +11,29 @@ const COUNTERS = [
     name: ISTIO_METRIC.requestsTotal,
     help: 'Requests handled.',
     read: (series: RequestMetricSeries) => series.requestsTotal,
+  },
+] as const;
+
+const TCP_COUNTERS = [
+  {
+    name: ISTIO_METRIC.tcpOpened,
+    help: 'TCP connections opened.',
+    read: (series: TcpMetricSeries) => series.openedTotal,
+  },
+  {
+    name: ISTIO_METRIC.tcpClosed,
+    help: 'TCP connections closed.',
+    read: (series: TcpMetricSeries) => series.closedTotal,
+  },
+  {
+    name: ISTIO_METRIC.tcpSentBytes,
+    help: 'Bytes sent to clients over TCP.',
+    read: (series: TcpMetricSeries) => series.sentBytesTotal,
+  },
+  {
+    name: ISTIO_METRIC.tcpReceivedBytes,
+    help: 'Bytes received from clients over TCP.',
+    read: (series: TcpMetricSeries) => series.receivedBytesTotal,
   },
 ] as const;
 
@@ -35,20 +58,17 @@ const HISTOGRAMS = [
 const LABEL_NAME = /^[a-zA-Z_][a-zA-Z0-9_]*$/;
 
 /** Writes every standard metric. Series that an override makes equal are added up. */
-export async function writeIstioMetrics(out: PrometheusText, source: Iterable<RequestMetricSeries>): Promise<void> {
-  const all = [...source];
+export async function writeIstioMetrics(
+  out: PrometheusText,
+  requests: Iterable<RequestMetricSeries>,
+  connections: Iterable<TcpMetricSeries> = [],
+): Promise<void> {
+  const all = [...requests];
+  const tcp = [...connections];
   const rules = new RuleCache();
-  await prepareTagExpressions(rules.expressions(all));
-  for (const { name, help, read } of COUNTERS) {
-    const totals = new Map<string, number>();
-    for (const series of all) {
-      const labels = rules.labels(series, name);
-      if (labels !== undefined) totals.set(labels, (totals.get(labels) ?? 0) + read(series));
-    }
-    if (totals.size === 0) continue;
-    out.metric(name, 'counter', help);
-    for (const [labels, value] of totals) out.sample(name, labels, value);
-  }
+  await prepareTagExpressions(rules.expressions([...all, ...tcp]));
+  for (const counter of COUNTERS) writeCounter(out, rules, all, counter);
+  for (const counter of TCP_COUNTERS) writeCounter(out, rules, tcp, counter);
   for (const { name, help, read } of HISTOGRAMS) {
     const totals = new Map<string, HistogramView>();
     for (const series of all) {
@@ -60,6 +80,30 @@ export async function writeIstioMetrics(out: PrometheusText, source: Iterable<Re
     for (const [labels, histogram] of totals) writeHistogram(out, name, labels, histogram);
   }
 }
+
+interface CounterOf<Series> {
+  readonly name: string;
+  readonly help: string;
+  readonly read: (series: Series) => number;
+}
+
+function writeCounter<Series extends LabelledSeries>(
+  out: PrometheusText,
+  rules: RuleCache,
+  all: readonly Series[],
+  { name, help, read }: CounterOf<Series>,
+): void {
+  const totals = new Map<string, number>();
+  for (const series of all) {
+    const labels = rules.labels(series, name);
+    if (labels !== undefined) totals.set(labels, (totals.get(labels) ?? 0) + read(series));
+  }
+  if (totals.size === 0) return;
+  out.metric(name, 'counter', help);
+  for (const [labels, value] of totals) out.sample(name, labels, value);
+}
+
+type LabelledSeries = Pick<RequestMetricSeries, 'labels' | 'statsConfig'>;
 
 /** Rules by plugin configuration and metric: many series share one configuration. */
 class RuleCache {
@@ -80,10 +124,10 @@ class RuleCache {
   }
 
   /** Every CEL expression in use. */
-  expressions(all: readonly RequestMetricSeries[]): Set<string> {
+  expressions(all: readonly LabelledSeries[]): Set<string> {
     const expressions = new Set<string>();
     for (const statsConfig of new Set(all.map((series) => series.statsConfig))) {
-      for (const { name } of [...COUNTERS, ...HISTOGRAMS]) {
+      for (const { name } of [...COUNTERS, ...TCP_COUNTERS, ...HISTOGRAMS]) {
         for (const expression of this.of(statsConfig, name).tagExpressions.values()) expressions.add(expression);
       }
     }
@@ -91,12 +135,12 @@ class RuleCache {
   }
 
   /** The label text of a series for a metric; undefined where the metric is dropped. */
-  labels(series: RequestMetricSeries, metric: string): string | undefined {
+  labels(series: LabelledSeries, metric: string): string | undefined {
     const { dropped, tagsToRemove, tagExpressions } = this.of(series.statsConfig, metric);
     if (dropped) return undefined;
     const labels: [string, string][] = [];
     for (const label of ISTIO_LABELS) {
-      if (tagsToRemove.has(label)) continue;
+      if (tagsToRemove.has(label) || series.labels[label] === undefined) continue;
       const expression = tagExpressions.get(label);
       const value = expression === undefined ? series.labels[label] : evaluateTag(expression, series.labels);
       labels.push([label, value ?? UNKNOWN]);

@@ -42,6 +42,8 @@ export function writeSidecarMetrics(out: PrometheusText, sources: SidecarMetricS
     'Connections that no filter chain took.',
     stats.downstreamCxNoFilterChain,
   );
+  one('envoy_tcp_downstream_cx_total', 'counter', 'Connections that a TCP proxy took.', stats.tcpCxTotal);
+  one('envoy_tcp_downstream_cx_active', 'gauge', 'Open connections of TCP proxies.', stats.tcpCxActive);
   one('envoy_http_downstream_rq_total', 'counter', 'Requests received.', stats.downstreamRqTotal);
   one('envoy_http_downstream_rq_active', 'gauge', 'Requests in flight.', stats.downstreamRqActive);
   out.metric('envoy_http_downstream_rq_xx', 'counter', 'Responses by class.');

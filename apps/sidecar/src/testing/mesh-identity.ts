@@ -48,10 +48,15 @@ export function meshServerSocket(): Json {
 
 /** The connecting side between sidecars, expecting these service accounts of namespace `default`. */
 export function meshClientSocket(...serviceAccounts: readonly string[]): Json {
+  return meshClientSocketOf(serviceAccounts, ['istio-http/1.1', 'istio', 'http/1.1']);
+}
+
+/** The same with other protocols on offer. */
+export function meshClientSocketOf(serviceAccounts: readonly string[], alpn: readonly string[]): Json {
   return tlsSocket(
     'Upstream',
     common(
-      ['istio-http/1.1', 'istio', 'http/1.1'],
+      alpn,
       serviceAccounts.map((account) => ({
         san_type: 'URI',
         matcher: { exact: `spiffe://cluster.local/ns/default/sa/${account}` },

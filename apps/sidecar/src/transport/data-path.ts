@@ -34,6 +34,8 @@ export function createStats(): DataPlaneStats {
     downstreamCxTlsTotal: 0,
     downstreamCxTlsErrors: 0,
     downstreamCxNoFilterChain: 0,
+    tcpCxTotal: 0,
+    tcpCxActive: 0,
     downstreamRqTotal: 0,
     downstreamRqActive: 0,
     downstreamRq1xx: 0,

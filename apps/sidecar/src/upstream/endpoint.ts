@@ -29,6 +29,8 @@ export class Endpoint {
   private pendingFirst: UpstreamRequest | null = null;
   private pendingLast: UpstreamRequest | null = null;
   pendingCount = 0;
+  /** Connections of TCP proxies; they belong to their sessions and are in no pool. */
+  tcpConnections = 0;
   /** False once the configuration no longer has it: connections close when they fall idle. */
   live = true;
   config: LbEndpoint | undefined;
@@ -60,7 +62,7 @@ export class Endpoint {
   }
 
   get connectionCount(): number {
-    return this.connections.size;
+    return this.connections.size + this.tcpConnections;
   }
 
   /** Binds a connection to the request, now or when there is one; the answer is one of the request's callbacks. */
@@ -150,7 +152,7 @@ export class Endpoint {
     if (this.connectingCount >= this.pendingCount) return;
     const allowed = this.path.core.wasm.acquire(this.cluster.slot, LIMIT_CONNECTIONS) === 1;
     // As Envoy: an endpoint without any connection gets one over the limit, or its queue would never move.
-    if (!allowed && this.connectionCount > 0) return;
+    if (!allowed && this.connections.size > 0) return;
     this.stats.cxTotal++;
     this.path.stats.upstreamCxTotal++;
     this.path.stats.upstreamCxActive++;
@@ -167,7 +169,7 @@ export class Endpoint {
       if (request === null) return;
       this.unlink(null, request);
       request.onUpstreamFailed(failure, reason, true);
-    } while (this.connectionCount === 0);
+    } while (this.connections.size === 0);
   }
 
   private enqueue(request: UpstreamRequest): void {

@@ -4,6 +4,7 @@ import type { Duration } from '@bufbuild/protobuf/wkt';
 import { unpackAny } from '@lateen/xds-proto';
 import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import { HttpProtocolOptionsSchema } from '@lateen/xds-proto/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js';
+import { METADATA_EXCHANGE, readStruct } from '../downstream/mesh-filters.js';
 
 const DEFAULT_CONNECT_TIMEOUT_MS = 5000;
 const DEFAULT_IDLE_TIMEOUT_MS = 3_600_000;
@@ -17,6 +18,8 @@ export interface UpstreamCluster {
   readonly connectTimeoutMs: number;
   /** Closes a pooled connection without a request; 0 = never. */
   readonly idleTimeoutMs: number;
+  /** The ALPN under which TCP connections begin with metadata of both sides; empty where they never do. */
+  readonly exchangeProtocol: string;
   /** 0 = no limit. */
   readonly maxRequestsPerConnection: number;
 }
@@ -40,6 +43,16 @@ export function createUpstreamCluster(config: Cluster, slot: number): UpstreamCl
     connectTimeoutMs:
       config.connectTimeout === undefined ? DEFAULT_CONNECT_TIMEOUT_MS : durationMs(config.connectTimeout),
     idleTimeoutMs: options?.idleTimeout === undefined ? DEFAULT_IDLE_TIMEOUT_MS : durationMs(options.idleTimeout),
+    exchangeProtocol: exchangeProtocolOf(config),
     maxRequestsPerConnection: options?.maxRequestsPerConnection ?? config.maxRequestsPerConnection ?? 0,
   };
+}
+
+/** From the cluster's metadata exchange filter; what else a cluster's filters might be was refused. */
+function exchangeProtocolOf({ filters }: Cluster): string {
+  for (const filter of filters) {
+    const read = readStruct(filter);
+    if (typeof read !== 'string' && read.type === METADATA_EXCHANGE.tcp) return String(read.value.protocol ?? '');
+  }
+  return '';
 }

@@ -312,7 +312,7 @@ export class UpstreamConnection implements TransportEvents, TimerOwner {
 }
 
 /** The system's words for an error, as Envoy puts them in its transport failure reason. */
-function describeError(error: Error): string {
+export function describeError(error: Error): string {
   const code = (error as NodeJS.ErrnoException).code;
   switch (code) {
     case 'ECONNREFUSED':

@@ -20,6 +20,7 @@ export const CLUSTER_SUPPORT: SupportTable = {
       'common_lb_config',
       'load_balancing_policy',
       'typed_extension_protocol_options',
+      'filters',
     ],
     inert: {
       alt_stat_name: 'statistics carry the name of the cluster',
@@ -67,6 +68,12 @@ export const CLUSTER_SUPPORT: SupportTable = {
     inert: {
       http2_protocol_options: 'downstream connections speak HTTP/1.1',
     },
+  },
+  'envoy.config.cluster.v3.Filter': {
+    acted: ['typed_config'],
+    inert: { name: 'the type of the configuration decides' },
+    refused: { config_discovery: 'configurations of filters are not fetched' },
+    anyOf: { typed_config: ['udpa.type.v1.TypedStruct', 'xds.type.v3.TypedStruct'] },
   },
   'envoy.config.cluster.v3.Cluster.EdsClusterConfig': { acted: ['eds_config', 'service_name'] },
   'envoy.config.cluster.v3.Cluster.TransportSocketMatch': { acted: ['name', 'match', 'transport_socket'] },

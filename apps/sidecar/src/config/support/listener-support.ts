@@ -3,6 +3,9 @@
 import type { SupportTable } from './support-types.js';
 
 const HCM = 'envoy.extensions.filters.network.http_connection_manager.v3';
+const TCP = 'envoy.extensions.filters.network.tcp_proxy.v3';
+/** How the mesh's own filters travel. */
+const TYPED_STRUCT = ['udpa.type.v1.TypedStruct', 'xds.type.v3.TypedStruct'] as const;
 
 /** Types of HTTP filters that are acted on or that change nothing for a request. Any other is refused by name. */
 export const HTTP_FILTER_TYPES = [
@@ -31,6 +34,7 @@ export const LISTENER_SUPPORT: SupportTable = {
       'default_filter_chain',
       'listener_filters',
       'listener_filters_timeout',
+      'continue_on_listener_filters_timeout',
       'traffic_direction',
     ],
     inert: {
@@ -51,8 +55,7 @@ export const LISTENER_SUPPORT: SupportTable = {
       filter_chain_matcher: 'use filter_chain_match of the chains',
       udp_listener_config: 'only TCP is proxied',
       api_listener: 'this is for proxyless gRPC clients',
-      access_log: 'use access_log of the HTTP connection manager',
-      continue_on_listener_filters_timeout: 'a connection that sends nothing in time is closed',
+      access_log: 'use access_log of the HTTP connection manager or of the TCP proxy',
     },
   },
   'envoy.config.listener.v3.AdditionalAddress': { acted: ['address'] },
@@ -92,7 +95,34 @@ export const LISTENER_SUPPORT: SupportTable = {
   'envoy.config.listener.v3.Filter': {
     acted: ['typed_config'],
     inert: { name: 'the type of the configuration decides' },
-    anyOf: { typed_config: [`${HCM}.HttpConnectionManager`] },
+    anyOf: { typed_config: [`${HCM}.HttpConnectionManager`, `${TCP}.TcpProxy`, ...TYPED_STRUCT] },
+  },
+  [`${TCP}.TcpProxy`]: {
+    acted: [
+      'cluster',
+      'weighted_clusters',
+      'idle_timeout',
+      'max_downstream_connection_duration',
+      'max_connect_attempts',
+      'access_log',
+    ],
+    inert: { stat_prefix: 'statistics carry the names of listener and cluster' },
+    refused: {
+      on_demand: 'clusters are not fetched on demand',
+      metadata_match: 'send a cluster for each subset, as Istio does',
+      downstream_idle_timeout: 'use idle_timeout, which is for both directions',
+      upstream_idle_timeout: 'use idle_timeout, which is for both directions',
+      hash_policy: 'hash load balancing is not supported yet',
+      tunneling_config: 'tunnels are not supported yet',
+      access_log_flush_interval: 'a line is written when a connection ends',
+      flush_access_log_on_connected: 'a line is written when a connection ends',
+      access_log_options: 'a line is written when a connection ends',
+    },
+  },
+  [`${TCP}.TcpProxy.WeightedCluster`]: { acted: ['clusters'] },
+  [`${TCP}.TcpProxy.WeightedCluster.ClusterWeight`]: {
+    acted: ['name', 'weight'],
+    refused: { metadata_match: 'send a cluster for each subset, as Istio does' },
   },
   'envoy.config.core.v3.TransportSocket': {
     acted: ['typed_config'],

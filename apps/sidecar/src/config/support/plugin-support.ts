@@ -43,8 +43,18 @@ const PEER_METADATA: StructSupport = {
   inert: { shared_with_upstream: 'the names are available to every filter' },
 };
 
+/** Istio's metadata exchange of TCP: under which ALPN peers introduce themselves. */
+const TCP_EXCHANGE: StructSupport = {
+  acted: { protocol: 'string' },
+  inert: {
+    enable_discovery: 'a client that does not introduce itself is unknown to metrics',
+    additional_labels: 'the standard metrics have the standard labels',
+  },
+};
+
 /** By the message name of the TypedStruct's type URL. */
 export const STRUCT_SUPPORT: Readonly<Record<string, StructSupport>> = {
   'stats.PluginConfig': STATS,
   'io.istio.http.peer_metadata.Config': PEER_METADATA,
+  'envoy.tcp.metadataexchange.config.MetadataExchange': TCP_EXCHANGE,
 };

@@ -5,6 +5,10 @@ import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listen
 import type { RouteAction } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import { HttpConnectionManagerSchema } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import {
+  type TcpProxy,
+  TcpProxySchema,
+} from '@lateen/xds-proto/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js';
 import { closestName } from '../closest-name.js';
 import type { ProblemCollector } from './field-checks.js';
 
@@ -24,18 +28,37 @@ export function checkStaticRouteClusters(
   if (defaultFilterChain !== undefined) chains.push({ chain: defaultFilterChain, at: `${path}.default_filter_chain` });
   for (const { chain, at } of chains) {
     chain.filters.forEach(({ configType }, index) => {
-      if (configType.case !== 'typedConfig' || !anyIs(configType.value, HttpConnectionManagerSchema)) return;
+      if (configType.case !== 'typedConfig') return;
+      if (anyIs(configType.value, TcpProxySchema)) {
+        for (const { name, place } of tcpClusters(unpackAny(configType.value, TcpProxySchema))) {
+          checkName(name, `${at}.filters[${index}].typed_config.${place}`, clusters, out);
+        }
+        return;
+      }
+      if (!anyIs(configType.value, HttpConnectionManagerSchema)) return;
       const { routeSpecifier } = unpackAny(configType.value, HttpConnectionManagerSchema);
       if (routeSpecifier.case !== 'routeConfig' || routeSpecifier.value.validateClusters === false) return;
       for (const { name, place } of references(routeSpecifier.value)) {
-        if (name === '' || clusters.has(name)) continue; // an empty name has its own problem
-        const meant = closestName(name, clusters);
-        const hint = meant === undefined ? '' : `; did you mean ${JSON.stringify(meant)}?`;
-        const where = `${at}.filters[${index}].typed_config.route_config.${place}`;
-        out.add(where, `there is no cluster ${JSON.stringify(name)} in static_resources.clusters${hint}`);
+        checkName(name, `${at}.filters[${index}].typed_config.route_config.${place}`, clusters, out);
       }
     });
   }
+}
+
+function checkName(name: string, where: string, clusters: ReadonlySet<string>, out: ProblemCollector): void {
+  if (name === '' || clusters.has(name)) return; // an empty name has its own problem
+  const meant = closestName(name, clusters);
+  const hint = meant === undefined ? '' : `; did you mean ${JSON.stringify(meant)}?`;
+  out.add(where, `there is no cluster ${JSON.stringify(name)} in static_resources.clusters${hint}`);
+}
+
+function tcpClusters({ clusterSpecifier }: TcpProxy): { readonly name: string; readonly place: string }[] {
+  if (clusterSpecifier.case === 'cluster') return [{ name: clusterSpecifier.value, place: 'cluster' }];
+  if (clusterSpecifier.case !== 'weightedClusters') return [];
+  return clusterSpecifier.value.clusters.map(({ name }, index) => ({
+    name,
+    place: `weighted_clusters.clusters[${index}].name`,
+  }));
 }
 
 /** Every cluster that a route configuration names, and where. */

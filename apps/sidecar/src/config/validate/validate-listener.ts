@@ -2,6 +2,7 @@
 
 import { isIP } from 'node:net';
 import { anyIs, unpackAny } from '@lateen/xds-proto';
+import type { AccessLog } from '@lateen/xds-proto/envoy/config/accesslog/v3/accesslog_pb.js';
 import type { FilterChain } from '@lateen/xds-proto/envoy/config/listener/v3/listener_components_pb.js';
 import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import { RouterSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/router/v3/router_pb.js';
@@ -9,6 +10,10 @@ import {
   type HttpConnectionManager,
   HttpConnectionManagerSchema,
 } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import {
+  type TcpProxy,
+  TcpProxySchema,
+} from '@lateen/xds-proto/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js';
 import { RawBufferSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js';
 import { DownstreamTlsContextSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import { ACCESS_LOGGERS, readLogger } from '../../observe/access-logs.js';
@@ -21,6 +26,9 @@ import {
 } from './field-checks.js';
 import { validateRouteConfiguration } from './validate-route.js';
 import { checkCommonTlsContext } from './validate-tls.js';
+
+/** Network filters that serve a connection. */
+const TERMINAL = [HttpConnectionManagerSchema, TcpProxySchema];
 
 export function validateListener(listener: Listener, out: ProblemCollector): void {
   if (listener.name === '') out.add('name', 'is required');
@@ -56,9 +64,7 @@ function matchKey({ filterChainMatch: match }: FilterChain): string {
 }
 
 function checkFilterChain(chain: FilterChain, path: string, out: ProblemCollector): void {
-  if (chain.filters.length !== 1) {
-    out.add(`${path}.filters`, 'exactly one network filter is expected, the HTTP connection manager');
-  }
+  checkTerminalFilter(chain, path, out);
   chain.filterChainMatch?.serverNames.forEach((name, index) => {
     const at = `${path}.filter_chain_match.server_names[${index}]`;
     if (name === '' || name === '*') out.add(at, 'leave server_names out to match any name');
@@ -95,8 +101,68 @@ function checkFilterChain(chain: FilterChain, path: string, out: ProblemCollecto
       out.add(at, 'is required');
       return;
     }
-    if (!anyIs(filter.configType.value, HttpConnectionManagerSchema)) return; // reported as not supported
+    if (anyIs(filter.configType.value, TcpProxySchema)) {
+      checkTcpProxy(unpackAny(filter.configType.value, TcpProxySchema), at, out);
+      return;
+    }
+    if (!anyIs(filter.configType.value, HttpConnectionManagerSchema)) return; // a filter of the mesh, or not supported
     checkHttpConnectionManager(unpackAny(filter.configType.value, HttpConnectionManagerSchema), at, out);
+  });
+}
+
+/** The last filter serves the connection; before a TCP proxy the mesh's own filters may stand. */
+function checkTerminalFilter({ filters }: FilterChain, path: string, out: ProblemCollector): void {
+  const isTerminal = filters.map(
+    ({ configType }) => configType.case === 'typedConfig' && TERMINAL.some((schema) => anyIs(configType.value, schema)),
+  );
+  if (isTerminal.at(-1) !== true || isTerminal.indexOf(true) < filters.length - 1) {
+    out.add(
+      `${path}.filters`,
+      'the last network filter, and only it, must be the HTTP connection manager or the TCP proxy',
+    );
+    return;
+  }
+  const last = filters.at(-1)?.configType;
+  if (filters.length > 1 && last?.case === 'typedConfig' && anyIs(last.value, HttpConnectionManagerSchema)) {
+    out.add(`${path}.filters[0]`, 'no network filter is supported in front of the HTTP connection manager');
+  }
+}
+
+function checkTcpProxy(proxy: TcpProxy, path: string, out: ProblemCollector): void {
+  const { clusterSpecifier } = proxy;
+  if (clusterSpecifier.case === undefined) out.add(path, 'needs `cluster` or `weighted_clusters`');
+  else if (clusterSpecifier.case === 'cluster') {
+    if (clusterSpecifier.value === '') out.add(`${path}.cluster`, 'must not be empty');
+  } else {
+    const { clusters } = clusterSpecifier.value;
+    const at = `${path}.weighted_clusters`;
+    if (clusters.length === 0) out.add(`${at}.clusters`, 'must not be empty');
+    clusters.forEach(({ name, weight }, index) => {
+      if (name === '') out.add(`${at}.clusters[${index}].name`, 'is required');
+      if (weight === 0) out.add(`${at}.clusters[${index}].weight`, 'must be at least 1');
+    });
+  }
+  if (proxy.statPrefix === '') out.add(`${path}.stat_prefix`, 'is required');
+  if (proxy.maxConnectAttempts === 0) out.add(`${path}.max_connect_attempts`, 'must be at least 1');
+  checkDuration(proxy.idleTimeout, `${path}.idle_timeout`, out);
+  checkDuration(proxy.maxDownstreamConnectionDuration, `${path}.max_downstream_connection_duration`, out, 1);
+  checkAccessLogs(proxy.accessLog, path, out);
+}
+
+function checkAccessLogs(accessLogs: readonly AccessLog[], path: string, out: ProblemCollector): void {
+  accessLogs.forEach(({ configType }, index) => {
+    const at = `${path}.access_log[${index}].typed_config`;
+    if (configType.case !== 'typedConfig') {
+      out.add(at, 'is required');
+      return;
+    }
+    // Another type was reported as not supported.
+    if (!ACCESS_LOGGERS.some((schema) => anyIs(configType.value, schema))) return;
+    try {
+      readLogger(configType.value);
+    } catch (error) {
+      out.add(at, (error as Error).message);
+    }
   });
 }
 
@@ -115,20 +181,7 @@ function checkHttpConnectionManager(hcm: HttpConnectionManager, path: string, ou
   checkDuration(hcm.requestHeadersTimeout, `${path}.request_headers_timeout`, out);
   checkDuration(hcm.drainTimeout, `${path}.drain_timeout`, out);
   checkDuration(common?.idleTimeout, `${path}.common_http_protocol_options.idle_timeout`, out);
-  hcm.accessLog.forEach(({ configType }, index) => {
-    const at = `${path}.access_log[${index}].typed_config`;
-    if (configType.case !== 'typedConfig') {
-      out.add(at, 'is required');
-      return;
-    }
-    // Another type was reported as not supported.
-    if (!ACCESS_LOGGERS.some((schema) => anyIs(configType.value, schema))) return;
-    try {
-      readLogger(configType.value);
-    } catch (error) {
-      out.add(at, (error as Error).message);
-    }
-  });
+  checkAccessLogs(hcm.accessLog, path, out);
   checkHttpFilters(hcm, path, out);
 }
 

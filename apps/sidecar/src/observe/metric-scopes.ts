@@ -1,4 +1,4 @@
-// Downstream: numbers for "which side reports, by which statistics configuration", the first part of a metric's key.
+// Metrics: numbers for "which side reports, by which statistics configuration", the first part of a metric's key.
 
 import type { JsonObject } from '@bufbuild/protobuf';
 
