@@ -1,44 +1,81 @@
-// The declared kinds have exactly the fields, words and versions of Istio's published API, so that none is forgotten.
+// The declared kinds have exactly the fields, types, words, one-ofs and versions of Istio's published API, so that none is forgotten.
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
-import { childSchema, unwrapSchema } from '../src/declare/message.js';
+import { childSchema, messageDescription, unwrapSchema } from '../src/declare/message.js';
 import { describeKind, ISTIO_KINDS } from '../src/index.js';
 import { specSchema } from '../src/kinds/registry.js';
 import { isPublished, type PublishedType, publishedSpec } from './published-types.js';
 
-/** Every field path below a published type, and the words of every enumeration. */
-function publishedPaths(type: PublishedType, path = ''): string[] {
+/**
+ * Where a declaration says something else than the published types, with the reason. `+` is declared and not published;
+ * `-` is published and not declared. A line ends so in every kind that has it.
+ */
+const DIFFERENCES: readonly { readonly ending: string; readonly reason: string }[] = [
+  { ending: '+ one of endpoints, workloadSelector', reason: "Istio's validation takes only one of them" },
+  { ending: '+ one of selector, targetRef, targetRefs', reason: "Istio's validation takes only one of them" },
+  { ending: '+ rewrite one of uri, uriRegexRewrite', reason: "Istio's validation takes only one of them" },
+  { ending: '+ loadBalancer one of warmup, warmupDurationSecs', reason: 'the first replaces the second' },
+  { ending: '+ localityLbSetting one of distribute, failover', reason: "Istio's validation takes only one of them" },
+  {
+    ending: '+ localityLbSetting one of distribute, failoverPriority',
+    reason: "Istio's validation takes only one of them",
+  },
+];
+
+/** The part of a line that an `ending` is written as: its sign, the last field of its path, and the rest. */
+function ending(line: string): string {
+  return line.replace(/^([+-]) (?:\S*[.])?(?=[^ .]* )/, '$1 ').replace(/^([+-]) {2}/, '$1 ');
+}
+
+/** Everything below a published type, one line each: fields with their types, words of enumerations, one-ofs. */
+function publishedLines(type: PublishedType, path = ''): string[] {
   switch (type.kind) {
     case 'scalar':
-      return [];
+      return [`${path}: ${type.type}`];
     case 'words':
       return type.words.map((word) => `${path}=${word}`);
     case 'list':
-      return publishedPaths(type.item, `${path}[]`);
+      return publishedLines(type.item, `${path}[]`);
     case 'map':
-      return publishedPaths(type.item, `${path}.*`);
-    case 'object':
-      return Object.entries(type.fields).flatMap(([name, field]) => {
-        const at = path === '' ? name : `${path}.${name}`;
-        return [at, ...publishedPaths(field, at)];
-      });
+      return publishedLines(type.item, `${path}.*`);
+    case 'object': {
+      const fields = Object.entries(type.fields);
+      if (fields.length === 0) return [`${path}: {}`];
+      const groups = type.oneOfs.map((group) => `${path} one of ${[...group].sort().join(', ')}`);
+      return [...groups, ...fields.flatMap(([name, field]) => [...below(path, name, publishedLines, field)])];
+    }
   }
 }
 
 /** The same of a declared schema. */
-function declaredPaths(schema: z.core.$ZodType, path = ''): string[] {
+function declaredLines(schema: z.core.$ZodType, path = ''): string[] {
   const bare = unwrapSchema(schema);
   if (bare instanceof z.ZodEnum) return bare.options.map((word) => `${path}=${word}`);
-  if (bare instanceof z.ZodArray) return declaredPaths(bare.element, `${path}[]`);
-  if (bare instanceof z.ZodRecord) return declaredPaths(bare.valueType, `${path}.*`);
-  if (!(bare instanceof z.ZodObject)) return [];
-  return Object.keys(bare.shape).flatMap((name) => {
-    const at = path === '' ? name : `${path}.${name}`;
-    const child = childSchema(bare, name);
-    return [at, ...(child ? declaredPaths(child, at) : [])];
-  });
+  if (bare instanceof z.ZodArray) return declaredLines(bare.element, `${path}[]`);
+  if (bare instanceof z.ZodRecord) return declaredLines(bare.valueType, `${path}.*`);
+  if (!(bare instanceof z.ZodObject)) return [`${path}: ${scalarType(bare)}`];
+  const names = Object.keys(bare.shape);
+  if (names.length === 0) return [`${path}: {}`];
+  const { atMostOneOf = [], exactlyOneOf = [] } = messageDescription(bare) ?? {};
+  const groups = [...atMostOneOf, ...exactlyOneOf].map((group) => `${path} one of ${[...group].sort().join(', ')}`);
+  return [...groups, ...names.flatMap((name) => below(path, name, declaredLines, childSchema(bare, name)!))];
 }
 
+function below<T>(path: string, name: string, lines: (type: T, path: string) => string[], type: T): string[] {
+  const at = path === '' ? name : `${path}.${name}`;
+  return [at, ...lines(type, at)];
+}
+
+function scalarType(schema: z.core.$ZodType): string {
+  if (schema instanceof z.ZodString) return 'string';
+  if (schema instanceof z.ZodNumber) return 'number';
+  if (schema instanceof z.ZodBoolean) return 'boolean';
+  if (schema instanceof z.ZodUnion) return schema.options.map(scalarType).sort().join(' or ');
+  if (schema instanceof z.ZodUnknown) return 'not looked into';
+  throw new Error(`no name for the type ${schema._zod.def.type}`);
+}
+
+const used = new Set<(typeof DIFFERENCES)[number]>();
 const VERSIONS = ['v1alpha1', 'v1alpha3', 'v1beta1', 'v1'];
 
 describe.each(ISTIO_KINDS)('%s', (kind) => {
@@ -50,8 +87,19 @@ describe.each(ISTIO_KINDS)('%s', (kind) => {
   });
 
   test.each(versions)('%s has the published fields', (version) => {
-    const published = publishedPaths(publishedSpec(group, version, kind)).sort();
-    expect(declaredPaths(specSchema(kind)).sort()).toEqual(published);
-    expect(published.length).toBeGreaterThan(3);
+    const published = new Set(publishedLines(publishedSpec(group, version, kind)));
+    const declared = new Set(declaredLines(specSchema(kind)));
+    const differences = [
+      ...[...declared].filter((line) => !published.has(line)).map((line) => `+ ${line}`),
+      ...[...published].filter((line) => !declared.has(line)).map((line) => `- ${line}`),
+    ];
+    const known = differences.map((line) => DIFFERENCES.find((one) => one.ending === ending(line)));
+    expect(differences.filter((_, index) => known[index] === undefined)).toEqual([]);
+    for (const one of known) if (one) used.add(one);
+    expect(published.size).toBeGreaterThan(3);
   });
+});
+
+test('no reason is given for a difference that there is not', () => {
+  expect(DIFFERENCES.filter((one) => !used.has(one))).toEqual([]);
 });

@@ -1,4 +1,4 @@
-// Test oracle: the field names of Istio's published API, read from the type declarations of @kubernetes-models/istio.
+// Test oracle: the fields, types and one-ofs of Istio's published API, read from the declarations of @kubernetes-models/istio.
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
@@ -7,10 +7,18 @@ const ROOT = dirname(createRequire(import.meta.url).resolve('@kubernetes-models/
 
 /** What a published type says of a place in a spec. */
 export type PublishedType =
-  | { readonly kind: 'scalar' }
+  | { readonly kind: 'scalar'; readonly type: string }
   | { readonly kind: 'words'; readonly words: readonly string[] }
   | { readonly kind: 'list' | 'map'; readonly item: PublishedType }
-  | { readonly kind: 'object'; readonly fields: Readonly<Record<string, PublishedType>> };
+  | {
+      readonly kind: 'object';
+      readonly fields: Readonly<Record<string, PublishedType>>;
+      readonly required: readonly string[];
+      /** Groups of fields of which at most one may be set. */
+      readonly oneOfs: readonly (readonly string[])[];
+    };
+
+type PublishedObject = Extract<PublishedType, { kind: 'object' }>;
 
 /** Whether the package has a kind in a version. */
 export function isPublished(group: string, version: string, kind: string): boolean {
@@ -25,7 +33,10 @@ export function publishedSpec(group: string, version: string, kind: string): Pub
   return new TypeReader(source.slice(start.index + start[0].length)).readType();
 }
 
-/** Reads the part of TypeScript that generated declarations use. Of a union of objects the first member has all fields. */
+/**
+ * Reads the part of TypeScript that generated declarations use. A message with a one-of is `Base & (Exclude<…> | A | B)`,
+ * where `Base` has all fields and each of A, B requires one of them; several one-ofs are joined by `&`.
+ */
 class TypeReader {
   private readonly tokens: readonly string[];
   private at = 0;
@@ -34,22 +45,39 @@ class TypeReader {
     this.tokens = source.match(/"[^"]*"|[A-Za-z_][\w.]*|[{}<>[\]();:?&|,]/g) ?? [];
   }
 
+  /** A union of everything that follows. */
   readType(): PublishedType {
+    const members: PublishedType[] = [];
+    do {
+      if (this.tokens[this.at] === 'Exclude') this.skipBrackets();
+      else members.push(this.readIntersection());
+    } while (this.skip('|'));
+    return unionOf(members);
+  }
+
+  private readIntersection(): PublishedType {
+    const first = this.readOne();
+    if (first.kind !== 'object') return first;
+    const oneOfs = [...first.oneOfs];
+    while (this.skip('&')) oneOfs.push(...asObject(this.readOne()).oneOfs);
+    return { ...first, oneOfs };
+  }
+
+  private readOne(): PublishedType {
     const token = this.next();
-    if (token === '{') return this.skipUnion(this.readObject());
+    if (token === '{') return this.readObject();
     if (token === 'Array') {
       this.expect('<');
       const item = this.readType();
       this.expect('>');
-      return this.skipUnion({ kind: 'list', item });
+      return { kind: 'list', item };
     }
-    if (!token.startsWith('"')) return this.skipUnion({ kind: 'scalar' });
-    const words = [unquote(token)];
-    while (this.tokens[this.at] === '|') {
-      this.at++;
-      words.push(unquote(this.next()));
+    if (token === '(') {
+      const inner = this.readType();
+      this.expect(')');
+      return inner;
     }
-    return { kind: 'words', words };
+    return token.startsWith('"') ? { kind: 'words', words: [unquote(token)] } : { kind: 'scalar', type: token };
   }
 
   private readObject(): PublishedType {
@@ -61,23 +89,28 @@ class TypeReader {
       return { kind: 'map', item };
     }
     const fields: Record<string, PublishedType> = {};
+    const required: string[] = [];
     for (let token = this.next(); token !== '}'; token = this.next()) {
       if (token === ';') continue;
-      if (this.tokens[this.at] === '?') this.at++;
+      if (!this.skip('?')) required.push(unquote(token));
       this.expect(':');
       fields[unquote(token)] = this.readType();
     }
-    return { kind: 'object', fields };
+    return { kind: 'object', fields, required, oneOfs: [] };
   }
 
-  private skipUnion(type: PublishedType): PublishedType {
-    for (let depth = 0; ; this.at++) {
-      const token = this.tokens[this.at];
-      if (token === undefined) return type;
-      if (depth === 0 && [';', '>', ',', ')', '}'].includes(token)) return type;
+  private skipBrackets(): void {
+    for (let depth = 0; ; ) {
+      const token = this.next();
       if ('{<(['.includes(token)) depth++;
-      else if ('}>)]'.includes(token)) depth--;
+      else if ('}>)]'.includes(token) && --depth === 0) return;
     }
+  }
+
+  private skip(wanted: string): boolean {
+    if (this.tokens[this.at] !== wanted) return false;
+    this.at++;
+    return true;
   }
 
   private next(): string {
@@ -90,6 +123,30 @@ class TypeReader {
     const token = this.next();
     if (token !== wanted) throw new Error(`${wanted} expected, but there is ${token}`);
   }
+}
+
+/** Objects of which each requires another field are a one-of. */
+function unionOf(members: readonly PublishedType[]): PublishedType {
+  const [first] = members;
+  if (!first) throw new Error('a union of nothing');
+  if (members.length === 1) return first;
+  if (first.kind === 'words') {
+    return { kind: 'words', words: members.flatMap((member) => (member.kind === 'words' ? member.words : [])) };
+  }
+  if (first.kind === 'scalar') {
+    const types = members.flatMap((member) => (member.kind === 'scalar' ? [member.type] : []));
+    return { kind: 'scalar', type: types.sort().join(' or ') };
+  }
+  const objects = members.map(asObject);
+  const always = asObject(first).required.filter((field) => objects.every(({ required }) => required.includes(field)));
+  const choices = [...new Set(objects.flatMap(({ required }) => required))].filter((field) => !always.includes(field));
+  const oneOfs = [...objects.flatMap((object) => object.oneOfs), choices.sort()].filter((group) => group.length > 1);
+  return { ...asObject(first), required: always, oneOfs };
+}
+
+function asObject(type: PublishedType): PublishedObject {
+  if (type.kind !== 'object') throw new Error(`an object expected, but there is ${type.kind}`);
+  return type;
 }
 
 function unquote(token: string): string {
