@@ -17,6 +17,10 @@ export function checkActedOn(kind: keyof typeof ACTED_ON, spec: object, faults: 
   if (root.verdict === 'stored') {
     faults.warning([], 'not-acted-on', `${kind} is accepted, but not acted on yet (${root.text}); it may stay`);
   }
+  if (root.verdict === 'refused') {
+    faults.error([], 'unsupported', `kind ${kind} is not supported yet; ${root.text}`);
+    return;
+  }
   walk(spec, root, [], root.verdict === 'stored', faults);
 }
 

@@ -22,11 +22,18 @@ export interface ActedOn {
   readonly done: readonly string[];
   /** Accepted without effect: path → what the warning says. The path '' is the whole document. */
   readonly stored: Readonly<Record<string, string>>;
-  /** Refused with a reason of its own, also below a `stored` path. */
+  /** Refused with a reason of its own, also below a `stored` path. The path '' is the whole document. */
   readonly refused?: Readonly<Record<string, string>>;
   /** Fields of which only some values are acted on. */
   readonly values?: Readonly<Record<string, ValueRule>>;
 }
+
+/** Why a policy is refused as a whole. To make the kind work, take away its line `refused`. */
+const NOT_ENFORCED = 'a policy that is not enforced must not be accepted, so remove it until it is';
+const ENVOY_FILTER =
+  'patches with operation MERGE, ADD, INSERT_* and REMOVE of HTTP_FILTER (local_ratelimit, ratelimit, ext_authz, jwt_authn, ' +
+  'rbac, cors, fault, wasm) and MERGE of LISTENER, ROUTE_CONFIGURATION, VIRTUAL_HOST, HTTP_ROUTE and CLUSTER will be; ' +
+  'remove it until then';
 
 const LATER_RELEASE = 'it is stored and takes effect in a later release';
 
@@ -147,6 +154,39 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
     },
   },
   ServiceEntry: { done: [], stored: { '': LATER_RELEASE } },
+  WorkloadEntry: { done: [], stored: { '': 'it is stored, and no request goes to it before a later release' } },
+  WorkloadGroup: { done: [], stored: { '': 'it is stored, and no workload can register before a later release' } },
+  ProxyConfig: {
+    done: ['selector'],
+    stored: { concurrency: 'a sidecar is one process', image: 'the image is the one of this release' },
+    refused: { environmentVariables: 'the proxy would run without what they set' },
+  },
+  AuthorizationPolicy: {
+    done: ['selector', 'targetRef', 'targetRefs', 'rules', 'action', 'provider'],
+    stored: {},
+    refused: { '': NOT_ENFORCED },
+  },
+  RequestAuthentication: {
+    done: ['selector', 'targetRef', 'targetRefs', 'jwtRules'],
+    stored: {},
+    refused: { '': NOT_ENFORCED },
+  },
+  WasmPlugin: {
+    done: [
+      'selector',
+      'targetRef',
+      'targetRefs',
+      '{url,sha256,imagePullPolicy,imagePullSecret,verificationKey}',
+      '{pluginConfig,pluginName,phase,priority,failStrategy,vmConfig,match,type}',
+    ],
+    stored: {},
+    refused: { '': NOT_ENFORCED },
+  },
+  EnvoyFilter: {
+    done: ['workloadSelector', 'targetRefs', 'configPatches', 'priority'],
+    stored: {},
+    refused: { '': ENVOY_FILTER },
+  },
   MeshConfig: {
     done: [
       'accessLogFile',

@@ -36,6 +36,10 @@ export type {
 export type { GatewaySpec } from './kinds/gateway.js';
 export type { ExtensionProvider, MeshConfig } from './kinds/mesh-config.js';
 export type { MutualTlsMode, PeerAuthenticationSpec } from './kinds/peer-authentication.js';
+export type { AuthorizationPolicySpec } from './kinds/policies/authorization-policy.js';
+export type { EnvoyFilterSpec } from './kinds/policies/envoy-filter.js';
+export type { RequestAuthenticationSpec } from './kinds/policies/request-authentication.js';
+export type { WasmPluginSpec } from './kinds/policies/wasm-plugin.js';
 export {
   describeKind,
   ISTIO_KINDS,
@@ -49,6 +53,9 @@ export type { ServiceEntrySpec } from './kinds/service-entry.js';
 export type { SidecarSpec } from './kinds/sidecar.js';
 export type { TelemetrySpec } from './kinds/telemetry.js';
 export type { VirtualServiceSpec } from './kinds/virtual-service.js';
+export type { ProxyConfigSpec } from './kinds/workloads/proxy-config.js';
+export type { WorkloadEntrySpec } from './kinds/workloads/workload-entry.js';
+export type { WorkloadGroupSpec } from './kinds/workloads/workload-group.js';
 export type {
   DeploymentSpec,
   KubernetesServicePort,

@@ -2,10 +2,17 @@
 import type { DestinationRuleSpec } from './kinds/destination-rule.js';
 import type { GatewaySpec } from './kinds/gateway.js';
 import type { PeerAuthenticationSpec } from './kinds/peer-authentication.js';
+import type { AuthorizationPolicySpec } from './kinds/policies/authorization-policy.js';
+import type { EnvoyFilterSpec } from './kinds/policies/envoy-filter.js';
+import type { RequestAuthenticationSpec } from './kinds/policies/request-authentication.js';
+import type { WasmPluginSpec } from './kinds/policies/wasm-plugin.js';
 import type { ServiceEntrySpec } from './kinds/service-entry.js';
 import type { SidecarSpec } from './kinds/sidecar.js';
 import type { TelemetrySpec } from './kinds/telemetry.js';
 import type { VirtualServiceSpec } from './kinds/virtual-service.js';
+import type { ProxyConfigSpec } from './kinds/workloads/proxy-config.js';
+import type { WorkloadEntrySpec } from './kinds/workloads/workload-entry.js';
+import type { WorkloadGroupSpec } from './kinds/workloads/workload-group.js';
 import type { DeploymentSpec, NamespaceSpec, ServiceAccountSpec, ServiceSpec } from './kubernetes/kinds.js';
 
 /** The spec of each Istio kind that is declared. */
@@ -17,6 +24,13 @@ export interface IstioSpecs {
   readonly PeerAuthentication: PeerAuthenticationSpec;
   readonly Telemetry: TelemetrySpec;
   readonly ServiceEntry: ServiceEntrySpec;
+  readonly WorkloadEntry: WorkloadEntrySpec;
+  readonly WorkloadGroup: WorkloadGroupSpec;
+  readonly ProxyConfig: ProxyConfigSpec;
+  readonly AuthorizationPolicy: AuthorizationPolicySpec;
+  readonly RequestAuthentication: RequestAuthenticationSpec;
+  readonly WasmPlugin: WasmPluginSpec;
+  readonly EnvoyFilter: EnvoyFilterSpec;
 }
 
 /** The spec of each Kubernetes kind that local mode takes. */

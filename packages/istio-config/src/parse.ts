@@ -135,8 +135,8 @@ function checkSpec<K extends Kind>(kind: K, input: unknown, context: RuleContext
     if (isIstioKind(kind)) checkActedOn(kind, value, own);
   }
   for (const fault of own.faults) {
-    // A warning about the kind as a whole stands at `kind`, all else below `spec`.
-    const whole = fault.code === 'not-acted-on' && fault.path.length === 0;
+    // What is not done with the kind as a whole stands at `kind`, all else below `spec`.
+    const whole = (fault.code === 'not-acted-on' || fault.code === 'unsupported') && fault.path.length === 0;
     const path = whole ? ['kind'] : ['spec', ...fault.path];
     const part = path.length === 1 && !whole ? 'key' : fault.part;
     faults.faults.push({ ...fault, path, part });

@@ -1,19 +1,10 @@
 // Acted on: the kinds that are known and refused by name, each with what to do. A later issue takes its kinds out.
 
 const POLICY = 'a policy that is not enforced must not be accepted, so remove it until it is';
-const LATER = 'remove it until it is';
 const LOCAL = 'remove it from what local mode gets';
 
 /** By API group, then kind; `*` is any kind of the group. */
 const REFUSED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  'security.istio.io': { AuthorizationPolicy: POLICY, RequestAuthentication: POLICY },
-  'networking.istio.io': {
-    EnvoyFilter: POLICY,
-    ProxyConfig: LATER,
-    WorkloadEntry: LATER,
-    WorkloadGroup: LATER,
-  },
-  'extensions.istio.io': { WasmPlugin: POLICY },
   'install.istio.io': { IstioOperator: 'remove it; mesh settings go into mesh.yaml' },
   'gateway.networking.k8s.io': { '*': 'write Gateway and VirtualService of networking.istio.io' },
   '': {

@@ -12,6 +12,8 @@ import { isPublished, type PublishedType, publishedSpec } from './published-type
  */
 const DIFFERENCES: readonly { readonly ending: string; readonly reason: string }[] = [
   { ending: '+ one of endpoints, workloadSelector', reason: "Istio's validation takes only one of them" },
+  { ending: '+ one of targetRefs, workloadSelector', reason: "a rule of Istio's CRD takes only one of them" },
+  { ending: '+ jwtRules[] one of jwks, jwksUri, jwks_uri', reason: "a rule of Istio's CRD takes only one of them" },
   { ending: '+ one of selector, targetRef, targetRefs', reason: "Istio's validation takes only one of them" },
   { ending: '+ rewrite one of uri, uriRegexRewrite', reason: "Istio's validation takes only one of them" },
   { ending: '+ loadBalancer one of warmup, warmupDurationSecs', reason: 'the first replaces the second' },

@@ -23,7 +23,7 @@ const cases = readRuleCases();
 describe.each([...new Set(cases.map(({ kind }) => kind))])('%s', (kind) => {
   const own = cases.filter((one) => one.kind === kind);
 
-  test.each(own)('$verdict/$name: $rule', (one) => {
+  test.each(own.map((one) => [`${one.verdict}/${one.name}: ${one.rule}`, one] as const))('%s', (_, one) => {
     const problems = problemsOf(one);
     const unexpected = problems.filter((problem) => !one.expected.some((each) => isExpected(each, problem)));
     const missing = one.expected.filter((each) => !problems.some((problem) => isExpected(each, problem)));

@@ -66,6 +66,11 @@ export function opaque(description: string) {
   return z.unknown().optional().describe(description);
 }
 
+/** A mapping whose content is not the API's: the configuration of a plugin, a message of Envoy. */
+export function freeForm(description: string) {
+  return z.looseObject({}).optional().describe(description);
+}
+
 /** Limits on the number of items. */
 export interface ListLimits {
   readonly min?: number;

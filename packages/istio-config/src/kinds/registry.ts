@@ -5,10 +5,17 @@ import type { IstioKind, Kind, KubernetesKind } from '../object.js';
 import { destinationRule } from './destination-rule.js';
 import { gateway } from './gateway.js';
 import { peerAuthentication } from './peer-authentication.js';
+import { authorizationPolicy } from './policies/authorization-policy.js';
+import { envoyFilter } from './policies/envoy-filter.js';
+import { requestAuthentication } from './policies/request-authentication.js';
+import { wasmPlugin } from './policies/wasm-plugin.js';
 import { serviceEntry } from './service-entry.js';
 import { sidecar } from './sidecar.js';
 import { telemetry } from './telemetry.js';
 import { virtualService } from './virtual-service.js';
+import { proxyConfigKind } from './workloads/proxy-config.js';
+import { workloadEntry } from './workloads/workload-entry.js';
+import { workloadGroup } from './workloads/workload-group.js';
 
 /** What is known of a kind before any document of it. */
 export interface KindDescription<K extends Kind = Kind> {
@@ -40,6 +47,41 @@ const ISTIO: Readonly<Record<IstioKind, Entry>> = {
   PeerAuthentication: { ...SECURITY, plural: 'peerauthentications', shortNames: ['pa'], schema: peerAuthentication },
   Telemetry: { ...TELEMETRY, plural: 'telemetries', shortNames: ['telemetry'], schema: telemetry },
   ServiceEntry: { ...NETWORKING, plural: 'serviceentries', shortNames: ['se'], schema: serviceEntry },
+  WorkloadEntry: { ...NETWORKING, plural: 'workloadentries', shortNames: ['we'], schema: workloadEntry },
+  WorkloadGroup: { ...NETWORKING, plural: 'workloadgroups', shortNames: ['wg'], schema: workloadGroup },
+  ProxyConfig: {
+    group: NETWORKING.group,
+    versions: ['v1beta1'],
+    plural: 'proxyconfigs',
+    shortNames: [],
+    schema: proxyConfigKind,
+  },
+  AuthorizationPolicy: {
+    ...SECURITY,
+    plural: 'authorizationpolicies',
+    shortNames: ['ap'],
+    schema: authorizationPolicy,
+  },
+  RequestAuthentication: {
+    ...SECURITY,
+    plural: 'requestauthentications',
+    shortNames: ['ra'],
+    schema: requestAuthentication,
+  },
+  WasmPlugin: {
+    group: 'extensions.istio.io',
+    versions: ['v1alpha1'],
+    plural: 'wasmplugins',
+    shortNames: [],
+    schema: wasmPlugin,
+  },
+  EnvoyFilter: {
+    group: NETWORKING.group,
+    versions: ['v1alpha3'],
+    plural: 'envoyfilters',
+    shortNames: [],
+    schema: envoyFilter,
+  },
 };
 
 const CORE = { group: '', versions: ['v1'] } as const;

@@ -1,24 +1,13 @@
 // Kind ServiceEntry: a service that the registry does not know by itself.
 
 import type { z } from 'zod';
-import { dnsLabel, subnet } from '../declare/formats.js';
-import { labels } from '../declare/labels.js';
-import { list, map, message, nested, required } from '../declare/message.js';
-import { choice, integer, portNumber, text } from '../declare/scalars.js';
+import { subnet } from '../declare/formats.js';
+import { list, message, nested, required } from '../declare/message.js';
+import { choice, text } from '../declare/scalars.js';
 import { exportTo } from './fields/export-to.js';
 import { networkSelector } from './fields/selector.js';
 import { servicePort } from './fields/server.js';
-
-/** An endpoint of a service: a host, a virtual machine. */
-export const workloadEntry = message('WorkloadEntry', {
-  address: text('IP address, DNS name (with resolution DNS) or unix:///PATH.'),
-  ports: map(portNumber(''), 'Ports of the endpoint, by the name of the port.'),
-  labels: labels('Labels of the endpoint.'),
-  network: text('Network that it is in; empty: reachable by all.'),
-  locality: text('REGION/ZONE/SUBZONE.'),
-  weight: integer('Share of the load (default 1).'),
-  serviceAccount: text('Service account of the workload.', { format: dnsLabel }),
-});
+import { workloadEntry } from './workloads/workload-entry.js';
 
 /** The spec of a ServiceEntry. */
 export const serviceEntry = message(

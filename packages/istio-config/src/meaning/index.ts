@@ -5,11 +5,18 @@ import type { IstioSpecs, KubernetesSpecs } from '../object.js';
 import { checkDestinationRule } from './destination-rule.js';
 import { checkGateway } from './gateway.js';
 import { checkPeerAuthentication } from './peer-authentication.js';
+import { checkAuthorizationPolicy } from './policies/authorization-policy.js';
+import { checkEnvoyFilter } from './policies/envoy-filter.js';
+import { checkRequestAuthentication } from './policies/request-authentication.js';
+import { checkWasmPlugin } from './policies/wasm-plugin.js';
 import type { MeaningRule } from './rule.js';
 import { checkServiceEntry } from './service-entry.js';
 import { checkSidecar } from './sidecar.js';
 import { checkTelemetry } from './telemetry.js';
 import { checkVirtualService } from './virtual-service.js';
+import { checkProxyConfig } from './workloads/proxy-config.js';
+import { checkWorkloadEntry } from './workloads/workload-entry.js';
+import { checkWorkloadGroup } from './workloads/workload-group.js';
 
 type Specs = IstioSpecs & KubernetesSpecs;
 
@@ -22,6 +29,13 @@ export const MEANING: { readonly [K in keyof Specs]: MeaningRule<Specs[K]> } = {
   PeerAuthentication: checkPeerAuthentication,
   Telemetry: checkTelemetry,
   ServiceEntry: checkServiceEntry,
+  WorkloadEntry: checkWorkloadEntry,
+  WorkloadGroup: checkWorkloadGroup,
+  ProxyConfig: checkProxyConfig,
+  AuthorizationPolicy: checkAuthorizationPolicy,
+  RequestAuthentication: checkRequestAuthentication,
+  WasmPlugin: checkWasmPlugin,
+  EnvoyFilter: checkEnvoyFilter,
   Service: checkService,
   Deployment: checkDeployment,
   Namespace: () => {},

@@ -1,0 +1,22 @@
+// Kind ProxyConfig: settings of the proxies of some workloads (MeshConfig's `defaultConfig` is another message).
+import type { z } from 'zod';
+import { map, message, nested } from '../../declare/message.js';
+import { integer, text } from '../../declare/scalars.js';
+import { workloadSelector } from '../fields/selector.js';
+
+/** The spec of a ProxyConfig. */
+export const proxyConfigKind = message(
+  'ProxyConfig',
+  {
+    selector: nested(workloadSelector, 'The workloads that this is for; none: all of the namespace.'),
+    concurrency: integer('Worker threads; 0: as many as there are cores.'),
+    environmentVariables: map(text('', { maxLength: 2048 }), "More variables of the proxy's environment."),
+    image: nested(
+      message('ProxyImage', { imageType: text('The variant: default, debug or distroless.') }),
+      "The proxy's image.",
+    ),
+  },
+  { instead: { proxyMetadata: 'environmentVariables', env: 'environmentVariables' } },
+);
+
+export type ProxyConfigSpec = z.infer<typeof proxyConfigKind>;
