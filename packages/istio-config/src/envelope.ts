@@ -51,6 +51,12 @@ const ALSO_TOP_LEVEL: Readonly<Partial<Record<Kind, readonly string[]>>> = {
   ServiceAccount: ['secrets', 'imagePullSecrets', 'automountServiceAccountToken'],
 };
 
+/** Kinds whose name is a DNS label, without dots: Istio's Gateway, and what Kubernetes makes DNS names of. */
+const NAMED_BY_LABEL: readonly string[] = ['Gateway', 'Namespace', 'Service'];
+
+/** Istio tries policies out with it, and refuses it anywhere else. */
+const DRY_RUN = 'istio.io/dry-run';
+
 /** Checks everything of a document but its spec. */
 export function checkEnvelope(document: unknown, options: { defaultNamespace: string; kubernetes: boolean }): Envelope {
   const faults: Fault[] = [];
@@ -75,6 +81,12 @@ export function checkEnvelope(document: unknown, options: { defaultNamespace: st
   const { namespace, name } = metadata;
 
   if (kind) {
+    const wrong = NAMED_BY_LABEL.includes(kind) && name !== '' ? labelName(name) : undefined;
+    if (wrong) error(['metadata', 'name'], wrong.code, `${wrong.text}, no dots, at most 63`);
+    if (DRY_RUN in metadata.annotations && written !== 'AuthorizationPolicy') {
+      const message = `the annotation ${DRY_RUN} is for an AuthorizationPolicy only; remove it`;
+      error(['metadata', 'annotations', DRY_RUN], 'one-of', message, 'key');
+    }
     const known = [...TOP_LEVEL, ...(ALSO_TOP_LEVEL[kind] ?? [])];
     for (const key of Object.keys(fields)) {
       if (known.includes(key)) continue;

@@ -43,6 +43,16 @@ export function compareHostSpecificity(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
+/**
+ * The full name of a gateway as a VirtualService refers to it: `mesh`, or `NAMESPACE/NAME`. NAME alone is one of the
+ * given namespace; `NAME.NAMESPACE.svc.cluster.local` is how it was written once (Istio's `ResolveGatewayName`).
+ */
+export function fullGatewayName(gateway: string, namespace: string): string {
+  if (gateway === 'mesh' || gateway.includes('/')) return gateway;
+  const [name, other] = gateway.split('.');
+  return `${other ?? namespace}/${name}`;
+}
+
 /** A host as Gateway and Sidecar write it: `namespace/host`, where the namespace may be `*`, `.` or `~`. */
 export interface NamespacedHost {
   /** undefined where none was written. */

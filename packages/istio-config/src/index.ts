@@ -3,6 +3,7 @@ export { parseDurationMs } from './duration.js';
 export {
   compareHostSpecificity,
   DEFAULT_DOMAIN_SUFFIX,
+  fullGatewayName,
   hostMatches,
   hostsOverlap,
   type NamespacedHost,

@@ -1,5 +1,5 @@
 // Objects → problems between them: duplicates, references that lead nowhere, policies that compete.
-import { hostMatches, resolveShortHost } from './host.js';
+import { fullGatewayName, hostMatches, resolveShortHost } from './host.js';
 import { type ConfigObject, objectKey, objectsOfKind } from './object.js';
 import { locateField } from './parse.js';
 import { type FieldPath, formatPath, type Problem, type Severity } from './problem.js';
@@ -109,7 +109,7 @@ function checkGateways(objects: readonly ConfigObject[], all: readonly ConfigObj
   for (const service of objectsOfKind(objects, 'VirtualService')) {
     for (const [index, name] of (service.spec.gateways ?? []).entries()) {
       if (name === 'mesh') continue;
-      const full = name.includes('/') ? name : `${service.metadata.namespace}/${name}`;
+      const full = fullGatewayName(name, service.metadata.namespace);
       if (gateways.has(full)) continue;
       const message = `there is no Gateway ${full}; add it, or correct the name`;
       report(service, ['spec', 'gateways', index], 'warning', 'reference', message);

@@ -4,12 +4,9 @@ import { dnsNameFault, headerName, isIpOrCidr, labelNameFault, labelValue, wildc
 import { regexFault } from './regex.js';
 import { nearestWord } from './suggest.js';
 
-test.each(['a', 'a.b', 'a-b.c', 'A.B', 'a.', 'x'.repeat(63), '1.2.3.4', 'xn--bcher-kva.example'])(
-  '%s is a DNS name',
-  (name) => {
-    expect(dnsNameFault(name)).toBeUndefined();
-  },
-);
+test.each(['a', 'a.b', 'a-b.c', 'A.B', 'a.', 'x'.repeat(63), 'xn--bcher-kva.example'])('%s is a DNS name', (name) => {
+  expect(dnsNameFault(name)).toBeUndefined();
+});
 
 test.each(['', '.', 'a..b', '-a', 'a-', 'a_b', 'a b', 'x'.repeat(64), `${'a.'.repeat(200)}a`, 'a/b'])(
   '%j is no DNS name',

@@ -32,7 +32,11 @@ export function dnsNameFault(value: string): string | undefined {
   if (value.length > 255) return 'is longer than 255 characters';
   const labels = (value.endsWith('.') ? value.slice(0, -1) : value).split('.');
   const bad = labels.find((label) => !DNS_LABEL.test(label));
-  if (bad === undefined) return undefined;
+  if (bad === undefined) {
+    // No top-level domain is a number, so that an address with a mistake in it is not taken for a name (Istio's rule).
+    const isNumber = labels.length > 1 && /^\d+$/.test(labels.at(-1)!);
+    return isNumber ? 'ends in a number, as no DNS name does' : undefined;
+  }
   return bad === '' ? 'has an empty part between its dots' : `has \`${bad}\` in it, which no DNS name may have`;
 }
 
@@ -56,11 +60,13 @@ export const dnsLabel: StringFormat = (value) =>
         text: `\`${value}\` is not a name; write letters, digits and \`-\`, at most 63, no \`-\` at an end`,
       };
 
-/** A host that a route leads to: a DNS name or short name, no wildcard, no address. */
-export const serviceHost: StringFormat = (value) => {
-  const wrong = value.includes('*') ? 'has a wildcard, but must be one host' : dnsNameFault(value);
-  return hostFault(value, wrong);
-};
+/** A host that a route leads to: a DNS name or short name, or a wildcard for part of one; no address. */
+export const destinationHost: StringFormat = (value) =>
+  hostFault(value, value === '*' ? 'is every host, but must be one' : wildcardNameFault(value));
+
+/** A host that is dialled: a DNS name or an address. */
+export const dialledHost: StringFormat = (value) =>
+  isIpAddress(value) ? undefined : hostFault(value, dnsNameFault(value));
 
 /** A host or a wildcard. */
 export const wildcardHost: StringFormat = (value) => hostFault(value, wildcardNameFault(value));
@@ -74,11 +80,25 @@ function hostFault(value: string, wrong: string | undefined): FormatFault {
 }
 
 /** The name of a header (RFC 9110's token); `:method` and its like are none. */
-export const headerName: StringFormat = (value) => {
-  if (HEADER_NAME.test(value)) return undefined;
+export const headerName: StringFormat = (value) => (HEADER_NAME.test(value) ? undefined : badHeaderName(value));
+
+/** A claim of a JSON web token in the place of a header name: `@request.auth.claims.group`, `@request.auth.claims[group]`. */
+export function isClaimName(value: string): boolean {
+  return /^@request\.auth\.claims[.[]./i.test(value);
+}
+
+/** The name of a header that is matched: letters, digits, `-` and `_` only (Istio's rule), or a claim. */
+export const matchedHeaderName: StringFormat = (value) =>
+  isClaimName(value) || /^[-_A-Za-z0-9]+$/.test(value) ? undefined : badHeaderName(value);
+
+/** A header name in a CORS policy; `*` is any. */
+export const corsHeaderName: StringFormat = (value) =>
+  value === '*' || /^[-_A-Za-z0-9]+$/.test(value) ? undefined : badHeaderName(value);
+
+function badHeaderName(value: string): FormatFault {
   const advice = 'write letters, digits and `-`, such as x-user-id';
   return { code: 'header-name', text: `\`${value}\` is not a header name that can be used here; ${advice}` };
-};
+}
 
 /** The name of a header that is written: `:authority` too, which Istio takes for Host. */
 export const writtenHeaderName: StringFormat = (value) =>
@@ -134,6 +154,9 @@ export const regex: StringFormat = (value) => {
   const wrong = regexFault(value);
   return wrong === undefined ? undefined : { code: 'regex', text: `the regular expression ${wrong}` };
 };
+
+/** A regular expression, or `*` alone, which Istio takes for "is there" in `withoutHeaders`. */
+export const regexOrStar: StringFormat = (value) => (value === '*' ? undefined : regex(value));
 
 /** `namespace/name` or `name`. */
 export const resourceReference: StringFormat = (value) => {

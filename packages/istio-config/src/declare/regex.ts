@@ -10,8 +10,14 @@ const UNSUPPORTED: readonly { readonly pattern: RegExp; readonly what: string }[
 /** RE2 refuses a count above this (its own limit), because it is unrolled. */
 const MAX_REPEAT = 1000;
 
+/** Istio's limit on a regular expression, in characters: its program is larger than its text. */
+const MAX_LENGTH = 1024;
+
 /** What is wrong, with what to do; undefined where nothing is. RE2 (Envoy and Istio) lacks look-around and back-references. */
 export function regexFault(source: string): string | undefined {
+  if (source.length > MAX_LENGTH) {
+    return `has ${source.length} characters, more than ${MAX_LENGTH}; write a shorter one`;
+  }
   let inClass = false;
   for (let i = 0; i < source.length; i++) {
     const rest = source.slice(i, i + 4);

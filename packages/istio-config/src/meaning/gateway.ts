@@ -1,14 +1,14 @@
 // Meaning of Gateway.
 import type { Loose } from '../declare/check.js';
 import type { FaultList } from '../declare/fault.js';
-import { isDnsLabel, isIpAddress } from '../declare/formats.js';
-import { splitNamespacedHost } from '../host.js';
 import type { Server } from '../kinds/fields/server.js';
 import type { GatewaySpec } from '../kinds/gateway.js';
-import { protocolFromName } from '../port-protocol.js';
+import { isHttpProtocol, type PortProtocol, protocolFromName } from '../port-protocol.js';
 import type { FieldPath } from '../problem.js';
-import { checkProtocol, checkUnique, hostOrAddressFault, type MeaningRule, present } from './rule.js';
-import { checkServerTls } from './server-tls.js';
+import { checkBind } from './fields/addresses.js';
+import { checkServerHost } from './fields/namespaced-host.js';
+import { checkServerTls, passesThrough } from './fields/server-tls.js';
+import { checkProtocol, checkUnique, type MeaningRule, present } from './rule.js';
 
 export const checkGateway: MeaningRule<GatewaySpec> = (spec, faults) => {
   if (!('servers' in spec) || spec.servers?.length === 0) {
@@ -36,64 +36,52 @@ function checkServer(server: Loose<Server>, path: FieldPath, faults: FaultList):
   const { port, hosts, bind, tls } = server;
   if (hosts?.length === 0) faults.error([...path, 'hosts'], 'required', '`hosts` has no items; add one, `*` for all');
   for (const [index, host] of present(hosts)) checkServerHost(host, [...path, 'hosts', index], faults);
-  checkUnique(
-    hosts,
-    (host) => host.toLowerCase(),
-    faults,
-    (index, host) => ({
-      path: [...path, 'hosts', index],
-      message: `host \`${host}\` is there twice; keep one`,
-    }),
-  );
-  if (bind !== undefined && !isIpAddress(bind) && !bind.startsWith('unix://')) {
-    faults.error([...path, 'bind'], 'address', `\`${bind}\` is not an address; write an IP address or unix:///PATH`);
-  }
+  checkBind(bind, { sockets: true }, [...path, 'bind'], faults);
   checkProtocol(port?.protocol, [...path, 'port', 'protocol'], faults);
   if (port && 'targetPort' in port) {
-    const message = '`targetPort` of a Gateway is deprecated and has no effect; remove it';
-    faults.warning([...path, 'port', 'targetPort'], 'deprecated', message, 'key');
+    const message = '`targetPort` has no effect in a Gateway; remove it';
+    faults.error([...path, 'port', 'targetPort'], 'no-effect', message, 'key');
   }
   checkTlsFits(server, path, faults);
   if (tls) checkServerTls(tls, [...path, 'tls'], faults);
 }
 
-function checkServerHost(text: string, path: FieldPath, faults: FaultList): void {
-  const { namespace, host } = splitNamespacedHost(text);
-  if (namespace !== undefined && namespace !== '*' && namespace !== '.' && !isDnsLabel(namespace)) {
-    const message = `\`${namespace}\` is not a namespace; write a name, \`.\` for this namespace or \`*\` for all`;
-    faults.error(path, 'host', message);
-  }
-  const wrong = isIpAddress(host)
-    ? `host \`${host}\` is an address; write a DNS name or \`*\``
-    : hostOrAddressFault(host);
-  if (wrong) faults.error(path, 'host', wrong);
-}
+const FILES = ['serverCertificate', 'privateKey', 'caCertificates'] as const;
 
-function checkTlsFits({ port, tls }: Loose<Server>, path: FieldPath, faults: FaultList): void {
+function checkTlsFits(server: Loose<Server>, path: FieldPath, faults: FaultList): void {
+  const { port, tls } = server;
   const protocol = port?.protocol === undefined ? undefined : protocolFromName(port.protocol);
   if (!protocol) return;
-  const encrypted = protocol === 'https' || protocol === 'tls';
-  if (encrypted && tls === undefined) {
-    faults.error(path, 'required', `a server with protocol ${port?.protocol} needs \`tls\`; add it with a mode`);
-  }
-  if (!encrypted && tls && 'mode' in tls && tls.mode !== undefined) {
+  if (isEncrypted(protocol)) {
+    if (!('tls' in server)) {
+      faults.error(path, 'required', `a server with protocol ${port?.protocol} needs \`tls\`; add it with a mode`);
+    }
+  } else if (tls && !isHttpProtocol(protocol)) {
+    const message = `protocol ${port?.protocol} has no TLS, so \`tls\` has no place; remove it, or use TLS`;
+    faults.error([...path, 'tls'], 'one-of', message, 'key');
+  } else if (tls) {
     const advice = 'remove it, or use HTTPS or TLS';
-    faults.error(
-      [...path, 'tls', 'mode'],
-      'one-of',
-      `protocol ${port?.protocol} has no TLS, so \`mode\` has no place; ${advice}`,
-    );
+    const fields = [...(passesThrough(tls) ? [] : (['mode'] as const)), ...FILES];
+    for (const field of fields) {
+      if (!(field in tls) || tls[field] === undefined) continue;
+      const message = `protocol ${port?.protocol} has no TLS, so \`${field}\` has no place; ${advice}`;
+      faults.error([...path, 'tls', field], 'one-of', message, field === 'mode' ? 'value' : 'key');
+    }
   }
-  if (tls?.httpsRedirect === true && protocol !== 'http') {
-    const message = '`httpsRedirect` is for a server with protocol HTTP; remove it';
-    faults.error([...path, 'tls', 'httpsRedirect'], 'one-of', message);
+  if (tls?.httpsRedirect === true && !isHttpProtocol(protocol)) {
+    const message = '`httpsRedirect` is for a server with protocol HTTP and has no effect here; remove it';
+    faults.warning([...path, 'tls', 'httpsRedirect'], 'no-effect', message);
   }
 }
 
-/** Names of ports are unique; servers on the same port agree in protocol and do not share a host. */
+function isEncrypted(protocol: PortProtocol): boolean {
+  return protocol === 'https' || protocol === 'tls';
+}
+
+/** Names of ports are unique; servers on the same port agree in protocol; a host belongs to one of them. */
 function checkPorts({ servers }: Loose<GatewaySpec>, faults: FaultList): void {
-  const names = new Map<string, number | undefined>();
-  const ports = new Map<string, { readonly protocol: string; readonly hosts: Set<string> }>();
+  const names = new Set<string>();
+  const ports = new Map<string, { readonly protocol: PortProtocol; readonly hosts: Set<string> }>();
   for (const [index, { port, hosts, bind = '' }] of present(servers)) {
     const path = ['servers', index];
     if (port?.name !== undefined) {
@@ -101,7 +89,7 @@ function checkPorts({ servers }: Loose<GatewaySpec>, faults: FaultList): void {
         const message = `port name \`${port.name}\` is there twice; give each server's port its own name`;
         faults.error([...path, 'port', 'name'], 'duplicate', message);
       }
-      names.set(port.name, port.number);
+      names.add(port.name);
     }
     const protocol = port?.protocol === undefined ? undefined : protocolFromName(port.protocol);
     if (port?.number === undefined || !protocol) continue;
@@ -114,18 +102,18 @@ function checkPorts({ servers }: Loose<GatewaySpec>, faults: FaultList): void {
       continue;
     }
     for (const [at, host] of present(hosts)) {
-      if (earlier.hosts.has(host.toLowerCase())) {
-        const message = `host \`${host}\` is there twice on port ${port.number}; keep one`;
-        faults.error([...path, 'hosts', at], 'duplicate', message);
+      const name = host.toLowerCase();
+      if (earlier.hosts.has(name)) {
+        const message = `host \`${host}\` is there twice on port ${port.number}, and the first is used; keep one`;
+        faults.warning([...path, 'hosts', at], 'duplicate', message);
       }
+      earlier.hosts.add(name);
     }
-    for (const [, host] of present(hosts)) earlier.hosts.add(host.toLowerCase());
   }
 }
 
 /** Protocols that can share a port: those that are told apart by SNI, those that are HTTP in plain text. */
-function layer(protocol: string): string {
-  if (protocol === 'https' || protocol === 'tls') return 'tls';
-  if (protocol === 'http' || protocol === 'http2' || protocol === 'grpc' || protocol === 'grpc-web') return 'http';
-  return protocol;
+function layer(protocol: PortProtocol): string {
+  if (isEncrypted(protocol)) return 'tls';
+  return isHttpProtocol(protocol) ? 'http' : protocol;
 }

@@ -1,20 +1,26 @@
 // Meaning of MeshConfig.
 import type { Loose } from '../declare/check.js';
 import type { FaultList } from '../declare/fault.js';
+import { parseDurationMs } from '../duration.js';
 import type { MeshConfig } from '../kinds/mesh-config.js';
+import type { FieldPath } from '../problem.js';
 import { checkUnique, present } from './rule.js';
 
-const TRUST_DOMAIN = /^[a-z0-9._-]{1,255}$/;
+/** Labels of lower case (SPIFFE), the last of which may be empty (Istio). */
+const TRUST_DOMAIN = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*\.?$/;
+
+const HOUR_MS = 3_600_000;
 
 /** Providers that are there without being declared. */
 const BUILT_IN: ReadonlySet<string> = new Set(['prometheus', 'envoy']);
 
 /** Checks names and references. */
 export function checkMeshConfig(config: Loose<MeshConfig>, faults: FaultList): void {
-  if (config.trustDomain !== undefined && !TRUST_DOMAIN.test(config.trustDomain)) {
-    const message = `\`${config.trustDomain}\` is not a trust domain; write lower-case letters, digits, \`.\`, \`-\` and \`_\``;
-    faults.error(['trustDomain'], 'name', message);
+  checkTrustDomain(config.trustDomain, ['trustDomain'], faults);
+  for (const [index, alias] of present(config.trustDomainAliases)) {
+    checkTrustDomain(alias, ['trustDomainAliases', index], faults);
   }
+  checkTimes(config, faults);
   checkUnique(
     config.extensionProviders,
     ({ name }) => name,
@@ -40,6 +46,22 @@ export function checkMeshConfig(config: Loose<MeshConfig>, faults: FaultList): v
     const message = 'with accessLogEncoding JSON the format is a JSON object as text; write one, or remove it';
     faults.error(['accessLogFormat'], 'format', message);
   }
+}
+
+function checkTrustDomain(name: string | undefined, path: FieldPath, faults: FaultList): void {
+  if (name === undefined || (name.length <= 255 && TRUST_DOMAIN.test(name))) return;
+  const message = `\`${name}\` is not a trust domain; write a name of lower-case letters, digits and \`-\`, with dots`;
+  faults.error(path, 'name', message);
+}
+
+function checkTimes({ connectTimeout, defaultConfig }: Loose<MeshConfig>, faults: FaultList): void {
+  if (connectTimeout !== undefined && (parseDurationMs(connectTimeout) ?? 0) > HOUR_MS) {
+    faults.error(['connectTimeout'], 'range', `\`${connectTimeout}\` is too long; write 1h or less`);
+  }
+  const drain = defaultConfig?.drainDuration;
+  if (drain === undefined || (parseDurationMs(drain) ?? 0) % 1000 === 0) return;
+  const message = `\`${drain}\` is not a number of whole seconds; round it`;
+  faults.error(['defaultConfig', 'drainDuration'], 'range', message);
 }
 
 function isJsonObject(text: string): boolean {

@@ -1,7 +1,7 @@
 // Meaning: what the rules of a kind get and report to; small checks that several kinds share.
 import type { Loose } from '../declare/check.js';
 import type { FaultList } from '../declare/fault.js';
-import { dnsNameFault, isIpAddress, wildcardNameFault } from '../declare/formats.js';
+import { dnsNameFault, isDnsLabel, isIpAddress, wildcardNameFault } from '../declare/formats.js';
 import { protocolFromName } from '../port-protocol.js';
 import type { FieldPath } from '../problem.js';
 
@@ -80,23 +80,37 @@ export function hostOrAddressFault(host: string): string | undefined {
   return wrong && `host \`${host}\` ${wrong}; write a DNS name, a wildcard such as *.example.com, or an address`;
 }
 
+/** Protocols of Istio that the mesh does not speak. */
+const UNSUPPORTED_PROTOCOLS = ['HTTP_PROXY', 'HBONE'];
+
 const PROTOCOLS = ['HTTP', 'HTTPS', 'HTTP2', 'GRPC', 'GRPC-WEB', 'MONGO', 'REDIS', 'MYSQL', 'TCP', 'TLS', 'UDP'];
 
 /** The protocol of a port as Gateway, Sidecar and ServiceEntry write it. */
 export function checkProtocol(protocol: string | undefined, path: FieldPath, faults: FaultList): void {
   if (protocol === undefined || protocolFromName(protocol)) return;
+  if (UNSUPPORTED_PROTOCOLS.includes(protocol.toUpperCase())) {
+    faults.error(path, 'unsupported', `\`${protocol}\` is not supported yet; write one of ${PROTOCOLS.join(', ')}`);
+    return;
+  }
   faults.error(path, 'protocol', `\`${protocol}\` is not a protocol; write one of ${PROTOCOLS.join(', ')}`);
 }
 
-/** Gateways: `mesh`, NAME, NAMESPACE/NAME. */
+/** Gateways: `mesh`, NAME, NAMESPACE/NAME; NAME.NAMESPACE.svc.cluster.local as it was written once. */
 export function checkGatewayNames(
   names: readonly (string | undefined)[] | undefined,
   path: FieldPath,
   faults: FaultList,
 ): void {
   for (const [index, name] of present(names)) {
-    const parts = name.split('/');
-    if (parts.length <= 2 && parts.every((part) => dnsNameFault(part) === undefined)) continue;
+    const [own = '', other, ...rest] = name.split('/');
+    const isName =
+      other === undefined ? dnsNameFault(own) === undefined : isDnsLabel(own) && isDnsLabel(other) && rest.length === 0;
+    if (isName && other === undefined && own.includes('.')) {
+      const [gateway, namespace] = own.split('.');
+      const message = `\`${name}\` is a gateway's name as it was written once; write ${namespace}/${gateway}`;
+      faults.warning([...path, index], 'deprecated', message);
+    }
+    if (isName) continue;
     const advice = 'write NAME, NAMESPACE/NAME, or mesh for all sidecars';
     faults.error([...path, index], 'reference', `\`${name}\` is not the name of a gateway; ${advice}`);
   }
@@ -110,4 +124,15 @@ export function checkSelector(selector: object | undefined, path: FieldPath, fau
     'empty-selector',
     'the selector has no labels, so it selects everything; add labels or remove it',
   );
+}
+
+/** A server name that the mesh itself makes, `outbound_.PORT_.SUBSET_.HOST`: gateways between networks route by it. */
+export function isSniName(name: string): boolean {
+  return /^outbound_\.\d+_\../.test(name);
+}
+
+/** Whether nothing in a value was wrong and taken out. */
+export function isWhole(value: unknown): boolean {
+  if (value === undefined) return false;
+  return typeof value !== 'object' || value === null || Object.values(value).every(isWhole);
 }

@@ -2,10 +2,12 @@
 import type { FaultList } from '../declare/fault.js';
 import type { TelemetrySpec } from '../kinds/telemetry.js';
 import type { FieldPath } from '../problem.js';
+import { checkTargetReferences } from './fields/target-reference.js';
 import { checkSelector, checkUnique, type MeaningRule, present, presentEntries } from './rule.js';
 
 export const checkTelemetry: MeaningRule<TelemetrySpec> = (spec, faults) => {
   checkSelector(spec.selector, ['selector'], faults);
+  checkTargetReferences(spec, faults);
   if (!('metrics' in spec) && !('tracing' in spec) && !('accessLogging' in spec)) {
     const message = 'the Telemetry has no settings; add `metrics`, `accessLogging` or `tracing`';
     faults.warning([], 'required', message);
@@ -22,13 +24,16 @@ export const checkTelemetry: MeaningRule<TelemetrySpec> = (spec, faults) => {
     checkProviders(logging.providers, ['accessLogging', index, 'providers'], faults);
   }
   if ((spec.tracing?.length ?? 0) > 1) {
-    faults.error(['tracing', 1], 'duplicate', 'only one item of `tracing` is allowed; join them');
+    faults.warning(['tracing', 1], 'duplicate', 'only the first item of `tracing` is used; join them');
   }
   for (const [index, tracing] of present(spec.tracing)) {
     const path = ['tracing', index, 'providers'];
     checkProviders(tracing.providers, path, faults);
     if ((tracing.providers?.length ?? 0) > 1) {
-      faults.error([...path, 1], 'duplicate', 'only one tracing provider is allowed; keep one');
+      faults.warning([...path, 1], 'duplicate', 'only the first tracing provider is used; keep one');
+    }
+    if (tracing.customTags && '' in tracing.customTags) {
+      faults.error(['tracing', index, 'customTags', ''], 'name', 'the name of the tag is empty; write one', 'key');
     }
   }
 };
@@ -61,9 +66,9 @@ function checkTag(
   const { operation, value } = change;
   if (operation === undefined && 'operation' in change) return;
   if (operation === 'REMOVE') {
-    if (value === undefined) return;
+    if (!value) return;
     faults.error([...path, 'value'], 'one-of', '`value` has no place with operation REMOVE; remove one', 'key');
-  } else if (value === undefined || value.trim() === '') {
+  } else if (value === undefined ? !('value' in change) : value.trim() === '') {
     const message = 'a tag override needs a CEL expression; write `value`, or operation REMOVE';
     faults.error(value === undefined ? path : [...path, 'value'], 'required', message);
   }

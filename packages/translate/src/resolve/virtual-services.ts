@@ -1,7 +1,13 @@
 // Resolve: which VirtualService rules a proxy follows for a host.
 
 import type { ConfigObject, HttpMatchRequest, HttpRoute } from '@lateen/istio-config';
-import { compareHostSpecificity, hostMatches, resolveShortHost, selectorMatches } from '@lateen/istio-config';
+import {
+  compareHostSpecificity,
+  fullGatewayName,
+  hostMatches,
+  resolveShortHost,
+  selectorMatches,
+} from '@lateen/istio-config';
 import type { MeshSnapshot, Problem, StringMap } from '../model.js';
 import { configsOf } from '../snapshot.js';
 import { isExportedTo } from './mesh-index.js';
@@ -53,11 +59,6 @@ export function boundGateways(config: ConfigObject<'VirtualService'>): readonly 
   const gateways = config.spec.gateways ?? [];
   if (gateways.length === 0) return [MESH_GATEWAY];
   return gateways.map((gateway) => fullGatewayName(gateway, config.metadata.namespace));
-}
-
-function fullGatewayName(gateway: string, namespace: string): string {
-  if (gateway === MESH_GATEWAY || gateway.includes('/')) return gateway;
-  return `${namespace}/${gateway}`;
 }
 
 /** Gateways in match conditions are relative to the VirtualService too. */

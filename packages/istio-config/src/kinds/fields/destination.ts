@@ -1,6 +1,6 @@
 // Fields: where a route leads.
 import type { z } from 'zod';
-import { dnsLabel, serviceHost } from '../../declare/formats.js';
+import { destinationHost, dnsLabel } from '../../declare/formats.js';
 import { message, nested, required } from '../../declare/message.js';
 import { decimal, integer, portNumber, text } from '../../declare/scalars.js';
 import { headers } from './headers.js';
@@ -13,7 +13,7 @@ export const destination = message(
   'Destination',
   {
     host: required(
-      text("The service's host; a short name is taken in this resource's namespace.", { format: serviceHost }),
+      text("The service's host; a short name is taken in this resource's namespace.", { format: destinationHost }),
     ),
     subset: text('A subset that a DestinationRule defines.', { format: dnsLabel }),
     port: nested(portSelector, 'The port; needed where the service has several.'),

@@ -1,6 +1,6 @@
 // Fields: one rule for HTTP requests.
 import type { z } from 'zod';
-import { dnsLabel, headerName, regex } from '../../declare/formats.js';
+import { corsHeaderName, dnsLabel, regex } from '../../declare/formats.js';
 import { list, message, nested, required } from '../../declare/message.js';
 import { choice, duration, flag, integer, portNumber, text } from '../../declare/scalars.js';
 import { destination, httpRouteDestination, percent } from './destination.js';
@@ -86,7 +86,7 @@ export const faultDelay = message(
     exponentialDelay: duration('Not implemented by Istio either.'),
     percentage: nested(percent, 'How many of the requests.'),
   },
-  { exactlyOneOf: [['fixedDelay', 'exponentialDelay']] },
+  { atMostOneOf: [['fixedDelay', 'exponentialDelay']] },
 );
 
 /** Fails requests on purpose. */
@@ -98,7 +98,7 @@ export const faultAbort = message(
     http2Error: text('Not implemented by Istio either.'),
     percentage: nested(percent, 'How many of the requests.'),
   },
-  { exactlyOneOf: [['httpStatus', 'grpcStatus', 'http2Error']] },
+  { atMostOneOf: [['httpStatus', 'grpcStatus', 'http2Error']] },
 );
 
 /** Faults injected at the client's side. */
@@ -118,8 +118,8 @@ export const corsPolicy = message('CorsPolicy', {
   allowOrigin: list(text(''), 'Before allowOrigins.'),
   allowOrigins: list(stringMatch, 'Origins that are allowed.'),
   allowMethods: list(text(''), 'Methods that are allowed.'),
-  allowHeaders: list(text('', { format: headerName }), 'Request headers that are allowed.'),
-  exposeHeaders: list(text('', { format: headerName }), 'Response headers that scripts may read.'),
+  allowHeaders: list(text('', { format: corsHeaderName }), 'Request headers that are allowed.'),
+  exposeHeaders: list(text('', { format: corsHeaderName }), 'Response headers that scripts may read.'),
   maxAge: duration('How long a preflight answer may be kept.', { minMs: 0 }),
   allowCredentials: flag('Whether credentials may be sent.'),
   unmatchedPreflights: choice('What happens to preflights of other origins (default FORWARD).', [

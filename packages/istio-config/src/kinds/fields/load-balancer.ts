@@ -35,21 +35,23 @@ export const consistentHash = message(
       'A ring of points.',
     ),
     maglev: nested(
-      message('MagLev', { tableSize: integer('Size of the table, a prime (default 65537).', { max: 5_000_011 }) }),
+      message('MagLev', { tableSize: integer('Size of the table, a prime (default 65537).', { max: 5_000_010 }) }),
       'A Maglev table.',
     ),
     minimumRingSize: integer('Before ringHash.', { max: UINT64_SAFE_MAX }),
   },
   {
-    exactlyOneOf: [['httpHeaderName', 'httpCookie', 'useSourceIp', 'httpQueryParameterName']],
-    atMostOneOf: [['ringHash', 'maglev']],
+    atMostOneOf: [
+      ['httpHeaderName', 'httpCookie', 'useSourceIp', 'httpQueryParameterName'],
+      ['ringHash', 'maglev'],
+    ],
   },
 );
 
 /** Where traffic of one locality goes. */
 export const localityDistribute = message('Distribute', {
   from: text('The locality of the client, REGION/ZONE/SUBZONE or a prefix with *.'),
-  to: map(integer('', { max: 100 }), 'Percent by locality; the sum is 100.'),
+  to: map(integer('', { min: 1, max: 100 }), 'Percent by locality; the sum is 100.'),
 });
 
 /** Where traffic of one region goes when that fails. */

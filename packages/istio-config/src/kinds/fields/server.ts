@@ -1,7 +1,7 @@
 // Fields: ports that a gateway or a sidecar listens on, and their TLS.
 import type { z } from 'zod';
 import { list, message, nested, required } from '../../declare/message.js';
-import { choice, flag, portNumber, text } from '../../declare/scalars.js';
+import { choice, flag, integer, portNumber, text } from '../../declare/scalars.js';
 
 const PORT_PROTOCOL = 'HTTP, HTTPS, HTTP2, GRPC, GRPC-WEB, MONGO, TCP or TLS.';
 
@@ -15,7 +15,7 @@ export const gatewayPort = message('Port', {
 
 /** A port of a Sidecar listener. */
 export const sidecarPort = message('SidecarPort', {
-  number: portNumber('The port.'),
+  number: integer('The port; 0 with a socket.', { max: 65_535 }),
   protocol: text(PORT_PROTOCOL),
   name: text('A name for the port.'),
   targetPort: portNumber('Not used.'),

@@ -1,7 +1,7 @@
 // Fields: rules for connections: plain TCP, and TLS that is not terminated.
 
 import type { z } from 'zod';
-import { dnsLabel, subnet, wildcardHost } from '../../declare/formats.js';
+import { dnsLabel, subnet } from '../../declare/formats.js';
 import { labels } from '../../declare/labels.js';
 import { list, message, required } from '../../declare/message.js';
 import { portNumber, text } from '../../declare/scalars.js';
@@ -24,7 +24,7 @@ export const l4Match = message('L4MatchAttributes', {
 /** Which connections a TLS rule is for. */
 export const tlsMatch = message('TLSMatchAttributes', {
   ...connectionMatch,
-  sniHosts: required(list(text('', { format: wildcardHost }), 'Names in the ClientHello.', { min: 1 })),
+  sniHosts: required(list(text(''), 'Names in the ClientHello.', { min: 1 })),
 });
 
 /** One rule for TCP connections. */

@@ -1,6 +1,6 @@
 // Fields: how a service is called.
 import type { z } from 'zod';
-import { serviceHost } from '../../declare/formats.js';
+import { dialledHost } from '../../declare/formats.js';
 import { list, message, nested, required } from '../../declare/message.js';
 import { choice, decimal, duration, flag, integer, portNumber, text } from '../../declare/scalars.js';
 import { connectionPoolSettings } from './connection-pool.js';
@@ -54,7 +54,7 @@ export const portTrafficPolicy = message('PortTrafficPolicy', {
 /** TCP inside of HTTP CONNECT or POST. */
 export const tunnelSettings = message('TunnelSettings', {
   protocol: text('CONNECT (the default) or POST.'),
-  targetHost: required(text('Host that the tunnel leads to.', { format: serviceHost })),
+  targetHost: required(text('Host that the tunnel leads to.', { format: dialledHost })),
   targetPort: required(portNumber('Port that the tunnel leads to.')),
 });
 

@@ -63,7 +63,8 @@ function pathSpecifier(uri: StringMatch | undefined): RouteMatch['pathSpecifier'
     const match = create(RouteMatchSchema, { pathSpecifier: { case: 'safeRegex', value: { regex: uri.regex } } });
     return match.pathSpecifier;
   }
-  return { case: 'prefix', value: uri?.prefix ?? '/' };
+  // Istio takes an empty prefix for every path.
+  return { case: 'prefix', value: uri?.prefix || '/' };
 }
 
 /** The route match of one condition; undefined means every request. Source conditions and port are resolved before. */

@@ -1,10 +1,9 @@
 // Meaning of changes to headers.
-import type { Loose } from '../declare/check.js';
-import type { FaultList } from '../declare/fault.js';
-import type { HeaderOperations, Headers } from '../kinds/fields/headers.js';
-import type { FieldPath } from '../problem.js';
-import { isAuthorityHeader } from './http-route-parts.js';
-import { present, presentEntries } from './rule.js';
+import type { Loose } from '../../declare/check.js';
+import type { FaultList } from '../../declare/fault.js';
+import type { HeaderOperations, Headers } from '../../kinds/fields/headers.js';
+import type { FieldPath } from '../../problem.js';
+import { present, presentEntries } from '../rule.js';
 
 /** Headers that the proxy itself owns, so that a route cannot change them (RFC 9110's hop-by-hop and framing). */
 const OWNED: ReadonlySet<string> = new Set([
@@ -18,6 +17,12 @@ const OWNED: ReadonlySet<string> = new Set([
   'upgrade',
 ]);
 
+/** Host, by either of its names. */
+export function isAuthorityHeader(name: string): boolean {
+  const lower = name.toLowerCase();
+  return lower === ':authority' || lower === 'host';
+}
+
 /** Checks the changes of both directions. */
 export function checkHeaderChanges(headers: Loose<Headers> | undefined, path: FieldPath, faults: FaultList): void {
   for (const direction of ['request', 'response'] as const) {
@@ -26,11 +31,7 @@ export function checkHeaderChanges(headers: Loose<Headers> | undefined, path: Fi
       for (const [name, value] of presentEntries(changes?.[field])) {
         const at = [...path, direction, field, name];
         checkName(name, direction, at, 'key', faults);
-        if (value.replaceAll('%%', '').includes('%')) {
-          const message =
-            'a `%` begins a variable in a header value, and variables are not supported yet; write `%%` for a percent sign';
-          faults.error(at, 'unsupported', message);
-        }
+        checkValue(value, at, faults);
       }
       checkCaseDuplicates(changes?.[field], [...path, direction, field], faults);
     }
@@ -38,6 +39,20 @@ export function checkHeaderChanges(headers: Loose<Headers> | undefined, path: Fi
     for (const [index, name] of present(changes?.remove)) {
       checkName(name, direction, [...path, direction, 'remove', index], 'value', faults);
     }
+  }
+}
+
+/** `%%` is a percent sign, `%NAME%` and `%NAME(ARGUMENTS):LENGTH%` are variables (Envoy's formatter). */
+const PERCENT = /%%|%[A-Z_0-9]+(?:\([^()]*\))?(?::\d+)?%/g;
+
+function checkValue(value: string, path: FieldPath, faults: FaultList): void {
+  if (value.replace(PERCENT, '').includes('%')) {
+    const message = 'a `%` begins a variable in a header value and none is here; write `%%` for a percent sign';
+    faults.error(path, 'header-value', message);
+  } else if (value.replaceAll('%%', '').includes('%')) {
+    const message =
+      'a `%` begins a variable in a header value, and variables are not supported yet; write `%%` for a percent sign';
+    faults.error(path, 'unsupported', message);
   }
 }
 

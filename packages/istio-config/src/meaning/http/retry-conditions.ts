@@ -37,9 +37,26 @@ export function isSupportedRetryCondition(word: string): boolean {
   return !UNSUPPORTED.has(word);
 }
 
-/** Whether an item is a status code. */
+/** First and last of each run of status codes that have a name (RFC 9110 and the registry, as Go's library has them). */
+const NAMED_CODES: readonly (readonly [number, number])[] = [
+  [100, 103],
+  [200, 208],
+  [226, 226],
+  [300, 305],
+  [307, 308],
+  [400, 418],
+  [421, 426],
+  [428, 429],
+  [431, 431],
+  [451, 451],
+  [500, 508],
+  [510, 511],
+];
+
+/** Whether an item is a status code that has a name; Istio refuses others. */
 export function isStatusCode(word: string): boolean {
-  return /^[1-5]\d\d$/.test(word);
+  if (!/^[1-5]\d\d$/.test(word)) return false;
+  return NAMED_CODES.some(([first, last]) => Number(word) >= first && Number(word) <= last);
 }
 
 /** Whether one item of `retryOn` is known: a word above, or a status code. */
