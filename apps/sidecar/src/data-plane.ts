@@ -20,6 +20,8 @@ export interface DataPlaneConfig {
   readonly clusters: readonly Cluster[];
   /** EDS resources by `eds_cluster_config.service_name`, or the cluster's name where that is empty. */
   readonly endpoints: ReadonlyMap<string, ClusterLoadAssignment>;
+  /** Endpoints that were discovered for clusters (by DNS), by cluster name; they take the place of `load_assignment`. */
+  readonly discovered?: ReadonlyMap<string, ClusterLoadAssignment>;
   /** Secrets by SDS name (`default`, `ROOTCA`, `kubernetes://NAME`). */
   readonly secrets: ReadonlyMap<string, TlsSecret>;
 }

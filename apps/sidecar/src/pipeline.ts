@@ -48,6 +48,7 @@ import { SecretStore } from './transport/secret-store.js';
 import { SecurityPairs } from './transport/security-pairs.js';
 import { TimerWheel } from './transport/timer-wheel.js';
 import { clusterViews } from './upstream/cluster-views.js';
+import { endpointsOf } from './upstream/discovery/cluster-endpoints.js';
 import { createTransportChooser } from './upstream/transport-chooser.js';
 import { createUpstreamCluster } from './upstream/upstream-cluster.js';
 import { type CompiledCluster, UpstreamSet } from './upstream/upstream-set.js';
@@ -184,7 +185,7 @@ class Pipeline implements DataPlane {
         ],
         clusters: config.clusters.map((cluster) => ({
           cluster,
-          endpoints: config.endpoints.get(cluster.edsClusterConfig?.serviceName || cluster.name),
+          endpoints: endpointsOf(cluster, config),
         })),
         nowMs: Date.now(),
       });

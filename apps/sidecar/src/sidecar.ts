@@ -4,12 +4,17 @@ import { readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { create } from '@bufbuild/protobuf';
 import type { Logger } from '@lateen/telemetry';
+import { TYPE_URL } from '@lateen/xds-proto';
 import { AddressSchema } from '@lateen/xds-proto/envoy/config/core/v3/address_pb.js';
 import { type AdminServers, startAdminServers } from './admin/admin-servers.js';
 import { AdminToken } from './admin/admin-token.js';
 import { AdsSession } from './config/ads-session.js';
 import { createAdsTransport } from './config/ads-transport.js';
 import { parseBootstrap, type SidecarBootstrap } from './config/bootstrap.js';
+import type { ResourceMessages } from './config/decode-resource.js';
+import { readDiscoveryFile } from './config/files/discovery-file.js';
+import { FileSources } from './config/files/file-sources.js';
+import type { FileSource, ResourceSource } from './config/files/resource-source.js';
 import { LastKnownGood } from './config/last-known-good.js';
 import { createStaticResources } from './config/store/assemble-config.js';
 import { ConfigStore } from './config/store/config-store.js';
@@ -17,6 +22,7 @@ import { ConfigRejected, type DataPlane, type DataPlaneOptions } from './data-pl
 import { OwnIdentity } from './identity/own-identity.js';
 import { AccessLogs } from './observe/access-logs.js';
 import { StartError } from './start-error.js';
+import { DnsDiscovery } from './upstream/discovery/dns-discovery.js';
 
 const FREE_ADDRESS = create(AddressSchema, {
   address: {
@@ -24,6 +30,11 @@ const FREE_ADDRESS = create(AddressSchema, {
     value: { address: '127.0.0.1', portSpecifier: { case: 'portValue', value: 0 } },
   },
 });
+
+/** Like the default of `initial_fetch_timeout`, for a file without dynamic resources: static ones may name secrets. */
+const DEFAULT_FETCH_TIMEOUT_MS = 15_000;
+/** Static clusters whose endpoints are names are waited for this long at the start; a slow name does not stop the rest. */
+const FIRST_NAMES_MS = 5_000;
 
 export interface SidecarOptions {
   readonly configPath: string;
@@ -74,6 +85,10 @@ export async function validateBootstrap(
 ): Promise<void> {
   const bootstrap = loadBootstrap(options.configPath);
   const statics = createStaticResources(bootstrap);
+  const filed = {
+    listeners: readWholeFile(bootstrap.dynamic?.listeners, TYPE_URL.listener),
+    clusters: readWholeFile(bootstrap.dynamic?.clusters, TYPE_URL.cluster),
+  };
   const accessLogs = new AccessLogs({ log: () => undefined });
   const dataPlane = await options.createDataPlane({
     node: bootstrap.node,
@@ -81,8 +96,12 @@ export async function validateBootstrap(
   });
   try {
     await dataPlane.apply({
-      listeners: statics.listeners.map((listener) => ({ ...listener, address: FREE_ADDRESS, additionalAddresses: [] })),
-      clusters: statics.clusters,
+      listeners: [...statics.listeners, ...filed.listeners].map((listener) => ({
+        ...listener,
+        address: FREE_ADDRESS,
+        additionalAddresses: [],
+      })),
+      clusters: [...statics.clusters, ...filed.clusters],
       routes: new Map(),
       endpoints: new Map(),
       secrets: statics.secrets,
@@ -92,6 +111,17 @@ export async function validateBootstrap(
   } finally {
     await dataPlane.close();
   }
+}
+
+/** What a file of `lds_config` or `cds_config` holds. @throws StartError with every problem of it */
+function readWholeFile<Url extends typeof TYPE_URL.listener | typeof TYPE_URL.cluster>(
+  source: ResourceSource | undefined,
+  typeUrl: Url,
+): ResourceMessages[Url][] {
+  if (source === undefined || source === 'ads') return [];
+  const { entries, problems } = readDiscoveryFile(source.path, typeUrl);
+  if (problems.length > 0) throw new StartError(problems.map(({ text }) => text).join('\n'));
+  return entries.map(({ value }) => value);
 }
 
 /**
@@ -108,7 +138,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
 
   const identity = createIdentity(options, bootstrap, stateDir);
   const lastKnownGood =
-    stateDir === undefined || bootstrap.ads === undefined
+    stateDir === undefined || bootstrap.dynamic === undefined
       ? undefined
       : new LastKnownGood({ stateDir, nodeId: bootstrap.node.id, log });
   const [kept] = await Promise.all([lastKnownGood?.load(), identity?.start()]);
@@ -121,14 +151,30 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   });
 
   let session: AdsSession | undefined;
-  const store = new ConfigStore({
+  const discovery = new DnsDiscovery({
+    resolverConfig: bootstrap.message.typedDnsResolverConfig,
+    onChange: () => store.refresh(),
+    log,
+  });
+  const statics = createStaticResources(bootstrap);
+  const store: ConfigStore = new ConfigStore({
     dataPlane,
-    statics: createStaticResources(bootstrap),
-    fetchTimeoutMs: bootstrap.ads?.initialFetchTimeoutMs ?? 0,
+    statics,
+    discovery,
+    fetchTimeoutMs: bootstrap.dynamic?.initialFetchTimeoutMs ?? DEFAULT_FETCH_TIMEOUT_MS,
     log,
     onApplied: (accepted) => lastKnownGood?.save(accepted),
     onBound: (name) => session?.listenerBound(name),
-    onNeeded: (typeUrl, names) => session?.setNeeded(typeUrl, names),
+    onNeeded: (typeUrl, names) => {
+      files.setNeeded(typeUrl, names);
+      session?.setNeeded(typeUrl, names);
+    },
+  });
+  const files = new FileSources({
+    store,
+    listeners: fileOf(bootstrap.dynamic?.listeners),
+    clusters: fileOf(bootstrap.dynamic?.clusters),
+    log,
   });
   if (bootstrap.ads !== undefined) {
     session = new AdsSession({
@@ -144,11 +190,19 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     identity.onChange(() => store.setLocalSecrets(identity.secrets));
   }
   if (kept !== undefined) store.restore(kept);
+  discovery.follow(statics.clusters);
+  const unresolved = await discovery.whenReady(statics.clusters, FIRST_NAMES_MS);
+  if (unresolved.length > 0) log('warn', 'names are not resolved yet; the rest serves', { clusters: unresolved });
+  files.start();
   const refused = await store.applyNow();
   if (!store.appliedOnce) {
+    files.close();
+    discovery.close();
     await dataPlane.close();
     throw bootstrap.rejected(refused);
   }
+  // What the files' listeners and clusters name is in other files, which are read by now.
+  while (store.hasPending) await store.applyNow();
   session?.start();
 
   let stopping = false;
@@ -159,7 +213,9 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     for (const { name, reason, olderServes } of store.unbound.values()) {
       if (!olderServes) return `${reason} (listener ${name})`;
     }
-    if (session === undefined || keptConfiguration) return undefined;
+    if (keptConfiguration) return undefined;
+    if (files.missing !== undefined) return files.missing;
+    if (session === undefined) return undefined;
     if (!session.initialized) return 'no configuration has come from the control plane yet';
     return store.warmingNames.length > 0 ? `waiting for ${store.warmingNames.join(', ')}` : undefined;
   };
@@ -167,6 +223,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     bootstrap,
     store,
     session,
+    files,
     dataPlane,
     identity,
     accessLogs,
@@ -184,6 +241,8 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     stop: async () => {
       stopping = true;
       session?.close();
+      files.close();
+      discovery.close();
       store.close();
       await dataPlane.drain(options.drainTimeMs);
       await dataPlane.close();
@@ -191,6 +250,10 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
       await accessLogs.close();
     },
   };
+}
+
+function fileOf(source: ResourceSource | undefined): FileSource | undefined {
+  return source === 'ads' ? undefined : source;
 }
 
 async function prepareStateDir(options: SidecarOptions, bootstrap: SidecarBootstrap): Promise<string | undefined> {

@@ -4,6 +4,7 @@ import { LOG_LEVELS, type Logger, type LogLevel } from '@lateen/telemetry';
 import { TYPE_URL } from '@lateen/xds-proto';
 import type { AdsSession } from '../config/ads-session.js';
 import type { SidecarBootstrap } from '../config/bootstrap.js';
+import type { FileSources } from '../config/files/file-sources.js';
 import type { ConfigStore } from '../config/store/config-store.js';
 import type { DataPlane } from '../data-plane.js';
 import type { OwnIdentity } from '../identity/own-identity.js';
@@ -21,6 +22,7 @@ export interface AdminSources {
   readonly bootstrap: SidecarBootstrap;
   readonly store: ConfigStore;
   readonly session: AdsSession | undefined;
+  readonly files: Pick<FileSources, 'statuses'>;
   readonly dataPlane: DataPlane;
   readonly identity: OwnIdentity | undefined;
   readonly accessLogs: AccessLogs;
@@ -52,7 +54,12 @@ export function createAdminPages(sources: AdminSources): Map<string, Page> {
     [
       '/config_dump',
       get('the configuration; ?include_eds adds endpoints', (query) =>
-        jsonAnswer(buildConfigDump({ ...sources, statuses: session?.statuses ?? [] }, query.has('include_eds'))),
+        jsonAnswer(
+          buildConfigDump(
+            { ...sources, statuses: [...(session?.statuses ?? []), ...sources.files.statuses] },
+            query.has('include_eds'),
+          ),
+        ),
       ),
     ],
     [

@@ -7,7 +7,6 @@ import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_
 import {
   type ApiConfigSource,
   ApiConfigSource_ApiType,
-  type ConfigSource,
 } from '@lateen/xds-proto/envoy/config/core/v3/config_source_pb.js';
 import {
   type CertificateValidationContext,
@@ -20,8 +19,9 @@ import {
   UpstreamTlsContextSchema,
 } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import type { XdsProtocol } from '@lateen/xds-stream';
+import { readResourceSource } from './files/resource-source.js';
 import { readDataSource } from './read-secret.js';
-import { durationMs, LOCAL_SDS_CLUSTER, type ProblemCollector } from './validate/field-checks.js';
+import { LOCAL_SDS_CLUSTER, type ProblemCollector } from './validate/field-checks.js';
 
 /** How a connection to the control plane is secured. */
 export type AdsSecurity =
@@ -48,11 +48,7 @@ export interface AdsConfig {
   /** Whether listeners and clusters come over ADS. */
   readonly listeners: boolean;
   readonly clusters: boolean;
-  readonly initialFetchTimeoutMs: number;
 }
-
-/** As Envoy's default of `initial_fetch_timeout`. */
-const DEFAULT_INITIAL_FETCH_TIMEOUT_MS = 15_000;
 
 /** Names of clusters that only lead to a control plane; the data path does not get them. */
 export function controlPlaneClusterNames(bootstrap: Bootstrap): Set<string> {
@@ -69,14 +65,6 @@ export function readAdsConfig(bootstrap: Bootstrap, out: ProblemCollector): AdsC
   if (dynamic === undefined) return undefined;
   const at = 'dynamic_resources';
   const found = out.problems.length;
-  for (const [field, source] of [
-    ['lds_config', dynamic.ldsConfig],
-    ['cds_config', dynamic.cdsConfig],
-  ] as const) {
-    if (source === undefined) continue;
-    if (source.configSourceSpecifier.case !== 'ads') out.add(`${at}.${field}`, 'must be `ads: {}`');
-    else if (dynamic.adsConfig === undefined) out.add(`${at}.ads_config`, `is required by ${field}`);
-  }
   const ads = dynamic.adsConfig;
   if (ads === undefined) return undefined;
   const protocol = PROTOCOLS.get(ads.apiType);
@@ -109,9 +97,8 @@ export function readAdsConfig(bootstrap: Bootstrap, out: ProblemCollector): AdsC
       specifier?.case === 'envoyGrpc' && specifier.value.authority !== '' ? specifier.value.authority : undefined,
     security,
     headers: (service?.initialMetadata ?? []).map(({ key, value }) => ({ key, value })),
-    listeners: dynamic.ldsConfig !== undefined,
-    clusters: dynamic.cdsConfig !== undefined,
-    initialFetchTimeoutMs: Math.max(fetchTimeoutMs(dynamic.ldsConfig), fetchTimeoutMs(dynamic.cdsConfig)),
+    listeners: readResourceSource(dynamic.ldsConfig) === 'ads',
+    clusters: readResourceSource(dynamic.cdsConfig) === 'ads',
   };
 }
 
@@ -125,12 +112,6 @@ const PROTOCOLS: ReadonlyMap<ApiConfigSource_ApiType, XdsProtocol> = new Map([
 function clusterNameOf(ads: ApiConfigSource): string | undefined {
   const specifier = ads.grpcServices[0]?.targetSpecifier;
   return specifier?.case === 'envoyGrpc' ? specifier.value.clusterName : undefined;
-}
-
-function fetchTimeoutMs(source: ConfigSource | undefined): number {
-  return source?.initialFetchTimeout === undefined
-    ? DEFAULT_INITIAL_FETCH_TIMEOUT_MS
-    : durationMs(source.initialFetchTimeout);
 }
 
 /** Several addresses of one family become one gRPC target that tries them in turn; a DNS name is resolved by gRPC. */

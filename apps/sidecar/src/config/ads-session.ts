@@ -13,6 +13,7 @@ import {
 import type { AdsConfig } from './ads-config.js';
 import { decodeResource } from './decode-resource.js';
 import type { ConfigStore } from './store/config-store.js';
+import type { NamedSources } from './store/needed-names.js';
 import type { ResourceChange } from './store/resource-state.js';
 
 export interface AdsSessionOptions {
@@ -84,8 +85,9 @@ export class AdsSession {
     this.#client.start();
   }
 
-  /** To be called by the store: the names that it needs now. */
-  setNeeded(typeUrl: XdsTypeUrl, names: ReadonlySet<string>): void {
+  /** To be called by the store: the names that it needs now; those that come from elsewhere are left out here. */
+  setNeeded(typeUrl: XdsTypeUrl, needed: NamedSources): void {
+    const names = new Set([...needed].flatMap(([name, source]) => (source === 'ads' ? [name] : [])));
     this.#needed.set(typeUrl, names);
     this.#handles.get(typeUrl)?.setNames(names);
   }
@@ -116,6 +118,8 @@ export class AdsSession {
         onUpdate: ({ upserts, removed: told, rejected }) => {
           const names = upserts.map(({ name }) => name);
           const listed = new Set([...names, ...rejected.map(({ resourceName }) => resourceName)]);
+          const full = mode === 'wildcard' && this.options.config.protocol === 'sotw';
+          store.noteRefused(typeUrl, rejected, full ? listed : undefined);
           const removed = typeUrl === TYPE_URL.listener ? [...told, ...this.#vanished(listed)] : told;
           // Everything in it was refused, or it only says that nothing changed.
           if (upserts.length === 0 && removed.length === 0 && this.initialized) {

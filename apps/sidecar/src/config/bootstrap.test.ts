@@ -160,13 +160,13 @@ static_resources:
 `,
       'b.yaml',
     );
+    expect(bootstrap.dynamic).toEqual({ listeners: 'ads', clusters: 'ads', initialFetchTimeoutMs: 15_000 });
     expect(bootstrap.ads).toMatchObject({
       protocol: 'delta',
       target: 'ipv4:127.1.0.3:15012',
       security: { kind: 'own-identity', expectedSpiffeIds: ['spiffe://cluster.local/ns/istio-system/sa/pilot'] },
       listeners: true,
       clusters: true,
-      initialFetchTimeoutMs: 15_000,
     });
     expect(bootstrap.clusters).toEqual([]);
   });

@@ -11,6 +11,7 @@ import type { ConfigProblem } from '../data-plane.js';
 import { type AdsConfig, controlPlaneClusterNames, readAdsConfig } from './ads-config.js';
 import { checkStructure } from './check-structure.js';
 import { findProblems } from './decode-resource.js';
+import { checkStaticSources, type DynamicSources, readDynamicSources } from './dynamic-sources.js';
 import { formatFieldPath, parseFieldPath } from './field-path.js';
 import { type FileProblem, type LocatedDocument, parseLocatedYaml } from './located-yaml.js';
 import { CONTROL_PLANE_SUPPORT_TABLE, SUPPORT_TABLE } from './support/support-table.js';
@@ -28,6 +29,8 @@ export interface SidecarBootstrap {
   readonly clusters: readonly Cluster[];
   readonly secrets: readonly Secret[];
   readonly ads: AdsConfig | undefined;
+  /** Undefined where everything is static. */
+  readonly dynamic: DynamicSources | undefined;
   /** The file as a message, for /config_dump. */
   readonly message: Bootstrap;
   /** What the data path found wrong with static resources, as problems of the file. */
@@ -145,7 +148,17 @@ function readBootstrap(message: Bootstrap): {
     const names = (resources?.[kind] ?? []).map(({ name }) => name);
     checkUnique(names, (index) => `static_resources.${kind}[${index}].name`, 'the name', out);
   }
+  const dynamic = readDynamicSources(message, out);
   const ads = readAdsConfig(message, out);
+  if (out.problems.length === 0) {
+    const hasAds = message.dynamicResources?.adsConfig !== undefined;
+    const statics = { clusters, listeners: resources?.listeners ?? [] };
+    const pathOf = (resource: Cluster | Listener) =>
+      resource.$typeName === 'envoy.config.cluster.v3.Cluster'
+        ? `static_resources.clusters[${all.indexOf(resource)}]`
+        : `static_resources.listeners[${statics.listeners.indexOf(resource)}]`;
+    checkStaticSources(statics, hasAds, pathOf, out);
+  }
   if (ads !== undefined && (message.node === undefined || message.node.id === '')) {
     out.add('node.id', 'is required where a control plane is used');
   }
@@ -156,6 +169,7 @@ function readBootstrap(message: Bootstrap): {
     clusters,
     secrets: resources?.secrets ?? [],
     ads,
+    dynamic,
     message,
   };
   return { bootstrap, problems: out.problems };

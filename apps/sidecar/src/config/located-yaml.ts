@@ -1,4 +1,4 @@
-// Bootstrap file: YAML or JSON text to values, each of which knows its line and column.
+// Configuration files: YAML or JSON text to values, each of which knows its line and column.
 
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseAllDocuments } from 'yaml';
 
@@ -22,8 +22,11 @@ export interface LocatedDocument {
 /** More than a bootstrap file ever needs; protects against alias bombs. */
 const MAX_ALIASES = 1_000;
 
-/** Parses one YAML document (JSON is YAML). Returns problems instead where the text is not well-formed. */
-export function parseLocatedYaml(text: string): LocatedDocument | FileProblem[] {
+/**
+ * Parses one YAML document (JSON is YAML). Returns problems instead where the text is not well-formed.
+ * @param expected what an empty file lacks, for the message
+ */
+export function parseLocatedYaml(text: string, expected = 'an Envoy v3 bootstrap'): LocatedDocument | FileProblem[] {
   const lines = new LineCounter();
   const documents = parseAllDocuments(text, { lineCounter: lines, uniqueKeys: true, merge: true, prettyErrors: false });
   const place = (offset: number) => {
@@ -31,7 +34,7 @@ export function parseLocatedYaml(text: string): LocatedDocument | FileProblem[] 
     return { line: Math.max(1, line), column: Math.max(1, col) };
   };
   if (!Array.isArray(documents) || documents.length === 0) {
-    return [{ line: 1, column: 1, path: '', message: 'the file is empty; an Envoy v3 bootstrap is expected' }];
+    return [{ line: 1, column: 1, path: '', message: `the file is empty; ${expected} is expected` }];
   }
   const problems: FileProblem[] = documents.flatMap((document) =>
     [...document.errors, ...document.warnings].map((error) => ({

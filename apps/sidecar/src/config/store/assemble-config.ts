@@ -2,6 +2,7 @@
 
 import { TYPE_URL } from '@lateen/xds-proto';
 import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
+import type { ClusterLoadAssignment } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
 import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import type { Secret } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
 import type { DataPlaneConfig, TlsSecret } from '../../data-plane.js';
@@ -44,19 +45,35 @@ export interface AssembleInput {
   /** In effect. */
   readonly clusters: ReadonlyMap<string, ResourceEntry<Cluster>>;
   readonly listeners: ReadonlyMap<string, ResourceEntry<Listener>>;
+  /** Endpoints that were found by DNS. */
+  readonly discoveredOf?: ((cluster: Cluster) => ClusterLoadAssignment | undefined) | undefined;
 }
 
-export function assembleConfig({ statics, local, state, clusters, listeners }: AssembleInput): DataPlaneConfig {
+export function assembleConfig({
+  statics,
+  local,
+  state,
+  clusters,
+  listeners,
+  discoveredOf,
+}: AssembleInput): DataPlaneConfig {
   const secrets = new Map<string, TlsSecret>();
   for (const [name, { value }] of state[TYPE_URL.secret]) {
     const secret = tlsSecretOf(value);
     if (secret !== undefined) secrets.set(name, secret);
   }
   for (const [name, secret] of [...statics.secrets, ...local]) secrets.set(name, secret);
+  const allClusters = [...statics.clusters, ...valuesOf(clusters)];
+  const discovered = new Map<string, ClusterLoadAssignment>();
+  for (const cluster of allClusters) {
+    const assignment = discoveredOf?.(cluster);
+    if (assignment !== undefined) discovered.set(cluster.name, assignment);
+  }
   return {
+    discovered,
     listeners: [...statics.listeners, ...valuesOf(listeners)],
     routes: valueMap(state[TYPE_URL.route]),
-    clusters: [...statics.clusters, ...valuesOf(clusters)],
+    clusters: allClusters,
     endpoints: valueMap(state[TYPE_URL.endpoint]),
     secrets,
   };

@@ -30,7 +30,7 @@ function start(options: Partial<ConfigStoreOptions> = {}) {
     statics: createStaticResources({ listeners: [], clusters: [], secrets: [] }),
     fetchTimeoutMs: 15_000,
     log,
-    onNeeded: (typeUrl, names) => needed.set(typeUrl, [...names]),
+    onNeeded: (typeUrl, names) => needed.set(typeUrl, [...names.keys()]),
     ...options,
   });
   stores.push(store);

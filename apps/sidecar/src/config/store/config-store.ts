@@ -5,11 +5,12 @@ import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_
 import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import type { ResourceProblem } from '@lateen/xds-stream';
 import { type ConfigProblem, ConfigRejected, type DataPlane, type TlsSecret } from '../../data-plane.js';
+import type { DnsDiscovery } from '../../upstream/discovery/dns-discovery.js';
 import { assembleConfig, type StaticResources } from './assemble-config.js';
 import { BindRetry, Unbindable, type UnboundListener } from './bind-retry.js';
-import { collectNeeded, dropUnneeded, type NeededNames } from './needed-names.js';
+import { collectNeeded, dropUnneeded, findSourceClashes, type NamedSources, type NeededNames } from './needed-names.js';
 import { findUnbindable } from './probe-addresses.js';
-import { clusterReferences, listenerReferences, type References } from './references.js';
+import { isClusterReady, isListenerReady } from './readiness.js';
 import {
   applyChange,
   EMPTY_STATE,
@@ -33,7 +34,9 @@ export interface ConfigStoreOptions {
   /** Called when a listener that was refused, since it could not be bound, is in effect. */
   readonly onBound?: (listenerName: string) => void;
   /** Called when the names of a type that are needed may have changed. */
-  readonly onNeeded?: (typeUrl: XdsTypeUrl, names: ReadonlySet<string>) => void;
+  readonly onNeeded?: (typeUrl: XdsTypeUrl, names: NamedSources) => void;
+  /** Finds the endpoints of clusters whose endpoints are names. */
+  readonly discovery?: Pick<DnsDiscovery, 'follow' | 'isReady' | 'assignmentOf'>;
 }
 
 export class ConfigStore {
@@ -51,6 +54,9 @@ export class ConfigStore {
   #leaving: Set<string> | undefined;
   readonly #verdicts: Verdicts;
   #appliedOnce = false;
+  /** Grows with each discovery; what was applied has seen all before. */
+  #discoveries = 0;
+  #discoveriesApplied = 0;
   #needed: NeededNames | undefined;
   #neededFrom: readonly unknown[] = [];
 
@@ -113,6 +119,26 @@ export class ConfigStore {
     return run;
   }
 
+  /** To be called when endpoints were discovered: applies what there is, with them. */
+  refresh(): void {
+    this.#discoveries++;
+    this.#schedule();
+  }
+
+  /** True while updates wait for the next batch. */
+  get hasPending(): boolean {
+    return this.#pending.length > 0;
+  }
+
+  /**
+   * Remembers resources that did not decode, for the admin API; they are forgotten when they are accepted or gone.
+   * @param listed everything that there is, where a source said that
+   */
+  noteRefused(typeUrl: XdsTypeUrl, problems: readonly ResourceProblem[], listed?: ReadonlySet<string>): void {
+    if (listed !== undefined) this.#verdicts.forgetUnlisted(typeUrl, listed);
+    this.#verdicts.remember(problems.map((problem) => ({ ...problem, resourceType: typeUrl })));
+  }
+
   /** The own identity: a renewal goes to new handshakes at once, without applying a configuration. */
   setLocalSecrets(secrets: ReadonlyMap<string, TlsSecret>): void {
     this.#localSecrets = secrets;
@@ -164,8 +190,8 @@ export class ConfigStore {
     const batch = this.#pending;
     this.#pending = [];
     const good = this.#accepted;
-    const clashes = batch.flatMap(({ change }) => this.#staticClashes(change));
     let next = batch.reduce((state, { change }) => applyChange(state, this.#withoutHeld(change)), good);
+    const clashes = [...batch.flatMap(({ change }) => this.#staticClashes(change)), ...this.#sourceClashes(next, good)];
     for (const { resourceType, resourceName } of clashes) {
       next = revertResource(next, good, resourceType as XdsTypeUrl, resourceName);
     }
@@ -188,17 +214,20 @@ export class ConfigStore {
   async #applyWithoutFaults(wanted: ResourceState, good: ResourceState): Promise<ConfigProblem[]> {
     const found: ConfigProblem[] = [];
     const unbindable = new Unbindable();
-    const { statics, now = Date.now } = this.options;
+    const { now = Date.now } = this.options;
     let next = wanted;
     for (;;) {
       const { clusters, listeners } = this.#resolve(next, unbindable);
       try {
         // After an attempt to bind that failed again there may be nothing else to apply.
-        const same = next === good && clusters === this.#clusters.active && listeners === this.#listeners.active;
+        const discoveries = this.#discoveries;
+        const seen = discoveries === this.#discoveriesApplied;
+        const same =
+          seen && next === good && clusters === this.#clusters.active && listeners === this.#listeners.active;
         if (unbindable.size === 0 || !same || !this.#appliedOnce) {
-          const local = this.#localSecrets;
-          await this.options.dataPlane.apply(assembleConfig({ statics, local, state: next, clusters, listeners }));
+          await this.options.dataPlane.apply(this.#assemble(next, clusters, listeners));
         }
+        this.#discoveriesApplied = discoveries;
         this.#clusters.commit(clusters);
         this.#listeners.commit(listeners);
         this.#accepted = next;
@@ -228,11 +257,15 @@ export class ConfigStore {
   }
 
   #resolve(state: ResourceState, unbindable: Unbindable) {
+    const secrets = { local: this.#localSecrets, static: this.options.statics.secrets };
     return {
-      clusters: this.#clusters.resolve(state[TYPE_URL.cluster], (cluster) => this.#clusterReady(cluster, state)),
+      clusters: this.#clusters.resolve(
+        state[TYPE_URL.cluster],
+        (cluster) => isClusterReady(cluster, state, secrets) && this.options.discovery?.isReady(cluster) !== false,
+      ),
       listeners: this.#listeners.resolve(
         state[TYPE_URL.listener],
-        (listener) => this.#secretsAndRoutes(listenerReferences(listener), state),
+        (listener) => isListenerReady(listener, state, secrets),
         (listener) => unbindable.has(listener),
       ),
     };
@@ -261,34 +294,18 @@ export class ConfigStore {
     return this.#accepted;
   }
 
-  #clusterReady(cluster: Cluster, state: ResourceState): boolean {
-    const references = clusterReferences(cluster);
-    if (references.endpoints !== undefined && !state[TYPE_URL.endpoint].has(references.endpoints)) return false;
-    return this.#secretsAndRoutes(references, state);
-  }
-
-  #secretsAndRoutes(references: References, state: ResourceState): boolean {
-    for (const name of references.routes) if (!state[TYPE_URL.route].has(name)) return false;
-    for (const [name, source] of references.secrets) {
-      const known =
-        source === 'ads'
-          ? state[TYPE_URL.secret].has(name)
-          : source === 'local'
-            ? this.#localSecrets.has(name)
-            : this.options.statics.secrets.has(name);
-      if (!known) return false;
-    }
-    return true;
-  }
-
   #config() {
-    return assembleConfig({
-      statics: this.options.statics,
-      local: this.#localSecrets,
-      state: this.#accepted,
-      clusters: this.#clusters.active,
-      listeners: this.#listeners.active,
-    });
+    return this.#assemble(this.#accepted, this.#clusters.active, this.#listeners.active);
+  }
+
+  #assemble(
+    state: ResourceState,
+    clusters: ReadonlyMap<string, ResourceEntry<Cluster>>,
+    listeners: ReadonlyMap<string, ResourceEntry<Listener>>,
+  ) {
+    const { statics, discovery } = this.options;
+    const discoveredOf = (cluster: Cluster) => discovery?.assignmentOf(cluster);
+    return assembleConfig({ statics, local: this.#localSecrets, state, clusters, listeners, discoveredOf });
   }
 
   #staticClashes({ typeUrl, upserts }: ResourceChange): ConfigProblem[] {
@@ -310,6 +327,17 @@ export class ConfigStore {
       }));
   }
 
+  /** Those of the bootstrap file were looked for at the start. */
+  #sourceClashes(next: ResourceState, good: ResourceState): ConfigProblem[] {
+    const same = [TYPE_URL.cluster, TYPE_URL.listener].every((typeUrl) => next[typeUrl] === good[typeUrl]);
+    if (same) return [];
+    const changed = ({ resourceType, resourceName }: ConfigProblem) => {
+      const typeUrl = resourceType as XdsTypeUrl;
+      return next[typeUrl].get(resourceName)?.value !== good[typeUrl].get(resourceName)?.value;
+    };
+    return findSourceClashes(this.options.statics, next).filter(changed);
+  }
+
   #withoutHeld(change: ResourceChange): ResourceChange {
     if (change.typeUrl !== TYPE_URL.cluster || this.#leaving === undefined) return change;
     for (const name of change.removed) this.#leaving.add(name);
@@ -325,6 +353,10 @@ export class ConfigStore {
       return this.#needed;
     }
     const needed = collectNeeded(this.options.statics, inputs);
+    this.options.discovery?.follow([
+      ...this.options.statics.clusters,
+      ...[...state[TYPE_URL.cluster].values(), ...this.#clusters.active.values()].map(({ value }) => value),
+    ]);
     this.#needed = needed;
     this.#neededFrom = inputs;
     this.options.onNeeded?.(TYPE_URL.endpoint, needed.endpoints);

@@ -12,22 +12,23 @@ import {
   DownstreamTlsContextSchema,
   UpstreamTlsContextSchema,
 } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
+import { type ResourceSource, readResourceSource } from '../files/resource-source.js';
 
-/** Where a secret comes from: the control plane, this process's own identity, or the bootstrap file. */
-export type SecretSource = 'ads' | 'local' | 'static';
+/** Where a secret comes from: the control plane, a file, this process's own identity, or the bootstrap file. */
+export type SecretSource = ResourceSource | 'local' | 'static';
 
 export interface References {
-  readonly routes: ReadonlySet<string>;
+  readonly routes: ReadonlyMap<string, ResourceSource>;
   readonly secrets: ReadonlyMap<string, SecretSource>;
-  /** EDS name of a cluster of type EDS. */
-  readonly endpoints: string | undefined;
+  /** What a cluster of type EDS asks for. */
+  readonly endpoints: { readonly name: string; readonly source: ResourceSource } | undefined;
 }
 
 const cache = new WeakMap<Listener | Cluster, References>();
 
 export function listenerReferences(listener: Listener): References {
   return remember(listener, () => {
-    const routes = new Set<string>();
+    const routes = new Map<string, ResourceSource>();
     const secrets = new Map<string, SecretSource>();
     const chains = [...listener.filterChains, ...(listener.defaultFilterChain ? [listener.defaultFilterChain] : [])];
     for (const chain of chains) {
@@ -35,7 +36,9 @@ export function listenerReferences(listener: Listener): References {
       for (const { configType } of chain.filters) {
         if (configType.case !== 'typedConfig' || !anyIs(configType.value, HttpConnectionManagerSchema)) continue;
         const { routeSpecifier } = unpackAny(configType.value, HttpConnectionManagerSchema);
-        if (routeSpecifier.case === 'rds') routes.add(routeSpecifier.value.routeConfigName);
+        if (routeSpecifier.case !== 'rds') continue;
+        const { routeConfigName, configSource } = routeSpecifier.value;
+        routes.set(routeConfigName, readResourceSource(configSource) ?? 'ads');
       }
     }
     return { routes, secrets, endpoints: undefined };
@@ -49,8 +52,13 @@ export function clusterReferences(cluster: Cluster): References {
     for (const { transportSocket } of cluster.transportSocketMatches) collectSecrets(transportSocket, secrets);
     const { clusterDiscoveryType: type } = cluster;
     const isEds = type.case === 'type' && type.value === Cluster_DiscoveryType.EDS;
-    const endpoints = isEds ? cluster.edsClusterConfig?.serviceName || cluster.name : undefined;
-    return { routes: new Set(), secrets, endpoints };
+    const endpoints = isEds
+      ? {
+          name: cluster.edsClusterConfig?.serviceName || cluster.name,
+          source: readResourceSource(cluster.edsClusterConfig?.edsConfig) ?? 'ads',
+        }
+      : undefined;
+    return { routes: new Map(), secrets, endpoints };
   });
 }
 
@@ -86,12 +94,6 @@ function commonContext(any: Any): CommonTlsContext | undefined {
 
 /** The only stream of its own that validation lets through is the one that stands for the own identity. */
 function sourceOf({ sdsConfig }: SdsSecretConfig): SecretSource {
-  switch (sdsConfig?.configSourceSpecifier.case) {
-    case undefined:
-      return 'static';
-    case 'ads':
-      return 'ads';
-    default:
-      return 'local';
-  }
+  if (sdsConfig?.configSourceSpecifier.case === undefined) return 'static';
+  return readResourceSource(sdsConfig) ?? 'local';
 }

@@ -51,7 +51,7 @@ export class Verdicts {
     for (const name of unboundBefore.keys()) {
       if (!unbound.has(name)) this.#rejected.delete(`${TYPE_URL.listener}/${name}`);
     }
-    this.#remember(problems);
+    this.remember(problems);
     const claimed = this.#settle(batch, problems);
     for (const problem of problems) {
       if (claimed.has(problem)) continue;
@@ -67,7 +67,15 @@ export class Verdicts {
     }
   }
 
-  #remember(problems: readonly ConfigProblem[]): void {
+  /** A refused resource that its source does not list any more is no concern. */
+  forgetUnlisted(typeUrl: XdsTypeUrl, listed: ReadonlySet<string>): void {
+    for (const [key, refused] of this.#rejected) {
+      if (refused.typeUrl === typeUrl && !listed.has(refused.name)) this.#rejected.delete(key);
+    }
+  }
+
+  /** Keeps why resources were refused. */
+  remember(problems: readonly ConfigProblem[]): void {
     const atMs = (this.options.now ?? Date.now)();
     for (const { resourceType, resourceName, path, message } of problems) {
       if (resourceName === '') continue;

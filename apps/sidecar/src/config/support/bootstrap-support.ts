@@ -5,18 +5,19 @@ import type { SupportTable } from './support-types.js';
 
 export const BOOTSTRAP_SUPPORT: SupportTable = {
   'envoy.config.bootstrap.v3.Bootstrap': {
-    acted: ['node', 'admin', 'static_resources', 'dynamic_resources'],
+    acted: ['node', 'admin', 'static_resources', 'dynamic_resources', 'typed_dns_resolver_config'],
     inert: {
       stats_config: 'metrics have the names and labels of Istio',
       stats_flush_interval: 'metrics are read when they are scraped',
       watchdogs: 'there is no watchdog thread',
       watchdog: 'there is no watchdog thread',
-      use_tcp_for_dns_lookups: 'names are resolved by the system',
       application_log_config: 'the log format is set by flags',
       default_regex_engine: 'the syntax is RE2',
       header_prefix: 'the prefix is x-envoy',
     },
+    only: { use_tcp_for_dns_lookups: ['false'] },
     refused: {
+      dns_resolution_config: 'use typed_dns_resolver_config',
       layered_runtime: 'there is no runtime; use flags',
       stats_sinks: 'metrics are scraped at /stats/prometheus',
       overload_manager: 'memory is bounded by fixed limits',

@@ -1,5 +1,6 @@
 // Resource validation: checks that several resource types share. Each adds its problems; none throws.
 
+import { existsSync } from 'node:fs';
 import { isIP } from 'node:net';
 import type { Duration } from '@bufbuild/protobuf/wkt';
 import type { Address } from '@lateen/xds-proto/envoy/config/core/v3/address_pb.js';
@@ -20,6 +21,8 @@ export class ProblemCollector {
 export const LOCAL_SDS_CLUSTER = 'sds-grpc';
 export const MAX_PORT = 65_535;
 const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+/** Labels as resolvers take them, the underscore of service names included. */
+const HOST_NAME = /^(?=.{1,254}$)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62})(?:\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\.?$/;
 /** Line ends and NUL would end the header or the message. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters that are refused
 const BAD_HEADER_VALUE = /[\u0000\r\n]/;
@@ -35,12 +38,17 @@ export function durationMs(duration: Duration): number {
   return Number(duration.seconds) * 1000 + duration.nanos / 1e6;
 }
 
-/** An IP address with a port. @param minPort 0 where the system may choose the port */
+/**
+ * An IP address with a port.
+ * @param minPort 0 where the system may choose the port
+ * @param names whether a host name may stand in place of the address
+ */
 export function checkIpAddress(
   address: Address | undefined,
   path: string,
   out: ProblemCollector,
   minPort: number,
+  names = false,
 ): void {
   // A pipe or an internal address was reported as not supported.
   if (address === undefined || address.address.case === undefined) {
@@ -51,7 +59,10 @@ export function checkIpAddress(
   const { address: host, portSpecifier } = address.address.value;
   const at = `${path}.socket_address`;
   if (host === '') out.add(`${at}.address`, 'an IP address is required');
-  else if (isIP(host) === 0) out.add(`${at}.address`, `${JSON.stringify(host)} is not an IP address`);
+  else if (isIP(host) === 0) {
+    if (!names) out.add(`${at}.address`, `${JSON.stringify(host)} is not an IP address`);
+    else if (!HOST_NAME.test(host)) out.add(`${at}.address`, `${JSON.stringify(host)} is no host name`);
+  }
   if (portSpecifier.case === undefined) out.add(`${at}.port_value`, 'a port is required');
   else if (portSpecifier.case === 'portValue' && (portSpecifier.value > MAX_PORT || portSpecifier.value < minPort)) {
     out.add(`${at}.port_value`, `${portSpecifier.value} is not a port; expected ${minPort} to ${MAX_PORT}`);
@@ -105,7 +116,7 @@ export function checkHeaderMutations(
   }
 }
 
-/** Where resources come from: only over the one ADS stream, or, for the own identity, from this process. */
+/** Where resources come from: the one ADS stream, a file, or, for the own identity, this process. */
 export function checkConfigSource(
   source: ConfigSource | undefined,
   path: string,
@@ -113,21 +124,38 @@ export function checkConfigSource(
   options: { readonly localSds: boolean } = { localSds: false },
 ): void {
   if (source === undefined) {
-    out.add(path, 'is required; use `ads: {}`');
+    out.add(path, 'is required; use `ads: {}` or `path_config_source`');
     return;
   }
   checkDuration(source.initialFetchTimeout, `${path}.initial_fetch_timeout`, out);
   const { configSourceSpecifier } = source;
   if (configSourceSpecifier.case === 'ads') return;
   if (configSourceSpecifier.case === undefined) {
-    out.add(path, 'says no source; use `ads: {}`');
+    out.add(path, 'says no source; use `ads: {}` or `path_config_source`');
+    return;
+  }
+  if (configSourceSpecifier.case === 'pathConfigSource') {
+    const { path: file, watchedDirectory } = configSourceSpecifier.value;
+    checkExists(file, `${path}.path_config_source.path`, out);
+    if (watchedDirectory !== undefined) {
+      checkExists(watchedDirectory.path, `${path}.path_config_source.watched_directory.path`, out);
+    }
     return;
   }
   if (configSourceSpecifier.case !== 'apiConfigSource') return; // reported as not supported
   const [service] = configSourceSpecifier.value.grpcServices;
   const cluster = service?.targetSpecifier.case === 'envoyGrpc' ? service.targetSpecifier.value.clusterName : '';
   if (options.localSds && cluster === LOCAL_SDS_CLUSTER) return;
-  out.add(`${path}.api_config_source`, `a stream of its own is not supported; use \`ads: {}\``);
+  out.add(
+    `${path}.api_config_source`,
+    `a stream of its own is not supported; use \`ads: {}\` or \`path_config_source\``,
+  );
+}
+
+/** As Envoy, which takes only what exists when it is told of it. */
+export function checkExists(file: string, path: string, out: ProblemCollector): void {
+  if (file === '') out.add(path, 'is required');
+  else if (!existsSync(file)) out.add(path, `${file} does not exist`);
 }
 
 /** Adds a problem for each value that was there before. */

@@ -8,6 +8,7 @@ import {
 } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import type { TransportSocket } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import type { ClusterLoadAssignment } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
+import { CaresDnsResolverConfigSchema } from '@lateen/xds-proto/envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver_pb.js';
 import { RawBufferSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js';
 import { UpstreamTlsContextSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import {
@@ -38,9 +39,11 @@ export function validateCluster(cluster: Cluster, out: ProblemCollector): void {
   if (original !== (cluster.lbPolicy === Cluster_LbPolicy.CLUSTER_PROVIDED)) {
     out.add('lb_policy', 'CLUSTER_PROVIDED and type ORIGINAL_DST only go together');
   }
+  const isDns = type === Cluster_DiscoveryType.STRICT_DNS || type === Cluster_DiscoveryType.LOGICAL_DNS;
+  if (isDns) checkDns(cluster, type === Cluster_DiscoveryType.LOGICAL_DNS, out);
   if (cluster.loadAssignment !== undefined) {
     if (original) out.add('load_assignment', 'is not used with type ORIGINAL_DST; leave it out');
-    validateLoadAssignment(cluster.loadAssignment, out, 'load_assignment');
+    validateLoadAssignment(cluster.loadAssignment, out, 'load_assignment', isDns);
   }
   checkDuration(cluster.commonHttpProtocolOptions?.idleTimeout, 'common_http_protocol_options.idle_timeout', out);
   checkTransportSocket(cluster.transportSocket, 'transport_socket', out);
@@ -56,6 +59,23 @@ export function validateCluster(cluster: Cluster, out: ProblemCollector): void {
     'the name',
     out,
   );
+}
+
+function checkDns(cluster: Cluster, logical: boolean, out: ProblemCollector): void {
+  checkDuration(cluster.dnsRefreshRate, 'dns_refresh_rate', out, 1);
+  checkDuration(cluster.dnsFailureRefreshRate?.baseInterval, 'dns_failure_refresh_rate.base_interval', out, 1);
+  checkDuration(cluster.dnsFailureRefreshRate?.maxInterval, 'dns_failure_refresh_rate.max_interval', out, 1);
+  const endpoints = cluster.loadAssignment?.endpoints ?? [];
+  if (cluster.loadAssignment === undefined) out.add('load_assignment', 'is required: it says which names to resolve');
+  else if (logical && (endpoints.length !== 1 || endpoints[0]?.lbEndpoints.length !== 1)) {
+    out.add('load_assignment', 'LOGICAL_DNS takes exactly one locality with one endpoint');
+  }
+  const resolver = cluster.typedDnsResolverConfig?.typedConfig;
+  if (resolver === undefined || !anyIs(resolver, CaresDnsResolverConfigSchema)) return;
+  const at = 'typed_dns_resolver_config.typed_config.resolvers';
+  unpackAny(resolver, CaresDnsResolverConfigSchema).resolvers.forEach((address, index) => {
+    checkIpAddress(address, `${at}[${index}]`, out, 1);
+  });
 }
 
 function checkTransportSocket(socket: TransportSocket | undefined, path: string, out: ProblemCollector): void {
@@ -77,8 +97,16 @@ function checkTransportSocket(socket: TransportSocket | undefined, path: string,
   }
 }
 
-/** @param path where the assignment stands; empty for an EDS resource */
-export function validateLoadAssignment(assignment: ClusterLoadAssignment, out: ProblemCollector, path = ''): void {
+/**
+ * @param path where the assignment stands; empty for an EDS resource
+ * @param names whether endpoints may be names that are resolved
+ */
+export function validateLoadAssignment(
+  assignment: ClusterLoadAssignment,
+  out: ProblemCollector,
+  path = '',
+  names = false,
+): void {
   const prefix = path === '' ? '' : `${path}.`;
   if (assignment.clusterName === '') out.add(`${prefix}cluster_name`, 'is required');
   assignment.endpoints.forEach((locality, localityIndex) => {
@@ -90,7 +118,7 @@ export function validateLoadAssignment(assignment: ClusterLoadAssignment, out: P
       const endpointAt = `${at}.lb_endpoints[${index}]`;
       if (endpoint.loadBalancingWeight === 0) out.add(`${endpointAt}.load_balancing_weight`, 'must be at least 1');
       if (endpoint.hostIdentifier.case === 'endpoint') {
-        checkIpAddress(endpoint.hostIdentifier.value.address, `${endpointAt}.endpoint.address`, out, 1);
+        checkIpAddress(endpoint.hostIdentifier.value.address, `${endpointAt}.endpoint.address`, out, 1, names);
       } else if (endpoint.hostIdentifier.case === undefined) {
         out.add(`${endpointAt}.endpoint`, 'is required');
       }
