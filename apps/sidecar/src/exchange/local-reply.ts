@@ -75,15 +75,17 @@ const RESET_REASON: Readonly<Record<UpstreamFailure, readonly [status: number, f
   protocol: [502, FLAG.UPE, 'protocol error'],
 };
 
-/** @param transportReason the system's or TLS's words, empty where there are none */
+/**
+ * @param transportReason the system's or TLS's words, empty where there are none: for the log only, since they tell a client
+ *   what is behind the proxy (Envoy keeps them out of the body since 1.38.1)
+ */
 export function upstreamReset(failure: UpstreamFailure, transportReason: string, retried: boolean): LocalReply {
   const [status, flags, reason] = RESET_REASON[failure];
-  const transport = transportReason === '' ? '' : `, transport failure reason: ${transportReason}`;
   const inDetails = transportReason === '' ? '' : `|${transportReason.replaceAll(/\s/g, '_')}`;
   return reply(
     status,
     retried ? flags | FLAG.URX : flags,
-    `${BEFORE_HEADERS}${retried ? 'retried and the latest ' : ''}reset reason: ${reason}${transport}`,
+    `${BEFORE_HEADERS}${retried ? 'retried and the latest ' : ''}reset reason: ${reason}`,
     `upstream_reset_before_response_started{${reason.replaceAll(' ', '_')}${inDetails}}`,
   );
 }

@@ -1,0 +1,128 @@
+// Interop tests: the bootstraps of examples/standalone under stock Envoy and under the Lateen sidecar, and the same requests to both.
+
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { freePort } from '../harness/free-port.js';
+import { waitUntil } from '../harness/wait-until.js';
+import { differences, type Observed } from './compare.js';
+import { type Backend, startHttpBackend } from './echo-backend.js';
+import { requireStockEnvoy } from './envoy-required.js';
+import { exchange } from './http-exchange.js';
+import { type Json, objectsIn, type RunningProxy, readBootstrap, socketAddress, startProxy } from './proxy-pair.js';
+
+const CASES = fileURLToPath(new URL('./standalone-cases/', import.meta.url));
+const EXAMPLES = fileURLToPath(new URL('../../examples/standalone/', import.meta.url));
+
+interface Case {
+  readonly name: string;
+  /** The listener that it is sent to. */
+  readonly to: string;
+  /** The request, line by line; the head ends with an empty line. */
+  readonly send: string;
+  /** Name asked for over TLS. */
+  readonly serverName?: string;
+  /** What Envoy is known to answer, so that the case is about what its name says. */
+  readonly status?: number;
+  /** Lateen answers with another status, for a reason; then nothing else is compared. */
+  readonly lateen?: { readonly status: number; readonly because: string };
+  /** Fields that differ, each with the reason. */
+  readonly differs?: Readonly<Record<string, string>>;
+}
+
+interface CaseFile {
+  readonly example: string;
+  readonly cases: readonly Case[];
+}
+
+/** Line ends become CRLF; where no body follows, the empty line that ends the head is added. */
+function wire(text: string): string {
+  const lines = text.replaceAll('\n', '\r\n');
+  return lines.includes('\r\n\r\n') ? lines.replace(/\r\n$/, '') : `${lines}\r\n`;
+}
+
+const envoyPath = requireStockEnvoy();
+
+describe.skipIf(envoyPath === undefined)('the same bootstrap under Envoy and Lateen', () => {
+  for (const file of readdirSync(CASES).filter((name) => name.endsWith('.yaml'))) {
+    const { example, cases } = parse(readFileSync(join(CASES, file), 'utf8')) as CaseFile;
+    describe(basename(example, '.yaml'), () => {
+      let directory: string;
+      let proxies: { envoy: RunningProxy; lateen: RunningProxy };
+      const backends: Backend[] = [];
+
+      beforeAll(async () => {
+        directory = mkdtempSync(join(tmpdir(), 'lateen-interop-'));
+        const certificates = join(directory, 'examples', 'standalone', 'certificates');
+        execFileSync(process.execPath, [join(EXAMPLES, 'make-certificates.mjs'), certificates]);
+        const bootstrap = readBootstrap(join(EXAMPLES, example));
+        const ports = new Map<number, number>();
+        for (const cluster of (bootstrap.static_resources as { clusters: Json[] }).clusters) {
+          for (const endpoint of objectsIn(cluster)) {
+            const port = socketAddress(endpoint)?.port_value as number | undefined;
+            if (port === undefined) continue;
+            if (cluster.name === 'dead') {
+              ports.set(port, await freePort());
+              continue;
+            }
+            const backend = await startHttpBackend(cluster.name as string);
+            backends.push(backend);
+            ports.set(port, backend.port);
+          }
+        }
+        const options = { envoyPath: envoyPath ?? '', bootstrap, directory };
+        const backendPort = (port: number) => ports.get(port) ?? Number.NaN;
+        proxies = {
+          envoy: await startProxy({ ...options, name: 'envoy', backendPort }),
+          lateen: await startProxy({ ...options, name: 'lateen', backendPort }),
+        };
+      });
+
+      afterAll(async () => {
+        await proxies?.envoy.stop();
+        await proxies?.lateen.stop();
+        for (const backend of backends) await backend.stop();
+        rmSync(directory, { recursive: true, force: true });
+      });
+
+      const hits = () => backends.reduce((sum, backend) => sum + backend.hits(), 0);
+
+      async function observe(proxy: RunningProxy, { to, send, serverName }: Case): Promise<Observed> {
+        const hitsBefore = hits();
+        const linesBefore = proxy.logLines().length;
+        const target = { port: proxy.portOf(to), ...(serverName === undefined ? {} : { serverName }) };
+        const outcome = await exchange(target, wire(send));
+        // A request that was answered is logged; one whose connection was refused may not be.
+        const log =
+          'response' in outcome
+            ? await waitUntil(`${proxy.name} to log the exchange`, () => {
+                const lines = proxy.logLines().slice(linesBefore);
+                return lines.length > 0 ? lines : undefined;
+              })
+            : [];
+        return { outcome, hits: hits() - hitsBefore, log };
+      }
+
+      test.each(cases)('$name', async (one) => {
+        const envoy = await observe(proxies.envoy, one);
+        const lateen = await observe(proxies.lateen, one);
+        const statusOf = ({ outcome }: Observed) => ('response' in outcome ? outcome.response.status : outcome.ended);
+        if (one.status !== undefined) expect(statusOf(envoy)).toBe(one.status);
+        if (one.lateen !== undefined) {
+          expect(statusOf(lateen)).toBe(one.lateen.status);
+          expect(statusOf(envoy), 'a difference that is gone must be taken off the list').not.toBe(one.lateen.status);
+          return;
+        }
+        const found = differences(envoy, lateen);
+        const known = one.differs ?? {};
+        expect(found.filter(({ field }) => !(field in known))).toEqual([]);
+        // A difference that is gone must be taken off the list.
+        expect(Object.keys(known).filter((field) => !found.some((each) => each.field === field))).toEqual([]);
+      });
+    });
+  }
+});
