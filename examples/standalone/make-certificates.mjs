@@ -24,7 +24,10 @@ const { subtle } = webcrypto;
 const notBefore = new Date(Date.now() - 3_600_000);
 const notAfter = new Date(notBefore.getTime() + DAYS * 86_400_000);
 // A serial number is positive: its first byte stays below 0x80.
-const serialNumber = () => `1${Buffer.from(webcrypto.getRandomValues(new Uint8Array(8))).toString('hex').slice(1)}`;
+const serialNumber = () =>
+  `1${Buffer.from(webcrypto.getRandomValues(new Uint8Array(8)))
+    .toString('hex')
+    .slice(1)}`;
 
 const rootKeys = await subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
 const root = await x509.X509CertificateGenerator.createSelfSigned({

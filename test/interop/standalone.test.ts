@@ -1,22 +1,19 @@
 // Interop tests: the bootstraps of examples/standalone under stock Envoy and under the Lateen sidecar, and the same requests to both.
 
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { freePort } from '../harness/free-port.js';
 import { waitUntil } from '../harness/wait-until.js';
 import { differences, type Observed } from './compare.js';
-import { type Backend, startHttpBackend } from './echo-backend.js';
+import { startHttpBackend } from './echo-backend.js';
 import { requireStockEnvoy } from './envoy-required.js';
+import { type ExampleUnderBoth, runExampleUnderBoth } from './example-under-both.js';
 import { exchange } from './http-exchange.js';
-import { type Json, objectsIn, type RunningProxy, readBootstrap, socketAddress, startProxy } from './proxy-pair.js';
+import type { RunningProxy } from './proxy-pair.js';
 
 const CASES = fileURLToPath(new URL('./standalone-cases/', import.meta.url));
-const EXAMPLES = fileURLToPath(new URL('../../examples/standalone/', import.meta.url));
 
 interface Case {
   readonly name: string;
@@ -51,48 +48,16 @@ describe.skipIf(envoyPath === undefined)('the same bootstrap under Envoy and Lat
   for (const file of readdirSync(CASES).filter((name) => name.endsWith('.yaml'))) {
     const { example, cases } = parse(readFileSync(join(CASES, file), 'utf8')) as CaseFile;
     describe(basename(example, '.yaml'), () => {
-      let directory: string;
-      let proxies: { envoy: RunningProxy; lateen: RunningProxy };
-      const backends: Backend[] = [];
+      let running: ExampleUnderBoth;
 
       beforeAll(async () => {
-        directory = mkdtempSync(join(tmpdir(), 'lateen-interop-'));
-        const certificates = join(directory, 'examples', 'standalone', 'certificates');
-        execFileSync(process.execPath, [join(EXAMPLES, 'make-certificates.mjs'), certificates]);
-        const bootstrap = readBootstrap(join(EXAMPLES, example));
-        const ports = new Map<number, number>();
-        for (const cluster of (bootstrap.static_resources as { clusters: Json[] }).clusters) {
-          for (const endpoint of objectsIn(cluster)) {
-            const port = socketAddress(endpoint)?.port_value as number | undefined;
-            if (port === undefined) continue;
-            if (cluster.name === 'dead') {
-              ports.set(port, await freePort());
-              continue;
-            }
-            const backend = await startHttpBackend(cluster.name as string);
-            backends.push(backend);
-            ports.set(port, backend.port);
-          }
-        }
-        const options = { envoyPath: envoyPath ?? '', bootstrap, directory };
-        const backendPort = (port: number) => ports.get(port) ?? Number.NaN;
-        proxies = {
-          envoy: await startProxy({ ...options, name: 'envoy', backendPort }),
-          lateen: await startProxy({ ...options, name: 'lateen', backendPort }),
-        };
+        running = await runExampleUnderBoth(example, envoyPath ?? '', startHttpBackend);
       });
 
-      afterAll(async () => {
-        await proxies?.envoy.stop();
-        await proxies?.lateen.stop();
-        for (const backend of backends) await backend.stop();
-        rmSync(directory, { recursive: true, force: true });
-      });
-
-      const hits = () => backends.reduce((sum, backend) => sum + backend.hits(), 0);
+      afterAll(() => running?.stop());
 
       async function observe(proxy: RunningProxy, { to, send, serverName }: Case): Promise<Observed> {
-        const hitsBefore = hits();
+        const hitsBefore = running.hits();
         const linesBefore = proxy.logLines().length;
         const target = { port: proxy.portOf(to), ...(serverName === undefined ? {} : { serverName }) };
         const outcome = await exchange(target, wire(send));
@@ -104,12 +69,12 @@ describe.skipIf(envoyPath === undefined)('the same bootstrap under Envoy and Lat
                 return lines.length > 0 ? lines : undefined;
               })
             : [];
-        return { outcome, hits: hits() - hitsBefore, log };
+        return { outcome, hits: running.hits() - hitsBefore, log };
       }
 
       test.each(cases)('$name', async (one) => {
-        const envoy = await observe(proxies.envoy, one);
-        const lateen = await observe(proxies.lateen, one);
+        const envoy = await observe(running.envoy, one);
+        const lateen = await observe(running.lateen, one);
         const statusOf = ({ outcome }: Observed) => ('response' in outcome ? outcome.response.status : outcome.ended);
         if (one.status !== undefined) expect(statusOf(envoy)).toBe(one.status);
         if (one.lateen !== undefined) {

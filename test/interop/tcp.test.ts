@@ -1,0 +1,52 @@
+// Interop tests: the TCP proxies of examples/standalone under stock Envoy and under the Lateen sidecar, and the same conversations.
+
+import { readdirSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { startTcpBackend } from './echo-backend.js';
+import { requireStockEnvoy } from './envoy-required.js';
+import { type ExampleUnderBoth, runExampleUnderBoth } from './example-under-both.js';
+import type { RunningProxy } from './proxy-pair.js';
+import { converse, type Step } from './tcp-exchange.js';
+
+const CASES = fileURLToPath(new URL('./tcp-cases/', import.meta.url));
+
+interface TcpCase {
+  readonly name: string;
+  readonly to: string;
+  readonly steps: readonly Step[];
+}
+
+const envoyPath = requireStockEnvoy();
+
+describe.skipIf(envoyPath === undefined)('the same TCP proxy under Envoy and Lateen', () => {
+  for (const file of readdirSync(CASES).filter((name) => name.endsWith('.yaml'))) {
+    const { example, cases } = parse(readFileSync(join(CASES, file), 'utf8')) as { example: string; cases: TcpCase[] };
+    describe(basename(example, '.yaml'), () => {
+      let running: ExampleUnderBoth;
+
+      beforeAll(async () => {
+        running = await runExampleUnderBoth(example, envoyPath ?? '', startTcpBackend);
+      });
+
+      afterAll(() => running?.stop());
+
+      async function observe(proxy: RunningProxy, { to, steps }: TcpCase) {
+        const before = running.hits();
+        const { received, ended } = await converse(proxy.portOf(to), steps);
+        // Megabytes are shown by their ends.
+        const shown = received.length > 2000 ? `${received.slice(0, 500)}...${received.slice(-500)}` : received;
+        return { received: shown, bytes: received.length, ended, connections: running.hits() - before };
+      }
+
+      test.each(cases)('$name', async (one) => {
+        const envoy = await observe(running.envoy, one);
+        const lateen = await observe(running.lateen, one);
+        expect(lateen).toEqual(envoy);
+        expect(envoy.ended).toBe('by the proxy');
+      });
+    });
+  }
+});
