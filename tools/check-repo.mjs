@@ -11,14 +11,15 @@ const VAGUE_NAMES = /^(util|utils|helper|helpers|common|misc|manager|data|info)\
 const ALLOWED_IMPORTS = {
   'packages/xds-proto': [],
   'packages/telemetry': [],
-  'packages/istio-config': [],
+  'packages/regex': [],
+  'packages/istio-config': ['regex'],
   'packages/identity': ['xds-proto'],
   'packages/xds-stream': ['xds-proto'],
   'packages/translate': ['xds-proto', 'istio-config'],
-  'packages/filters-wasm': ['xds-proto'],
+  'packages/filters-wasm': ['xds-proto', 'regex'],
 };
 /** Packages that neither read clocks nor touch files or the network (tests aside). */
-const PURE = ['packages/istio-config', 'packages/translate'];
+const PURE = ['packages/regex', 'packages/istio-config', 'packages/translate'];
 const IMPURE_IMPORT =
   /from '(node:(?:fs|net|http|https|http2|tls|dns|child_process|worker_threads|timers)[^']*|@grpc\/grpc-js)'|\bDate\.now\(|\bMath\.random\(|new Date\(\)/;
 

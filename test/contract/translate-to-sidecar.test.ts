@@ -20,7 +20,6 @@ const REFUSED_BY_GALLEY = [
   'gateway-https-redirect',
   'gateway-without-routes',
   'rule-tls-modes',
-  'rules-regex',
   'telemetry-custom-metric',
 ];
 const TYPES = [TYPE_URL.cluster, TYPE_URL.endpoint, TYPE_URL.listener, TYPE_URL.route];

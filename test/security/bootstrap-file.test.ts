@@ -104,8 +104,8 @@ describe('a bootstrap file', () => {
       /:\d+:\d+ .*prefix_rewrite/,
     ],
     [
-      'a regular expression',
-      at(`${hcmPath}.route_config.virtual_hosts[0].routes[0].match`, { safe_regex: { regex: '(a+)+$' } }),
+      'a regular expression that has to go back',
+      at(`${hcmPath}.route_config.virtual_hosts[0].routes[0].match`, { safe_regex: { regex: '(a+)+\\1$' } }),
       /:\d+:\d+ .*safe_regex/,
     ],
     [

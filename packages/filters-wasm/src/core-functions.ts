@@ -25,6 +25,9 @@ export interface CoreFunctions {
    */
   route(routeConfigSlot: number, random: number, secure: number): number;
 
+  /** Whether all of the bytes match the compiled expression (REGEX_*) at `regex`: 1 or 0. */
+  matchesRegex(regex: number, offset: number, length: number): number;
+
   /**
    * Chooses an endpoint: its slot (>= 0), or PICK_*. `triedCount` slots in PICK_TRIED (see Core.pickTried) are avoided
    * where another healthy one exists; `attempts` bounds the search. The endpoint's active count is not changed here:

@@ -2,6 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { createCore } from './core.js';
 import * as L from './layout.js';
+import { BUCKET_BYTES, BUCKET_COUNT, BUCKETS } from './limit-layout.js';
+import { REGEX_SCRATCH, REGEX_SCRATCH_BYTES } from './regex-layout.js';
 import { createSlotPool } from './slot-pool.js';
 import * as T from './table-layout.js';
 
@@ -45,6 +47,8 @@ describe('the memory map', () => {
         L.LONG_CONNECTION_RECORDS,
         L.LONG_CONNECTION_RECORD_BYTES * L.LONG_CONNECTION_RECORD_COUNT,
       ],
+      ['regex scratch', REGEX_SCRATCH, REGEX_SCRATCH_BYTES],
+      ['token buckets', BUCKETS, BUCKET_BYTES * BUCKET_COUNT],
     ];
     let end = 0;
     for (const [name, start, bytes] of regions) {

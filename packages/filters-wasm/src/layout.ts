@@ -6,8 +6,8 @@
 export const KIB = 1024;
 export const MIB = 1048576;
 /** Pages of 64 KiB; the memory is created with this size and never grows. Pages never touched cost nothing. */
-export const MEMORY_PAGES = 1536;
-export const MEMORY_BYTES = 100663296;
+export const MEMORY_PAGES = 1568;
+export const MEMORY_BYTES = 102760448;
 
 /** Constant tables of the AssemblyScript module (its data segments start at 1 KiB). */
 export const STATIC_REGION = 0;
@@ -77,7 +77,7 @@ export const CONNECTION_RECORD_COUNT = 32768;
 export const LONG_CONNECTION_RECORDS = 83886080;
 export const LONG_CONNECTION_RECORD_BYTES = 4096;
 export const LONG_CONNECTION_RECORD_COUNT = 4096;
-// They end at MEMORY_BYTES.
+// After them: regex-layout.ts, limit-layout.ts, up to MEMORY_BYTES.
 
 // ---- Limits --------------------------------------------------------------------------------------------------------
 /** A head (request line and headers) may have so many bytes; more is 431. */

@@ -136,12 +136,16 @@ export const ROUTE_ENTRY_REDIRECT_PORT = 100;
 /** Query parameter matchers, same format as header matchers. */
 export const ROUTE_ENTRY_QUERY_MATCHERS = 104;
 export const ROUTE_ENTRY_QUERY_MATCHER_COUNT = 108;
-export const ROUTE_ENTRY_BYTES = 112;
+/** Relative offset of a REWRITE_* record, 0 = none: in place of ROUTE_ENTRY_REWRITE_*. */
+export const ROUTE_ENTRY_REGEX_REWRITE = 112;
+export const ROUTE_ENTRY_BYTES = 120;
 
 export const PATH_MATCH_PREFIX = 0;
 export const PATH_MATCH_EXACT = 1;
 export const PATH_MATCH_SEPARATED_PREFIX = 2;
 export const PATH_MATCH_CONNECT = 3;
+/** ROUTE_ENTRY_PATH_OFFSET is that of a REGEX_* record. */
+export const PATH_MATCH_REGEX = 4;
 export const ROUTE_ENTRY_FLAG_IGNORE_CASE = 1;
 /** Redirect: replace the whole path (else the matched prefix). */
 export const ROUTE_ENTRY_FLAG_REDIRECT_PATH = 2;
@@ -182,6 +186,8 @@ export const MATCHER_SUFFIX = 3;
 export const MATCHER_CONTAINS = 4;
 export const MATCHER_RANGE = 5;
 export const MATCHER_ABSENT = 6;
+/** MATCHER_VALUE_OFFSET is that of a REGEX_* record. */
+export const MATCHER_REGEX = 7;
 export const MATCHER_FLAG_INVERT = 1;
 export const MATCHER_FLAG_IGNORE_CASE = 2;
 export const MATCHER_FLAG_MISSING_AS_EMPTY = 4;

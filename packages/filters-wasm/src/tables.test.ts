@@ -44,10 +44,10 @@ describe('what is not supported', () => {
     const bad = host(
       [
         {
-          match: { safeRegex: { regex: 'a' } },
+          match: { prefix: '/', grpc: {} },
           route: {
             cluster: 'c',
-            regexRewrite: {},
+            hashPolicy: [{}],
             retryPolicy: { retryOn: '5xx,bogus', retryPriority: { name: 'p' } },
           },
         },
@@ -55,7 +55,7 @@ describe('what is not supported', () => {
           match: {
             prefix: '/',
             headers: [
-              { name: 'a', safeRegexMatch: { regex: 'x' } },
+              { name: 'a', stringMatch: { custom: {} } },
               { name: ':status', presentMatch: true },
             ],
           },
@@ -77,12 +77,12 @@ describe('what is not supported', () => {
     expect(problemsOf({ ...bad, vhds: { configSource: {} } })).toEqual([
       'RouteConfiguration r: vhds is not supported',
       'RouteConfiguration r: virtual_hosts[0].cors is not supported',
-      'RouteConfiguration r: virtual_hosts[0].routes[0].match.safe_regex is not supported',
+      'RouteConfiguration r: virtual_hosts[0].routes[0].match.grpc is not supported',
       'RouteConfiguration r: virtual_hosts[0].routes[0].route.retry_policy.retry_priority is not supported',
       'RouteConfiguration r: virtual_hosts[0].routes[0].route.retry_policy.retry_on condition "bogus" is not supported',
-      'RouteConfiguration r: virtual_hosts[0].routes[0].route.regex_rewrite is not supported',
+      'RouteConfiguration r: virtual_hosts[0].routes[0].route.hash_policy is not supported',
       'RouteConfiguration r: virtual_hosts[0].routes[1].filter_action is not supported',
-      'RouteConfiguration r: virtual_hosts[0].routes[1].match.headers[0].safe_regex_match is not supported',
+      'RouteConfiguration r: virtual_hosts[0].routes[1].match.headers[0].string_match.custom is not supported',
       'RouteConfiguration r: virtual_hosts[0].routes[1].match.headers[1].name ":status" is not supported',
       'RouteConfiguration r: virtual_hosts[0].routes[2].request_headers_to_add[0].header.value command operator %START_TIME% is not supported',
       'RouteConfiguration r: virtual_hosts[0].routes[2].request_headers_to_add[1].header.key "content-length" cannot be changed by configuration',

@@ -10,11 +10,12 @@ import {
   MATCHER_ABSENT, MATCHER_BYTES, MATCHER_CONTAINS, MATCHER_EXACT, MATCHER_FLAGS, MATCHER_FLAG_IGNORE_CASE,
   MATCHER_FLAG_INVERT, MATCHER_FLAG_MISSING_AS_EMPTY, MATCHER_KIND, MATCHER_NAME_HASH, MATCHER_NAME_LENGTH,
   MATCHER_NAME_OFFSET, MATCHER_PREFIX, MATCHER_PRESENT, MATCHER_PSEUDO, MATCHER_RANGE, MATCHER_RANGE_END,
-  MATCHER_RANGE_START, MATCHER_SUFFIX, MATCHER_VALUE_LENGTH, MATCHER_VALUE_OFFSET, PSEUDO_AUTHORITY, PSEUDO_METHOD,
+  MATCHER_RANGE_START, MATCHER_REGEX, MATCHER_SUFFIX, MATCHER_VALUE_LENGTH, MATCHER_VALUE_OFFSET, PSEUDO_AUTHORITY, PSEUDO_METHOD,
   PSEUDO_PATH, PSEUDO_SCHEME, TEXT_HTTP, TEXT_HTTPS,
 } from '../../src/table-layout';
 import { equals, equalsIgnoreCase, findByte } from '../ascii';
 import { putBytes, textAt, textLength } from '../texts';
+import { matchesRegex } from './regex';
 
 /** The value found by findHeader and findParameter. */
 let foundAt: i32 = 0;
@@ -80,6 +81,7 @@ function decide(table: i32, matcher: i32, found: bool): bool {
 
 function matchValue(table: i32, matcher: i32, kind: i32, ignoreCase: bool): bool {
   if (kind == MATCHER_RANGE) return matchRange(matcher);
+  if (kind == MATCHER_REGEX) return matchesRegex(table + load<i32>(matcher + MATCHER_VALUE_OFFSET), foundAt, foundLength);
   const wanted = table + load<i32>(matcher + MATCHER_VALUE_OFFSET);
   const length = load<i32>(matcher + MATCHER_VALUE_LENGTH);
   if (foundLength < length) return false;

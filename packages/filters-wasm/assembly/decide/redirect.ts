@@ -1,18 +1,19 @@
 // The location of a redirect (envoy.config.route.v3.RedirectAction), built in VALUE_SCRATCH.
 import {
   REQ_AUTHORITY_LENGTH, REQ_AUTHORITY_OFFSET, REQ_PATH_LENGTH, REQ_PATH_OFFSET, REQ_PATH_ONLY_LENGTH,
-  ROUTE_LOCATION_LENGTH, ROUTE_LOCATION_OFFSET, VALUE_SCRATCH,
+  ROUTE_LOCATION_LENGTH, ROUTE_LOCATION_OFFSET, ROUTE_MATCHED_PREFIX_LENGTH, VALUE_SCRATCH,
 } from '../../src/layout';
 import {
   ROUTE_ENTRY_FLAGS, ROUTE_ENTRY_FLAG_REDIRECT_PATH, ROUTE_ENTRY_FLAG_REDIRECT_PREFIX, ROUTE_ENTRY_FLAG_STRIP_QUERY,
-  ROUTE_ENTRY_HOST_LENGTH, ROUTE_ENTRY_HOST_OFFSET, ROUTE_ENTRY_PATH_LENGTH, ROUTE_ENTRY_REDIRECT_PORT,
+  ROUTE_ENTRY_HOST_LENGTH, ROUTE_ENTRY_HOST_OFFSET, ROUTE_ENTRY_REDIRECT_PORT, ROUTE_ENTRY_REGEX_REWRITE,
   ROUTE_ENTRY_REDIRECT_SCHEME, ROUTE_ENTRY_REWRITE_LENGTH, ROUTE_ENTRY_REWRITE_OFFSET, TEXT_HTTP, TEXT_HTTPS,
 } from '../../src/table-layout';
 import { findByte } from '../ascii';
 import { putBytes, putNumber, putText } from '../texts';
+import { rewritePath } from './regex-rewrite';
 
-/** As the route's redirect action says. */
-export function buildRedirect(table: i32, entry: i32, secure: i32): void {
+/** As the route's redirect action says; false where the location has no room. */
+export function buildRedirect(table: i32, entry: i32, secure: i32): bool {
   const scheme = load<i32>(entry + ROUTE_ENTRY_REDIRECT_SCHEME);
   const port = load<i32>(entry + ROUTE_ENTRY_REDIRECT_PORT);
   const toHttps = scheme == 0 ? secure != 0 : scheme == 2;
@@ -33,7 +34,10 @@ export function buildRedirect(table: i32, entry: i32, secure: i32): void {
     store<u8>(out, 0x3a);
     out = putNumber(out + 1, port);
   }
-  finish(putPath(out, table, entry));
+  out = putPath(out, table, entry);
+  if (out == 0) return false;
+  finish(out);
+  return true;
 }
 
 /** https with the same authority (without port 80) and path: what `require_tls` asks for. */
@@ -76,8 +80,11 @@ function isDefaultPort(at: i32, length: i32, https: bool): bool {
   return length == 3 && (load<u32>(at) & 0xffffff) == 0x30383a;
 }
 
+/** The place after the path, 0 where it has no room. */
 function putPath(out: i32, table: i32, entry: i32): i32 {
   const flags = load<i32>(entry + ROUTE_ENTRY_FLAGS);
+  const regexRewrite = load<i32>(entry + ROUTE_ENTRY_REGEX_REWRITE);
+  if (regexRewrite != 0) return rewritePath(table, table + regexRewrite, out, (flags & ROUTE_ENTRY_FLAG_STRIP_QUERY) == 0);
   const path = load<i32>(REQ_PATH_OFFSET);
   const pathOnly = load<i32>(REQ_PATH_ONLY_LENGTH);
   const queryLength = (flags & ROUTE_ENTRY_FLAG_STRIP_QUERY) != 0 ? 0 : load<i32>(REQ_PATH_LENGTH) - pathOnly;
@@ -90,7 +97,7 @@ function putPath(out: i32, table: i32, entry: i32): i32 {
     return putBytes(out, path + pathOnly, queryLength);
   }
   if ((flags & ROUTE_ENTRY_FLAG_REDIRECT_PREFIX) != 0) {
-    const matched = load<i32>(entry + ROUTE_ENTRY_PATH_LENGTH);
+    const matched = load<i32>(ROUTE_MATCHED_PREFIX_LENGTH);
     out = putBytes(out, rewrite, rewriteLength);
     return putBytes(out, path + matched, pathOnly - matched + queryLength);
   }

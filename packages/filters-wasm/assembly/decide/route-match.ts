@@ -9,6 +9,7 @@ import {
 import {
   CONFIG_DEFAULT_VIRTUAL_HOST, CONFIG_EXACT_INDEX, CONFIG_EXACT_MASK, CONFIG_PREFIX_COUNT, CONFIG_PREFIX_LIST,
   CONFIG_SUFFIX_COUNT, CONFIG_SUFFIX_LIST, DOMAIN_ENTRY_BYTES, PATH_MATCH_CONNECT, PATH_MATCH_EXACT, PATH_MATCH_PREFIX,
+  PATH_MATCH_REGEX,
   ROUTE_ENTRY_ACTION, ROUTE_ENTRY_BODY_LENGTH, ROUTE_ENTRY_BODY_OFFSET, ROUTE_ENTRY_BYTES, ROUTE_ENTRY_CLUSTER,
   ROUTE_ENTRY_FLAGS, ROUTE_ENTRY_FLAG_IGNORE_CASE, ROUTE_ENTRY_FRACTION, ROUTE_ENTRY_MATCH, ROUTE_ENTRY_MATCHERS,
   ROUTE_ENTRY_MATCHER_COUNT, ROUTE_ENTRY_NAME_LENGTH, ROUTE_ENTRY_NAME_OFFSET, ROUTE_ENTRY_PATH_LENGTH,
@@ -20,6 +21,7 @@ import {
 import { equals, equalsIgnoreCase, hashName } from '../ascii';
 import { matchHeaders, matchParameters } from './header-match';
 import { random31 } from '../random';
+import { matchesRegex } from './regex';
 import { buildRedirect, buildTlsRedirect } from './redirect';
 
 let tableGeneration: i32 = 1;
@@ -157,6 +159,7 @@ function matchesPath(table: i32, entry: i32): bool {
   const length = load<i32>(entry + ROUTE_ENTRY_PATH_LENGTH);
   if (pathLength < length) return false;
   const wanted = table + load<i32>(entry + ROUTE_ENTRY_PATH_OFFSET);
+  if (kind == PATH_MATCH_REGEX) return matchesRegex(wanted, path, pathLength);
   const ignoreCase = (load<i32>(entry + ROUTE_ENTRY_FLAGS) & ROUTE_ENTRY_FLAG_IGNORE_CASE) != 0;
   if (!(ignoreCase ? equalsIgnoreCase(path, wanted, length) : equals(path, wanted, length))) return false;
   if (kind == PATH_MATCH_PREFIX || pathLength == length) return true;
@@ -168,7 +171,9 @@ function take(table: i32, entry: i32, random: i32, secure: i32): i32 {
   const action = load<i32>(entry + ROUTE_ENTRY_ACTION);
   store<i32>(ROUTE_TABLE, entry);
   store<i32>(ROUTE_POLICY, load<i32>(entry + ROUTE_ENTRY_POLICY));
-  store<i32>(ROUTE_MATCHED_PREFIX_LENGTH, load<i32>(entry + ROUTE_ENTRY_PATH_LENGTH));
+  // A regular expression has matched the whole path.
+  const regex = load<i32>(entry + ROUTE_ENTRY_MATCH) == PATH_MATCH_REGEX;
+  store<i32>(ROUTE_MATCHED_PREFIX_LENGTH, load<i32>(regex ? REQ_PATH_ONLY_LENGTH : entry + ROUTE_ENTRY_PATH_LENGTH));
   store<i32>(ROUTE_NAME_OFFSET, table + load<i32>(entry + ROUTE_ENTRY_NAME_OFFSET));
   store<i32>(ROUTE_NAME_LENGTH, load<i32>(entry + ROUTE_ENTRY_NAME_LENGTH));
   if (action == ROUTE_ACTION_FORWARD) {
@@ -184,8 +189,10 @@ function take(table: i32, entry: i32, random: i32, secure: i32): i32 {
   if (action == ROUTE_ACTION_DIRECT) {
     store<i32>(ROUTE_BODY_OFFSET, table + load<i32>(entry + ROUTE_ENTRY_BODY_OFFSET));
     store<i32>(ROUTE_BODY_LENGTH, load<i32>(entry + ROUTE_ENTRY_BODY_LENGTH));
-  } else {
-    buildRedirect(table, entry, secure);
+  } else if (!buildRedirect(table, entry, secure)) {
+    // The location has no room: as a head that is too large.
+    store<i32>(ROUTE_STATUS, 431);
+    return setAction(ROUTE_ACTION_DIRECT);
   }
   return setAction(action);
 }

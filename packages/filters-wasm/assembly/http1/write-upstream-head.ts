@@ -16,7 +16,7 @@ import {
   CONFIG_FLAGS, CONFIG_FLAG_MOST_SPECIFIC_WINS, CONFIG_MUTATIONS, CONFIG_MUTATION_COUNT, KNOWN_ATTEMPT_COUNT,
   KNOWN_CLIENT_CERT, KNOWN_FORWARDED_FOR, KNOWN_FORWARDED_PROTO, KNOWN_HOST, KNOWN_ORIGINAL_PATH, KNOWN_REQUEST_ID,
   ROUTE_ENTRY_HOST_LENGTH, ROUTE_ENTRY_HOST_OFFSET, ROUTE_ENTRY_MUTATIONS, ROUTE_ENTRY_MUTATION_COUNT,
-  ROUTE_ENTRY_REWRITE_LENGTH, ROUTE_ENTRY_REWRITE_OFFSET, TEXT_CHUNKED_LINE, TEXT_CONNECTION_UPGRADE_LINE, TEXT_HTTP,
+  ROUTE_ENTRY_REGEX_REWRITE, ROUTE_ENTRY_REWRITE_LENGTH, ROUTE_ENTRY_REWRITE_OFFSET, TEXT_CHUNKED_LINE, TEXT_CONNECTION_UPGRADE_LINE, TEXT_HTTP,
   TEXT_HTTPS, TEXT_VERSION_LINE_END, VIRTUAL_HOST_MUTATIONS, VIRTUAL_HOST_MUTATION_COUNT, WEIGHTED_HOST_LENGTH,
   WEIGHTED_HOST_OFFSET, WEIGHTED_MUTATIONS, WEIGHTED_MUTATION_COUNT,
 } from '../../src/table-layout';
@@ -26,6 +26,7 @@ import {
 } from './header-table';
 import { isExternal } from '../decide/load-balance';
 import { putUuid } from '../random';
+import { rewritePath } from '../decide/regex-rewrite';
 import { generation } from '../decide/route-match';
 import { putBytes, putColon, putCrlf, putNumber, putText, textAt, textLength } from '../texts';
 
@@ -47,7 +48,7 @@ export function writeUpstreamHead(out: i32, capacity: i32, listener: i32, connec
   scratch = VALUE_SCRATCH;
   beginHeaders(REQ_HEADERS, load<i32>(REQ_HEADER_COUNT));
   addProxyHeaders(listener, connection);
-  choosePathAndHost();
+  if (!choosePathAndHost()) return 0;
   mutate();
   const attemptCount = policy != 0 && (load<i32>(policy + POLICY_FLAGS) & POLICY_FLAG_ATTEMPT_COUNT_IN_REQUEST) != 0;
   if (attemptCount) replaceKnown(KNOWN_ATTEMPT_COUNT);
@@ -133,31 +134,15 @@ function addClientCert(listener: i32, connection: i32): void {
   }
 }
 
-/** Rewrites of the route: prefix or whole path, literal host. */
-function choosePathAndHost(): void {
+/** Rewrites of the route: prefix, expression or whole path, literal host. False where a rewrite has no room. */
+function choosePathAndHost(): bool {
   pathAt = load<i32>(REQ_PATH_OFFSET);
   pathLength = load<i32>(REQ_PATH_LENGTH);
   hostLength = 0;
   const entry = load<i32>(ROUTE_TABLE);
-  if (entry == 0) return;
+  if (entry == 0) return true;
   const table = load<i32>(ROUTE_CONFIG_TABLE);
-  const rewriteLength = load<i32>(entry + ROUTE_ENTRY_REWRITE_LENGTH);
-  if (rewriteLength >= 0) {
-    const kept = load<i32>(ROUTE_MATCHED_PREFIX_LENGTH);
-    const start = scratch;
-    scratch = putBytes(scratch, table + load<i32>(entry + ROUTE_ENTRY_REWRITE_OFFSET), rewriteLength);
-    scratch = putBytes(scratch, pathAt + kept, pathLength - kept);
-    // The matched prefix may have been the whole path: a target still begins with a slash.
-    if (scratch == start || load<u8>(start) != 0x2f) {
-      memory.copy(start + 1, start, scratch - start);
-      store<u8>(start, 0x2f);
-      scratch++;
-    }
-    replaceKnown(KNOWN_ORIGINAL_PATH);
-    addKnown(KNOWN_ORIGINAL_PATH, pathAt, pathLength);
-    pathAt = start;
-    pathLength = scratch - start;
-  }
+  if (!rewriteTarget(table, entry)) return false;
   const weighted = load<i32>(ROUTE_WEIGHTED_TABLE);
   if (weighted != 0 && load<i32>(weighted + WEIGHTED_HOST_LENGTH) >= 0) {
     hostAt = table + load<i32>(weighted + WEIGHTED_HOST_OFFSET);
@@ -166,6 +151,35 @@ function choosePathAndHost(): void {
     hostAt = table + load<i32>(entry + ROUTE_ENTRY_HOST_OFFSET);
     hostLength = load<i32>(entry + ROUTE_ENTRY_HOST_LENGTH);
   }
+  return true;
+}
+
+/** The path as the route rewrites it. */
+function rewriteTarget(table: i32, entry: i32): bool {
+  const rewriteLength = load<i32>(entry + ROUTE_ENTRY_REWRITE_LENGTH);
+  const regexRewrite = load<i32>(entry + ROUTE_ENTRY_REGEX_REWRITE);
+  if (rewriteLength < 0 && regexRewrite == 0) return true;
+  const start = scratch;
+  if (regexRewrite != 0) {
+    const end = rewritePath(table, table + regexRewrite, scratch, true);
+    if (end == 0) return false;
+    scratch = end;
+  } else {
+    const kept = load<i32>(ROUTE_MATCHED_PREFIX_LENGTH);
+    scratch = putBytes(scratch, table + load<i32>(entry + ROUTE_ENTRY_REWRITE_OFFSET), rewriteLength);
+    scratch = putBytes(scratch, pathAt + kept, pathLength - kept);
+  }
+  // All that matched may be gone: a target still begins with a slash.
+  if (scratch == start || load<u8>(start) != 0x2f) {
+    memory.copy(start + 1, start, scratch - start);
+    store<u8>(start, 0x2f);
+    scratch++;
+  }
+  replaceKnown(KNOWN_ORIGINAL_PATH);
+  addKnown(KNOWN_ORIGINAL_PATH, pathAt, pathLength);
+  pathAt = start;
+  pathLength = scratch - start;
+  return true;
 }
 
 /** Mutations from the inside out (weighted cluster, route, virtual host, configuration), or as the configuration says. */

@@ -11,6 +11,8 @@ export class BlobWriter {
   #end = 0;
   readonly #texts = new Map<string, { readonly at: number; readonly length: number }>();
 
+  readonly #shared = new Map<string, number>();
+
   get length(): number {
     return this.#end;
   }
@@ -46,6 +48,16 @@ export class BlobWriter {
   content(content: Uint8Array): number {
     const at = this.reserve(content.length);
     this.#bytes.set(content, at);
+    return at;
+  }
+
+  /** Places what `make` makes once for each key; its relative offset. */
+  shared(key: string, make: () => Uint8Array): number {
+    let at = this.#shared.get(key);
+    if (at === undefined) {
+      at = this.content(make());
+      this.#shared.set(key, at);
+    }
     return at;
   }
 

@@ -9,6 +9,7 @@ import {
 import * as L from '../layout.js';
 import * as T from '../table-layout.js';
 import type { BlobWriter } from './blob-writer.js';
+import { writeRegexRewrite } from './match/regex-table.js';
 import type { ProblemList } from './problems.js';
 import { join, refuseOtherFields } from './supported-fields.js';
 
@@ -91,7 +92,8 @@ function writeRedirect(
     path,
     RedirectActionSchema,
     action,
-    'https_redirect scheme_redirect host_redirect port_redirect path_redirect prefix_rewrite response_code strip_query',
+    `https_redirect scheme_redirect host_redirect port_redirect path_redirect prefix_rewrite regex_rewrite response_code
+     strip_query`,
   );
   blob.int(at + T.ROUTE_ENTRY_STATUS, REDIRECT_STATUS[action.responseCode] ?? 301);
   const scheme = action.schemeRewriteSpecifier;
@@ -112,6 +114,11 @@ function writeRedirect(
     checkRewrite(problems, join(path, field), rewrite.value);
     blob.text(at + T.ROUTE_ENTRY_REWRITE_OFFSET, rewrite.value);
     flags |= rewrite.case === 'pathRedirect' ? T.ROUTE_ENTRY_FLAG_REDIRECT_PATH : T.ROUTE_ENTRY_FLAG_REDIRECT_PREFIX;
+  }
+  if (rewrite.case === 'regexRewrite') {
+    const where = join(path, 'regex_rewrite');
+    checkRewrite(problems, join(where, 'substitution'), rewrite.value.substitution);
+    blob.int(at + T.ROUTE_ENTRY_REGEX_REWRITE, writeRegexRewrite(problems, blob, where, rewrite.value));
   }
   blob.addBits(at + T.ROUTE_ENTRY_FLAGS, flags);
 }

@@ -21,7 +21,8 @@ import * as T from '../table-layout.js';
 import type { BlobWriter } from './blob-writer.js';
 import type { CompileContext } from './compile-context.js';
 import { checkRewrite, writeLocalAction } from './local-action.js';
-import { readHeaderMatcher, readQueryMatcher, writeMatchers } from './matchers.js';
+import { readHeaderMatcher, readQueryMatcher, writeMatchers } from './match/matchers.js';
+import { writeRegex, writeRegexRewrite } from './match/regex-table.js';
 import { checkMutationCount, type Mutation, readMutations, writeMutations } from './mutations.js';
 import { writePolicy } from './policy.js';
 import { join, refuseOtherFields } from './supported-fields.js';
@@ -113,7 +114,8 @@ function writeMatch(context: CompileContext, blob: BlobWriter, at: number, path:
     path,
     RouteMatchSchema,
     match,
-    'prefix path path_separated_prefix connect_matcher case_sensitive runtime_fraction headers query_parameters',
+    `prefix path path_separated_prefix safe_regex connect_matcher case_sensitive runtime_fraction headers
+     query_parameters`,
   );
   const specifier = match.pathSpecifier;
   const kinds = {
@@ -128,13 +130,17 @@ function writeMatch(context: CompileContext, blob: BlobWriter, at: number, path:
       blob.int(at + T.ROUTE_ENTRY_MATCH, kinds[specifier.case]);
       blob.text(at + T.ROUTE_ENTRY_PATH_OFFSET, specifier.value);
       break;
+    case 'safeRegex':
+      blob.int(at + T.ROUTE_ENTRY_MATCH, T.PATH_MATCH_REGEX);
+      blob.int(at + T.ROUTE_ENTRY_PATH_OFFSET, writeRegex(problems, blob, join(path, 'safe_regex'), specifier.value));
+      break;
     case 'connectMatcher':
       blob.int(at + T.ROUTE_ENTRY_MATCH, T.PATH_MATCH_CONNECT);
       break;
     case undefined:
       problems.add(path, 'has no path specifier');
       break;
-    default: // safe_regex and path_match_policy are refused above, by name
+    default: // path_match_policy is refused above, by name
   }
   if (match.caseSensitive === false) blob.int(at + T.ROUTE_ENTRY_FLAGS, T.ROUTE_ENTRY_FLAG_IGNORE_CASE);
   blob.int(at + T.ROUTE_ENTRY_FRACTION, millionths(match.runtimeFraction?.defaultValue));
@@ -142,12 +148,12 @@ function writeMatch(context: CompileContext, blob: BlobWriter, at: number, path:
   const headers = match.headers.map((matcher, index) =>
     readHeaderMatcher(problems, join(path, `headers[${index}]`), matcher),
   );
-  blob.int(at + T.ROUTE_ENTRY_MATCHERS, writeMatchers(blob, headers, context.hashName, true));
+  blob.int(at + T.ROUTE_ENTRY_MATCHERS, writeMatchers(problems, blob, headers, context.hashName, true));
   blob.int(at + T.ROUTE_ENTRY_MATCHER_COUNT, headers.length);
   const parameters = match.queryParameters.map((matcher, index) =>
     readQueryMatcher(problems, join(path, `query_parameters[${index}]`), matcher),
   );
-  blob.int(at + T.ROUTE_ENTRY_QUERY_MATCHERS, writeMatchers(blob, parameters, context.hashName, false));
+  blob.int(at + T.ROUTE_ENTRY_QUERY_MATCHERS, writeMatchers(problems, blob, parameters, context.hashName, false));
   blob.int(at + T.ROUTE_ENTRY_QUERY_MATCHER_COUNT, parameters.length);
 }
 
@@ -176,7 +182,7 @@ function writeForward(
     path,
     RouteActionSchema,
     action,
-    `cluster weighted_clusters cluster_not_found_response_code prefix_rewrite host_rewrite_literal timeout
+    `cluster weighted_clusters cluster_not_found_response_code prefix_rewrite regex_rewrite host_rewrite_literal timeout
      idle_timeout retry_policy max_grpc_timeout max_stream_duration`,
   );
   // The gRPC limits bound what a gRPC client asks for by grpc-timeout; that header is not read.
@@ -200,6 +206,12 @@ function writeForward(
   if (action.prefixRewrite !== '') {
     checkRewrite(problems, join(path, 'prefix_rewrite'), action.prefixRewrite);
     blob.text(at + T.ROUTE_ENTRY_REWRITE_OFFSET, action.prefixRewrite);
+  }
+  if (action.regexRewrite !== undefined) {
+    const where = join(path, 'regex_rewrite');
+    if (action.prefixRewrite !== '') problems.add(where, 'cannot stand beside prefix_rewrite');
+    checkRewrite(problems, join(where, 'substitution'), action.regexRewrite.substitution);
+    blob.int(at + T.ROUTE_ENTRY_REGEX_REWRITE, writeRegexRewrite(problems, blob, where, action.regexRewrite));
   }
   if (action.hostRewriteSpecifier.case === 'hostRewriteLiteral') {
     checkRewrite(problems, join(path, 'host_rewrite_literal'), action.hostRewriteSpecifier.value);

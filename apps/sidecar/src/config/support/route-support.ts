@@ -52,16 +52,19 @@ export const ROUTE_SUPPORT: SupportTable = {
       'prefix',
       'path',
       'path_separated_prefix',
+      'safe_regex',
       'connect_matcher',
       'case_sensitive',
       'runtime_fraction',
       'headers',
       'query_parameters',
     ],
-    refused: {
-      safe_regex: 'regular expressions are not supported yet',
-    },
   },
+  'envoy.type.matcher.v3.RegexMatcher': {
+    acted: ['regex'],
+    inert: { google_re2: 'expressions always have the syntax of RE2; their size has limits of its own' },
+  },
+  'envoy.type.matcher.v3.RegexMatchAndSubstitute': { acted: ['pattern', 'substitution'] },
   'envoy.config.route.v3.RouteMatch.ConnectMatcher': { acted: [] },
   'envoy.config.core.v3.RuntimeFractionalPercent': {
     acted: ['default_value'],
@@ -72,6 +75,7 @@ export const ROUTE_SUPPORT: SupportTable = {
     acted: [
       'name',
       'exact_match',
+      'safe_regex_match',
       'prefix_match',
       'suffix_match',
       'contains_match',
@@ -81,12 +85,10 @@ export const ROUTE_SUPPORT: SupportTable = {
       'invert_match',
       'treat_missing_header_as_empty',
     ],
-    refused: { safe_regex_match: 'regular expressions are not supported yet' },
   },
   'envoy.config.route.v3.QueryParameterMatcher': { acted: ['name', 'string_match', 'present_match'] },
   'envoy.type.matcher.v3.StringMatcher': {
-    acted: ['exact', 'prefix', 'suffix', 'contains', 'ignore_case'],
-    refused: { safe_regex: 'regular expressions are not supported yet' },
+    acted: ['exact', 'prefix', 'suffix', 'contains', 'safe_regex', 'ignore_case'],
   },
   'envoy.type.v3.Int64Range': { acted: ['start', 'end'] },
   'envoy.config.route.v3.RouteAction': {
@@ -95,6 +97,7 @@ export const ROUTE_SUPPORT: SupportTable = {
       'weighted_clusters',
       'cluster_not_found_response_code',
       'prefix_rewrite',
+      'regex_rewrite',
       'host_rewrite_literal',
       'timeout',
       'idle_timeout',
@@ -105,7 +108,6 @@ export const ROUTE_SUPPORT: SupportTable = {
     only: { priority: ['DEFAULT'] },
     refused: {
       cluster_header: 'use cluster or weighted_clusters',
-      regex_rewrite: 'regular expressions are not supported yet',
       request_mirror_policies: 'mirroring is not supported yet',
       hash_policy: 'hash load balancing is not supported yet',
       cors: 'CORS is not supported yet',
@@ -131,10 +133,10 @@ export const ROUTE_SUPPORT: SupportTable = {
       'port_redirect',
       'path_redirect',
       'prefix_rewrite',
+      'regex_rewrite',
       'response_code',
       'strip_query',
     ],
-    refused: { regex_rewrite: 'regular expressions are not supported yet' },
   },
   'envoy.config.route.v3.DirectResponseAction': { acted: ['status', 'body'] },
   'envoy.config.route.v3.RetryPolicy': {

@@ -98,7 +98,7 @@ function checkMatch(match: RouteMatch, path: string, out: ProblemCollector): voi
   const { pathSpecifier } = match;
   switch (pathSpecifier.case) {
     case undefined:
-      out.add(path, 'needs `prefix`, `path` or `path_separated_prefix`');
+      out.add(path, 'needs `prefix`, `path`, `path_separated_prefix` or `safe_regex`');
       break;
     case 'path':
       if (!pathSpecifier.value.startsWith('/')) out.add(`${path}.path`, 'must start with `/`');
@@ -145,7 +145,7 @@ function checkHeaderMatcher(matcher: HeaderMatcher, path: string, out: ProblemCo
 
 function checkStringMatcher(matcher: StringMatcher, path: string, out: ProblemCollector): void {
   const { matchPattern: pattern } = matcher;
-  if (pattern.case === undefined) out.add(path, 'needs `exact`, `prefix`, `suffix` or `contains`');
+  if (pattern.case === undefined) out.add(path, 'needs `exact`, `prefix`, `suffix`, `contains` or `safe_regex`');
   else if (pattern.case !== 'exact' && pattern.value === '') out.add(`${path}.${pattern.case}`, 'must not be empty');
 }
 

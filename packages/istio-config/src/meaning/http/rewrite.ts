@@ -1,6 +1,7 @@
 // Meaning of rewrites: something to rewrite, and only one place that sets the authority.
 import type { Loose } from '../../declare/check.js';
 import type { FaultList } from '../../declare/fault.js';
+import { regexFault, rewriteFault } from '../../declare/regex.js';
 import type { HttpRoute } from '../../kinds/fields/http-route.js';
 import type { FieldPath } from '../../problem.js';
 import { checkAuthority } from './answers.js';
@@ -41,5 +42,12 @@ function checkPath({ rewrite, match }: Loose<HttpRoute>, path: FieldPath, faults
       continue;
     const message = `\`${field}\` is required in RegexRewrite; add it`;
     faults.error([...path, 'uriRegexRewrite'], 'required', message);
+  }
+  const source = uriRegexRewrite?.match;
+  // What is wrong with the expression by itself is reported with its field.
+  if (!source || regexFault(source) !== undefined) return;
+  const wrong = rewriteFault(source, uriRegexRewrite.rewrite ?? '');
+  if (wrong !== undefined) {
+    faults.error([...path, 'uriRegexRewrite', 'rewrite'], 'regex', `the rewrite by a regular expression ${wrong}`);
   }
 }

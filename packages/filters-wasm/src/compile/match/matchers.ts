@@ -5,17 +5,21 @@ import {
   type QueryParameterMatcher,
   QueryParameterMatcherSchema,
 } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
+import type { RegexMatcher } from '@lateen/xds-proto/envoy/type/matcher/v3/regex_pb.js';
 import { type StringMatcher, StringMatcherSchema } from '@lateen/xds-proto/envoy/type/matcher/v3/string_pb.js';
-import * as T from '../table-layout.js';
-import type { BlobWriter } from './blob-writer.js';
-import type { ProblemList } from './problems.js';
-import { join, refuseOtherFields } from './supported-fields.js';
+import * as T from '../../table-layout.js';
+import type { BlobWriter } from '../blob-writer.js';
+import type { ProblemList } from '../problems.js';
+import { join, refuseOtherFields } from '../supported-fields.js';
+import { writeRegex } from './regex-table.js';
 
 /** A matcher ready to be written. */
 export interface Matcher {
   readonly name: string;
   readonly kind: number;
   readonly value: string;
+  /** Of MATCHER_REGEX, in place of the value. */
+  readonly regex?: { readonly path: string; readonly matcher: RegexMatcher };
   readonly flags: number;
   readonly rangeStart: number;
   readonly rangeEnd: number;
@@ -36,7 +40,7 @@ export function readHeaderMatcher(problems: ProblemList, path: string, matcher: 
     path,
     HeaderMatcherSchema,
     matcher,
-    `name exact_match range_match present_match prefix_match suffix_match contains_match string_match
+    `name exact_match safe_regex_match range_match present_match prefix_match suffix_match contains_match string_match
      invert_match treat_missing_header_as_empty`,
   );
   const name = matcher.name.toLowerCase();
@@ -57,6 +61,12 @@ export function readHeaderMatcher(problems: ProblemList, path: string, matcher: 
       return { ...base, kind: T.MATCHER_SUFFIX, value: specifier.value };
     case 'containsMatch':
       return { ...base, kind: T.MATCHER_CONTAINS, value: specifier.value };
+    case 'safeRegexMatch':
+      return {
+        ...base,
+        kind: T.MATCHER_REGEX,
+        regex: { path: join(path, 'safe_regex_match'), matcher: specifier.value },
+      };
     case 'presentMatch':
       return { ...base, kind: specifier.value ? T.MATCHER_PRESENT : T.MATCHER_ABSENT };
     case 'rangeMatch':
@@ -90,8 +100,14 @@ function readStringMatcher(
   path: string,
   matcher: StringMatcher,
   flags: number,
-): { kind: number; value: string; flags: number } {
-  refuseOtherFields(problems, path, StringMatcherSchema, matcher, 'exact prefix suffix contains ignore_case');
+): Pick<Matcher, 'kind' | 'value' | 'flags' | 'regex'> {
+  refuseOtherFields(
+    problems,
+    path,
+    StringMatcherSchema,
+    matcher,
+    'exact prefix suffix contains safe_regex ignore_case',
+  );
   const pattern = matcher.matchPattern;
   const withCase = matcher.ignoreCase ? flags | T.MATCHER_FLAG_IGNORE_CASE : flags;
   const kinds = {
@@ -106,10 +122,18 @@ function readStringMatcher(
     case 'suffix':
     case 'contains':
       return { kind: kinds[pattern.case], value: pattern.value, flags: withCase };
+    // ignore_case does not concern an expression, which says (?i) itself.
+    case 'safeRegex':
+      return {
+        kind: T.MATCHER_REGEX,
+        value: '',
+        flags,
+        regex: { path: join(path, 'safe_regex'), matcher: pattern.value },
+      };
     case undefined:
       problems.add(path, 'has no pattern');
       return { kind: T.MATCHER_EXACT, value: '', flags };
-    default: // safe_regex and custom are refused above, by name
+    default: // custom is refused above, by name
       return { kind: T.MATCHER_EXACT, value: '', flags };
   }
 }
@@ -122,6 +146,7 @@ function safeInteger(problems: ProblemList, path: string, value: bigint): number
 
 /** Writes records at the end of the blob; relative offset of the first. */
 export function writeMatchers(
+  problems: ProblemList,
   blob: BlobWriter,
   matchers: readonly Matcher[],
   hashName: (name: string) => number,
@@ -134,7 +159,8 @@ export function writeMatchers(
     blob.text(at + T.MATCHER_NAME_OFFSET, matcher.name);
     blob.int(at + T.MATCHER_NAME_HASH, hashName(matcher.name));
     blob.int(at + T.MATCHER_KIND, matcher.kind);
-    blob.text(at + T.MATCHER_VALUE_OFFSET, matcher.value);
+    if (matcher.regex === undefined) blob.text(at + T.MATCHER_VALUE_OFFSET, matcher.value);
+    else blob.int(at + T.MATCHER_VALUE_OFFSET, writeRegex(problems, blob, matcher.regex.path, matcher.regex.matcher));
     blob.int(at + T.MATCHER_FLAGS, matcher.flags);
     blob.int(at + T.MATCHER_PSEUDO, pseudoNames ? (PSEUDO[matcher.name] ?? 0) : 0);
     blob.float(at + T.MATCHER_RANGE_START, matcher.rangeStart);
