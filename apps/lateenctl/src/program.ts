@@ -1,14 +1,14 @@
 // lateenctl: all commands in one place.
 
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { addApplyCommand, addValidateCommand } from './commands/apply.js';
 import { addAuthnCommand } from './commands/authn.js';
 import { addDeleteCommand } from './commands/delete.js';
 import { addGetCommand } from './commands/get.js';
 import { addLocalCommands } from './commands/local.js';
-import { addProxyConfigCommand } from './commands/proxy-config.js';
 import { addProxyStatusCommand } from './commands/proxy-status.js';
 import { addVersionCommand } from './commands/version.js';
+import { addProxyConfigCommand } from './proxy-config/proxy-config-command.js';
 import { VERSION } from './version.js';
 
 /** The command line; errors are thrown, not answered by ending the process. */
@@ -17,6 +17,16 @@ export function createProgram(): Command {
     .description('Runs and looks into a Lateen service mesh.')
     .version(VERSION, '-V, --version', 'print the version of this program')
     .option('--state-dir <dir>', 'state directory of the mesh (default: LATEEN_STATE_DIR, else .lateen)')
+    .addOption(
+      new Option('--galley <host[:port]>', 'Galley elsewhere, by the address of its admin API').env('LATEEN_GALLEY'),
+    )
+    .addOption(
+      new Option('--pilot <host[:port]>', 'Pilot elsewhere, by the address of its admin API').env('LATEEN_PILOT'),
+    )
+    .addOption(new Option('--ca <file>', 'with these: PEM of the trust roots of that mesh').env('LATEEN_CA'))
+    .addOption(new Option('--cert <file>', 'with these: PEM of your client certificate').env('LATEEN_CERT'))
+    .addOption(new Option('--key <file>', 'with these: PEM of its key').env('LATEEN_KEY'))
+    .option('--no-color', 'no colours, as NO_COLOR=1 says')
     .showHelpAfterError('(--help shows what there is)')
     .addHelpText(
       'after',
@@ -25,13 +35,16 @@ Exit codes:
   0  done
   1  refused: invalid documents, a name that does not exist, not ready in time
   2  the command line is wrong
-  3  no mesh runs here, or a part of it does not answer
+  3  no mesh runs here, a part of it does not answer, or is not who it should be
+Results go to standard output; errors, warnings and progress to standard error.
 
 Examples:
   lateenctl local up -f examples/bookinfo/bookinfo.yaml
   lateenctl apply -f examples/handbook/virtual-service-reviews.yaml
   lateenctl get virtualservice
+  lateenctl describe pod productpage-v1
   lateenctl proxy-config routes productpage-v1
+  lateenctl --pilot pilot.example.com --ca ca.pem --cert me.pem --key me-key.pem proxy-status
   lateenctl local down`,
     )
     .exitOverride();

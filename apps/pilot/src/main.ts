@@ -4,26 +4,14 @@ import { join } from 'node:path';
 import { CertificateClient } from '@lateen/identity';
 import { createLogger, LOG_LEVELS, type LogLevel, onParentGone } from '@lateen/telemetry';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { type Pilot, startPilot } from './pipeline.js';
+import { type Pilot, type PilotFlags, startPilot } from './pipeline.js';
 
-interface Flags {
-  readonly address: string;
-  readonly stateDir: string;
-  readonly logLevel: LogLevel;
-  readonly exitWithParent: boolean;
-  readonly galleyAddress: string;
+interface Flags extends PilotFlags {
   readonly citadelAddress: string;
   readonly tokenFile: string;
   readonly rootCert: string;
-  readonly trustDomain: string;
-  readonly plaintextPort: number;
-  readonly xdsPort: number;
-  readonly adminPort: number;
-  readonly monitoringPort: number;
-  readonly debounceMs: number;
-  readonly debounceMaxMs: number;
-  readonly ackTimeoutMs: number;
-  readonly removalGraceMs: number;
+  readonly logLevel: LogLevel;
+  readonly exitWithParent: boolean;
 }
 
 const version = process.env.LATEEN_VERSION ?? '0.0.0-dev';

@@ -29,7 +29,8 @@ import { createWorkloadRegistry } from './registry/workload-registry.js';
 import { Debounce } from './snapshot/debounce.js';
 import { SnapshotBuilder } from './snapshot/snapshot-builder.js';
 
-export interface PilotOptions {
+/** What the command line sets; main.ts says what each means. */
+export interface PilotFlags {
   readonly address: string;
   readonly stateDir: string;
   readonly galleyAddress: string;
@@ -42,6 +43,9 @@ export interface PilotOptions {
   readonly debounceMaxMs: number;
   readonly ackTimeoutMs: number;
   readonly removalGraceMs: number;
+}
+
+export interface PilotOptions extends PilotFlags {
   readonly version: string;
   readonly logger: Logger;
   /** Key, certificate and roots. In the process a certificate client; tests give their own. */

@@ -66,6 +66,7 @@ export type {
 } from './kubernetes/kinds.js';
 export { LOCAL_COMMAND_ANNOTATION, parseLocalCommand } from './kubernetes/local-command.js';
 export type { Container, PodTemplate, Probe } from './kubernetes/pod.js';
+export { POD_FIELDS, type PodField, parsePodField } from './kubernetes/pod-field.js';
 export {
   type ConfigObject,
   type IstioKind,

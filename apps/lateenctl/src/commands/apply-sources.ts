@@ -5,10 +5,11 @@ import type { ObjectResult, SourceText } from '../control/control-api.js';
 import { bootstrapProblem, meshConfigProblem, sortFiles } from '../documents/other-files.js';
 import { isKubernetesObject, istioFiles } from '../documents/split-documents.js';
 import type { ControlClient } from '../mesh/control-client.js';
+import type { ControlPlane } from '../mesh/control-plane.js';
 import { problemFromWire, withGalley } from '../mesh/galley-client.js';
-import type { Mesh } from '../mesh/open-mesh.js';
 import { ReportedError, UsageError } from '../output/cli-error.js';
 import { printProblems } from '../output/print.js';
+import { requireSupervisor, type Target } from './context.js';
 
 export interface ParsedSources {
   readonly files: readonly SourceText[];
@@ -44,18 +45,22 @@ export interface Change {
  * them, so that a refusal by either changes nothing.
  */
 export async function applySources(
-  mesh: Mesh,
-  control: ControlClient,
+  target: Target,
   sources: ParsedSources,
   dryRun: boolean,
 ): Promise<readonly Change[]> {
-  const wouldChange = await send(mesh, control, sources, true);
-  return dryRun ? wouldChange : send(mesh, control, sources, false);
+  const wouldChange = await send(target, sources, true);
+  return dryRun ? wouldChange : send(target, sources, false);
 }
 
-async function send(mesh: Mesh, control: ControlClient, sources: ParsedSources, dryRun: boolean): Promise<Change[]> {
+async function send(target: Target, sources: ParsedSources, dryRun: boolean): Promise<Change[]> {
   // The documents that say which pods there are go first: they take the longest to act on.
-  return [...(await sendToSupervisor(control, sources, dryRun)), ...(await sendToGalley(mesh, sources, dryRun))];
+  const changes: Change[] = [];
+  if (sources.objects.some(isKubernetesObject)) {
+    const supervisor = requireSupervisor(target, 'applying Kubernetes documents');
+    changes.push(...(await sendToSupervisor(supervisor, sources, dryRun)));
+  }
+  return [...changes, ...(await sendToGalley(target.controlPlane, sources, dryRun))];
 }
 
 /** Applies the Kubernetes objects of the sources. @throws ReportedError after printing what was refused */
@@ -73,13 +78,13 @@ export async function sendToSupervisor(
 
 /** Applies the Istio resources of the sources. @throws ReportedError after printing what was refused */
 export async function sendToGalley(
-  mesh: Mesh,
+  controlPlane: ControlPlane,
   { files, objects, defaultNamespace }: ParsedSources,
   dryRun: boolean,
 ): Promise<readonly Change[]> {
   const wanted = istioFiles(files, objects);
   if (wanted.length === 0) return [];
-  return withGalley(mesh, async (client) => {
+  return withGalley(controlPlane, async (client) => {
     const answer = await client.apply({ defaultNamespace, files: wanted, dryRun });
     const problems = answer.problems.map(problemFromWire);
     printOnce(

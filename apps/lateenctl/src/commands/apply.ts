@@ -9,7 +9,7 @@ import { ReportedError, UsageError } from '../output/cli-error.js';
 import { errorColors, outputFormat, print, printJson, printProblems } from '../output/print.js';
 import { applySources, parseSources } from './apply-sources.js';
 import { printChanges } from './change-lines.js';
-import { collect, DEFAULT_NAMESPACE, meshOf } from './context.js';
+import { collect, DEFAULT_NAMESPACE, targetOf } from './context.js';
 
 interface FileOptions {
   readonly filename: string[];
@@ -38,9 +38,9 @@ Examples:
   cat routes.yaml | lateenctl apply -f -`,
     )
     .action(async (options: FileOptions & { dryRun: boolean }, command: Command) => {
-      const { mesh, control } = meshOf(command);
+      const target = targetOf(command);
       const sources = parseSources(readSources(options.filename, options), options.namespace);
-      printChanges(await applySources(mesh, control, sources, options.dryRun), options.dryRun);
+      printChanges(await applySources(target, sources, options.dryRun), options.dryRun);
     });
 }
 

@@ -1,11 +1,11 @@
 // Commands: `lateenctl authn tls-check POD [NAMESPACE]`: whether calls from a pod are encrypted, service by service.
 
 import type { Command } from 'commander';
+import { requirePod } from '../mesh/known-pods.js';
 import { pilotDebug } from '../mesh/pilot-debug.js';
-import { requirePod } from '../mesh/sidecar-admin.js';
 import { outputFormat, print, printJson } from '../output/print.js';
 import { formatTable } from '../output/table.js';
-import { meshOf } from './context.js';
+import { targetOf } from './context.js';
 
 /** A destination as Pilot tells it at /debug/authn: read off what the proxies were really sent. */
 interface TlsCheckRow {
@@ -65,11 +65,13 @@ Examples:
         command: Command,
       ) => {
         const format = outputFormat(options.output, ['table', 'json']);
-        const { mesh, control } = meshOf(command);
-        const { pods } = await control.status();
-        const pod = requirePod(pods, podText, namespaceArgument ?? options.namespace);
+        const target = targetOf(command);
+        const pod = requirePod(await target.pods(), podText, namespaceArgument ?? options.namespace);
         const proxyId = `${pod.name}.${pod.namespace}`;
-        const check = await pilotDebug<TlsCheck>(mesh, `/debug/authn?proxyID=${encodeURIComponent(proxyId)}`);
+        const check = await pilotDebug<TlsCheck>(
+          target.controlPlane,
+          `/debug/authn?proxyID=${encodeURIComponent(proxyId)}`,
+        );
         if (format === 'json') return printJson(check);
         printCheck(check);
       },

@@ -1,23 +1,80 @@
-// Commands: options that every command has, and how its action runs and fails.
+// Commands: options that every command has, and what a command talks to.
 
 import type { Command } from 'commander';
 import { ControlClient } from '../mesh/control-client.js';
-import { type Mesh, openMesh } from '../mesh/open-mesh.js';
+import type { ControlPlane } from '../mesh/control-plane.js';
+import { type KnownPod, podsOfPilot } from '../mesh/known-pods.js';
+import { localControlPlane, openMesh } from '../mesh/open-mesh.js';
+import {
+  namedEndpoints,
+  type RemoteEndpoint,
+  type RemoteOptions,
+  remoteControlPlane,
+} from '../mesh/remote-control-plane.js';
 import { UsageError } from '../output/cli-error.js';
 import { DEFAULT_STATE_DIR } from '../state/state-layout.js';
 
 export const DEFAULT_NAMESPACE = 'default';
 
+interface GlobalOptions extends RemoteOptions {
+  readonly stateDir?: string;
+}
+
+/** What a command talks to: a mesh on this machine, or a control plane that was named by address. */
+export interface Target {
+  readonly controlPlane: ControlPlane;
+  /** Undefined for a control plane by address: the supervisor is reached on its own machine only. */
+  readonly supervisor: ControlClient | undefined;
+  pods(): Promise<readonly KnownPod[]>;
+}
+
 /** The state directory that a command is to use: --state-dir, else LATEEN_STATE_DIR, else .lateen. */
 export function stateDirOf(command: Command): string {
-  const { stateDir } = command.optsWithGlobals<{ stateDir?: string }>();
+  const { stateDir } = command.optsWithGlobals<GlobalOptions>();
   return stateDir ?? process.env.LATEEN_STATE_DIR ?? DEFAULT_STATE_DIR;
 }
 
-/** The running mesh and its supervisor. @throws UnreachableError where there is none */
-export function meshOf(command: Command): { mesh: Mesh; control: ControlClient } {
+/** The services that the command line names by address; undefined where it means a mesh of this machine. */
+export function remoteEndpoints(command: Command): readonly RemoteEndpoint[] | undefined {
+  const options = command.optsWithGlobals<GlobalOptions>();
+  return isRemote(command, options) ? namedEndpoints(options) : undefined;
+}
+
+/** The supervisor of the mesh on this machine. @throws UnreachableError where none runs */
+export function supervisorOf(command: Command): ControlClient {
+  return new ControlClient(openMesh(stateDirOf(command)).controlSocket);
+}
+
+/** What the command line, or the environment, points to. @throws UnreachableError where no mesh runs */
+export function targetOf(command: Command): Target {
+  const options = command.optsWithGlobals<GlobalOptions>();
+  if (isRemote(command, options)) {
+    const controlPlane = remoteControlPlane(options);
+    return { controlPlane, supervisor: undefined, pods: () => podsOfPilot(controlPlane) };
+  }
   const mesh = openMesh(stateDirOf(command));
-  return { mesh, control: new ControlClient(mesh.controlSocket) };
+  const supervisor = new ControlClient(mesh.controlSocket);
+  const pods = async () => (await supervisor.status()).pods;
+  return { controlPlane: localControlPlane(mesh), supervisor, pods };
+}
+
+/** Addresses mean a remote control plane; a state directory on the command line comes before addresses in variables. */
+function isRemote(command: Command, { galley, pilot, stateDir }: GlobalOptions): boolean {
+  if (galley === undefined && pilot === undefined) return false;
+  if (stateDir === undefined) return true;
+  const onCommandLine = (['galley', 'pilot'] as const).some(
+    (name) => command.getOptionValueSourceWithGlobals(name) === 'cli',
+  );
+  if (onCommandLine) throw new UsageError('--state-dir names a mesh of this machine: give it, or --galley and --pilot');
+  return false;
+}
+
+/** The supervisor of the mesh. @throws UsageError where there is none to talk to. @param what it is needed for */
+export function requireSupervisor({ supervisor }: Target, what: string): ControlClient {
+  if (supervisor !== undefined) return supervisor;
+  throw new UsageError(
+    `${what}: the supervisor of a local mesh does that, on its own machine only; leave --galley and --pilot out there`,
+  );
 }
 
 /** Collects the values of an option that may be given several times. */

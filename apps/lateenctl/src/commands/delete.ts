@@ -4,13 +4,11 @@ import { type ConfigObject, describeKind, isKind } from '@lateen/istio-config';
 import type { Command } from 'commander';
 import type { ObjectRef } from '../control/control-api.js';
 import { readSources } from '../documents/read-sources.js';
-import type { ControlClient } from '../mesh/control-client.js';
 import { withGalley } from '../mesh/galley-client.js';
-import type { Mesh } from '../mesh/open-mesh.js';
 import { CliError, UsageError } from '../output/cli-error.js';
 import { type Change, parseSources } from './apply-sources.js';
 import { printChanges } from './change-lines.js';
-import { collect, DEFAULT_NAMESPACE, meshOf } from './context.js';
+import { collect, DEFAULT_NAMESPACE, requireSupervisor, type Target, targetOf } from './context.js';
 import { requireKind } from './kind-argument.js';
 
 interface DeleteOptions {
@@ -42,8 +40,7 @@ Examples:
     )
     .action(async (kind: string | undefined, names: string[], options: DeleteOptions, command: Command) => {
       const refs = targets(kind, names, options);
-      const { mesh, control } = meshOf(command);
-      const changes = await deleteObjects(mesh, control, refs);
+      const changes = await deleteObjects(targetOf(command), refs);
       printChanges(changes, false);
       if (!options.ignoreNotFound && changes.some(({ action }) => action === 'not found')) {
         throw new CliError('not everything existed');
@@ -66,24 +63,25 @@ function refOf(object: ConfigObject): ObjectRef {
   return { kind: object.kind, namespace: object.metadata.namespace, name: object.metadata.name };
 }
 
-async function deleteObjects(mesh: Mesh, control: ControlClient, refs: readonly ObjectRef[]): Promise<Change[]> {
+async function deleteObjects(target: Target, refs: readonly ObjectRef[]): Promise<Change[]> {
   const isIstio = (ref: ObjectRef) => isKind(ref.kind) && describeKind(ref.kind).family === 'istio';
-  const istio = [...refs.filter(isIstio), ...(await resourcesInNamespaces(mesh, refs))];
+  const istio = [...refs.filter(isIstio), ...(await resourcesInNamespaces(target, refs))];
   const kubernetes = refs.filter((ref) => !isIstio(ref));
+  const supervisor = kubernetes.length > 0 ? requireSupervisor(target, 'deleting Kubernetes objects') : undefined;
   const changes: Change[] = [];
   if (istio.length > 0) {
-    const answer = await withGalley(mesh, (client) => client.delete({ resources: istio }));
+    const answer = await withGalley(target.controlPlane, (client) => client.delete({ resources: istio }));
     changes.push(...answer.results);
   }
-  if (kubernetes.length > 0) changes.push(...(await control.delete({ objects: kubernetes })).results);
+  if (supervisor !== undefined) changes.push(...(await supervisor.delete({ objects: kubernetes })).results);
   return changes;
 }
 
 /** Who deletes a namespace means everything in it. */
-async function resourcesInNamespaces(mesh: Mesh, refs: readonly ObjectRef[]): Promise<ObjectRef[]> {
+async function resourcesInNamespaces({ controlPlane }: Target, refs: readonly ObjectRef[]): Promise<ObjectRef[]> {
   const found: ObjectRef[] = [];
   for (const { name } of refs.filter(({ kind }) => kind === 'Namespace')) {
-    const { resources } = await withGalley(mesh, (client) => client.list({ namespace: name }));
+    const { resources } = await withGalley(controlPlane, (client) => client.list({ namespace: name }));
     for (const { kind, metadata } of resources) found.push({ kind, namespace: name, name: metadata?.name ?? '' });
   }
   return found;

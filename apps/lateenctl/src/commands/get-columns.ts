@@ -1,6 +1,7 @@
 // Commands: the columns of `get KIND`, as kubectl shows them for the kinds' CRDs.
 
 import type { PodStatus } from '../control/control-api.js';
+import type { KnownPod } from '../mesh/known-pods.js';
 import { formatAge } from '../output/table.js';
 
 /** An object as `get` shows it. */
@@ -16,7 +17,7 @@ export interface ShownObject {
   readonly spec: unknown;
   readonly status?: unknown;
   /** For pods: what the columns are made of; not printed in YAML and JSON. */
-  readonly row?: PodStatus;
+  readonly row?: KnownPod & Partial<PodStatus>;
 }
 
 export interface Column {
@@ -43,7 +44,7 @@ function field(title: string, ...path: readonly string[]): Column {
   };
 }
 
-function podColumn(title: string, cell: (pod: PodStatus) => string): Column {
+function podColumn(title: string, cell: (pod: KnownPod & Partial<PodStatus>) => string): Column {
   return { title, cell: ({ row }) => (row === undefined ? '' : cell(row)) };
 }
 
@@ -61,9 +62,9 @@ const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
   Namespace: [],
   ServiceAccount: [],
   Pod: [
-    podColumn('READY', (pod) => `${pod.containersReady}/${pod.containers}`),
-    podColumn('STATUS', (pod) => pod.status),
-    podColumn('RESTARTS', (pod) => String(pod.restarts)),
+    podColumn('READY', (pod) => (pod.containers === undefined ? '-' : `${pod.containersReady}/${pod.containers}`)),
+    podColumn('STATUS', (pod) => pod.status ?? (pod.ready ? 'Ready' : 'NotReady')),
+    podColumn('RESTARTS', (pod) => String(pod.restarts ?? '-')),
     AGE,
     podColumn('IP', (pod) => pod.address),
   ],

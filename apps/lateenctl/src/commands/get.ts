@@ -2,13 +2,12 @@
 
 import type { Command } from 'commander';
 import type { PodStatus, StoredObject } from '../control/control-api.js';
-import type { ControlClient } from '../mesh/control-client.js';
 import { withGalley } from '../mesh/galley-client.js';
-import type { Mesh } from '../mesh/open-mesh.js';
+import type { KnownPod } from '../mesh/known-pods.js';
 import { CliError } from '../output/cli-error.js';
 import { outputFormat, print, printJson, printYaml } from '../output/print.js';
 import { formatTable } from '../output/table.js';
-import { DEFAULT_NAMESPACE, meshOf } from './context.js';
+import { DEFAULT_NAMESPACE, requireSupervisor, type Target, targetOf } from './context.js';
 import { columnsOf, type ShownObject } from './get-columns.js';
 import { isPodKind, requireKind } from './kind-argument.js';
 
@@ -42,11 +41,11 @@ Examples:
     )
     .action(async (kindText: string, name: string | undefined, options: GetOptions, command: Command) => {
       const format = outputFormat(options.output, ['table', 'yaml', 'json']);
-      const { mesh, control } = meshOf(command);
+      const target = targetOf(command);
       const pods = isPodKind(kindText);
       const { kind, namespaced } = pods ? { kind: 'Pod', namespaced: true } : requireKind(kindText);
       const namespace = options.allNamespaces || !namespaced ? undefined : options.namespace;
-      const all = pods ? await listPods(control) : await listKind(mesh, control, kind);
+      const all = pods ? await listPods(target) : await listKind(target, kind);
       const found = all.filter(
         ({ metadata }) =>
           (namespace === undefined || metadata.namespace === '' || metadata.namespace === namespace) &&
@@ -84,13 +83,13 @@ function printTable(
   print(formatTable(heading, rows));
 }
 
-async function listKind(mesh: Mesh, control: ControlClient, kind: string): Promise<ShownObject[]> {
+async function listKind(target: Target, kind: string): Promise<ShownObject[]> {
   const description = requireKind(kind);
   if (description.family === 'kubernetes') {
-    const { objects } = await control.objects();
+    const { objects } = await requireSupervisor(target, `listing ${description.kind} objects`).objects();
     return sortByName(objects.filter((object) => object.kind === description.kind).map(shownKubernetes));
   }
-  const { resources } = await withGalley(mesh, (client) => client.list({ kind: description.kind }));
+  const { resources } = await withGalley(target.controlPlane, (client) => client.list({ kind: description.kind }));
   return sortByName(
     resources.map((resource) => ({
       apiVersion: resource.apiVersion,
@@ -121,12 +120,12 @@ function shownKubernetes(object: StoredObject): ShownObject {
   };
 }
 
-async function listPods(control: ControlClient): Promise<ShownObject[]> {
-  const { pods } = await control.status();
-  return sortByName(pods.map(shownPod));
+async function listPods(target: Target): Promise<ShownObject[]> {
+  return sortByName((await target.pods()).map(shownPod));
 }
 
-function shownPod(pod: PodStatus): ShownObject {
+/** Of a control plane by address only what Pilot's registry knows of a pod is shown. */
+function shownPod(pod: KnownPod & Partial<PodStatus>): ShownObject {
   return {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -137,7 +136,7 @@ function shownPod(pod: PodStatus): ShownObject {
       creationTimestamp: pod.createdAt,
     },
     spec: { serviceAccountName: pod.serviceAccount },
-    status: { phase: pod.status, podIP: pod.address },
+    status: { phase: pod.status ?? (pod.ready ? 'Ready' : 'NotReady'), podIP: pod.address },
     row: pod,
   };
 }

@@ -8,7 +8,7 @@ import { findPods, unknownPodMessage } from '../control/pod-name.js';
 import { CliError, UnreachableError, UsageError } from '../output/cli-error.js';
 import { leftLogFile, leftLogNames } from '../state/left-logs.js';
 import { stateLayout } from '../state/state-layout.js';
-import { meshOf, stateDirOf } from './context.js';
+import { stateDirOf, supervisorOf } from './context.js';
 
 const FOLLOW_POLL_MS = 200;
 
@@ -45,7 +45,7 @@ Examples:
 /** By the supervisor's word while the mesh runs, else by the files that it left. */
 async function findLogFile(command: Command, name: string): Promise<string> {
   try {
-    return logFileOf(await meshOf(command).control.status(), name);
+    return logFileOf(await supervisorOf(command).status(), name);
   } catch (error) {
     if (!(error instanceof UnreachableError)) throw error;
     const layout = stateLayout(stateDirOf(command));

@@ -9,7 +9,7 @@ import { createLogger, type LogLevel, onParentGone } from '@lateen/telemetry';
 import type { Command } from 'commander';
 import { readSources } from '../documents/read-sources.js';
 import { ControlClient } from '../mesh/control-client.js';
-import { openMesh } from '../mesh/open-mesh.js';
+import { localControlPlane, openMesh } from '../mesh/open-mesh.js';
 import { waitUntilReady } from '../mesh/wait-until-ready.js';
 import { CliError, ReportedError, UnreachableError, UsageError } from '../output/cli-error.js';
 import { outColors, print, printProblems } from '../output/print.js';
@@ -201,7 +201,7 @@ async function applyAndWait(
   if (sources !== undefined) await sendToSupervisor(control, sources, false);
   const remaining = () => Math.max(0, deadline - Date.now());
   if (sources !== undefined)
-    await retryUnreachable(() => sendToGalley(openMesh(layout.root), sources, false), remaining);
+    await retryUnreachable(() => sendToGalley(localControlPlane(openMesh(layout.root)), sources, false), remaining);
   const status = await waitUntilReady(control, remaining);
   const { address, port } = status.ingress;
   print(

@@ -11,7 +11,7 @@ import { CliError, UnreachableError } from '../output/cli-error.js';
 import { outColors, outputFormat, print, printJson } from '../output/print.js';
 import { formatTable } from '../output/table.js';
 import { processExists } from '../supervisor/processes/process-identity.js';
-import { meshOf, stateDirOf, timeoutMsOf } from './context.js';
+import { stateDirOf, supervisorOf, timeoutMsOf } from './context.js';
 import { addLocalLogs } from './local-logs.js';
 import { addLocalUp } from './local-up.js';
 
@@ -91,7 +91,7 @@ Examples:
     )
     .action(async (options: { output: string }, command: Command) => {
       const format = outputFormat(options.output, ['table', 'json']);
-      const status = await meshOf(command).control.status();
+      const status = await supervisorOf(command).status();
       if (format === 'json') return printJson(status);
       print(
         formatTable(
@@ -138,7 +138,7 @@ Examples:
   lateenctl local stop reviews-v1/sidecar`,
     )
     .action(async (target: string, options: { signal: string }, command: Command) => {
-      const { stopped } = await meshOf(command).control.stop({ target, signal: options.signal });
+      const { stopped } = await supervisorOf(command).stop({ target, signal: options.signal });
       for (const name of stopped) print(`${name} stopped`);
     });
 }
@@ -168,7 +168,7 @@ Examples:
     )
     .action(async (target: string, options: StartOptions, command: Command) => {
       const timeoutMs = timeoutMsOf(options.timeout);
-      const { control } = meshOf(command);
+      const control = supervisorOf(command);
       const { started } = await control.start(target);
       for (const name of started) print(`${name} started`);
       if (!options.wait) return;

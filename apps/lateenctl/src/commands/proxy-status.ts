@@ -2,11 +2,10 @@
 
 import type { Command } from 'commander';
 import { isInNamespace, namedProxies } from '../control/proxy-name.js';
-import type { ControlClient } from '../mesh/control-client.js';
 import { pilotDebug } from '../mesh/pilot-debug.js';
 import { outputFormat, print, printJson } from '../output/print.js';
 import { formatTable } from '../output/table.js';
-import { meshOf } from './context.js';
+import { type Target, targetOf } from './context.js';
 
 const TYPES = ['CDS', 'LDS', 'EDS', 'RDS'] as const;
 
@@ -43,9 +42,9 @@ Examples:
     )
     .action(async (podText: string | undefined, options: StatusOptions, command: Command) => {
       const format = outputFormat(options.output, ['table', 'json']);
-      const { mesh, control } = meshOf(command);
-      const all = await pilotDebug<readonly SyncedProxy[]>(mesh, '/debug/syncz');
-      const shown = await chosen(all, podText, options.namespace, control);
+      const target = targetOf(command);
+      const all = await pilotDebug<readonly SyncedProxy[]>(target.controlPlane, '/debug/syncz');
+      const shown = await chosen(all, podText, options.namespace, target);
       if (format === 'json') return printJson(shown);
       const rows = shown.map((each) => [
         each.proxyId,
@@ -67,10 +66,10 @@ async function chosen(
   all: readonly SyncedProxy[],
   podText: string | undefined,
   namespace: string | undefined,
-  control: ControlClient,
+  target: Target,
 ): Promise<readonly SyncedProxy[]> {
   if (podText === undefined) return all.filter(({ proxyId }) => isInNamespace(proxyId, namespace));
-  const { pods } = await control.status();
+  const pods = await target.pods();
   const ids = namedProxies(
     all.map(({ proxyId }) => proxyId),
     pods,

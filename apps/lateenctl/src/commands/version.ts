@@ -2,14 +2,16 @@
 
 import { get } from 'node:http';
 import type { Command } from 'commander';
-import { type Mesh, openMesh } from '../mesh/open-mesh.js';
+import { openMesh } from '../mesh/open-mesh.js';
 import { UnreachableError } from '../output/cli-error.js';
 import { outputFormat, print, printJson } from '../output/print.js';
 import { COMPONENT_NAMES } from '../state/state-layout.js';
 import { VERSION } from '../version.js';
-import { stateDirOf } from './context.js';
+import { remoteEndpoints, stateDirOf } from './context.js';
 
 const TIMEOUT_MS = 2000;
+/** The well-known one: a control plane by address is named by its admin port only. */
+const MONITORING_PORT = 15014;
 
 export function addVersionCommand(program: Command): void {
   program
@@ -27,7 +29,7 @@ Examples:
     )
     .action(async (options: { output: string }, command: Command) => {
       const format = outputFormat(options.output, ['table', 'json']);
-      const components = await componentVersions(runningMesh(stateDirOf(command)));
+      const components = await componentVersions(placesOf(command));
       if (format === 'json') return printJson({ client: VERSION, components });
       print(`client version: ${VERSION}`);
       for (const [name, version] of Object.entries(components))
@@ -36,21 +38,29 @@ Examples:
     });
 }
 
-function runningMesh(stateDir: string): Mesh | undefined {
+interface Place {
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
+}
+
+/** The monitoring ports of the control plane; none where no mesh runs. */
+function placesOf(command: Command): readonly Place[] {
+  const remote = remoteEndpoints(command);
+  if (remote !== undefined)
+    return remote.map(({ service, address }) => ({ name: service, address, port: MONITORING_PORT }));
   try {
-    return openMesh(stateDir);
+    const mesh = openMesh(stateDirOf(command));
+    return COMPONENT_NAMES.map((name) => ({ name, address: mesh[name].address, port: mesh[name].monitoringPort }));
   } catch (error) {
-    if (error instanceof UnreachableError) return undefined;
+    if (error instanceof UnreachableError) return [];
     throw error;
   }
 }
 
-async function componentVersions(mesh: Mesh | undefined): Promise<Record<string, string | null>> {
-  if (mesh === undefined) return {};
+async function componentVersions(places: readonly Place[]): Promise<Record<string, string | null>> {
   const versions = await Promise.all(
-    COMPONENT_NAMES.map(
-      async (name) => [name, await versionAt(mesh[name].address, mesh[name].monitoringPort)] as const,
-    ),
+    places.map(async ({ name, address, port }) => [name, await versionAt(address, port)] as const),
   );
   return Object.fromEntries(versions);
 }

@@ -1,5 +1,6 @@
 // Kubernetes: the few objects that local mode plays, reduced to what it acts on.
 
+import type { PodField } from '@lateen/istio-config';
 import type { Probe } from '../supervisor/pods/probe.js';
 
 export interface KubeNamespace {
@@ -32,7 +33,7 @@ export interface KubeService {
 }
 
 /** A value of the container's environment: a text, or a field of the pod that is known when it starts. */
-export type KubeEnvValue = { readonly text: string } | { readonly field: string };
+export type KubeEnvValue = { readonly text: string } | { readonly field: PodField };
 
 export interface KubeContainerPort {
   readonly name: string;

@@ -8,8 +8,8 @@ import {
   type PodTemplate,
   type Probe as ProbeSpec,
   parseLocalCommand,
+  parsePodField,
 } from '@lateen/istio-config';
-import { isPodField } from '../supervisor/pods/environment.js';
 import { DEFAULT_PROBE, type Probe } from '../supervisor/pods/probe.js';
 import type { KubeContainerPort, KubeDeployment, KubeEnvValue, KubePodTemplate } from './objects.js';
 
@@ -99,8 +99,9 @@ function readEnv(container: Container): KubePodTemplate['env'] {
     const valueFrom = variable.valueFrom as { fieldRef?: { fieldPath?: unknown } } | null | undefined;
     if (valueFrom === undefined || valueFrom === null)
       return [{ name: variable.name, value: { text: variable.value ?? '' } }];
-    const field = valueFrom.fieldRef?.fieldPath;
-    return typeof field === 'string' && isPodField(field) ? [{ name: variable.name, value: { field } }] : [];
+    const path = valueFrom.fieldRef?.fieldPath;
+    const field = typeof path === 'string' ? parsePodField(path) : undefined;
+    return field === undefined ? [] : [{ name: variable.name, value: { field } }];
   });
 }
 

@@ -2,45 +2,37 @@
 
 import { type Client, Code, ConnectError, createClient } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-node';
-import { formatSpiffeId, MtlsAgent } from '@lateen/identity';
 import type { Problem } from '@lateen/istio-config';
 import { ConfigAdmin, type Problem as WireProblem } from '@lateen/xds-proto/lateen/admin/v1/config_admin_pb.js';
-import { CliError, UnreachableError } from '../output/cli-error.js';
-import { adminIdentity, type Mesh } from './open-mesh.js';
+import { CliError } from '../output/cli-error.js';
+import { adminAgent, authorityOf, type ControlPlane, connectionFailure } from './control-plane.js';
 
 const CALL_TIMEOUT_MS = 15_000;
 
 export type GalleyClient = Client<typeof ConfigAdmin>;
 
-/** A client of Galley. Close its agent when done, or the process stays. */
-export function connectGalley(mesh: Mesh): { client: GalleyClient; close: () => void } {
-  const galley = formatSpiffeId({ trustDomain: mesh.trustDomain, namespace: 'istio-system', serviceAccount: 'galley' });
-  const agent = new MtlsAgent({ source: adminIdentity(mesh), expectedSpiffeIds: [galley] });
+/** Calls Galley and closes the connection. @throws CliError with a text that says what to do */
+export async function withGalley<T>(controlPlane: ControlPlane, use: (client: GalleyClient) => Promise<T>): Promise<T> {
+  const authority = authorityOf(controlPlane.endpoint('galley'));
+  const agent = adminAgent(controlPlane, 'galley');
   const transport = createConnectTransport({
-    baseUrl: `https://${mesh.galley.address}:${mesh.galley.adminPort}`,
+    baseUrl: `https://${authority}`,
     httpVersion: '1.1',
     nodeOptions: { agent },
     defaultTimeoutMs: CALL_TIMEOUT_MS,
   });
-  return { client: createClient(ConfigAdmin, transport), close: () => agent.destroy() };
-}
-
-/** Calls Galley and closes the connection. @throws CliError with a text that says what to do */
-export async function withGalley<T>(mesh: Mesh, use: (client: GalleyClient) => Promise<T>): Promise<T> {
-  const { client, close } = connectGalley(mesh);
   try {
-    return await use(client);
+    return await use(createClient(ConfigAdmin, transport));
   } catch (error) {
     if (!(error instanceof ConnectError)) throw error;
-    const place = `galley at ${mesh.galley.address}:${mesh.galley.adminPort}`;
     if (error.code === Code.Unavailable || error.code === Code.DeadlineExceeded || error.code === Code.Aborted) {
-      throw new UnreachableError(
-        `${place} does not answer (${error.rawMessage}); see \`lateenctl local status\` and \`lateenctl local logs galley\``,
-      );
+      throw connectionFailure(controlPlane, 'galley', new Error(error.rawMessage, { cause: error.cause }));
     }
-    throw new CliError(`${place}: ${error.rawMessage}`);
+    // What TLS refuses is no answer of Galley's.
+    if (error.cause instanceof Error) throw connectionFailure(controlPlane, 'galley', error.cause);
+    throw new CliError(`galley at ${authority}: ${error.rawMessage}`);
   } finally {
-    close();
+    agent.destroy();
   }
 }
 

@@ -6,6 +6,7 @@ import { IDENTITY_FILE, identityFromPem, StaticIdentity } from '@lateen/identity
 import { UnreachableError } from '../output/cli-error.js';
 import { type StateLayout, stateLayout } from '../state/state-layout.js';
 import type { MeshFile } from '../supervisor/mesh-file.js';
+import type { ControlPlane } from './control-plane.js';
 
 export interface Mesh extends MeshFile {
   readonly layout: StateLayout;
@@ -27,8 +28,17 @@ export function openMesh(stateDir: string): Mesh {
   return { ...(JSON.parse(text) as MeshFile), layout };
 }
 
+/** The control plane of a mesh on this machine. */
+export function localControlPlane(mesh: Mesh): ControlPlane {
+  return {
+    endpoint: (service) => ({ address: mesh[service].address, port: mesh[service].adminPort }),
+    identity: () => adminIdentity(mesh),
+    advice: (service) => `see \`lateenctl local status\` and \`lateenctl local logs ${service}\``,
+  };
+}
+
 /** The administrator's certificate. @throws UnreachableError where Citadel has not signed it yet */
-export function adminIdentity(mesh: Mesh): StaticIdentity {
+function adminIdentity(mesh: Mesh): StaticIdentity {
   const read = (name: string) => readFileSync(join(mesh.layout.adminIdentity, name), 'utf8');
   try {
     return new StaticIdentity(

@@ -1,25 +1,35 @@
 // Mesh: Pilot's debug API, over mutual TLS with the administrator's certificate.
 
-import { formatSpiffeId, MtlsAgent, mtlsFetch } from '@lateen/identity';
-import { CliError, UnreachableError } from '../output/cli-error.js';
-import { adminIdentity, type Mesh } from './open-mesh.js';
+import { mtlsFetch } from '@lateen/identity';
+import { CliError } from '../output/cli-error.js';
+import { adminAgent, authorityOf, type ControlPlane, connectionFailure } from './control-plane.js';
+
+const CALL_TIMEOUT_MS = 10_000;
 
 /** GETs a debug page of Pilot as JSON. @param path for example `/debug/syncz` */
-export async function pilotDebug<T>(mesh: Mesh, path: string): Promise<T> {
-  const pilot = formatSpiffeId({ trustDomain: mesh.trustDomain, namespace: 'istio-system', serviceAccount: 'pilot' });
-  const agent = new MtlsAgent({ source: adminIdentity(mesh), expectedSpiffeIds: [pilot] });
-  const place = `pilot at ${mesh.pilot.address}:${mesh.pilot.adminPort}`;
+export async function pilotDebug<T>(controlPlane: ControlPlane, path: string): Promise<T> {
+  const authority = authorityOf(controlPlane.endpoint('pilot'));
+  const agent = adminAgent(controlPlane, 'pilot');
   try {
-    const url = `https://${mesh.pilot.address}:${mesh.pilot.adminPort}${path}`;
-    const response = await mtlsFetch(agent)(url, { timeoutMs: 10_000 }).catch((error: Error) => {
-      throw new UnreachableError(
-        `${place} does not answer (${error.message}); see \`lateenctl local status\` and \`lateenctl local logs pilot\``,
-      );
-    });
+    const response = await mtlsFetch(agent)(`https://${authority}${path}`, { timeoutMs: CALL_TIMEOUT_MS }).catch(
+      (error: Error) => {
+        throw connectionFailure(controlPlane, 'pilot', error);
+      },
+    );
     const text = await response.text();
-    if (!response.ok) throw new CliError(`${place}: ${path} answered ${response.status}: ${text.trim()}`);
+    if (!response.ok) throw new CliError(`pilot at ${authority}: ${errorOf(text) ?? `${path}: ${response.status}`}`);
     return JSON.parse(text) as T;
   } finally {
     agent.destroy();
+  }
+}
+
+/** What a page that refuses says: `{"error": TEXT}`. */
+function errorOf(text: string): string | undefined {
+  try {
+    const { error } = JSON.parse(text) as { error?: unknown };
+    return typeof error === 'string' ? error : undefined;
+  } catch {
+    return text.trim() || undefined;
   }
 }

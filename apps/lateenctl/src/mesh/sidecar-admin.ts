@@ -1,22 +1,35 @@
 // Mesh: the admin API of a pod's sidecar, at its own loopback address.
 
-import { get } from 'node:http';
-import type { PodStatus } from '../control/control-api.js';
-import { findPods, unknownPodMessage } from '../control/pod-name.js';
+import { readFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { join } from 'node:path';
 import { CliError, UnreachableError } from '../output/cli-error.js';
+import type { StateLayout } from '../state/state-layout.js';
+import type { KnownPod } from './known-pods.js';
+
+export type AdminPod = Pick<KnownPod, 'name' | 'namespace' | 'address'>;
 
 const ADMIN_PORT = 15000;
 const TIMEOUT_MS = 10_000;
 
-/** The one pod that the user means; of a deployment's pods the first. @throws CliError listing what there is */
-export function requirePod(pods: readonly PodStatus[], text: string, namespace: string | undefined): PodStatus {
-  const [pod] = findPods(pods, text, namespace);
-  if (pod === undefined) throw new CliError(unknownPodMessage(pods, text, namespace));
-  return pod;
+/** GETs a page of the sidecar's admin API as JSON. @throws UnreachableError where the sidecar does not answer */
+export async function sidecarAdminJson<T>(pod: AdminPod, path: string): Promise<T> {
+  return JSON.parse(await call(pod, 'GET', path, {})) as T;
 }
 
-/** GETs a page of the sidecar's admin API. @throws UnreachableError where the sidecar does not answer */
-export function sidecarAdmin(pod: PodStatus, path: string): Promise<string> {
+/** POSTs to a page that changes something, with the token that the sidecar left for this user. */
+export function sidecarAdminPost(layout: StateLayout, pod: AdminPod, path: string): Promise<string> {
+  const file = join(layout.pod(pod.namespace, pod.name), 'sidecar', 'admin-token');
+  let token: string;
+  try {
+    token = readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    throw new CliError(`cannot read the admin token of the sidecar, ${file}: ${(error as Error).message}`);
+  }
+  return call(pod, 'POST', path, { authorization: `Bearer ${token}` });
+}
+
+function call(pod: AdminPod, method: string, path: string, headers: Record<string, string>): Promise<string> {
   return new Promise((resolve, reject) => {
     const fail = (reason: string) =>
       reject(
@@ -25,22 +38,20 @@ export function sidecarAdmin(pod: PodStatus, path: string): Promise<string> {
             `see \`lateenctl local logs ${pod.namespace}/${pod.name}/sidecar\``,
         ),
       );
-    const call = get({ host: pod.address, port: ADMIN_PORT, path, agent: false }, (response) => {
+    const options = { host: pod.address, port: ADMIN_PORT, path, method, headers, agent: false };
+    const sent = request(options, (response) => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));
       response.on('error', (error) => fail(error.message));
       response.on('end', () => {
         const text = Buffer.concat(chunks).toString('utf8');
         if (response.statusCode === 200) resolve(text);
+        else if (response.statusCode === 400) reject(new CliError(`the sidecar refuses ${path}: ${text.trim()}`));
         else fail(`${path} answered ${response.statusCode}: ${text.trim()}`);
       });
     });
-    call.setTimeout(TIMEOUT_MS, () => call.destroy(new Error(`no answer within ${TIMEOUT_MS} ms`)));
-    call.on('error', (error: NodeJS.ErrnoException) => fail(error.code ?? error.message));
+    sent.setTimeout(TIMEOUT_MS, () => sent.destroy(new Error(`no answer within ${TIMEOUT_MS} ms`)));
+    sent.on('error', (error: NodeJS.ErrnoException) => fail(error.code ?? error.message));
+    sent.end();
   });
-}
-
-/** As `sidecarAdmin`, read as JSON. */
-export async function sidecarAdminJson<T>(pod: PodStatus, path: string): Promise<T> {
-  return JSON.parse(await sidecarAdmin(pod, path)) as T;
 }

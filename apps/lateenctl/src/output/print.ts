@@ -5,7 +5,7 @@ import pc from 'picocolors';
 import { stringify } from 'yaml';
 import { UsageError } from './cli-error.js';
 
-export type OutputFormat = 'table' | 'json' | 'yaml';
+export type OutputFormat = 'table' | 'short' | 'json' | 'yaml';
 
 export function print(text: string): void {
   process.stdout.write(text.endsWith('\n') ? text : `${text}\n`);

@@ -55,6 +55,12 @@ export function readConfigDump(dump: unknown): ConfigDump {
   };
 }
 
+/** The bootstrap of a dump; an empty object where there is none. */
+export function readBootstrap(dump: unknown): Json {
+  const section = children(dump, 'configs').find((each) => text(each, '@type').endsWith('.BootstrapConfigDump'));
+  return child(section, 'bootstrap');
+}
+
 /** `reviews.default` from `/apis/networking.istio.io/v1/namespaces/default/virtual-service/reviews`, or ''. */
 export function sourceConfig(resource: unknown): string {
   const path = text(child(resource, 'metadata', 'filter_metadata', 'istio'), 'config');

@@ -80,7 +80,7 @@ export function createAdminPages(sources: AdminSources): Map<string, Page> {
           : { body: listenersText(listeners, store.unbound) };
       }),
     ],
-    ['/logging', post('sets the log level: ?level=LEVEL', (query) => setLogLevel(logger, query.get('level')))],
+    ['/logging', post('tells the log level, or sets it: ?level=LEVEL', (query) => logging(logger, query))],
     [
       '/quitquitquit',
       post('ends the process, gracefully', () => {
@@ -133,15 +133,18 @@ async function statsAnswer(sources: AdminSources, query: URLSearchParams): Promi
   return { type: TEXT, body: lines.map((line) => `${line.replace(/ (\S+)$/, ': $1')}\n`).join('') };
 }
 
-function setLogLevel(logger: Logger, level: string | null): PageAnswer {
-  if (level === null || !(LOG_LEVELS as readonly string[]).includes(level)) {
+/** As Envoy answers, with one logger for all: without a query it only tells the level. */
+function logging(logger: Logger, query: URLSearchParams): PageAnswer {
+  const level = query.get('level');
+  const isKnown = (text: string): text is LogLevel => (LOG_LEVELS as readonly string[]).includes(text);
+  if (level !== null && isKnown(level)) logger.level = level;
+  else if (query.size > 0) {
     return {
       status: 400,
       body: `expected ?level= and one of ${LOG_LEVELS.join(', ')}; the level is ${logger.level}\n`,
     };
   }
-  logger.level = level as LogLevel;
-  return { body: `log level: ${level}\n` };
+  return { body: `active loggers:\n  sidecar: ${logger.level}\n` };
 }
 
 function serverInfo({

@@ -5,6 +5,7 @@ import { checkUnique, type MeaningRule, present } from '../meaning/rule.js';
 import { selectorMatches } from '../selector.js';
 import type { DeploymentSpec, ServiceSpec } from './kinds.js';
 import { LOCAL_COMMAND_ANNOTATION, localCommandFault } from './local-command.js';
+import { parsePodField } from './pod-field.js';
 
 export const checkService: MeaningRule<ServiceSpec> = ({ ports, selector, type }, faults) => {
   if (type === 'ExternalName') {
@@ -66,13 +67,9 @@ export const checkDeployment: MeaningRule<DeploymentSpec> = (spec, faults) => {
   }
 };
 
-/** Fields of a pod that local mode sets variables from. */
-const POD_FIELD =
-  /^(?:metadata\.(?:name|namespace|(?:labels|annotations)\['[^']+'\])|spec\.(?:serviceAccountName|nodeName)|status\.(?:podIP|hostIP))$/;
-
 function isPodFieldSource(valueFrom: unknown): boolean {
   const { fieldRef } = (valueFrom ?? {}) as { fieldRef?: { fieldPath?: unknown } | null };
-  return typeof fieldRef?.fieldPath === 'string' && POD_FIELD.test(fieldRef.fieldPath);
+  return typeof fieldRef?.fieldPath === 'string' && parsePodField(fieldRef.fieldPath) !== undefined;
 }
 
 function definedLabels(labels: Readonly<Record<string, string | undefined>> | undefined): Record<string, string> {

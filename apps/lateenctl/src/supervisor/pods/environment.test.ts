@@ -1,7 +1,8 @@
 // Tests of an application's environment: Kubernetes's variables, pointing into the pod's own addresses.
+import { parsePodField } from '@lateen/istio-config';
 import { describe, expect, it } from 'vitest';
 import type { KubeService } from '../../kubernetes/objects.js';
-import { buildEnvironment, isPodField } from './environment.js';
+import { buildEnvironment } from './environment.js';
 
 const service = (name: string, ports: KubeService['ports']): KubeService => ({
   namespace: 'default',
@@ -62,14 +63,13 @@ describe('environment', () => {
 
   it('expands $(NAME) of what comes before, and pod fields', () => {
     const env = environment([
-      { name: 'SELF', value: { field: 'metadata.name' } },
-      { name: 'APP', value: { field: "metadata.labels['app']" } },
+      { name: 'SELF', value: { field: parsePodField('metadata.name')! } },
+      { name: 'APP', value: { field: parsePodField("metadata.labels['app']")! } },
       { name: 'URL', value: { text: 'http://$(MY_REVIEWS_SERVICE_HOST)/$(SELF)/$(LATER)/$$(SELF)' } },
       { name: 'LATER', value: { text: 'x' } },
     ]);
     expect(env).toMatchObject({ SELF: 'web-1', APP: 'web', URL: 'http://127.30.0.17/web-1/$(LATER)/$(SELF)' });
-    expect(isPodField('status.podIP')).toBe(true);
-    expect(isPodField('status.phase')).toBe(false);
+    expect(parsePodField('status.phase')).toBeUndefined();
   });
 
   it("keeps the supervisor's own environment out", () => {

@@ -1,5 +1,6 @@
 // Pods: the environment variables of an application, as Kubernetes would set them, pointing into the pod's own addresses.
 
+import type { POD_FIELDS, PodField } from '@lateen/istio-config';
 import { type KubeEnvValue, type KubeService, serviceHost } from '../../kubernetes/objects.js';
 
 const FORWARD_PROXY_PORT = 15007;
@@ -49,7 +50,7 @@ export function buildEnvironment(options: EnvironmentOptions): Record<string, st
   });
 
   for (const { name, value } of options.env) {
-    env[name] = 'text' in value ? expand(value.text, env) : podField(value.field, options.fields);
+    env[name] = 'text' in value ? expand(value.text, env) : valueOf(value.field, options.fields);
   }
   return { ...env, ...portVariables(options.appPorts), HOST: LOOPBACK };
 }
@@ -95,14 +96,7 @@ function expand(text: string, env: Readonly<Record<string, string>>): string {
   );
 }
 
-const LABEL_FIELD = /^metadata\.(labels|annotations)\['([^']+)'\]$/;
-
-/** True where `podField` knows the field path of a `fieldRef`. */
-export function isPodField(field: string): boolean {
-  return field in PLAIN_FIELDS || LABEL_FIELD.test(field);
-}
-
-const PLAIN_FIELDS: Readonly<Record<string, (fields: PodFields) => string>> = {
+const PLAIN_FIELDS: Readonly<Record<(typeof POD_FIELDS)[number], (fields: PodFields) => string>> = {
   'metadata.name': (fields) => fields.podName,
   'metadata.namespace': (fields) => fields.namespace,
   'spec.serviceAccountName': (fields) => fields.serviceAccount,
@@ -111,9 +105,6 @@ const PLAIN_FIELDS: Readonly<Record<string, (fields: PodFields) => string>> = {
   'spec.nodeName': () => 'localhost',
 };
 
-function podField(field: string, fields: PodFields): string {
-  const plain = PLAIN_FIELDS[field];
-  if (plain !== undefined) return plain(fields);
-  const [, map, key] = LABEL_FIELD.exec(field) ?? [];
-  return (map === 'labels' ? fields.labels : fields.annotations)[key ?? ''] ?? '';
+function valueOf(field: PodField, fields: PodFields): string {
+  return 'field' in field ? PLAIN_FIELDS[field.field](fields) : (fields[field.map][field.key] ?? '');
 }
