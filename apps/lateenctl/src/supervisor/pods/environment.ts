@@ -50,7 +50,7 @@ export function buildEnvironment(options: EnvironmentOptions): Record<string, st
   });
 
   for (const { name, value } of options.env) {
-    env[name] = 'text' in value ? expand(value.text, env) : valueOf(value.field, options.fields);
+    env[name] = 'text' in value ? expand(value.text, env) : podFieldValue(value.field, options.fields);
   }
   return { ...env, ...portVariables(options.appPorts), HOST: LOOPBACK };
 }
@@ -105,6 +105,6 @@ const PLAIN_FIELDS: Readonly<Record<(typeof POD_FIELDS)[number], (fields: PodFie
   'spec.nodeName': () => 'localhost',
 };
 
-function valueOf(field: PodField, fields: PodFields): string {
+function podFieldValue(field: PodField, fields: PodFields): string {
   return 'field' in field ? PLAIN_FIELDS[field.field](fields) : (fields[field.map][field.key] ?? '');
 }
