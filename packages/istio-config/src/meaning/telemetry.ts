@@ -2,12 +2,11 @@
 import type { FaultList } from '../declare/fault.js';
 import type { TelemetrySpec } from '../kinds/telemetry.js';
 import type { FieldPath } from '../problem.js';
-import { checkTargetReferences } from './fields/target-reference.js';
-import { checkSelector, checkUnique, type MeaningRule, present, presentEntries } from './rule.js';
+import { checkAttachment } from './policies/attachment.js';
+import { checkUnique, type MeaningRule, present, presentEntries } from './rule.js';
 
 export const checkTelemetry: MeaningRule<TelemetrySpec> = (spec, faults) => {
-  checkSelector(spec.selector, ['selector'], faults);
-  checkTargetReferences(spec, faults);
+  checkAttachment(spec, faults);
   if (!('metrics' in spec) && !('tracing' in spec) && !('accessLogging' in spec)) {
     const message = 'the Telemetry has no settings; add `metrics`, `accessLogging` or `tracing`';
     faults.warning([], 'required', message);

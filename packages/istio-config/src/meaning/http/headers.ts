@@ -64,7 +64,8 @@ function checkOneAuthority(changes: Loose<HeaderOperations> | undefined, path: F
       .map((name) => ({ field, name })),
   );
   for (const { field, name } of written.slice(1)) {
-    faults.error([...path, field, name], 'one-of', `the host is set twice here, by \`${name}\` too; keep one`, 'key');
+    const message = `the host is set twice here, by \`${written[0]?.name}\` too; keep one`;
+    faults.error([...path, field, name], 'one-of', message, 'key');
   }
 }
 
