@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
+import { stalePages } from './reference-pages.mjs';
 
 const MAX_LINES = 400;
 const MAX_FILES_IN_FOLDER = 15;
@@ -77,6 +78,12 @@ for (const [folder, count] of folders) {
 }
 
 checkDependencies();
+for (const page of await stalePages()) {
+  breach(
+    `docs/reference/${page}`,
+    'differs from the declarations of the kinds: run `npm run docs` and commit what it writes',
+  );
+}
 
 function checkDependencies() {
   const documented = existsSync('docs/dependencies.md') ? readFileSync('docs/dependencies.md', 'utf8') : '';

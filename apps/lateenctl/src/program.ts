@@ -9,6 +9,7 @@ import { addLocalCommands } from './commands/local.js';
 import { addProxyStatusCommand } from './commands/proxy-status.js';
 import { addVersionCommand } from './commands/version.js';
 import { addProxyConfigCommand } from './proxy-config/proxy-config-command.js';
+import { addSchemaCommand } from './schemas/schema-command.js';
 import { VERSION } from './version.js';
 
 /** The command line; errors are thrown, not answered by ending the process. */
@@ -56,6 +57,7 @@ Examples:
   addProxyStatusCommand(program);
   addProxyConfigCommand(program);
   addAuthnCommand(program);
+  addSchemaCommand(program);
   addVersionCommand(program);
   for (const command of everyCommand(program)) command.exitOverride();
   return program;

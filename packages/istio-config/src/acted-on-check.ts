@@ -4,7 +4,7 @@ import type { FaultList } from './declare/fault.js';
 import type { FieldPath } from './problem.js';
 
 /** A place in the table. A node with children and no verdict is only on the way to others. */
-interface Rule {
+export interface Rule {
   readonly children: Map<string, Rule>;
   verdict?: 'done' | 'stored' | 'refused';
   text?: string;
@@ -26,7 +26,8 @@ export function checkActedOn(kind: keyof typeof ACTED_ON, spec: object, faults: 
 
 const trees = new Map<string, Rule>();
 
-function ruleTree(kind: keyof typeof ACTED_ON): Rule {
+/** The table of a kind as a tree. */
+export function ruleTree(kind: keyof typeof ACTED_ON): Rule {
   let tree = trees.get(kind);
   if (!tree) {
     tree = compile(ACTED_ON[kind]);

@@ -11,7 +11,8 @@ import { describeKind, ISTIO_KINDS, isKind, KUBERNETES_KINDS } from './kinds/reg
 import type { Kind, ObjectMetadata } from './object.js';
 import { refusedKind } from './refused-kinds.js';
 
-const metadataSchema = message('ObjectMeta', {
+/** The fields of `metadata`. */
+export const metadataSchema = message('ObjectMeta', {
   name: required(text('Name, unique in the namespace for the kind.', { format: objectName })),
   namespace: text('Namespace.', { format: labelName }),
   labels: labels('Labels.'),

@@ -97,6 +97,8 @@ export {
   protocolOfPort,
 } from './port-protocol.js';
 export { compareProblems, type FieldPath, formatPath, formatProblem, type Problem, type Severity } from './problem.js';
+export { combinedSchema, type JsonSchema, jsonSchema } from './reference/json-schema.js';
+export { type ReferencePage, referencePages } from './reference/page.js';
 export { type Labels, selectorMatches } from './selector.js';
 export { InvalidSpecError, parseSpecJson, type SpecOrMeshConfig } from './spec-json.js';
 export { type ValidationContext, validateObjects } from './validate.js';

@@ -56,9 +56,10 @@ export function nested<M extends z.ZodObject>(type: M, description: string): z.Z
   return type.optional().describe(description);
 }
 
-/** Makes a field of a message required. */
-export function required<T extends z.core.SomeType>(field: z.ZodOptional<T>): T {
-  return field.unwrap();
+/** Makes a field of a message required; it keeps its description. */
+export function required<T extends z.core.SomeType>(field: z.ZodOptional<T>): z.ZodNonOptional<z.ZodOptional<T>> {
+  const schema = z.nonoptional(field);
+  return field.description === undefined ? schema : schema.describe(field.description);
 }
 
 /** A field that is known by name but not looked into, because nothing acts on it: `acted-on.ts` refuses or reports it. */
@@ -103,9 +104,10 @@ function itemSchema<T extends z.ZodType>(item: z.ZodOptional<T> | T): T {
   return item instanceof z.ZodOptional ? (item.unwrap() as T) : item;
 }
 
-/** The schema below `optional` and the like. */
+/** The schema below `optional` and `required`. */
 export function unwrapSchema(schema: z.core.$ZodType): z.core.$ZodType {
-  return schema instanceof z.ZodOptional ? unwrapSchema(schema.unwrap()) : schema;
+  const isWrapped = schema instanceof z.ZodOptional || schema instanceof z.ZodNonOptional;
+  return isWrapped ? unwrapSchema(schema.unwrap()) : schema;
 }
 
 /** The schema of one field, item or map value below `schema`, or undefined where there is none. */

@@ -23,8 +23,15 @@ export function text(description: string, rules: TextRules = {}): z.ZodOptional<
   return schema.optional().describe(description);
 }
 
-function withFormat(schema: z.ZodString, format: StringFormat): z.ZodString {
-  return schema.check((context) => {
+const formats = new WeakMap<z.core.$ZodType, StringFormat>();
+
+/** The format of a string (unwrapped), or undefined where anything goes. */
+export function stringFormat(schema: z.core.$ZodType): StringFormat | undefined {
+  return formats.get(schema);
+}
+
+function withFormat(plain: z.ZodString, format: StringFormat): z.ZodString {
+  const schema = plain.check((context) => {
     const fault = format(context.value);
     if (!fault) return;
     context.issues.push({
@@ -35,6 +42,8 @@ function withFormat(schema: z.ZodString, format: StringFormat): z.ZodString {
       continue: true,
     });
   });
+  formats.set(schema, format);
+  return schema;
 }
 
 export interface NumberRules {
