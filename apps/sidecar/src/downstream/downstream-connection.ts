@@ -13,7 +13,7 @@ import {
 } from '../exchange/local-reply.js';
 import type { DataPath } from '../transport/data-path.js';
 import { HeldBytes } from '../transport/held-bytes.js';
-import { type OwnedSocket, pauseReading, resumeReading, type SocketOwner } from '../transport/proxy-socket.js';
+import type { OwnedSocket, SocketOwner } from '../transport/proxy-socket.js';
 import { type DrainListener, SocketWriter } from '../transport/socket-writer.js';
 import { Timer, type TimerOwner } from '../transport/timer-wheel.js';
 import type { HttpChain } from './http-chain.js';
@@ -72,7 +72,7 @@ export class DownstreamConnection implements ExchangeClient, ServedConnection, S
     readonly secure: 0 | 1,
     private readonly registry: ConnectionRegistry,
   ) {
-    this.writer = new SocketWriter(path.core, path.slots, socket, secure === 1);
+    this.writer = new SocketWriter(path.core, path.slots, socket);
     this.held = new HeldBytes(path.core);
     this.framing = new RequestFraming(path.core);
     path.clock.tick();
@@ -173,13 +173,13 @@ export class DownstreamConnection implements ExchangeClient, ServedConnection, S
 
   pauseRequest(): void {
     this.paused = true;
-    pauseReading(this.socket);
+    this.socket.pause();
   }
 
   resumeRequest(): void {
     if (!this.paused || this.state === CLOSED) return;
     this.paused = false;
-    resumeReading(this.socket);
+    this.socket.resume();
   }
 
   onExchangeDone(close: boolean): void {

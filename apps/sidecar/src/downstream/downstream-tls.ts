@@ -5,8 +5,9 @@ import type { Socket } from 'node:net';
 import { Server, type TLSSocket, type TlsOptions } from 'node:tls';
 import type { DownstreamTlsContext } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import type { DataPath } from '../transport/data-path.js';
+import { keepSocket } from '../transport/keep-socket.js';
 import { checkPeer, type PeerCertificate } from '../transport/peer-check.js';
-import { adoptTlsSocket, type OwnedSocket, type ProxySocket } from '../transport/proxy-socket.js';
+import type { OwnedSocket, ProxySocket } from '../transport/proxy-socket.js';
 import type { Certificate, SecretStore } from '../transport/secret-store.js';
 import type { SecurityPairs } from '../transport/security-pairs.js';
 import { compileTlsSettings, type Problem, type TlsSettings } from '../transport/tls-settings.js';
@@ -24,7 +25,13 @@ interface Versioned {
 }
 
 /** A TLS socket that a tls.Server made knows the socket below it; Node has had this field since the beginning. */
-type WrappingSocket = TLSSocket & { readonly _parent?: ProxySocket };
+type WrappingSocket = TLSSocket & { readonly _parent?: Socket };
+
+/** A connection whose handshake is under way. */
+interface Waiting {
+  readonly socket: ProxySocket;
+  readonly done: Done;
+}
 
 export class TlsAcceptor implements DownstreamTls {
   private readonly settings: TlsSettings;
@@ -32,7 +39,8 @@ export class TlsAcceptor implements DownstreamTls {
   /** With the configured protocols, and without any. */
   private readonly servers: { negotiating?: Versioned; silent?: Versioned } = {};
   private certificate: Certificate | undefined;
-  private readonly waiting = new WeakMap<ProxySocket, Done>();
+  /** By the Node socket below TLS. */
+  private readonly waiting = new WeakMap<Socket, Waiting>();
 
   constructor(
     context: DownstreamTlsContext,
@@ -55,17 +63,20 @@ export class TlsAcceptor implements DownstreamTls {
     try {
       server = this.currentServer(offered);
     } catch (error) {
-      this.refuse(socket, socket, done, (error as Error).message);
+      this.log(socket.remoteAddress, (error as Error).message);
+      socket.owner = null;
+      socket.destroy();
+      done(null, NO_CLIENT);
       return;
     }
     this.path.stats.downstreamCxTlsTotal++;
-    this.waiting.set(socket, done);
     // From here on the TLS socket reads from the handle; what was read already goes first.
-    socket.owner = { onRead: () => {}, onEnd: () => {}, onClosed: () => this.finish(socket, null, NO_CLIENT) };
+    const below = socket.release(first);
+    this.waiting.set(below, { socket, done });
+    socket.owner = { onRead: () => {}, onEnd: () => {}, onClosed: () => this.finish(below, null, NO_CLIENT) };
     // A client that leaves during the handshake ends it at once; afterwards the owner sees the end itself.
-    socket.allowHalfOpen = false;
-    if (first !== null) socket.unshift(Buffer.from(first));
-    server.emit('connection', socket);
+    below.allowHalfOpen = false;
+    server.emit('connection', below);
   }
 
   /** The server with the present secrets: a renewal replaces its context, open connections are not touched. */
@@ -131,7 +142,7 @@ export class TlsAcceptor implements DownstreamTls {
       // Where the certificate did not verify, Node's error only says that the socket was closed.
       const reason = secured.authorizationError ?? error;
       const text = reason instanceof Error ? reason.message : String(reason);
-      if (socket !== undefined) this.refuse(socket, secured, this.waiting.get(socket), text);
+      if (socket !== undefined) this.refuse(socket, secured, text);
     });
     return server;
   }
@@ -146,15 +157,12 @@ export class TlsAcceptor implements DownstreamTls {
     try {
       client = this.verify(secured);
     } catch (error) {
-      this.refuse(socket, secured, this.waiting.get(socket), (error as Error).message);
+      this.refuse(socket, secured, (error as Error).message);
       return;
     }
-    socket.owner = null;
-    this.finish(
-      socket,
-      adoptTlsSocket(secured, null, { read: this.path.sharedRead, memory: this.path.core.bytes }),
-      client,
-    );
+    const { socket: owned, begin } = keepSocket(secured, this.path.sharedRead, true);
+    this.finish(socket, owned, client);
+    begin();
   }
 
   private verify(secured: TLSSocket): VerifiedClient {
@@ -170,24 +178,26 @@ export class TlsAcceptor implements DownstreamTls {
     };
   }
 
-  /** `top` is the TLS socket where there is one: closing what is below it first would pull the handle from under it. */
-  private refuse(socket: ProxySocket, top: Socket, done: Done | undefined, reason: string): void {
-    this.path.stats.downstreamCxTlsErrors++;
-    this.path.log('info', 'TLS connection refused', {
-      listener: this.listenerName,
-      peer: socket.remoteAddress,
-      reason,
-    });
-    socket.owner = null;
-    top.destroy();
-    this.waiting.delete(socket);
-    done?.(null, NO_CLIENT);
+  /** What is on top is closed first: closing what is below it would pull the handle from under it. */
+  private refuse(below: Socket, secured: TLSSocket, reason: string): void {
+    this.log(below.remoteAddress, reason);
+    const known = this.waiting.get(below);
+    if (known !== undefined) known.socket.owner = null;
+    secured.destroy();
+    this.finish(below, null, NO_CLIENT);
   }
 
-  private finish(socket: ProxySocket, secured: OwnedSocket | null, client: VerifiedClient): void {
-    const done = this.waiting.get(socket);
-    this.waiting.delete(socket);
-    done?.(secured, client);
+  private log(peer: string | undefined, reason: string): void {
+    this.path.stats.downstreamCxTlsErrors++;
+    this.path.log('info', 'TLS connection refused', { listener: this.listenerName, peer, reason });
+  }
+
+  private finish(below: Socket, secured: OwnedSocket | null, client: VerifiedClient): void {
+    const known = this.waiting.get(below);
+    if (known === undefined) return;
+    this.waiting.delete(below);
+    known.socket.owner = null;
+    known.done(secured, client);
   }
 }
 

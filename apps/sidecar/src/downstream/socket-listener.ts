@@ -1,7 +1,10 @@
 // Downstream: one bound address; accepted handles become sockets that read into the core's memory.
 
-import { createServer, type Server } from 'node:net';
-import { ignoreError, ProxySocket, type SharedRead } from '../transport/proxy-socket.js';
+import { createServer, type Server, type Socket } from 'node:net';
+import { HandleSocket } from '../transport/handle-socket.js';
+import type { ProxySocket, SharedRead } from '../transport/proxy-socket.js';
+import { drivableHandle } from '../transport/stream-handles.js';
+import { StreamSocket } from '../transport/stream-socket.js';
 
 /** Takes accepted connections; the socket's owner must be set before `accept` returns. */
 export interface Acceptor {
@@ -11,7 +14,7 @@ export interface Acceptor {
 
 /** Node's TCP handles as far as used here; `onconnection` is where a net.Server itself takes connections from. */
 interface ListeningHandle {
-  onconnection: (status: number, handle: ClientHandle | undefined) => void;
+  onconnection?: (status: number, handle: ClientHandle | undefined) => void;
 }
 interface ClientHandle {
   setNoDelay(enable: boolean): number;
@@ -33,19 +36,25 @@ export class SocketListener {
     sharedRead: SharedRead,
   ) {
     server.on('error', (error) => this.acceptor?.onAcceptError(error));
-    // Taking the handle here makes one socket for each connection instead of one that is thrown away and one that reads.
-    const listening = (server as unknown as { _handle: ListeningHandle })._handle;
+    const listening = (server as unknown as { _handle: ListeningHandle | null })._handle;
+    if (drivableHandle(listening) === undefined || typeof listening?.onconnection !== 'function') {
+      server.on('connection', (socket: Socket) => {
+        socket.setNoDelay(true);
+        this.take(new StreamSocket(socket, sharedRead, false));
+      });
+      return;
+    }
+    // Taking the handle here makes one small object for each connection instead of Node's socket.
     listening.onconnection = (status, handle) => {
-      if (status !== 0 || handle === undefined) {
+      const drivable = drivableHandle(handle);
+      if (status !== 0 || handle === undefined || drivable === undefined) {
         this.acceptor?.onAcceptError(new Error(`accept failed with status ${status}`));
         return;
       }
       handle.setNoDelay(true);
-      const options = { handle, allowHalfOpen: true, onread: sharedRead, manualStart: true };
-      const socket = new ProxySocket(options as unknown as ConstructorParameters<typeof ProxySocket>[0]);
-      socket.on('error', ignoreError);
-      if (this.acceptor === null) this.waiting.push(socket);
-      else this.hand(socket, this.acceptor);
+      const socket = new HandleSocket(sharedRead, null);
+      socket.drive(drivable);
+      this.take(socket);
     };
   }
 
@@ -79,8 +88,13 @@ export class SocketListener {
     this.waiting = [];
   }
 
+  private take(socket: ProxySocket): void {
+    if (this.acceptor === null) this.waiting.push(socket);
+    else this.hand(socket, this.acceptor);
+  }
+
   private hand(socket: ProxySocket, acceptor: Acceptor): void {
     acceptor.accept(socket, this.bound.port);
-    if (!socket.destroyed) socket.read(0);
+    socket.resume();
   }
 }

@@ -2,35 +2,35 @@
 
 import type { Core } from '@lateen/filters-wasm';
 import type { OutSlots } from './out-slots.js';
-import type { OwnedSocket } from './proxy-socket.js';
+import type { OwnedSocket, WriteWatcher } from './proxy-socket.js';
 
 /** Unwritten bytes of one socket from which its source is paused. */
 const HIGH_WATER_BYTES = 128 * 1024;
-const EMPTY = Buffer.alloc(0);
 
 /** Told when a writer that was over the high-water mark has little left. */
 export interface DrainListener {
   onDrained(): void;
 }
 
-export class SocketWriter {
-  /** Blocks of writes that are not complete, oldest first; 0 where the bytes belong to somebody else. */
-  private readonly pending: number[] = [];
+export class SocketWriter implements WriteWatcher {
+  /**
+   * One entry for each write that is not complete, oldest first: the block to give back then, or 0 where the bytes belong
+   * to somebody else. A negative entry is no write but a block to give back once the writes before it are complete.
+   */
+  private pending: number[] | null = null;
   private waiting: DrainListener | null = null;
-  private readonly written = (): void => this.onWritten();
 
   constructor(
     private readonly core: Core,
     private readonly slots: OutSlots,
     private readonly socket: OwnedSocket,
-    /** TLS writes never complete at once, so their callback goes with the write itself. */
-    private readonly tls: boolean,
-  ) {}
+  ) {
+    socket.watcher = this;
+  }
 
   /** Writes a block's first `length` bytes; the block is given back when they are no longer needed. */
   writeBlock(block: number, length: number): void {
-    if (!this.send(block, length, block)) return;
-    this.slots.give(block);
+    if (this.send(block, length, block)) this.slots.give(block);
   }
 
   /** Writes bytes of a block that stays the caller's. False where the caller must keep them until `settled`. */
@@ -51,33 +51,28 @@ export class SocketWriter {
 
   /** Writes bytes outside the memory. */
   writeBuffer(buffer: Buffer): void {
-    this.socket.write(buffer);
+    if (!this.socket.write(buffer)) this.note(0);
   }
 
   /** Gives a kept block back now or when the writes that are under way are complete. */
   giveWhenSettled(block: number): void {
-    if (this.pending.length === 0) this.slots.give(block);
-    else {
-      this.pending.push(block);
-      this.socket.write(EMPTY, this.written);
-    }
+    if (this.settled) this.slots.give(block);
+    else this.note(-block);
   }
 
   /** No write is under way. */
   get settled(): boolean {
-    return this.socket.writableLength === 0;
+    return this.pending === null || this.pending.length === 0;
   }
 
   /** So much is unwritten that the source should pause; `notifyDrained` tells when to go on. */
   get backedUp(): boolean {
-    return this.socket.writableLength >= HIGH_WATER_BYTES;
+    return this.pending !== null && this.socket.unwrittenBytes >= HIGH_WATER_BYTES;
   }
 
+  /** Only where it is backed up. */
   notifyDrained(listener: DrainListener): void {
     this.waiting = listener;
-    // Bytes written as Buffers have no callback of their own, and 'drain' does not fire below its mark.
-    this.pending.push(0);
-    this.socket.write(EMPTY, this.written);
   }
 
   /** Forgets who waits, for example when the exchange has ended. */
@@ -88,32 +83,40 @@ export class SocketWriter {
   /** After the socket was destroyed: nothing reads the blocks any more. */
   releaseAll(): void {
     this.waiting = null;
-    for (let block = this.pending.pop(); block !== undefined; block = this.pending.pop()) {
-      if (block !== 0) this.slots.give(block);
-    }
+    const { pending } = this;
+    this.pending = null;
+    if (pending === null) return;
+    for (const block of pending) if (block !== 0) this.slots.give(Math.abs(block));
+  }
+
+  onWritten(writes: number): void {
+    this.giveOldest(writes);
+    if (this.waiting === null || this.socket.unwrittenBytes >= HIGH_WATER_BYTES / 2) return;
+    const listener = this.waiting;
+    this.waiting = null;
+    listener.onDrained();
   }
 
   /** True where the bytes have left already. */
   private send(address: number, length: number, block: number): boolean {
-    const view = this.core.bytes.subarray(address, address + length);
-    if (this.tls) {
-      this.pending.push(block);
-      this.socket.write(view, this.written);
-      return false;
-    }
-    this.socket.write(view);
-    if (this.socket.writableLength === 0) return true;
-    this.pending.push(block);
-    this.socket.write(EMPTY, this.written);
+    if (this.socket.write(this.core.bytes.subarray(address, address + length))) return true;
+    this.note(block);
     return false;
   }
 
-  private onWritten(): void {
-    const block = this.pending.shift();
-    if (block !== undefined && block !== 0) this.slots.give(block);
-    if (this.waiting === null || this.socket.writableLength >= HIGH_WATER_BYTES / 2) return;
-    const listener = this.waiting;
-    this.waiting = null;
-    listener.onDrained();
+  private note(entry: number): void {
+    if (this.pending === null) this.pending = [entry];
+    else this.pending.push(entry);
+  }
+
+  private giveOldest(writes: number): void {
+    const { pending } = this;
+    if (pending === null) return;
+    for (let left = writes; pending.length > 0; ) {
+      const entry = pending[0]!;
+      if (entry >= 0 && left-- === 0) return;
+      pending.shift();
+      if (entry !== 0) this.slots.give(Math.abs(entry));
+    }
   }
 }

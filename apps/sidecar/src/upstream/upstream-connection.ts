@@ -18,7 +18,7 @@ import {
 import type { UpstreamFailure } from '../exchange/local-reply.js';
 import { isIdempotent } from '../exchange/retry-policy.js';
 import { HeldBytes } from '../transport/held-bytes.js';
-import { type OwnedSocket, pauseReading, resumeReading } from '../transport/proxy-socket.js';
+import type { OwnedSocket } from '../transport/proxy-socket.js';
 import { SocketWriter } from '../transport/socket-writer.js';
 import { Timer, type TimerOwner } from '../transport/timer-wheel.js';
 import type { Endpoint } from './endpoint.js';
@@ -81,7 +81,7 @@ export class UpstreamConnection implements TransportEvents, TimerOwner {
     const { socket, resuming } = this.transport.open(this.endpoint, this);
     this.socket = socket;
     this.resuming = resuming;
-    this.writer = new SocketWriter(path.core, path.slots, this.socket, this.transport.tls);
+    this.writer = new SocketWriter(path.core, path.slots, this.socket);
   }
 
   onReady(peerPrincipal: string, securityId: number): void {
@@ -117,11 +117,11 @@ export class UpstreamConnection implements TransportEvents, TimerOwner {
   }
 
   pause(): void {
-    pauseReading(this.socket);
+    this.socket.pause();
   }
 
   resume(): void {
-    resumeReading(this.socket);
+    this.socket.resume();
   }
 
   /** Ends the connection; a request that is bound to it is not told. */
@@ -292,7 +292,7 @@ export class UpstreamConnection implements TransportEvents, TimerOwner {
     if (reusable) {
       this.state = IDLE;
       // A client that reads slowly had it paused; the next request, perhaps of another client, must not wait for that one.
-      resumeReading(this.socket);
+      this.socket.resume();
       this.idleSinceMs = this.endpoint.path.clock.nowMs;
       this.endpoint.onAvailable(this);
     } else this.destroy();

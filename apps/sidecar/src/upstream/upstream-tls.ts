@@ -9,8 +9,8 @@ import {
   UpstreamTlsContextSchema,
 } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import type { DataPath } from '../transport/data-path.js';
+import { keepSocket } from '../transport/keep-socket.js';
 import { checkPeer, type PeerCertificate } from '../transport/peer-check.js';
-import { adoptTlsSocket, type SharedRead } from '../transport/proxy-socket.js';
 import type { SecretStore } from '../transport/secret-store.js';
 import type { SecurityPairs } from '../transport/security-pairs.js';
 import { compileTlsSettings, type Problem, type TlsSettings } from '../transport/tls-settings.js';
@@ -62,7 +62,7 @@ export class UpstreamTls implements UpstreamTransport {
     const stored = this.sessions.get(endpoint);
     const resumable = stored !== undefined && stored.bundle === current.bundle && Date.now() < stored.validUntilMs;
     const { applicationProtocols, verifiesPeer } = this.settings;
-    const options: ConnectionOptions & { allowHalfOpen: boolean; onread: SharedRead } = {
+    const options: ConnectionOptions & { allowHalfOpen: boolean } = {
       host: endpoint.address,
       port: endpoint.port,
       secureContext: current.context,
@@ -70,13 +70,13 @@ export class UpstreamTls implements UpstreamTransport {
       // Not called on resumed sessions, so names are checked below, in every case.
       checkServerIdentity: () => undefined,
       allowHalfOpen: true,
-      onread: this.path.sharedRead,
       ...(this.sni === '' ? {} : { servername: this.sni }),
       ...(applicationProtocols.length === 0 ? {} : { ALPNProtocols: [...applicationProtocols] }),
       ...(resumable ? { session: stored.session } : {}),
     };
     const socket = connect(options);
-    const owned = adoptTlsSocket(socket, events, null);
+    const { socket: owned, begin } = keepSocket(socket, this.path.sharedRead, true);
+    owned.owner = events;
     let peer: PeerCertificate | undefined;
     let verified = false;
     socket.on('session', (session: Buffer) => {
@@ -98,6 +98,7 @@ export class UpstreamTls implements UpstreamTransport {
       verified = true;
       if (socket.isSessionReused()) this.path.stats.upstreamCxTlsResumed++;
       socket.setNoDelay(true);
+      begin();
       events.onReady(
         peer?.principal ?? '',
         this.pairs.idOf(current.principal, peer?.principal ?? '', isMutual(socket)),

@@ -1,7 +1,9 @@
 // Upstream: how a connection to an endpoint is made: plain TCP here, TLS in upstream-tls.ts.
 
+import { connect } from 'node:net';
 import type { DataPath } from '../transport/data-path.js';
-import { type OwnedSocket, ProxySocket, type SocketOwner } from '../transport/proxy-socket.js';
+import { keepSocket } from '../transport/keep-socket.js';
+import type { OwnedSocket, SocketOwner } from '../transport/proxy-socket.js';
 import type { Endpoint } from './endpoint.js';
 
 /** What a transport tells of a connection that it was asked for. */
@@ -29,16 +31,13 @@ export function createPlainTransport(path: DataPath): UpstreamTransport {
     key: 'raw_buffer',
     tls: false,
     open(endpoint, events) {
-      const socket = new ProxySocket({ onread: path.sharedRead, allowHalfOpen: true } as ConstructorParameters<
-        typeof ProxySocket
-      >[0]);
+      const keeper = connect({ host: endpoint.address, port: endpoint.port, allowHalfOpen: true, noDelay: true });
+      const { socket, begin } = keepSocket(keeper, path.sharedRead, false);
       socket.owner = events;
-      socket.on('error', () => {});
-      socket.once('connect', () => {
-        socket.setNoDelay(true);
+      keeper.once('connect', () => {
+        begin();
         events.onReady('', 0);
       });
-      socket.connect({ host: endpoint.address, port: endpoint.port });
       return { socket, resuming: false };
     },
   };

@@ -1,0 +1,30 @@
+// Transport: puts an owner on a socket that Node has made: one that connects, or one whose TLS handshake is done.
+
+import type { Socket } from 'node:net';
+import { HandleSocket } from './handle-socket.js';
+import type { OwnedSocket, SharedRead } from './proxy-socket.js';
+import { drivableHandle, streamInternals } from './stream-handles.js';
+import { StreamSocket } from './stream-socket.js';
+
+export interface KeptSocket {
+  readonly socket: OwnedSocket;
+  /** Once connected, and for TLS verified: from here on bytes are read and may be written. */
+  begin(): void;
+}
+
+/** Nothing may have been read from the socket when it begins. */
+export function keepSocket(keeper: Socket, read: SharedRead, tls: boolean): KeptSocket {
+  if (streamInternals !== undefined) {
+    const socket = new HandleSocket(read, keeper);
+    const begin = (): void => {
+      const handle = drivableHandle((keeper as unknown as { _handle: unknown })._handle);
+      if (handle === undefined) socket.destroy(new Error(NOT_DRIVABLE));
+      else socket.drive(handle);
+    };
+    return { socket, begin };
+  }
+  const socket = new StreamSocket(keeper, read, tls);
+  return { socket, begin: () => socket.resume() };
+}
+
+const NOT_DRIVABLE = "this Node's sockets are not as expected; start the sidecar with LATEEN_SOCKETS=streams";
