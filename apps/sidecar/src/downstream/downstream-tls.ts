@@ -161,8 +161,11 @@ export class TlsAcceptor implements DownstreamTls {
       return;
     }
     const { socket: owned, begin } = keepSocket(secured, this.path.sharedRead, true);
-    this.finish(socket, owned, client);
+    // From here on the side that ends first does not end the other.
+    socket.allowHalfOpen = true;
+    secured.allowHalfOpen = true;
     begin();
+    this.finish(socket, owned, client);
   }
 
   private verify(secured: TLSSocket): VerifiedClient {

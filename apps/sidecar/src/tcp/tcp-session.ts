@@ -1,6 +1,5 @@
 // TCP: one client's connection and the one to an endpoint that it is joined with, to the end of both.
 
-import type { TLSSocket } from 'node:tls';
 import type { ConnectionRegistry, ServedConnection } from '../downstream/served-connection.js';
 import type { VerifiedClient } from '../downstream/tls-acceptor.js';
 import { parseEndpointWorkload, type WorkloadFacts } from '../exchange/peer-metadata.js';
@@ -251,7 +250,7 @@ export class TcpSession implements ServedConnection, ConnectOutcome, SideEvents,
 
 /** The handshake settled on this ALPN. */
 function hasAgreedOn(socket: OwnedSocket, secure: boolean, protocol: string): boolean {
-  return secure && protocol !== '' && (socket as unknown as TLSSocket).alpnProtocol === protocol;
+  return secure && protocol !== '' && socket.applicationProtocol === protocol;
 }
 
 function addressText(address = '', port = 0): string {

@@ -2,14 +2,9 @@
 
 import { READ_BUFFER } from '@lateen/filters-wasm';
 import type { DataPath } from '../transport/data-path.js';
-import { type OwnedSocket, pauseReading, resumeReading, type SocketOwner } from '../transport/proxy-socket.js';
+import type { OwnedSocket, SocketOwner } from '../transport/proxy-socket.js';
 import { type DrainListener, SocketWriter } from '../transport/socket-writer.js';
 import { IntroductionReader } from './peer-exchange.js';
-
-const EMPTY = Buffer.alloc(0);
-
-/** The field by which Node's `destroy` knows that a reset is wanted. */
-type ResettableSocket = OwnedSocket & { resetAndClosing: boolean };
 
 /** What a side tells of itself. */
 export interface SideEvents {
@@ -33,6 +28,7 @@ export class TcpSide implements SocketOwner, DrainListener {
   closed = false;
   private other: TcpSide | null = null;
   private paused = false;
+  private ending = false;
   private cutting = false;
   /** Bytes that came before there was another side; bounded, since reading stops with the first of them. */
   private early: Buffer[] = [];
@@ -48,7 +44,7 @@ export class TcpSide implements SocketOwner, DrainListener {
     private readonly events: SideEvents,
     introduces: boolean,
   ) {
-    this.writer = new SocketWriter(path.core, path.slots, socket, secure);
+    this.writer = new SocketWriter(path.core, path.slots, socket);
     this.introduction = introduces ? new IntroductionReader() : null;
     this.introducing = introduces;
   }
@@ -127,8 +123,9 @@ export class TcpSide implements SocketOwner, DrainListener {
   /** Ends our sending side after what was written; the peer may go on sending. */
   end(): void {
     if (this.closed) return;
-    this.socket.end((error?: Error | null) => {
-      if (this.closed || (error !== undefined && error !== null)) return;
+    this.ending = true;
+    this.socket.end(() => {
+      if (this.closed) return;
       this.flushed = true;
       if (this.cutting) this.socket.destroy();
       else this.events.onFlushed(this);
@@ -141,10 +138,9 @@ export class TcpSide implements SocketOwner, DrainListener {
     this.cutting = true;
     this.pause();
     if (this.flushed) this.socket.destroy();
-    else if (this.socket.writableEnded)
+    else if (this.ending)
       return; // destroyed when flushed
-    else if (this.writer.settled) this.reset();
-    else this.socket.write(EMPTY, () => this.reset());
+    else this.writer.whenSettled(() => this.reset());
   }
 
   /** Closes at once, without a sign of failure. */
@@ -155,9 +151,8 @@ export class TcpSide implements SocketOwner, DrainListener {
   private reset(): void {
     if (this.closed) return;
     // TLS shows a cut by the missing alert, TCP only by a reset.
-    // `resetAndDestroy` would end the connection first, which a quick reader takes for an orderly end.
-    if (!this.secure) (this.socket as ResettableSocket).resetAndClosing = true;
-    this.socket.destroy();
+    if (this.secure) this.socket.destroy();
+    else this.socket.resetAndDestroy();
   }
 
   private readIntroduction(introduction: IntroductionReader, length: number): void {
@@ -197,12 +192,12 @@ export class TcpSide implements SocketOwner, DrainListener {
 
   private pause(): void {
     this.paused = true;
-    pauseReading(this.socket);
+    this.socket.pause();
   }
 
   private resume(): void {
     if (!this.paused) return;
     this.paused = false;
-    resumeReading(this.socket);
+    this.socket.resume();
   }
 }

@@ -1,7 +1,15 @@
 // Transport: a socket driven through Node's native handle: no stream, no event and no allocation for each read or write.
 
 import { Socket } from 'node:net';
-import { ignoreError, type ProxySocket, type SharedRead, type SocketOwner, type WriteWatcher } from './proxy-socket.js';
+import {
+  applicationProtocolOf,
+  ignoreError,
+  type ProxySocket,
+  resetKeeper,
+  type SharedRead,
+  type SocketOwner,
+  type WriteWatcher,
+} from './proxy-socket.js';
 import {
   type AddressParts,
   END_OF_FILE,
@@ -66,6 +74,9 @@ export class HandleSocket implements ProxySocket {
     handle.useUserBuffer(this.read.buffer);
   }
 
+  get applicationProtocol(): string {
+    return applicationProtocolOf(this.keeper);
+  }
   get remoteAddress(): string | undefined {
     return this.peer().address;
   }
@@ -80,7 +91,8 @@ export class HandleSocket implements ProxySocket {
   }
 
   write(bytes: Uint8Array): boolean {
-    if (this.handle === null || this.broken || bytes.length === 0) return true;
+    if (this.destroyed || this.broken || bytes.length === 0) return true;
+    if (this.handle === null) throw new Error('a socket was written to before it was connected');
     if (this.writesUnderWay === 0) return this.send(bytes);
     if (this.queue === null) this.queue = [bytes];
     else this.queue.push(bytes);
@@ -123,7 +135,7 @@ export class HandleSocket implements ProxySocket {
     if (this.destroyed) return;
     const { handle, keeper } = this;
     this.handle = null;
-    if (keeper !== null) keeper.resetAndDestroy();
+    if (keeper !== null) resetKeeper(keeper);
     else if (handle !== null && handle.reset?.() !== 0) handle.close();
     this.tellClosed(undefined);
   }

@@ -16,10 +16,15 @@ export interface KeptSocket {
 export function keepSocket(keeper: Socket, read: SharedRead, tls: boolean): KeptSocket {
   if (streamInternals !== undefined) {
     const socket = new HandleSocket(read, keeper);
+    // Otherwise Node would start to read once the connection is made. TLS has to read for its handshake.
+    if (!tls) keeper.pause();
     const begin = (): void => {
       const handle = drivableHandle((keeper as unknown as { _handle: unknown })._handle);
       if (handle === undefined) socket.destroy(new Error(NOT_DRIVABLE));
-      else socket.drive(handle);
+      else {
+        socket.drive(handle);
+        socket.resume();
+      }
     };
     return { socket, begin };
   }

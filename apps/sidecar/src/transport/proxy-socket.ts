@@ -1,6 +1,7 @@
 // Transport: what owners and writers see of a socket, whichever way it is driven (handle-socket.ts, stream-socket.ts).
 
 import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import { READ_BUFFER, READ_BUFFER_BYTES } from '@lateen/filters-wasm';
 
 /** Who handles a socket's bytes. Bytes are in the shared read buffer and valid until the call returns. */
@@ -32,12 +33,14 @@ export interface OwnedSocket {
   pause(): void;
   /** Starts reading, or starts it again. */
   resume(): void;
-  /** Ends the sending side once everything is written; `done` is called when the kernel has it all. */
+  /** Ends the sending side once everything is written; `done` is called when the kernel has it all, not where it fails. */
   end(done?: () => void): void;
   /** Closes at once; the owner is told before this returns. */
   destroy(error?: Error): void;
-  /** Closes with a reset where the socket is TCP without TLS. */
+  /** Closes at once, with a reset where the socket is TCP without TLS: the peer does not take it for an orderly end. */
   resetAndDestroy(): void;
+  /** The ALPN that a TLS handshake settled on, empty where there is none. */
+  readonly applicationProtocol: string;
   readonly remoteAddress: string | undefined;
   readonly remotePort: number | undefined;
   readonly localAddress: string | undefined;
@@ -63,6 +66,17 @@ export interface SharedRead {
 /** The shared read buffer of a core's memory. */
 export function createSharedRead(memory: Buffer): SharedRead {
   return { buffer: memory.subarray(READ_BUFFER, READ_BUFFER + READ_BUFFER_BYTES), memory };
+}
+
+/** Node's `resetAndDestroy` would end the connection first; this is the field by which its `destroy` knows to reset. */
+export function resetKeeper(socket: Socket): void {
+  if (!('alpnProtocol' in socket)) (socket as Socket & { resetAndClosing: boolean }).resetAndClosing = true;
+  socket.destroy();
+}
+
+/** What a handshake settled on. */
+export function applicationProtocolOf(socket: Socket | null): string {
+  return (socket as Partial<TLSSocket> | null)?.alpnProtocol || '';
 }
 
 /** Errors reach the owner by `onClosed`; the event only needs somebody who listens. */

@@ -19,6 +19,7 @@ export class SocketWriter implements WriteWatcher {
    */
   private pending: number[] | null = null;
   private waiting: DrainListener | null = null;
+  private settling: (() => void) | null = null;
 
   constructor(
     private readonly core: Core,
@@ -65,6 +66,12 @@ export class SocketWriter implements WriteWatcher {
     return this.pending === null || this.pending.length === 0;
   }
 
+  /** Calls back once no write is under way: now, or later; never where the socket closes before. */
+  whenSettled(callback: () => void): void {
+    if (this.settled) callback();
+    else this.settling = callback;
+  }
+
   /** So much is unwritten that the source should pause; `notifyDrained` tells when to go on. */
   get backedUp(): boolean {
     return this.pending !== null && this.socket.unwrittenBytes >= HIGH_WATER_BYTES;
@@ -83,6 +90,7 @@ export class SocketWriter implements WriteWatcher {
   /** After the socket was destroyed: nothing reads the blocks any more. */
   releaseAll(): void {
     this.waiting = null;
+    this.settling = null;
     const { pending } = this;
     this.pending = null;
     if (pending === null) return;
@@ -91,6 +99,11 @@ export class SocketWriter implements WriteWatcher {
 
   onWritten(writes: number): void {
     this.giveOldest(writes);
+    if (this.settling !== null && this.settled) {
+      const callback = this.settling;
+      this.settling = null;
+      callback();
+    }
     if (this.waiting === null || this.socket.unwrittenBytes >= HIGH_WATER_BYTES / 2) return;
     const listener = this.waiting;
     this.waiting = null;

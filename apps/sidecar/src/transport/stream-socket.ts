@@ -2,7 +2,15 @@
 
 import type { Socket } from 'node:net';
 import { READ_BUFFER, READ_BUFFER_BYTES } from '@lateen/filters-wasm';
-import { ignoreError, type ProxySocket, type SharedRead, type SocketOwner, type WriteWatcher } from './proxy-socket.js';
+import {
+  applicationProtocolOf,
+  ignoreError,
+  type ProxySocket,
+  resetKeeper,
+  type SharedRead,
+  type SocketOwner,
+  type WriteWatcher,
+} from './proxy-socket.js';
 
 const EMPTY = Buffer.alloc(0);
 
@@ -27,6 +35,9 @@ export class StreamSocket implements ProxySocket {
 
   get unwrittenBytes(): number {
     return this.socket.writableLength;
+  }
+  get applicationProtocol(): string {
+    return applicationProtocolOf(this.socket);
   }
   get remoteAddress(): string | undefined {
     return this.socket.remoteAddress;
@@ -67,8 +78,9 @@ export class StreamSocket implements ProxySocket {
   }
 
   end(done?: () => void): void {
-    if (done === undefined) this.socket.end();
-    else this.socket.end(done);
+    this.socket.end((error?: Error | null) => {
+      if (!error) done?.();
+    });
   }
 
   destroy(error?: Error): void {
@@ -77,8 +89,7 @@ export class StreamSocket implements ProxySocket {
   }
 
   resetAndDestroy(): void {
-    if (this.tls) this.socket.destroy();
-    else this.socket.resetAndDestroy();
+    resetKeeper(this.socket);
     this.tellClosed(null);
   }
 
