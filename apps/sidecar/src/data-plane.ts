@@ -96,10 +96,20 @@ export interface AccessLogRecord {
 
 export type AccessLogSink = (record: AccessLogRecord) => void;
 
+/** How many downstream connections may be open; those beyond are closed when they are accepted. */
+export interface ConnectionLimits {
+  /** Over all listeners; Infinity where there is no limit. */
+  readonly total: number;
+  /** By the name of the listener. */
+  readonly ofListener: ReadonlyMap<string, number>;
+}
+
 /** What the data path needs from its process. */
 export interface DataPlaneOptions {
   /** The bootstrap's node: the peer metadata sent to others is made from its metadata. */
   readonly node: Node;
+  /** Left out: no limits. */
+  readonly connectionLimits?: ConnectionLimits;
   /**
    * Compiles the `access_log` list of a HTTP connection manager. Called while a configuration is compiled, only with a
    * list that is not empty; `undefined` means that nothing is to be logged. A thrown error rejects the configuration
@@ -119,6 +129,8 @@ export interface DataPlaneStats {
   /** Handshakes refused or failed, timed out or without a matching filter chain. */
   downstreamCxTlsErrors: number;
   downstreamCxNoFilterChain: number;
+  /** Closed at once, since a limit of connections was reached. */
+  downstreamCxOverflow: number;
   /** Connections that a TCP proxy took. */
   tcpCxTotal: number;
   /** Gauge. */

@@ -122,7 +122,8 @@ async function main(): Promise<void> {
   const flags = parseFlags();
   try {
     if (flags.mode === 'validate') {
-      await validateBootstrap({ configPath: flags.configPath, createDataPlane });
+      const warnings = await validateBootstrap({ configPath: flags.configPath, createDataPlane });
+      for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
       process.stdout.write(`${flags.configPath}: OK\n`);
       return;
     }

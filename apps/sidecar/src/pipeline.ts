@@ -93,6 +93,7 @@ class Pipeline implements DataPlane {
       clock: new Clock(),
       stats: createStats(),
       log,
+      connectionLimits: options.connectionLimits ?? { total: Number.POSITIVE_INFINITY, ofListener: new Map() },
       endpoints: [],
       clusters: [],
       draining: false,

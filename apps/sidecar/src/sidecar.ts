@@ -77,12 +77,12 @@ export function loadBootstrap(path: string): SidecarBootstrap {
 
 /**
  * Checks a bootstrap file as far as it can be without serving: everything is compiled, with each listener on a free
- * loopback port, so that nothing of the file's own addresses is touched.
+ * loopback port, so that nothing of the file's own addresses is touched. Resolves to warnings.
  * @throws BootstrapRejected, StartError
  */
 export async function validateBootstrap(
   options: Pick<SidecarOptions, 'configPath' | 'createDataPlane'>,
-): Promise<void> {
+): Promise<readonly string[]> {
   const bootstrap = loadBootstrap(options.configPath);
   const statics = createStaticResources(bootstrap);
   const filed = {
@@ -111,6 +111,7 @@ export async function validateBootstrap(
   } finally {
     await dataPlane.close();
   }
+  return bootstrap.warnings;
 }
 
 /** What a file of `lds_config` or `cds_config` holds. @throws StartError with every problem of it */
@@ -134,6 +135,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const log = (level: 'debug' | 'info' | 'warn' | 'error', message: string, fields: Record<string, unknown>) =>
     logger[level](fields, message);
   const bootstrap = loadBootstrap(options.configPath);
+  for (const warning of bootstrap.warnings) log('warn', 'the bootstrap file is taken with a difference', { warning });
   const stateDir = await prepareStateDir(options, bootstrap);
 
   const identity = createIdentity(options, bootstrap, stateDir);
@@ -146,6 +148,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const accessLogs = new AccessLogs({ log });
   const dataPlane = await options.createDataPlane({
     node: bootstrap.node,
+    connectionLimits: bootstrap.connectionLimits,
     createAccessLogSink: (configs) => accessLogs.createSink(configs),
     log,
   });

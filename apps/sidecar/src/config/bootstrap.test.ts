@@ -119,9 +119,47 @@ describe('parseBootstrap', () => {
     );
   });
 
-  it('serves the admin API on loopback only', () => {
-    expect(problemsOf('admin: {address: {socket_address: {address: 0.0.0.0, port_value: 15000}}}')[0]).toContain(
-      'loopback',
+  it('serves the admin API on loopback only, also where the file says every address', () => {
+    const admin = (host: string) => `admin: {address: {socket_address: {address: "${host}", port_value: 15000}}}`;
+    expect(problemsOf(admin('192.0.2.1'))[0]).toContain('loopback');
+    for (const [host, used] of [
+      ['0.0.0.0', '127.0.0.1'],
+      ['::', '::1'],
+    ] as const) {
+      const bootstrap = parseBootstrap(admin(host), 'b.yaml');
+      expect(bootstrap.admin).toEqual({ address: used, port: 15000 });
+      expect(bootstrap.warnings).toEqual([
+        `b.yaml:1:45 admin.address.socket_address.address: the admin API is only served on a loopback address: ${used} is used`,
+      ]);
+    }
+  });
+
+  it('gives listeners without a name one of their address', () => {
+    const unnamed = PROXY.replace('name: ingress', 'stat_prefix: a');
+    expect(parseBootstrap(unnamed, 'b.yaml').listeners.map(({ name }) => name)).toEqual(['127.0.0.1_8080']);
+  });
+
+  it('takes the connection limits of a runtime, names what has no effect, and refuses the rest', () => {
+    const runtime = `
+layered_runtime:
+  layers:
+  - name: static
+    static_layer:
+      envoy: {resource_limits: {listener: {ingress: {connection_limit: 7}}}}
+      overload.global_downstream_max_connections: 50000
+      re2.max_program_size.error_level: 100
+  - {name: admin, admin_layer: {}}
+`;
+    const { connectionLimits, warnings } = parseBootstrap(PROXY + runtime, 'b.yaml');
+    expect(connectionLimits).toEqual({ total: 50_000, ofListener: new Map([['ingress', 7]]) });
+    expect(warnings).toEqual([
+      expect.stringMatching(/^b\.yaml:39:\d+ .* runtime key re2\.max_program_size\.error_level has no effect: /),
+    ]);
+    expect(problemsOf(`${PROXY}layered_runtime: {layers: [{static_layer: {routing: {canary: 50}}}]}`)).toEqual([
+      expect.stringContaining('static_layer.routing.canary: runtime key routing.canary is not supported'),
+    ]);
+    expect(problemsOf(`${PROXY}layered_runtime: {layers: [{disk_layer: {symlink_root: /x}}]}`)[0]).toContain(
+      'layers[0].disk_layer: field is not supported: use a static layer',
     );
   });
 

@@ -7,13 +7,14 @@ import { type Cluster, ClusterSchema } from '@lateen/xds-proto/envoy/config/clus
 import { type Node, NodeSchema } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import type { Secret } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
-import type { ConfigProblem } from '../data-plane.js';
+import type { ConfigProblem, ConnectionLimits } from '../data-plane.js';
 import { type AdsConfig, controlPlaneClusterNames, readAdsConfig } from './ads-config.js';
 import { checkStructure } from './check-structure.js';
 import { findProblems } from './decode-resource.js';
 import { checkStaticSources, type DynamicSources, readDynamicSources } from './dynamic-sources.js';
 import { formatFieldPath, parseFieldPath } from './field-path.js';
 import { type FileProblem, type LocatedDocument, parseLocatedYaml } from './located-yaml.js';
+import { readRuntime } from './runtime.js';
 import { CONTROL_PLANE_SUPPORT_TABLE, SUPPORT_TABLE } from './support/support-table.js';
 import type { FieldProblem } from './support/support-types.js';
 import { findUnsupported } from './support/walk-support.js';
@@ -31,6 +32,9 @@ export interface SidecarBootstrap {
   readonly ads: AdsConfig | undefined;
   /** Undefined where everything is static. */
   readonly dynamic: DynamicSources | undefined;
+  readonly connectionLimits: ConnectionLimits;
+  /** What is accepted and has another effect than in Envoy, or none: `FILE:LINE:COLUMN PATH: MESSAGE`. */
+  readonly warnings: readonly string[];
   /** The file as a message, for /config_dump. */
   readonly message: Bootstrap;
   /** What the data path found wrong with static resources, as problems of the file. */
@@ -79,12 +83,13 @@ export function parseBootstrap(text: string, file: string): SidecarBootstrap {
   } catch (error) {
     throw new BootstrapRejected(file, [{ line: 1, column: 1, path: '', message: (error as Error).message }]);
   }
-  const { bootstrap, problems } = readBootstrap(message);
+  const { bootstrap, problems, warnings } = readBootstrap(message);
   if (problems.length > 0) {
     throw new BootstrapRejected(file, locateProblems(document, problems));
   }
   return {
     ...bootstrap,
+    warnings: locateProblems(document, warnings).map((warning) => formatProblem(file, warning)),
     rejected: (found) =>
       new BootstrapRejected(
         file,
@@ -115,10 +120,14 @@ function locateProblems(document: LocatedDocument, problems: readonly FieldProbl
 }
 
 function readBootstrap(message: Bootstrap): {
-  bootstrap: Omit<SidecarBootstrap, 'rejected'>;
+  bootstrap: Omit<SidecarBootstrap, 'rejected' | 'warnings'>;
   problems: readonly FieldProblem[];
+  warnings: readonly FieldProblem[];
 } {
   const out = new ProblemCollector();
+  const runtime = readRuntime(message.layeredRuntime, out);
+  const warnings = [...runtime.warnings];
+  nameListeners(message.staticResources?.listeners ?? []);
   const controlPlane = controlPlaneClusterNames(message);
   const resources = message.staticResources;
   // Resources are walked one by one below, as they would be over xDS.
@@ -164,7 +173,8 @@ function readBootstrap(message: Bootstrap): {
   }
   const bootstrap = {
     node: message.node ?? create(NodeSchema),
-    admin: readAdmin(message, out),
+    admin: readAdmin(message, out, warnings),
+    connectionLimits: runtime.limits,
     listeners: resources?.listeners ?? [],
     clusters,
     secrets: resources?.secrets ?? [],
@@ -172,23 +182,51 @@ function readBootstrap(message: Bootstrap): {
     dynamic,
     message,
   };
-  return { bootstrap, problems: out.problems };
+  return { bootstrap, problems: out.problems, warnings };
 }
 
 function addAll(out: ProblemCollector, at: string, problems: readonly FieldProblem[]): void {
   for (const { path, message } of problems) out.add(path === '' ? at : `${at}.${path}`, message);
 }
 
-function readAdmin(message: Bootstrap, out: ProblemCollector): SidecarBootstrap['admin'] {
+/** Envoy gives a listener without a name a random one; the same one at each start is easier to find again. */
+function nameListeners(listeners: readonly Listener[]): void {
+  const taken = new Set(listeners.map(({ name }) => name));
+  for (const listener of listeners) {
+    const address = listener.address?.address;
+    if (listener.name !== '' || address?.case !== 'socketAddress') continue;
+    const { address: host, portSpecifier } = address.value;
+    const base = `${host}_${portSpecifier.case === 'portValue' ? portSpecifier.value : 0}`;
+    let name = base;
+    for (let count = 2; taken.has(name); count++) name = `${base}_${count}`;
+    taken.add(name);
+    listener.name = name;
+  }
+}
+
+/** Loopback, of the family of an address that means every address of the host. */
+const LOOPBACK_OF: ReadonlyMap<string, string> = new Map([
+  ['0.0.0.0', '127.0.0.1'],
+  ['::', '::1'],
+]);
+
+function readAdmin(message: Bootstrap, out: ProblemCollector, warnings: FieldProblem[]): SidecarBootstrap['admin'] {
   if (message.admin?.address === undefined) return undefined;
   const before = out.problems.length;
   checkIpAddress(message.admin.address, 'admin.address', out, 0);
   const { address } = message.admin.address;
   if (out.problems.length > before || address.case !== 'socketAddress') return undefined;
-  if (address.value.portSpecifier.case !== 'portValue') return undefined;
-  if (!isLoopbackAddress(address.value.address)) {
-    out.add('admin.address.socket_address.address', 'the admin API is only served on a loopback address');
+  const { address: host, portSpecifier } = address.value;
+  if (portSpecifier.case !== 'portValue') return undefined;
+  const path = 'admin.address.socket_address.address';
+  const loopback = LOOPBACK_OF.get(host);
+  if (loopback !== undefined) {
+    warnings.push({ path, message: `the admin API is only served on a loopback address: ${loopback} is used` });
+    return { address: loopback, port: portSpecifier.value };
+  }
+  if (!isLoopbackAddress(host)) {
+    out.add(path, 'the admin API is only served on a loopback address');
     return undefined;
   }
-  return { address: address.value.address, port: address.value.portSpecifier.value };
+  return { address: host, port: portSpecifier.value };
 }

@@ -19,6 +19,7 @@ import type { HttpChain } from './http-chain.js';
 import { type MeshFilters, readMeshFilter } from './mesh-filters.js';
 
 const DEFAULT_IDLE_TIMEOUT_MS = 3_600_000;
+const DEFAULT_DELAYED_CLOSE_MS = 1_000;
 const DEFAULT_STREAM_IDLE_TIMEOUT_MS = 300_000;
 /** Filters that change nothing for a request: no route may configure a policy or a fault yet. */
 const WITHOUT_EFFECT = [GrpcStatsSchema, CorsSchema, FaultSchema];
@@ -83,6 +84,8 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
       hcm.streamIdleTimeout === undefined ? DEFAULT_STREAM_IDLE_TIMEOUT_MS : durationMs(hcm.streamIdleTimeout),
     requestHeadersTimeoutMs: hcm.requestHeadersTimeout === undefined ? 0 : durationMs(hcm.requestHeadersTimeout),
     requestTimeoutMs: hcm.requestTimeout === undefined ? 0 : durationMs(hcm.requestTimeout),
+    delayedCloseTimeoutMs:
+      hcm.delayedCloseTimeout === undefined ? DEFAULT_DELAYED_CLOSE_MS : durationMs(hcm.delayedCloseTimeout),
     maxConnectionDurationMs: http?.maxConnectionDuration === undefined ? 0 : durationMs(http.maxConnectionDuration),
     maxRequestsPerConnection: http?.maxRequestsPerConnection ?? 0,
     inbound: context.inbound,

@@ -34,8 +34,6 @@ const TIMER_IDLE = 0;
 /** The phases that must end in time: a head, a body, lingering. */
 const TIMER_PHASE = 1;
 const TIMER_AGE = 2;
-/** As Envoy's delayed_close_timeout: a client that still sends would otherwise get a reset and lose the response. */
-const LINGER_MS = 1000;
 /** For the rest of an answer to be taken where no stream idle time-out is set. */
 const MAX_FLUSH_MS = 300_000;
 const MAX_HELD_BYTES = 2 * L.READ_BUFFER_BYTES;
@@ -365,7 +363,10 @@ export class DownstreamConnection implements ExchangeClient, ServedConnection, S
     }
     // The moment starts once everything is with the kernel; until then a slow reader has the time of an idle stream.
     this.socket.end(() => {
-      if (this.state === LINGER) this.path.wheel.schedule(this.phaseTimer, LINGER_MS);
+      if (this.state !== LINGER) return;
+      // A client that still sends would get a reset at once, and lose the response.
+      if (this.chain.delayedCloseTimeoutMs === 0) this.abort();
+      else this.path.wheel.schedule(this.phaseTimer, this.chain.delayedCloseTimeoutMs);
     });
     this.resumeRequest();
     this.path.wheel.schedule(this.phaseTimer, this.chain.streamIdleTimeoutMs || MAX_FLUSH_MS);

@@ -20,6 +20,8 @@ export interface HttpChain extends ServedChain {
   readonly requestHeadersTimeoutMs: number;
   /** From the head to the end of the request's body; 0 = no limit. */
   readonly requestTimeoutMs: number;
+  /** How long a connection whose last response is out waits for its client to close; 0 = not at all. */
+  readonly delayedCloseTimeoutMs: number;
   /** A connection older than this is drained; 0 = no limit. */
   readonly maxConnectionDurationMs: number;
   readonly maxRequestsPerConnection: number;

@@ -52,6 +52,11 @@ export class ListenerRuntime implements Acceptor, ConnectionRegistry {
   accept(socket: ProxySocket, boundPort: number): void {
     const { stats } = this.path;
     stats.downstreamCxTotal++;
+    if (this.isFull()) {
+      stats.downstreamCxOverflow++;
+      socket.destroy();
+      return;
+    }
     stats.downstreamCxActive++;
     if (!this.settings.inspect) {
       this.route(socket, { ...PLAIN, destinationPort: boundPort }, null);
@@ -76,6 +81,13 @@ export class ListenerRuntime implements Acceptor, ConnectionRegistry {
 
   onAcceptError(error: Error): void {
     this.path.log('error', 'listener cannot accept', { listener: this.settings.name, error: error.message });
+  }
+
+  private isFull(): boolean {
+    const { stats, connectionLimits: limits } = this.path;
+    if (stats.downstreamCxActive >= limits.total) return true;
+    const own = limits.ofListener.get(this.settings.name);
+    return own !== undefined && this.connections.size + this.opening.size >= own;
   }
 
   onConnectionGone(connection: ServedConnection): void {

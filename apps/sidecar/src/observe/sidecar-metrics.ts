@@ -29,6 +29,12 @@ export function writeSidecarMetrics(out: PrometheusText, sources: SidecarMetricS
   one('process_cpu_seconds_total', 'counter', 'CPU time.', (cpu.user + cpu.system) / 1e6);
   one('envoy_listener_downstream_cx_total', 'counter', 'Connections accepted.', stats.downstreamCxTotal);
   one('envoy_listener_downstream_cx_active', 'gauge', 'Open downstream connections.', stats.downstreamCxActive);
+  one(
+    'envoy_listener_downstream_cx_overflow',
+    'counter',
+    'Connections closed since a limit was reached.',
+    stats.downstreamCxOverflow,
+  );
   one('envoy_listener_ssl_handshake', 'counter', 'TLS connections accepted.', stats.downstreamCxTlsTotal);
   one(
     'envoy_listener_ssl_connection_error',

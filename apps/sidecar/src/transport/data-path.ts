@@ -1,7 +1,7 @@
 // Transport: what every connection of the data path shares; made once by pipeline.ts.
 
 import type { Core, Tables } from '@lateen/filters-wasm';
-import type { DataPlaneOptions, DataPlaneStats } from '../data-plane.js';
+import type { ConnectionLimits, DataPlaneOptions, DataPlaneStats } from '../data-plane.js';
 import type { Endpoint } from '../upstream/endpoint.js';
 import type { UpstreamCluster } from '../upstream/upstream-cluster.js';
 import type { Clock } from './clock.js';
@@ -18,6 +18,7 @@ export interface DataPath {
   readonly clock: Clock;
   readonly stats: DataPlaneStats;
   readonly log: NonNullable<DataPlaneOptions['log']>;
+  readonly connectionLimits: ConnectionLimits;
   /** By endpoint slot of the core. */
   readonly endpoints: (Endpoint | undefined)[];
   /** By cluster slot of the core; those that are gone stay for exchanges that began with them. */
@@ -34,6 +35,7 @@ export function createStats(): DataPlaneStats {
     downstreamCxTlsTotal: 0,
     downstreamCxTlsErrors: 0,
     downstreamCxNoFilterChain: 0,
+    downstreamCxOverflow: 0,
     tcpCxTotal: 0,
     tcpCxActive: 0,
     downstreamRqTotal: 0,

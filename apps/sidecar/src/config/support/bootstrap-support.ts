@@ -5,7 +5,7 @@ import type { SupportTable } from './support-types.js';
 
 export const BOOTSTRAP_SUPPORT: SupportTable = {
   'envoy.config.bootstrap.v3.Bootstrap': {
-    acted: ['node', 'admin', 'static_resources', 'dynamic_resources', 'typed_dns_resolver_config'],
+    acted: ['node', 'admin', 'static_resources', 'dynamic_resources', 'typed_dns_resolver_config', 'layered_runtime'],
     inert: {
       stats_config: 'metrics have the names and labels of Istio',
       stats_flush_interval: 'metrics are read when they are scraped',
@@ -18,10 +18,20 @@ export const BOOTSTRAP_SUPPORT: SupportTable = {
     only: { use_tcp_for_dns_lookups: ['false'] },
     refused: {
       dns_resolution_config: 'use typed_dns_resolver_config',
-      layered_runtime: 'there is no runtime; use flags',
       stats_sinks: 'metrics are scraped at /stats/prometheus',
       overload_manager: 'memory is bounded by fixed limits',
       tracing: 'no spans are made yet',
+      hds_config: 'there are no active health checks yet',
+      cluster_manager: 'there is nothing to set: no local cluster, no event log of ejections',
+      flags_path: 'use the flags of the program',
+      bootstrap_extensions: 'there are no extensions of the process',
+      fatal_actions: 'there are no extensions of the process',
+      xds_config_tracker_extension: 'there are no extensions of the process',
+      xds_delegate_extension: 'there are no extensions of the process',
+      config_sources: 'use ads_config, or path_config_source where the resource is referred to',
+      default_config_source: 'name the source where the resource is referred to',
+      inline_headers: 'every header is kept as it came',
+      certificate_provider_instances: 'use SDS, or files',
     },
   },
   'envoy.config.bootstrap.v3.Admin': {
@@ -32,6 +42,13 @@ export const BOOTSTRAP_SUPPORT: SupportTable = {
       profile_path: 'there is no profiler',
       ignore_global_conn_limit: 'there is no limit over all listeners',
     },
+  },
+  'envoy.config.bootstrap.v3.LayeredRuntime': { acted: ['layers'] },
+  'envoy.config.bootstrap.v3.RuntimeLayer': {
+    // Connection limits; what else may stand there is read in runtime.ts.
+    acted: ['name', 'static_layer'],
+    inert: { admin_layer: 'nothing can be changed by the admin API' },
+    refused: { disk_layer: 'use a static layer', rtds_layer: 'use a static layer' },
   },
   'envoy.config.bootstrap.v3.Bootstrap.StaticResources': { acted: ['listeners', 'clusters', 'secrets'] },
   'envoy.config.bootstrap.v3.Bootstrap.DynamicResources': { acted: ['lds_config', 'cds_config', 'ads_config'] },

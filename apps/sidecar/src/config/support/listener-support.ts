@@ -148,6 +148,7 @@ export const LISTENER_SUPPORT: SupportTable = {
       'stream_idle_timeout',
       'request_timeout',
       'request_headers_timeout',
+      'delayed_close_timeout',
       'access_log',
       'use_remote_address',
       'xff_num_trusted_hops',
@@ -164,7 +165,6 @@ export const LISTENER_SUPPORT: SupportTable = {
       stat_prefix: 'statistics carry the name of the listener',
       access_log_options: 'a line is written when an exchange ends',
       drain_timeout: 'draining has the time limit of the process',
-      delayed_close_timeout: 'a connection is closed when its last bytes are sent',
       internal_address_config: 'no decision depends on internal addresses',
       http2_protocol_options: 'downstream connections speak HTTP/1.1',
       tracing: 'no spans are made yet',
@@ -186,6 +186,8 @@ export const LISTENER_SUPPORT: SupportTable = {
       proxy_100_continue: '100-continue is always proxied; leave it out',
       strip_matching_host_port: 'the host is forwarded as it came; matching ignores the port',
       strip_any_host_port: 'the host is forwarded as it came; matching ignores the port',
+      strip_trailing_host_dot: 'the host is forwarded as it came',
+      via: 'no Via header is written',
       local_reply_config: "local replies have Envoy's standard texts",
       original_ip_detection_extensions: 'use xff_num_trusted_hops',
     },
@@ -230,9 +232,10 @@ export const LISTENER_SUPPORT: SupportTable = {
     refused: { delay: 'faults are not supported yet', abort: 'faults are not supported yet' },
   },
   'envoy.config.core.v3.HttpProtocolOptions': {
-    acted: ['idle_timeout', 'max_requests_per_connection'],
+    acted: ['idle_timeout', 'max_requests_per_connection', 'max_connection_duration'],
     // Envoy's default, and what the parser holds.
     only: { headers_with_underscores_action: ['ALLOW'], max_headers_count: ['100'] },
+    refused: { max_stream_duration: 'use max_stream_duration of the route' },
   },
   'envoy.config.core.v3.Http1ProtocolOptions': {
     acted: ['accept_http_10'],

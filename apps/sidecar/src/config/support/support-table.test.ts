@@ -1,6 +1,14 @@
 // Support table: it names real fields, and the walker reports paths through every Any.
 
-import { create, type DescMessage, type MessageInitShape } from '@bufbuild/protobuf';
+import {
+  create,
+  type DescField,
+  type DescMessage,
+  type Message,
+  type MessageInitShape,
+  ScalarType,
+} from '@bufbuild/protobuf';
+import { reflect } from '@bufbuild/protobuf/reflect';
 import { packAny, TYPE_URL, xdsRegistry } from '@lateen/xds-proto';
 import { ListenerSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import { RouteConfigurationSchema } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
@@ -47,6 +55,74 @@ describe('the support table', () => {
       }
     },
   );
+});
+
+/** A message with one field set, to anything that is not its default. */
+function withField(schema: DescMessage, field: DescField): Message {
+  const message = create(schema);
+  const target = reflect(schema, message);
+  const one = (desc: DescMessage | undefined) => reflect(desc as DescMessage);
+  const scalar = (type: ScalarType | undefined) => {
+    if (type === ScalarType.STRING) return 'x';
+    if (type === ScalarType.BOOL) return true;
+    if (type === ScalarType.BYTES) return new Uint8Array([1]);
+    const long = [ScalarType.INT64, ScalarType.UINT64, ScalarType.SINT64, ScalarType.FIXED64, ScalarType.SFIXED64];
+    return long.includes(type as ScalarType) ? 1n : 1;
+  };
+  const scalarOrEnum = ({ scalar: type }: { readonly scalar: ScalarType | undefined }) =>
+    type === undefined ? 1 : scalar(type);
+  switch (field.fieldKind) {
+    case 'list':
+      target.get(field).add(field.listKind === 'message' ? one(field.message) : scalarOrEnum(field));
+      break;
+    case 'map':
+      target
+        .get(field)
+        .set(scalar(field.mapKey) as string, field.mapKind === 'message' ? one(field.message) : scalarOrEnum(field));
+      break;
+    case 'message':
+      target.set(field, one(field.message));
+      break;
+    case 'enum':
+      target.set(field, field.enum.values.at(-1)?.number ?? 1);
+      break;
+    default:
+      target.set(field, scalar(field.scalar));
+  }
+  return message;
+}
+
+describe('what no table lists', () => {
+  const messages = allMessages();
+  it.each(Object.keys(SUPPORT_TABLE))('%s: every other field is refused by name', (typeName) => {
+    const schema = messages.get(typeName);
+    const support = SUPPORT_TABLE[typeName];
+    if (schema === undefined || support === undefined) throw new Error(`${typeName} is not there`);
+    const silent: string[] = [];
+    for (const field of schema.fields) {
+      const taken = support.acted.includes(field.name) || field.name in (support.inert ?? {});
+      if (taken || field.name in (support.only ?? {})) continue;
+      const problems = findUnsupported(schema, withField(schema, field), SUPPORT_TABLE);
+      const first = problems[0];
+      if (first?.path !== field.name || !first.message.startsWith('field is not supported')) silent.push(field.name);
+    }
+    expect(silent).toEqual([]);
+  });
+
+  it('is not what a table says is acted on', () => {
+    const missing: string[] = [];
+    for (const [typeName, support] of Object.entries(SUPPORT_TABLE)) {
+      for (const field of messages.get(typeName)?.fields ?? []) {
+        if (!support.acted.includes(field.name)) continue;
+        const contents = support.anyOf?.[field.name] ?? [field.message?.typeName ?? 'google.protobuf'];
+        for (const content of contents) {
+          const known = content.startsWith('google.protobuf') || content.endsWith('.TypedStruct');
+          if (!known && SUPPORT_TABLE[content] === undefined) missing.push(`${typeName}.${field.name}: ${content}`);
+        }
+      }
+    }
+    expect(missing).toEqual([]);
+  });
 });
 
 function listenerWith(hcm: MessageInitShape<typeof HttpConnectionManagerSchema>) {

@@ -179,6 +179,8 @@ function checkHttpConnectionManager(hcm: HttpConnectionManager, path: string, ou
   checkDuration(hcm.streamIdleTimeout, `${path}.stream_idle_timeout`, out);
   checkDuration(hcm.requestTimeout, `${path}.request_timeout`, out);
   checkDuration(hcm.requestHeadersTimeout, `${path}.request_headers_timeout`, out);
+  checkDuration(hcm.delayedCloseTimeout, `${path}.delayed_close_timeout`, out);
+  checkDuration(common?.maxConnectionDuration, `${path}.common_http_protocol_options.max_connection_duration`, out, 1);
   checkDuration(hcm.drainTimeout, `${path}.drain_timeout`, out);
   checkDuration(common?.idleTimeout, `${path}.common_http_protocol_options.idle_timeout`, out);
   checkAccessLogs(hcm.accessLog, path, out);
