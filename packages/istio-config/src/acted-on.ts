@@ -41,7 +41,7 @@ const LATER_RELEASE = 'it is stored and takes effect in a later release';
 const POLICY = (at: string): string[] =>
   [at, `${at}.portLevelSettings[]`].flatMap((place) => [
     `${place}.loadBalancer.simple`,
-    `${place}.connectionPool.tcp.{maxConnections,connectTimeout}`,
+    `${place}.connectionPool.tcp.{maxConnections,connectTimeout,idleTimeout}`,
     `${place}.connectionPool.http.{http1MaxPendingRequests,http2MaxRequests,maxRetries,idleTimeout,maxRequestsPerConnection}`,
     `${place}.connectionPool.http.h2UpgradePolicy`,
     `${place}.tls.mode`,
@@ -81,6 +81,8 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'http[].{headers,redirect,directResponse,timeout}',
       'http[].rewrite.{uri,authority,uriRegexRewrite}',
       'http[].retries.{attempts,perTryTimeout,retryOn,backoff,retryIgnorePreviousHosts}',
+      'tcp[].match[].{port,gateways,sourceLabels,sourceNamespace}',
+      'tcp[].route[].{destination,weight}',
     ],
     stored: {
       'http[].match[].statPrefix': 'no statistics are kept under it yet',

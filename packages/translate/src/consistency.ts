@@ -1,11 +1,13 @@
 // Translate: the last check before resources are served: nothing refers to what is not there, nothing is there twice.
 
+import type { Any } from '@bufbuild/protobuf/wkt';
 import { anyIs, unpackAny } from '@lateen/xds-proto';
 import { type Cluster, Cluster_DiscoveryType } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import type { Route } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import { HttpConnectionManagerSchema } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import { TcpProxySchema } from '@lateen/xds-proto/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js';
 import type { NamedResource, Problem, ProxyResources } from './model.js';
 
 function fault(code: string, subject: string, message: string): Problem {
@@ -37,6 +39,8 @@ export interface ListenerFacts {
   /** Names of the route configurations that it needs. */
   readonly routes: readonly string[];
   readonly inlineRoutes: readonly RouteFacts[];
+  /** Clusters that TCP proxies send to. */
+  readonly tcpClusters: readonly string[];
 }
 
 export function clusterFacts({ name, clusterDiscoveryType: type, edsClusterConfig }: Cluster): ClusterFacts {
@@ -88,17 +92,26 @@ function addressesOf(listener: Listener): string[] {
   });
 }
 
-/** RDS names and inline route configurations of a listener's HTTP connection managers. */
+function tcpClustersOf(any: Any): readonly string[] {
+  const { clusterSpecifier: specifier } = unpackAny(any, TcpProxySchema);
+  if (specifier.case === 'cluster') return [specifier.value];
+  return specifier.case === 'weightedClusters' ? specifier.value.clusters.map(({ name }) => name) : [];
+}
+
+/** RDS names and inline route configurations of a listener's HTTP connection managers, clusters of its TCP proxies. */
 export function listenerFacts(listener: Listener): ListenerFacts {
   const routes = new Set<string>();
   const inlineRoutes: RouteFacts[] = [];
+  const tcpClusters: string[] = [];
   for (const { configType } of listener.filterChains.flatMap(({ filters }) => filters)) {
-    if (configType.case !== 'typedConfig' || !anyIs(configType.value, HttpConnectionManagerSchema)) continue;
+    if (configType.case !== 'typedConfig') continue;
+    if (anyIs(configType.value, TcpProxySchema)) tcpClusters.push(...tcpClustersOf(configType.value));
+    if (!anyIs(configType.value, HttpConnectionManagerSchema)) continue;
     const { routeSpecifier } = unpackAny(configType.value, HttpConnectionManagerSchema);
     if (routeSpecifier.case === 'rds') routes.add(routeSpecifier.value.routeConfigName);
     if (routeSpecifier.case === 'routeConfig') inlineRoutes.push(routeFacts(routeSpecifier.value));
   }
-  return { addresses: addressesOf(listener), routes: [...routes], inlineRoutes };
+  return { addresses: addressesOf(listener), routes: [...routes], inlineRoutes, tcpClusters };
 }
 
 function checkRoutes(subject: string, { clusters, duplicates }: RouteFacts, known: ReadonlyMap<string, unknown>) {
@@ -142,6 +155,10 @@ export function checkListenerLinks(
     }
     for (const route of facts.routes.filter((wanted) => !routes.has(wanted))) {
       problems.push(fault('dangling-route', subject, `route configuration ${route} does not exist`));
+    }
+    for (const cluster of facts.tcpClusters.filter((wanted) => !clusters.has(wanted))) {
+      const message = `its TCP proxy sends to cluster ${cluster}, which does not exist`;
+      problems.push(fault('dangling-cluster', subject, message));
     }
     for (const inline of facts.inlineRoutes) problems.push(...checkRoutes(subject, inline, clusters));
   }

@@ -50,7 +50,7 @@ function resolveOutboundAddresses(scope: ClientScope, serviceAddresses: StringMa
   for (const service of scope.services) {
     const address = serviceAddresses[service.hostname];
     if (address === undefined) continue;
-    for (const port of service.ports.filter(({ http }) => http)) {
+    for (const port of service.ports.filter(({ http, tcp }) => http || tcp)) {
       const name = `${address}_${port.port}`;
       const before = byListener.get(name);
       if (before === undefined) {

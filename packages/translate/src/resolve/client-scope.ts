@@ -85,7 +85,7 @@ const selectedLabels = oncePerSnapshot((snapshot): Readonly<Record<SelectingKind
     return values;
   };
   const matches = configsOf(snapshot, 'VirtualService').flatMap(({ spec }) =>
-    (spec.http ?? []).flatMap(({ match }) => match ?? []),
+    [...(spec.http ?? []), ...(spec.tcp ?? [])].flatMap(({ match }) => match ?? []),
   );
   return {
     VirtualService: collect(matches.map(({ sourceLabels }) => sourceLabels)),

@@ -2,7 +2,7 @@
 
 import { protocolOfPort } from '@lateen/istio-config';
 import type { MeshSnapshot, Problem, Workload } from '../model.js';
-import { type MeshService, meshIndex } from './mesh-index.js';
+import { isTcpProtocol, type MeshService, meshIndex, type ServedPort } from './mesh-index.js';
 import { type EffectiveMtlsMode, effectiveMtlsMode } from './peer-authentication.js';
 
 export interface InboundPort {
@@ -11,13 +11,15 @@ export interface InboundPort {
   /** Port of the application on 127.0.0.1. */
   readonly appPort: number;
   readonly mtlsMode: EffectiveMtlsMode;
+  /** How its connections are served. */
+  readonly kind: 'http' | 'tcp';
   /** Services that lead here, by hostname; none for a port that no service has. */
   readonly services: readonly MeshService[];
   /** Port of the first of these services; the workload's own where there is none. */
   readonly servicePort: number;
 }
 
-/** The HTTP ports of a workload in order. Ports that are not HTTP/1.1 are told by the mesh index. */
+/** The ports of a workload that can be served, in order. Those of services that cannot be are told by the mesh index. */
 export function resolveInboundPorts(
   snapshot: MeshSnapshot,
   workload: Workload,
@@ -33,30 +35,43 @@ export function resolveInboundPorts(
       continue;
     }
     const leading = served.filter((candidate) => candidate.port.targetPort === port);
-    const http = leading.filter((candidate) => candidate.port.http);
-    if (http.length > 0 && http.length < leading.length) {
-      const other = leading.find((candidate) => !candidate.port.http)!;
-      const message = `port ${port} is HTTP for ${http[0]!.service.hostname} and ${other.port.protocol} for ${other.service.hostname}; it is served as HTTP. Give both service ports the same protocol`;
-      problems.push({ code: 'conflict-inbound-listener', severity: 'warning', metric: METRIC, subject, message });
-    }
-    if (http.length === 0) {
+    const kind = kindOf(leading, { name, port });
+    if (kind === undefined) {
       if (leading.length > 0) continue; // told with the service
-      const protocol = protocolOfPort({ name, port });
-      if (protocol !== 'http' && protocol !== 'auto') {
-        const message = `port ${port} (${name}) is ${protocol}: no listener is made for it, only HTTP/1.1 is served yet`;
-        problems.push({ code: 'unsupported-protocol', severity: 'warning', subject, message });
-        continue;
-      }
+      const message = `port ${port} (${name}) is ${protocolOfPort({ name, port })}: no listener is made for it, only HTTP/1.1 and TCP are served yet`;
+      problems.push({ code: 'unsupported-protocol', severity: 'warning', subject, message });
+      continue;
+    }
+    const ofKind = leading.filter((candidate) => candidate.port[kind]);
+    const other = leading.find((candidate) => !candidate.port[kind]);
+    if (other !== undefined) {
+      const words = { http: 'HTTP', tcp: 'TCP' };
+      const message = `port ${port} is ${words[kind]} for ${ofKind[0]!.service.hostname} and ${other.port.protocol} for ${other.service.hostname}; it is served as ${words[kind]}. Give both service ports the same protocol`;
+      problems.push({ code: 'conflict-inbound-listener', severity: 'warning', metric: METRIC, subject, message });
     }
     ports.push({
       port,
       appPort,
+      kind,
       mtlsMode: effectiveMtlsMode(snapshot, workload, port),
-      services: [...new Set(http.map(({ service }) => service))],
-      servicePort: http[0]?.port.port ?? port,
+      services: [...new Set(ofKind.map(({ service }) => service))],
+      servicePort: ofKind[0]?.port.port ?? port,
     });
   }
   return { ports, problems };
+}
+
+/** HTTP where any service says so; without a service the port's own name decides. Undefined: it cannot be served. */
+function kindOf(
+  leading: readonly ServedPort[],
+  own: { readonly name: string; readonly port: number },
+): InboundPort['kind'] | undefined {
+  if (leading.some(({ port }) => port.http)) return 'http';
+  if (leading.some(({ port }) => port.tcp)) return 'tcp';
+  if (leading.length > 0) return undefined;
+  const protocol = protocolOfPort(own);
+  if (isTcpProtocol(protocol)) return 'tcp';
+  return protocol === 'http' || protocol === 'auto' ? 'http' : undefined;
 }
 
 const METRIC = 'pilot_conflict_inbound_listener';

@@ -12,6 +12,8 @@ export interface MeshPort {
   readonly protocol: PortProtocol;
   /** HTTP/1.1 can be spoken on it: declared HTTP, or nothing declared. */
   readonly http: boolean;
+  /** Its bytes are passed on as they are: TCP, or TLS that is between the applications. */
+  readonly tcp: boolean;
 }
 
 /** A service as translation sees it. */
@@ -81,6 +83,11 @@ export function isExportedTo(exportTo: readonly string[] | undefined, owner: str
 
 const EXPORT_TO_ANNOTATION = 'networking.istio.io/exportTo';
 
+/** Whether connections of the protocol are passed on byte by byte. */
+export function isTcpProtocol(protocol: PortProtocol): boolean {
+  return protocol !== 'auto' && protocol !== 'udp' && !isHttpProtocol(protocol);
+}
+
 function meshPorts(service: Service, problems: Problem[]): MeshPort[] {
   const ports: MeshPort[] = [];
   for (const { name, port, targetPort, appProtocol } of [...service.ports].sort((a, b) => a.port - b.port)) {
@@ -93,13 +100,14 @@ function meshPorts(service: Service, problems: Problem[]): MeshPort[] {
     const protocol = protocolOfPort({ name, appProtocol, port });
     // HTTP/2 and gRPC need an HTTP/2 upstream; a port that says nothing is taken as HTTP/1.1.
     const http = protocol === 'http' || protocol === 'auto';
-    if (!http) {
-      const what = isHttpProtocol(protocol) ? 'HTTP/2' : 'TCP';
-      const message = `port ${port} (${name}) is ${protocol}: no listener is made for it, as ${what} is not served yet; name it http… if it speaks HTTP/1.1`;
+    const tcp = isTcpProtocol(protocol);
+    if (!http && !tcp) {
+      const what = protocol === 'udp' ? 'UDP is not proxied' : 'HTTP/2 is not served yet';
+      const message = `port ${port} (${name}) is ${protocol}: no listener is made for it, as ${what}; name it http… if it speaks HTTP/1.1`;
       problems.push({ code: 'unsupported-protocol', severity: 'warning', subject, message });
     }
     // 0 is what a registry says that sets none: the service's own port, as in Kubernetes.
-    ports.push({ name, port, targetPort: targetPort || port, protocol, http });
+    ports.push({ name, port, targetPort: targetPort || port, protocol, http, tcp });
   }
   return ports;
 }

@@ -29,8 +29,8 @@ export function visibleServices(services: readonly MeshService[], sidecar: Sidec
 /** Ports that rules lead to, by host; undefined: a rule names none, so it may be any. */
 function portsLedTo(rules: readonly EffectiveVirtualService[], domain: string): Map<string, Set<number> | undefined> {
   const ports = new Map<string, Set<number> | undefined>();
-  for (const { rules: routes, namespace } of rules) {
-    for (const { destination } of routes.flatMap(({ route }) => route ?? [])) {
+  for (const { rules: routes, tcpRules, namespace } of rules) {
+    for (const { destination } of [...routes, ...tcpRules].flatMap(({ route }) => route ?? [])) {
       const host = resolveShortHost(destination.host, namespace, domain);
       const port = destination.port?.number;
       const known = ports.get(host);

@@ -1,6 +1,6 @@
 // Resolve: which VirtualService rules a proxy follows for a host.
 
-import type { ConfigObject, HttpMatchRequest, HttpRoute } from '@lateen/istio-config';
+import type { ConfigObject, HttpMatchRequest, HttpRoute, TcpRoute } from '@lateen/istio-config';
 import {
   compareHostSpecificity,
   fullGatewayName,
@@ -22,6 +22,16 @@ export interface EffectiveVirtualService {
   readonly hosts: readonly string[];
   /** Rules whose source conditions hold; conditions on requests and on the port are left. */
   readonly rules: readonly HttpRoute[];
+  /** The same for connections. */
+  readonly tcpRules: readonly TcpRoute[];
+}
+
+/** What the conditions of HTTP and TCP rules say of who asks. */
+type SourceConditions = Pick<HttpMatchRequest, 'gateways' | 'sourceLabels' | 'sourceNamespace'>;
+
+/** A rule of either kind. */
+interface Rule {
+  readonly match?: SourceConditions[] | undefined;
 }
 
 /** The proxy that rules are resolved for. */
@@ -30,7 +40,7 @@ export interface RouteClient {
   readonly labels: StringMap;
 }
 
-function sourceMatches(match: HttpMatchRequest, client: RouteClient, gateways: ReadonlySet<string>): boolean {
+function sourceMatches(match: SourceConditions, client: RouteClient, gateways: ReadonlySet<string>): boolean {
   // As in Istio, gateways take the place of the other source conditions.
   if (match.gateways !== undefined && match.gateways.length > 0) {
     return match.gateways.some((gateway) => gateways.has(gateway));
@@ -40,8 +50,8 @@ function sourceMatches(match: HttpMatchRequest, client: RouteClient, gateways: R
 }
 
 /** Keeps the rules, and in them the matches, whose source conditions hold for the client. */
-function rulesForClient(rules: readonly HttpRoute[], client: RouteClient, gateways: ReadonlySet<string>): HttpRoute[] {
-  const kept: HttpRoute[] = [];
+function rulesForClient<R extends Rule>(rules: readonly R[], client: RouteClient, gateways: ReadonlySet<string>): R[] {
+  const kept: R[] = [];
   for (const rule of rules) {
     if (rule.match === undefined || rule.match.length === 0) {
       kept.push(rule);
@@ -62,7 +72,7 @@ export function boundGateways(config: ConfigObject<'VirtualService'>): readonly 
 }
 
 /** Gateways in match conditions are relative to the VirtualService too. */
-function withFullGatewayNames(rules: readonly HttpRoute[], namespace: string): readonly HttpRoute[] {
+function withFullGatewayNames<R extends Rule>(rules: readonly R[], namespace: string): readonly R[] {
   if (!rules.some((rule) => rule.match?.some((match) => match.gateways?.length))) return rules;
   return rules.map((rule) => ({
     ...rule,
@@ -90,8 +100,9 @@ export function resolveVirtualServices(
     if (!boundGateways(config).some((gateway) => gateways.has(gateway))) continue;
     if (!isExportedTo(spec.exportTo, namespace, client.namespace)) continue;
     const rules = rulesForClient(withFullGatewayNames(spec.http ?? [], namespace), client, gateways);
+    const tcpRules = rulesForClient(withFullGatewayNames(spec.tcp ?? [], namespace), client, gateways);
     const hosts = (spec.hosts ?? []).map((host) => resolveShortHost(host, namespace, snapshot.clusterDomain));
-    result.push({ namespace, name, hosts: [...new Set(hosts)], rules });
+    result.push({ namespace, name, hosts: [...new Set(hosts)], rules, tcpRules });
   }
   return result;
 }

@@ -27,7 +27,7 @@ export interface ViewParts {
 /** The parts of a view, with nothing built yet. */
 export function partsOf(view: ProxyView): ViewParts {
   return {
-    outboundClusters: outboundClusterPart(view.scope),
+    outboundClusters: outboundClusterPart(view.scope, view.understandsIstioFilters),
     endpoints: endpointPart(view.scope),
     localClusters: localClusterPart(view),
     listeners: listenerPart(view),

@@ -14,10 +14,18 @@ import type { ClientScope } from '../../resolve/client-scope.js';
 import { type EffectiveDestinationRule, policyForPort } from '../../resolve/destination-rules.js';
 import type { MeshPort, MeshService } from '../../resolve/mesh-index.js';
 import { durationOfMs, durationOfText } from '../durations.js';
+import { clusterMetadataExchange } from '../listeners/mesh-filters.js';
 import { outboundClusterName, sniOf } from '../names.js';
 import type { ResourcePart, ResourceRecipe } from '../recipe.js';
 import { circuitBreakersOf, lbPolicyOf, protocolOptionsOf, unsupportedSettings } from './cluster-policy.js';
-import { rawBuffer, spiffeIds, upstreamMutualTls } from './tls-context.js';
+import {
+  HTTP_CLIENT_ALPN,
+  PLAIN_TCP_CLIENT_ALPN,
+  rawBuffer,
+  spiffeIds,
+  TCP_CLIENT_ALPN,
+  upstreamMutualTls,
+} from './tls-context.js';
 
 /** An outbound cluster and what its endpoints are chosen by. */
 export interface OutboundCluster extends ResourceRecipe<Cluster> {
@@ -57,19 +65,25 @@ function istioMetadata(
 }
 
 /** TLS toward the service: what the rule says, else mutual TLS with those endpoints whose sidecar takes it. */
-function transportOf(scope: ClientScope, service: MeshService, policy: TrafficPolicy, sni: string) {
+function transportOf(
+  scope: ClientScope,
+  service: MeshService,
+  policy: TrafficPolicy,
+  sni: string,
+  alpn: readonly string[],
+) {
   const { tls } = policy;
   const { snapshot } = scope;
   if (tls?.mode === 'DISABLE') return {};
   const uris = tls?.subjectAltNames?.length ? tls.subjectAltNames : spiffeIds(snapshot, service.accounts);
-  if (tls?.mode === 'ISTIO_MUTUAL') return { transportSocket: upstreamMutualTls(snapshot, tls.sni || sni, uris) };
+  if (tls?.mode === 'ISTIO_MUTUAL') return { transportSocket: upstreamMutualTls(snapshot, tls.sni || sni, uris, alpn) };
   if (snapshot.meshConfig.enableAutoMtls === false) return {};
   return {
     transportSocketMatches: [
       create(Cluster_TransportSocketMatchSchema, {
         name: 'tlsMode-istio',
         match: { tlsMode: 'istio' },
-        transportSocket: upstreamMutualTls(snapshot, sni, uris),
+        transportSocket: upstreamMutualTls(snapshot, sni, uris, alpn),
       }),
       create(Cluster_TransportSocketMatchSchema, {
         name: 'tlsMode-disabled',
@@ -80,12 +94,18 @@ function transportOf(scope: ClientScope, service: MeshService, policy: TrafficPo
   };
 }
 
+function clientAlpn(port: MeshPort, exchanges: boolean): readonly string[] {
+  if (!port.tcp) return HTTP_CLIENT_ALPN;
+  return exchanges ? TCP_CLIENT_ALPN : PLAIN_TCP_CLIENT_ALPN;
+}
+
 function outboundCluster(
   scope: ClientScope,
   service: MeshService,
   port: MeshPort,
   subset: Subset | undefined,
   rule: EffectiveDestinationRule | undefined,
+  exchanges: boolean,
 ): OutboundCluster {
   const policy = policyForPort(rule, subset, port.port);
   const name = outboundClusterName(port.port, subset?.name ?? '', service.hostname);
@@ -93,12 +113,18 @@ function outboundCluster(
   return {
     name,
     // Of the snapshot it reads the settings; a rule's hash tells its subsets and policies too.
-    key: [name, service.identityHash, rule?.hash ?? '', scope.snapshot.hashes.settings].join('/'),
+    key: [
+      name,
+      service.identityHash,
+      rule?.hash ?? '',
+      scope.snapshot.hashes.settings,
+      port.tcp && exchanges ? 'exchange' : '',
+    ].join('/'),
     service,
     port,
     subset,
     closed,
-    build: () => buildCluster(scope, { name, service, port, subset, closed }, rule, policy),
+    build: () => buildCluster(scope, { name, service, port, subset, closed }, rule, policy, exchanges),
   };
 }
 
@@ -107,6 +133,7 @@ function buildCluster(
   { name, service, port, subset, closed }: Pick<OutboundCluster, 'name' | 'service' | 'port' | 'subset' | 'closed'>,
   rule: EffectiveDestinationRule | undefined,
   policy: TrafficPolicy,
+  exchanges: boolean,
 ): Cluster {
   const connectTimeout =
     durationOfText(policy.connectionPool?.tcp?.connectTimeout) ??
@@ -122,7 +149,14 @@ function buildCluster(
             configSourceSpecifier: { case: 'ads' as const, value: {} },
           },
         },
-        ...transportOf(scope, service, policy, sniOf(port.port, subset?.name ?? '', service.hostname)),
+        ...transportOf(
+          scope,
+          service,
+          policy,
+          sniOf(port.port, subset?.name ?? '', service.hostname),
+          clientAlpn(port, exchanges),
+        ),
+        ...(port.tcp && exchanges ? { filters: [clusterMetadataExchange()] } : {}),
       };
   return create(ClusterSchema, {
     name,
@@ -149,7 +183,7 @@ function policyProblems(rule: EffectiveDestinationRule): Problem[] {
   }));
 }
 
-function resolveClusters(scope: ClientScope): OutboundClusters {
+function resolveClusters(scope: ClientScope, exchanges: boolean): OutboundClusters {
   const byName = new Map<string, OutboundCluster>();
   const problems: Problem[] = [];
   for (const service of scope.destinations) {
@@ -158,7 +192,7 @@ function resolveClusters(scope: ClientScope): OutboundClusters {
     for (const port of service.ports) {
       if (port.protocol === 'udp') continue;
       for (const subset of [undefined, ...(rule?.subsets ?? [])]) {
-        const cluster = outboundCluster(scope, service, port, subset, rule);
+        const cluster = outboundCluster(scope, service, port, subset, rule, exchanges);
         byName.set(cluster.name, cluster);
       }
     }
@@ -166,25 +200,30 @@ function resolveClusters(scope: ClientScope): OutboundClusters {
   return { byName, problems };
 }
 
-const results = new WeakMap<ClientScope, OutboundClusters>();
+const results = new WeakMap<ClientScope, Map<boolean, OutboundClusters>>();
 
-/** The outbound clusters of a scope, as recipes; worked out once for all proxies that share it. */
-export function outboundClusters(scope: ClientScope): OutboundClusters {
-  let result = results.get(scope);
-  if (result === undefined) {
-    result = resolveClusters(scope);
-    results.set(scope, result);
-  }
+/**
+ * The outbound clusters of a scope, as recipes; worked out once for all proxies that share it. Their names are the same
+ * for all of them.
+ *
+ * @param exchanges the proxy can tell its peers of TCP who it is (`istio.*` filters)
+ */
+export function outboundClusters(scope: ClientScope, exchanges = true): OutboundClusters {
+  const ofScope = results.get(scope) ?? new Map<boolean, OutboundClusters>();
+  results.set(scope, ofScope);
+  const result = ofScope.get(exchanges) ?? resolveClusters(scope, exchanges);
+  ofScope.set(exchanges, result);
   return result;
 }
 
 /** The outbound clusters of a scope: a cluster is made again when its service, its rule or MeshConfig changes. */
-export function outboundClusterPart(scope: ClientScope): ResourcePart<Cluster> {
+export function outboundClusterPart(scope: ClientScope, exchanges = true): ResourcePart<Cluster> {
   const { identities, destinationRules } = scope.hashes();
+  const { settings } = scope.snapshot.hashes;
   return {
-    key: ['outbound', scope.namespace, identities, destinationRules, scope.snapshot.hashes.settings].join('/'),
+    key: ['outbound', scope.namespace, identities, destinationRules, settings, exchanges].join('/'),
     list: () => {
-      const { byName, problems } = outboundClusters(scope);
+      const { byName, problems } = outboundClusters(scope, exchanges);
       return { recipes: [...byName.values()], problems };
     },
   };

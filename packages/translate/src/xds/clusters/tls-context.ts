@@ -24,11 +24,17 @@ import type { MeshSnapshot } from '../../model.js';
 import { compareText } from '../../stable-hash.js';
 
 /** Offered for HTTP/1.1 between sidecars. */
-const CLIENT_ALPN = ['istio-http/1.1', 'istio-http/1.0', 'istio', 'http/1.1'];
-const SERVER_ALPN = ['istio-peer-exchange', 'h2', 'http/1.1'];
+export const HTTP_CLIENT_ALPN = ['istio-http/1.1', 'istio-http/1.0', 'istio', 'http/1.1'];
+/** Agreed on, it means that both sides begin with metadata of themselves. */
+export const PEER_EXCHANGE = 'istio-peer-exchange';
+/** Offered for TCP between sidecars. */
+export const TCP_CLIENT_ALPN = [PEER_EXCHANGE, 'istio'];
+/** The same from a proxy that cannot exchange metadata. */
+export const PLAIN_TCP_CLIENT_ALPN = ['istio'];
+const SERVER_ALPN = [PEER_EXCHANGE, 'h2', 'http/1.1'];
 
 /** ALPN by which a caller shows that it is a sidecar; what an inbound chain for mutual TLS matches. */
-export const ISTIO_ALPN = ['istio', 'istio-peer-exchange', 'istio-http/1.0', 'istio-http/1.1', 'istio-h2'];
+export const ISTIO_ALPN = ['istio', PEER_EXCHANGE, 'istio-http/1.0', 'istio-http/1.1', 'istio-h2'];
 
 /** A secret that the workload itself has: served under the cluster name `sds-grpc`, which a sidecar does not dial. */
 function workloadSecret(name: 'default' | 'ROOTCA'): SdsSecretConfig {
@@ -103,10 +109,15 @@ function commonTlsContext(alpnProtocols: readonly string[], names: SubjectAltNam
  *
  * @param uris SPIFFE ids of which the server must have one; with none known yet, any of the trust domain
  */
-export function upstreamMutualTls(snapshot: MeshSnapshot, sni: string, uris: readonly string[]): TransportSocket {
+export function upstreamMutualTls(
+  snapshot: MeshSnapshot,
+  sni: string,
+  uris: readonly string[],
+  alpn: readonly string[] = HTTP_CLIENT_ALPN,
+): TransportSocket {
   const names =
     uris.length > 0 ? uris.map((uri) => uriMatcher({ case: 'exact', value: uri })) : anyOfTrustDomain(snapshot);
-  const context = create(UpstreamTlsContextSchema, { commonTlsContext: commonTlsContext(CLIENT_ALPN, names), sni });
+  const context = create(UpstreamTlsContextSchema, { commonTlsContext: commonTlsContext(alpn, names), sni });
   return create(TransportSocketSchema, {
     name: 'envoy.transport_sockets.tls',
     configType: { case: 'typedConfig', value: packAny(UpstreamTlsContextSchema, context) },

@@ -16,7 +16,8 @@ import {
 import type { ClientScope } from '../../resolve/client-scope.js';
 import { durationOfMs } from '../durations.js';
 import { buildAccessLog } from './access-log.js';
-import { buildHttpFilters, type ListenerClass } from './http-filters.js';
+import { buildHttpFilters } from './http-filters.js';
+import type { ListenerClass } from './mesh-filters.js';
 
 /** Where a connection manager's routes come from. */
 export type RouteSource = { readonly rds: string } | { readonly inline: RouteConfiguration };

@@ -12,15 +12,26 @@ import {
 import { type Listener, ListenerSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import { TlsInspectorSchema } from '@lateen/xds-proto/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js';
 import type { Problem } from '../../model.js';
-import type { ProxyView } from '../../proxy-view.js';
+import type { OutboundAddress, ProxyView } from '../../proxy-view.js';
+import type { ClientScope } from '../../resolve/client-scope.js';
 import type { GatewayListener } from '../../resolve/gateways.js';
 import type { InboundPort } from '../../resolve/inbound-ports.js';
+import type { EffectiveMtlsMode } from '../../resolve/peer-authentication.js';
 import { stableHash } from '../../stable-hash.js';
 import { downstreamMutualTls, ISTIO_ALPN } from '../clusters/tls-context.js';
-import { FORWARD_PROXY_PORT, FORWARD_PROXY_ROUTE, gatewayRouteName, listenerName } from '../names.js';
+import { durationOfMs } from '../durations.js';
+import {
+  FORWARD_PROXY_PORT,
+  FORWARD_PROXY_ROUTE,
+  gatewayRouteName,
+  inboundClusterName,
+  listenerName,
+} from '../names.js';
 import type { ResourcePart, ResourceRecipe } from '../recipe.js';
 import { buildInboundRoute } from '../routes/inbound-route.js';
+import { tcpDestinations } from '../routes/tcp-destinations.js';
 import { connectionManagers } from './http-connection-manager.js';
+import { buildTcpFilters } from './tcp-proxy.js';
 
 function socketAddress({ ip, port }: SocketAddress): Address {
   return create(AddressSchema, {
@@ -43,6 +54,29 @@ interface SocketAddress {
   readonly port: number;
 }
 
+/** A listener that passes on bytes as they are. */
+function outboundTcpListener(
+  view: ProxyView,
+  { address: ip, port, service }: OutboundAddress,
+  problems: Problem[],
+): ListenerPlan {
+  const name = listenerName(ip, port.port);
+  const to = tcpDestinations(view.scope, service, port, problems);
+  return {
+    name,
+    key: `outbound-tcp/${connectionManagers(view.scope, view.understandsIstioFilters).key}/${stableHash(to)}`,
+    address: { ip, port: port.port },
+    additionalAddresses: [],
+    build: () =>
+      create(ListenerSchema, {
+        name,
+        address: socketAddress({ ip, port: port.port }),
+        trafficDirection: TrafficDirection.OUTBOUND,
+        filterChains: [{ filters: buildTcpFilters(view, 'sidecar-outbound', to) }],
+      }),
+  };
+}
+
 function outboundListener(view: ProxyView, ip: string, port: number, rds: string): ListenerPlan {
   const name = listenerName(ip, port);
   const managers = connectionManagers(view.scope, view.understandsIstioFilters);
@@ -62,36 +96,70 @@ function outboundListener(view: ProxyView, ip: string, port: number, rds: string
 }
 
 /** The TLS chain takes sidecars only: they show themselves by their ALPN, and must have a certificate of the mesh. */
-function mutualTlsChain(view: ProxyView, filter: Filter): FilterChain {
+function mutualTlsChain(view: ProxyView, filters: Filter[]): FilterChain {
   return create(FilterChainSchema, {
     name: 'mtls',
     filterChainMatch: { transportProtocol: 'tls', applicationProtocols: ISTIO_ALPN },
-    filters: [filter],
+    filters,
     transportSocket: downstreamMutualTls(view.snapshot),
   });
 }
 
-function plainTextChain(filter: Filter): FilterChain {
+function plainTextChain(filters: Filter[]): FilterChain {
   return create(FilterChainSchema, {
     name: 'plaintext',
     filterChainMatch: { transportProtocol: 'raw_buffer' },
-    filters: [filter],
+    filters,
   });
 }
 
+function httpChains(view: ProxyView, mtlsMode: EffectiveMtlsMode, filters: Filter[]): FilterChain[] {
+  return [
+    ...(mtlsMode === 'DISABLE' ? [] : [mutualTlsChain(view, filters)]),
+    ...(mtlsMode === 'STRICT' ? [] : [plainTextChain(filters)]),
+  ];
+}
+
+/** TLS that is not the mesh's is the application's own, and passes through. */
+function tcpChains(view: ProxyView, mtlsMode: EffectiveMtlsMode, filters: Filter[]): FilterChain[] {
+  // Nothing to choose by: connections need not be looked at, so their server may speak first.
+  if (mtlsMode === 'DISABLE') return [create(FilterChainSchema, { name: 'tcp', filters })];
+  if (mtlsMode === 'STRICT') return [mutualTlsChain(view, filters)];
+  const foreign = create(FilterChainSchema, {
+    name: 'tls-passthrough',
+    filterChainMatch: { transportProtocol: 'tls' },
+    filters,
+  });
+  return [mutualTlsChain(view, filters), foreign, plainTextChain(filters)];
+}
+
+/**
+ * How long a client that says nothing is taken for TLS that is about to begin; then its server may speak first. Istio's
+ * value for inbound listeners.
+ */
+const SERVER_FIRST_DELAY_MS = 1000;
+
 function inboundListener(view: ProxyView, inbound: InboundPort): ListenerPlan {
-  const { port, mtlsMode, services, servicePort } = inbound;
+  const { port, mtlsMode, services, servicePort, kind } = inbound;
   const name = listenerName(view.address, port);
   const managers = connectionManagers(view.scope, view.understandsIstioFilters);
   const takesTls = mtlsMode !== 'DISABLE';
+  const chains = (): FilterChain[] => {
+    if (kind === 'http') {
+      const filter = managers.build('sidecar-inbound', name, { inline: buildInboundRoute(inbound) });
+      return httpChains(view, mtlsMode, [filter]);
+    }
+    const cluster = inboundClusterName(port);
+    const to = { statPrefix: cluster, clusters: [{ name: cluster, weight: 1 }], idleTimeout: undefined };
+    return tcpChains(view, mtlsMode, buildTcpFilters(view, 'sidecar-inbound', to));
+  };
   return {
     name,
-    key: ['inbound', managers.key, mtlsMode, services[0]?.hostname ?? '', servicePort].join('/'),
+    key: ['inbound', kind, managers.key, mtlsMode, services[0]?.hostname ?? '', servicePort].join('/'),
     address: { ip: view.address, port },
     additionalAddresses: [],
-    build: () => {
-      const filter = managers.build('sidecar-inbound', name, { inline: buildInboundRoute(inbound) });
-      return create(ListenerSchema, {
+    build: () =>
+      create(ListenerSchema, {
         name,
         address: socketAddress({ ip: view.address, port }),
         trafficDirection: TrafficDirection.INBOUND,
@@ -103,12 +171,11 @@ function inboundListener(view: ProxyView, inbound: InboundPort): ListenerPlan {
               },
             ]
           : [],
-        filterChains: [
-          ...(takesTls ? [mutualTlsChain(view, filter)] : []),
-          ...(mtlsMode === 'STRICT' ? [] : [plainTextChain(filter)]),
-        ],
-      });
-    },
+        ...(takesTls && kind === 'tcp'
+          ? { listenerFiltersTimeout: durationOfMs(SERVER_FIRST_DELAY_MS), continueOnListenerFiltersTimeout: true }
+          : {}),
+        filterChains: chains(),
+      }),
   };
 }
 
@@ -179,14 +246,32 @@ function withoutClashes(view: ProxyView, plans: readonly ListenerPlan[], problem
   });
 }
 
-function listenerPlans(view: ProxyView): readonly ListenerPlan[] {
+function listenerPlans(view: ProxyView, problems: Problem[]): readonly ListenerPlan[] {
   if (view.type === 'router') return view.gatewayListeners.map((listener) => gatewayListener(view, listener));
   const { addresses } = view.outbound();
   return [
     outboundListener(view, view.address, FORWARD_PROXY_PORT, FORWARD_PROXY_ROUTE),
     ...view.inboundPorts.map((port) => inboundListener(view, port)),
-    ...addresses.map(({ address, port }) => outboundListener(view, address, port.port, String(port.port))),
+    ...addresses.map((outbound) =>
+      outbound.port.http
+        ? outboundListener(view, outbound.address, outbound.port.port, String(outbound.port.port))
+        : outboundTcpListener(view, outbound, problems),
+    ),
   ];
+}
+
+const scopesWithTcp = new WeakMap<ClientScope, boolean>();
+
+function hasTcp(scope: ClientScope): boolean {
+  const known = scopesWithTcp.get(scope) ?? scope.services.some(({ ports }) => ports.some(({ tcp }) => tcp));
+  scopesWithTcp.set(scope, known);
+  return known;
+}
+
+/** Everything that decides where connections go. */
+function tcpRulesHash(scope: ClientScope): string {
+  const { declarations, destinationRules, meshRoutes } = scope.hashes();
+  return stableHash([scope.namespace, declarations, destinationRules, meshRoutes]);
 }
 
 /** All listeners of a view; of two that want the same address the first in the order above has it. */
@@ -196,13 +281,15 @@ export function listenerPart(view: ProxyView): ResourcePart<Listener> {
     type: view.type,
     managers: connectionManagers(scope, view.understandsIstioFilters).key,
     address,
-    inbound: inboundPorts.map(({ port, mtlsMode, services, servicePort }) => [
+    inbound: inboundPorts.map(({ port, kind, mtlsMode, services, servicePort }) => [
       port,
+      kind,
       mtlsMode,
       services[0]?.hostname,
       servicePort,
     ]),
     outbound: view.outboundHash(),
+    tcpRules: hasTcp(scope) ? tcpRulesHash(scope) : undefined,
     gateway: gatewayListeners.map(({ port }) => port),
     extraBindAddresses,
   };
@@ -210,7 +297,7 @@ export function listenerPart(view: ProxyView): ResourcePart<Listener> {
     key: `listeners/${stableHash(madeOf)}`,
     list: () => {
       const problems: Problem[] = [...(view.type === 'sidecar' ? view.outbound().problems : [])];
-      return { recipes: withoutClashes(view, listenerPlans(view), problems), problems };
+      return { recipes: withoutClashes(view, listenerPlans(view, problems), problems), problems };
     },
   };
 }

@@ -54,7 +54,7 @@ function scopeRoutes(scope: ClientScope, passthrough: boolean): ScopeRoutes {
 
 function listRoutes(view: ProxyView, partKey: string): RecipeList<RouteConfiguration, RouteRecipe> {
   const { byPort, forwardProxy, problems: sharedProblems } = scopeRoutes(view.scope, hasPassthrough(view));
-  const outbound = view.outbound().addresses;
+  const outbound = view.outbound().addresses.filter(({ port }) => port.http);
   const addresses = new Map(outbound.map(({ service, address }) => [service, address]));
   const ports = [...new Set(outbound.map(({ port }) => port.port))].sort((a, b) => a - b);
   const problems: Problem[] = [...sharedProblems];

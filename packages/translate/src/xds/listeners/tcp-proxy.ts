@@ -1,0 +1,43 @@
+// Build: the network filters of TCP listeners: metadata exchange, statistics, TCP proxy.
+
+import { create } from '@bufbuild/protobuf';
+import { packAny } from '@lateen/xds-proto';
+import { type Filter, FilterSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_components_pb.js';
+import { TcpProxySchema } from '@lateen/xds-proto/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js';
+import type { ProxyView } from '../../proxy-view.js';
+import { durationOfText } from '../durations.js';
+import type { TcpDestinations } from '../routes/tcp-destinations.js';
+import { buildAccessLog } from './access-log.js';
+import { type ListenerClass, tcpMetadataExchange, tcpStats } from './mesh-filters.js';
+
+/** The filters in Istio's order. A stock Envoy gets the TCP proxy alone: it would refuse the others. */
+export function buildTcpFilters(view: ProxyView, listenerClass: ListenerClass, to: TcpDestinations): Filter[] {
+  const { scope, understandsIstioFilters } = view;
+  const mode = listenerClass === 'sidecar-inbound' ? 'SERVER' : 'CLIENT';
+  const overrides = scope.metrics[mode];
+  const filters: Filter[] = [];
+  if (understandsIstioFilters && listenerClass === 'sidecar-inbound') filters.push(tcpMetadataExchange());
+  if (understandsIstioFilters && overrides !== undefined) filters.push(tcpStats(listenerClass, overrides));
+  const proxy = create(TcpProxySchema, {
+    statPrefix: to.statPrefix,
+    clusterSpecifier: clusterSpecifier(to),
+    idleTimeout: durationOfText(to.idleTimeout),
+    accessLog: scope.accessLogs[mode].map(buildAccessLog),
+  });
+  filters.push(
+    create(FilterSchema, {
+      name: 'envoy.filters.network.tcp_proxy',
+      configType: { case: 'typedConfig', value: packAny(TcpProxySchema, proxy) },
+    }),
+  );
+  return filters;
+}
+
+function clusterSpecifier({ clusters }: TcpDestinations) {
+  const [only, second] = clusters;
+  if (only !== undefined && second === undefined) return { case: 'cluster' as const, value: only.name };
+  return {
+    case: 'weightedClusters' as const,
+    value: { clusters: clusters.map(({ name, weight }) => ({ name, weight })) },
+  };
+}
