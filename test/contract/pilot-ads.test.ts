@@ -1,23 +1,13 @@
 // Contract of the control plane with any xDS client: configuration goes into a real Galley, workloads into a real Pilot,
 // and a state-of-the-world and an incremental client get the same consistent set, in order, also while it changes.
 
-import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import { Client, type ClientDuplexStream } from '@grpc/grpc-js';
+import type { MessageInitShape } from '@bufbuild/protobuf';
 import { grpcChannelCredentials } from '@lateen/identity';
-import { grpcService, TYPE_URL } from '@lateen/xds-proto';
-import {
-  ApplyRequestSchema,
-  type ApplyResponse,
-  ConfigAdmin,
-} from '@lateen/xds-proto/lateen/admin/v1/config_admin_pb.js';
-import {
-  type RegistryAck,
-  type RegistryReport,
-  RegistryReportSchema,
-  WorkloadRegistry,
-} from '@lateen/xds-proto/lateen/registry/v1/workload_pb.js';
+import { TYPE_URL } from '@lateen/xds-proto';
+import type { RegistryReportSchema } from '@lateen/xds-proto/lateen/registry/v1/workload_pb.js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ControlPlaneProcesses, systemId } from '../harness/control-plane-processes.js';
+import { MeshOperator } from '../harness/mesh-operator.js';
 import { waitUntil } from '../harness/wait-until.js';
 import { DeltaAdsClient, type RawAdsClient, SotwAdsClient } from './ads-client.js';
 
@@ -82,26 +72,17 @@ const NODE = {
 };
 
 let plane: ControlPlaneProcesses;
-let galley: Client;
-let registry: Client;
+let operator: MeshOperator;
 let clients: readonly RawAdsClient[] = [];
 
 beforeAll(async () => {
   plane = await ControlPlaneProcesses.start(['--removal-grace-ms', '100']);
-  const [admin, supervisor, proxy] = await Promise.all([
-    plane.identity('lateen-admin'),
-    plane.identity('lateen-supervisor'),
-    plane.identity('bookinfo-productpage', 'default'),
-  ]);
+  operator = await MeshOperator.connect(plane);
+  const proxy = await plane.identity('bookinfo-productpage', 'default');
   const toPilot = { expectedSpiffeIds: [systemId('pilot')] };
   const pilot = `127.0.0.1:${plane.pilotPort}`;
-  galley = new Client(
-    `127.0.0.1:${plane.galleyAdminPort}`,
-    grpcChannelCredentials(admin, { expectedSpiffeIds: [systemId('galley')] }),
-  );
-  registry = new Client(pilot, grpcChannelCredentials(supervisor, toPilot));
   await waitUntil('galley to take configuration', () => apply(documents({ v1: 100 })));
-  await waitUntil('pilot to take the registry', report);
+  await waitUntil('pilot to take the registry', () => operator.report(REGISTRY));
   clients = [
     new SotwAdsClient(pilot, grpcChannelCredentials(proxy, toPilot), NODE),
     new DeltaAdsClient(pilot, grpcChannelCredentials(proxy, toPilot), NODE),
@@ -109,47 +90,12 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  for (const client of [...clients, galley, registry]) client?.close();
+  for (const client of clients) client.close();
+  operator?.close();
   await plane?.stop();
 });
 
-/** As `lateenctl apply` does. */
-function apply(content: string): Promise<true> {
-  const method = grpcService(ConfigAdmin).apply!;
-  const request = create(ApplyRequestSchema, { files: [{ name: 'reviews.yaml', content }] });
-  return new Promise((resolve, reject) => {
-    galley.makeUnaryRequest(
-      method.path,
-      // The method table's functions take any message; grpc-js wants them typed by this call.
-      method.requestSerialize as never,
-      method.responseDeserialize as never,
-      request,
-      (error: Error | null, response?: ApplyResponse) => {
-        const refused = response?.problems.find(({ severity }) => severity === 'error');
-        if (error !== null || refused !== undefined) reject(error ?? new Error(refused?.message));
-        else resolve(true);
-      },
-    );
-  });
-}
-
-/** As the supervisor does; resolves when Pilot has stored the report. */
-function report(): Promise<true> {
-  const method = grpcService(WorkloadRegistry).report!;
-  const call: ClientDuplexStream<RegistryReport, RegistryAck> = registry.makeBidiStreamRequest(
-    method.path,
-    method.requestSerialize as never,
-    method.responseDeserialize as never,
-  );
-  return new Promise((resolve, reject) => {
-    call.on('error', reject);
-    call.on('data', () => {
-      resolve(true);
-      call.end();
-    });
-    call.write(create(RegistryReportSchema, REGISTRY));
-  });
-}
+const apply = (content: string) => operator.apply('reviews.yaml', content);
 
 /** Waits until both clients route to exactly these subsets, and hold no cluster of another. */
 async function converged(...subsets: string[]): Promise<void> {

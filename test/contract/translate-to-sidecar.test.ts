@@ -6,13 +6,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { storeIdentity } from '@lateen/identity';
 import { TestAuthority } from '@lateen/identity/testing';
-import { shortTypeName, TYPE_URL } from '@lateen/xds-proto';
+import { TYPE_URL } from '@lateen/xds-proto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type AppProcess, startApp } from '../harness/app-process.js';
 import { type ControlPlane, startControlPlane } from '../harness/control-plane.js';
 import { freePort } from '../harness/free-port.js';
 import { waitUntil } from '../harness/wait-until.js';
-import { type GoldenSnapshot, goldenSnapshots } from './golden-snapshots.js';
+import { type GoldenSnapshot, goldenSnapshots, notTaken } from './golden-snapshots.js';
 
 /** What never comes to a proxy, since Galley refuses it: fields that are not acted on yet. */
 const REFUSED_BY_GALLEY = [
@@ -22,7 +22,6 @@ const REFUSED_BY_GALLEY = [
   'rule-tls-modes',
   'telemetry-custom-metric',
 ];
-const TYPES = [TYPE_URL.cluster, TYPE_URL.endpoint, TYPE_URL.listener, TYPE_URL.route];
 const goldens = goldenSnapshots();
 
 /** A sidecar with a certificate of its own and no Citadel, and the control plane that it takes everything from. */
@@ -57,27 +56,13 @@ class ServedSidecar {
     const { control, app } = this;
     control.nacks.length = 0;
     control.publish(snapshot);
-    const missing = () => TYPES.flatMap((typeUrl) => this.missing(typeUrl, snapshot.resources.get(typeUrl)));
+    const missing = () => notTaken(control, snapshot);
     try {
       await waitUntil(`the sidecar to take ${name}`, () => control.nacks.length > 0 || missing().length === 0);
     } catch (error) {
       throw new Error(`${(error as Error).message}: ${missing().join('; ')}\n${app.output().slice(-2000)}`);
     }
     expect(control.nacks).toEqual([]);
-  }
-
-  private missing(typeUrl: string, expected: ReadonlyMap<string, { readonly version: string }> = new Map()): string[] {
-    const report = this.control.types().find((type) => type.typeUrl === typeUrl);
-    const held = report?.resources ?? new Map<string, { readonly version: string }>();
-    const type = shortTypeName(typeUrl);
-    const different = [...expected].filter(([resource, { version }]) => held.get(resource)?.version !== version);
-    const surplus = [...held.keys()].filter((resource) => !expected.has(resource));
-    const waiting = expected.size > 0 && report?.status !== 'SYNCED' ? [`${type} is ${report?.status}`] : [];
-    return [
-      ...waiting,
-      ...different.map(([resource]) => `${type} ${resource} is not held`),
-      ...surplus.map((resource) => `${type} ${resource} is still held`),
-    ];
   }
 
   /** Names of what is in effect, by type. */

@@ -31,8 +31,8 @@ export class ControlPlaneProcesses {
     readonly pilotPort: number,
   ) {}
 
-  /** Starts all three. They retry until they find each other. */
-  static async start(pilotFlags: readonly string[] = []): Promise<ControlPlaneProcesses> {
+  /** Starts all three, with a MeshConfig as YAML. They retry until they find each other. */
+  static async start(pilotFlags: readonly string[] = [], meshConfig = ''): Promise<ControlPlaneProcesses> {
     const [citadel, galleyXds, galleyAdmin, pilot] = await Promise.all([
       freePort(),
       freePort(),
@@ -43,7 +43,11 @@ export class ControlPlaneProcesses {
     try {
       plane.startCitadel();
       await waitUntil('the root certificate', () => readFileSync(plane.rootFile));
-      await plane.startService('galley', ['--xds-port', String(galleyXds), '--admin-port', String(galleyAdmin)]);
+      const meshConfigFile = join(plane.directory, 'mesh.yaml');
+      writeFileSync(meshConfigFile, meshConfig);
+      await plane.startService('galley', [
+        ...['--xds-port', String(galleyXds), '--admin-port', String(galleyAdmin), '--mesh-config', meshConfigFile],
+      ]);
       await plane.startService('pilot', [
         ...['--galley-address', `127.0.0.1:${galleyXds}`, '--xds-port', String(pilot), '--admin-port', '0'],
         ...['--plaintext-port', '0', ...pilotFlags],
@@ -67,11 +71,16 @@ export class ControlPlaneProcesses {
     this.processes.push(startApp('citadel', [...state, ...ports, '--log-level', 'warn']));
   }
 
+  /** The flags by which a process that is not in this mesh yet gets its certificate. */
+  async certificateFlags(serviceAccount: string, namespace: string): Promise<string[]> {
+    const token = await this.writeToken(serviceAccount, namespace);
+    return ['--citadel-address', `127.0.0.1:${this.citadelPort}`, '--token-file', token, '--root-cert', this.rootFile];
+  }
+
   private async startService(name: string, flags: readonly string[]): Promise<void> {
-    const token = await this.writeToken(name, SYSTEM_NAMESPACE);
     const app = startApp(name, [
       ...['--state-dir', join(this.directory, name), '--monitoring-port', '0', '--log-level', 'warn'],
-      ...['--citadel-address', `127.0.0.1:${this.citadelPort}`, '--token-file', token, '--root-cert', this.rootFile],
+      ...(await this.certificateFlags(name, SYSTEM_NAMESPACE)),
       ...flags,
     ]);
     this.processes.push(app);

@@ -1,0 +1,95 @@
+// Interop tests: what Istio's agent is to an Envoy: serves the workload's certificate and the trust roots over a Unix socket.
+//
+// A Lateen sidecar needs none, it has its certificate from Citadel itself. An Envoy has to be given one, by whoever starts it.
+
+import { create } from '@bufbuild/protobuf';
+import { Server, ServerCredentials, type ServerDuplexStream, status } from '@grpc/grpc-js';
+import type { IdentitySource, WorkloadIdentity } from '@lateen/identity';
+import { grpcService, packAny } from '@lateen/xds-proto';
+import { DataSourceSchema } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
+import {
+  CertificateValidationContextSchema,
+  TlsCertificateSchema,
+} from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/common_pb.js';
+import { type Secret, SecretSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
+import {
+  type DiscoveryRequest,
+  type DiscoveryResponse,
+  DiscoveryResponseSchema,
+} from '@lateen/xds-proto/envoy/service/discovery/v3/discovery_pb.js';
+import { SecretDiscoveryService } from '@lateen/xds-proto/envoy/service/secret/v3/sds_pb.js';
+
+const SECRET_TYPE = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret';
+
+const inline = (text: string) => create(DataSourceSchema, { specifier: { case: 'inlineString', value: text } });
+
+function secretOf(name: string, identity: WorkloadIdentity): Secret | undefined {
+  if (name === 'default') {
+    const value = create(TlsCertificateSchema, {
+      certificateChain: inline(identity.certChainPem),
+      privateKey: inline(identity.keyPem),
+    });
+    return create(SecretSchema, { name, type: { case: 'tlsCertificate', value } });
+  }
+  if (name === 'ROOTCA') {
+    const value = create(CertificateValidationContextSchema, { trustedCa: inline(identity.rootsPem) });
+    return create(SecretSchema, { name, type: { case: 'validationContext', value } });
+  }
+  return undefined;
+}
+
+export interface SdsServer {
+  /** Refusals, in Envoy's words. */
+  readonly refusals: readonly string[];
+  stop(): void;
+}
+
+/** Serves `default` and `ROOTCA` of the identity, and again when it is renewed. */
+export async function startSdsServer(socketPath: string, identity: IdentitySource): Promise<SdsServer> {
+  const refusals: string[] = [];
+  const method = grpcService(SecretDiscoveryService).streamSecrets!;
+  const streamSecrets = (call: ServerDuplexStream<DiscoveryRequest, DiscoveryResponse>) => {
+    let names: readonly string[] = [];
+    let version = 0;
+    const send = () => {
+      const { current } = identity;
+      if (current === undefined || names.length === 0) return;
+      const secrets = names.map((name) => secretOf(name, current));
+      const unknown = names.find((_, index) => secrets[index] === undefined);
+      if (unknown !== undefined) {
+        call.emit('error', { code: status.NOT_FOUND, details: `there is no secret ${unknown}` });
+        return;
+      }
+      version++;
+      call.write(
+        create(DiscoveryResponseSchema, {
+          typeUrl: SECRET_TYPE,
+          versionInfo: String(version),
+          nonce: String(version),
+          resources: secrets.map((secret) => packAny(SecretSchema, secret as Secret)),
+        }),
+      );
+    };
+    const unsubscribe = identity.subscribe(send);
+    call.on('data', (request: DiscoveryRequest) => {
+      if (request.errorDetail !== undefined) refusals.push(request.errorDetail.message);
+      const isAnswer = request.responseNonce !== '' && request.resourceNames.join() === names.join();
+      names = request.resourceNames;
+      if (!isAnswer) send();
+    });
+    call.once('end', () => {
+      unsubscribe();
+      call.end();
+    });
+    call.once('error', unsubscribe);
+    call.once('cancelled', unsubscribe);
+  };
+  const server = new Server();
+  server.addService({ streamSecrets: method } as never, { streamSecrets } as never);
+  await new Promise<void>((resolve, reject) => {
+    server.bindAsync(`unix:${socketPath}`, ServerCredentials.createInsecure(), (error) =>
+      error === null ? resolve() : reject(error),
+    );
+  });
+  return { refusals, stop: () => server.forceShutdown() };
+}
