@@ -15,6 +15,7 @@ import type { ResourceMessages } from './config/decode-resource.js';
 import { readDiscoveryFile } from './config/files/discovery-file.js';
 import { FileSources } from './config/files/file-sources.js';
 import type { FileSource, ResourceSource } from './config/files/resource-source.js';
+import { SecretFiles } from './config/files/secret-files.js';
 import { LastKnownGood } from './config/last-known-good.js';
 import { createStaticResources } from './config/store/assemble-config.js';
 import { ConfigStore } from './config/store/config-store.js';
@@ -167,12 +168,14 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     fetchTimeoutMs: bootstrap.dynamic?.initialFetchTimeoutMs ?? DEFAULT_FETCH_TIMEOUT_MS,
     log,
     onApplied: (accepted) => lastKnownGood?.save(accepted),
+    onSecrets: (secrets) => secretFiles.follow(secrets),
     onBound: (name) => session?.listenerBound(name),
     onNeeded: (typeUrl, names) => {
       files.setNeeded(typeUrl, names);
       session?.setNeeded(typeUrl, names);
     },
   });
+  const secretFiles = new SecretFiles({ onChange: () => store.reloadSecrets(), log });
   const files = new FileSources({
     store,
     listeners: fileOf(bootstrap.dynamic?.listeners),
@@ -200,6 +203,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const refused = await store.applyNow();
   if (!store.appliedOnce) {
     files.close();
+    secretFiles.close();
     discovery.close();
     await dataPlane.close();
     throw bootstrap.rejected(refused);
@@ -245,6 +249,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
       stopping = true;
       session?.close();
       files.close();
+      secretFiles.close();
       discovery.close();
       store.close();
       await dataPlane.drain(options.drainTimeMs);

@@ -5,7 +5,7 @@ import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_
 import type { ConfigSource } from '@lateen/xds-proto/envoy/config/core/v3/config_source_pb.js';
 import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import { type ResourceSource, readResourceSource } from './files/resource-source.js';
-import { findSourceClashes } from './store/needed-names.js';
+import { findSourceClashes } from './store/clashes.js';
 import { clusterReferences, listenerReferences, type References } from './store/references.js';
 import { EMPTY_STATE } from './store/resource-state.js';
 import { checkConfigSource, durationMs, type ProblemCollector } from './validate/field-checks.js';

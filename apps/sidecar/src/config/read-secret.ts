@@ -3,7 +3,10 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { DataSource } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
-import type { TlsCertificate } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/common_pb.js';
+import type {
+  CertificateValidationContext,
+  TlsCertificate,
+} from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/common_pb.js';
 import type { Secret } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
 import type { TlsSecret } from '../data-plane.js';
 
@@ -48,11 +51,19 @@ export function readDataSource(
 export function readSecret(secret: Secret, report: ReportProblem): TlsSecret | undefined {
   if (secret.type.case === 'tlsCertificate') return readTlsCertificate(secret.type.value, 'tls_certificate', report);
   if (secret.type.case !== 'validationContext') return undefined;
-  const trustedCaPem = readDataSource(secret.type.value.trustedCa, 'validation_context.trusted_ca', report);
+  return readTrustedCa(secret.type.value, 'validation_context', report);
+}
+
+export function readTrustedCa(
+  context: CertificateValidationContext,
+  path: string,
+  report: ReportProblem,
+): TlsSecret | undefined {
+  const trustedCaPem = readDataSource(context.trustedCa, `${path}.trusted_ca`, report);
   if (trustedCaPem === undefined) return undefined;
   const fault = faultOfCertificates(trustedCaPem);
   if (fault !== undefined) {
-    report('validation_context.trusted_ca', fault);
+    report(`${path}.trusted_ca`, fault);
     return undefined;
   }
   return { kind: 'validation', trustedCaPem };

@@ -9,6 +9,7 @@ import {
   TlsParameters_TlsProtocol as TlsProtocol,
 } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/common_pb.js';
 import type { CommonTlsContext } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
+import { watchedCertificateName, watchedRootsName } from '../identity/watched-secrets.js';
 import { compileNameRules, type NameRules } from './peer-check.js';
 import { type Certificate, readCertificate, type SecretStore } from './secret-store.js';
 
@@ -76,6 +77,8 @@ function compileCertificate(
   }
   const [inline] = context?.tlsCertificates ?? [];
   if (inline === undefined) return () => undefined;
+  const watched = watchedCertificateName(inline);
+  if (watched !== undefined) return () => secrets.certificate(watched);
   try {
     const certificate = readCertificate(readSource(inline.certificateChain), readSource(inline.privateKey));
     return () => certificate;
@@ -100,14 +103,14 @@ function compileValidation(context: CommonTlsContext | undefined, secrets: Secre
     }
     case 'combinedValidationContext': {
       const path = 'combined_validation_context.default_validation_context';
-      const fallback = compileInline(type.value.defaultValidationContext, (at, message) =>
+      const fallback = compileInline(type.value.defaultValidationContext, secrets, (at, message) =>
         problem(`${path}.${at}`, message),
       );
       const name = type.value.validationContextSdsSecretConfig?.name ?? '';
       return { verifies: true, rules: fallback.rules, bundle: () => secrets.trustedCa(name) ?? fallback.bundle() };
     }
     case 'validationContext':
-      return compileInline(type.value, (at, message) => problem(`validation_context.${at}`, message));
+      return compileInline(type.value, secrets, (at, message) => problem(`validation_context.${at}`, message));
     case undefined:
       return { verifies: false, rules: [], bundle: () => undefined };
     default:
@@ -116,9 +119,15 @@ function compileValidation(context: CommonTlsContext | undefined, secrets: Secre
   }
 }
 
-function compileInline(context: CertificateValidationContext | undefined, problem: Problem): Validation {
+function compileInline(
+  context: CertificateValidationContext | undefined,
+  secrets: SecretStore,
+  problem: Problem,
+): Validation {
   const rules = compileNameRules(context, problem);
   if (context?.trustedCa === undefined) return { verifies: rules.length > 0, rules, bundle: () => undefined };
+  const watched = watchedRootsName(context);
+  if (watched !== undefined) return { verifies: true, rules, bundle: () => secrets.trustedCa(watched) };
   try {
     const pem = readSource(context.trustedCa);
     return { verifies: true, rules, bundle: () => pem };

@@ -6,7 +6,8 @@ import type { ClusterLoadAssignment } from '@lateen/xds-proto/envoy/config/endpo
 import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import type { Secret } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
 import type { DataPlaneConfig, TlsSecret } from '../../data-plane.js';
-import { readSecret } from '../read-secret.js';
+import { tlsSecretOf, watchedDirectoryOf } from '../files/secret-files.js';
+import { clusterReferences, listenerReferences } from './references.js';
 import type { ResourceEntry, ResourceState } from './resource-state.js';
 
 /** What the bootstrap file says, for the life of the process. */
@@ -16,6 +17,8 @@ export interface StaticResources {
   readonly clusters: readonly Cluster[];
   readonly clusterNames: ReadonlySet<string>;
   readonly secrets: ReadonlyMap<string, TlsSecret>;
+  /** Those of them whose files are followed. */
+  readonly watchedSecrets: readonly Secret[];
 }
 
 export function createStaticResources(resources: {
@@ -34,7 +37,23 @@ export function createStaticResources(resources: {
     clusters: resources.clusters,
     clusterNames: new Set(resources.clusters.map(({ name }) => name)),
     secrets,
+    watchedSecrets: resources.secrets.filter((secret) => watchedDirectoryOf(secret) !== undefined),
   };
+}
+
+/** Secrets whose files are followed: those that came by SDS, and what has a watched directory. */
+export function followedSecrets(
+  statics: StaticResources,
+  state: ResourceState,
+  clusters: ReadonlyMap<string, ResourceEntry<Cluster>>,
+  listeners: ReadonlyMap<string, ResourceEntry<Listener>>,
+): Secret[] {
+  return [
+    ...statics.watchedSecrets,
+    ...valuesOf(state[TYPE_URL.secret]),
+    ...[...statics.clusters, ...valuesOf(clusters)].flatMap((cluster) => clusterReferences(cluster).fileSecrets),
+    ...[...statics.listeners, ...valuesOf(listeners)].flatMap((listener) => listenerReferences(listener).fileSecrets),
+  ];
 }
 
 export interface AssembleInput {
@@ -58,11 +77,15 @@ export function assembleConfig({
   discoveredOf,
 }: AssembleInput): DataPlaneConfig {
   const secrets = new Map<string, TlsSecret>();
-  for (const [name, { value }] of state[TYPE_URL.secret]) {
-    const secret = tlsSecretOf(value);
-    if (secret !== undefined) secrets.set(name, secret);
-  }
-  for (const [name, secret] of [...statics.secrets, ...local]) secrets.set(name, secret);
+  const put = (message: Secret) => {
+    const secret = tlsSecretOf(message);
+    if (secret !== undefined) secrets.set(message.name, secret);
+  };
+  for (const message of followedSecrets(statics, state, clusters, listeners)) put(message);
+  // The bootstrap file's take the place of the control plane's.
+  for (const [name, secret] of statics.secrets) secrets.set(name, secret);
+  for (const message of statics.watchedSecrets) put(message);
+  for (const [name, secret] of local) secrets.set(name, secret);
   const allClusters = [...statics.clusters, ...valuesOf(clusters)];
   const discovered = new Map<string, ClusterLoadAssignment>();
   for (const cluster of allClusters) {
@@ -93,18 +116,4 @@ function valueMap<T>(entries: ReadonlyMap<string, ResourceEntry<T>>): ReadonlyMa
     valueMaps.set(entries, map);
   }
   return map;
-}
-
-const tlsSecrets = new WeakMap<Secret, TlsSecret>();
-
-/** Reads the PEM once for each message; what cannot be read was refused when it came. */
-export function tlsSecretOf(secret: Secret): TlsSecret | undefined {
-  let value = tlsSecrets.get(secret);
-  if (value === undefined) {
-    value = readSecret(secret, (path, message) => {
-      throw new Error(`secret ${JSON.stringify(secret.name)} ${path}: ${message}`);
-    });
-    if (value !== undefined) tlsSecrets.set(secret, value);
-  }
-  return value;
 }

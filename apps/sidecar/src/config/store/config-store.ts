@@ -3,12 +3,14 @@
 import { PUSH_ORDER, TYPE_URL, type XdsTypeUrl } from '@lateen/xds-proto';
 import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
+import type { Secret } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
 import type { ResourceProblem } from '@lateen/xds-stream';
 import { type ConfigProblem, ConfigRejected, type DataPlane, type TlsSecret } from '../../data-plane.js';
 import type { DnsDiscovery } from '../../upstream/discovery/dns-discovery.js';
-import { assembleConfig, type StaticResources } from './assemble-config.js';
+import { assembleConfig, followedSecrets, type StaticResources } from './assemble-config.js';
 import { BindRetry, Unbindable, type UnboundListener } from './bind-retry.js';
-import { collectNeeded, dropUnneeded, findSourceClashes, type NamedSources, type NeededNames } from './needed-names.js';
+import { findNewSourceClashes, findStaticClashes } from './clashes.js';
+import { collectNeeded, dropUnneeded, type NamedSources, type NeededNames } from './needed-names.js';
 import { findUnbindable } from './probe-addresses.js';
 import { isClusterReady, isListenerReady } from './readiness.js';
 import {
@@ -31,6 +33,8 @@ export interface ConfigStoreOptions {
   readonly log: (level: 'info' | 'warn' | 'error', message: string, fields: Record<string, unknown>) => void;
   /** Called after each applied batch with what is accepted now. */
   readonly onApplied?: (accepted: ResourceState) => void;
+  /** Called after each batch with the secrets whose files are to be followed. */
+  readonly onSecrets?: (secrets: readonly Secret[]) => void;
   /** Called when a listener that was refused, since it could not be bound, is in effect. */
   readonly onBound?: (listenerName: string) => void;
   /** Called when the names of a type that are needed may have changed. */
@@ -142,6 +146,12 @@ export class ConfigStore {
   /** The own identity: a renewal goes to new handshakes at once, without applying a configuration. */
   setLocalSecrets(secrets: ReadonlyMap<string, TlsSecret>): void {
     this.#localSecrets = secrets;
+    this.reloadSecrets();
+    if (this.#listeners.warming.length + this.#clusters.warming.length > 0) this.#schedule();
+  }
+
+  /** Puts the secrets of the moment in effect, for new handshakes. */
+  reloadSecrets(): void {
     // After the batch under way, which still has the old ones.
     this.#running = this.#running.then(() => {
       if (!this.#appliedOnce) return;
@@ -152,7 +162,6 @@ export class ConfigStore {
         this.options.log('error', 'the renewed certificate cannot be used; the previous one stays', { reason });
       }
     });
-    if (this.#listeners.warming.length + this.#clusters.warming.length > 0) this.#schedule();
   }
 
   /**
@@ -191,7 +200,11 @@ export class ConfigStore {
     this.#pending = [];
     const good = this.#accepted;
     let next = batch.reduce((state, { change }) => applyChange(state, this.#withoutHeld(change)), good);
-    const clashes = [...batch.flatMap(({ change }) => this.#staticClashes(change)), ...this.#sourceClashes(next, good)];
+    const { statics } = this.options;
+    const clashes = [
+      ...batch.flatMap(({ change }) => findStaticClashes(statics, change)),
+      ...findNewSourceClashes(statics, next, good),
+    ];
     for (const { resourceType, resourceName } of clashes) {
       next = revertResource(next, good, resourceType as XdsTypeUrl, resourceName);
     }
@@ -199,6 +212,9 @@ export class ConfigStore {
     const unboundBefore = this.unbound;
     const problems = [...clashes, ...(await this.#applyWithoutFaults(next, good))];
     this.#accepted = dropUnneeded(this.#accepted, this.#announceNeeded(this.#accepted));
+    this.options.onSecrets?.(
+      followedSecrets(this.options.statics, this.#accepted, this.#clusters.active, this.#listeners.active),
+    );
     this.#armDeadline();
     if (!this.#closed) this.#bindRetry.arm();
     this.#reportBound(unboundBefore);
@@ -306,36 +322,6 @@ export class ConfigStore {
     const { statics, discovery } = this.options;
     const discoveredOf = (cluster: Cluster) => discovery?.assignmentOf(cluster);
     return assembleConfig({ statics, local: this.#localSecrets, state, clusters, listeners, discoveredOf });
-  }
-
-  #staticClashes({ typeUrl, upserts }: ResourceChange): ConfigProblem[] {
-    const { statics } = this.options;
-    const names =
-      typeUrl === TYPE_URL.listener
-        ? statics.listenerNames
-        : typeUrl === TYPE_URL.cluster
-          ? statics.clusterNames
-          : undefined;
-    if (names === undefined) return [];
-    return upserts
-      .filter(({ name }) => names.has(name))
-      .map(({ name }) => ({
-        resourceType: typeUrl,
-        resourceName: name,
-        path: 'name',
-        message: 'the bootstrap file has one of this name, which stays',
-      }));
-  }
-
-  /** Those of the bootstrap file were looked for at the start. */
-  #sourceClashes(next: ResourceState, good: ResourceState): ConfigProblem[] {
-    const same = [TYPE_URL.cluster, TYPE_URL.listener].every((typeUrl) => next[typeUrl] === good[typeUrl]);
-    if (same) return [];
-    const changed = ({ resourceType, resourceName }: ConfigProblem) => {
-      const typeUrl = resourceType as XdsTypeUrl;
-      return next[typeUrl].get(resourceName)?.value !== good[typeUrl].get(resourceName)?.value;
-    };
-    return findSourceClashes(this.options.statics, next).filter(changed);
   }
 
   #withoutHeld(change: ResourceChange): ResourceChange {

@@ -1,17 +1,23 @@
 // Store: which other resources a listener or a cluster needs before it can serve. Read once for each message.
 
+import { create } from '@bufbuild/protobuf';
 import type { Any } from '@bufbuild/protobuf/wkt';
 import { anyIs, unpackAny } from '@lateen/xds-proto';
 import { type Cluster, Cluster_DiscoveryType } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import type { TransportSocket } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import { HttpConnectionManagerSchema } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
-import type { SdsSecretConfig } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
+import {
+  type SdsSecretConfig,
+  type Secret,
+  SecretSchema,
+} from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
 import {
   type CommonTlsContext,
   DownstreamTlsContextSchema,
   UpstreamTlsContextSchema,
 } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
+import { watchedCertificateName, watchedRootsName } from '../../identity/watched-secrets.js';
 import { type ResourceSource, readResourceSource } from '../files/resource-source.js';
 
 /** Where a secret comes from: the control plane, a file, this process's own identity, or the bootstrap file. */
@@ -20,6 +26,8 @@ export type SecretSource = ResourceSource | 'local' | 'static';
 export interface References {
   readonly routes: ReadonlyMap<string, ResourceSource>;
   readonly secrets: ReadonlyMap<string, SecretSource>;
+  /** Certificates and roots that stand in the TLS contexts themselves, and whose files are followed. */
+  readonly fileSecrets: readonly Secret[];
   /** What a cluster of type EDS asks for. */
   readonly endpoints: { readonly name: string; readonly source: ResourceSource } | undefined;
 }
@@ -30,9 +38,10 @@ export function listenerReferences(listener: Listener): References {
   return remember(listener, () => {
     const routes = new Map<string, ResourceSource>();
     const secrets = new Map<string, SecretSource>();
+    const fileSecrets: Secret[] = [];
     const chains = [...listener.filterChains, ...(listener.defaultFilterChain ? [listener.defaultFilterChain] : [])];
     for (const chain of chains) {
-      collectSecrets(chain.transportSocket, secrets);
+      collectSecrets(chain.transportSocket, secrets, fileSecrets);
       for (const { configType } of chain.filters) {
         if (configType.case !== 'typedConfig' || !anyIs(configType.value, HttpConnectionManagerSchema)) continue;
         const { routeSpecifier } = unpackAny(configType.value, HttpConnectionManagerSchema);
@@ -41,15 +50,17 @@ export function listenerReferences(listener: Listener): References {
         routes.set(routeConfigName, readResourceSource(configSource) ?? 'ads');
       }
     }
-    return { routes, secrets, endpoints: undefined };
+    return { routes, secrets, fileSecrets, endpoints: undefined };
   });
 }
 
 export function clusterReferences(cluster: Cluster): References {
   return remember(cluster, () => {
     const secrets = new Map<string, SecretSource>();
-    collectSecrets(cluster.transportSocket, secrets);
-    for (const { transportSocket } of cluster.transportSocketMatches) collectSecrets(transportSocket, secrets);
+    const fileSecrets: Secret[] = [];
+    collectSecrets(cluster.transportSocket, secrets, fileSecrets);
+    for (const { transportSocket } of cluster.transportSocketMatches)
+      collectSecrets(transportSocket, secrets, fileSecrets);
     const { clusterDiscoveryType: type } = cluster;
     const isEds = type.case === 'type' && type.value === Cluster_DiscoveryType.EDS;
     const endpoints = isEds
@@ -58,7 +69,7 @@ export function clusterReferences(cluster: Cluster): References {
           source: readResourceSource(cluster.edsClusterConfig?.edsConfig) ?? 'ads',
         }
       : undefined;
-    return { routes: new Map(), secrets, endpoints };
+    return { routes: new Map(), secrets, fileSecrets, endpoints };
   });
 }
 
@@ -71,7 +82,11 @@ function remember<T extends Listener | Cluster>(message: T, read: () => Referenc
   return references;
 }
 
-function collectSecrets(socket: TransportSocket | undefined, secrets: Map<string, SecretSource>): void {
+function collectSecrets(
+  socket: TransportSocket | undefined,
+  secrets: Map<string, SecretSource>,
+  fileSecrets: Secret[],
+): void {
   if (socket?.configType.case !== 'typedConfig') return;
   const context = commonContext(socket.configType.value);
   if (context === undefined) return;
@@ -84,6 +99,32 @@ function collectSecrets(socket: TransportSocket | undefined, secrets: Map<string
         ? validation.value.validationContextSdsSecretConfig
         : undefined;
   if (roots !== undefined) secrets.set(roots.name, sourceOf(roots));
+  for (const certificate of context.tlsCertificates) {
+    const name = watchedCertificateName(certificate);
+    if (name !== undefined) fileSecrets.push(fileSecret(name, { case: 'tlsCertificate', value: certificate }));
+  }
+  const inline =
+    validation.case === 'validationContext'
+      ? validation.value
+      : validation.case === 'combinedValidationContext'
+        ? validation.value.defaultValidationContext
+        : undefined;
+  const name = inline === undefined ? undefined : watchedRootsName(inline);
+  if (inline !== undefined && name !== undefined) {
+    fileSecrets.push(fileSecret(name, { case: 'validationContext', value: inline }));
+  }
+}
+
+/** By name, which stands for the content: contexts with the same files share one secret. */
+const fileSecretsByName = new Map<string, Secret>();
+
+function fileSecret(name: string, type: Secret['type']): Secret {
+  let secret = fileSecretsByName.get(name);
+  if (secret === undefined) {
+    secret = create(SecretSchema, { name, type });
+    fileSecretsByName.set(name, secret);
+  }
+  return secret;
 }
 
 function commonContext(any: Any): CommonTlsContext | undefined {

@@ -38,6 +38,12 @@ export const CLUSTER_SUPPORT: SupportTable = {
       track_cluster_stats: 'statistics are always kept',
       track_timeout_budgets: 'statistics are always kept',
     },
+    notes: {
+      wait_for_warm_on_init:
+        'for clusters of DNS names; the start waits 5 s for static ones, and goes on without those that take longer',
+      dns_failure_refresh_rate: 'doubles from the first to the second, with jitter',
+      respect_dns_ttl: 'names of the hosts file have none',
+    },
     only: {
       type: ['STATIC', 'STRICT_DNS', 'LOGICAL_DNS', 'EDS', 'ORIGINAL_DST'],
       use_tcp_for_dns_lookups: ['false'],

@@ -121,7 +121,12 @@ function fieldRow(field: DescField, support: MessageSupport): string | undefined
   if (refused !== undefined) return row(name, 'refused', refused);
   if (!support.acted.includes(name)) return undefined;
   const types = support.anyOf?.[name];
-  return row(name, 'supported', types === undefined ? '' : `of type ${types.map((type) => `\`${type}\``).join(', ')}`);
+  const note = support.notes?.[name] ?? '';
+  return row(
+    name,
+    'supported',
+    types === undefined ? note : `of type ${types.map((type) => `\`${type}\``).join(', ')}`,
+  );
 }
 
 function structTable(typeName: string, support: StructSupport): string {

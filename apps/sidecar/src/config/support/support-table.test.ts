@@ -49,6 +49,7 @@ describe('the support table', () => {
       const all = groups.flat();
       expect(all.filter((name) => !names.has(name))).toEqual([]);
       expect(all.filter((name, index) => all.indexOf(name) !== index)).toEqual([]);
+      for (const field of Object.keys(support.notes ?? {})) expect(support.acted).toContain(field);
       for (const [field, types] of Object.entries(support.anyOf ?? {})) {
         expect(support.acted).toContain(field);
         for (const type of types) expect(xdsRegistry.getMessage(type), type).toBeDefined();

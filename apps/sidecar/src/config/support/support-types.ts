@@ -10,6 +10,8 @@ export interface MessageSupport {
   readonly only?: Readonly<Record<string, readonly string[]>>;
   /** Why a field is refused and what to use instead, where there is something better to say than "not supported". */
   readonly refused?: Readonly<Record<string, string>>;
+  /** What is to know about a field that is acted on; for docs/compatibility.md. */
+  readonly notes?: Readonly<Record<string, string>>;
   /** Types that may stand in a field of type Any (or in a map of Any), by field. */
   readonly anyOf?: Readonly<Record<string, readonly string[]>>;
 }

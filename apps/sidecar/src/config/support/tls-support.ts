@@ -3,6 +3,7 @@
 import type { SupportTable } from './support-types.js';
 
 const TLS = 'envoy.extensions.transport_sockets.tls.v3';
+const WATCHED = 'the files are read again when they change; in Envoy only where the secret comes by SDS';
 
 export const TLS_SUPPORT: SupportTable = {
   [`${TLS}.DownstreamTlsContext`]: {
@@ -47,9 +48,16 @@ export const TLS_SUPPORT: SupportTable = {
       tls_maximum_protocol_version: ['TLS_AUTO', 'TLSv1_2', 'TLSv1_3'],
     },
   },
-  [`${TLS}.TlsCertificate`]: { acted: ['certificate_chain', 'private_key'] },
+  [`${TLS}.TlsCertificate`]: {
+    acted: ['certificate_chain', 'private_key', 'watched_directory'],
+    notes: {
+      certificate_chain: 'a file of a secret that came by SDS is followed also without `watched_directory`',
+      watched_directory: WATCHED,
+    },
+  },
   [`${TLS}.CertificateValidationContext`]: {
-    acted: ['trusted_ca', 'match_typed_subject_alt_names', 'match_subject_alt_names'],
+    acted: ['trusted_ca', 'watched_directory', 'match_typed_subject_alt_names', 'match_subject_alt_names'],
+    notes: { watched_directory: WATCHED },
     only: { trust_chain_verification: ['VERIFY_TRUST_CHAIN'], allow_expired_certificate: ['false'] },
   },
   [`${TLS}.SubjectAltNameMatcher`]: {

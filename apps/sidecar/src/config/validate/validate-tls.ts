@@ -3,8 +3,8 @@
 import type { CertificateValidationContext } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/common_pb.js';
 import type { Secret } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
 import type { CommonTlsContext } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
-import { readSecret } from '../read-secret.js';
-import { checkConfigSource, type ProblemCollector } from './field-checks.js';
+import { readSecret, readTlsCertificate, readTrustedCa } from '../read-secret.js';
+import { checkConfigSource, checkExists, type ProblemCollector } from './field-checks.js';
 
 export interface TlsRequirements {
   readonly certificateRequired: boolean;
@@ -26,6 +26,13 @@ export function checkCommonTlsContext(
     out.add(path, 'needs `tls_certificates` or `tls_certificate_sds_secret_configs`');
   }
   if (certificates > 1) out.add(path, 'more than one certificate is not supported');
+  context.tlsCertificates.forEach((certificate, index) => {
+    const { watchedDirectory } = certificate;
+    if (watchedDirectory === undefined) return;
+    const at = `${path}.tls_certificates[${index}]`;
+    checkExists(watchedDirectory.path, `${at}.watched_directory.path`, out);
+    readTlsCertificate(certificate, at, (field, message) => out.add(field, message));
+  });
   context.tlsCertificateSdsSecretConfigs.forEach((config, index) => {
     const at = `${path}.tls_certificate_sds_secret_configs[${index}]`;
     checkSdsConfig(config, at, out);
@@ -72,6 +79,11 @@ function checkValidationContext(
   out: ProblemCollector,
   caRequired = true,
 ): void {
+  const { watchedDirectory, trustedCa } = context;
+  if (watchedDirectory !== undefined) {
+    checkExists(watchedDirectory.path, `${path}.watched_directory.path`, out);
+    if (trustedCa !== undefined) readTrustedCa(context, path, (field, message) => out.add(field, message));
+  }
   const names = context.matchTypedSubjectAltNames.length + context.matchSubjectAltNames.length;
   if (caRequired && names > 0 && context.trustedCa === undefined) {
     out.add(`${path}.trusted_ca`, 'is required: names of a certificate that is not verified mean nothing');
@@ -87,5 +99,10 @@ export function validateSecret(secret: Secret, out: ProblemCollector): void {
   }
   // Other kinds were reported as not supported.
   if (secret.type.case !== 'tlsCertificate' && secret.type.case !== 'validationContext') return;
+  const { watchedDirectory } = secret.type.value;
+  if (watchedDirectory !== undefined) {
+    const field = secret.type.case === 'tlsCertificate' ? 'tls_certificate' : 'validation_context';
+    checkExists(watchedDirectory.path, `${field}.watched_directory.path`, out);
+  }
   readSecret(secret, (path, message) => out.add(path, message));
 }
