@@ -1,12 +1,19 @@
 // lateenctl: parses the command line; see program.ts for the commands.
 
 import { CommanderError } from 'commander';
+import { isCompletionRequest, prepareCompletion } from './completion/completion.js';
+import { runningNames } from './completion/running-names.js';
 import { CliError, EXIT } from './output/cli-error.js';
 import { errorColors } from './output/print.js';
-import { createProgram } from './program.js';
+import { createProgram, placeOf } from './program.js';
 
 try {
-  await createProgram().parseAsync(process.argv);
+  const program = createProgram();
+  let args = process.argv.slice(2);
+  if (isCompletionRequest(args)) {
+    args = await prepareCompletion(program, args, (words) => runningNames(placeOf(words)));
+  }
+  await program.parseAsync(args, { from: 'user' });
 } catch (error) {
   process.exitCode = report(error);
 }

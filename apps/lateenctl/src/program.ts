@@ -8,15 +8,15 @@ import { addGetCommand } from './commands/get.js';
 import { addLocalCommands } from './commands/local.js';
 import { addProxyStatusCommand } from './commands/proxy-status.js';
 import { addVersionCommand } from './commands/version.js';
+import { addCompletion } from './completion/completion.js';
+import { addDescribeCommand } from './describe/describe-command.js';
 import { addProxyConfigCommand } from './proxy-config/proxy-config-command.js';
 import { addSchemaCommand } from './schemas/schema-command.js';
 import { VERSION } from './version.js';
 
-/** The command line; errors are thrown, not answered by ending the process. */
-export function createProgram(): Command {
-  const program = new Command('lateenctl')
-    .description('Runs and looks into a Lateen service mesh.')
-    .version(VERSION, '-V, --version', 'print the version of this program')
+/** Where the mesh is: options that every command takes. */
+function addPlaceOptions(command: Command): Command {
+  return command
     .option('--state-dir <dir>', 'state directory of the mesh (default: LATEEN_STATE_DIR, else .lateen)')
     .addOption(
       new Option('--galley <host[:port]>', 'Galley elsewhere, by the address of its admin API').env('LATEEN_GALLEY'),
@@ -26,7 +26,23 @@ export function createProgram(): Command {
     )
     .addOption(new Option('--ca <file>', 'with these: PEM of the trust roots of that mesh').env('LATEEN_CA'))
     .addOption(new Option('--cert <file>', 'with these: PEM of your client certificate').env('LATEEN_CERT'))
-    .addOption(new Option('--key <file>', 'with these: PEM of its key').env('LATEEN_KEY'))
+    .addOption(new Option('--key <file>', 'with these: PEM of its key').env('LATEEN_KEY'));
+}
+
+/** Finds the mesh that a half-written command line means. */
+export function placeOf(words: readonly string[]): Command {
+  const command = addPlaceOptions(new Command()).allowUnknownOption().allowExcessArguments().exitOverride();
+  return command
+    .configureOutput({ writeErr: () => undefined })
+    .helpOption(false)
+    .parse([...words], { from: 'user' });
+}
+
+/** The command line; errors are thrown, not answered by ending the process. */
+export function createProgram(): Command {
+  const program = addPlaceOptions(new Command('lateenctl'))
+    .description('Runs and looks into a Lateen service mesh.')
+    .version(VERSION, '-V, --version', 'print the version of this program')
     .option('--no-color', 'no colours, as NO_COLOR=1 says')
     .showHelpAfterError('(--help shows what there is)')
     .addHelpText(
@@ -54,11 +70,13 @@ Examples:
   addDeleteCommand(program);
   addGetCommand(program);
   addValidateCommand(program);
+  addDescribeCommand(program);
   addProxyStatusCommand(program);
   addProxyConfigCommand(program);
   addAuthnCommand(program);
   addSchemaCommand(program);
   addVersionCommand(program);
+  addCompletion(program);
   for (const command of everyCommand(program)) command.exitOverride();
   return program;
 }

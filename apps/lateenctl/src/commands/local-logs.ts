@@ -16,7 +16,7 @@ export function addLocalLogs(local: Command): void {
   local
     .command('logs')
     .summary("show a process's log")
-    .argument('<name>', 'supervisor, pilot, galley, citadel; a pod (its application) or POD/sidecar')
+    .argument('<process>', 'supervisor, pilot, galley, citadel; a pod (its application) or POD/sidecar')
     .option('-f, --follow', 'go on with new lines', false)
     .option('--tail <lines>', 'only the last lines', '-1')
     .addHelpText(

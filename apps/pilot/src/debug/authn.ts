@@ -2,7 +2,6 @@
 
 import {
   type MeshSnapshot,
-  type ProxyNode,
   resolveProxyView,
   type Service,
   type TranslationCache,
@@ -14,6 +13,7 @@ import { ClusterLoadAssignmentSchema } from '@lateen/xds-proto/envoy/config/endp
 import { ListenerSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import type { ResourceSet } from '@lateen/xds-stream';
 import { decidingPolicy } from './deciding-policy.js';
+import { nodeOf } from './node-of-workload.js';
 import { selects } from './registryz.js';
 import { type ClientMode, clientMode, inboundPort, type ServerMode, serverMode } from './tls-modes.js';
 
@@ -74,26 +74,6 @@ export function checkTls(
 
 function resourcesOf(workload: Workload, mesh: MeshSnapshot, cache: TranslationCache): Resources {
   return cache.translate(resolveProxyView(mesh, nodeOf(workload, mesh))).resources;
-}
-
-/** The node that the workload's proxy would present. */
-function nodeOf(workload: Workload, mesh: MeshSnapshot): ProxyNode {
-  const type = workload.gateway ? 'router' : 'sidecar';
-  const domain = `${workload.namespace}.svc.${mesh.clusterDomain}`;
-  return {
-    id: `${type}~${workload.address}~${workload.name}.${workload.namespace}~${domain}`,
-    type,
-    ipAddress: workload.address,
-    podName: workload.name,
-    namespace: workload.namespace,
-    serviceAccount: workload.serviceAccount,
-    workloadName: workload.workloadName,
-    clusterId: 'Kubernetes',
-    labels: workload.labels,
-    interceptionMode: 'NONE',
-    understandsIstioFilters: true,
-    metadata: {},
-  };
 }
 
 function serverModes(resources: Resources): ReadonlyMap<number, ServerMode> {

@@ -4,6 +4,7 @@ import type { MtlsHttpHandler } from '@lateen/identity';
 import type { Logger } from '@lateen/telemetry';
 import type { TranslationCache } from '@lateen/translate';
 import type { AdsSubscriberReport } from '@lateen/xds-stream';
+import { describePodById, describeServiceByName } from '../describe/describe-page.js';
 import type { ProxySource } from '../push/proxy-source.js';
 import type { SnapshotBuilder } from '../snapshot/snapshot-builder.js';
 import { checkTls } from './authn.js';
@@ -28,7 +29,14 @@ interface Answer {
   readonly body: unknown;
 }
 
-const PATHS = ['/debug/syncz', '/debug/config_dump', '/debug/registryz', '/debug/authn', '/debug/snapshot'];
+const PATHS = [
+  '/debug/syncz',
+  '/debug/config_dump',
+  '/debug/registryz',
+  '/debug/authn',
+  '/debug/describe',
+  '/debug/snapshot',
+];
 
 /** The handler of the debug server. Who may call was checked when the connection was made. */
 export function createDebugHandler(sources: DebugSources): MtlsHttpHandler {
@@ -43,14 +51,15 @@ function answerSafely(method: string, target: string, sources: DebugSources): An
   try {
     if (method !== 'GET') return failure(405, `${method} is not allowed; the debug API only reads`);
     const url = new URL(target, 'https://pilot');
-    return answer(url.pathname, url.searchParams.get('proxyID') ?? '', sources);
+    return answer(url.pathname, url.searchParams, sources);
   } catch (error) {
     sources.logger.error({ error, target }, 'debug request failed');
     return failure(500, (error as Error).message);
   }
 }
 
-function answer(path: string, proxyId: string, sources: DebugSources): Answer {
+function answer(path: string, query: URLSearchParams, sources: DebugSources): Answer {
+  const proxyId = query.get('proxyID') ?? '';
   const { proxies, builder } = sources;
   switch (path) {
     case '/debug/syncz':
@@ -65,6 +74,8 @@ function answer(path: string, proxyId: string, sources: DebugSources): Answer {
     }
     case '/debug/authn':
       return tlsCheck(proxyId, sources);
+    case '/debug/describe':
+      return describe(proxyId, query.get('service') ?? '', sources);
     case '/debug/snapshot':
       return success(describeSnapshot(sources));
     default:
@@ -80,6 +91,16 @@ function configDump(proxyId: string, reports: readonly AdsSubscriberReport[]): A
     return failure(404, `no proxy "${proxyId}" is connected; connected: ${connected}`);
   }
   return success(dumpConfig(report));
+}
+
+function describe(proxyId: string, service: string, { builder, cache }: DebugSources): Answer {
+  if (proxyId === '' && service === '') {
+    return failure(400, 'say what: /debug/describe?proxyID=POD.NAMESPACE or ?service=NAME.NAMESPACE');
+  }
+  const mesh = builder.current?.mesh;
+  if (mesh === undefined) return failure(503, builder.missing() ?? 'no snapshot yet');
+  const found = proxyId === '' ? describeServiceByName(mesh, cache, service) : describePodById(mesh, cache, proxyId);
+  return 'error' in found ? failure(404, found.error) : success(found);
 }
 
 function tlsCheck(proxyId: string, { proxies, builder, cache }: DebugSources): Answer {

@@ -1,0 +1,107 @@
+// Describe: a pod or a service in words, with the file and line of everything that decides something.
+
+import type {
+  ExposureDescription,
+  PodDescription,
+  PortMtls,
+  ServiceDescription,
+  SourceRef,
+  VirtualServiceDescription,
+  Warning,
+} from './description.js';
+
+/** `KIND NAMESPACE/NAME (FILE:LINE)` */
+function sourceText({ kind, namespace, name, file, line }: SourceRef): string {
+  return `${kind} ${namespace}/${name}${file === '' ? '' : ` (${file}:${line})`}`;
+}
+
+/** @param paint how a warning is coloured */
+export function describePodText(pod: PodDescription, paint: (text: string) => string): string {
+  const lines = [
+    `Pod: ${pod.name}.${pod.namespace}`,
+    `   Workload: ${pod.workload}, service account ${pod.serviceAccount}, address ${pod.address}`,
+    `   State: ${pod.ready ? 'ready' : 'not ready'}${pod.gateway ? ', a gateway' : ''}`,
+    `   Labels: ${labelText(pod.labels)}`,
+    ...(pod.ports.length === 0 ? [] : [`   Ports: ${pod.ports.map(portText).join(', ')}`]),
+    ...pod.mtls.map((mtls) => `   ${mtlsText(mtls)}`),
+    ...scopeLines(pod),
+    ...pod.warnings.flatMap((warning) => warningLines(warning, '   ', paint)),
+  ];
+  for (const service of pod.services) lines.push('', describeServiceText(service, paint));
+  return lines.join('\n');
+}
+
+function scopeLines({ scope, gateway }: PodDescription): string[] {
+  const { sidecar, services, exported, outboundTrafficPolicy } = scope;
+  if (gateway) return [];
+  const seen =
+    sidecar === undefined
+      ? [`   May call: all ${exported} services that are exported to it; no Sidecar narrows that`]
+      : [
+          `   May call: ${services.length} of ${exported} services, by ${sourceText(sidecar)}`,
+          ...services.map((host) => `      ${host}`),
+        ];
+  return [...seen, `   Unknown hosts: ${outboundTrafficPolicy}`];
+}
+
+export function describeServiceText(service: ServiceDescription, paint: (text: string) => string): string {
+  const { destinationRule: rule, virtualService } = service;
+  const ready = service.pods.filter((pod) => pod.ready).length;
+  const lines = [
+    `Service: ${service.name}.${service.namespace}`,
+    ...service.ports.map(
+      ({ port, name, targetPort, protocol }) =>
+        `   Port: ${portText({ port, name })}, ${protocol === 'auto' ? 'no protocol said' : protocol}, to ${targetPort} of its pods`,
+    ),
+    `   Pods: ${service.pods.length === 0 ? 'none' : `${ready} of ${service.pods.length} ready`}`,
+    ...service.pods.map(({ name, ready: isReady }) => `      ${name}${isReady ? '' : ' (not ready)'}`),
+    ...service.mtls.map((mtls) => `   ${mtlsText(mtls)}`),
+  ];
+  if (rule !== undefined) {
+    lines.push(`   ${sourceText(rule.source)}`);
+    lines.push(`      TLS of calls: ${rule.tls === 'AUTO' ? 'mutual where the pod takes it' : rule.tls}`);
+    for (const { name, labels, pods } of rule.subsets) {
+      lines.push(`      Subset ${name} (${labelText(labels)}): ${pods.join(', ') || 'no pods'}`);
+    }
+  }
+  if (virtualService !== undefined) lines.push(...ruleLines(virtualService));
+  lines.push(...service.exposure.flatMap(exposureLines));
+  lines.push(...service.warnings.flatMap((warning) => warningLines(warning, '   ', paint)));
+  return lines.join('\n');
+}
+
+function ruleLines({ source, routes }: VirtualServiceDescription): string[] {
+  return [`   ${sourceText(source)}`, ...routes.map(({ match, to }) => `      ${match} -> ${to}`)];
+}
+
+function exposureLines({ gateway, server, hosts, virtualService, pods }: ExposureDescription): string[] {
+  return [
+    `   From outside: ${server}, host ${hosts.join(', ')}`,
+    `      ${sourceText(gateway)}, run by ${pods.join(', ') || 'no pod'}`,
+    `      ${sourceText(virtualService)}`,
+  ];
+}
+
+function mtlsText({ port, mode, policy }: PortMtls): string {
+  const what = { STRICT: 'mutual TLS only', PERMISSIVE: 'mutual TLS and plain text', DISABLE: 'plain text only' };
+  const why = policy === undefined ? 'the default: no PeerAuthentication says otherwise' : sourceText(policy);
+  return `Accepts at ${port}: ${mode}, ${what[mode]}; ${why}`;
+}
+
+function warningLines({ code, message, source }: Warning, indent: string, paint: (text: string) => string): string[] {
+  const lines = [`${indent}${paint('Warning:')} ${message} [${code}]`];
+  if (source !== undefined) lines.push(`${indent}   ${sourceText(source)}`);
+  return lines;
+}
+
+function portText({ port, name }: { readonly port: number; readonly name: string }): string {
+  return name === '' ? String(port) : `${port} (${name})`;
+}
+
+function labelText(labels: Readonly<Record<string, string>>): string {
+  return (
+    Object.entries(labels)
+      .map(([key, value]) => `${key}=${value}`)
+      .join(', ') || 'none'
+  );
+}

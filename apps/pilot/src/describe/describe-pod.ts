@@ -1,0 +1,68 @@
+// Describe: a pod: the services that select it, what it accepts, and what it sees of the mesh.
+
+import { hostMatches, objectsOfKind, resolveShortHost } from '@lateen/istio-config';
+import {
+  type MeshSnapshot,
+  meshIndex,
+  type Problem,
+  resolveClientScope,
+  resolveProxyView,
+  type Workload,
+} from '@lateen/translate';
+import { nodeOf } from '../debug/node-of-workload.js';
+import { describeMtls, describeService } from './describe-service.js';
+import type { PodDescription, Warning } from './description.js';
+import { findSource, sourceOf, uniqueWarnings, warningOf } from './sources.js';
+
+/** @param problems what the translation of its own view found */
+export function describePod(mesh: MeshSnapshot, workload: Workload, problems: readonly Problem[]): PodDescription {
+  const { scope } = resolveProxyView(mesh, nodeOf(workload, mesh));
+  const { name, namespace, labels } = workload;
+  const everything = resolveClientScope(mesh, { type: 'router', namespace, labels });
+  const sidecar = scope.sidecar && findSource(mesh, 'Sidecar', scope.sidecar.name);
+  const services = meshIndex(mesh).services.filter(({ workloads }) => workloads.includes(workload));
+  const own = new Set([`Workload/${namespace}/${name}`, ...(scope.sidecar ? [`Sidecar/${scope.sidecar.name}`] : [])]);
+  return {
+    name,
+    namespace,
+    workload: workload.workloadName,
+    serviceAccount: workload.serviceAccount,
+    address: workload.address,
+    ready: workload.ready,
+    gateway: workload.gateway,
+    labels,
+    ports: workload.ports.map(({ port, name: portName }) => ({ port, name: portName })),
+    mtls: describeMtls(mesh, workload),
+    services: services.map((service) => describeService(mesh, service, problems)),
+    scope: {
+      ...(sidecar === undefined ? {} : { sidecar }),
+      outboundTrafficPolicy: scope.outboundMode,
+      services: scope.services.map(({ hostname }) => hostname),
+      exported: everything.services.length,
+    },
+    warnings: uniqueWarnings([
+      ...(services.length === 0 && !workload.gateway ? [WITHOUT_SERVICE] : []),
+      ...problems.filter(({ subject }) => own.has(subject)).map((problem) => warningOf(mesh, problem)),
+      ...rulesForUnknownHosts(mesh, namespace),
+    ]),
+  };
+}
+
+const WITHOUT_SERVICE: Warning = {
+  code: 'pod-without-service',
+  message: 'no Service selects it: nothing in the mesh can call it by name, and its ports are taken as HTTP',
+};
+
+/** DestinationRules of the namespace that are for no service: most often a misspelt or a short name of another namespace. */
+function rulesForUnknownHosts(mesh: MeshSnapshot, namespace: string): Warning[] {
+  const { services } = meshIndex(mesh);
+  const entries = objectsOfKind(mesh.configsByKind.get('ServiceEntry') ?? [], 'ServiceEntry');
+  const known = [...services.map(({ hostname }) => hostname), ...entries.flatMap(({ spec }) => spec.hosts ?? [])];
+  return objectsOfKind(mesh.configsByKind.get('DestinationRule') ?? [], 'DestinationRule').flatMap((rule) => {
+    if (rule.metadata.namespace !== namespace) return [];
+    const host = resolveShortHost(rule.spec.host, namespace, mesh.clusterDomain);
+    if (known.some((each) => hostMatches(host, each))) return [];
+    const message = `the rule is for ${host}, which is no service of the mesh: it has no effect`;
+    return [{ code: 'unknown-host', message, source: sourceOf(rule) }];
+  });
+}

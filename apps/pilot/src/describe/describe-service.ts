@@ -1,0 +1,197 @@
+// Describe: a service: its pods, the rules for calls to it, how it is reached from outside, what it accepts.
+
+import {
+  type ConfigObject,
+  hostMatches,
+  objectsOfKind,
+  resolveShortHost,
+  selectorMatches,
+  splitNamespacedHost,
+} from '@lateen/istio-config';
+import {
+  type ClientScope,
+  type EffectiveDestinationRule,
+  type EffectiveVirtualService,
+  type MeshService,
+  type MeshSnapshot,
+  type Problem,
+  resolveClientScope,
+  resolveProxyView,
+  type Workload,
+} from '@lateen/translate';
+import { decidingPolicy } from '../debug/deciding-policy.js';
+import { nodeOf } from '../debug/node-of-workload.js';
+import type { ExposureDescription, PortMtls, ServiceDescription, SubsetDescription, Warning } from './description.js';
+import { describeRoutes } from './route-text.js';
+import { findSource, sourceOf, uniqueWarnings, warningOf } from './sources.js';
+
+/**
+ * Describes a service as the workloads of its own namespace call it.
+ *
+ * @param problems what translation found, of any proxy
+ */
+export function describeService(
+  mesh: MeshSnapshot,
+  service: MeshService,
+  problems: readonly Problem[],
+): ServiceDescription {
+  // Without labels and Sidecar: what holds for clients in general.
+  const scope = resolveClientScope(mesh, { type: 'router', namespace: service.namespace, labels: {} });
+  const rule = scope.destinationRule(service);
+  const subsets = rule === undefined ? [] : describeSubsets(rule, service);
+  const virtualService = scope.meshRoutes().forHost(service.hostname);
+  const mtls = service.workloads[0] === undefined ? [] : describeMtls(mesh, service.workloads[0], service);
+  const tls = rule?.trafficPolicy?.tls?.mode ?? 'AUTO';
+  return {
+    host: service.hostname,
+    name: service.name,
+    namespace: service.namespace,
+    ports: service.ports.map(({ port, name, targetPort, protocol }) => ({ port, name, targetPort, protocol })),
+    pods: service.workloads.map(({ name, ready }) => ({ name, ready })),
+    ...(rule === undefined ? {} : { destinationRule: { source: ruleSource(mesh, rule), tls, subsets } }),
+    ...(virtualService === undefined ? {} : { virtualService: describeVirtualService(mesh, virtualService) }),
+    exposure: describeExposure(mesh, scope, service),
+    mtls,
+    warnings: uniqueWarnings([
+      ...ownWarnings(mesh, service, rule, subsets, mtls),
+      ...problems.filter((problem) => concerns(mesh, problem, service)).map((problem) => warningOf(mesh, problem)),
+    ]),
+  };
+}
+
+function ruleSource(mesh: MeshSnapshot, { namespace, name }: EffectiveDestinationRule) {
+  return findSource(mesh, 'DestinationRule', `${namespace}/${name}`)!;
+}
+
+function describeSubsets(rule: EffectiveDestinationRule, { workloads }: MeshService): SubsetDescription[] {
+  return rule.subsets.map(({ name, labels = {} }) => ({
+    name,
+    labels,
+    pods: workloads.filter((workload) => selectorMatches(labels, workload.labels)).map((workload) => workload.name),
+  }));
+}
+
+function describeVirtualService(mesh: MeshSnapshot, { namespace, name, hosts, rules }: EffectiveVirtualService) {
+  return {
+    source: findSource(mesh, 'VirtualService', `${namespace}/${name}`)!,
+    hosts,
+    routes: describeRoutes(rules),
+  };
+}
+
+/** What the workload accepts at the ports of the service. @param service undefined: at all of its ports */
+export function describeMtls(mesh: MeshSnapshot, workload: Workload, service?: MeshService): PortMtls[] {
+  const { inboundPorts } = resolveProxyView(mesh, nodeOf(workload, mesh));
+  const wanted = service && new Set(service.ports.map(({ targetPort }) => targetPort));
+  return inboundPorts
+    .filter(({ port }) => wanted === undefined || wanted.has(port))
+    .map(({ port, mtlsMode }) => {
+      const policy = findSource(mesh, 'PeerAuthentication', decidingPolicy(mesh, workload, port, mtlsMode));
+      return { port, mode: mtlsMode, ...(policy === undefined ? {} : { policy }) };
+    });
+}
+
+function describeExposure(mesh: MeshSnapshot, scope: ClientScope, service: MeshService): ExposureDescription[] {
+  return objectsOfKind(mesh.configsByKind.get('Gateway') ?? [], 'Gateway').flatMap((gateway) => {
+    const { namespace, name } = gateway.metadata;
+    const pods = mesh.workloads.filter((each) => each.gateway && selectorMatches(gateway.spec.selector, each.labels));
+    const rules = scope.gatewayRoutes(`${namespace}/${name}`).filter((rule) => leadsTo(rule, service, mesh));
+    return rules.flatMap((rule) =>
+      (gateway.spec.servers ?? []).flatMap(({ port, hosts: served }) => {
+        const hosts = sharedHosts(served, namespace, rule);
+        if (hosts.length === 0) return [];
+        return [
+          {
+            gateway: sourceOf(gateway),
+            server: `${port.protocol ?? 'HTTP'} ${port.number}`,
+            hosts,
+            virtualService: findSource(mesh, 'VirtualService', `${rule.namespace}/${rule.name}`)!,
+            pods: pods.map((pod) => `${pod.name}.${pod.namespace}`),
+          },
+        ];
+      }),
+    );
+  });
+}
+
+function sharedHosts(served: readonly string[], gatewayNamespace: string, rule: EffectiveVirtualService): string[] {
+  return rule.hosts.filter((host) =>
+    served.some((text) => {
+      const { namespace = '*', host: pattern } = splitNamespacedHost(text);
+      const owner = namespace === '.' ? gatewayNamespace : namespace;
+      return (owner === '*' || owner === rule.namespace) && (hostMatches(pattern, host) || hostMatches(host, pattern));
+    }),
+  );
+}
+
+function leadsTo(
+  { rules, namespace }: EffectiveVirtualService,
+  { hostname }: MeshService,
+  mesh: MeshSnapshot,
+): boolean {
+  return rules.some(({ route }) =>
+    (route ?? []).some(
+      ({ destination }) => resolveShortHost(destination.host, namespace, mesh.clusterDomain) === hostname,
+    ),
+  );
+}
+
+/** What no single resource shows: names of ports, subsets and services without pods, TLS that the other side refuses. */
+function ownWarnings(
+  mesh: MeshSnapshot,
+  service: MeshService,
+  rule: EffectiveDestinationRule | undefined,
+  subsets: readonly SubsetDescription[],
+  mtls: readonly PortMtls[],
+): Warning[] {
+  const warnings: Warning[] = [];
+  for (const { port, name, protocol } of service.ports) {
+    if (protocol !== 'auto') continue;
+    const called = name === '' ? 'has no name' : `is named ${name}`;
+    const message = `port ${port} ${called}, which says no protocol: it is taken as HTTP. Name it http…, or set appProtocol`;
+    warnings.push({ code: 'port-name', message });
+  }
+  if (service.workloads.length === 0) {
+    const message = 'no pod has the labels of its selector: calls to it are answered 503';
+    warnings.push({ code: 'service-without-pods', message });
+  }
+  if (rule === undefined) return warnings;
+  const source = ruleSource(mesh, rule);
+  for (const { name, labels, pods } of subsets) {
+    if (pods.length > 0 || service.workloads.length === 0) continue;
+    const wanted = Object.entries(labels).map(([key, value]) => `${key}=${value}`);
+    const message = `subset ${name} (${wanted.join(', ') || 'no labels'}) has no pods: calls to it are answered 503`;
+    warnings.push({ code: 'subset-without-pods', message, source });
+  }
+  const strict = mtls.filter(({ mode }) => mode === 'STRICT').map(({ port }) => port);
+  if (rule.trafficPolicy?.tls?.mode === 'DISABLE' && strict.length > 0) {
+    const message = `calls are sent in plain text, but its pods take mutual TLS only at port ${strict.join(', ')}`;
+    warnings.push({ code: 'mtls-conflict', message, source });
+  }
+  return warnings;
+}
+
+/** Whether a problem is about the service itself or about a rule that names it. */
+function concerns(mesh: MeshSnapshot, { subject }: Problem, service: MeshService): boolean {
+  const [kind, namespace = '', name = ''] = subject.split('/');
+  if (kind === 'Service') return namespace === service.namespace && name === service.name;
+  if (kind === 'VirtualHost') return namespace.startsWith(`${service.hostname}:`);
+  if (kind !== 'VirtualService' && kind !== 'DestinationRule') return false;
+  const rule = mesh.configsByKind
+    .get(kind)
+    ?.find(({ metadata }) => metadata.namespace === namespace && metadata.name === name);
+  return rule !== undefined && namesHost(rule, service, mesh.clusterDomain);
+}
+
+function namesHost(rule: ConfigObject, { hostname }: MeshService, domain: string): boolean {
+  const { namespace } = rule.metadata;
+  const matches = (host: string) => hostMatches(resolveShortHost(host, namespace, domain), hostname);
+  return (
+    objectsOfKind([rule], 'DestinationRule').some(({ spec }) => matches(spec.host)) ||
+    objectsOfKind([rule], 'VirtualService').some(
+      ({ spec }) =>
+        (spec.hosts ?? []).some(matches) ||
+        (spec.http ?? []).some(({ route }) => (route ?? []).some(({ destination }) => matches(destination.host))),
+    )
+  );
+}

@@ -1,0 +1,46 @@
+// Describe: the rules of a VirtualService in a line each.
+
+import type { HttpMatchRequest, HttpRoute, StringMatch } from '@lateen/istio-config';
+import type { RouteDescription } from './description.js';
+
+export function describeRoutes(rules: readonly HttpRoute[]): RouteDescription[] {
+  return rules.map((rule) => ({
+    match: (rule.match ?? []).map(matchText).join(' or ') || 'everything',
+    to: targetText(rule),
+  }));
+}
+
+function matchText(match: HttpMatchRequest): string {
+  const parts: string[] = [];
+  for (const name of ['uri', 'scheme', 'method', 'authority'] as const) {
+    const condition = match[name];
+    if (condition !== undefined) parts.push(`${name} ${stringText(condition)}`);
+  }
+  for (const [name, condition] of Object.entries(match.headers ?? {})) parts.push(`${name} ${stringText(condition)}`);
+  for (const [name, condition] of Object.entries(match.withoutHeaders ?? {})) {
+    parts.push(`not ${name} ${stringText(condition)}`);
+  }
+  for (const [name, condition] of Object.entries(match.queryParams ?? {}))
+    parts.push(`?${name} ${stringText(condition)}`);
+  if (match.port !== undefined) parts.push(`port ${match.port}`);
+  return parts.join(', ') || 'everything';
+}
+
+function stringText(condition: StringMatch): string {
+  const [[operator, value] = ['is there', '']] = Object.entries(condition);
+  return operator === 'exact' ? `= ${value}` : `${operator} ${value}`.trim();
+}
+
+function targetText({ route, redirect, directResponse }: HttpRoute): string {
+  if (redirect !== undefined) return 'redirect';
+  if (directResponse !== undefined) return `status ${directResponse.status}`;
+  const destinations = route ?? [];
+  return destinations
+    .map(({ destination, weight }) => {
+      const subset = destination.subset ? ` subset ${destination.subset}` : '';
+      const port = destination.port?.number ? `:${destination.port.number}` : '';
+      const share = destinations.length > 1 ? ` ${weight ?? 0}%` : '';
+      return `${destination.host}${port}${subset}${share}`;
+    })
+    .join(', ');
+}
