@@ -5,6 +5,7 @@ export type Json = { readonly [key: string]: unknown };
 
 export interface ConfigDump {
   readonly clusters: readonly Json[];
+  /** Also those that are not in effect: they have a `state` (`warming`, `refused`), and perhaps an `error_state`. */
   readonly listeners: readonly Json[];
   readonly routes: readonly Json[];
   readonly endpoints: readonly Json[];
@@ -46,13 +47,25 @@ export function readConfigDump(dump: unknown): ConfigDump {
     clusters: present(pick('ClustersConfigDump', ['static_clusters', 'dynamic_active_clusters'], ['cluster'])),
     listeners: present([
       ...pick('ListenersConfigDump', ['static_listeners'], ['listener']),
-      ...pick('ListenersConfigDump', ['dynamic_listeners'], ['active_state', 'listener']),
+      ...section('ListenersConfigDump').flatMap((each) => children(each, 'dynamic_listeners').flatMap(dynamicListener)),
     ]),
     routes: present(pick('RoutesConfigDump', ['static_route_configs', 'dynamic_route_configs'], ['route_config'])),
     endpoints: present(
       pick('EndpointsConfigDump', ['static_endpoint_configs', 'dynamic_endpoint_configs'], ['endpoint_config']),
     ),
   };
+}
+
+/** The version in effect, and the one that waits, with what is in its way. */
+function dynamicListener(entry: Json): Json[] {
+  const error = entry.error_state === undefined ? {} : { error_state: entry.error_state };
+  const waiting = child(entry, 'warming_state', 'listener');
+  const active = child(entry, 'active_state', 'listener');
+  const found = Object.keys(active).length > 0 ? [active] : [];
+  if (Object.keys(waiting).length > 0) return [...found, { ...waiting, state: 'warming', ...error }];
+  return entry.error_state === undefined
+    ? found
+    : [...found, { name: text(entry, 'name'), state: 'refused', ...error }];
 }
 
 /** The bootstrap of a dump; an empty object where there is none. */

@@ -112,6 +112,37 @@ describe('proxy-config tables', () => {
     ]);
   });
 
+  it('says why a listener is not in effect', () => {
+    const listener = (name: string, port: number) => ({
+      name,
+      address: { socket_address: { address: '127.0.0.1', port_value: port } },
+      filter_chains: [{ filters: [{ typed_config: { rds: { route_config_name: name } } }] }],
+    });
+    const states = readConfigDump({
+      configs: [
+        {
+          '@type': `${PREFIX}ListenersConfigDump`,
+          dynamic_listeners: [
+            {
+              name: 'a',
+              active_state: { listener: listener('a', 1) },
+              warming_state: { listener: listener('a', 2) },
+              error_state: { details: 'cannot bind 127.0.0.1:2' },
+            },
+            { name: 'b', warming_state: { listener: listener('b', 3) } },
+            { name: 'c', error_state: { details: 'name: is required\nfilter_chains: is empty' } },
+          ],
+        },
+      ],
+    });
+    expect(rows(listenerTable(states.listeners))).toEqual([
+      ['-', '-', '-', 'c', 'refused: name: is required; filter_chains: is empty'],
+      ['127.0.0.1', '1', 'ALL', 'Route: a', 'active'],
+      ['127.0.0.1', '2', 'ALL', 'Route: a', 'warming: cannot bind 127.0.0.1:2'],
+      ['127.0.0.1', '3', 'ALL', 'Route: b', 'warming'],
+    ]);
+  });
+
   it('shows what each route matches, where it leads and which VirtualService made it', () => {
     const shared = ['9080', 'reviews.default.svc.cluster.local:9080', 'reviews + 1 more'];
     expect(rows(routeTable(dump.routes))).toEqual([
