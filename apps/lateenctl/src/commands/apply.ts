@@ -58,7 +58,8 @@ export function addValidateCommand(program: Command): void {
     .addHelpText(
       'after',
       `
-A file without apiVersion and kind that has fields of MeshConfig is checked as one.
+A file without apiVersion and kind that has fields of MeshConfig is checked as one. JSON of a directory that has neither
+(package.json) is skipped, with one line that says so.
 
 Exit codes: 0 no error (warnings may be listed), 1 errors, 2 there is no document.
 

@@ -26,6 +26,23 @@ export function sortFiles<F extends NamedText>(files: readonly F[]): SortedFiles
   return { documents, meshConfigs, bootstraps };
 }
 
+const RESOURCE_KEY = /"(?:apiVersion|kind)"\s*:/;
+
+/**
+ * True for JSON that is neither a resource nor a mesh file: a list, or an object with neither apiVersion nor kind. Text
+ * that is not quite JSON (a tsconfig.json may have comments) is one where no such key stands anywhere in it.
+ */
+export function isOtherJson(content: string): boolean {
+  let value: unknown;
+  try {
+    value = JSON.parse(content);
+  } catch {
+    return !RESOURCE_KEY.test(content);
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return true;
+  return !('apiVersion' in value || 'kind' in value || isMeshConfig(content));
+}
+
 /** What is said of a mesh file where resources are wanted. */
 export function meshConfigProblem(file: NamedText): Problem {
   return problemOf(

@@ -4,7 +4,10 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, extname, join, relative, resolve } from 'node:path';
 import type { SourceText } from '../control/control-api.js';
 import { UsageError } from '../output/cli-error.js';
+import { isOtherJson } from './other-files.js';
 
+/** How many files are named where several are skipped. */
+const MAX_NAMES = 8;
 const EXTENSIONS = new Set(['.yaml', '.yml', '.json']);
 
 export interface ReadOptions {
@@ -22,8 +25,21 @@ export function readSources(paths: readonly string[], options: ReadOptions): Sou
     if (!stat.isDirectory()) return [readSource(path)];
     const files = listFiles(path, options.recursive);
     if (files.length === 0) throw new UsageError(`${path} holds no .yaml, .yml or .json file`);
-    return files.map(readSource);
+    const sources = withoutOtherJson(files.map(readSource));
+    if (sources.length === 0) throw new UsageError(`${path} holds no file with documents`);
+    return sources;
   });
+}
+
+/** A directory may be that of a program, whose package.json is no document. A file that is named itself is always read. */
+function withoutOtherJson(files: readonly SourceText[]): SourceText[] {
+  const skipped = files.filter((file) => extname(file.name) === '.json' && isOtherJson(file.content));
+  if (skipped.length > 0) {
+    const names = skipped.slice(0, MAX_NAMES).map(({ name }) => name);
+    const more = skipped.length > MAX_NAMES ? ` and ${skipped.length - MAX_NAMES} more` : '';
+    process.stderr.write(`skipped ${names.join(', ')}${more}: JSON with neither apiVersion nor kind\n`);
+  }
+  return files.filter((file) => !skipped.includes(file));
 }
 
 function readSource(path: string): SourceText {
