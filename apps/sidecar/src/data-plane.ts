@@ -1,5 +1,6 @@
 // The boundary between the control side (bootstrap, ADS, SDS, admin) and the data path: what is applied and what may be seen.
 
+import type { RateLimitCounts } from '@lateen/filters-wasm';
 import type { AccessLog } from '@lateen/xds-proto/envoy/config/accesslog/v3/accesslog_pb.js';
 import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import type { Node } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
@@ -255,6 +256,8 @@ export interface DataPlane {
   clusters(): ClusterView[];
   /** Standard metrics of HTTP exchanges, read from the data path's memory at the moment of the call. */
   metricSeries(): IterableIterator<RequestMetricSeries>;
+  /** Counters of local rate limits by stat_prefix. */
+  rateLimits(): readonly RateLimitCounts[];
   /** Standard metrics of TCP connections. */
   tcpMetricSeries(): IterableIterator<TcpMetricSeries>;
 }

@@ -14,7 +14,14 @@
 // Configuration goes the same way, all or nothing: compile everything, bind what is new, then swap in one turn of the
 // event loop, so that no request sees half of it.
 
-import { type CompileProblem, type Core, createCore, createTables, EMBEDDER_SCRATCH } from '@lateen/filters-wasm';
+import {
+  type CompileProblem,
+  type Core,
+  createCore,
+  createTables,
+  EMBEDDER_SCRATCH,
+  type RateLimitCounts,
+} from '@lateen/filters-wasm';
 import { TYPE_URL, unpackAny } from '@lateen/xds-proto';
 import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import type { TransportSocket } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
@@ -163,6 +170,10 @@ class Pipeline implements DataPlane {
 
   metricSeries(): IterableIterator<RequestMetricSeries> {
     return this.metrics.series();
+  }
+
+  rateLimits(): readonly RateLimitCounts[] {
+    return this.path.tables.limitSlots.counts();
   }
 
   tcpMetricSeries(): IterableIterator<TcpMetricSeries> {

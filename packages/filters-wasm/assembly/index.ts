@@ -5,6 +5,7 @@ import { MEMORY_BYTES } from '../src/layout';
 
 export { parseRequest } from './http1/request';
 export { generation, route, setGeneration } from './decide/route-match';
+export { chargeLimits } from './decide/rate-limit';
 export { matchesRegex } from './decide/regex';
 export { acquire, endpointBegin, endpointEnd, pick, release } from './decide/load-balance';
 export { setAttemptCount, writeUpstreamHead } from './http1/write-upstream-head';

@@ -25,6 +25,14 @@ export interface CoreFunctions {
    */
   route(routeConfigSlot: number, random: number, secure: number): number;
 
+  /**
+   * Charges the rate limits of the listener, or those that the route or its virtual host has in their place; after route().
+   * Returns 0 to go on, a status to answer with (ROUTE_LIMIT_POLICY is the policy of that answer), or CHARGE_NEEDS_BUCKET:
+   * call again with a zeroed slot of `Core.connectionBuckets`, or with -1 where none is left, for the limit's own bucket.
+   * Where limits are not enforced, writeUpstreamHead adds their headers.
+   */
+  chargeLimits(listener: number, connectionBucket: number, nowMs: number): number;
+
   /** Whether all of the bytes match the compiled expression (REGEX_*) at `regex`: 1 or 0. */
   matchesRegex(regex: number, offset: number, length: number): number;
 

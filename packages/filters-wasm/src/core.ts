@@ -5,6 +5,7 @@ import { type ConnectionRecords, createConnectionRecords } from './connection-re
 import type { CoreFunctions } from './core-functions.js';
 import { writeCoreTexts } from './core-texts.js';
 import * as L from './layout.js';
+import { BUCKET_BYTES, CONNECTION_BUCKET_COUNT, CONNECTION_BUCKETS } from './limit-layout.js';
 import { createSlotPool, type SlotPool } from './slot-pool.js';
 import { createStableRegion, type StableRegion } from './stable-region.js';
 
@@ -21,6 +22,8 @@ export interface Core {
   readonly headSlots: SlotPool;
   /** Slots for scanChunks, one for each direction of a connection that may carry chunked bodies. */
   readonly chunkStates: SlotPool;
+  /** Token buckets of connections whose rate limit is their own; zero one before its first use. */
+  readonly connectionBuckets: SlotPool;
   /** Records of what a connection adds to each request head. */
   readonly connections: ConnectionRecords;
   /** Immutable records that outlive tables; used by the table compiler and by internListenerOptions. */
@@ -71,6 +74,7 @@ export function createCore(options: { readonly seed?: readonly [number, number] 
     wasm,
     headSlots: createSlotPool(L.HEAD_SLOTS, L.HEAD_SLOT_BYTES, L.HEAD_SLOT_COUNT),
     chunkStates: createSlotPool(L.CHUNK_STATES, L.CHUNK_STATE_BYTES, L.CHUNK_STATE_COUNT),
+    connectionBuckets: createSlotPool(CONNECTION_BUCKETS, BUCKET_BYTES, CONNECTION_BUCKET_COUNT),
     connections: createConnectionRecords(bytes, i32),
     stable: createStableRegion(bytes),
     text: (offset, length) => bytes.toString('latin1', offset, offset + length),

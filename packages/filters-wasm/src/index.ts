@@ -2,6 +2,7 @@
 // to slots, resources to tables), listener-options.ts, metric-series.ts.
 
 export * from './compile/http-connection-manager.js';
+export type { LimitSlots, RateLimitCounts } from './compile/limits/limit-slots.js';
 export * from './compile/problems.js';
 export * from './connection-records.js';
 export * from './core.js';

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { createCore } from './core.js';
 import * as L from './layout.js';
-import { BUCKET_BYTES, BUCKET_COUNT, BUCKETS } from './limit-layout.js';
+import * as B from './limit-layout.js';
 import { REGEX_SCRATCH, REGEX_SCRATCH_BYTES } from './regex-layout.js';
 import { createSlotPool } from './slot-pool.js';
 import * as T from './table-layout.js';
@@ -48,7 +48,8 @@ describe('the memory map', () => {
         L.LONG_CONNECTION_RECORD_BYTES * L.LONG_CONNECTION_RECORD_COUNT,
       ],
       ['regex scratch', REGEX_SCRATCH, REGEX_SCRATCH_BYTES],
-      ['token buckets', BUCKETS, BUCKET_BYTES * BUCKET_COUNT],
+      ['token buckets', B.BUCKETS, B.BUCKET_BYTES * B.BUCKET_COUNT],
+      ['connection buckets', B.CONNECTION_BUCKETS, B.BUCKET_BYTES * B.CONNECTION_BUCKET_COUNT],
     ];
     let end = 0;
     for (const [name, start, bytes] of regions) {

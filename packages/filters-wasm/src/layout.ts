@@ -6,8 +6,8 @@
 export const KIB = 1024;
 export const MIB = 1048576;
 /** Pages of 64 KiB; the memory is created with this size and never grows. Pages never touched cost nothing. */
-export const MEMORY_PAGES = 1568;
-export const MEMORY_BYTES = 102760448;
+export const MEMORY_PAGES = 1600;
+export const MEMORY_BYTES = 104857600;
 
 /** Constant tables of the AssemblyScript module (its data segments start at 1 KiB). */
 export const STATIC_REGION = 0;
@@ -325,7 +325,10 @@ export const LISTENER_RESPONSE_LINES_LENGTH = 24;
 export const LISTENER_TRUSTED_HOPS = 28;
 /** FORWARD_CLIENT_CERT_*. */
 export const LISTENER_FORWARD_CLIENT_CERT = 32;
-export const LISTENER_BYTES = 40;
+/** Rate limits: relative offset of FILTER_LIMIT entries, count. */
+export const LISTENER_LIMITS = 36;
+export const LISTENER_LIMIT_COUNT = 40;
+export const LISTENER_BYTES = 48;
 
 export const LISTENER_NORMALIZE_PATH = 1;
 export const LISTENER_MERGE_SLASHES = 2;

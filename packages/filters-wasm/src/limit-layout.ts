@@ -1,6 +1,61 @@
-// The formats of rate limits and the state of their token buckets, read by TypeScript and by AssemblyScript. Like layout.ts.
+// The formats of rate limits and the state of their token buckets, read by TypeScript and by AssemblyScript. Like layout.ts:
+// literals only, no import.
 
-/** Token buckets of rate limits by slot (see BUCKET_*). */
+/** Token buckets and counters of rate limits by slot (see BUCKET_*, COUNTER_*). */
 export const BUCKETS = 101711872;
 export const BUCKET_BYTES = 64;
 export const BUCKET_COUNT = 16384;
+/** Token buckets of single connections. */
+export const CONNECTION_BUCKETS = 102760448;
+export const CONNECTION_BUCKET_COUNT = 32768;
+// They end at MEMORY_BYTES.
+
+/**
+ * A token bucket. Time is in whole microseconds, and credit counts tokens times the microseconds of an interval, so that
+ * nothing is ever rounded: each microsecond adds BUCKET_PER_FILL, a token costs BUCKET_INTERVAL. 64-bit integers.
+ */
+export const BUCKET_CREDIT = 0;
+export const BUCKET_FILLED_AT = 8;
+/** The settings that the credit counts in; 0 before first use. */
+export const BUCKET_INTERVAL = 16;
+export const BUCKET_MAX_TOKENS = 24;
+export const BUCKET_PER_FILL = 32;
+
+/** Counters of one stat_prefix; floats. */
+export const COUNTER_ENABLED = 0;
+export const COUNTER_ENFORCED = 8;
+export const COUNTER_OK = 16;
+export const COUNTER_RATE_LIMITED = 24;
+
+/** A rate limit: immutable, in STABLE_REGION; offsets are relative to it, but LIMIT_BUCKET and LIMIT_COUNTERS are places. */
+export const LIMIT_BUCKET = 0;
+export const LIMIT_COUNTERS = 4;
+/** Of 1,000,000 requests, how many are looked at, and how many of those without a token are refused. */
+export const LIMIT_ENABLED = 8;
+export const LIMIT_ENFORCED = 12;
+export const LIMIT_STATUS = 16;
+/** 1 = a bucket for each connection. */
+export const LIMIT_PER_CONNECTION = 20;
+/** Request mutations where a request without a token is let through: offset, count. */
+export const LIMIT_MUTATIONS = 24;
+export const LIMIT_MUTATION_COUNT = 28;
+/** A policy record with the response mutations of the refusal. */
+export const LIMIT_REPLY = 32;
+/** 64-bit integers. */
+export const LIMIT_INTERVAL = 40;
+export const LIMIT_MAX_TOKENS = 48;
+export const LIMIT_PER_FILL = 56;
+export const LIMIT_BYTES = 64;
+
+/** In lists of a listener (relative offsets), a virtual host and a route (places): id of the filter, limit (0 = none). */
+export const FILTER_LIMIT_BYTES = 8;
+
+/** Filled by chargeLimits: policy record of the refusal; limits that let a request through without a token. */
+export const ROUTE_LIMIT_POLICY = 98372;
+export const ROUTE_LIMITED_COUNT = 98376;
+export const ROUTE_LIMITED = 98380;
+/** A chain may have so many filters of this kind, or their mutations would not fit. */
+export const MAX_RATE_LIMIT_FILTERS = 2;
+
+/** Result of chargeLimits: a bucket of the connection is needed, and nothing was charged. */
+export const CHARGE_NEEDS_BUCKET = -1;

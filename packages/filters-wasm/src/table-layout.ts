@@ -94,7 +94,10 @@ export const VIRTUAL_HOST_MUTATION_COUNT = 12;
 export const VIRTUAL_HOST_FLAGS = 16;
 /** Policy used where no route matched or the answer is local (absolute). */
 export const VIRTUAL_HOST_POLICY = 20;
-export const VIRTUAL_HOST_BYTES = 24;
+/** Rate limits of filters: relative offset of FILTER_LIMIT entries, count. */
+export const VIRTUAL_HOST_LIMITS = 24;
+export const VIRTUAL_HOST_LIMIT_COUNT = 28;
+export const VIRTUAL_HOST_BYTES = 32;
 export const VIRTUAL_HOST_REQUIRE_TLS = 1;
 
 export const ROUTE_ENTRY_MATCH = 0;
@@ -138,7 +141,10 @@ export const ROUTE_ENTRY_QUERY_MATCHERS = 104;
 export const ROUTE_ENTRY_QUERY_MATCHER_COUNT = 108;
 /** Relative offset of a REWRITE_* record, 0 = none: in place of ROUTE_ENTRY_REWRITE_*. */
 export const ROUTE_ENTRY_REGEX_REWRITE = 112;
-export const ROUTE_ENTRY_BYTES = 120;
+/** As VIRTUAL_HOST_LIMITS. */
+export const ROUTE_ENTRY_LIMITS = 116;
+export const ROUTE_ENTRY_LIMIT_COUNT = 120;
+export const ROUTE_ENTRY_BYTES = 128;
 
 export const PATH_MATCH_PREFIX = 0;
 export const PATH_MATCH_EXACT = 1;

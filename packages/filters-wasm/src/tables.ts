@@ -4,7 +4,9 @@ import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_
 import type { LbEndpoint } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_components_pb.js';
 import type { ClusterLoadAssignment } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
-import type { CompileProblem } from './compile/problems.js';
+import type { LocalRateLimit } from '@lateen/xds-proto/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js';
+import type { LimitSlots } from './compile/limits/limit-slots.js';
+import type { CompileProblem, ProblemList } from './compile/problems.js';
 
 export interface ClusterInput {
   readonly cluster: Cluster;
@@ -51,6 +53,13 @@ export interface Tables {
   endpoint(slot: number): EndpointDescription | undefined;
   /** Endpoints of a cluster in the present tables. */
   endpointsOf(clusterSlot: number): readonly EndpointDescription[];
+  /** Names of filters, and the counters of rate limits. */
+  readonly limitSlots: LimitSlots;
+  /**
+   * Record of a rate limit that a listener's filter has, for ListenerOptions.rateLimits; undefined where it limits nothing.
+   * `bucketName` is what its tokens are kept under from one configuration to the next.
+   */
+  rateLimit(config: LocalRateLimit, path: string, bucketName: string, problems: ProblemList): Uint8Array | undefined;
   /** Bytes of the arena in use. */
   readonly bytes: number;
 }

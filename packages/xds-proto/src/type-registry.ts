@@ -18,6 +18,7 @@ import { file_envoy_config_cluster_v3_cluster } from '../gen/envoy/config/cluste
 import { file_envoy_config_core_v3_base } from '../gen/envoy/config/core/v3/base_pb.js';
 import { file_envoy_config_endpoint_v3_endpoint } from '../gen/envoy/config/endpoint/v3/endpoint_pb.js';
 import { file_envoy_config_listener_v3_listener } from '../gen/envoy/config/listener/v3/listener_pb.js';
+import { file_envoy_config_route_v3_route_components } from '../gen/envoy/config/route/v3/route_components_pb.js';
 import { file_envoy_config_route_v3_route } from '../gen/envoy/config/route/v3/route_pb.js';
 import { file_envoy_extensions_access_loggers_file_v3_file } from '../gen/envoy/extensions/access_loggers/file/v3/file_pb.js';
 import { file_envoy_extensions_access_loggers_stream_v3_stream } from '../gen/envoy/extensions/access_loggers/stream/v3/stream_pb.js';
@@ -54,6 +55,7 @@ export const xdsRegistry: Registry = createRegistry(
   file_envoy_config_cluster_v3_cluster,
   file_envoy_config_endpoint_v3_endpoint,
   file_envoy_config_route_v3_route,
+  file_envoy_config_route_v3_route_components,
   file_envoy_config_core_v3_base,
   file_envoy_extensions_transport_sockets_tls_v3_tls,
   file_envoy_extensions_transport_sockets_tls_v3_secret,

@@ -1,11 +1,23 @@
 // Downstream: compiles a HTTP connection manager to a HttpChain; what is not supported is named.
 
-import { type Core, compileHttpConnectionManager, internListenerOptions, type Tables } from '@lateen/filters-wasm';
+import {
+  type Core,
+  compileHttpConnectionManager,
+  internListenerOptions,
+  type ListenerOptions,
+  MAX_RATE_LIMIT_FILTERS,
+  ProblemList,
+  type Tables,
+} from '@lateen/filters-wasm';
 import { anyIs, unpackAny } from '@lateen/xds-proto';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import { CorsSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/cors/v3/cors_pb.js';
 import { HTTPFaultSchema as FaultSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/fault/v3/fault_pb.js';
 import { FilterConfigSchema as GrpcStatsSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/grpc_stats/v3/config_pb.js';
+import {
+  type LocalRateLimit,
+  LocalRateLimitSchema,
+} from '@lateen/xds-proto/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js';
 import { RouterSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/router/v3/router_pb.js';
 import {
   HttpConnectionManager_ForwardClientCertDetails as ForwardClientCert,
@@ -21,6 +33,8 @@ import { type MeshFilters, readMeshFilter } from './mesh-filters.js';
 const DEFAULT_IDLE_TIMEOUT_MS = 3_600_000;
 const DEFAULT_DELAYED_CLOSE_MS = 1_000;
 const DEFAULT_STREAM_IDLE_TIMEOUT_MS = 300_000;
+type RateLimits = NonNullable<ListenerOptions['rateLimits']>;
+
 /** Filters that change nothing for a request: no route may configure a policy or a fault yet. */
 const WITHOUT_EFFECT = [GrpcStatsSchema, CorsSchema, FaultSchema];
 
@@ -50,7 +64,7 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
   const { core, tables, options, listenerName, chainName } = context;
   const compiled = compileHttpConnectionManager(hcm, listenerName);
   for (const { path, message } of compiled.problems) context.problem(path, message);
-  const { filters, suppressEnvoyHeaders } = readFilters(hcm.httpFilters, context);
+  const { filters, suppressEnvoyHeaders, rateLimits } = readFilters(hcm.httpFilters, context);
   const exchangePeers = filters.metadataExchange;
   const listenerOptions = {
     ...compiled.options,
@@ -61,6 +75,7 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
     peerFromResponse: exchangePeers && !context.inbound,
     requestLines: exchangePeers && !context.inbound ? context.peerLines : [],
     responseLines: exchangePeers && context.inbound ? context.peerLines : [],
+    rateLimits,
   };
   let inlineRoutes: RouteConfiguration | undefined;
   let routeName = '';
@@ -79,6 +94,7 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
     routeConfigSlot: tables.routeConfigSlot(routeName),
     connectionRecordNeeded: xfccNeeded || listenerOptions.useRemoteAddress,
     xfccNeeded,
+    rateLimited: rateLimits.length > 0,
     idleTimeoutMs: http?.idleTimeout === undefined ? DEFAULT_IDLE_TIMEOUT_MS : durationMs(http.idleTimeout),
     streamIdleTimeoutMs:
       hcm.streamIdleTimeout === undefined ? DEFAULT_STREAM_IDLE_TIMEOUT_MS : durationMs(hcm.streamIdleTimeout),
@@ -114,7 +130,8 @@ function compileAccessLog(
 function readFilters(
   httpFilters: readonly HttpFilter[],
   context: ConnectionManagerContext,
-): { filters: MeshFilters; suppressEnvoyHeaders: boolean } {
+): { filters: MeshFilters; suppressEnvoyHeaders: boolean; rateLimits: RateLimits } {
+  const rateLimits: RateLimits[number][] = [];
   const filters: MeshFilters = { metadataExchange: false, stats: undefined };
   let suppressEnvoyHeaders = false;
   const present = httpFilters.filter((filter) => !filter.disabled);
@@ -129,9 +146,30 @@ function readFilters(
       return;
     }
     if (last) context.problem(path, 'the last filter must be the router');
+    if (any !== undefined && anyIs(any, LocalRateLimitSchema)) {
+      if (rateLimits.length === MAX_RATE_LIMIT_FILTERS) {
+        context.problem(path, `is one rate limit too many: at most ${MAX_RATE_LIMIT_FILTERS} are supported in a chain`);
+      }
+      rateLimits.push(
+        readRateLimit(filter.name, unpackAny(any, LocalRateLimitSchema), `${path}.typed_config`, context),
+      );
+      return;
+    }
     if (any !== undefined && WITHOUT_EFFECT.some((schema) => anyIs(any, schema))) return;
     const fault = readMeshFilter(filter, filters);
     if (fault !== '') context.problem(path, fault);
   });
-  return { filters, suppressEnvoyHeaders };
+  return { filters, suppressEnvoyHeaders, rateLimits };
+}
+
+function readRateLimit(
+  name: string,
+  config: LocalRateLimit,
+  path: string,
+  { tables, listenerName, chainName, problem }: ConnectionManagerContext,
+): RateLimits[number] {
+  const problems = new ProblemList('Listener', listenerName);
+  const record = tables.rateLimit(config, path, `listener ${chainName} ${name}`, problems);
+  for (const fault of problems.problems) problem(fault.path, fault.message);
+  return { filterId: tables.limitSlots.filterId(name), record };
 }

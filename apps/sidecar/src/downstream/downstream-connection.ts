@@ -42,6 +42,7 @@ const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n');
 export class DownstreamConnection implements ExchangeClient, ServedConnection, SocketOwner, TimerOwner, DrainListener {
   readonly writer: SocketWriter;
   readonly record: number;
+  limitBucket = 0;
   /** Asked of the system while the socket is open, and only where an access log will show them. */
   readonly localAddressText: string;
   readonly remoteAddressText: string;
@@ -138,6 +139,7 @@ export class DownstreamConnection implements ExchangeClient, ServedConnection, S
     this.writer.releaseAll();
     this.held.clear();
     if (this.record !== 0) core.connections.release(this.record);
+    if (this.limitBucket > 0) core.connectionBuckets.release(this.limitBucket);
     this.framing.release();
     this.registry.onConnectionGone(this);
   }

@@ -12,6 +12,8 @@ export interface HttpChain extends ServedChain {
   /** The record of a connection must name its client's address or certificate. */
   readonly connectionRecordNeeded: boolean;
   readonly xfccNeeded: boolean;
+  /** The chain has a filter that limits rates. */
+  readonly rateLimited: boolean;
   /** Closes a connection without a request; 0 = never. */
   readonly idleTimeoutMs: number;
   /** Ends an exchange in which nothing moves; 0 = never. */

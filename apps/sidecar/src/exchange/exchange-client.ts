@@ -12,6 +12,8 @@ export interface ExchangeClient {
   readonly secure: number;
   /** Interned id of the pair of principals, for metrics of the accepting side. */
   readonly securityId: number;
+  /** Token bucket of this connection's own rate limit; 0 = none yet, -1 = there was no room for one. */
+  limitBucket: number;
   /** The peer's metadata id seen last on this connection. */
   peerHint: number;
   readonly localAddressText: string;

@@ -29,6 +29,7 @@ import {
   upstreamReset,
   VIA_UPSTREAM_DETAILS,
 } from './local-reply.js';
+import { chargeRateLimits } from './rate-limit.js';
 import { countRequest } from './request-metrics.js';
 import { FLAG } from './response-flags.js';
 import { endsWithConnection, type ResponseFacts, ResponseWriter } from './response-writer.js';
@@ -80,12 +81,12 @@ export class Exchange extends ExchangeState implements UpstreamRequest, Response
     const action = wasm.route(chain.routeConfigSlot, -1, this.client.secure);
     this.policy = i32[L.ROUTE_POLICY >> 2]!;
     this.log?.noteRoute();
-    if (action === L.ROUTE_ACTION_FORWARD) this.forward(headLength, bodyAddress, bodyLength, complete);
-    else {
-      this.requestComplete = complete;
-      if (action === L.ROUTE_ACTION_NONE) this.replyLocally(ROUTE_NOT_FOUND);
-      else this.replyFromTable();
-    }
+    this.requestComplete = complete;
+    const limited = chain.rateLimited ? chargeRateLimits(this.path, this.client, this) : null;
+    if (limited !== null) this.replyLocally(limited);
+    else if (action === L.ROUTE_ACTION_FORWARD) this.forward(headLength, bodyAddress, bodyLength, complete);
+    else if (action === L.ROUTE_ACTION_NONE) this.replyLocally(ROUTE_NOT_FOUND);
+    else this.replyFromTable();
   }
 
   /** An answer to a request that was not routed: a head that the codec refused. REQ_* need not be filled. */
@@ -260,7 +261,6 @@ export class Exchange extends ExchangeState implements UpstreamRequest, Response
     const { client } = this;
     this.clusterSlot = core.i32[L.ROUTE_CLUSTER >> 2]!;
     this.requestBodyBytes = bodyLength;
-    this.requestComplete = complete;
     const slot = core.wasm.pick(this.clusterSlot, 0, 1);
     if (slot < 0) {
       this.replyLocally(notPicked(this.path.core, this.policy, slot));

@@ -18,6 +18,7 @@ export const FLAG = {
   DT: 1 << 13,
   UMSDR: 1 << 14,
   OM: 1 << 15,
+  RL: 1 << 16,
 } as const;
 
 export type FlagName = keyof typeof FLAG;

@@ -70,6 +70,7 @@ export function writeSidecarMetrics(out: PrometheusText, sources: SidecarMetricS
   one('lateen_output_ring_used_bytes', 'gauge', 'Bytes in use of the output ring.', stats.ringUsedBytes);
   one('lateen_config_applied_total', 'counter', 'Configurations put in effect.', stats.configApplied);
   one('lateen_config_rejected_total', 'counter', 'Configurations that the data path refused.', stats.configRejected);
+  writeRateLimits(out, dataPlane);
   writeClusters(out, dataPlane);
   out.metric('lateen_access_log_lines_dropped_total', 'counter', 'Access log lines lost for lack of room.');
   for (const [path, dropped] of sources.accessLogs.dropped) {
@@ -92,6 +93,24 @@ function writeControlPlane(out: PrometheusText, ads: NonNullable<SidecarMetricSo
   ] as const) {
     out.metric(name, 'counter', help);
     for (const status of ads.statuses) out.sample(name, `type="${shortTypeName(status.typeUrl)}"`, read(status));
+  }
+}
+
+/** Under the names and the label that Envoy gives them. */
+function writeRateLimits(out: PrometheusText, dataPlane: DataPlane): void {
+  const counts = dataPlane.rateLimits();
+  if (counts.length === 0) return;
+  const METRICS = [
+    ['enabled', 'Requests that a local rate limit looked at.', (one) => one.enabled],
+    ['enforced', 'Requests that a local rate limit refused.', (one) => one.enforced],
+    ['ok', 'Requests that had a token.', (one) => one.ok],
+    ['rate_limited', 'Requests without a token.', (one) => one.rateLimited],
+  ] as const satisfies readonly (readonly [string, string, (one: (typeof counts)[number]) => number])[];
+  for (const [name, help, read] of METRICS) {
+    const metric = `envoy_http_local_rate_limit_${name}`;
+    out.metric(metric, 'counter', help);
+    for (const one of counts)
+      out.sample(metric, formatLabels([['envoy_local_http_ratelimit_prefix', one.statPrefix]]), read(one));
   }
 }
 

@@ -20,6 +20,7 @@ import {
   TEXT_HTTPS, TEXT_VERSION_LINE_END, VIRTUAL_HOST_MUTATIONS, VIRTUAL_HOST_MUTATION_COUNT, WEIGHTED_HOST_LENGTH,
   WEIGHTED_HOST_OFFSET, WEIGHTED_MUTATIONS, WEIGHTED_MUTATION_COUNT,
 } from '../../src/table-layout';
+import { LIMIT_MUTATIONS, ROUTE_LIMITED, ROUTE_LIMITED_COUNT } from '../../src/limit-layout';
 import {
   addKnown, addedBytes, applyMutations, authorityAt, authorityLength, beginHeaders, findKnown, joinKnown,
   putHeaders, replaceKnown,
@@ -184,6 +185,11 @@ function rewriteTarget(table: i32, entry: i32): bool {
 
 /** Mutations from the inside out (weighted cluster, route, virtual host, configuration), or as the configuration says. */
 function mutate(): void {
+  // Filters stand before the router.
+  for (let i = 0, limited = load<i32>(ROUTE_LIMITED_COUNT); i < limited; i++) {
+    const limit = load<i32>(ROUTE_LIMITED + (i << 2));
+    apply(limit, limit + LIMIT_MUTATIONS);
+  }
   const table = load<i32>(ROUTE_CONFIG_TABLE);
   if (table == 0) return;
   const weighted = load<i32>(ROUTE_WEIGHTED_TABLE);

@@ -44,6 +44,15 @@ export class BlobWriter {
     this.#buffer.writeDoubleLE(value, at);
   }
 
+  long(at: number, value: bigint): void {
+    this.#buffer.writeBigInt64LE(value, at);
+  }
+
+  /** Puts bytes into room that was reserved. */
+  place(at: number, content: Uint8Array): void {
+    this.#bytes.set(content, at);
+  }
+
   /** Places bytes; their relative offset. */
   content(content: Uint8Array): number {
     const at = this.reserve(content.length);

@@ -1,4 +1,5 @@
 // What the compilers of single resources need from their surroundings.
+import type { LimitSlots } from './limits/limit-slots.js';
 import type { ProblemList } from './problems.js';
 
 export interface CompileContext {
@@ -7,6 +8,10 @@ export interface CompileContext {
   hashName(name: string): number;
   /** Slot of a cluster's name; problems where there is none left. */
   clusterSlot(name: string): number;
+  readonly limitSlots: LimitSlots;
+  readonly nowMs: number;
+  /** The name of a token bucket of this resource, made unique among resources and noted as in use. */
+  bucketName(name: string): string;
   /** Offset of an immutable policy record. */
   internPolicy(content: Uint8Array): number;
 }

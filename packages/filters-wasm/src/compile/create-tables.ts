@@ -8,6 +8,8 @@ import { createSlotNames } from '../slot-names.js';
 import * as T from '../table-layout.js';
 import type { ClusterInput, CompileResult, EndpointDescription, TableInput, Tables } from '../tables.js';
 import { type EndpointAddress, writeCluster } from './cluster.js';
+import { createLimitSlots } from './limits/limit-slots.js';
+import { writeRateLimit } from './limits/rate-limit.js';
 import { type CompileProblem, ProblemList } from './problems.js';
 import { writeRouteConfiguration } from './route-configuration.js';
 
@@ -18,6 +20,8 @@ interface CompiledRoutes {
   readonly bytes: Uint8Array;
   readonly clusterNames: ReadonlySet<string>;
   readonly policies: ReadonlySet<number>;
+  /** Names of the token buckets of its rate limits. */
+  readonly buckets: ReadonlySet<string>;
 }
 
 interface CompiledCluster {
@@ -63,6 +67,7 @@ export function createTables(core: Core): Tables {
     (slot) => i32[endpointState(slot)] === 0,
     (slot) => i32.fill(0, endpointState(slot), endpointState(slot) + L.ENDPOINT_STATE_BYTES / 4),
   );
+  const limitSlots = createLimitSlots(core);
   const descriptions: (EndpointDescription | undefined)[] = [];
   let arena = L.TABLE_ARENA_B;
   let active: Compilation | undefined;
@@ -88,10 +93,18 @@ export function createTables(core: Core): Tables {
     if (slot < 0) problems.add('', `is one too many: at most ${L.ROUTE_CONFIG_SLOT_COUNT} are supported`);
     const clusterNames = new Set<string>();
     const policies = new Set<number>();
+    const buckets = new Set<string>();
     const bytes = writeRouteConfiguration(
       {
         problems,
         hashName,
+        limitSlots,
+        nowMs,
+        bucketName: (name) => {
+          const unique = `route ${config.name} ${name}`;
+          buckets.add(unique);
+          return unique;
+        },
         clusterSlot: (name) => {
           clusterNames.add(name);
           const clusterSlot = clusters.slot(name, nowMs);
@@ -108,7 +121,7 @@ export function createTables(core: Core): Tables {
       config,
     );
     all.push(...problems.problems);
-    return { source: config, slot, bytes, clusterNames, policies };
+    return { source: config, slot, bytes, clusterNames, policies, buckets };
   }
 
   function compileCluster(input: ClusterInput, nowMs: number, all: CompileProblem[]): CompiledCluster {
@@ -210,6 +223,9 @@ export function createTables(core: Core): Tables {
     for (const name of namedClusters(next)) clusters.slot(name, nowMs);
     for (const name of before?.routes.keys() ?? []) if (!next.routes.has(name)) routeConfigs.retire(name, nowMs);
     for (const routes of next.routes.values()) for (const policy of routes.policies) policies.add(policy);
+    for (const routes of before?.routes.values() ?? [])
+      for (const name of routes.buckets) limitSlots.retireBucket(name, nowMs);
+    for (const routes of next.routes.values()) for (const name of routes.buckets) limitSlots.bucket(name, nowMs);
     core.stable.retain('policy', policies, nowMs);
     for (const [name, cluster] of before?.clusters ?? []) {
       if (next.clusters.get(name) === cluster) continue;
@@ -243,6 +259,11 @@ export function createTables(core: Core): Tables {
     routeConfigSlot: (name) => routeConfigs.slot(name, active?.nowMs ?? 0),
     clusterSlot: (name) => clusters.slot(name, active?.nowMs ?? 0),
     clusterName: (slot) => clusters.name(slot),
+    limitSlots,
+    rateLimit(config, path, bucketName, problems) {
+      const nowMs = active?.nowMs ?? 0;
+      return writeRateLimit({ problems, slots: limitSlots, nowMs, hashName }, path, config, bucketName, 'listener');
+    },
     endpoint: (slot) => descriptions[slot],
     endpointsOf: (clusterSlot) => active?.clusters.get(clusters.name(clusterSlot) ?? '')?.endpoints ?? [],
     get bytes() {

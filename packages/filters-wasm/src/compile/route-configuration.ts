@@ -9,6 +9,7 @@ import { type RouteConfiguration, RouteConfigurationSchema } from '@lateen/xds-p
 import * as T from '../table-layout.js';
 import { BlobWriter } from './blob-writer.js';
 import type { CompileContext } from './compile-context.js';
+import { writeFilterLimits } from './limits/filter-limits.js';
 import { checkMutationCount, type Mutation, readMutations, writeMutations } from './mutations.js';
 import { writePolicy } from './policy.js';
 import { writeRoute } from './route.js';
@@ -95,7 +96,8 @@ function writeVirtualHost(
     path,
     VirtualHostSchema,
     virtualHost,
-    `name domains routes require_tls virtual_clusters metadata request_headers_to_add request_headers_to_remove
+    `name domains routes require_tls virtual_clusters metadata typed_per_filter_config
+     request_headers_to_add request_headers_to_remove
      response_headers_to_add response_headers_to_remove include_request_attempt_count
      include_attempt_count_in_response retry_policy`,
   );
@@ -129,6 +131,14 @@ function writeVirtualHost(
   );
   blob.int(at + T.VIRTUAL_HOST_POLICY, context.internPolicy(policy));
 
+  writeFilterLimits(
+    context,
+    blob,
+    at + T.VIRTUAL_HOST_LIMITS,
+    path,
+    virtualHost.typedPerFilterConfig,
+    virtualHost.name,
+  );
   const routes = blob.reserve(virtualHost.routes.length * T.ROUTE_ENTRY_BYTES);
   blob.int(at + T.VIRTUAL_HOST_ROUTES, routes);
   blob.int(at + T.VIRTUAL_HOST_ROUTE_COUNT, virtualHost.routes.length);
@@ -142,7 +152,10 @@ function writeVirtualHost(
     mostSpecificWins,
   };
   virtualHost.routes.forEach((route, index) => {
-    writeRoute(context, blob, routes + index * T.ROUTE_ENTRY_BYTES, join(path, `routes[${index}]`), route, scope);
+    writeRoute(context, blob, routes + index * T.ROUTE_ENTRY_BYTES, join(path, `routes[${index}]`), route, {
+      ...scope,
+      index,
+    });
   });
   return at;
 }

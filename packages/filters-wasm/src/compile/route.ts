@@ -12,14 +12,12 @@ import {
   WeightedCluster_ClusterWeightSchema,
   WeightedClusterSchema,
 } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
-import {
-  type FractionalPercent,
-  FractionalPercent_DenominatorType,
-} from '@lateen/xds-proto/envoy/type/v3/percent_pb.js';
 import * as L from '../layout.js';
 import * as T from '../table-layout.js';
 import type { BlobWriter } from './blob-writer.js';
 import type { CompileContext } from './compile-context.js';
+import { millionths } from './fraction.js';
+import { writeFilterLimits } from './limits/filter-limits.js';
 import { checkRewrite, writeLocalAction } from './local-action.js';
 import { readHeaderMatcher, readQueryMatcher, writeMatchers } from './match/matchers.js';
 import { writeRegex, writeRegexRewrite } from './match/regex-table.js';
@@ -31,6 +29,8 @@ import { join, refuseOtherFields } from './supported-fields.js';
 export interface RouteScope {
   readonly virtualHost: VirtualHost;
   readonly virtualHostPath: string;
+  /** Place of the route in the virtual host. */
+  readonly index: number;
   readonly maxDirectBodyBytes: number;
   /** How many request mutations the virtual host and the configuration have. */
   readonly outerRequestMutations: number;
@@ -56,8 +56,8 @@ export function writeRoute(
     path,
     RouteSchema,
     route,
-    `name match route redirect direct_response metadata decorator stat_prefix request_headers_to_add
-     request_headers_to_remove response_headers_to_add response_headers_to_remove`,
+    `name match route redirect direct_response metadata decorator stat_prefix typed_per_filter_config
+     request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove`,
   );
   blob.int(at + T.ROUTE_ENTRY_REWRITE_LENGTH, -1);
   blob.int(at + T.ROUTE_ENTRY_HOST_LENGTH, -1);
@@ -65,6 +65,8 @@ export function writeRoute(
   if (route.match === undefined) problems.add(join(path, 'match'), 'is missing');
   else writeMatch(context, blob, at, join(path, 'match'), route.match);
 
+  const owner = `${scope.virtualHost.name} ${route.name || scope.index}`;
+  writeFilterLimits(context, blob, at + T.ROUTE_ENTRY_LIMITS, path, route.typedPerFilterConfig, owner);
   const request = readMutations(problems, path, 'request', route.requestHeadersToAdd, route.requestHeadersToRemove);
   blob.int(at + T.ROUTE_ENTRY_MUTATIONS, writeMutations(blob, request, context.hashName));
   blob.int(at + T.ROUTE_ENTRY_MUTATION_COUNT, request.length);
@@ -155,17 +157,6 @@ function writeMatch(context: CompileContext, blob: BlobWriter, at: number, path:
   );
   blob.int(at + T.ROUTE_ENTRY_QUERY_MATCHERS, writeMatchers(problems, blob, parameters, context.hashName, false));
   blob.int(at + T.ROUTE_ENTRY_QUERY_MATCHER_COUNT, parameters.length);
-}
-
-/** A fraction of a million, -1 where there is none. */
-function millionths(fraction: FractionalPercent | undefined): number {
-  if (fraction === undefined) return -1;
-  const perUnit = {
-    [FractionalPercent_DenominatorType.HUNDRED]: 10_000,
-    [FractionalPercent_DenominatorType.TEN_THOUSAND]: 100,
-    [FractionalPercent_DenominatorType.MILLION]: 1,
-  };
-  return Math.min(fraction.numerator * (perUnit[fraction.denominator] ?? 10_000), 1_000_000);
 }
 
 function writeForward(

@@ -1,5 +1,6 @@
 // Support table: listeners, filter chains, the HTTP connection manager and its filters.
 
+import { LOCAL_RATE_LIMIT } from './rate-limit-support.js';
 import type { SupportTable } from './support-types.js';
 
 const HCM = 'envoy.extensions.filters.network.http_connection_manager.v3';
@@ -15,6 +16,7 @@ export const HTTP_FILTER_TYPES = [
   'envoy.extensions.filters.http.grpc_stats.v3.FilterConfig',
   'envoy.extensions.filters.http.cors.v3.Cors',
   'envoy.extensions.filters.http.fault.v3.HTTPFault',
+  LOCAL_RATE_LIMIT,
 ] as const;
 
 /** HTTP filters of Istio's chain that change nothing as they are accepted; the data path never sees them. */

@@ -1,5 +1,6 @@
 // Support table: route configurations, virtual hosts, routes, matches and retry policies.
 
+import { PER_FILTER_TYPES } from './rate-limit-support.js';
 import type { SupportTable } from './support-types.js';
 
 const HEADER_MUTATIONS = [
@@ -29,23 +30,24 @@ export const ROUTE_SUPPORT: SupportTable = {
       'include_request_attempt_count',
       'include_attempt_count_in_response',
       'retry_policy',
+      'typed_per_filter_config',
     ],
+    anyOf: { typed_per_filter_config: PER_FILTER_TYPES },
     inert: { metadata: NO_METADATA, virtual_clusters: 'statistics are kept by cluster and by peer' },
     only: { require_tls: ['NONE', 'ALL'] },
     refused: {
       cors: 'CORS is not supported yet',
-      rate_limits: 'rate limits are not supported yet',
-      typed_per_filter_config: 'no supported filter has a per-route configuration yet',
+      rate_limits: 'rate limit actions are not supported yet; use local_ratelimit without descriptors',
     },
   },
   'envoy.config.route.v3.Route': {
-    acted: ['name', 'match', 'route', 'redirect', 'direct_response', ...HEADER_MUTATIONS],
+    acted: ['name', 'match', 'route', 'redirect', 'direct_response', 'typed_per_filter_config', ...HEADER_MUTATIONS],
+    anyOf: { typed_per_filter_config: PER_FILTER_TYPES },
     inert: {
       metadata: NO_METADATA,
       decorator: 'no spans are made yet',
       stat_prefix: 'statistics are kept by cluster and by peer',
     },
-    refused: { typed_per_filter_config: 'no supported filter has a per-route configuration yet' },
   },
   'envoy.config.route.v3.RouteMatch': {
     acted: [
@@ -112,7 +114,7 @@ export const ROUTE_SUPPORT: SupportTable = {
       hash_policy: 'hash load balancing is not supported yet',
       cors: 'CORS is not supported yet',
       upgrade_configs: 'upgrades (WebSocket, CONNECT) are not supported yet',
-      rate_limits: 'rate limits are not supported yet',
+      rate_limits: 'rate limit actions are not supported yet; use local_ratelimit without descriptors',
     },
   },
   'envoy.config.route.v3.RouteAction.MaxStreamDuration': {

@@ -3,6 +3,7 @@
 import { BOOTSTRAP_SUPPORT, CONTROL_PLANE_CLUSTER_SUPPORT } from './bootstrap-support.js';
 import { CLUSTER_SUPPORT } from './cluster-support.js';
 import { LISTENER_SUPPORT } from './listener-support.js';
+import { RATE_LIMIT_SUPPORT } from './rate-limit-support.js';
 import { ROUTE_SUPPORT } from './route-support.js';
 import type { SupportTable } from './support-types.js';
 import { TLS_SUPPORT } from './tls-support.js';
@@ -12,6 +13,7 @@ export const SUPPORT_TABLE: SupportTable = {
   ...BOOTSTRAP_SUPPORT,
   ...LISTENER_SUPPORT,
   ...ROUTE_SUPPORT,
+  ...RATE_LIMIT_SUPPORT,
   ...CLUSTER_SUPPORT,
   ...TLS_SUPPORT,
 };

@@ -1,0 +1,125 @@
+// Local rate limits (envoy.extensions.filters.http.local_ratelimit.v3): token buckets that fill steadily, counted in whole
+// microseconds. A request's limits are those of the listener's filters, or what its route or virtual host has in their place.
+import { LISTENER_LIMITS, LISTENER_LIMIT_COUNT, ROUTE_CONFIG_TABLE, ROUTE_TABLE, ROUTE_VIRTUAL_HOST_TABLE } from '../../src/layout';
+import {
+  BUCKET_CREDIT, BUCKET_FILLED_AT, BUCKET_INTERVAL, BUCKET_MAX_TOKENS, BUCKET_PER_FILL, CHARGE_NEEDS_BUCKET,
+  COUNTER_ENABLED, COUNTER_ENFORCED, COUNTER_OK, COUNTER_RATE_LIMITED, FILTER_LIMIT_BYTES, LIMIT_BUCKET,
+  LIMIT_COUNTERS, LIMIT_ENABLED, LIMIT_ENFORCED, LIMIT_INTERVAL, LIMIT_MAX_TOKENS, LIMIT_PER_CONNECTION,
+  LIMIT_PER_FILL, LIMIT_REPLY, LIMIT_STATUS, MAX_RATE_LIMIT_FILTERS, ROUTE_LIMITED, ROUTE_LIMITED_COUNT,
+  ROUTE_LIMIT_POLICY,
+} from '../../src/limit-layout';
+import { ROUTE_ENTRY_LIMITS, VIRTUAL_HOST_LIMITS } from '../../src/table-layout';
+import { randomBelow } from '../random';
+
+/** See core-functions.ts. */
+export function chargeLimits(listener: i32, connectionBucket: i32, nowMs: f64): i32 {
+  const count = load<i32>(listener + LISTENER_LIMIT_COUNT);
+  if (connectionBucket == 0) {
+    for (let i = 0; i < count; i++) {
+      const limit = limitOf(listener, i);
+      if (limit != 0 && load<i32>(limit + LIMIT_PER_CONNECTION) != 0) return CHARGE_NEEDS_BUCKET;
+    }
+  }
+  const now = <i64>(nowMs * 1000);
+  for (let i = 0; i < count; i++) {
+    const limit = limitOf(listener, i);
+    if (limit == 0) continue;
+    const status = charge(limit, connectionBucket, now);
+    if (status != 0) return status;
+  }
+  return 0;
+}
+
+/** The limit of the listener's filter `index` for the request at hand, 0 = none: the route's, the host's, the filter's own. */
+function limitOf(listener: i32, index: i32): i32 {
+  const entry = listener + load<i32>(listener + LISTENER_LIMITS) + index * FILTER_LIMIT_BYTES;
+  const filter = load<i32>(entry);
+  const route = load<i32>(ROUTE_TABLE);
+  const host = load<i32>(ROUTE_VIRTUAL_HOST_TABLE);
+  let limit = route == 0 ? -1 : findLimit(route + ROUTE_ENTRY_LIMITS, filter);
+  if (limit < 0 && host != 0) limit = findLimit(host + VIRTUAL_HOST_LIMITS, filter);
+  if (limit >= 0) return limit;
+  const own = load<i32>(entry + 4);
+  return own == 0 ? 0 : listener + own;
+}
+
+/** `place` holds the offset and count of a list; -1 where it does not name the filter. */
+function findLimit(place: i32, filter: i32): i32 {
+  let entry = load<i32>(ROUTE_CONFIG_TABLE) + load<i32>(place);
+  for (let left = load<i32>(place + 4); left > 0; left--) {
+    if (load<i32>(entry) == filter) return load<i32>(entry + 4);
+    entry += FILTER_LIMIT_BYTES;
+  }
+  return -1;
+}
+
+/** Takes a token; the status to answer with, or 0. */
+function charge(limit: i32, connectionBucket: i32, now: i64): i32 {
+  if (randomBelow(1000000) >= load<i32>(limit + LIMIT_ENABLED)) return 0;
+  const counters = load<i32>(limit + LIMIT_COUNTERS);
+  count(counters + COUNTER_ENABLED);
+  const ofConnection = load<i32>(limit + LIMIT_PER_CONNECTION) != 0 && connectionBucket > 0;
+  if (takeToken(ofConnection ? connectionBucket : load<i32>(limit + LIMIT_BUCKET), limit, ofConnection, now)) {
+    count(counters + COUNTER_OK);
+    return 0;
+  }
+  count(counters + COUNTER_RATE_LIMITED);
+  if (randomBelow(1000000) >= load<i32>(limit + LIMIT_ENFORCED)) {
+    const noted = load<i32>(ROUTE_LIMITED_COUNT);
+    if (noted < MAX_RATE_LIMIT_FILTERS) {
+      store<i32>(ROUTE_LIMITED + (noted << 2), limit);
+      store<i32>(ROUTE_LIMITED_COUNT, noted + 1);
+    }
+    return 0;
+  }
+  count(counters + COUNTER_ENFORCED);
+  store<i32>(ROUTE_LIMIT_POLICY, limit + load<i32>(limit + LIMIT_REPLY));
+  return load<i32>(limit + LIMIT_STATUS);
+}
+
+@inline
+function count(counter: i32): void {
+  store<f64>(counter, load<f64>(counter) + 1);
+}
+
+/** A connection's bucket keeps the settings that it was first used with, as with Envoy; the others follow their limit. */
+function takeToken(bucket: i32, limit: i32, ofConnection: bool, now: i64): bool {
+  let interval = load<i64>(bucket + BUCKET_INTERVAL);
+  if (interval == 0 || (!ofConnection && hasOtherSettings(bucket, limit))) {
+    adopt(bucket, limit, now);
+    interval = load<i64>(bucket + BUCKET_INTERVAL);
+  }
+  const perFill = load<i64>(bucket + BUCKET_PER_FILL);
+  const full = load<i64>(bucket + BUCKET_MAX_TOKENS) * interval;
+  const elapsed = now - load<i64>(bucket + BUCKET_FILLED_AT);
+  let credit = load<i64>(bucket + BUCKET_CREDIT);
+  if (elapsed > 0) {
+    store<i64>(bucket + BUCKET_FILLED_AT, now);
+    // Divided first: what a long pause would fill does not fit a number.
+    credit = elapsed > (full - credit) / perFill ? full : credit + elapsed * perFill;
+  }
+  const allowed = credit >= interval;
+  store<i64>(bucket + BUCKET_CREDIT, allowed ? credit - interval : credit);
+  return allowed;
+}
+
+@inline
+function hasOtherSettings(bucket: i32, limit: i32): bool {
+  return load<i64>(bucket + BUCKET_INTERVAL) != load<i64>(limit + LIMIT_INTERVAL) ||
+    load<i64>(bucket + BUCKET_MAX_TOKENS) != load<i64>(limit + LIMIT_MAX_TOKENS) ||
+    load<i64>(bucket + BUCKET_PER_FILL) != load<i64>(limit + LIMIT_PER_FILL);
+}
+
+/** Takes over the limit's settings: a new bucket is full, one in use keeps its whole tokens. */
+function adopt(bucket: i32, limit: i32, now: i64): void {
+  const before = load<i64>(bucket + BUCKET_INTERVAL);
+  const interval = load<i64>(limit + LIMIT_INTERVAL);
+  const maxTokens = load<i64>(limit + LIMIT_MAX_TOKENS);
+  let tokens = maxTokens;
+  if (before != 0) tokens = min<i64>(load<i64>(bucket + BUCKET_CREDIT) / before, maxTokens);
+  store<i64>(bucket + BUCKET_CREDIT, tokens * interval);
+  store<i64>(bucket + BUCKET_FILLED_AT, now);
+  store<i64>(bucket + BUCKET_INTERVAL, interval);
+  store<i64>(bucket + BUCKET_MAX_TOKENS, maxTokens);
+  store<i64>(bucket + BUCKET_PER_FILL, load<i64>(limit + LIMIT_PER_FILL));
+}
