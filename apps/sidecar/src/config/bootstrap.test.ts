@@ -134,6 +134,17 @@ describe('parseBootstrap', () => {
     }
   });
 
+  it('takes one value for a list of it, as Envoy does, and still says where a fault is', () => {
+    const single = PROXY.replace('- name: ingress\n    address', '  name: ingress\n    address')
+      .replace('domains: ["*"]', 'domains: "*"')
+      .replace('- name: backend\n    connect', '  name: backend\n    connect');
+    expect(single).not.toEqual(PROXY);
+    expect(parseBootstrap(single, 'b.yaml').clusters.map(({ name }) => name)).toEqual(['backend']);
+    expect(problemsOf(single.replace('connect_timeout: 1s', 'outlier_detection: {}'))).toEqual([
+      expect.stringMatching(/^b\.yaml:26:\d+ static_resources\.clusters\[0\]\.outlier_detection: /),
+    ]);
+  });
+
   it('gives listeners without a name one of their address', () => {
     const unnamed = PROXY.replace('name: ingress', 'stat_prefix: a');
     expect(parseBootstrap(unnamed, 'b.yaml').listeners.map(({ name }) => name)).toEqual(['127.0.0.1_8080']);

@@ -20,7 +20,10 @@ export interface StructureProblem {
   readonly message: string;
 }
 
-/** Every structural fault of `value` as a JSON form of `schema`. */
+/**
+ * Every structural fault of `value` as a JSON form of `schema`. As Envoy does, one value where a list is expected is taken
+ * for a list of it: it is made one in `value`.
+ */
 export function checkStructure(schema: DescMessage, value: unknown): StructureProblem[] {
   const problems: StructureProblem[] = [];
   checkMessage(schema, value, [], problems);
@@ -68,17 +71,15 @@ function checkMessage(schema: DescMessage, value: unknown, path: PathStep[], pro
       if (other !== undefined) fault(`\`${key}\` and \`${other}\` exclude each other`, at, true);
       oneofs.set(field.oneof.name, key);
     }
-    checkField(field, item, at, problems);
+    if (field.fieldKind === 'list' && !Array.isArray(item)) value[key] = [item];
+    checkField(field, value[key], at, problems);
   }
 }
 
 function checkField(field: DescField, value: unknown, path: PathStep[], problems: StructureProblem[]): void {
   if (field.fieldKind === 'list') {
-    if (!Array.isArray(value)) {
-      problems.push({ path, atKey: false, message: `expected a list, found ${describe(value)}` });
-      return;
-    }
-    value.forEach((item, index) => {
+    // Anything else was made a list of one.
+    (value as readonly unknown[]).forEach((item, index) => {
       checkSingle(field, field.listKind, item, [...path, index], problems);
     });
   } else if (field.fieldKind === 'map') {

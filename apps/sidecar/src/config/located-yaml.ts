@@ -55,6 +55,8 @@ export function parseLocatedYaml(text: string, expected = 'an Envoy v3 bootstrap
     let offset = offsetOf(node) ?? 0;
     path.forEach((step, index) => {
       const container = resolve(node);
+      // One value in place of a list of one.
+      if (step === 0 && !isSeq(container)) return;
       let next: unknown;
       if (isMap(container)) {
         const pair = container.items.find(

@@ -15,6 +15,8 @@ export type ResourceSource = 'ads' | FileSource;
 export function readResourceSource(source: ConfigSource | undefined): ResourceSource | undefined {
   const specifier = source?.configSourceSpecifier;
   if (specifier?.case === 'ads') return 'ads';
+  // The older form of the same.
+  if (specifier?.case === 'path') return { path: specifier.value, watchedDirectory: undefined };
   if (specifier?.case !== 'pathConfigSource') return undefined;
   const { path, watchedDirectory } = specifier.value;
   return { path, watchedDirectory: watchedDirectory?.path };

@@ -157,10 +157,13 @@ export const CLUSTER_SUPPORT: SupportTable = {
   },
   'envoy.config.core.v3.Locality': { acted: ['region', 'zone', 'sub_zone'] },
   'envoy.config.core.v3.ConfigSource': {
-    acted: ['ads', 'path_config_source', 'api_config_source', 'initial_fetch_timeout'],
+    acted: ['ads', 'path', 'path_config_source', 'api_config_source', 'initial_fetch_timeout'],
+    notes: {
+      path: 'the older form of `path_config_source`',
+      api_config_source: 'only for the own identity: a stream of its own is not supported otherwise',
+    },
     only: { resource_api_version: ['V3'] },
     refused: {
-      path: 'use path_config_source',
       self: 'use ads',
     },
   },

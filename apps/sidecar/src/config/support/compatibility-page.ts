@@ -51,6 +51,7 @@ field that the published protos of this build do not know is refused as unknown.
 | \`error_detail\` | names every resource and field at fault; what is good of a response is taken |
 | \`layered_runtime\` | static layers only: \`overload.global_downstream_max_connections\` and \`envoy.resource_limits.listener.NAME.connection_limit\` are kept; keys of \`re2.\`, \`envoy.reloadable_features.\` and the like are accepted with a warning; any other key is refused |
 | \`admin.address\` | a loopback address; of \`0.0.0.0\` and \`::\` the loopback address is used, with a warning; any other is refused |
+| one value where a list is expected | is a list of that value, as in Envoy |
 | a listener of the bootstrap file without a name | is named \`ADDRESS_PORT\` |
 | LOGICAL_DNS | the address in use stays as long as the name has it; when it changes, idle connections to the old one are closed |
 `;

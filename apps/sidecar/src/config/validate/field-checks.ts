@@ -134,6 +134,10 @@ export function checkConfigSource(
     out.add(path, 'says no source; use `ads: {}` or `path_config_source`');
     return;
   }
+  if (configSourceSpecifier.case === 'path') {
+    checkExists(configSourceSpecifier.value, `${path}.path`, out);
+    return;
+  }
   if (configSourceSpecifier.case === 'pathConfigSource') {
     const { path: file, watchedDirectory } = configSourceSpecifier.value;
     checkExists(file, `${path}.path_config_source.path`, out);
