@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { obtainStockEnvoy } from '../harness/stock-envoy.js';
+import { CONFIGURATION_SCENARIOS, runConfiguration } from './configuration/configuration-run.js';
 import { connectionsUnavailable, runConnections } from './connections-run.js';
 import { runPaired } from './paired-run.js';
 import { PROXY_KINDS, type ProxyKind } from './proxies/start-proxy.js';
@@ -15,7 +16,7 @@ import { formatReport } from './report.js';
 import type { BenchResult } from './result.js';
 import { CONNECTIONS_SCENARIOS, SCENARIOS } from './scenarios.js';
 
-const KEYS = [...SCENARIOS, ...CONNECTIONS_SCENARIOS].map((scenario) => scenario.key);
+const KEYS = [...SCENARIOS, ...CONNECTIONS_SCENARIOS, ...CONFIGURATION_SCENARIOS].map((scenario) => scenario.key);
 
 const { values } = parseArgs({
   options: {
@@ -97,6 +98,9 @@ try {
     const reason = connectionsUnavailable(scenario);
     if (reason === undefined) results.push(...(await runConnections(scenario, { workDir, proxies, ...options })));
     else console.error(`SKIPPED: (${scenario.key}): ${reason}`);
+  }
+  for (const scenario of CONFIGURATION_SCENARIOS.filter(({ key }) => wanted.includes(key))) {
+    results.push(...(await runConfiguration(scenario, { workDir, proxies, ...options })));
   }
   console.log(formatReport(results));
 } finally {

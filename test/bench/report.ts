@@ -30,7 +30,8 @@ function goals(one: BenchResult): string {
 
 function startUp(one: BenchResult): string {
   const compile = one.tableCompileMs === undefined ? '' : `, tables ${one.tableCompileMs.median}`;
-  return one.readyMs === undefined ? '-' : `${one.readyMs.median}${compile}`;
+  const cpu = one.readyCpuMs === undefined ? '' : ` (CPU ${one.readyCpuMs.median})`;
+  return one.readyMs === undefined ? '-' : `${one.readyMs.median}${cpu}${compile}`;
 }
 
 /** A Markdown table, ready for docs/performance.md. Every triple is the smallest, middle and largest of the rounds. */

@@ -32,7 +32,9 @@ export interface BenchResult {
   /** (h): PSS, and above a bare Node process. */
   readonly pssMiB?: Spread;
   readonly pssAboveNodeMiB?: Spread;
+  /** (h): from the start of the process until it says that it is ready, and the CPU that it used until then. */
   readonly readyMs?: Spread;
+  readonly readyCpuMs?: Spread;
   readonly tableCompileMs?: Spread;
   readonly failures: number;
   readonly rounds: number;

@@ -7,6 +7,10 @@ export interface ControlPlane {
   readonly port: number;
   /** Refusals so far, as the proxy words them. */
   readonly nacks: string[];
+  /** The same, with the type that was refused. */
+  readonly refusals: { readonly typeUrl: string; readonly error: string }[];
+  /** Versions that were acknowledged, of any type. */
+  readonly acknowledged: string[];
   publish(snapshot: ServedSnapshot): void;
   /** What the connected proxy was sent and has answered; empty while none is connected. */
   types(): readonly AdsTypeReport[];
@@ -18,10 +22,18 @@ export async function startControlPlane(): Promise<ControlPlane> {
   let snapshot: ServedSnapshot | undefined;
   const subscribers = new Set<() => void>();
   const nacks: string[] = [];
+  const refusals: ControlPlane['refusals'] = [];
+  const acknowledged: string[] = [];
   const ads = createAdsService({
     types: ENVOY_SERVED_TYPES,
     authorize: () => undefined,
-    events: { onNack: ({ error }) => nacks.push(error) },
+    events: {
+      onNack: ({ typeUrl, error }) => {
+        nacks.push(error);
+        refusals.push({ typeUrl, error });
+      },
+      onAck: ({ version }) => acknowledged.push(version),
+    },
     removalGraceMs: 1,
     source: {
       open: (_client, onChange) => {
@@ -40,6 +52,8 @@ export async function startControlPlane(): Promise<ControlPlane> {
   return {
     port,
     nacks,
+    refusals,
+    acknowledged,
     publish: (next) => {
       snapshot = next;
       for (const notify of subscribers) notify();

@@ -3,12 +3,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { freePort } from '../harness/free-port.js';
 import { waitUntil } from '../harness/wait-until.js';
 import { Authority, spiffe } from './mesh-certificates.js';
 import {
   cluster,
   connectionManager,
-  freePort,
   type Json,
   listener,
   ProxyUnderTest,

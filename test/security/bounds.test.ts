@@ -4,8 +4,9 @@ import { readdirSync } from 'node:fs';
 import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { freePort } from '../harness/free-port.js';
 import { waitUntil } from '../harness/wait-until.js';
-import { cluster, freePort, listener, ProxyUnderTest, toCluster } from './proxy-under-test.js';
+import { cluster, listener, ProxyUnderTest, toCluster } from './proxy-under-test.js';
 import { dial, Reader } from './raw-wire.js';
 
 const MIB = 1024 * 1024;

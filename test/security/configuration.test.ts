@@ -6,9 +6,10 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { freePort } from '../harness/free-port.js';
 import { waitUntil } from '../harness/wait-until.js';
 import { ControlPlane, dynamicResources, rds, type Served } from './control-plane.js';
-import { cluster, freePort, type Json, listener, ProxyUnderTest, toCluster } from './proxy-under-test.js';
+import { cluster, type Json, listener, ProxyUnderTest, toCluster } from './proxy-under-test.js';
 
 let backend: Server;
 let backendPort = 0;

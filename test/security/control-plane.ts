@@ -1,12 +1,11 @@
 // Security tests: a control plane made of this repository's ADS server, which sends whatever resources a test wants.
 
 import type { DescMessage } from '@bufbuild/protobuf';
-import { Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js';
 import { fromEnvoyJson, packAny, TYPE_URL } from '@lateen/xds-proto';
 import { ClusterSchema } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import { ListenerSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import { RouteConfigurationSchema } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
-import { createAdsService, ENVOY_SERVED_TYPES, type ServedSnapshot } from '@lateen/xds-stream';
+import { type ControlPlane as ServingControlPlane, startControlPlane } from '../harness/control-plane.js';
 import type { Json } from './proxy-under-test.js';
 
 /** Resources as Envoy's JSON, by name. */
@@ -31,59 +30,39 @@ function pack(schema: DescMessage, items: readonly Json[]): Resources {
 }
 
 export class ControlPlane {
-  readonly nacks: { readonly typeUrl: string; readonly error: string }[] = [];
-  readonly acked: string[] = [];
-  private snapshot: ServedSnapshot | undefined;
-  private readonly watchers = new Set<() => void>();
   private version = 0;
 
-  private constructor(
-    private readonly server: Server,
-    readonly port: number,
-  ) {}
+  private constructor(private readonly serving: ServingControlPlane) {}
 
   static async start(): Promise<ControlPlane> {
-    const server = new Server();
-    let self: ControlPlane | undefined;
-    const ads = createAdsService({
-      types: ENVOY_SERVED_TYPES,
-      authorize: () => undefined,
-      events: {
-        onNack: ({ typeUrl, error }) => self?.nacks.push({ typeUrl, error }),
-        onAck: ({ version }) => self?.acked.push(version),
-      },
-      removalGraceMs: 1,
-      source: {
-        open: (_client, onChange) => {
-          self?.watchers.add(onChange);
-          return { current: () => self?.snapshot, close: () => self?.watchers.delete(onChange) };
-        },
-      },
-    });
-    server.addService(ads.definition as ServiceDefinition, ads.implementation);
-    const port = await new Promise<number>((resolve, reject) => {
-      server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
-        error === null ? resolve(bound) : reject(error),
-      );
-    });
-    self = new ControlPlane(server, port);
-    return self;
+    return new ControlPlane(await startControlPlane());
+  }
+
+  get port(): number {
+    return this.serving.port;
+  }
+
+  get nacks(): ServingControlPlane['refusals'] {
+    return this.serving.refusals;
+  }
+
+  get acked(): readonly string[] {
+    return this.serving.acknowledged;
   }
 
   publish({ listeners, clusters, routes }: Served): void {
-    this.snapshot = {
+    this.serving.publish({
       version: String(++this.version),
       resources: new Map([
         [TYPE_URL.cluster, pack(ClusterSchema, clusters)],
         [TYPE_URL.listener, pack(ListenerSchema, listeners)],
         [TYPE_URL.route, pack(RouteConfigurationSchema, routes)],
       ]),
-    };
-    for (const watcher of this.watchers) watcher();
+    });
   }
 
   stop(): void {
-    this.server.forceShutdown();
+    this.serving.stop();
   }
 }
 

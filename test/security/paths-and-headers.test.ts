@@ -2,8 +2,9 @@
 
 import type { Socket } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { freePort } from '../harness/free-port.js';
 import { waitUntil } from '../harness/wait-until.js';
-import { cluster, freePort, type Json, listener, MESH_FILTERS, ProxyUnderTest, toCluster } from './proxy-under-test.js';
+import { cluster, type Json, listener, MESH_FILTERS, ProxyUnderTest, toCluster } from './proxy-under-test.js';
 import { bytes, dial, Reader, RecordingUpstream, type SeenRequest } from './raw-wire.js';
 
 let upstream: RecordingUpstream;

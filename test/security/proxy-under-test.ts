@@ -2,11 +2,11 @@
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { type AppProcess, startApp } from '../harness/app-process.js';
+import { freePort } from '../harness/free-port.js';
 import { waitUntil } from '../harness/wait-until.js';
 
 export type Json = Record<string, unknown>;
@@ -111,21 +111,6 @@ export function node(adminPort: number): Json {
     },
     admin: { address: address(adminPort) },
   };
-}
-
-/** A free port below those that outgoing connections get, of which these tests open thousands. */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = 15_100 + Math.floor(Math.random() * 17_000);
-    const server = createServer();
-    const free = await new Promise<boolean>((resolve) => {
-      server.once('error', () => resolve(false));
-      server.listen(port, '127.0.0.1', () => resolve(true));
-    });
-    if (!free) continue;
-    await new Promise((resolve) => server.close(resolve));
-    return port;
-  }
 }
 
 export interface StartOptions {

@@ -1,7 +1,8 @@
 // Security: request smuggling. What the proxy and an origin could understand differently is refused, whole and in any split.
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { cluster, freePort, listener, ProxyUnderTest, toCluster } from './proxy-under-test.js';
+import { freePort } from '../harness/free-port.js';
+import { cluster, listener, ProxyUnderTest, toCluster } from './proxy-under-test.js';
 import { bytes, dial, Reader, RecordingUpstream } from './raw-wire.js';
 
 let upstream: RecordingUpstream;

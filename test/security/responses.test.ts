@@ -2,7 +2,8 @@
 
 import type { Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { cluster, freePort, listener, MESH_FILTERS, ProxyUnderTest, toCluster } from './proxy-under-test.js';
+import { freePort } from '../harness/free-port.js';
+import { cluster, listener, MESH_FILTERS, ProxyUnderTest, toCluster } from './proxy-under-test.js';
 import { bytes, dial, Reader, ScriptedUpstream } from './raw-wire.js';
 
 let upstream: ScriptedUpstream;

@@ -3,8 +3,9 @@
 import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
+import { freePort } from '../harness/free-port.js';
 import { waitUntil } from '../harness/wait-until.js';
-import { cluster, freePort, type Json, listener, ProxyUnderTest, toCluster } from './proxy-under-test.js';
+import { cluster, type Json, listener, ProxyUnderTest, toCluster } from './proxy-under-test.js';
 import { dial, Reader, RecordingUpstream, ScriptedUpstream } from './raw-wire.js';
 
 const cleanups: (() => unknown)[] = [];

@@ -4,13 +4,13 @@ import { randomBytes } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import { type ConnectionOptions, createServer, type Server, connect as tlsConnect } from 'node:tls';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { freePort } from '../harness/free-port.js';
 import { waitUntil } from '../harness/wait-until.js';
 import { Authority, type KeyPair, spiffe } from './mesh-certificates.js';
 import {
   address,
   cluster,
   connectionManager,
-  freePort,
   type Json,
   listener,
   ProxyUnderTest,
