@@ -110,9 +110,38 @@ export class LocalMesh {
   }
 
   run(...args: readonly string[]): Promise<CommandResult> {
-    const child = spawn(process.execPath, [LATEENCTL, ...args], {
+    return this.runWith({}, ...args);
+  }
+
+  /** @param env variables to set, or with undefined to take away */
+  runWith(env: Readonly<Record<string, string | undefined>>, ...args: readonly string[]): Promise<CommandResult> {
+    return this.spawn(env, process.execPath, [LATEENCTL, ...args]);
+  }
+
+  /** What bash offers for a command line whose last word is being written. */
+  async bashCompletes(...words: readonly string[]): Promise<readonly string[]> {
+    const script = `
+      lateenctl() { '${process.execPath}' '${LATEENCTL}' "$@"; }
+      compopt() { :; } # works only while bash itself completes
+      source <(lateenctl completion bash)
+      COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+      registered=$(complete -p lateenctl)
+      registered=\${registered#*-F }
+      "\${registered%% *}"
+      printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const { exitCode, stdout, stderr } = await this.spawn({}, 'bash', ['-c', script, 'bash', ...words]);
+    if (exitCode !== 0) throw new Error(`bash exits ${exitCode}: ${stderr}`);
+    return stdout.trim().split('\n');
+  }
+
+  private spawn(
+    env: Readonly<Record<string, string | undefined>>,
+    program: string,
+    args: readonly string[],
+  ): Promise<CommandResult> {
+    const child = spawn(program, args, {
       cwd: this.directory,
-      env: { ...process.env, LATEEN_STATE_DIR: this.stateDir, NO_COLOR: '1' },
+      env: { ...process.env, LATEEN_STATE_DIR: this.stateDir, NO_COLOR: '1', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     return new Promise((resolve, reject) => {

@@ -1,6 +1,6 @@
 // End-to-end: the life of a local mesh: start, apply, restart, roll out, and an end that leaves nothing behind.
 
-import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -220,6 +220,52 @@ describe('local mode: what is done to a running mesh', { timeout: TIME_LIMIT_MS 
     await load;
     expect(failures).toEqual([]);
     await mesh.ok('delete', '-f', 'product.yaml');
+  });
+
+  it('describes, completes, and is looked into by address and offline', async () => {
+    const [pod] = await mesh.pods();
+    const service = await mesh.ok('describe', 'service', 'echo');
+    expect(service).toContain(`Pods: 1 of 1 ready\n      ${pod!.name}`);
+    const described = JSON.parse(await mesh.ok('describe', 'pod', pod!.name, '-o', 'json'));
+    expect(described.services).toMatchObject([{ host: HOST, pods: [{ name: pod!.name, ready: true }] }]);
+    expect((await mesh.run('describe', 'service', 'nothing')).exitCode).toBe(1);
+
+    expect(await mesh.ok('complete', '--', 'pc', 'routes', 'ec')).toContain(pod!.name);
+    expect(await mesh.bashCompletes('lateenctl', 'describe', 'pod', 'ec')).toEqual([pod!.name]);
+
+    expect(await mesh.ok('proxy-config', 'log', pod!.name, '--level', 'debug')).toBe('sidecar: debug\n');
+    expect(await mesh.ok('proxy-config', 'log', pod!.name)).toBe('sidecar: debug\n');
+    expect(await mesh.ok('proxy-config', 'log', pod!.name, '--level', 'info')).toBe('sidecar: info\n');
+    expect((await mesh.run('proxy-config', 'log', pod!.name, '--level', 'http:debug')).exitCode).toBe(2);
+
+    mesh.write('dump.json', await mesh.ok('proxy-config', 'all', pod!.name, '-o', 'json'));
+    for (const part of ['bootstrap', 'clusters', 'listeners', 'routes', 'secret']) {
+      const live = await mesh.ok('proxy-config', part, pod!.name);
+      expect(await mesh.ok('proxy-config', part, '--file', 'dump.json')).toBe(live);
+    }
+
+    const { galley, pilot } = JSON.parse(readFileSync(join(mesh.stateDir, 'mesh.json'), 'utf8'));
+    const admin = join(mesh.stateDir, 'supervisor/admin');
+    const remote = (pilotAddress: string, identity = admin) => ({
+      LATEEN_STATE_DIR: undefined,
+      LATEEN_PILOT: pilotAddress,
+      LATEEN_GALLEY: galley.address,
+      LATEEN_CA: join(admin, 'root-cert.pem'),
+      LATEEN_CERT: join(identity, 'cert-chain.pem'),
+      LATEEN_KEY: join(identity, 'key.pem'),
+    });
+    const sent = await mesh.runWith(remote(pilot.address), 'proxy-config', 'clusters', pod!.name);
+    expect(sent.stdout).toContain(HOST);
+    expect((await mesh.runWith(remote(pilot.address), 'get', 'virtualservice')).exitCode).toBe(0);
+    expect((await mesh.runWith(remote(pilot.address), 'apply', '-f', 'echo.yaml')).exitCode).toBe(2);
+    const stranger = await mesh.runWith(remote(`${galley.address}:15016`), 'proxy-status');
+    expect(stranger.stderr).toContain(
+      'is not pilot: its certificate is of spiffe://cluster.local/ns/istio-system/sa/galley',
+    );
+    expect(stranger.exitCode).toBe(3);
+    const workload = join(mesh.stateDir, 'pods', `default.${pod!.name}`, 'sidecar');
+    const refused = await mesh.runWith(remote(pilot.address, workload), 'proxy-status');
+    expect(refused.stderr).toContain('it may not admit spiffe://cluster.local/ns/default/sa/echo');
   });
 
   it('deletes what it was given', async () => {

@@ -11,7 +11,7 @@ try {
   const program = createProgram();
   let args = process.argv.slice(2);
   if (isCompletionRequest(args)) {
-    args = await prepareCompletion(program, args, (words) => runningNames(placeOf(words)));
+    args = await prepareCompletion(program, args, (words) => runningNames(() => placeOf(words)));
   }
   await program.parseAsync(args, { from: 'user' });
 } catch (error) {

@@ -15,14 +15,14 @@ export const NO_NAMES: RunningNames = { pods: [], services: [], namespaces: [], 
 
 const TIME_LIMIT_MS = 1_500;
 
-/** @param command has read the options that say where the mesh is */
-export async function runningNames(command: Command): Promise<RunningNames> {
+/** @param place reads the options that say where the mesh is; half a command line may be wrong */
+export async function runningNames(place: () => Command): Promise<RunningNames> {
   let timer: NodeJS.Timeout | undefined;
   const limit = new Promise<RunningNames>((resolve) => {
     timer = setTimeout(() => resolve(NO_NAMES), TIME_LIMIT_MS);
   });
   try {
-    return await Promise.race([askNames(command), limit]);
+    return await Promise.race([askNames(place()), limit]);
   } catch {
     // No mesh, or one that does not answer: commands and options are completed all the same.
     return NO_NAMES;

@@ -22,7 +22,7 @@ import {
 import { decidingPolicy } from '../debug/deciding-policy.js';
 import { nodeOf } from '../debug/node-of-workload.js';
 import type { ExposureDescription, PortMtls, ServiceDescription, SubsetDescription, Warning } from './description.js';
-import { describeRoutes } from './route-text.js';
+import { describeRoutes, describeTcpRoutes } from './route-text.js';
 import { findSource, sourceOf, uniqueWarnings, warningOf } from './sources.js';
 
 /**
@@ -71,11 +71,14 @@ function describeSubsets(rule: EffectiveDestinationRule, { workloads }: MeshServ
   }));
 }
 
-function describeVirtualService(mesh: MeshSnapshot, { namespace, name, hosts, rules }: EffectiveVirtualService) {
+function describeVirtualService(
+  mesh: MeshSnapshot,
+  { namespace, name, hosts, rules, tcpRules }: EffectiveVirtualService,
+) {
   return {
     source: findSource(mesh, 'VirtualService', `${namespace}/${name}`)!,
     hosts,
-    routes: describeRoutes(rules),
+    routes: [...describeRoutes(rules), ...describeTcpRoutes(tcpRules)],
   };
 }
 
@@ -125,11 +128,11 @@ function sharedHosts(served: readonly string[], gatewayNamespace: string, rule: 
 }
 
 function leadsTo(
-  { rules, namespace }: EffectiveVirtualService,
+  { rules, tcpRules, namespace }: EffectiveVirtualService,
   { hostname }: MeshService,
   mesh: MeshSnapshot,
 ): boolean {
-  return rules.some(({ route }) =>
+  return [...rules, ...tcpRules].some(({ route }) =>
     (route ?? []).some(
       ({ destination }) => resolveShortHost(destination.host, namespace, mesh.clusterDomain) === hostname,
     ),
@@ -191,7 +194,9 @@ function namesHost(rule: ConfigObject, { hostname }: MeshService, domain: string
     objectsOfKind([rule], 'VirtualService').some(
       ({ spec }) =>
         (spec.hosts ?? []).some(matches) ||
-        (spec.http ?? []).some(({ route }) => (route ?? []).some(({ destination }) => matches(destination.host))),
+        [...(spec.http ?? []), ...(spec.tcp ?? [])].some(({ route }) =>
+          (route ?? []).some(({ destination }) => matches(destination.host)),
+        ),
     )
   );
 }

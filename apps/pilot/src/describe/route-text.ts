@@ -1,6 +1,6 @@
 // Describe: the rules of a VirtualService in a line each.
 
-import type { HttpMatchRequest, HttpRoute, StringMatch } from '@lateen/istio-config';
+import type { HttpMatchRequest, HttpRoute, RouteDestination, StringMatch, TcpRoute } from '@lateen/istio-config';
 import type { RouteDescription } from './description.js';
 
 export function describeRoutes(rules: readonly HttpRoute[]): RouteDescription[] {
@@ -8,6 +8,13 @@ export function describeRoutes(rules: readonly HttpRoute[]): RouteDescription[] 
     match: (rule.match ?? []).map(matchText).join(' or ') || 'everything',
     to: targetText(rule),
   }));
+}
+
+export function describeTcpRoutes(rules: readonly TcpRoute[]): RouteDescription[] {
+  return rules.map(({ match, route }) => {
+    const ports = (match ?? []).map(({ port }) => (port === undefined ? 'any port' : `port ${port}`));
+    return { match: `connections to ${ports.join(' or ') || 'any port'}`, to: destinationsText(route ?? []) };
+  });
 }
 
 function matchText(match: HttpMatchRequest): string {
@@ -34,7 +41,10 @@ function stringText(condition: StringMatch): string {
 function targetText({ route, redirect, directResponse }: HttpRoute): string {
   if (redirect !== undefined) return 'redirect';
   if (directResponse !== undefined) return `status ${directResponse.status}`;
-  const destinations = route ?? [];
+  return destinationsText(route ?? []);
+}
+
+function destinationsText(destinations: readonly RouteDestination[]): string {
   return destinations
     .map(({ destination, weight }) => {
       const subset = destination.subset ? ` subset ${destination.subset}` : '';
