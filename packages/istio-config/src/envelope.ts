@@ -8,6 +8,7 @@ import { map, message, opaque, required } from './declare/message.js';
 import { text } from './declare/scalars.js';
 import { nearestWord } from './declare/suggest.js';
 import { describeKind, ISTIO_KINDS, isKind, KUBERNETES_KINDS } from './kinds/registry.js';
+import { SECRET_FIELDS } from './kubernetes/secret.js';
 import type { Kind, ObjectMetadata } from './object.js';
 import { refusedKind } from './refused-kinds.js';
 
@@ -50,6 +51,7 @@ export interface Envelope {
 const TOP_LEVEL: readonly string[] = ['apiVersion', 'kind', 'metadata', 'spec', 'status'];
 const ALSO_TOP_LEVEL: Readonly<Partial<Record<Kind, readonly string[]>>> = {
   ServiceAccount: ['secrets', 'imagePullSecrets', 'automountServiceAccountToken'],
+  Secret: SECRET_FIELDS,
 };
 
 /** Kinds whose name is a DNS label, without dots: Istio's Gateway, and what Kubernetes makes DNS names of. */
@@ -88,7 +90,7 @@ export function checkEnvelope(document: unknown, options: { defaultNamespace: st
       const message = `the annotation ${DRY_RUN} is for an AuthorizationPolicy only; remove it`;
       error(['metadata', 'annotations', DRY_RUN], 'one-of', message, 'key');
     }
-    const known = [...TOP_LEVEL, ...(ALSO_TOP_LEVEL[kind] ?? [])];
+    const known = [...TOP_LEVEL, ...(ALSO_TOP_LEVEL[kind] ?? [])].filter((key) => kind !== 'Secret' || key !== 'spec');
     for (const key of Object.keys(fields)) {
       if (known.includes(key)) continue;
       const nearest = nearestWord(key, known);

@@ -14,6 +14,7 @@ import type { ProxyConfigSpec } from './kinds/workloads/proxy-config.js';
 import type { WorkloadEntrySpec } from './kinds/workloads/workload-entry.js';
 import type { WorkloadGroupSpec } from './kinds/workloads/workload-group.js';
 import type { DeploymentSpec, NamespaceSpec, ServiceAccountSpec, ServiceSpec } from './kubernetes/kinds.js';
+import type { SecretBody } from './kubernetes/secret.js';
 
 /** The spec of each Istio kind that is declared. */
 export interface IstioSpecs {
@@ -39,6 +40,8 @@ export interface KubernetesSpecs {
   readonly ServiceAccount: ServiceAccountSpec;
   readonly Service: ServiceSpec;
   readonly Deployment: DeploymentSpec;
+  /** Its fields stand beside the metadata; the values are hidden. */
+  readonly Secret: SecretBody;
 }
 
 export type IstioKind = keyof IstioSpecs;

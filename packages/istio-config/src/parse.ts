@@ -5,6 +5,7 @@ import { FaultList } from './declare/fault.js';
 import { checkEnvelope, type Envelope, type Identity } from './envelope.js';
 import { type MeshConfig, meshConfig } from './kinds/mesh-config.js';
 import { isIstioKind, specSchema } from './kinds/registry.js';
+import { SECRET_FIELDS, withoutValues } from './kubernetes/secret.js';
 import { MEANING } from './meaning/index.js';
 import { checkMeshConfig } from './meaning/mesh-config.js';
 import type { RuleContext } from './meaning/rule.js';
@@ -110,7 +111,8 @@ function parseDocument(part: Part, options: ParseOptions, problems: Problem[]): 
   faults.add(envelope.faults);
   const { namespace, name } = envelope.metadata;
   const spec =
-    envelope.kind && checkSpec(envelope.kind, specOf(part.value), { namespace, name, rootNamespace }, faults);
+    envelope.kind &&
+    checkSpec(envelope.kind, specOf(part.value, envelope.kind), { namespace, name, rootNamespace }, faults);
   const before = problems.length;
   problems.push(...toProblems(part, envelope.identity, faults));
   const failed = problems.slice(before).some(({ severity }) => severity === 'error');
@@ -118,9 +120,13 @@ function parseDocument(part: Part, options: ParseOptions, problems: Problem[]): 
   return toObject(part, envelope, envelope.kind, spec);
 }
 
-function specOf(document: unknown): unknown {
-  if (typeof document !== 'object' || document === null || !('spec' in document)) return {};
-  return document.spec;
+/** The spec; of a Secret the fields that stand beside its metadata. */
+function specOf(document: unknown, kind: Kind): unknown {
+  if (typeof document !== 'object' || document === null) return {};
+  if (kind === 'Secret') {
+    return Object.fromEntries(Object.entries(document).filter(([field]) => SECRET_FIELDS.includes(field)));
+  }
+  return 'spec' in document ? document.spec : {};
 }
 
 /** Structure, then meaning, then what Lateen acts on. Returns the spec; what was wrong in it is in `faults`. */
@@ -137,7 +143,7 @@ function checkSpec<K extends Kind>(kind: K, input: unknown, context: RuleContext
   for (const fault of own.faults) {
     // What is not done with the kind as a whole stands at `kind`, all else below `spec`.
     const whole = (fault.code === 'not-acted-on' || fault.code === 'unsupported') && fault.path.length === 0;
-    const path = whole ? ['kind'] : ['spec', ...fault.path];
+    const path = whole ? ['kind'] : kind === 'Secret' ? fault.path : ['spec', ...fault.path];
     const part = path.length === 1 && !whole ? 'key' : fault.part;
     faults.faults.push({ ...fault, path, part });
   }
@@ -159,7 +165,7 @@ function toObject({ file, document, base }: Part, envelope: Envelope, kind: Kind
     apiVersion,
     kind,
     metadata,
-    spec: spec as SpecOf<Kind>,
+    spec: kind === 'Secret' ? withoutValues(spec) : (spec as SpecOf<Kind>),
     source: { file, line, column },
   } as ConfigObject;
   return object;

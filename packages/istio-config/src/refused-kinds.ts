@@ -9,7 +9,6 @@ const REFUSED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   'gateway.networking.k8s.io': { '*': 'write Gateway and VirtualService of networking.istio.io' },
   '': {
     ConfigMap: `${LOCAL}; mesh settings go into mesh.yaml`,
-    Secret: LOCAL,
     Pod: 'write a Deployment',
     Endpoints: LOCAL,
     PersistentVolume: LOCAL,

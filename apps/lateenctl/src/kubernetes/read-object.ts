@@ -12,6 +12,9 @@ export type KubeObject =
   | { readonly kind: 'Service'; readonly value: KubeService }
   | { readonly kind: 'Deployment'; readonly value: KubeDeployment };
 
+/** Why a Secret is not taken: nothing uses it yet, and what is not kept cannot leak. */
+export const SECRET_REFUSED = 'local mode takes no Secrets yet; remove it from what is applied here';
+
 /** Reads one object; undefined after an error was added to `problems`. */
 export function readKubeObject(
   object: KubernetesObject,
@@ -37,6 +40,9 @@ export function readKubeObject(
       const value = readDeployment(object, directory, report);
       return value === undefined ? undefined : { kind: 'Deployment', value };
     }
+    case 'Secret':
+      report(['kind'], 'error', 'unsupported', SECRET_REFUSED);
+      return undefined;
   }
 }
 

@@ -97,6 +97,7 @@ const KUBERNETES: Readonly<Record<KubernetesKind, Entry>> = {
     shortNames: ['deploy'],
     schema: kubernetesSpecs.Deployment,
   },
+  Secret: { ...CORE, plural: 'secrets', shortNames: [], schema: kubernetesSpecs.Secret },
 };
 
 const ENTRIES: Readonly<Record<Kind, Entry>> = { ...ISTIO, ...KUBERNETES };

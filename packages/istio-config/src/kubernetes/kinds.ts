@@ -4,6 +4,7 @@ import { labelName } from '../declare/kubernetes-names.js';
 import { list, map, message, nested, openMessage, required } from '../declare/message.js';
 import { choice, integer, portNumber, text } from '../declare/scalars.js';
 import { podTemplate } from './pod.js';
+import { secretBody } from './secret.js';
 
 /** A port by number or by the name of a container's port. */
 const portReference = z
@@ -85,6 +86,7 @@ export const kubernetesSpecs = {
   ServiceAccount: serviceAccountSpec,
   Service: serviceSpec,
   Deployment: deploymentSpec,
+  Secret: secretBody,
 } as const;
 
 export type NamespaceSpec = z.infer<typeof namespaceSpec>;

@@ -2,14 +2,75 @@
 import type { Loose } from '../declare/check.js';
 import type { FaultList } from '../declare/fault.js';
 import { checkUnique, type MeaningRule, present } from '../meaning/rule.js';
+import { protocolOfPort } from '../port-protocol.js';
+import type { FieldPath } from '../problem.js';
 import { selectorMatches } from '../selector.js';
 import type { DeploymentSpec, ServiceSpec } from './kinds.js';
 import { LOCAL_COMMAND_ANNOTATION, localCommandFault } from './local-command.js';
 import { parsePodField } from './pod-field.js';
 
-export const checkService: MeaningRule<ServiceSpec> = ({ ports, selector, type }, faults) => {
+/** Fields of a Service that would change who reaches it, or how, in a cluster; not what they say by default. */
+const UNUSED: Readonly<Record<string, string>> = {
+  allocateLoadBalancerNodePorts: 'there is no load balancer',
+  clusterIPs: 'each pod has addresses of its own for services',
+  externalIPs: 'services are reached inside the mesh and by a Gateway',
+  externalName: 'names of other services are not resolved',
+  externalTrafficPolicy: 'services are reached inside the mesh and by a Gateway',
+  healthCheckNodePort: 'there is no load balancer',
+  internalTrafficPolicy: 'there is one machine',
+  ipFamilies: 'addresses are IPv4',
+  ipFamilyPolicy: 'addresses are IPv4',
+  loadBalancerClass: 'there is no load balancer',
+  loadBalancerIP: 'there is no load balancer',
+  loadBalancerSourceRanges: 'there is no load balancer',
+  publishNotReadyAddresses: 'pods that are not ready get no traffic',
+  sessionAffinity: 'a DestinationRule says how endpoints are picked',
+  sessionAffinityConfig: 'a DestinationRule says how endpoints are picked',
+  trafficDistribution: 'there is one machine',
+};
+
+/** What many files hold because it is the default. */
+const DEFAULTS: Readonly<Record<string, unknown>> = {
+  externalTrafficPolicy: 'Cluster',
+  internalTrafficPolicy: 'Cluster',
+  publishNotReadyAddresses: false,
+  sessionAffinity: 'None',
+};
+
+/** Says of each field that local mode does not act on what happens in its place. */
+function checkUnused(spec: Loose<ServiceSpec>, faults: FaultList): void {
+  const warn = (path: FieldPath, reason: string) => {
+    const message = `\`${path.at(-1)}\` is accepted, but not acted on in local mode (${reason}); it may stay`;
+    faults.warning(path, 'not-acted-on', message, 'key');
+  };
+  for (const [field, value] of Object.entries(spec)) {
+    const reason = Object.hasOwn(UNUSED, field) ? UNUSED[field] : undefined;
+    if (reason && !(field in DEFAULTS && DEFAULTS[field] === value)) warn([field], reason);
+  }
+  const { clusterIP, type } = spec;
+  if (clusterIP === 'None') warn(['clusterIP'], 'a headless service is balanced like any other');
+  else if (clusterIP) warn(['clusterIP'], 'each pod has addresses of its own for services');
+  if (type === 'NodePort' || type === 'LoadBalancer') {
+    warn(['type'], 'services are reached inside the mesh and by a Gateway');
+  }
+  for (const [index, port] of present(spec.ports)) {
+    if ('nodePort' in port) warn(['ports', index, 'nodePort'], 'no port of the machine leads to it');
+    const { appProtocol, port: number } = port;
+    if (!appProtocol || number === undefined || protocolOfPort({ appProtocol, port: 0 }) !== 'auto') continue;
+    const message = `\`${appProtocol}\` is no protocol that the mesh knows, so it is as if there were none; write one such as http`;
+    faults.warning(['ports', index, 'appProtocol'], 'protocol', message);
+  }
+}
+
+export const checkService: MeaningRule<ServiceSpec> = (spec, faults) => {
+  const { ports, selector, type } = spec;
+  checkUnused(spec, faults);
   if (type === 'ExternalName') {
-    faults.error(['type'], 'unsupported', 'ExternalName is not supported yet; remove the Service');
+    faults.error(
+      ['type'],
+      'unsupported',
+      'ExternalName is not supported yet; remove the Service, or write a ServiceEntry',
+    );
   }
   if (!ports || ports.length === 0) faults.error(['ports'], 'required', '`ports` is required in a Service; add one');
   checkUnique(

@@ -1,6 +1,7 @@
 // Meaning: the rules of each kind, by kind.
 
 import { checkDeployment, checkService } from '../kubernetes/meaning.js';
+import { checkSecret } from '../kubernetes/secret.js';
 import type { IstioSpecs, KubernetesSpecs } from '../object.js';
 import { checkDestinationRule } from './destination-rule.js';
 import { checkGateway } from './gateway.js';
@@ -40,4 +41,5 @@ export const MEANING: { readonly [K in keyof Specs]: MeaningRule<Specs[K]> } = {
   Deployment: checkDeployment,
   Namespace: () => {},
   ServiceAccount: () => {},
+  Secret: checkSecret,
 };

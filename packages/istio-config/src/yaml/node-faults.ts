@@ -31,7 +31,7 @@ export function nodeFaults(document: Document.Parsed, maxAliases: number): NodeF
         return undefined;
       }
       if (!anchors.has(node.source)) {
-        add(node, 'alias', `there is no anchor \`&${node.source}\` before this alias; define it above`);
+        add(node, 'alias', 'no anchor of this name is before this alias; define it above, or put the text in quotes');
       }
       if (++aliases <= maxAliases) return undefined;
       add(node, 'alias', `the document uses more than ${maxAliases} aliases; use fewer`);
