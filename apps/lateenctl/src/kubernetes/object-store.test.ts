@@ -90,6 +90,19 @@ describe('object store', () => {
     expect(store.list()).toEqual([]);
   });
 
+  it('refuses Secrets by name, and keeps and says nothing of their values', async () => {
+    const store = await ObjectStore.open(file);
+    const { objects, problems } = read(
+      'apiVersion: v1\nkind: Secret\nmetadata: {name: tls}\nstringData: {password: hunter2}\n',
+    );
+    await store.apply(objects, problems, false);
+    expect(problems.filter(({ severity }) => severity === 'error')).toMatchObject([
+      { line: 2, kind: 'Secret', name: 'tls', path: 'kind', code: 'unsupported' },
+    ]);
+    expect(JSON.stringify([objects, problems, store.list()])).not.toContain('hunter2');
+    expect(store.list()).toEqual([]);
+  });
+
   it('deletes by name; a namespace takes its objects along', async () => {
     const store = await ObjectStore.open(file);
     await store.apply(read(WEB).objects, [], false);

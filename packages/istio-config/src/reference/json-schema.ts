@@ -42,7 +42,8 @@ export function jsonSchema(kind: Kind | 'MeshConfig'): JsonSchema {
       },
       kind: { description: `The kind.${whole && isWhole(whole) ? statusNote(whole) : ''}`, const: kind },
       metadata: { description: 'Name, namespace and labels.', ...messageSchema(metadataSchema) },
-      spec: { description: `What the ${kind} says.`, ...spec },
+      // The fields of a Secret stand beside its metadata.
+      ...(kind === 'Secret' ? spec.properties : { spec: { description: `What the ${kind} says.`, ...spec } }),
       status: { description: 'Set by controllers; not looked at.', type: 'object' },
       ...(kind === 'ServiceAccount' && { secrets: {}, imagePullSecrets: {}, automountServiceAccountToken: {} }),
     },

@@ -71,10 +71,16 @@ export function referencePage(kind: Kind | 'MeshConfig'): string {
   }
   if (whole && isWhole(whole)) lines.push(`**${capital(statusWords(whole))}.**`, '');
   for (const [index, message] of messages.entries()) {
-    const heading = index === 0 ? (isKind(kind) ? 'spec' : 'The file') : titleOf(message, messages);
+    const heading = index === 0 ? topHeading(kind) : titleOf(message, messages);
     lines.push(`## ${heading}`, '', ...messageLines(kind, message, messages));
   }
   return `${lines.join('\n').trimEnd()}\n`;
+}
+
+/** What the fields of the kind stand in. */
+function topHeading(kind: Kind | 'MeshConfig'): string {
+  if (!isKind(kind)) return 'The file';
+  return kind === 'Secret' ? 'Beside the metadata' : 'spec';
 }
 
 function apiVersions(kind: Kind): string[] {
