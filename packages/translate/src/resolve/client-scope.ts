@@ -107,6 +107,8 @@ const scopesOf = oncePerSnapshot(() => new Map<string, ClientScope>());
 /** Kinds that are stored but not acted on yet, and what users see meanwhile. */
 const NOT_ACTED_ON: Readonly<Partial<Record<Kind, string>>> = {
   ServiceEntry: 'it is not acted on yet: its hosts are not in the mesh',
+  WorkloadEntry: 'it is not acted on yet: no request goes to it',
+  WorkloadGroup: 'it is not acted on yet: no workload can register',
 };
 
 function notActedOn(snapshot: MeshSnapshot): Problem[] {
