@@ -145,6 +145,17 @@ describe('configuration from files', () => {
 
     const wrong = await runSidecar(['--config-path', bootstrap, '--mode', 'validate']);
     expect(wrong).toMatchObject({ code: 1, stderr: expect.stringContaining('resources[0].lb_policy: MAGLEV') });
+    // One that waits for routes that no file has is not ready; the one before it serves.
+    files.putListener({ rds: { route_config_name: 'absent', config_source: files.source('rds.json') } });
+    await vi.waitFor(
+      async () =>
+        expect(await fetchText(`http://${sidecar.admin}/ready`)).toEqual({
+          status: 503,
+          body: expect.stringContaining('waiting for web'),
+        }),
+      patience,
+    );
+    expect(await get(sidecar, '/direct')).toBe('200 three');
     // A listener that the list lacks is gone.
     files.put('lds.json', { resources: [] });
     await vi.waitFor(

@@ -19,6 +19,7 @@ import { SecretFiles } from './config/files/secret-files.js';
 import { LastKnownGood } from './config/last-known-good.js';
 import { createStaticResources } from './config/store/assemble-config.js';
 import { ConfigStore } from './config/store/config-store.js';
+import type { ResourceState } from './config/store/resource-state.js';
 import { ConfigRejected, type DataPlane, type DataPlaneOptions } from './data-plane.js';
 import { OwnIdentity } from './identity/own-identity.js';
 import { AccessLogs } from './observe/access-logs.js';
@@ -195,7 +196,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     store.setLocalSecrets(identity.secrets);
     identity.onChange(() => store.setLocalSecrets(identity.secrets));
   }
-  if (kept !== undefined) store.restore(kept);
+  if (kept !== undefined) store.restore(restorable(kept, bootstrap.dynamic));
   discovery.follow(statics.clusters);
   const unresolved = await discovery.whenReady(statics.clusters, FIRST_NAMES_MS);
   if (unresolved.length > 0) log('warn', 'names are not resolved yet; the rest serves', { clusters: unresolved });
@@ -222,8 +223,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     }
     if (keptConfiguration) return undefined;
     if (files.missing !== undefined) return files.missing;
-    if (session === undefined) return undefined;
-    if (!session.initialized) return 'no configuration has come from the control plane yet';
+    if (session?.initialized === false) return 'no configuration has come from the control plane yet';
     return store.warmingNames.length > 0 ? `waiting for ${store.warmingNames.join(', ')}` : undefined;
   };
   const admin: AdminServers = await startAdminServers({
@@ -257,6 +257,15 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
       await Promise.all([admin.close(), identity?.stop(), lastKnownGood?.flush()]);
       await accessLogs.close();
     },
+  };
+}
+
+/** Without the types that have no source any more, since nobody would ever remove them. */
+function restorable(kept: ResourceState, dynamic: SidecarBootstrap['dynamic']): ResourceState {
+  return {
+    ...kept,
+    ...(dynamic?.listeners === undefined ? { [TYPE_URL.listener]: new Map() } : {}),
+    ...(dynamic?.clusters === undefined ? { [TYPE_URL.cluster]: new Map() } : {}),
   };
 }
 

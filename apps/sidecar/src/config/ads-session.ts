@@ -165,7 +165,8 @@ export class AdsSession {
     this.#failures = 0;
     this.#answered = new Set();
     this.#listenersAwaited = true;
-    this.options.store.beginSync();
+    // Clusters of other sources are not what a new stream could bring late.
+    if (this.options.config.clusters) this.options.store.beginSync();
   }
 
   #disconnected(reason: string, retryInMs: number): void {

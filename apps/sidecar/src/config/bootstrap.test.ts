@@ -145,6 +145,16 @@ describe('parseBootstrap', () => {
     ]);
   });
 
+  it('takes what changes nothing also where its types are not known', () => {
+    const admin = (field: string) =>
+      `admin: {${field}: [{name: a, typed_config: {"@type": type.googleapis.com/envoy.extensions.unheard.v3.Of}}]}`;
+    expect(problemsOf(admin('access_log'))).toEqual([]);
+    expect(problemsOf(admin('acces_log'))[0]).toContain('did you mean `access_log`?');
+    expect(problemsOf('tracing: {http: {name: a, typed_config: {"@type": type.googleapis.com/a.B}}}')).toEqual([
+      'b.yaml:1:1 tracing: field is not supported: no spans are made yet',
+    ]);
+  });
+
   it('gives listeners without a name one of their address', () => {
     const unnamed = PROXY.replace('name: ingress', 'stat_prefix: a');
     expect(parseBootstrap(unnamed, 'b.yaml').listeners.map(({ name }) => name)).toEqual(['127.0.0.1_8080']);

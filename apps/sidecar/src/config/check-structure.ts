@@ -12,6 +12,8 @@ import {
 import { xdsRegistry } from '@lateen/xds-proto';
 import { closestName } from './closest-name.js';
 import type { PathStep } from './located-yaml.js';
+import { SUPPORT_TABLE } from './support/support-table.js';
+import { refusalOf } from './support/walk-support.js';
 
 export interface StructureProblem {
   readonly path: readonly PathStep[];
@@ -22,7 +24,8 @@ export interface StructureProblem {
 
 /**
  * Every structural fault of `value` as a JSON form of `schema`. As Envoy does, one value where a list is expected is taken
- * for a list of it: it is made one in `value`.
+ * for a list of it: it is made one in `value`. A field that changes nothing here is left out of `value` where its content is
+ * not known.
  */
 export function checkStructure(schema: DescMessage, value: unknown): StructureProblem[] {
   const problems: StructureProblem[] = [];
@@ -72,7 +75,19 @@ function checkMessage(schema: DescMessage, value: unknown, path: PathStep[], pro
       oneofs.set(field.oneof.name, key);
     }
     if (field.fieldKind === 'list' && !Array.isArray(item)) value[key] = [item];
-    checkField(field, value[key], at, problems);
+    const faults: StructureProblem[] = [];
+    checkField(field, value[key], at, faults);
+    if (faults.length === 0) continue;
+    const support = SUPPORT_TABLE[schema.typeName];
+    if (support?.inert !== undefined && field.name in support.inert) {
+      // It changes nothing, so its content may be of types that are not known here.
+      delete value[key];
+    } else {
+      // Of a field that is refused anyway, the reason is worth more than what is wrong inside.
+      const refusal = support === undefined ? undefined : refusalOf(field.name, support);
+      if (refusal === undefined) problems.push(...faults);
+      else fault(refusal, at, true);
+    }
   }
 }
 

@@ -59,14 +59,20 @@ function planOf(table: SupportTable, schema: DescMessage, support: MessageSuppor
   return plan;
 }
 
+/** Why a field is refused, whatever it holds; undefined where its content counts, or nothing of it. */
+export function refusalOf(fieldName: string, support: MessageSupport): string | undefined {
+  if (support.acted.includes(fieldName) || fieldName in (support.only ?? {})) return undefined;
+  if (fieldName in (support.inert ?? {})) return undefined;
+  const reason = support.refused?.[fieldName];
+  return `field is not supported${reason === undefined ? '' : `: ${reason}`}`;
+}
+
 function actionOf(field: DescField, support: MessageSupport): Step['action'] | undefined {
   const values = support.only?.[field.name];
   if (values !== undefined) return { kind: 'only', values };
   if (support.inert !== undefined && field.name in support.inert) return undefined;
-  if (!support.acted.includes(field.name)) {
-    const reason = support.refused?.[field.name];
-    return { kind: 'refuse', message: `field is not supported${reason === undefined ? '' : `: ${reason}`}` };
-  }
+  const refusal = refusalOf(field.name, support);
+  if (refusal !== undefined) return { kind: 'refuse', message: refusal };
   const schema = field.message;
   if (schema === undefined) return undefined;
   if (schema.typeName === ANY) return { kind: 'any', types: support.anyOf?.[field.name] ?? [] };
