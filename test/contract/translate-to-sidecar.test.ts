@@ -8,6 +8,7 @@ import { storeIdentity } from '@lateen/identity';
 import { TestAuthority } from '@lateen/identity/testing';
 import { TYPE_URL } from '@lateen/xds-proto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { adsBootstrap } from '../harness/ads-bootstrap.js';
 import { type AppProcess, startApp } from '../harness/app-process.js';
 import { type ControlPlane, startControlPlane } from '../harness/control-plane.js';
 import { freePort } from '../harness/free-port.js';
@@ -42,7 +43,10 @@ class ServedSidecar {
     writeFileSync(join(directory, 'root-cert.pem'), authority.rootsPem);
     const control = await startControlPlane();
     const adminPort = await freePort();
-    writeFileSync(join(directory, 'bootstrap.json'), JSON.stringify(bootstrap(apiType, control.port, adminPort)));
+    writeFileSync(
+      join(directory, 'bootstrap.json'),
+      JSON.stringify(adsBootstrap({ apiType, controlPort: control.port, adminPort })),
+    );
     const app = startApp('sidecar', [
       ...['--config-path', join(directory, 'bootstrap.json'), '--state-dir', stateDir, '--log-level', 'warn'],
       ...['--citadel-address', '127.0.0.1:1', '--token-file', join(directory, 'token')],
@@ -95,38 +99,6 @@ class ServedSidecar {
     await this.app.stop('SIGKILL');
     rmSync(this.directory, { recursive: true, force: true });
   }
-}
-
-function bootstrap(apiType: string, controlPort: number, adminPort: number): object {
-  const address = (port: number) => ({ socket_address: { address: '127.0.0.1', port_value: port } });
-  const ads = { ads: {}, resource_api_version: 'V3' };
-  return {
-    node: { id: 'sidecar~127.0.0.1~client-0.default~default.svc.cluster.local', cluster: 'client.default' },
-    admin: { address: address(adminPort) },
-    dynamic_resources: {
-      ads_config: {
-        api_type: apiType,
-        transport_api_version: 'V3',
-        grpc_services: [{ envoy_grpc: { cluster_name: 'xds-grpc' } }],
-      },
-      lds_config: ads,
-      cds_config: ads,
-    },
-    static_resources: {
-      clusters: [
-        {
-          name: 'xds-grpc',
-          type: 'STATIC',
-          connect_timeout: '1s',
-          http2_protocol_options: {},
-          load_assignment: {
-            cluster_name: 'xds-grpc',
-            endpoints: [{ lb_endpoints: [{ endpoint: { address: address(controlPort) } }] }],
-          },
-        },
-      ],
-    },
-  };
 }
 
 test('the cases that are left out are those that Galley refuses', () => {

@@ -1,5 +1,6 @@
 // Interop tests: the bootstrap of a proxy on Pilot's ADS, for a Lateen sidecar or a stock Envoy.
 
+import { adsResources, grpcCluster, loopback } from '../harness/ads-bootstrap.js';
 import type { Json } from './proxy-pair.js';
 
 export interface MeshNode {
@@ -20,15 +21,6 @@ export interface MeshBootstrapOptions {
   readonly sdsSocket?: string;
 }
 
-const HTTP2 = {
-  'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
-    '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
-    explicit_http_config: { http2_protocol_options: {} },
-  },
-};
-
-const ADS = { ads: {}, resource_api_version: 'V3' };
-
 const SDS = {
   resource_api_version: 'V3',
   api_config_source: {
@@ -37,17 +29,6 @@ const SDS = {
     grpc_services: [{ envoy_grpc: { cluster_name: 'sds-grpc' } }],
   },
 };
-
-function cluster(name: string, address: Json, extra: Json): Json {
-  return {
-    name,
-    type: 'STATIC',
-    connect_timeout: '1s',
-    typed_extension_protocol_options: HTTP2,
-    load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: [{ endpoint: { address } }] }] },
-    ...extra,
-  };
-}
 
 function pilotCluster(port: number): Json {
   const pilot = 'spiffe://cluster.local/ns/istio-system/sa/pilot';
@@ -68,7 +49,7 @@ function pilotCluster(port: number): Json {
       },
     },
   };
-  return cluster('xds-grpc', { socket_address: { address: '127.0.0.1', port_value: port } }, { transport_socket });
+  return grpcCluster('xds-grpc', loopback(port), { transport_socket });
 }
 
 /** What the node says of itself. A stock Envoy has no LATEEN_VERSION, and so is sent nothing that only Lateen understands. */
@@ -93,19 +74,11 @@ export function meshBootstrap({ node, pilotPort, apiType, sdsSocket }: MeshBoots
       },
     },
     admin: { address: { socket_address: { address: node.address, port_value: 15000 } } },
-    dynamic_resources: {
-      ads_config: {
-        api_type: apiType,
-        transport_api_version: 'V3',
-        grpc_services: [{ envoy_grpc: { cluster_name: 'xds-grpc' } }],
-      },
-      cds_config: ADS,
-      lds_config: ADS,
-    },
+    dynamic_resources: adsResources(apiType),
     static_resources: {
       clusters: [
         pilotCluster(pilotPort),
-        ...(sdsSocket === undefined ? [] : [cluster('sds-grpc', { pipe: { path: sdsSocket } }, {})]),
+        ...(sdsSocket === undefined ? [] : [grpcCluster('sds-grpc', { pipe: { path: sdsSocket } })]),
       ],
     },
   };

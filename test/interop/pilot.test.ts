@@ -4,9 +4,9 @@ import { readFileSync } from 'node:fs';
 import type { RequestListener } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Answer, httpGet } from '../harness/http-get.js';
 import { waitUntil } from '../harness/wait-until.js';
 import { requireStockEnvoy } from './envoy-required.js';
-import { type Answer, httpGet } from './http-get.js';
 import { MixedMesh } from './mixed-mesh.js';
 
 const SERVICES = ['productpage', 'reviews'];

@@ -2,11 +2,11 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { request } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
 import { freePort } from '../harness/free-port.js';
+import { httpGet } from '../harness/http-get.js';
 import { waitUntil } from '../harness/wait-until.js';
 
 export type Json = { [name: string]: unknown };
@@ -75,17 +75,6 @@ async function adapt(bootstrap: Json, { backendPort, directory, name }: StartOpt
   return ports;
 }
 
-function isReady(adminPort: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const call = request({ host: '127.0.0.1', port: adminPort, path: '/ready', agent: false }, (response) => {
-      response.resume();
-      resolve(response.statusCode === 200);
-    });
-    call.once('error', () => resolve(false));
-    call.end();
-  });
-}
-
 function commandOf(name: ProxyName, envoyPath: string, path: string): string[] {
   if (name === 'lateen') return [SIDECAR, '--config-path', path, '--log-level', 'warn', '--drain-time', '1s'];
   const flags = [
@@ -131,7 +120,7 @@ export async function startProxy(options: StartOptions): Promise<RunningProxy> {
   try {
     await waitUntil(`${name} to be ready`, () => {
       if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}`);
-      return isReady(adminPort);
+      return httpGet(`http://127.0.0.1:${adminPort}/ready`).then(({ status }) => status === 200);
     });
   } catch (error) {
     await stopChild(child);

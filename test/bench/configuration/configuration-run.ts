@@ -3,13 +3,14 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, writeFileSync } from 'node:fs';
-import { request } from 'node:http';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { adsBootstrap } from '../../harness/ads-bootstrap.js';
 import { startControlPlane } from '../../harness/control-plane.js';
 import { freePort } from '../../harness/free-port.js';
+import { httpGet } from '../../harness/http-get.js';
 import { cpuUs, pssKiB, rssMiB } from '../measure/process-usage.js';
 import { rotated, spread } from '../measure/statistics.js';
 import { bootstrapCommand, PROXY_CPU } from '../proxies/start-proxy.js';
@@ -55,51 +56,12 @@ const POLL_MS = 5;
 /** After readiness, until garbage and delayed work of the start are gone. */
 const SETTLE_MS = 2000;
 
-function bootstrap(adsPort: number, adminPort: number): object {
-  const address = (port: number) => ({ socket_address: { address: '127.0.0.1', port_value: port } });
-  const ads = { ads: {}, resource_api_version: 'V3' };
-  const options = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
-  const http2 = {
-    [options]: { '@type': `type.googleapis.com/${options}`, explicit_http_config: { http2_protocol_options: {} } },
-  };
-  return {
-    node: { id: 'sidecar~127.0.0.1~bench.bench~bench.svc.cluster.local', cluster: 'bench.bench' },
-    admin: { address: address(adminPort) },
-    dynamic_resources: {
-      ads_config: {
-        api_type: 'DELTA_GRPC',
-        transport_api_version: 'V3',
-        grpc_services: [{ envoy_grpc: { cluster_name: 'xds-grpc' } }],
-      },
-      lds_config: ads,
-      cds_config: ads,
-    },
-    static_resources: {
-      clusters: [
-        {
-          name: 'xds-grpc',
-          type: 'STATIC',
-          connect_timeout: '1s',
-          typed_extension_protocol_options: http2,
-          load_assignment: {
-            cluster_name: 'xds-grpc',
-            endpoints: [{ lb_endpoints: [{ endpoint: { address: address(adsPort) } }] }],
-          },
-        },
-      ],
-    },
-  };
-}
-
-function isReady(adminPort: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const call = request({ host: '127.0.0.1', port: adminPort, path: '/ready', agent: false }, (response) => {
-      response.resume();
-      resolve(response.statusCode === 200);
-    });
-    call.once('error', () => resolve(false));
-    call.end();
-  });
+async function isReady(adminPort: number): Promise<boolean> {
+  try {
+    return (await httpGet(`http://127.0.0.1:${adminPort}/ready`)).status === 200;
+  } catch {
+    return false; // it does not listen yet
+  }
 }
 
 async function end(child: ChildProcess): Promise<void> {
@@ -125,7 +87,7 @@ async function measure(kind: Kind, services: number, directory: string): Promise
   const adminPort = await freePort();
   control.publish(meshSnapshot(services, await freePort()));
   const path = join(directory, `${kind}.json`);
-  writeFileSync(path, JSON.stringify(bootstrap(control.port, adminPort)));
+  writeFileSync(path, JSON.stringify(adsBootstrap({ apiType: 'DELTA_GRPC', controlPort: control.port, adminPort })));
   const argv = bootstrapCommand(kind, path);
   if (kind === 'sidecar') argv.push('--state-dir', mkdtempSync(join(directory, 'state-')));
   const startedAt = performance.now();

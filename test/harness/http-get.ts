@@ -1,4 +1,4 @@
-// Interop tests: one GET on a connection of its own.
+// Test harness: one GET on a connection of its own.
 
 import { type IncomingHttpHeaders, request } from 'node:http';
 
