@@ -1,6 +1,6 @@
 // The table of what is acted on names fields that exist, and the order of its parts.
 import { describe, expect, test } from 'vitest';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { ACTED_ON } from './acted-on.js';
 import { expandPath, pathSteps } from './acted-on-check.js';
 import { childSchema } from './declare/message.js';
@@ -37,6 +37,19 @@ describe.each(Object.entries(ACTED_ON))('%s', (kind, { done, stored, refused = {
     ).toEqual([]);
   });
 });
+
+const refusedKinds = Object.entries(ACTED_ON).filter(([, { refused }]) => refused?.[''] !== undefined);
+
+test.each(refusedKinds)(
+  '%s, which is refused as a whole, would be acted on in full without that line',
+  (kind, table) => {
+    const schema = schemaOf(kind);
+    const listed = table.done.flatMap(expandPath);
+    const fields = schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
+    expect(fields.length).toBeGreaterThan(1);
+    expect(fields.filter((field) => !listed.includes(field))).toEqual([]);
+  },
+);
 
 test('braces expand', () => {
   expect(expandPath('a.{b,c}[].{d,e}')).toEqual(['a.b[].d', 'a.b[].e', 'a.c[].d', 'a.c[].e']);

@@ -1,6 +1,6 @@
 // Rules: each file of `rules/` pins one rule of Istio's validation: which line and path is at fault, and in which words.
 import { describe, expect, test } from 'vitest';
-import { formatProblem, type Problem, parseDocuments, parseMeshConfig } from '../src/index.js';
+import { formatProblem, ISTIO_KINDS, type Problem, parseDocuments, parseMeshConfig } from '../src/index.js';
 import { type ExpectedProblem, type RuleCase, readRuleCases } from './rule-case.js';
 
 /** What Lateen does not act on yet is no rule of Istio; `cases/` pins it. */
@@ -47,4 +47,10 @@ describe.each([...new Set(cases.map(({ kind }) => kind))])('%s', (kind) => {
       /^(https:\/\/(preliminary\.)?istio\.io\/|https:\/\/kubernetes\.io\/|istio\.io\/api|istio pkg\/config\/validation|RFC |https:\/\/www\.envoyproxy\.io\/)/;
     expect(own.filter(({ from }) => !pattern.test(from)).map(({ name, from }) => `${name}: ${from}`)).toEqual([]);
   });
+});
+
+test('every kind of Istio has documents that are accepted and documents that are refused', () => {
+  const has = (kind: string, refused: boolean) =>
+    cases.some((one) => one.kind === kind && (one.verdict === 'bad') === refused);
+  expect(ISTIO_KINDS.filter((kind) => !has(kind, true) || !has(kind, false))).toEqual([]);
 });
