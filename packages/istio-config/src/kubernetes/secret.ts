@@ -67,7 +67,8 @@ export const checkSecret: MeaningRule<SecretBody> = (body, faults) => {
   if (bytes > MAX_BYTES) {
     faults.error([], 'range', `the values have ${bytes} bytes, more than ${MAX_BYTES}; split the Secret`);
   }
-  checkPairs(body, new Set([...encoded.keys(), ...plain.keys()]), faults);
+  // A key whose value was wrong is there all the same.
+  checkPairs(body, new Set([...Object.keys(body.data ?? {}), ...Object.keys(body.stringData ?? {})]), faults);
   for (const [key, value] of values) checkPem(key, value, plain.has(key) ? 'stringData' : 'data', faults);
 };
 
