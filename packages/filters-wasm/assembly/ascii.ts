@@ -1,72 +1,65 @@
 // Scanning and comparing of ASCII in memory, sixteen bytes at a time. Reads may pass `end` by up to 16 bytes (the memory map
 // leaves room), but no result ever depends on a byte at or after `end`: stale bytes cannot complete anything.
 
-/** Place of the first byte in [at, end) that is not a token character (RFC 9110, 5.6.2); `end` where there is none. */
+// What `find` looks for; it is inlined with a constant, so that each caller has a loop of its own.
+const NON_TOKEN = 0;
+const CONTROL = 1;
+const TARGET_END = 2;
+const BYTE = 3;
+
+/** Place of the first byte in [at, end) of a kind; `end` where there is none. `wanted` is for BYTE alone. */
 @inline
-export function findNonToken(at: i32, end: i32): i32 {
-  const rows = i8x16(-24, -4, -8, -4, -4, -4, -4, -4, -8, -8, -12, 84, -48, 84, -12, 112);
-  const bits = i8x16(1, 2, 4, 8, 16, 32, 64, -128, 0, 0, 0, 0, 0, 0, 0, 0);
-  const nibble = i8x16.splat(0x0f);
+function find(at: i32, end: i32, kind: i32, wanted: v128): i32 {
   while (at < end) {
-    const chunk = v128.load(at);
-    const row = i8x16.swizzle(rows, v128.and(chunk, nibble));
-    const bit = i8x16.swizzle(bits, i8x16.shr_u(chunk, 4));
-    const mask = i8x16.bitmask(i8x16.eq(v128.and(row, bit), i8x16.splat(0)));
+    const mask = i8x16.bitmask(found(v128.load(at), kind, wanted));
     if (mask != 0) {
-      const found = at + ctz(mask);
-      return found < end ? found : end;
+      const place = at + ctz(mask);
+      return place < end ? place : end;
     }
     at += 16;
   }
   return end;
+}
+
+/** The bytes of a kind among sixteen. */
+@inline
+function found(chunk: v128, kind: i32, wanted: v128): v128 {
+  if (kind == BYTE) return i8x16.eq(chunk, wanted);
+  if (kind == TARGET_END) return v128.or(i8x16.le_u(chunk, i8x16.splat(0x20)), i8x16.eq(chunk, i8x16.splat(0x7f)));
+  if (kind == CONTROL) {
+    const control = v128.andnot(i8x16.lt_u(chunk, i8x16.splat(0x20)), i8x16.eq(chunk, i8x16.splat(9)));
+    return v128.or(control, i8x16.eq(chunk, i8x16.splat(0x7f)));
+  }
+  // A bit for each high nibble, in a row for each low one: set where the byte is a token character.
+  const rows = i8x16(-24, -4, -8, -4, -4, -4, -4, -4, -8, -8, -12, 84, -48, 84, -12, 112);
+  const bits = i8x16(1, 2, 4, 8, 16, 32, 64, -128, 0, 0, 0, 0, 0, 0, 0, 0);
+  const row = i8x16.swizzle(rows, v128.and(chunk, i8x16.splat(0x0f)));
+  const bit = i8x16.swizzle(bits, i8x16.shr_u(chunk, 4));
+  return i8x16.eq(v128.and(row, bit), i8x16.splat(0));
+}
+
+/** Place of the first byte in [at, end) that is not a token character (RFC 9110, 5.6.2); `end` where there is none. */
+@inline
+export function findNonToken(at: i32, end: i32): i32 {
+  return find(at, end, NON_TOKEN, i8x16.splat(0));
 }
 
 /** Place of the first control byte other than a tab in [at, end); `end` where there is none. */
 @inline
 export function findControl(at: i32, end: i32): i32 {
-  while (at < end) {
-    const chunk = v128.load(at);
-    const control = v128.andnot(i8x16.lt_u(chunk, i8x16.splat(0x20)), i8x16.eq(chunk, i8x16.splat(9)));
-    const mask = i8x16.bitmask(v128.or(control, i8x16.eq(chunk, i8x16.splat(0x7f))));
-    if (mask != 0) {
-      const found = at + ctz(mask);
-      return found < end ? found : end;
-    }
-    at += 16;
-  }
-  return end;
+  return find(at, end, CONTROL, i8x16.splat(0));
 }
 
 /** Place of the first byte in [at, end) that cannot be in a request target: a space, a control byte, DEL. */
 @inline
 export function findTargetEnd(at: i32, end: i32): i32 {
-  while (at < end) {
-    const chunk = v128.load(at);
-    const mask = i8x16.bitmask(
-      v128.or(i8x16.le_u(chunk, i8x16.splat(0x20)), i8x16.eq(chunk, i8x16.splat(0x7f))),
-    );
-    if (mask != 0) {
-      const found = at + ctz(mask);
-      return found < end ? found : end;
-    }
-    at += 16;
-  }
-  return end;
+  return find(at, end, TARGET_END, i8x16.splat(0));
 }
 
 /** Place of `byte` in [at, end); `end` where there is none. */
 @inline
 export function findByte(at: i32, end: i32, byte: i32): i32 {
-  const wanted = i8x16.splat(<i8>byte);
-  while (at < end) {
-    const mask = i8x16.bitmask(i8x16.eq(v128.load(at), wanted));
-    if (mask != 0) {
-      const found = at + ctz(mask);
-      return found < end ? found : end;
-    }
-    at += 16;
-  }
-  return end;
+  return find(at, end, BYTE, i8x16.splat(<i8>byte));
 }
 
 /** Whether an empty line (CRLF CRLF) is in [at, end). */
@@ -80,17 +73,6 @@ export function hasEmptyLine(at: i32, end: i32): bool {
   return false;
 }
 
-/** Whether two ranges of the same length hold the same bytes. */
-export function equals(a: i32, b: i32, length: i32): bool {
-  while (length >= 16) {
-    if (v128.any_true(v128.xor(v128.load(a), v128.load(b)))) return false;
-    a += 16;
-    b += 16;
-    length -= 16;
-  }
-  return (i8x16.bitmask(i8x16.ne(v128.load(a), v128.load(b))) & ((1 << length) - 1)) == 0;
-}
-
 /** Upper-case ASCII letters as lower case, sixteen at once. */
 @inline
 function lowerAll(bytes: v128): v128 {
@@ -98,16 +80,32 @@ function lowerAll(bytes: v128): v128 {
   return v128.or(bytes, v128.and(upper, i8x16.splat(0x20)));
 }
 
-/** Whether two ranges of the same length hold the same bytes when ASCII case is ignored. */
-export function equalsIgnoreCase(a: i32, b: i32, length: i32): bool {
+@inline
+function sixteen(at: i32, ignoreCase: bool): v128 {
+  return ignoreCase ? lowerAll(v128.load(at)) : v128.load(at);
+}
+
+/** Inlined with a constant as well. */
+@inline
+function areEqual(a: i32, b: i32, length: i32, ignoreCase: bool): bool {
   while (length >= 16) {
-    if (v128.any_true(v128.xor(lowerAll(v128.load(a)), lowerAll(v128.load(b))))) return false;
+    if (v128.any_true(v128.xor(sixteen(a, ignoreCase), sixteen(b, ignoreCase)))) return false;
     a += 16;
     b += 16;
     length -= 16;
   }
-  const differ = i8x16.bitmask(i8x16.ne(lowerAll(v128.load(a)), lowerAll(v128.load(b))));
+  const differ = i8x16.bitmask(i8x16.ne(sixteen(a, ignoreCase), sixteen(b, ignoreCase)));
   return (differ & ((1 << length) - 1)) == 0;
+}
+
+/** Whether two ranges of the same length hold the same bytes. */
+export function equals(a: i32, b: i32, length: i32): bool {
+  return areEqual(a, b, length, false);
+}
+
+/** Whether two ranges of the same length hold the same bytes when ASCII case is ignored. */
+export function equalsIgnoreCase(a: i32, b: i32, length: i32): bool {
+  return areEqual(a, b, length, true);
 }
 
 /** Hash in which ASCII case does not matter. Equal names have equal hashes; a hit is always compared. */

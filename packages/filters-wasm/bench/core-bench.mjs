@@ -3,6 +3,7 @@
 import { fromJson } from '@bufbuild/protobuf';
 import { ClusterSchema } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import { RouteConfigurationSchema } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
+import { LocalRateLimitSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js';
 import * as C from '../dist/index.js';
 
 const VIRTUAL_HOSTS = 100;
@@ -40,34 +41,31 @@ console.log(
   `compile ${VIRTUAL_HOSTS} virtual hosts: ${(performance.now() - started).toFixed(1)} ms, ${result.bytes} bytes`,
 );
 
-const listener = C.internListenerOptions(
-  core,
-  {
-    normalizePath: true,
-    mergeSlashes: false,
-    escapedSlashes: 'keep',
-    edge: false,
-    useRemoteAddress: false,
-    skipXffAppend: false,
-    xffNumTrustedHops: 0,
-    generateRequestId: true,
-    preserveExternalRequestId: false,
-    serverHeader: 'overwrite',
-    serverName: 'istio-envoy',
-    allowWebsocket: true,
-    acceptHttp10: false,
-    serviceTimeHeader: true,
-    forwardClientCert: 'sanitize',
-    peerFromRequest: false,
-    peerFromResponse: true,
-    requestLines: [
-      ['x-envoy-peer-metadata-id', 'sidecar~10.0.0.1~a.default~default.svc.cluster.local'],
-      ['x-envoy-peer-metadata', 'Q'.repeat(400)],
-    ],
-    responseLines: [],
-  },
-  0,
-);
+const OPTIONS = {
+  normalizePath: true,
+  mergeSlashes: false,
+  escapedSlashes: 'keep',
+  edge: false,
+  useRemoteAddress: false,
+  skipXffAppend: false,
+  xffNumTrustedHops: 0,
+  generateRequestId: true,
+  preserveExternalRequestId: false,
+  serverHeader: 'overwrite',
+  serverName: 'istio-envoy',
+  allowWebsocket: true,
+  acceptHttp10: false,
+  serviceTimeHeader: true,
+  forwardClientCert: 'sanitize',
+  peerFromRequest: false,
+  peerFromResponse: true,
+  requestLines: [
+    ['x-envoy-peer-metadata-id', 'sidecar~10.0.0.1~a.default~default.svc.cluster.local'],
+    ['x-envoy-peer-metadata', 'Q'.repeat(400)],
+  ],
+  responseLines: [],
+};
+const listener = C.internListenerOptions(core, OPTIONS, 0);
 const slot = tables.routeConfigSlot('80');
 const request =
   'GET /api/v1/products/42?detail=full HTTP/1.1\r\nHost: service-57:80\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\n' +
@@ -112,14 +110,97 @@ steps['all of one request'] = () => {
   steps.record();
 };
 
+// A hundred routes by regular expression, of which the last one matches; and a route behind a rate limit.
+const regexRoutes = indexes.map((index) => ({
+  match: { safeRegex: { regex: `/api/v${index}/(products|orders)/[0-9]+(/.*)?` } },
+  route: { cluster: `v1-${index}` },
+}));
+const extra = [
+  { name: 'regex', virtualHosts: [{ name: 'regex', domains: ['*'], routes: regexRoutes }] },
+  {
+    name: 'rewrite',
+    virtualHosts: [
+      {
+        name: 'rewrite',
+        domains: ['*'],
+        routes: [
+          {
+            match: { prefix: '/' },
+            route: {
+              cluster: 'v1-0',
+              regexRewrite: { pattern: { regex: '^/api/v([0-9]+)/([^/]+)' }, substitution: '/\\2/\\1' },
+            },
+          },
+        ],
+      },
+    ],
+  },
+].map((json) => fromJson(RouteConfigurationSchema, json));
+const extraStarted = performance.now();
+const compiled = tables.compile({ routeConfigurations: [config, ...extra], clusters, nowMs: Date.now() });
+if (!compiled.ok) throw new Error(compiled.problems.map(C.formatProblem).join('\n'));
+tables.activate();
+console.log(
+  `compile 100 regular expressions: ${(performance.now() - extraStarted).toFixed(1)} ms, ${compiled.bytes - result.bytes} bytes`,
+);
+const limit = fromJson(LocalRateLimitSchema, {
+  statPrefix: 'bench',
+  tokenBucket: { maxTokens: 1_000_000, tokensPerFill: 1_000_000, fillInterval: '1s' },
+  filterEnabled: { defaultValue: { numerator: 100 } },
+  filterEnforced: { defaultValue: { numerator: 100 } },
+});
+const problems = new C.ProblemList('Listener', 'bench');
+const limitedListener = C.internListenerOptions(
+  core,
+  {
+    ...OPTIONS,
+    rateLimits: [{ filterId: tables.limitSlots.filterId('limit'), record: tables.rateLimit(limit, '', 'b', problems) }],
+  },
+  0,
+);
+const [regexSlot, rewriteSlot] = [tables.routeConfigSlot('regex'), tables.routeConfigSlot('rewrite')];
+const regexRequest = request.replace('/api/v1/products/42', '/api/v99/products/42');
+const REGEX_REQUEST_AT = C.READ_BUFFER + 24_576;
+const regexLength = core.bytes.write(regexRequest, REGEX_REQUEST_AT, 'latin1');
+let nowMs = 0;
+const parseRegexRequest = () => wasm.parseRequest(REGEX_REQUEST_AT, regexLength, 0, listener, 0);
+const extraSteps = {
+  'regex route, 1st of 100': () => wasm.route(regexSlot, -1, 0),
+  'regex route, 100th': () => wasm.route(regexSlot, -1, 0),
+  'regex rewrite': () => wasm.writeUpstreamHead(C.OUTPUT_RING, 65536, listener, 0, 0),
+  'rate limit': () => {
+    nowMs += 0.002;
+    return wasm.chargeLimits(limitedListener, 0, nowMs);
+  },
+};
+const prepare = {
+  'regex route, 1st of 100': () => {
+    const length = core.bytes.write(request.replace('/api/v1/', '/api/v0/'), REGEX_REQUEST_AT, 'latin1');
+    wasm.parseRequest(REGEX_REQUEST_AT, length, 0, listener, 0);
+  },
+  'regex route, 100th': () => {
+    core.bytes.write(regexRequest, REGEX_REQUEST_AT, 'latin1');
+    parseRegexRequest();
+  },
+  'regex rewrite': () => {
+    parseRegexRequest();
+    wasm.route(rewriteSlot, -1, 0);
+  },
+};
+
 const ROUNDS = 20_000;
-for (const [name, step] of Object.entries(steps)) for (let i = 0; i < 20_000; i++) step(name);
+Object.assign(steps, extraSteps);
 for (const [name, step] of Object.entries(steps)) {
+  prepare[name]?.();
+  for (let i = 0; i < 20_000; i++) step();
+}
+for (const [name, step] of Object.entries(steps)) {
+  prepare[name]?.();
   let best = Number.POSITIVE_INFINITY;
   for (let run = 0; run < 60; run++) {
     const start = process.hrtime.bigint();
     for (let i = 0; i < ROUNDS; i++) step();
     best = Math.min(best, Number(process.hrtime.bigint() - start) / ROUNDS);
   }
-  console.log(`${name.padEnd(22)} ${best.toFixed(1).padStart(8)} ns`);
+  console.log(`${name.padEnd(26)} ${best.toFixed(1).padStart(8)} ns`);
 }
