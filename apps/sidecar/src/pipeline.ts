@@ -39,7 +39,7 @@ import {
   type TcpMetricSeries,
   type TlsSecret,
 } from './data-plane.js';
-import { type CompiledListener, compileListener } from './downstream/compile-listener.js';
+import { type CompiledListener, compileListener, lastingName } from './downstream/compile-listener.js';
 import { TlsAcceptor } from './downstream/downstream-tls.js';
 import { ListenerSet } from './downstream/listener-set.js';
 import { internWorkload, MetricReader } from './exchange/metric-labels.js';
@@ -199,9 +199,10 @@ class Pipeline implements DataPlane {
           cluster,
           endpoints: endpointsOf(cluster, config),
         })),
+        lastingName,
         nowMs: Date.now(),
       });
-      problems.push(...tables.problems.map(fromCompileProblem));
+      problems.push(...tables.problems.map((problem) => fromCompileProblem(problem, listeners)));
       if (problems.length > 0) throw new ConfigRejected(problems);
       const bound = await this.listenerSet.bind(listeners);
       // From here on in one turn of the event loop.
@@ -277,6 +278,13 @@ const RESOURCE_TYPES: Readonly<Record<string, string>> = {
   HttpConnectionManager: TYPE_URL.listener,
 };
 
-function fromCompileProblem(problem: CompileProblem): ConfigProblem {
+/** A problem of inline routes is their listener's, at the place where they stand in it. */
+function fromCompileProblem(problem: CompileProblem, listeners: readonly CompiledListener[]): ConfigProblem {
+  for (const { config, routePaths } of listeners) {
+    const at = problem.resourceType === 'RouteConfiguration' ? routePaths.get(problem.resourceName) : undefined;
+    if (at === undefined) continue;
+    const path = problem.path === '' ? at : `${at}.${problem.path}`;
+    return { resourceType: TYPE_URL.listener, resourceName: config.name, path, message: problem.message };
+  }
   return { ...problem, resourceType: RESOURCE_TYPES[problem.resourceType] ?? problem.resourceType };
 }

@@ -18,6 +18,8 @@ export interface TableInput {
   /** Every route configuration in use, RDS and inline ones; inline ones need a unique name. */
   readonly routeConfigurations: readonly RouteConfiguration[];
   readonly clusters: readonly ClusterInput[];
+  /** What a route configuration is called from one compilation to the next, where its name is not that. */
+  readonly lastingName?: (name: string) => string;
   readonly nowMs: number;
 }
 

@@ -49,6 +49,8 @@ export interface ConnectionManagerContext {
   readonly inbound: boolean;
   /** Unique in the configuration, for inline routes. */
   readonly chainName: string;
+  /** The same in every configuration, for what is kept from one to the next. */
+  readonly lastingName: string;
   readonly nowMs: number;
   problem(path: string, message: string): void;
 }
@@ -166,10 +168,10 @@ function readRateLimit(
   name: string,
   config: LocalRateLimit,
   path: string,
-  { tables, listenerName, chainName, problem }: ConnectionManagerContext,
+  { tables, listenerName, lastingName, problem }: ConnectionManagerContext,
 ): RateLimits[number] {
   const problems = new ProblemList('Listener', listenerName);
-  const record = tables.rateLimit(config, path, `listener ${chainName} ${name}`, problems);
+  const record = tables.rateLimit(config, path, `listener ${lastingName} ${name}`, problems);
   for (const fault of problems.problems) problem(fault.path, fault.message);
   return { filterId: tables.limitSlots.filterId(name), record };
 }

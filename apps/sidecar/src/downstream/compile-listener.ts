@@ -26,7 +26,8 @@ const NO_DETAILS: ClientCertDetails = { subject: false, uri: false, dns: false }
 /** From DESIGN.md; Envoy's own default is 15 s. */
 const INSPECT_TIMEOUT_MS = 10_000;
 
-export interface ListenerContext extends Omit<ConnectionManagerContext, 'listenerName' | 'inbound' | 'chainName'> {
+export interface ListenerContext
+  extends Omit<ConnectionManagerContext, 'listenerName' | 'inbound' | 'chainName' | 'lastingName'> {
   compileTls(
     context: DownstreamTlsContext,
     details: ClientCertDetails,
@@ -38,6 +39,11 @@ export interface ListenerContext extends Omit<ConnectionManagerContext, 'listene
   ): { readonly runtime: FilterChainRuntime; readonly inlineRoutes: RouteConfiguration | undefined } | undefined;
 }
 
+/** What stays of a chain's name, and of those of its inline routes, when the chain changes: state is kept under it. */
+export function lastingName(name: string): string {
+  return name.startsWith('inline|') ? name.replace(/^inline\|[^|]*/, 'inline') : name;
+}
+
 export interface CompiledListener {
   readonly config: Listener;
   readonly settings: ListenerSettings;
@@ -47,6 +53,8 @@ export interface CompiledListener {
     { readonly runtime: FilterChainRuntime; readonly inlineRoutes: RouteConfiguration | undefined }
   >;
   readonly inlineRoutes: readonly RouteConfiguration[];
+  /** Where in the listener each of them stands, by its name. */
+  readonly routePaths: ReadonlyMap<string, string>;
   readonly addresses: readonly { readonly address: string; readonly port: number; readonly path: string }[];
 }
 
@@ -61,6 +69,8 @@ class ListenerCompiler {
     string,
     { runtime: FilterChainRuntime; inlineRoutes: RouteConfiguration | undefined }
   >();
+
+  private readonly routePaths = new Map<string, string>();
 
   constructor(
     private readonly config: Listener,
@@ -98,7 +108,8 @@ class ListenerCompiler {
     const inlineRoutes = [...this.chains.values()]
       .map((chain) => chain.inlineRoutes)
       .filter((routes) => routes !== undefined);
-    return { config, settings, chains: this.chains, inlineRoutes, addresses: this.addresses() };
+    const { routePaths } = this;
+    return { config, settings, chains: this.chains, inlineRoutes, routePaths, addresses: this.addresses() };
   }
 
   private compileChain(chain: FilterChain, path: string, index: number): FilterChainRuntime | undefined {
@@ -106,6 +117,7 @@ class ListenerCompiler {
     const key = `${config.name}|${config.trafficDirection}|${Buffer.from(toBinary(FilterChainSchema, chain)).toString('latin1')}`;
     const known = context.known(key);
     if (known !== undefined) {
+      this.noteRoutes(known.inlineRoutes, path);
       this.chains.set(key, known);
       return known.runtime;
     }
@@ -115,7 +127,7 @@ class ListenerCompiler {
       for (const field of unsupportedMatchFields(chain.filterChainMatch))
         problem(`filter_chain_match.${field}`, 'is not supported');
     }
-    const chainName = `inline|${config.name}|${chain.name === '' ? index : chain.name}|${hash(key)}`;
+    const chainName = `inline|${hash(key)}|${config.name}|${chain.name === '' ? index : chain.name}`;
     if (endsInTcpProxy(chain.filters)) return this.compileTcp(chain, key, problem);
     const [filter] = chain.filters;
     if (chain.filters.length !== 1 || filter?.configType.case !== 'typedConfig') {
@@ -136,11 +148,17 @@ class ListenerCompiler {
       listenerName: config.name,
       inbound: config.trafficDirection === TrafficDirection.INBOUND,
       chainName,
+      lastingName: lastingName(chainName),
       problem: (field, message) => problem(`filters[0].${field}`, message),
     });
     const runtime: FilterChainRuntime = { key, match: chain.filterChainMatch, served: compiled.chain, tls };
+    this.noteRoutes(compiled.inlineRoutes, path);
     this.chains.set(key, { runtime, inlineRoutes: compiled.inlineRoutes });
     return runtime;
+  }
+
+  private noteRoutes(routes: RouteConfiguration | undefined, path: string): void {
+    if (routes !== undefined) this.routePaths.set(routes.name, `${path}.filters[0].typed_config.route_config`);
   }
 
   private compileTcp(

@@ -4,6 +4,8 @@ import { writeFileSync } from 'node:fs';
 import { Agent, get } from 'node:http';
 import { join } from 'node:path';
 import { afterEach, expect, it, vi } from 'vitest';
+import { anyHost, connectionManager, dataPlaneConfig, listener } from '../testing/envoy-config.js';
+import { startProxy } from '../testing/proxy-fixture.js';
 import {
   Cleanups,
   fetchText,
@@ -140,6 +142,37 @@ it('limits by listener, virtual host, route and connection, and says so everywhe
   ]);
 });
 
+it('gives nobody a full bucket because the configuration changed', async () => {
+  const limit = (prefix: string, tokens: number) => ({
+    '@type': `${EXTENSIONS}.filters.http.local_ratelimit.v3.LocalRateLimit`,
+    stat_prefix: prefix,
+    token_bucket: { max_tokens: tokens, fill_interval: '3600s' },
+    filter_enabled: { default_value: { numerator: 100 } },
+    filter_enforced: { default_value: { numerator: 100 } },
+  });
+  const config = (idle: string) => {
+    const route = { match: { prefix: '/own' }, direct_response: { status: 200 } };
+    const routes = anyHost(
+      { ...route, typed_per_filter_config: { limit: limit('route', 1) } },
+      { ...route, match: { prefix: '/' } },
+    );
+    const filters = [{ name: 'limit', typed_config: limit('listener', 1) }];
+    return dataPlaneConfig(
+      [listener('l', [{ filters: [connectionManager(routes, { stream_idle_timeout: idle }, filters)] }])],
+      [],
+    );
+  };
+  const proxy = await startProxy(config('10s'));
+  const statuses = async () => {
+    const found: number[] = [];
+    for (const path of ['/own', '/']) found.push((await ask(proxy.port(), path, 'x')).status);
+    return found;
+  };
+  expect(await statuses()).toEqual([200, 200]);
+  await proxy.dataPlane.apply(config('20s'));
+  expect(await statuses()).toEqual([429, 429]);
+});
+
 it('refuses what it does not do, by the place in the file', async () => {
   const file = join(temporaryDirectory(cleanups), 'bootstrap.yaml');
   writeFileSync(
@@ -153,5 +186,7 @@ it('refuses what it does not do, by the place in the file', async () => {
   expect(stderr).toMatch(/bootstrap\.yaml:\d+:\d+ .*descriptors: field is not supported: descriptors are not/);
   writeFileSync(file, bootstrap(1).replace(`stat_prefix: own, ${bucket(1)}`, 'stat_prefix: own'));
   const missing = await runSidecar(['--config-path', file, '--mode', 'validate']);
-  expect(missing.stderr).toMatch(/routes\[0\]\.typed_per_filter_config\["limit"\]\.token_bucket:? is required here/);
+  expect(missing.stderr).toMatch(
+    /bootstrap\.yaml:2\d:\d+ .*virtual_hosts\[0\]\.routes\[0\]\.typed_per_filter_config.*token_bucket:? is required here/,
+  );
 });

@@ -85,7 +85,8 @@ export function createTables(core: Core): Tables {
     return hash;
   }
 
-  function compileRoutes(config: RouteConfiguration, nowMs: number, all: CompileProblem[]): CompiledRoutes {
+  function compileRoutes(config: RouteConfiguration, input: TableInput, all: CompileProblem[]): CompiledRoutes {
+    const { nowMs } = input;
     const known = active?.routes.get(config.name);
     if (known?.source === config) return known;
     const problems = new ProblemList('RouteConfiguration', config.name);
@@ -101,7 +102,7 @@ export function createTables(core: Core): Tables {
         limitSlots,
         nowMs,
         bucketName: (name) => {
-          const unique = `route ${config.name} ${name}`;
+          const unique = `route ${input.lastingName?.(config.name) ?? config.name} ${name}`;
           buckets.add(unique);
           return unique;
         },
@@ -174,7 +175,7 @@ export function createTables(core: Core): Tables {
           message: 'stands twice',
         });
       }
-      const routes = compileRoutes(config, nowMs, problems);
+      const routes = compileRoutes(config, input, problems);
       compiledRoutes.set(config.name, routes);
       if (config.validateClusters === true) checkClusters(routes, compiledClusters, problems);
     }
