@@ -74,3 +74,20 @@ if (result.status !== 0 || !existsSync(genDir)) {
   process.exit(1);
 }
 rmSync(join(packageDir, 'build'), { recursive: true, force: true });
+
+/** Generated code takes `fileDesc` from here; src/file-desc.ts says why. */
+function useOwnFileDesc(path) {
+  const text = readFileSync(path, 'utf8');
+  const from = / from "@bufbuild\/protobuf\/codegenv2";/;
+  const found = new RegExp(`import \\{ ([^}]*\\bfileDesc\\b[^}]*) \\}${from.source}`).exec(text);
+  if (found === null) throw new Error(`${path} does not import fileDesc as expected, the generator changed`);
+  const others = found[1].split(', ').filter((name) => name !== 'fileDesc');
+  const own = relative(dirname(path), join(packageDir, 'dist', 'file-desc.js'));
+  const lines = [`import { fileDesc } from "${own}";`];
+  if (others.length > 0) lines.unshift(`import { ${others.join(', ')} } from "@bufbuild/protobuf/codegenv2";`);
+  writeFileSync(path, text.replace(found[0], lines.join('\n')));
+}
+
+for (const entry of readdirSync(genDir, { recursive: true })) {
+  if (entry.endsWith('_pb.js')) useOwnFileDesc(join(genDir, entry));
+}

@@ -1,6 +1,16 @@
 // Configuration files: YAML or JSON text to values, each of which knows its line and column.
 
-import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseAllDocuments } from 'yaml';
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  type Pair,
+  parseAllDocuments,
+} from 'yaml';
 
 /** A fault at a place of a file. */
 export interface FileProblem {
@@ -27,12 +37,7 @@ const MAX_ALIASES = 1_000;
  * @param expected what an empty file lacks, for the message
  */
 export function parseLocatedYaml(text: string, expected = 'an Envoy v3 bootstrap'): LocatedDocument | FileProblem[] {
-  const lines = new LineCounter();
-  const documents = parseAllDocuments(text, { lineCounter: lines, uniqueKeys: true, merge: true, prettyErrors: false });
-  const place = (offset: number) => {
-    const { line, col } = lines.linePos(offset);
-    return { line: Math.max(1, line), column: Math.max(1, col) };
-  };
+  const { documents, place } = parseText(text);
   if (!Array.isArray(documents) || documents.length === 0) {
     return [{ line: 1, column: 1, path: '', message: `the file is empty; ${expected} is expected` }];
   }
@@ -49,8 +54,11 @@ export function parseLocatedYaml(text: string, expected = 'an Envoy v3 bootstrap
   }
   if (problems.length > 0 || document === undefined) return problems;
 
-  const resolve = (node: unknown): unknown => (isAlias(node) ? node.resolve(document) : node);
+  // The tree of a large file is many times the text, and whoever keeps `locate` hardly ever calls it again.
+  let parsed = new WeakRef({ document, place });
   const locate = (path: readonly PathStep[], atKey = false) => {
+    const { document, place } = parsed.deref() ?? parseAgain();
+    const resolve = (node: unknown): unknown => (isAlias(node) ? node.resolve(document) : node);
     let node: unknown = document.contents;
     let offset = offsetOf(node) ?? 0;
     path.forEach((step, index) => {
@@ -73,11 +81,28 @@ export function parseLocatedYaml(text: string, expected = 'an Envoy v3 bootstrap
     });
     return place(offset);
   };
+  const parseAgain = () => {
+    const { documents, place } = parseText(text);
+    // It was parsed without a problem before.
+    const again = { document: documents[0] as Document.Parsed, place };
+    parsed = new WeakRef(again);
+    return again;
+  };
   try {
     return { value: document.toJS({ maxAliasCount: MAX_ALIASES }), locate };
   } catch (error) {
     return [{ line: 1, column: 1, path: '', message: (error as Error).message }];
   }
+}
+
+function parseText(text: string) {
+  const lines = new LineCounter();
+  const documents = parseAllDocuments(text, { lineCounter: lines, uniqueKeys: true, merge: true, prettyErrors: false });
+  const place = (offset: number) => {
+    const { line, col } = lines.linePos(offset);
+    return { line: Math.max(1, line), column: Math.max(1, col) };
+  };
+  return { documents, place };
 }
 
 /** Protobuf's JSON form allows `loadAssignment` for `load_assignment`. */
