@@ -185,6 +185,7 @@ Try, in another terminal:
 
   bin/lateenctl local status${here}
   bin/lateenctl get virtualservice${here}
+  bin/lateenctl describe pod productpage-v1${here}
   bin/lateenctl proxy-status${here}
   bin/lateenctl proxy-config routes productpage-v1 -n default${here}
   bin/lateenctl proxy-config secret productpage-v1 -n default${here}

@@ -40,6 +40,12 @@ export function remoteEndpoints(command: Command): readonly RemoteEndpoint[] | u
   return isRemote(command, options) ? namedEndpoints(options) : undefined;
 }
 
+/** @throws UsageError where a command that is for this machine was given the address of another */
+export function requireLocal(command: Command): void {
+  const named = (['galley', 'pilot'] as const).find((name) => command.getOptionValueSourceWithGlobals(name) === 'cli');
+  if (named !== undefined) throw new UsageError(`--${named}: \`local\` commands are for the mesh of this machine`);
+}
+
 /** The supervisor of the mesh on this machine. @throws UnreachableError where none runs */
 export function supervisorOf(command: Command): ControlClient {
   return new ControlClient(openMesh(stateDirOf(command)).controlSocket);

@@ -11,7 +11,7 @@ import { CliError, UnreachableError } from '../output/cli-error.js';
 import { outColors, outputFormat, print, printJson } from '../output/print.js';
 import { formatTable } from '../output/table.js';
 import { processExists } from '../supervisor/processes/process-identity.js';
-import { stateDirOf, supervisorOf, timeoutMsOf } from './context.js';
+import { requireLocal, stateDirOf, supervisorOf, timeoutMsOf } from './context.js';
 import { addLocalLogs } from './local-logs.js';
 import { addLocalUp } from './local-up.js';
 
@@ -21,6 +21,7 @@ const DOWN_LIMIT_MS = 30_000;
 export function addLocalCommands(program: Command): void {
   const local = program
     .command('local')
+    .hook('preAction', (_local, command) => requireLocal(command))
     .summary('a mesh on this machine, without a cluster')
     .addHelpText(
       'after',

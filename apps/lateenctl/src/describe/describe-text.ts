@@ -24,6 +24,7 @@ export function describePodText(pod: PodDescription, paint: (text: string) => st
     `   Labels: ${labelText(pod.labels)}`,
     ...(pod.ports.length === 0 ? [] : [`   Ports: ${pod.ports.map(portText).join(', ')}`]),
     ...pod.mtls.map((mtls) => `   ${mtlsText(mtls)}`),
+    ...pod.gateways.map((gateway) => `   Runs ${sourceText(gateway)}`),
     ...scopeLines(pod),
     ...pod.warnings.flatMap((warning) => warningLines(warning, '   ', paint)),
   ];

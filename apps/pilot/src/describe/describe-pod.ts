@@ -1,6 +1,6 @@
 // Describe: a pod: the services that select it, what it accepts, and what it sees of the mesh.
 
-import { hostMatches, objectsOfKind, resolveShortHost } from '@lateen/istio-config';
+import { hostMatches, objectsOfKind, resolveShortHost, selectorMatches } from '@lateen/istio-config';
 import {
   type MeshSnapshot,
   meshIndex,
@@ -11,7 +11,7 @@ import {
 } from '@lateen/translate';
 import { nodeOf } from '../debug/node-of-workload.js';
 import { describeMtls, describeService } from './describe-service.js';
-import type { PodDescription, Warning } from './description.js';
+import type { PodDescription, SourceRef, Warning } from './description.js';
 import { findSource, sourceOf, uniqueWarnings, warningOf } from './sources.js';
 
 /** @param problems what the translation of its own view found */
@@ -33,6 +33,7 @@ export function describePod(mesh: MeshSnapshot, workload: Workload, problems: re
     labels,
     ports: workload.ports.map(({ port, name: portName }) => ({ port, name: portName })),
     mtls: describeMtls(mesh, workload),
+    gateways: gatewaysOf(mesh, workload),
     services: services.map((service) => describeService(mesh, service, problems)),
     scope: {
       ...(sidecar === undefined ? {} : { sidecar }),
@@ -46,6 +47,13 @@ export function describePod(mesh: MeshSnapshot, workload: Workload, problems: re
       ...rulesForUnknownHosts(mesh, namespace),
     ]),
   };
+}
+
+function gatewaysOf(mesh: MeshSnapshot, { gateway, labels }: Workload): SourceRef[] {
+  if (!gateway) return [];
+  return objectsOfKind(mesh.configsByKind.get('Gateway') ?? [], 'Gateway')
+    .filter(({ spec }) => selectorMatches(spec.selector, labels))
+    .map(sourceOf);
 }
 
 const WITHOUT_SERVICE: Warning = {

@@ -152,6 +152,12 @@ describe('a service', () => {
 });
 
 describe('a pod', () => {
+  it('of a gateway shows which Gateways it runs', () => {
+    const gate = podOf(meshWith(RULES), 'gate-0.default');
+    expect(gate.gateways).toMatchObject([{ kind: 'Gateway', name: 'door', file: 'mesh.yaml' }]);
+    expect(codes(gate)).toEqual(['unknown-host']);
+  });
+
   it('shows its services, and warns of rules of its namespace that are for nothing', () => {
     const shop = podOf(meshWith(RULES), 'shop-1.default');
     expect(shop.services.map(({ name }) => name)).toEqual(['shop']);

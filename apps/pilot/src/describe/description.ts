@@ -90,6 +90,8 @@ export interface PodDescription {
   readonly labels: Readonly<Record<string, string>>;
   readonly ports: readonly { readonly port: number; readonly name: string }[];
   readonly mtls: readonly PortMtls[];
+  /** Gateway resources that it runs. */
+  readonly gateways: readonly SourceRef[];
   /** Services that select it. */
   readonly services: readonly ServiceDescription[];
   readonly scope: {
