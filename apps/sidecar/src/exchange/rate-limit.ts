@@ -1,6 +1,13 @@
 // Exchange: charges the rate limits of a request, where the chain has such a filter.
 
-import { BUCKET_BYTES, CHARGE_NEEDS_BUCKET, ROUTE_LIMIT_POLICY } from '@lateen/filters-wasm';
+import {
+  BUCKET_BYTES,
+  CHARGE_NEEDS_BUCKET,
+  ROUTE_ACTION,
+  ROUTE_ACTION_FORWARD,
+  ROUTE_CLUSTER,
+  ROUTE_LIMIT_POLICY,
+} from '@lateen/filters-wasm';
 import type { DataPath } from '../transport/data-path.js';
 import type { ExchangeClient } from './exchange-client.js';
 import type { LocalReply } from './local-reply.js';
@@ -8,11 +15,11 @@ import { FLAG } from './response-flags.js';
 
 const replies = new Map<number, LocalReply>();
 
-/** ROUTE_* is filled: the refusal, with its policy for the exchange, or null to go on. */
+/** ROUTE_* is filled: the refusal, with what the exchange needs to know of it, or null to go on. */
 export function chargeRateLimits(
   { core, clock }: DataPath,
   client: ExchangeClient,
-  exchange: { policy: number },
+  exchange: { policy: number; clusterSlot: number },
 ): LocalReply | null {
   const { listenerRecord } = client.chain;
   let status = core.wasm.chargeLimits(listenerRecord, client.limitBucket, clock.nowMs);
@@ -25,6 +32,8 @@ export function chargeRateLimits(
   }
   if (status === 0) return null;
   exchange.policy = core.i32[ROUTE_LIMIT_POLICY >> 2]!;
+  // For the log and the metrics: where the request would have gone.
+  if (core.i32[ROUTE_ACTION >> 2] === ROUTE_ACTION_FORWARD) exchange.clusterSlot = core.i32[ROUTE_CLUSTER >> 2]!;
   return refusal(status);
 }
 
