@@ -118,6 +118,23 @@ for (const form of ['sotw', 'delta'] as const) {
     expect(Date.now() - startedAtMs).toBeLessThan(500);
   });
 
+  test(`${form}: a cluster that is back before its endpoints were asked for is waited for as before`, async () => {
+    const { stream, answer, subscribeEndpoints } = await synced(form);
+    stream.serve({ ...V2, rds: { r: '1' } });
+    for (const response of await stream.take()) answer(response);
+    stream.serve({ ...V1, version: 'v3' });
+    for (const response of await stream.take()) answer(response);
+    stream.serve({ ...V2, version: 'v4', rds: { r: '2' } });
+    expect(await stream.lines()).toEqual([]);
+    subscribeEndpoints(['a', 'b']);
+    if (form === 'sotw') stream.ask('eds', ['a', 'b'], nonceOf(stream, 'EDS'));
+    else stream.change('eds', { subscribe: ['b'] });
+    const [endpoints] = await stream.take();
+    expect(describeResponse(endpoints!)).toBe('EDS b');
+    answer(endpoints!);
+    expect(await stream.lines()).toEqual(['RDS r']);
+  });
+
   test(`${form}: an ACK after a NACK of the same response takes the refusal back`, async () => {
     const { stream, answer } = await synced(form);
     stream.serve({ ...V1, version: 'v2', lds: { l: '2' } });

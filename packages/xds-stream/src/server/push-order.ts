@@ -16,6 +16,10 @@ interface Awaited {
   readonly from: TypeState;
 }
 
+function isServed({ referrers, from }: Awaited): boolean {
+  return [...referrers].some((name) => from.served.has(name));
+}
+
 /** Gates and removals of one stream. */
 export class PushOrder {
   /** Names that something sent lately refers to, with the time until which the client may take to subscribe to them. */
@@ -69,9 +73,9 @@ export class PushOrder {
     let found = false;
     for (const [name, awaited] of this.awaited) {
       if (awaited.typeUrl !== typeUrl) continue;
-      const over = awaited.deadlineMs <= nowMs || ![...awaited.referrers].some((each) => awaited.from.served.has(each));
-      if (over) this.awaited.delete(name);
-      else if (!state?.wants(name)) found = true;
+      if (awaited.deadlineMs <= nowMs) this.awaited.delete(name);
+      // What refers to it may come back before the client has noticed that it went, so it is not forgotten.
+      else if (!state?.wants(name) && isServed(awaited)) found = true;
     }
     return found;
   }
