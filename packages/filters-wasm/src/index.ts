@@ -3,6 +3,7 @@
 
 export * from './compile/http-connection-manager.js';
 export type { LimitSlots, RateLimitCounts } from './compile/limits/limit-slots.js';
+export * from './compile/match/retry-headers.js';
 export * from './compile/problems.js';
 export * from './connection-records.js';
 export * from './core.js';

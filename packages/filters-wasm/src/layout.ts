@@ -265,53 +265,6 @@ export const STATUS_TEXTS = 109056;
 export const TEXT_BYTES = 111104;
 export const TEXT_BYTES_END = 131072;
 
-// ---- Policy record (in STABLE_REGION, immutable) ---------------------------------------------------------------------
-/** Whole-request time limit in ms, 0 = none. */
-export const POLICY_TIMEOUT_MS = 0;
-/** Stream idle limit of the route in ms, 0 = none, -1 = the listener's. */
-export const POLICY_IDLE_TIMEOUT_MS = 4;
-export const POLICY_PER_TRY_TIMEOUT_MS = 8;
-export const POLICY_PER_TRY_IDLE_TIMEOUT_MS = 12;
-/** RETRY_ON_* bits; 0 = no retries. */
-export const POLICY_RETRY_ON = 16;
-export const POLICY_RETRIES = 20;
-export const POLICY_RETRY_BACKOFF_BASE_MS = 24;
-export const POLICY_RETRY_BACKOFF_MAX_MS = 28;
-/** 1 = a retry avoids the endpoints tried before, for so many selection attempts. */
-export const POLICY_AVOID_PREVIOUS = 32;
-export const POLICY_HOST_SELECTION_ATTEMPTS = 36;
-/** Up to 8 status codes for RETRY_ON_RETRIABLE_STATUS_CODES: count, then i32 each. */
-export const POLICY_RETRIABLE_CODE_COUNT = 40;
-export const POLICY_RETRIABLE_CODES = 44;
-export const POLICY_MAX_RETRIABLE_CODES = 8;
-/** Response mutations: offset relative to the policy, count (internal). */
-export const POLICY_RESPONSE_MUTATIONS = 76;
-export const POLICY_RESPONSE_MUTATION_COUNT = 80;
-/** POLICY_FLAG_* bits. */
-export const POLICY_FLAGS = 84;
-export const POLICY_MAX_STREAM_DURATION_MS = 88;
-/** Status where the cluster does not exist: 503 or 404 or 500. */
-export const POLICY_CLUSTER_NOT_FOUND_STATUS = 92;
-export const POLICY_BYTES = 96;
-
-export const POLICY_FLAG_ATTEMPT_COUNT_IN_REQUEST = 1;
-export const POLICY_FLAG_ATTEMPT_COUNT_IN_RESPONSE = 2;
-
-export const RETRY_ON_5XX = 1;
-export const RETRY_ON_GATEWAY_ERROR = 2;
-export const RETRY_ON_RESET = 4;
-export const RETRY_ON_RESET_BEFORE_REQUEST = 8;
-export const RETRY_ON_CONNECT_FAILURE = 16;
-export const RETRY_ON_RETRIABLE_4XX = 32;
-export const RETRY_ON_REFUSED_STREAM = 64;
-export const RETRY_ON_RETRIABLE_STATUS_CODES = 128;
-/** gRPC conditions. */
-export const RETRY_ON_CANCELLED = 512;
-export const RETRY_ON_DEADLINE_EXCEEDED = 1024;
-export const RETRY_ON_INTERNAL = 2048;
-export const RETRY_ON_RESOURCE_EXHAUSTED = 4096;
-export const RETRY_ON_UNAVAILABLE = 8192;
-
 // ---- Listener options record (in STABLE_REGION, immutable; made by internListenerOptions) ------------------------------
 /** LISTENER_* bits. */
 export const LISTENER_FLAGS = 0;

@@ -358,21 +358,21 @@ describe('policies', () => {
     ask('/');
     expect(
       [
-        L.POLICY_TIMEOUT_MS,
-        L.POLICY_IDLE_TIMEOUT_MS,
-        L.POLICY_RETRIES,
-        L.POLICY_AVOID_PREVIOUS,
-        L.POLICY_HOST_SELECTION_ATTEMPTS,
-        L.POLICY_RETRY_BACKOFF_BASE_MS,
-        L.POLICY_RETRY_BACKOFF_MAX_MS,
-        L.POLICY_CLUSTER_NOT_FOUND_STATUS,
+        T.POLICY_TIMEOUT_MS,
+        T.POLICY_IDLE_TIMEOUT_MS,
+        T.POLICY_RETRIES,
+        T.POLICY_AVOID_PREVIOUS,
+        T.POLICY_HOST_SELECTION_ATTEMPTS,
+        T.POLICY_RETRY_BACKOFF_BASE_MS,
+        T.POLICY_RETRY_BACKOFF_MAX_MS,
+        T.POLICY_CLUSTER_NOT_FOUND_STATUS,
       ].map(policy),
     ).toEqual([15_000, -1, 2, 1, 5, 25, 250, 503]);
-    expect(policy(L.POLICY_RETRY_ON)).toBe(L.RETRY_ON_CONNECT_FAILURE | L.RETRY_ON_RESET_BEFORE_REQUEST);
+    expect(policy(T.POLICY_RETRY_ON)).toBe(T.RETRY_ON_CONNECT_FAILURE | T.RETRY_ON_RESET_BEFORE_REQUEST);
     expect(wasm.isRetriableStatus(int(L.ROUTE_POLICY), 503)).toBe(0);
     ask('/own');
     expect(
-      [L.POLICY_TIMEOUT_MS, L.POLICY_IDLE_TIMEOUT_MS, L.POLICY_RETRIES, L.POLICY_RETRY_BACKOFF_MAX_MS].map(policy),
+      [T.POLICY_TIMEOUT_MS, T.POLICY_IDLE_TIMEOUT_MS, T.POLICY_RETRIES, T.POLICY_RETRY_BACKOFF_MAX_MS].map(policy),
     ).toEqual([0, 1001, 1, 1000]);
     expect([418, 502, 500, 200].map((status) => wasm.isRetriableStatus(int(L.ROUTE_POLICY), status))).toEqual([
       1, 1, 0, 0,

@@ -51,6 +51,7 @@ export interface ConnectionManagerContext {
   readonly chainName: string;
   /** The same in every configuration, for what is kept from one to the next. */
   readonly lastingName: string;
+  readonly retryBufferBytes: number;
   readonly nowMs: number;
   problem(path: string, message: string): void;
 }
@@ -106,6 +107,7 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
       hcm.delayedCloseTimeout === undefined ? DEFAULT_DELAYED_CLOSE_MS : durationMs(hcm.delayedCloseTimeout),
     maxConnectionDurationMs: http?.maxConnectionDuration === undefined ? 0 : durationMs(http.maxConnectionDuration),
     maxRequestsPerConnection: http?.maxRequestsPerConnection ?? 0,
+    retryBufferBytes: context.retryBufferBytes,
     inbound: context.inbound,
     peerFromRequest: listenerOptions.peerFromRequest,
     peerFromResponse: listenerOptions.peerFromResponse,

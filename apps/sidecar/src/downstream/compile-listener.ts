@@ -22,12 +22,17 @@ import type { ClientCertDetails, DownstreamTls } from './tls-acceptor.js';
 
 const TLS_INSPECTOR = 'envoy.filters.listener.tls_inspector';
 const HTTP_INSPECTOR = 'envoy.filters.listener.http_inspector';
+/** Envoy's default of `per_connection_buffer_limit_bytes`. */
+const DEFAULT_RETRY_BUFFER_BYTES = 1 << 20;
 const NO_DETAILS: ClientCertDetails = { subject: false, uri: false, dns: false };
 /** From DESIGN.md; Envoy's own default is 15 s. */
 const INSPECT_TIMEOUT_MS = 10_000;
 
 export interface ListenerContext
-  extends Omit<ConnectionManagerContext, 'listenerName' | 'inbound' | 'chainName' | 'lastingName'> {
+  extends Omit<
+    ConnectionManagerContext,
+    'listenerName' | 'inbound' | 'chainName' | 'lastingName' | 'retryBufferBytes'
+  > {
   compileTls(
     context: DownstreamTlsContext,
     details: ClientCertDetails,
@@ -114,7 +119,7 @@ class ListenerCompiler {
 
   private compileChain(chain: FilterChain, path: string, index: number): FilterChainRuntime | undefined {
     const { config, context } = this;
-    const key = `${config.name}|${config.trafficDirection}|${Buffer.from(toBinary(FilterChainSchema, chain)).toString('latin1')}`;
+    const key = `${config.name}|${config.trafficDirection}|${config.perConnectionBufferLimitBytes ?? ''}|${Buffer.from(toBinary(FilterChainSchema, chain)).toString('latin1')}`;
     const known = context.known(key);
     if (known !== undefined) {
       this.noteRoutes(known.inlineRoutes, path);
@@ -149,6 +154,7 @@ class ListenerCompiler {
       inbound: config.trafficDirection === TrafficDirection.INBOUND,
       chainName,
       lastingName: lastingName(chainName),
+      retryBufferBytes: config.perConnectionBufferLimitBytes ?? DEFAULT_RETRY_BUFFER_BYTES,
       problem: (field, message) => problem(`filters[0].${field}`, message),
     });
     const runtime: FilterChainRuntime = { key, match: chain.filterChainMatch, served: compiled.chain, tls };

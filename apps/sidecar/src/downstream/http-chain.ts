@@ -27,6 +27,8 @@ export interface HttpChain extends ServedChain {
   /** A connection older than this is drained; 0 = no limit. */
   readonly maxConnectionDurationMs: number;
   readonly maxRequestsPerConnection: number;
+  /** Of a request's body so much is kept for retries, where its route sets no limit. */
+  readonly retryBufferBytes: number;
   /** The listener's traffic direction is INBOUND: this side reports as the destination. */
   readonly inbound: boolean;
   /** Take the peer's metadata from the request (inbound) or the response (outbound). */

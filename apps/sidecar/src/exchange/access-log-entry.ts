@@ -130,8 +130,8 @@ export class AccessLogEntry implements AccessLogRecord {
   }
 }
 
-/** First value of a header in the text of a head. */
-function headerValue(head: string, name: string): string | undefined {
+/** First value of a header (in lower case) in the text of a head. */
+export function headerValue(head: string, name: string): string | undefined {
   for (let start = head.indexOf('\r\n') + 2; start > 1; ) {
     const end = head.indexOf('\r\n', start);
     if (end <= start) return undefined;

@@ -3,11 +3,14 @@
 import {
   POLICY_IDLE_TIMEOUT_MS,
   POLICY_MAX_STREAM_DURATION_MS,
+  POLICY_PER_TRY_IDLE_TIMEOUT_MS,
   POLICY_PER_TRY_TIMEOUT_MS,
   POLICY_TIMEOUT_MS,
 } from '@lateen/filters-wasm';
 import type { DataPath } from '../transport/data-path.js';
 import { Timer, type TimerOwner } from '../transport/timer-wheel.js';
+
+import { type LocalReply, MAX_DURATION, PER_TRY_IDLE, PER_TRY_TIMEOUT, RESPONSE_TIMEOUT } from './local-reply.js';
 
 /** Kinds of timers, told to the owner. */
 export const TIMER_ROUTE = 0;
@@ -15,6 +18,7 @@ export const TIMER_TRY = 1;
 export const TIMER_BACKOFF = 2;
 export const TIMER_STREAM = 3;
 export const TIMER_IDLE = 4;
+export const TIMER_TRY_IDLE = 5;
 
 export class ExchangeTimers {
   private readonly route: Timer;
@@ -22,6 +26,8 @@ export class ExchangeTimers {
   private readonly backoff: Timer;
   private readonly stream: Timer;
   private readonly idle: Timer;
+  private readonly tryIdle: Timer;
+  private attemptMs = 0;
 
   constructor(
     private readonly path: DataPath,
@@ -32,6 +38,7 @@ export class ExchangeTimers {
     this.backoff = new Timer(owner, TIMER_BACKOFF);
     this.stream = new Timer(owner, TIMER_STREAM);
     this.idle = new Timer(owner, TIMER_IDLE);
+    this.tryIdle = new Timer(owner, TIMER_TRY_IDLE);
   }
 
   /** The request's head is here: what limits it as a whole. `policy` is 0 where the route has none. */
@@ -47,7 +54,10 @@ export class ExchangeTimers {
   }
 
   beginAttempt(policy: number): void {
-    if (policy !== 0) this.arm(this.attempt, policy + POLICY_PER_TRY_TIMEOUT_MS);
+    if (policy === 0) return;
+    this.attemptMs = this.path.clock.nowMs;
+    this.arm(this.attempt, policy + POLICY_PER_TRY_TIMEOUT_MS);
+    this.arm(this.tryIdle, policy + POLICY_PER_TRY_IDLE_TIMEOUT_MS);
   }
 
   endAttempt(): void {
@@ -56,6 +66,7 @@ export class ExchangeTimers {
 
   retryAfter(delayMs: number): void {
     this.endAttempt();
+    this.path.wheel.cancel(this.tryIdle);
     this.path.wheel.schedule(this.backoff, delayMs);
   }
 
@@ -64,18 +75,19 @@ export class ExchangeTimers {
   }
 
   /**
-   * Called when the idle timer fires: true where nothing has moved since `lastActiveMs` for as long as the policy
-   * allows; otherwise the timer runs on for the rest.
+   * Called when a timer fires: true where its time is over. One that is about quiet runs on for the rest where something
+   * has moved since: `lastActiveMs`, or the beginning of the attempt.
    */
-  isIdle(policy: number, lastActiveMs: number): boolean {
-    const leftMs = this.path.core.i32[(policy + POLICY_IDLE_TIMEOUT_MS) >> 2]! - (this.path.clock.nowMs - lastActiveMs);
-    if (leftMs <= 0) return true;
-    this.path.wheel.schedule(this.idle, leftMs);
-    return false;
+  isOver(kind: number, policy: number, lastActiveMs: number): boolean {
+    if (kind === TIMER_IDLE) return this.isQuiet(this.idle, policy + POLICY_IDLE_TIMEOUT_MS, lastActiveMs);
+    if (kind !== TIMER_TRY_IDLE) return true;
+    const sinceMs = Math.max(lastActiveMs, this.attemptMs);
+    return this.isQuiet(this.tryIdle, policy + POLICY_PER_TRY_IDLE_TIMEOUT_MS, sinceMs);
   }
 
   stop(): void {
     const { wheel } = this.path;
+    wheel.cancel(this.tryIdle);
     wheel.cancel(this.route);
     wheel.cancel(this.attempt);
     wheel.cancel(this.backoff);
@@ -83,8 +95,21 @@ export class ExchangeTimers {
     wheel.cancel(this.idle);
   }
 
+  private isQuiet(timer: Timer, field: number, sinceMs: number): boolean {
+    const leftMs = this.path.core.i32[field >> 2]! - (this.path.clock.nowMs - sinceMs);
+    if (leftMs > 0) this.path.wheel.schedule(timer, leftMs);
+    return leftMs <= 0;
+  }
+
   private arm(timer: Timer, field: number): void {
     const limitMs = this.path.core.i32[field >> 2]!;
     if (limitMs > 0) this.path.wheel.schedule(timer, limitMs);
   }
+}
+
+/** What is answered when the time of a whole request or of its last attempt is over. */
+export function timeoutReply(kind: number): LocalReply {
+  if (kind === TIMER_ROUTE) return RESPONSE_TIMEOUT;
+  if (kind === TIMER_STREAM) return MAX_DURATION;
+  return kind === TIMER_TRY ? PER_TRY_TIMEOUT : PER_TRY_IDLE;
 }

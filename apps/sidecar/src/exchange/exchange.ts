@@ -8,20 +8,23 @@ import type { Endpoint } from '../upstream/endpoint.js';
 import type { UpstreamConnection } from '../upstream/upstream-connection.js';
 import type { UpstreamRequest } from '../upstream/upstream-request.js';
 import { AccessLogEntry } from './access-log-entry.js';
-import { Attempts, isRetriableStatus } from './attempts.js';
 import type { ExchangeClient } from './exchange-client.js';
 import { ExchangeState } from './exchange-state.js';
-import { ExchangeTimers, TIMER_BACKOFF, TIMER_IDLE, TIMER_STREAM, TIMER_TRY } from './exchange-timers.js';
+import {
+  ExchangeTimers,
+  TIMER_BACKOFF,
+  TIMER_IDLE,
+  TIMER_ROUTE,
+  TIMER_STREAM,
+  timeoutReply,
+} from './exchange-timers.js';
 import { KeptRequest } from './kept-request.js';
 import {
   DIRECT_RESPONSE_DETAILS,
   HEAD_TOO_LARGE,
   type LocalReply,
-  MAX_DURATION,
   NO_HEALTHY_UPSTREAM,
   notPicked,
-  PER_TRY_TIMEOUT,
-  RESPONSE_TIMEOUT,
   ROUTE_NOT_FOUND,
   STREAM_IDLE,
   UPSTREAM_IDLE,
@@ -33,7 +36,8 @@ import { chargeRateLimits } from './rate-limit.js';
 import { countRequest } from './request-metrics.js';
 import { FLAG } from './response-flags.js';
 import { endsWithConnection, type ResponseFacts, ResponseWriter } from './response-writer.js';
-import { isRetriableFailure } from './retry-policy.js';
+import { Attempts, isRetriableResponse } from './retries/attempts.js';
+import { isRetriableFailure } from './retries/retry-policy.js';
 
 export class Exchange extends ExchangeState implements UpstreamRequest, ResponseFacts, TimerOwner, DrainListener {
   nextPending: UpstreamRequest | null = null;
@@ -54,7 +58,7 @@ export class Exchange extends ExchangeState implements UpstreamRequest, Response
   ) {
     super();
     this.kept = new KeptRequest(path);
-    this.attempts = new Attempts(path);
+    this.attempts = new Attempts(path, this.kept);
     this.timers = new ExchangeTimers(path, this);
     const { accessLog } = client.chain;
     this.log = accessLog === undefined ? null : new AccessLogEntry(path.core, accessLog);
@@ -134,14 +138,13 @@ export class Exchange extends ExchangeState implements UpstreamRequest, Response
 
   onTimer(kind: number): void {
     this.path.clock.tick();
-    if (kind === TIMER_BACKOFF) this.attempt();
-    else if (kind === TIMER_STREAM) this.fail(MAX_DURATION);
-    else if (kind === TIMER_IDLE) {
-      if (this.timers.isIdle(this.policy, this.lastActiveMs)) this.onStreamIdle();
-    } else {
+    if (kind === TIMER_BACKOFF) this.tryAgain();
+    else if (kind === TIMER_STREAM) this.fail(timeoutReply(kind));
+    else if (!this.timers.isOver(kind, this.policy, this.lastActiveMs)) return;
+    else if (kind === TIMER_IDLE) this.onStreamIdle();
+    else {
       if (this.endpoint !== null) this.endpoint.stats.rqTimeout++;
-      if (kind === TIMER_TRY && this.retryAfterTimeout()) return;
-      this.fail(kind === TIMER_TRY ? PER_TRY_TIMEOUT : RESPONSE_TIMEOUT);
+      if (kind === TIMER_ROUTE || !this.retryAfterTimeout()) this.fail(timeoutReply(kind));
     }
   }
 
@@ -186,15 +189,15 @@ export class Exchange extends ExchangeState implements UpstreamRequest, Response
 
   onResponseHead(status: number): boolean {
     const { i32, wasm } = this.path.core;
-    const wanted = this.attempts.count > 1 || this.attempts.anyLeft;
-    if (wanted && isRetriableStatus(this.path.core, this.policy, status)) {
+    const { count, anyLeft } = this.attempts;
+    if ((count > 1 || anyLeft) && isRetriableResponse(this.path.core, this.policy, status)) {
       if (this.requestComplete && this.kept.replayable && this.attempts.take(this.clusterSlot)) {
         this.releaseEndpoint(status < 500);
         this.upstream = null;
-        this.timers.retryAfter(this.attempts.nextBackoffMs(this.policy));
+        this.timers.retryAfter(this.attempts.backoffAfterResponseMs(this.policy));
         return true;
       }
-      if (this.attempts.count > 1) this.flags |= FLAG.URX;
+      if (count > 1) this.flags |= FLAG.URX;
     }
     this.responseStarted = true;
     this.endsWithConnection = endsWithConnection(this.path.core, this.responseChunkMode);
@@ -247,7 +250,7 @@ export class Exchange extends ExchangeState implements UpstreamRequest, Response
 
   private start(wireBytes: number): void {
     this.reset(wireBytes, this.path.clock.nowMs);
-    this.attempts.begin(0);
+    this.attempts.begin(0, 0);
     this.log?.begin();
     this.listenerRecord = this.client.chain.listenerRecord;
     this.path.stats.downstreamRqTotal++;
@@ -275,8 +278,8 @@ export class Exchange extends ExchangeState implements UpstreamRequest, Response
       this.replyLocally(HEAD_TOO_LARGE);
       return;
     }
+    this.attempts.begin(this.policy, client.chain.retryBufferBytes);
     this.kept.add(bodyAddress, bodyLength, null);
-    this.attempts.begin(this.policy);
     this.timers.begin(this.policy);
     if (complete) this.completeRequest();
     this.useEndpoint(slot);
@@ -314,8 +317,7 @@ export class Exchange extends ExchangeState implements UpstreamRequest, Response
     return true;
   }
 
-  /** One more attempt. */
-  private attempt(): void {
+  private tryAgain(): void {
     const slot = this.attempts.pickNext(this.policy, this.clusterSlot);
     if (slot < 0) {
       this.replyLocally(notPicked(this.path.core, this.policy, slot));

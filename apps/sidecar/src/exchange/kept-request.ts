@@ -2,7 +2,6 @@
 
 import { EMBEDDER_SCRATCH, EMBEDDER_SCRATCH_BYTES } from '@lateen/filters-wasm';
 import type { DataPath } from '../transport/data-path.js';
-import { HeldBytes } from '../transport/held-bytes.js';
 import type { SocketWriter } from '../transport/socket-writer.js';
 
 /** Room that a small block must have for what the proxy adds to a head; a head that does not fit goes to a large one. */
@@ -15,13 +14,15 @@ export class KeptRequest {
   private buffer: Buffer | null = null;
   private headLength = 0;
   private length = 0;
-  private readonly overflow: HeldBytes;
+  /** What of the body has no room in the block, in order. */
+  private more: Buffer[] = [];
+  private moreBytes = 0;
+  /** So much of a body is kept for a retry; -1: no retry will come, only what there is room for is kept. */
+  limitBytes = -1;
   /** Everything that was sent is still here, so the request can be sent again. */
   replayable = true;
 
-  constructor(private readonly path: DataPath) {
-    this.overflow = new HeldBytes(path.core);
-  }
+  constructor(private readonly path: DataPath) {}
 
   /** Writes the head for a cluster from the parsed request; false where it exceeds every block. */
   writeHead(parsedLength: number, listener: number, connection: number, cluster: number): boolean {
@@ -58,15 +59,19 @@ export class KeptRequest {
   add(address: number, length: number, writer: SocketWriter | null): void {
     if (length === 0) return;
     const { slots, core } = this.path;
-    const fits = this.block !== 0 && this.length + length <= slots.capacity(this.block);
-    if (fits && this.replayable && this.overflow.length === 0) {
+    const inBlock = this.block !== 0 && this.moreBytes === 0 && this.length + length <= slots.capacity(this.block);
+    const keeps = this.replayable && (this.isWithinLimit(length) || (inBlock && this.limitBytes < 0));
+    if (keeps && inBlock) {
       core.wasm.copy(this.block + this.length, address, length);
       writer?.writeKept(this.block + this.length, length);
       this.length += length;
-    } else if (writer === null) {
-      this.overflow.append(address, length);
+    } else if (keeps || writer === null) {
+      const bytes = Buffer.from(core.bytes.subarray(address, address + length));
+      this.more.push(bytes);
+      this.moreBytes += length;
+      writer?.writeBuffer(bytes);
     } else {
-      this.replayable = false;
+      this.abandonRetries();
       writer.writeCopy(address, length);
     }
   }
@@ -75,9 +80,19 @@ export class KeptRequest {
   sendTo(writer: SocketWriter): void {
     if (this.block !== 0) writer.writeKept(this.block, this.length);
     else if (this.buffer !== null) writer.writeBuffer(this.buffer);
-    if (this.overflow.length === 0) return;
+    for (const bytes of this.more) writer.writeBuffer(bytes);
+    // What came before there was a connection had to be kept, also beyond the limit.
+    if (this.moreBytes > 0 && !this.isWithinLimit(0)) this.abandonRetries();
+  }
+
+  private isWithinLimit(added: number): boolean {
+    return this.length - this.headLength + this.moreBytes + added <= this.limitBytes;
+  }
+
+  private abandonRetries(): void {
     this.replayable = false;
-    writer.writeBuffer(this.overflow.takeBuffer());
+    this.more = [];
+    this.moreBytes = 0;
   }
 
   /** Says which attempt it is, in a head that carries the count. */
@@ -102,7 +117,6 @@ export class KeptRequest {
     }
     this.buffer = null;
     this.length = 0;
-    this.replayable = false;
-    if (this.overflow.length > 0) this.overflow.clear();
+    this.abandonRetries();
   }
 }

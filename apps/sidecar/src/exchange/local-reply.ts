@@ -22,6 +22,7 @@ export const ROUTE_NOT_FOUND = reply(404, FLAG.NR, '', 'route_not_found');
 export const NO_HEALTHY_UPSTREAM = reply(503, FLAG.UH, 'no healthy upstream', 'no_healthy_upstream');
 export const RESPONSE_TIMEOUT = reply(504, FLAG.UT, 'upstream request timeout', 'response_timeout');
 export const PER_TRY_TIMEOUT = reply(504, FLAG.UT, 'upstream request timeout', 'upstream_per_try_timeout');
+export const PER_TRY_IDLE = reply(504, FLAG.SI, 'stream timeout', 'upstream_per_try_idle_timeout');
 export const STREAM_IDLE = reply(408, FLAG.SI, 'stream timeout', 'stream_idle_timeout');
 export const UPSTREAM_IDLE = reply(504, FLAG.SI, 'stream timeout', 'stream_idle_timeout');
 export const REQUEST_HEADER_TIMEOUT = reply(408, FLAG.DT, 'request header timeout', 'request_header_timeout');

@@ -16,7 +16,7 @@ import {
   RESPONSE_KEEP_ALIVE,
 } from '@lateen/filters-wasm';
 import type { UpstreamFailure } from '../exchange/local-reply.js';
-import { isIdempotent } from '../exchange/retry-policy.js';
+import { isIdempotent } from '../exchange/retries/retry-policy.js';
 import { HeldBytes } from '../transport/held-bytes.js';
 import type { OwnedSocket } from '../transport/proxy-socket.js';
 import { SocketWriter } from '../transport/socket-writer.js';

@@ -5,9 +5,10 @@ import {
   RetryPolicy_RetryBackOffSchema,
   RetryPolicySchema,
 } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
-import * as L from '../layout.js';
+import * as P from '../table-layout.js';
 import { BlobWriter } from './blob-writer.js';
 import { durationMs } from './duration.js';
+import { readRetryHeaders } from './match/retry-headers.js';
 import { type Mutation, writeMutations } from './mutations.js';
 import type { ProblemList } from './problems.js';
 import { join, refuseOtherFields } from './supported-fields.js';
@@ -17,19 +18,21 @@ const DEFAULT_ROUTE_TIMEOUT_MS = 15_000;
 const DEFAULT_BACKOFF_BASE_MS = 25;
 
 const RETRY_ON: Readonly<Record<string, number>> = {
-  '5xx': L.RETRY_ON_5XX,
-  'gateway-error': L.RETRY_ON_GATEWAY_ERROR,
-  reset: L.RETRY_ON_RESET,
-  'reset-before-request': L.RETRY_ON_RESET_BEFORE_REQUEST,
-  'connect-failure': L.RETRY_ON_CONNECT_FAILURE,
-  'retriable-4xx': L.RETRY_ON_RETRIABLE_4XX,
-  'refused-stream': L.RETRY_ON_REFUSED_STREAM,
-  'retriable-status-codes': L.RETRY_ON_RETRIABLE_STATUS_CODES,
-  cancelled: L.RETRY_ON_CANCELLED,
-  'deadline-exceeded': L.RETRY_ON_DEADLINE_EXCEEDED,
-  internal: L.RETRY_ON_INTERNAL,
-  'resource-exhausted': L.RETRY_ON_RESOURCE_EXHAUSTED,
-  unavailable: L.RETRY_ON_UNAVAILABLE,
+  '5xx': P.RETRY_ON_5XX,
+  'gateway-error': P.RETRY_ON_GATEWAY_ERROR,
+  reset: P.RETRY_ON_RESET,
+  'reset-before-request': P.RETRY_ON_RESET_BEFORE_REQUEST,
+  'connect-failure': P.RETRY_ON_CONNECT_FAILURE,
+  'retriable-4xx': P.RETRY_ON_RETRIABLE_4XX,
+  'refused-stream': P.RETRY_ON_REFUSED_STREAM,
+  'retriable-headers': P.RETRY_ON_RETRIABLE_HEADERS,
+  'envoy-ratelimited': P.RETRY_ON_ENVOY_RATELIMITED,
+  'retriable-status-codes': P.RETRY_ON_RETRIABLE_STATUS_CODES,
+  cancelled: P.RETRY_ON_CANCELLED,
+  'deadline-exceeded': P.RETRY_ON_DEADLINE_EXCEEDED,
+  internal: P.RETRY_ON_INTERNAL,
+  'resource-exhausted': P.RETRY_ON_RESOURCE_EXHAUSTED,
+  unavailable: P.RETRY_ON_UNAVAILABLE,
 };
 
 /** Where a policy comes from; `action` is absent for local answers. */
@@ -51,55 +54,56 @@ export function writePolicy(
   const { action, virtualHost } = source;
   const actionPath = join(source.path, 'route');
   const blob = new BlobWriter();
-  blob.reserve(L.POLICY_BYTES);
+  blob.reserve(P.POLICY_BYTES);
   const stream = action?.maxStreamDuration;
   const set = (field: number, value: number) => blob.int(field, value);
   set(
-    L.POLICY_TIMEOUT_MS,
+    P.POLICY_TIMEOUT_MS,
     action === undefined
       ? 0
       : durationMs(problems, join(actionPath, 'timeout'), action.timeout, DEFAULT_ROUTE_TIMEOUT_MS),
   );
-  set(L.POLICY_IDLE_TIMEOUT_MS, durationMs(problems, join(actionPath, 'idle_timeout'), action?.idleTimeout, -1));
+  set(P.POLICY_IDLE_TIMEOUT_MS, durationMs(problems, join(actionPath, 'idle_timeout'), action?.idleTimeout, -1));
   set(
-    L.POLICY_MAX_STREAM_DURATION_MS,
+    P.POLICY_MAX_STREAM_DURATION_MS,
     durationMs(problems, join(actionPath, 'max_stream_duration.max_stream_duration'), stream?.maxStreamDuration, 0),
   );
-  set(L.POLICY_CLUSTER_NOT_FOUND_STATUS, [503, 404, 500][action?.clusterNotFoundResponseCode ?? 0] ?? 503);
+  set(P.POLICY_CLUSTER_NOT_FOUND_STATUS, [503, 404, 500][action?.clusterNotFoundResponseCode ?? 0] ?? 503);
   set(
-    L.POLICY_FLAGS,
-    (virtualHost.includeRequestAttemptCount ? L.POLICY_FLAG_ATTEMPT_COUNT_IN_REQUEST : 0) |
-      (virtualHost.includeAttemptCountInResponse ? L.POLICY_FLAG_ATTEMPT_COUNT_IN_RESPONSE : 0),
+    P.POLICY_FLAGS,
+    (virtualHost.includeRequestAttemptCount ? P.POLICY_FLAG_ATTEMPT_COUNT_IN_REQUEST : 0) |
+      (virtualHost.includeAttemptCountInResponse ? P.POLICY_FLAG_ATTEMPT_COUNT_IN_RESPONSE : 0),
+  );
+  set(
+    P.POLICY_RETRY_BUFFER_BYTES,
+    Math.min(source.route?.perRequestBufferLimitBytes ?? virtualHost.perRequestBufferLimitBytes ?? -1, 0x7fffffff),
   );
   if (action?.retryPolicy !== undefined) {
-    writeRetries(problems, join(actionPath, 'retry_policy'), action.retryPolicy, set);
+    writeRetries(problems, join(actionPath, 'retry_policy'), action.retryPolicy, blob);
   } else if (action !== undefined && virtualHost.retryPolicy !== undefined) {
-    writeRetries(problems, join(source.virtualHostPath, 'retry_policy'), virtualHost.retryPolicy, set);
+    writeRetries(problems, join(source.virtualHostPath, 'retry_policy'), virtualHost.retryPolicy, blob);
   }
-  blob.int(L.POLICY_RESPONSE_MUTATIONS, writeMutations(blob, source.responseMutations, hashName));
-  blob.int(L.POLICY_RESPONSE_MUTATION_COUNT, source.responseMutations.length);
+  blob.int(P.POLICY_RESPONSE_MUTATIONS, writeMutations(blob, source.responseMutations, hashName));
+  blob.int(P.POLICY_RESPONSE_MUTATION_COUNT, source.responseMutations.length);
   return blob.finish();
 }
 
-function writeRetries(
-  problems: ProblemList,
-  path: string,
-  policy: RetryPolicy,
-  set: (field: number, value: number) => void,
-): void {
+function writeRetries(problems: ProblemList, path: string, policy: RetryPolicy, blob: BlobWriter): void {
+  const set = (field: number, value: number) => blob.int(field, value);
   refuseOtherFields(
     problems,
     path,
     RetryPolicySchema,
     policy,
     `retry_on num_retries per_try_timeout per_try_idle_timeout retry_host_predicate
-     host_selection_retry_max_attempts retriable_status_codes retry_back_off`,
+     host_selection_retry_max_attempts retriable_status_codes retry_back_off retriable_headers
+     retriable_request_headers rate_limited_retry_back_off`,
   );
-  set(L.POLICY_RETRY_ON, readRetryOn(problems, join(path, 'retry_on'), policy.retryOn));
-  set(L.POLICY_RETRIES, policy.numRetries ?? 1);
-  set(L.POLICY_PER_TRY_TIMEOUT_MS, durationMs(problems, join(path, 'per_try_timeout'), policy.perTryTimeout, 0));
+  set(P.POLICY_RETRY_ON, readRetryOn(problems, join(path, 'retry_on'), policy.retryOn));
+  set(P.POLICY_RETRIES, policy.numRetries ?? 1);
+  set(P.POLICY_PER_TRY_TIMEOUT_MS, durationMs(problems, join(path, 'per_try_timeout'), policy.perTryTimeout, 0));
   set(
-    L.POLICY_PER_TRY_IDLE_TIMEOUT_MS,
+    P.POLICY_PER_TRY_IDLE_TIMEOUT_MS,
     durationMs(problems, join(path, 'per_try_idle_timeout'), policy.perTryIdleTimeout, 0),
   );
   const backOff = policy.retryBackOff;
@@ -118,27 +122,29 @@ function writeRetries(
     backOff?.baseInterval,
     DEFAULT_BACKOFF_BASE_MS,
   );
-  set(L.POLICY_RETRY_BACKOFF_BASE_MS, baseMs);
+  set(P.POLICY_RETRY_BACKOFF_BASE_MS, baseMs);
   set(
-    L.POLICY_RETRY_BACKOFF_MAX_MS,
+    P.POLICY_RETRY_BACKOFF_MAX_MS,
     durationMs(problems, join(path, 'retry_back_off.max_interval'), backOff?.maxInterval, baseMs * 10),
   );
   policy.retryHostPredicate.forEach((predicate, index) => {
-    if (predicate.name === 'envoy.retry_host_predicates.previous_hosts') set(L.POLICY_AVOID_PREVIOUS, 1);
+    if (predicate.name === 'envoy.retry_host_predicates.previous_hosts') set(P.POLICY_AVOID_PREVIOUS, 1);
     else problems.add(join(path, `retry_host_predicate[${index}]`), `"${predicate.name}" is not supported`);
   });
-  set(L.POLICY_HOST_SELECTION_ATTEMPTS, Math.min(Number(policy.hostSelectionRetryMaxAttempts) || 1, 100));
+  set(P.POLICY_HOST_SELECTION_ATTEMPTS, Math.min(Number(policy.hostSelectionRetryMaxAttempts) || 1, 100));
+  const headers = readRetryHeaders(problems, path, policy);
+  if (headers !== undefined) blob.text(P.POLICY_RETRY_HEADERS_OFFSET, JSON.stringify(headers));
   const codes = policy.retriableStatusCodes;
-  if (codes.length > L.POLICY_MAX_RETRIABLE_CODES) {
+  if (codes.length > P.POLICY_MAX_RETRIABLE_CODES) {
     problems.add(
       join(path, 'retriable_status_codes'),
-      `has ${codes.length} codes; at most ${L.POLICY_MAX_RETRIABLE_CODES} are supported`,
+      `has ${codes.length} codes; at most ${P.POLICY_MAX_RETRIABLE_CODES} are supported`,
     );
     return;
   }
-  set(L.POLICY_RETRIABLE_CODE_COUNT, codes.length);
+  set(P.POLICY_RETRIABLE_CODE_COUNT, codes.length);
   codes.forEach((code, index) => {
-    set(L.POLICY_RETRIABLE_CODES + index * 4, code);
+    set(P.POLICY_RETRIABLE_CODES + index * 4, code);
   });
 }
 

@@ -99,7 +99,7 @@ function writeVirtualHost(
     `name domains routes require_tls virtual_clusters metadata typed_per_filter_config
      request_headers_to_add request_headers_to_remove
      response_headers_to_add response_headers_to_remove include_request_attempt_count
-     include_attempt_count_in_response retry_policy`,
+     include_attempt_count_in_response retry_policy per_request_buffer_limit_bytes`,
   );
   const at = blob.reserve(T.VIRTUAL_HOST_BYTES);
   const request = readMutations(

@@ -57,7 +57,8 @@ export function writeRoute(
     RouteSchema,
     route,
     `name match route redirect direct_response metadata decorator stat_prefix typed_per_filter_config
-     request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove`,
+     request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove
+     per_request_buffer_limit_bytes`,
   );
   blob.int(at + T.ROUTE_ENTRY_REWRITE_LENGTH, -1);
   blob.int(at + T.ROUTE_ENTRY_HOST_LENGTH, -1);
@@ -84,7 +85,11 @@ export function writeRoute(
       ? [...config, ...host, ...response, ...weighted]
       : [...weighted, ...response, ...host, ...config];
     checkMutationCount(problems, path, 'response', mutations.length);
-    const record = writePolicy(problems, { ...scope, path, action, responseMutations: mutations }, context.hashName);
+    const record = writePolicy(
+      problems,
+      { ...scope, path, route, action, responseMutations: mutations },
+      context.hashName,
+    );
     return context.internPolicy(record);
   };
   blob.int(at + T.ROUTE_ENTRY_POLICY, policy([]));

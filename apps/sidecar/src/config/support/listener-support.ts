@@ -37,6 +37,8 @@ export const LISTENER_SUPPORT: SupportTable = {
       'listener_filters',
       'listener_filters_timeout',
       'continue_on_listener_filters_timeout',
+      // For retries; the other buffers of a connection are bounded by the process.
+      'per_connection_buffer_limit_bytes',
       'traffic_direction',
     ],
     inert: {
@@ -45,7 +47,6 @@ export const LISTENER_SUPPORT: SupportTable = {
       drain_type: 'changed filter chains always drain',
       enable_reuse_port: 'a sidecar is one process',
       reuse_port: 'a sidecar is one process',
-      per_connection_buffer_limit_bytes: 'the buffers of a connection are bounded by the process',
       tcp_backlog_size: 'the system limit of the accept queue is used',
       max_connections_to_accept_per_socket_event: 'accepting is done by the event loop',
       connection_balance_config: 'a sidecar is one process',

@@ -5,8 +5,8 @@ import {
   LocalRateLimitSchema,
 } from '@lateen/xds-proto/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js';
 import { type TokenBucket, TokenBucketSchema } from '@lateen/xds-proto/envoy/type/v3/token_bucket_pb.js';
-import * as L from '../../layout.js';
 import * as B from '../../limit-layout.js';
+import * as P from '../../table-layout.js';
 import { BlobWriter } from '../blob-writer.js';
 import { millionths } from '../fraction.js';
 import { readMutations, writeMutations } from '../mutations.js';
@@ -85,14 +85,14 @@ export function writeRateLimit(
 /** A policy record with nothing but the headers of the refusal. */
 function writeReplyPolicy(context: RateLimitContext, blob: BlobWriter, path: string, config: LocalRateLimit): number {
   const response = readMutations(context.problems, path, 'response', config.responseHeadersToAdd, []);
-  const policy = blob.reserve(L.POLICY_BYTES);
+  const policy = blob.reserve(P.POLICY_BYTES);
   // Offsets of mutations, and of their texts, are relative to the policy.
   const record = new BlobWriter();
-  record.reserve(L.POLICY_BYTES);
-  record.int(L.POLICY_RESPONSE_MUTATIONS, writeMutations(record, response, context.hashName));
-  record.int(L.POLICY_RESPONSE_MUTATION_COUNT, response.length);
+  record.reserve(P.POLICY_BYTES);
+  record.int(P.POLICY_RESPONSE_MUTATIONS, writeMutations(record, response, context.hashName));
+  record.int(P.POLICY_RESPONSE_MUTATION_COUNT, response.length);
   const bytes = record.finish();
-  blob.reserve(bytes.length - L.POLICY_BYTES);
+  blob.reserve(bytes.length - P.POLICY_BYTES);
   blob.place(policy, bytes);
   return policy;
 }

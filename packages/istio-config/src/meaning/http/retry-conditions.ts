@@ -23,11 +23,7 @@ export const RETRY_CONDITIONS: readonly string[] = [
 const KNOWN: ReadonlySet<string> = new Set(RETRY_CONDITIONS);
 
 /** Known, but not acted on yet. */
-const UNSUPPORTED: ReadonlySet<string> = new Set([
-  'envoy-ratelimited',
-  'retriable-headers',
-  'http3-post-connect-failure',
-]);
+const UNSUPPORTED: ReadonlySet<string> = new Set(['http3-post-connect-failure']);
 
 /** Status codes in one `retryOn` that the proxy has room for. */
 export const MAX_RETRY_CODES = 8;

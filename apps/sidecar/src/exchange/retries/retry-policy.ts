@@ -18,7 +18,7 @@ import {
   RETRY_ON_RESET,
   RETRY_ON_RESET_BEFORE_REQUEST,
 } from '@lateen/filters-wasm';
-import type { UpstreamFailure } from './local-reply.js';
+import type { UpstreamFailure } from '../local-reply.js';
 
 const DEFAULT_BASE_MS = 25;
 const DEFAULT_MAX_FACTOR = 10;
