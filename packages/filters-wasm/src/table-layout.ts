@@ -157,6 +157,8 @@ export const ROUTE_ENTRY_FLAG_IGNORE_CASE = 1;
 export const ROUTE_ENTRY_FLAG_REDIRECT_PATH = 2;
 export const ROUTE_ENTRY_FLAG_REDIRECT_PREFIX = 4;
 export const ROUTE_ENTRY_FLAG_STRIP_QUERY = 8;
+/** Forward: ROUTE_ENTRY_HOST_* is the name of the header whose value becomes the Host. */
+export const ROUTE_ENTRY_FLAG_HOST_FROM_HEADER = 16;
 
 /** Weighted cluster entry: slot, cumulative weight, request mutations (relative offset, count), policy (absolute). */
 export const WEIGHTED_CLUSTER = 0;

@@ -169,6 +169,18 @@ describe('writeUpstreamHead', () => {
     ]);
   });
 
+  it('takes the Host from a header that holds one, of the request or of the configuration', () => {
+    use(forwardAll({}, { hostRewriteHeader: 'X-Real-Host' }));
+    const hosts = (lines: string[]) => sent(lines).filter((line) => line.toLowerCase().startsWith('host:'));
+    expect(hosts(['x-real-host: shop.test:80', 'x-real-host: other'])).toEqual(['host: shop.test:80']);
+    expect(hosts([])).toEqual(['host: reviews']);
+    expect(hosts(['x-real-host:'])).toEqual(['host: reviews']);
+    expect(hosts(['x-real-host: a/b'])).toEqual(['host: reviews']);
+    const set = { header: { key: 'x-real-host', value: 'set' }, appendAction: 'OVERWRITE_IF_EXISTS_OR_ADD' };
+    use(forwardAll({ requestHeadersToAdd: [set] }, { hostRewriteHeader: 'x-real-host' }));
+    expect(hosts(['x-real-host: shop.test'])).toEqual(['host: set']);
+  });
+
   it('sets the attempt count last, and changes it in a kept copy', () => {
     use(forwardAll({}, {}, { includeRequestAttemptCount: true }));
     const written = forward(head(['x-envoy-attempt-count: 7', 'a: b']), options()) as string;

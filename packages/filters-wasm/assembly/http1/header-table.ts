@@ -93,6 +93,18 @@ function removeNamed(name: i32, length: i32, hash: i32, mark: bool): bool {
   return found;
 }
 
+/** The first entry of that name that will be written, parsed or added; 0 where there is none. */
+export function findNamed(name: i32, length: i32): i32 {
+  const hash = hashName(name, length);
+  for (let i = 0; i < count; i++) {
+    const entry = table + i * HEADER_ENTRY_BYTES;
+    if (load<i32>(entry + HEADER_HASH) != hash || load<i32>(entry + HEADER_NAME_LENGTH) != length) continue;
+    if (load<i32>(entry + HEADER_FLAGS) != 0) continue;
+    if (equalsIgnoreCase(load<i32>(entry + HEADER_LINE_OFFSET), name, length)) return entry;
+  }
+  return 0;
+}
+
 /** Applies mutations in order. `base` is what their offsets are relative to. */
 export function applyMutations(base: i32, mutations: i32, total: i32): void {
   for (let i = 0; i < total; i++) {

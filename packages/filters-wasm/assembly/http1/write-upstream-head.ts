@@ -14,7 +14,8 @@ import {
 import {
   CONFIG_FLAGS, CONFIG_FLAG_MOST_SPECIFIC_WINS, CONFIG_MUTATIONS, CONFIG_MUTATION_COUNT, KNOWN_ATTEMPT_COUNT,
   KNOWN_CLIENT_CERT, KNOWN_FORWARDED_FOR, KNOWN_FORWARDED_PROTO, KNOWN_HOST, KNOWN_ORIGINAL_PATH, KNOWN_REQUEST_ID,
-  POLICY_FLAGS, POLICY_FLAG_ATTEMPT_COUNT_IN_REQUEST, ROUTE_ENTRY_HOST_LENGTH, ROUTE_ENTRY_HOST_OFFSET,
+  POLICY_FLAGS, POLICY_FLAG_ATTEMPT_COUNT_IN_REQUEST, ROUTE_ENTRY_FLAGS, ROUTE_ENTRY_FLAG_HOST_FROM_HEADER,
+  ROUTE_ENTRY_HOST_LENGTH, ROUTE_ENTRY_HOST_OFFSET,
   ROUTE_ENTRY_MUTATIONS, ROUTE_ENTRY_MUTATION_COUNT, ROUTE_ENTRY_REGEX_REWRITE, ROUTE_ENTRY_REWRITE_LENGTH,
   ROUTE_ENTRY_REWRITE_OFFSET, TEXT_CHUNKED_LINE, TEXT_CONNECTION_UPGRADE_LINE, TEXT_HTTP, TEXT_HTTPS,
   TEXT_VERSION_LINE_END, VIRTUAL_HOST_MUTATIONS, VIRTUAL_HOST_MUTATION_COUNT, WEIGHTED_HOST_LENGTH,
@@ -22,9 +23,10 @@ import {
 } from '../../src/table-layout';
 import { LIMIT_MUTATIONS, ROUTE_LIMITED, ROUTE_LIMITED_COUNT } from '../../src/limit-layout';
 import {
-  addKnown, addedBytes, applyMutations, authorityAt, authorityLength, beginHeaders, findKnown, joinKnown,
+  addKnown, addedBytes, applyMutations, authorityAt, authorityLength, beginHeaders, findKnown, findNamed, joinKnown,
   putHeaders, replaceKnown,
 } from './header-table';
+import { isAuthority } from './target';
 import { isExternal } from '../decide/load-balance';
 import { putUuid } from '../random';
 import { rewritePath } from '../decide/regex-rewrite';
@@ -148,7 +150,7 @@ function choosePathAndHost(): bool {
   if (weighted != 0 && load<i32>(weighted + WEIGHTED_HOST_LENGTH) >= 0) {
     hostAt = table + load<i32>(weighted + WEIGHTED_HOST_OFFSET);
     hostLength = load<i32>(weighted + WEIGHTED_HOST_LENGTH);
-  } else if (load<i32>(entry + ROUTE_ENTRY_HOST_LENGTH) >= 0) {
+  } else if (load<i32>(entry + ROUTE_ENTRY_HOST_LENGTH) >= 0 && !takesHostFromHeader(entry)) {
     hostAt = table + load<i32>(entry + ROUTE_ENTRY_HOST_OFFSET);
     hostLength = load<i32>(entry + ROUTE_ENTRY_HOST_LENGTH);
   }
@@ -210,7 +212,19 @@ function mutate(): void {
   if (authorityLength > 0) {
     hostAt = authorityAt;
     hostLength = authorityLength;
+  } else if (hostLength == 0 && entry != 0 && takesHostFromHeader(entry)) {
+    const header = findNamed(table + load<i32>(entry + ROUTE_ENTRY_HOST_OFFSET), load<i32>(entry + ROUTE_ENTRY_HOST_LENGTH));
+    // Only what may be a Host: the value can be the client's.
+    if (header != 0 && isAuthority(load<i32>(header + HEADER_VALUE_OFFSET), load<i32>(header + HEADER_VALUE_LENGTH))) {
+      hostAt = load<i32>(header + HEADER_VALUE_OFFSET);
+      hostLength = load<i32>(header + HEADER_VALUE_LENGTH);
+    }
   }
+}
+
+@inline
+function takesHostFromHeader(entry: i32): bool {
+  return (load<i32>(entry + ROUTE_ENTRY_FLAGS) & ROUTE_ENTRY_FLAG_HOST_FROM_HEADER) != 0;
 }
 
 /** `place` holds a relative offset and, after it, a count. */

@@ -178,7 +178,8 @@ function writeForward(
     path,
     RouteActionSchema,
     action,
-    `cluster weighted_clusters cluster_not_found_response_code prefix_rewrite regex_rewrite host_rewrite_literal timeout
+    `cluster weighted_clusters cluster_not_found_response_code prefix_rewrite regex_rewrite host_rewrite_literal host_rewrite_header
+     timeout
      idle_timeout retry_policy max_grpc_timeout max_stream_duration`,
   );
   // The gRPC limits bound what a gRPC client asks for by grpc-timeout; that header is not read.
@@ -212,6 +213,12 @@ function writeForward(
   if (action.hostRewriteSpecifier.case === 'hostRewriteLiteral') {
     checkRewrite(problems, join(path, 'host_rewrite_literal'), action.hostRewriteSpecifier.value);
     blob.text(at + T.ROUTE_ENTRY_HOST_OFFSET, action.hostRewriteSpecifier.value);
+  } else if (action.hostRewriteSpecifier.case === 'hostRewriteHeader') {
+    const name = action.hostRewriteSpecifier.value.toLowerCase();
+    if (name === '' || name.startsWith(':'))
+      problems.add(join(path, 'host_rewrite_header'), `"${name}" is not a header name`);
+    blob.addBits(at + T.ROUTE_ENTRY_FLAGS, T.ROUTE_ENTRY_FLAG_HOST_FROM_HEADER);
+    blob.text(at + T.ROUTE_ENTRY_HOST_OFFSET, name);
   }
 }
 

@@ -111,6 +111,7 @@ export const ROUTE_SUPPORT: SupportTable = {
       'prefix_rewrite',
       'regex_rewrite',
       'host_rewrite_literal',
+      'host_rewrite_header',
       'timeout',
       'idle_timeout',
       'retry_policy',
