@@ -244,7 +244,7 @@ describe('TCP proxy', () => {
     client.pause();
     await eventually(() => upstream !== undefined, 'the upstream is connected');
     const chunk = Buffer.alloc(1 << 20, 1);
-    for (let sent = 0; sent < 64; sent++) {
+    for (let sent = 0; sent < 32; sent++) {
       client.write(chunk);
       upstream!.write(chunk);
     }
@@ -252,7 +252,7 @@ describe('TCP proxy', () => {
       const [series] = [...proxy.dataPlane.tcpMetricSeries()];
       return (series?.sentBytesTotal ?? 0) + (series?.receivedBytesTotal ?? 0);
     };
-    // What the proxy took fills the system's buffers behind it and its own: a part of the 128 MiB that are offered.
+    // What the proxy took fills the system's buffers behind it and its own: a part of the 64 MiB that are offered.
     let last = -1;
     let steady = 0;
     await eventually(() => {
@@ -260,7 +260,7 @@ describe('TCP proxy', () => {
       last = taken();
       return steady > 20;
     }, 'nothing moves any more');
-    expect(last).toBeLessThan(64 << 20);
+    expect(last).toBeLessThan(40 << 20);
     expect(proxy.dataPlane.stats.ringUsedBytes).toBeLessThan(1 << 20);
     // And everything arrives in the end.
     let received = 0;
@@ -269,7 +269,7 @@ describe('TCP proxy', () => {
     client.on('data', (data) => (answered += data.length)).resume();
     client.end();
     upstream!.end();
-    await eventually(() => received === 64 << 20 && answered === 64 << 20, 'all 64 MiB have come both ways');
+    await eventually(() => received === 32 << 20 && answered === 32 << 20, 'all 32 MiB have come both ways');
   });
 });
 
