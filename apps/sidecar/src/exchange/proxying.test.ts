@@ -80,7 +80,7 @@ describe('plain requests', () => {
     });
     const client = await proxy.client();
     client.socket.pause();
-    const count = 40_000;
+    const count = 20_000;
     client.send('GET / HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(count));
     const served = (): number => proxy.dataPlane.stats.downstreamRqTotal;
     let before = -1;
@@ -91,7 +91,10 @@ describe('plain requests', () => {
     expect(before).toBeLessThan(count);
     client.socket.resume();
     await eventually(() => served() === count, 'all requests are served');
-    await client.until(({ received }) => received.split('\r\n\r\nxxx').length === count + 1, 'all answers');
+    await client.until(
+      ({ received }) => received.length > 1000 * count && received.split('\r\n\r\nxxx').length === count + 1,
+      'all answers',
+    );
   });
 
   it('answers HEAD, 204 and 304 without a body and goes on', async () => {
