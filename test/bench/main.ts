@@ -1,6 +1,6 @@
 // Benchmark entry: paired, repeated runs of each scenario against each proxy; writes the figures as JSON.
 //
-//   npm run bench -- --out FILE.json [--scenario a,b,c] [--proxies nginx,envoy,sidecar] [--rounds 5] [--slices 5]
+//   npm run bench -- --out FILE.json [--scenario a,b,c] [--proxies nginx,envoy,sidecar] [--rounds 3] [--slices 5]
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -23,7 +23,7 @@ const { values } = parseArgs({
     out: { type: 'string' },
     scenario: { type: 'string', default: KEYS.join(',') },
     proxies: { type: 'string', default: PROXY_KINDS.join(',') },
-    rounds: { type: 'string', default: '5' },
+    rounds: { type: 'string', default: '3' },
     slices: { type: 'string', default: '5' },
     connections: { type: 'string', default: '64' },
     help: { type: 'boolean', default: false },
@@ -31,7 +31,7 @@ const { values } = parseArgs({
 });
 if (values.help) {
   console.log(`npm run bench -- [--out FILE.json] [--scenario ${KEYS.join(',')}]`);
-  console.log(`                 [--proxies ${PROXY_KINDS.join(',')}] [--rounds 5] [--slices 5] [--connections 64]`);
+  console.log(`                 [--proxies ${PROXY_KINDS.join(',')}] [--rounds 3] [--slices 5] [--connections 64]`);
   console.log('A scenario key chooses those that begin with it: e stands for e-plain and e-tls.');
   process.exit(0);
 }

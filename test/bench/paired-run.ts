@@ -28,7 +28,10 @@ interface ProxyRound {
 }
 
 const SLICE_SECONDS = 1;
-const WARM_UP_SECONDS = 2;
+/** Until compilers, pools and caches are warm; on a machine that is slow or busy that takes longer than some seconds. */
+const WARM_UP_REQUESTS = 30_000;
+const WARM_UP_NEW_CONNECTIONS = 5000;
+const MAX_WARM_UP_SECONDS = 15;
 const FIXED_RATE_SLICES = 3;
 /** Share of the slowest proxy's throughput that all of them are offered when latency is measured. */
 const BELOW_SATURATION = 0.4;
@@ -66,7 +69,18 @@ async function runRound(
         connections: options.connections,
         cpus: LOAD_CPU,
       });
-    for (const kind of kinds) await load(kind, WARM_UP_SECONDS); // compilers, pools, caches
+    const warmUpRequests = scenario.newConnections ? WARM_UP_NEW_CONNECTIONS : WARM_UP_REQUESTS;
+    for (const kind of kinds) {
+      let served = 0;
+      for (let second = 0; second < MAX_WARM_UP_SECONDS && served < warmUpRequests; second++) {
+        served += (await load(kind, 1)).requests;
+      }
+      if (served < warmUpRequests) {
+        console.error(
+          `(${scenario.key}) ${kind}: only ${served} requests of warm-up; its figures may be those of cold code`,
+        );
+      }
+    }
     for (let slice = 0; slice < options.slices; slice++) {
       for (const kind of rotated(kinds, slice)) {
         const { measured, hops } = of(running, kind);
@@ -136,6 +150,7 @@ function summarize(
     latencyAt: offered.length > 0 ? `${spread(offered).median} requests/s` : 'full speed (not comparable)',
     rssMiB: spread(taken.map((one) => one.rssMiB)).median,
     cpuRatio,
+    requests: taken.reduce((sum, { slices }) => slices.reduce((total, slice) => total + slice.requests, sum), 0),
     failures: [...full, ...fixed].reduce((sum, one) => sum + one.failures, 0),
     rounds: taken.length,
     goals: goals.flatMap(({ peer, atMost }) => {

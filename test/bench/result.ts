@@ -36,6 +36,8 @@ export interface BenchResult {
   readonly readyMs?: Spread;
   readonly readyCpuMs?: Spread;
   readonly tableCompileMs?: Spread;
+  /** Requests in all measured slices at full speed: few of them mean a figure of little worth. */
+  readonly requests?: number;
   readonly failures: number;
   readonly rounds: number;
   readonly goals: readonly GoalOutcome[];

@@ -1,10 +1,10 @@
 // End-to-end tests: a local mesh of its own for each test, driven by lateenctl, with a small echo application.
 
-import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { type CommandResult, runCommand } from '../harness/run-command.js';
 
 const LATEENCTL = fileURLToPath(new URL('../../bin/lateenctl', import.meta.url));
 
@@ -49,12 +49,6 @@ export interface StatusSeen {
   readonly ingress: { readonly port: number };
   readonly processes: readonly ProcessSeen[];
   readonly pods: readonly PodSeen[];
-}
-
-export interface CommandResult {
-  readonly exitCode: number;
-  readonly stdout: string;
-  readonly stderr: string;
 }
 
 /** The documents of the echo application, with its own ServiceAccount. */
@@ -139,23 +133,8 @@ export class LocalMesh {
     program: string,
     args: readonly string[],
   ): Promise<CommandResult> {
-    const child = spawn(program, args, {
-      cwd: this.directory,
-      env: { ...process.env, LATEEN_STATE_DIR: this.stateDir, NO_COLOR: '1', ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    return new Promise((resolve, reject) => {
-      let stdout = '';
-      let stderr = '';
-      child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
-        stdout += chunk;
-      });
-      child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
-        stderr += chunk;
-      });
-      child.once('error', reject);
-      child.once('close', (code) => resolve({ exitCode: code ?? -1, stdout, stderr }));
-    });
+    const variables = { LATEEN_STATE_DIR: this.stateDir, NO_COLOR: '1', ...env };
+    return runCommand(program, args, { directory: this.directory, env: variables });
   }
 
   /** Runs lateenctl, which has to succeed. */

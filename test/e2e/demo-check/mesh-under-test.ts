@@ -1,7 +1,7 @@
 // Demo check: the running demo, seen as a user sees it: through lateenctl, its page, and the files it keeps.
 
-import { spawn } from 'node:child_process';
 import { join } from 'node:path';
+import { type CommandResult, runCommand } from '../../harness/run-command.js';
 import { CheckFailure, require } from './check.js';
 import { type CallAnswer, call } from './http-call.js';
 
@@ -20,12 +20,6 @@ export interface StatusSeen {
   readonly waitingFor: readonly string[];
   readonly ingress: { readonly address: string; readonly port: number };
   readonly pods: readonly PodSeen[];
-}
-
-export interface CommandResult {
-  readonly exitCode: number;
-  readonly stdout: string;
-  readonly stderr: string;
 }
 
 /** What a reader of the page sees of its reviews. */
@@ -53,24 +47,9 @@ export class MeshUnderTest {
 
   /** Runs lateenctl and returns how it went. @param directory of the repository, in which it runs */
   run(args: readonly string[], input?: string, directory = '.'): Promise<CommandResult> {
-    const child = spawn(process.execPath, [this.file('bin/lateenctl'), ...args], {
-      cwd: this.file(directory),
-      env: { ...process.env, LATEEN_STATE_DIR: this.stateDir, NO_COLOR: '1' },
-      stdio: ['pipe', 'pipe', 'pipe'],
-    });
-    return new Promise((resolve, reject) => {
-      let stdout = '';
-      let stderr = '';
-      child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
-        stdout += chunk;
-      });
-      child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
-        stderr += chunk;
-      });
-      child.once('error', reject);
-      child.once('close', (code) => resolve({ exitCode: code ?? -1, stdout, stderr }));
-      child.stdin.end(input);
-    });
+    const env = { LATEEN_STATE_DIR: this.stateDir, NO_COLOR: '1' };
+    const options = { directory: this.file(directory), env, input };
+    return runCommand(process.execPath, [this.file('bin/lateenctl'), ...args], options);
   }
 
   /** Runs lateenctl, which has to succeed, and returns what it printed. */
