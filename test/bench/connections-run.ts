@@ -25,8 +25,9 @@ interface ConnectionsSample extends FixedRateLoad {
   readonly idleConnectionKiB: number;
 }
 
-const LOAD_SECONDS = 6;
-const WARM_UP_SECONDS = 4;
+/** h2load lets all connections send together once a period, so the measured time must hold whole periods. */
+const PERIODS = 3;
+const MIN_LOAD_SECONDS = 6;
 /** After connections opened or closed: until garbage and delayed frees are gone. */
 const SETTLE_MS = 1500;
 
@@ -99,10 +100,13 @@ async function measure(
     const idleConnectionKiB = (pssKiB([proxy.pid]) - before) / scenario.connections;
     release();
     await delay(SETTLE_MS);
+    const periodSeconds = Math.ceil(scenario.connections / scenario.rps);
+    const seconds = Math.max(MIN_LOAD_SECONDS, PERIODS * periodSeconds);
+    const warmUpSeconds = Math.max(2, periodSeconds);
     const cpuBefore = cpuUs([proxy.pid]);
-    const loaded = await load(scenario.connections, LOAD_SECONDS, WARM_UP_SECONDS, scenario.rps);
+    const loaded = await load(scenario.connections, seconds, warmUpSeconds, scenario.rps);
     const used = cpuUs([proxy.pid]) - cpuBefore;
-    const served = loaded.requests * ((LOAD_SECONDS + WARM_UP_SECONDS) / LOAD_SECONDS);
+    const served = loaded.requests * ((seconds + warmUpSeconds) / seconds);
     return { ...loaded, cpuUsPerRequest: used / served, rssMiB: rssMiB([proxy.pid]), idleConnectionKiB };
   } finally {
     await proxy.stop();

@@ -90,18 +90,27 @@ if (proxies.includes('envoy')) {
 
 const workDir = mkdtempSync(join(tmpdir(), 'lateen-bench-'));
 const results: BenchResult[] = [];
+const run = { workDir, proxies, ...options };
+
+/** One scenario that fails does not take the hour of the others with it. */
+async function collect(key: string, measure: () => Promise<BenchResult[]>): Promise<void> {
+  if (!wanted.includes(key)) return;
+  try {
+    results.push(...(await measure()));
+  } catch (error) {
+    console.error(`FAILED: (${key}): ${(error as Error).message}`);
+    process.exitCode = 1;
+  }
+}
+
 try {
-  for (const scenario of SCENARIOS.filter(({ key }) => wanted.includes(key))) {
-    results.push(...(await runPaired(scenario, { workDir, proxies, ...options })));
-  }
-  for (const scenario of CONNECTIONS_SCENARIOS.filter(({ key }) => wanted.includes(key))) {
+  for (const scenario of SCENARIOS) await collect(scenario.key, () => runPaired(scenario, run));
+  for (const scenario of CONNECTIONS_SCENARIOS) {
     const reason = connectionsUnavailable(scenario);
-    if (reason === undefined) results.push(...(await runConnections(scenario, { workDir, proxies, ...options })));
-    else console.error(`SKIPPED: (${scenario.key}): ${reason}`);
+    if (reason === undefined) await collect(scenario.key, () => runConnections(scenario, run));
+    else if (wanted.includes(scenario.key)) console.error(`SKIPPED: (${scenario.key}): ${reason}`);
   }
-  for (const scenario of CONFIGURATION_SCENARIOS.filter(({ key }) => wanted.includes(key))) {
-    results.push(...(await runConfiguration(scenario, { workDir, proxies, ...options })));
-  }
+  for (const scenario of CONFIGURATION_SCENARIOS) await collect(scenario.key, () => runConfiguration(scenario, run));
   console.log(formatReport(results));
 } finally {
   if (values.out !== undefined) writeFileSync(values.out, `${JSON.stringify(results, null, 2)}\n`);
