@@ -1,9 +1,7 @@
 // Test harness: starts a built app as a real process and stops it by its id.
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
-
-const APPS = fileURLToPath(new URL('../../apps/', import.meta.url));
+import { REPOSITORY } from './repository.js';
 
 export interface AppProcess {
   readonly child: ChildProcess;
@@ -14,7 +12,7 @@ export interface AppProcess {
 
 /** Starts `apps/NAME/dist/main.js`. It ends with the test process, because its standard input does. */
 export function startApp(name: string, args: readonly string[]): AppProcess {
-  const child = spawn(process.execPath, [`${APPS}${name}/dist/main.js`, ...args, '--exit-with-parent'], {
+  const child = spawn(process.execPath, [`${REPOSITORY}apps/${name}/dist/main.js`, ...args, '--exit-with-parent'], {
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   let output = '';

@@ -22,6 +22,8 @@ import { checkCommonTlsContext } from './validate-tls.js';
 
 /** How Envoy numbers priorities. */
 const MAX_PRIORITY = 128;
+/** Of the endpoints of one priority; the hot path adds them in 31 bits. */
+const MAX_TOTAL_WEIGHT = 2 ** 31 - 1;
 
 export function validateCluster(cluster: Cluster, out: ProblemCollector): void {
   if (cluster.name === '') out.add('name', 'is required');
@@ -112,6 +114,7 @@ export function validateLoadAssignment(
 ): void {
   const prefix = path === '' ? '' : `${path}.`;
   if (assignment.clusterName === '') out.add(`${prefix}cluster_name`, 'is required');
+  const weights = new Map<number, number>();
   assignment.endpoints.forEach((locality, localityIndex) => {
     const at = `${prefix}endpoints[${localityIndex}]`;
     if (locality.priority > MAX_PRIORITY)
@@ -120,6 +123,14 @@ export function validateLoadAssignment(
     locality.lbEndpoints.forEach((endpoint, index) => {
       const endpointAt = `${at}.lb_endpoints[${index}]`;
       if (endpoint.loadBalancingWeight === 0) out.add(`${endpointAt}.load_balancing_weight`, 'must be at least 1');
+      const total = (weights.get(locality.priority) ?? 0) + (endpoint.loadBalancingWeight ?? 1);
+      weights.set(locality.priority, total);
+      if (total > MAX_TOTAL_WEIGHT && total - (endpoint.loadBalancingWeight ?? 1) <= MAX_TOTAL_WEIGHT) {
+        out.add(
+          `${endpointAt}.load_balancing_weight`,
+          `takes the weights of priority ${locality.priority} to ${total}; the sum may be ${MAX_TOTAL_WEIGHT} at most`,
+        );
+      }
       if (endpoint.hostIdentifier.case === 'endpoint') {
         checkIpAddress(endpoint.hostIdentifier.value.address, `${endpointAt}.endpoint.address`, out, 1, names);
       } else if (endpoint.hostIdentifier.case === undefined) {

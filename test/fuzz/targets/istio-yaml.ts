@@ -1,0 +1,84 @@
+// Fuzzing, configuration: documents changed by field go through parsing, validation and translation, as in Galley and Pilot.
+
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { formatProblem, locateField, type Problem, parseDocuments, validateObjects } from '@lateen/istio-config';
+import { buildSnapshot, resolveProxyView, TranslationCache } from '@lateen/translate';
+import { REPOSITORY } from '../../harness/repository.js';
+import { type FuzzTarget, failed, type Outcome, passed } from '../loop/fuzz-target.js';
+import type { Random } from '../loop/random.js';
+import { mutateYaml } from '../mutate/mutate-yaml.js';
+import { FUZZ_MESH, FUZZ_PROXIES } from './fuzz-mesh.js';
+
+/** Folders whose YAML is what users write, or what tests pin. */
+const SEED_FOLDERS = ['examples', 'packages/istio-config/test', 'packages/istio-config/cases'];
+const MAX_SEED_BYTES = 16 * 1024;
+const MAX_RUN_MS = 3_000;
+
+export class IstioYamlTarget implements FuzzTarget {
+  readonly name = 'istio-yaml';
+  readonly oracle =
+    'parsing and validation never throw and place every problem; what they accept gives a consistent snapshot';
+
+  async start(): Promise<void> {}
+  async stop(): Promise<void> {}
+
+  seeds = () => SEED_FOLDERS.flatMap((folder) => yamlBelow(join(REPOSITORY, folder)));
+  mutate = (random: Random, input: Buffer, other: Buffer) => mutateYaml(random, input, other);
+
+  run(input: Buffer): Outcome {
+    const began = performance.now();
+    const content = input.toString('utf8');
+    const lines = content.split('\n').length;
+    const { objects, problems } = parseDocuments([{ name: 'fuzz.yaml', content }], {
+      defaultNamespace: 'default',
+      kubernetes: false,
+    });
+    const found = [...problems, ...validateObjects(objects)];
+    for (const problem of found) {
+      const fault = faultOf(problem, lines);
+      if (fault !== undefined) return failed(`${fault}: ${formatProblem(problem)}`);
+    }
+    for (const object of objects) locateField(object, ['spec']);
+    const accepted = found.every(({ severity }) => severity !== 'error');
+    if (accepted && objects.length > 0) {
+      const snapshot = buildSnapshot({ ...FUZZ_MESH, configs: objects });
+      const cache = new TranslationCache();
+      for (const proxy of FUZZ_PROXIES) {
+        const { faults } = cache.translate(resolveProxyView(snapshot, proxy));
+        if (faults.length > 0) return failed(`accepted, but ${faults[0]?.code} for ${proxy.id}: ${faults[0]?.message}`);
+      }
+    }
+    const tookMs = performance.now() - began;
+    if (tookMs > MAX_RUN_MS) return failed(`took ${Math.round(tookMs / 1000)} s for ${input.length} bytes`);
+    return passed(`${accepted} ${objects.length > 0} ${signatureOf(found)}`);
+  }
+}
+
+/** What is wrong with a problem itself. */
+function faultOf({ line, column, message }: Problem, lines: number): string | undefined {
+  if (!(line >= 1 && line <= lines && column >= 1)) return 'a problem is placed outside of the file';
+  if (message.trim() === '') return 'a problem says nothing';
+  if (message.includes('[object Object]')) return 'a problem prints an object';
+  return undefined;
+}
+
+/** Codes and paths, without positions in lists. */
+function signatureOf(problems: readonly Problem[]): string {
+  const kinds = new Set(problems.map(({ code, path }) => `${code} ${path.replace(/\d+/g, '#').slice(0, 80)}`));
+  return [...kinds].sort().slice(0, 6).join('; ');
+}
+
+function yamlBelow(directory: string): Buffer[] {
+  let entries: string[];
+  try {
+    entries = readdirSync(directory, { recursive: true, encoding: 'utf8' });
+  } catch {
+    return []; // a folder that this version does not have
+  }
+  return entries
+    .filter((name) => /\.ya?ml$/.test(name) && !name.includes('node_modules'))
+    .sort()
+    .map((name) => readFileSync(join(directory, name)))
+    .filter(({ length }) => length <= MAX_SEED_BYTES);
+}
