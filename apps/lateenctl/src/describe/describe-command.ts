@@ -1,12 +1,12 @@
 // Commands: `lateenctl describe pod|service NAME`.
 
+import type { PodDescription, ServiceDescription } from '@lateen/telemetry';
 import type { Command } from 'commander';
 import { DEFAULT_NAMESPACE, targetOf } from '../commands/context.js';
 import { requirePod } from '../mesh/known-pods.js';
 import { pilotDebug } from '../mesh/pilot-debug.js';
 import { outColors, outputFormat, print, printJson, printYaml } from '../output/print.js';
 import { describePodText, describeServiceText } from './describe-text.js';
-import type { PodDescription, ServiceDescription } from './description.js';
 
 interface DescribeOptions {
   readonly namespace?: string;

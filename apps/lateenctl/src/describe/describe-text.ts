@@ -8,7 +8,7 @@ import type {
   SourceRef,
   VirtualServiceDescription,
   Warning,
-} from './description.js';
+} from '@lateen/telemetry';
 
 /** `KIND NAMESPACE/NAME (FILE:LINE)` */
 function sourceText({ kind, namespace, name, file, line }: SourceRef): string {

@@ -1,5 +1,6 @@
 // Describe: finds what a request means, for the debug API.
 
+import type { PodDescription, ServiceDescription } from '@lateen/telemetry';
 import {
   type MeshSnapshot,
   meshIndex,
@@ -11,7 +12,6 @@ import {
 import { nodeOf } from '../debug/node-of-workload.js';
 import { describePod } from './describe-pod.js';
 import { describeService } from './describe-service.js';
-import type { PodDescription, ServiceDescription } from './description.js';
 
 export interface NotFound {
   readonly error: string;

@@ -1,6 +1,7 @@
 // Describe: a pod: the services that select it, what it accepts, and what it sees of the mesh.
 
 import { hostMatches, objectsOfKind, resolveShortHost, selectorMatches } from '@lateen/istio-config';
+import type { PodDescription, SourceRef, Warning } from '@lateen/telemetry';
 import {
   type MeshSnapshot,
   meshIndex,
@@ -11,7 +12,6 @@ import {
 } from '@lateen/translate';
 import { nodeOf } from '../debug/node-of-workload.js';
 import { describeMtls, describeService } from './describe-service.js';
-import type { PodDescription, SourceRef, Warning } from './description.js';
 import { findSource, sourceOf, uniqueWarnings, warningOf } from './sources.js';
 
 /** @param problems what the translation of its own view found */

@@ -8,6 +8,7 @@ import {
   selectorMatches,
   splitNamespacedHost,
 } from '@lateen/istio-config';
+import type { ExposureDescription, PortMtls, ServiceDescription, SubsetDescription, Warning } from '@lateen/telemetry';
 import {
   type ClientScope,
   type EffectiveDestinationRule,
@@ -21,7 +22,6 @@ import {
 } from '@lateen/translate';
 import { decidingPolicy } from '../debug/deciding-policy.js';
 import { nodeOf } from '../debug/node-of-workload.js';
-import type { ExposureDescription, PortMtls, ServiceDescription, SubsetDescription, Warning } from './description.js';
 import { describeRoutes, describeTcpRoutes } from './route-text.js';
 import { findSource, sourceOf, uniqueWarnings, warningOf } from './sources.js';
 

@@ -1,10 +1,10 @@
 // Tests of what is said about a pod and a service.
 
 import { parseDocuments } from '@lateen/istio-config';
+import type { PodDescription, ServiceDescription } from '@lateen/telemetry';
 import { buildSnapshot, type MeshSnapshot, TranslationCache, type Workload } from '@lateen/translate';
 import { describe, expect, it } from 'vitest';
 import { describePodById, describeServiceByName } from './describe-page.js';
-import type { PodDescription, ServiceDescription } from './description.js';
 
 const pod = (name: string, app: string, version: string, more: Partial<Workload> = {}): Workload => ({
   name,

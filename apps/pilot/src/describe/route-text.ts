@@ -1,7 +1,7 @@
 // Describe: the rules of a VirtualService in a line each.
 
 import type { HttpMatchRequest, HttpRoute, RouteDestination, StringMatch, TcpRoute } from '@lateen/istio-config';
-import type { RouteDescription } from './description.js';
+import type { RouteDescription } from '@lateen/telemetry';
 
 export function describeRoutes(rules: readonly HttpRoute[]): RouteDescription[] {
   return rules.map((rule) => ({

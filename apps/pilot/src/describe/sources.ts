@@ -1,8 +1,8 @@
 // Describe: finds resources by kind and name, and what is wrong with them.
 
 import { type ConfigObject, isIstioKind } from '@lateen/istio-config';
+import type { SourceRef, Warning } from '@lateen/telemetry';
 import type { MeshSnapshot, Problem } from '@lateen/translate';
-import type { SourceRef, Warning } from './description.js';
 
 export function sourceOf({ kind, metadata, source }: ConfigObject): SourceRef {
   return {

@@ -1,4 +1,4 @@
-// Describe: what `lateenctl describe` shows. The shapes are read by scripts (`-o json`): add to them, take nothing away.
+// What Pilot answers at /debug/describe and `lateenctl describe` shows. Scripts read the shapes (`-o json`): add to them, take nothing away.
 
 /** A resource, and where it was written. */
 export interface SourceRef {
