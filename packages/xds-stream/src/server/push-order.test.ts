@@ -119,7 +119,7 @@ for (const form of ['sotw', 'delta'] as const) {
   });
 
   test(`${form}: a cluster that is back before its endpoints were asked for is waited for as before`, async () => {
-    const { stream, answer, subscribeEndpoints } = await synced(form);
+    const { stream, answer, subscribeEndpoints } = await synced(form, { removalGraceMs: 5_000 });
     stream.serve({ ...V2, rds: { r: '1' } });
     for (const response of await stream.take()) answer(response);
     stream.serve({ ...V1, version: 'v3' });
