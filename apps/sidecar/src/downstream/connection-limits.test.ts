@@ -1,10 +1,11 @@
 // How many downstream connections there may be, how long each may live, and how it is closed.
 
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import type { DataPlaneOptions } from '../data-plane.js';
 import { anyHost, cluster, connectionManager, dataPlaneConfig, listener } from '../testing/envoy-config.js';
 import { startProxy } from '../testing/proxy-fixture.js';
 import { eventually } from '../testing/raw-peers.js';
+import { TimerWheel } from '../transport/timer-wheel.js';
 
 const ANSWER = anyHost({ match: { prefix: '/' }, direct_response: { status: 200, body: { inline_string: 'here' } } });
 const GET = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n';
@@ -44,6 +45,20 @@ test('max_connection_duration ends a connection in order, also an idle one', asy
   idle.send(GET);
   expect((await idle.message()).body).toBe('here');
   await idle.untilEnd();
+});
+
+test('a connection that has left leaves no timer behind', async () => {
+  const schedule = vi.spyOn(TimerWheel.prototype, 'schedule');
+  const { client, dataPlane } = await start({ common_http_protocol_options: { max_connection_duration: '3600s' } });
+  const leaver = await client('a');
+  leaver.send(GET);
+  expect((await leaver.message()).body).toBe('here');
+  const wheel = schedule.mock.contexts.at(-1) as TimerWheel;
+  schedule.mockRestore();
+  expect(wheel.size).toBeGreaterThan(0);
+  leaver.socket.destroy();
+  await eventually(() => dataPlane.stats.downstreamCxActive === 0, 'the connection has left');
+  expect(wheel.size).toBe(0);
 });
 
 test.each([

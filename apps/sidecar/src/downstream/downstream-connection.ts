@@ -61,6 +61,7 @@ export class DownstreamConnection implements ExchangeClient, ServedConnection, S
   private readonly framing: RequestFraming;
   private readonly idleTimer = new Timer(this, TIMER_IDLE);
   private readonly phaseTimer = new Timer(this, TIMER_PHASE);
+  private readonly ageTimer = new Timer(this, TIMER_AGE);
 
   constructor(
     private readonly path: DataPath,
@@ -81,9 +82,7 @@ export class DownstreamConnection implements ExchangeClient, ServedConnection, S
     this.remoteAddressText = chain.accessLog === undefined ? '' : addressText(socket.remoteAddress, socket.remotePort);
     this.exchange = new Exchange(path, this);
     this.scheduleIdle();
-    if (chain.maxConnectionDurationMs > 0) {
-      path.wheel.schedule(new Timer(this, TIMER_AGE), chain.maxConnectionDurationMs);
-    }
+    if (chain.maxConnectionDurationMs > 0) path.wheel.schedule(this.ageTimer, chain.maxConnectionDurationMs);
   }
 
   get securityId(): number {
@@ -135,6 +134,7 @@ export class DownstreamConnection implements ExchangeClient, ServedConnection, S
     const { wheel, core } = this.path;
     wheel.cancel(this.idleTimer);
     wheel.cancel(this.phaseTimer);
+    wheel.cancel(this.ageTimer);
     this.exchange.onClientGone();
     this.writer.releaseAll();
     this.held.clear();
@@ -202,7 +202,7 @@ export class DownstreamConnection implements ExchangeClient, ServedConnection, S
   onTimer(kind: number): void {
     this.path.clock.tick();
     if (kind === TIMER_AGE) {
-      if (this.state !== CLOSED) this.drain();
+      this.drain();
       return;
     }
     if (kind === TIMER_PHASE) {

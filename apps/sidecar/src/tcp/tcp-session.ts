@@ -111,9 +111,10 @@ export class TcpSession implements ServedConnection, ConnectOutcome, SideEvents,
   /** Byte streams have no end that a proxy could wait for: they go on until the drain ends. */
   drain(): void {}
 
+  /** At once, also where a peer has not taken what was written to it: it may never. */
   abort(): void {
-    this.downstream.cut();
-    this.upstream?.cut();
+    this.downstream.reset();
+    this.upstream?.reset();
   }
 
   onTimer(kind: number): void {

@@ -148,7 +148,8 @@ export class TcpSide implements SocketOwner, DrainListener {
     if (!this.closed) this.socket.destroy();
   }
 
-  private reset(): void {
+  /** Closes at once, and so that the peer sees that it was cut. */
+  reset(): void {
     if (this.closed) return;
     // TLS shows a cut by the missing alert, TCP only by a reset.
     if (this.secure) this.socket.destroy();

@@ -1,9 +1,11 @@
 // Transport: a socket driven through Node's native handle: no stream, no event and no allocation for each read or write.
 
 import { Socket } from 'node:net';
+import { constants } from 'node:os';
 import {
   applicationProtocolOf,
   ignoreError,
+  isTls,
   type ProxySocket,
   resetKeeper,
   type SharedRead,
@@ -22,6 +24,8 @@ import {
 
 // Only used where the internals were found.
 const internals = streamInternals as StreamInternals;
+
+const CONNECTION_RESET = -constants.errno.ECONNRESET;
 
 /** A request that was not needed, because its write was complete at once. */
 let spare: WriteRequest | null = null;
@@ -158,6 +162,12 @@ export class HandleSocket implements ProxySocket {
       this.destroy(systemError(status, 'read'));
       return;
     }
+    // A reset is told once, and OpenSSL's own writes (of session tickets) keep what they are told to themselves: what is
+    // read next looks like an end, and what is written from then on is never complete.
+    if (this.isSending && isTls(this.keeper) && this.handle.getpeername({}) !== 0) {
+      this.destroy(systemError(CONNECTION_RESET, 'read'));
+      return;
+    }
     this.endSeen = true;
     this.owner?.onEnd();
     if (this.endSent) this.destroy();
@@ -180,6 +190,11 @@ export class HandleSocket implements ProxySocket {
     }
     this.watcher?.onWritten(writes);
     if (this.ending && this.writesUnderWay === 0) this.sendEnd();
+  }
+
+  /** Our end has not been sent: a connection whose peer has ended is still there. */
+  private get isSending(): boolean {
+    return !this.ending || this.writesUnderWay > 0;
   }
 
   private closeWith(keeper: Socket): void {

@@ -70,8 +70,13 @@ export function createSharedRead(memory: Buffer): SharedRead {
 
 /** Node's `resetAndDestroy` would end the connection first; this is the field by which its `destroy` knows to reset. */
 export function resetKeeper(socket: Socket): void {
-  if (!('alpnProtocol' in socket)) (socket as Socket & { resetAndClosing: boolean }).resetAndClosing = true;
+  if (!isTls(socket)) (socket as Socket & { resetAndClosing: boolean }).resetAndClosing = true;
   socket.destroy();
+}
+
+/** A socket that Node has put TLS on. */
+export function isTls(socket: Socket | null): boolean {
+  return socket !== null && 'alpnProtocol' in socket;
 }
 
 /** What a handshake settled on. */

@@ -86,3 +86,16 @@ test('what happens to other files of the directory is no change', async () => {
   await called(onChange, 1);
   expect(onChange).toHaveBeenCalledTimes(1);
 });
+
+test('a link that leads to itself is a change as well, and so is its repair', async () => {
+  const directory = temporary();
+  const file = join(directory, 'lds.yaml');
+  writeFileSync(file, '1');
+  const onChange = follow(file);
+  symlinkSync('lds.yaml', join(directory, 'next'));
+  renameSync(join(directory, 'next'), file);
+  await called(onChange, 1);
+  writeFileSync(join(directory, 'repaired'), '2');
+  renameSync(join(directory, 'repaired'), file);
+  await called(onChange, 2);
+});
