@@ -91,7 +91,9 @@ describe.skipIf(envoyPath === undefined)('stock Envoy on Pilot', () => {
       SERVICES,
     );
     try {
-      await waitUntil('the page', async () => (await page('jason')).status === 200, 60_000);
+      for (const user of ['jason', undefined]) {
+        await waitUntil(`the page of ${user ?? 'everybody'}`, async () => (await page(user)).status === 200, 60_000);
+      }
     } catch (error) {
       throw new Error(`${(error as Error).message}\n${mesh.output()}`);
     }
