@@ -100,6 +100,33 @@ spec: { gateway: true, ports: [] }`;
   });
 });
 
+describe('egress hosts that lead nowhere', () => {
+  const rule = (hosts: string, gateways: string) => `
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: rule, namespace: front }
+spec: { hosts: [${hosts}], gateways: [${gateways}], http: [{ route: [{ destination: { host: web } }] }] }`;
+  const unknown = (...documents: readonly string[]) => {
+    const input = readMesh(SERVICES + sidecar('front', ['*/lost', '*/shop.example.com', './web']) + documents.join(''));
+    const { problems } = resolveProxyView(buildSnapshot(input), proxyOf(input, 'web-0.front')).scope;
+    return problems
+      .filter(({ code }) => code === 'unknown-egress-host')
+      .map(({ message }) => /egress host (\S+)/.exec(message)?.[1]);
+  };
+
+  it.each([
+    ['no rule', [], ['*/lost', '*/shop.example.com']],
+    ['a rule of a gateway for all hosts', [rule('"*"', 'door')], ['*/lost', '*/shop.example.com']],
+    ['a rule of a gateway for the host', [rule('shop.example.com', 'door')], ['*/lost', '*/shop.example.com']],
+    ['a rule of the mesh for all hosts', [rule('"*"', 'mesh')], ['*/lost', '*/shop.example.com']],
+    ['a rule of the mesh for the host', [rule('shop.example.com', 'door, mesh')], ['*/lost']],
+    ['a rule of the mesh for the domain', [rule('"*.example.com"', 'mesh')], ['*/lost']],
+  ])('with %s', (_rule, documents, expected) => {
+    expect(unknown(...documents)).toEqual(expected);
+  });
+});
+
 describe('what is kept between snapshots', () => {
   const names = (input: ReturnType<typeof readMesh>, cache: TranslationCache, pod: string) => {
     const { resources, faults } = cache.translate(resolveProxyView(buildSnapshot(input), proxyOf(input, pod)));

@@ -7,6 +7,7 @@ import { once } from '../once.js';
 import { configsOf } from '../snapshot.js';
 import { stableHash } from '../stable-hash.js';
 import { type MeshPort, type MeshService, meshIndex, oncePerSnapshot } from './mesh-index.js';
+import { boundGateways, MESH_GATEWAY } from './virtual-services.js';
 
 type Sidecar = ConfigObject<'Sidecar'>;
 type EgressListener = NonNullable<Sidecar['spec']['egress']>[number];
@@ -153,7 +154,7 @@ function createScope(snapshot: MeshSnapshot, sidecar: Sidecar, clientNamespace: 
   };
 }
 
-/** Hosts that are no service and no VirtualService's: most often a misspelt name, or a short one without its namespace. */
+/** Hosts that are no service and no host of the mesh's VirtualServices: most often a misspelt name, or a short one without its namespace. */
 function hostsOfNothing(
   snapshot: MeshSnapshot,
   { metadata }: Sidecar,
@@ -164,7 +165,10 @@ function hostsOfNothing(
   const { services } = meshIndex(snapshot);
   const ruleHosts = configsOf(snapshot, 'VirtualService').flatMap((rule) => {
     const owner = rule.metadata.namespace;
-    return (rule.spec.hosts ?? []).map((host) => ({ host: resolveShortHost(host, owner, domain), owner }));
+    // Sidecars do not follow rules of other gateways, and `*` names nothing that could be called.
+    if (!boundGateways(rule).includes(MESH_GATEWAY)) return [];
+    const hosts = (rule.spec.hosts ?? []).filter((host) => host !== '*');
+    return hosts.map((host) => ({ host: resolveShortHost(host, owner, domain), owner }));
   });
   const leadsNowhere = (entry: EgressHost) =>
     entry.host !== '*' &&
