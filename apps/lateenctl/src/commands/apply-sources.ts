@@ -9,7 +9,7 @@ import type { ControlClient } from '../mesh/control-client.js';
 import type { ControlPlane } from '../mesh/control-plane.js';
 import { problemFromWire, withGalley } from '../mesh/galley-client.js';
 import { ReportedError, UsageError } from '../output/cli-error.js';
-import { printProblems } from '../output/print.js';
+import { printProblems, problemCounts } from '../output/print.js';
 import { requireSupervisor, type Target } from './context.js';
 
 export interface ParsedSources {
@@ -111,8 +111,7 @@ function printOnce(problems: readonly Problem[], dryRun: boolean): void {
 }
 
 function refuseErrors(problems: readonly Problem[]): void {
-  const errors = problems.filter(({ severity }) => severity === 'error').length;
-  if (errors === 0) return;
-  process.stderr.write(`${errors} ${errors === 1 ? 'error' : 'errors'}; nothing was changed\n`);
+  if (!problems.some(({ severity }) => severity === 'error')) return;
+  process.stderr.write(`${problemCounts(problems)}; nothing was changed\n`);
   throw new ReportedError();
 }

@@ -6,7 +6,7 @@ import type { SourceText } from '../control/control-api.js';
 import { bootstrapProblem, sortFiles } from '../documents/other-files.js';
 import { readSources } from '../documents/read-sources.js';
 import { ReportedError, UsageError } from '../output/cli-error.js';
-import { errorColors, outputFormat, print, printJson, printProblems } from '../output/print.js';
+import { errorColors, outputFormat, print, printJson, printProblems, problemCounts } from '../output/print.js';
 import { applySources, parseSources } from './apply-sources.js';
 import { printChanges } from './change-lines.js';
 import { collect, DEFAULT_NAMESPACE, targetOf } from './context.js';
@@ -74,15 +74,16 @@ Examples:
       const sorted = [...problems].sort(compareProblems);
       if (format === 'json') printJson(sorted);
       else printProblems(sorted);
-      const errors = sorted.filter(({ severity }) => severity === 'error').length;
-      if (errors > 0) {
-        if (format === 'table')
-          process.stderr.write(`${errorColors.red(`${errors} ${errors === 1 ? 'error' : 'errors'}`)}\n`);
+      const counts = problemCounts(sorted);
+      if (sorted.some(({ severity }) => severity === 'error')) {
+        if (format === 'table') process.stderr.write(`${errorColors.red(counts)}\n`);
         throw new ReportedError();
       }
       const count = objects + meshConfigs;
       if (count === 0) throw new UsageError(`there is no document in ${files.map(({ name }) => name).join(', ')}`);
-      if (format === 'table') print(`${count} ${count === 1 ? 'document is' : 'documents are'} valid`);
+      if (format === 'json') return;
+      const verdict = `${count} ${count === 1 ? 'document is' : 'documents are'} valid`;
+      print(counts === '' ? verdict : `${verdict}, with ${counts}`);
     });
 }
 

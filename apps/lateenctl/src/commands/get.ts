@@ -43,7 +43,7 @@ Examples:
       const format = outputFormat(options.output, ['table', 'yaml', 'json']);
       const target = targetOf(command);
       const pods = isPodKind(kindText);
-      const { kind, namespaced } = pods ? { kind: 'Pod', namespaced: true } : requireKind(kindText);
+      const { kind, namespaced } = pods ? { kind: 'Pod', namespaced: true } : requireKind(kindText, ['Pod']);
       const namespace = options.allNamespaces || !namespaced ? undefined : options.namespace;
       const all = pods ? await listPods(target) : await listKind(target, kind);
       const found = all.filter(

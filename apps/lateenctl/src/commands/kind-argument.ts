@@ -3,11 +3,11 @@
 import { ISTIO_KINDS, type KindDescription, KUBERNETES_KINDS, kindByName } from '@lateen/istio-config';
 import { UsageError } from '../output/cli-error.js';
 
-/** @throws UsageError listing the kinds */
-export function requireKind(text: string): KindDescription {
+/** `others`: what the command takes beside the declared kinds. @throws UsageError listing the kinds and `others` */
+export function requireKind(text: string, others: readonly string[] = []): KindDescription {
   const kind = kindByName(text);
   if (kind !== undefined) return kind;
-  throw new UsageError(`unknown kind "${text}"; one of ${[...ISTIO_KINDS, ...KUBERNETES_KINDS, 'Pod'].join(', ')}`);
+  throw new UsageError(`unknown kind "${text}"; one of ${[...ISTIO_KINDS, ...KUBERNETES_KINDS, ...others].join(', ')}`);
 }
 
 /** True for the spellings of Pod, which exists only while the mesh runs. */

@@ -32,6 +32,15 @@ const colors = (stream: NodeJS.WriteStream) => pc.createColors(pc.isColorSupport
 export const outColors = colors(process.stdout);
 export const errorColors = colors(process.stderr);
 
+/** Counts problems in words: `2 errors, 1 warning`; '' for none. */
+export function problemCounts(problems: readonly Problem[]): string {
+  const counts = (['error', 'warning'] as const).map((severity) => {
+    const count = problems.filter((problem) => problem.severity === severity).length;
+    return count === 0 ? [] : [`${count} ${count === 1 ? severity : `${severity}s`}`];
+  });
+  return counts.flat().join(', ');
+}
+
 /** Writes problems to standard error, one a line. */
 export function printProblems(problems: readonly Problem[]): void {
   for (const problem of problems) {

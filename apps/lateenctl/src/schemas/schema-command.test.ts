@@ -44,6 +44,7 @@ test('writes all, and one that refers to each', async () => {
 test.each([
   [[], /say which kind/],
   [['Widget'], /unknown kind "Widget"/],
+  [['Pod'], /unknown kind "Pod"; one of (?!.*\bPod\b).*, MeshConfig$/],
   [['--all'], /say where the schemas go/],
   [['vs', '--all', '--out', 'x'], /not both/],
 ])('%j is refused', async (words, message) => {

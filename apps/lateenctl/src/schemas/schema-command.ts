@@ -45,7 +45,7 @@ Examples:
       }
       if (kind === undefined) throw new UsageError('say which kind, such as VirtualService, or --all --out DIRECTORY');
       const isMesh = kind.toLowerCase() === MESH_CONFIG.toLowerCase();
-      const schema = jsonSchema(isMesh ? MESH_CONFIG : requireKind(kind).kind);
+      const schema = jsonSchema(isMesh ? MESH_CONFIG : requireKind(kind, [MESH_CONFIG]).kind);
       if (out === undefined) print(schemaText(schema).trimEnd());
       else writeSchema(out, schema);
     });
