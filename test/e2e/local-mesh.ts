@@ -116,9 +116,9 @@ export class LocalMesh {
   async bashCompletes(...words: readonly string[]): Promise<readonly string[]> {
     const script = `
       lateenctl() { '${process.execPath}' '${LATEENCTL}' "$@"; }
-      compopt() { :; } # works only while bash itself completes
       source <(lateenctl completion bash)
-      COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+      COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMP_LINE="$*"
+      COMP_POINT=\${#COMP_LINE}
       registered=$(complete -p lateenctl)
       registered=\${registered#*-F }
       "\${registered%% *}"

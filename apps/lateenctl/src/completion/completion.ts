@@ -7,6 +7,7 @@ import type { Command } from 'commander';
 import { print } from '../output/print.js';
 import { matchingPaths } from './matching-paths.js';
 import { NO_NAMES, type RunningNames } from './running-names.js';
+import { SHELL_SCRIPTS } from './shell-scripts.js';
 
 /** Arguments and options by name: what they may be, as far as that depends on the mesh. */
 const ARGUMENTS: Readonly<Record<string, (names: RunningNames) => readonly string[]>> = {
@@ -17,14 +18,6 @@ const ARGUMENTS: Readonly<Record<string, (names: RunningNames) => readonly strin
   target: ({ targets }) => targets,
   process: ({ targets }) => targets,
 };
-/** The script asks this of the package bash-completion; where that is not there, bash's own words do. */
-const WITHOUT_BASH_COMPLETION = `if ! declare -F _get_comp_words_by_ref >/dev/null; then
-  _get_comp_words_by_ref() {
-    cword=$COMP_CWORD words=("\${COMP_WORDS[@]}")
-    cur=\${words[cword]} prev=\${words[cword-1]}
-  }
-fi
-`;
 const FORMAT = /\b(?:short|table|json|yaml)\b/g;
 
 const FILE_OPTIONS: ReadonlySet<string> = new Set([
@@ -61,10 +54,14 @@ export function addCompletion(program: Command): void {
       };
     }
   }
-  program.commands
-    .find((command) => command.name() === 'completion')
-    ?.hook('preAction', (_program, { args }) => {
-      if (args[0] === 'bash') print(WITHOUT_BASH_COMPLETION);
+  const completion = program.commands.find((command) => command.name() === 'completion')!;
+  // The library's script of PowerShell evaluates what is typed.
+  completion.registeredArguments[0]!.choices(['bash', 'zsh', 'fish']);
+  completion
+    .action((shell: string) => {
+      const script = SHELL_SCRIPTS[shell];
+      if (script === undefined) root.setup(program.name(), program.name(), shell);
+      else print(script);
     })
     .description('Prints a script that completes commands, options, kinds and names of the running mesh.')
     .addHelpText(
