@@ -55,6 +55,20 @@ export interface ExposureDescription {
   readonly pods: readonly string[];
 }
 
+/** A DestinationRule as it holds for calls to a service. */
+export interface DestinationRuleDescription {
+  readonly source: SourceRef;
+  /** TLS of calls to it, as the rule says; `AUTO`: it says nothing. */
+  readonly tls: string;
+  readonly subsets: readonly SubsetDescription[];
+}
+
+/** A DestinationRule that only some clients follow: it selects them, or is of their namespace. */
+export interface ClientRuleDescription extends DestinationRuleDescription {
+  /** POD.NAMESPACE of each. */
+  readonly clients: readonly string[];
+}
+
 export interface ServiceDescription {
   readonly host: string;
   readonly name: string;
@@ -66,12 +80,9 @@ export interface ServiceDescription {
     readonly protocol: string;
   }[];
   readonly pods: readonly { readonly name: string; readonly ready: boolean }[];
-  readonly destinationRule?: {
-    readonly source: SourceRef;
-    /** TLS of calls to it, as the rule says; `AUTO`: it says nothing. */
-    readonly tls: string;
-    readonly subsets: readonly SubsetDescription[];
-  };
+  /** For clients of its namespace in general. */
+  readonly destinationRule?: DestinationRuleDescription;
+  readonly clientRules: readonly ClientRuleDescription[];
   readonly virtualService?: VirtualServiceDescription;
   readonly exposure: readonly ExposureDescription[];
   /** Of its first pod for each port; pods of one service rarely differ. */
@@ -98,10 +109,14 @@ export interface PodDescription {
     /** The Sidecar resource that holds for it; none: it sees all that is exported to its namespace. */
     readonly sidecar?: SourceRef;
     readonly outboundTrafficPolicy: 'ALLOW_ANY' | 'REGISTRY_ONLY';
+    /** What happens to calls of hosts that it does not know; only with interception can they be passed through. */
+    readonly unknownHosts: 'PASSED_THROUGH' | 'REFUSED';
     /** Services that it may call, and how many are exported to its namespace. */
     readonly services: readonly string[];
     readonly exported: number;
   };
+  /** DestinationRules that it follows and other clients of its namespace do not, by the host called. */
+  readonly clientRules: readonly { readonly host: string; readonly source: SourceRef }[];
   /** About the pod and what it calls; those of its services stand with them. */
   readonly warnings: readonly Warning[];
 }

@@ -1,6 +1,7 @@
 // Describe: a pod or a service in words, with the file and line of everything that decides something.
 
 import type {
+  DestinationRuleDescription,
   ExposureDescription,
   PodDescription,
   PortMtls,
@@ -26,6 +27,9 @@ export function describePodText(pod: PodDescription, paint: (text: string) => st
     ...pod.mtls.map((mtls) => `   ${mtlsText(mtls)}`),
     ...pod.gateways.map((gateway) => `   Runs ${sourceText(gateway)}`),
     ...scopeLines(pod),
+    ...pod.clientRules.map(
+      ({ host, source }) => `   Calls ${host} by ${sourceText(source)}, which other pods do not follow`,
+    ),
     ...pod.warnings.flatMap((warning) => warningLines(warning, '   ', paint)),
   ];
   for (const service of pod.services) lines.push('', describeServiceText(service, paint));
@@ -33,7 +37,7 @@ export function describePodText(pod: PodDescription, paint: (text: string) => st
 }
 
 function scopeLines({ scope, gateway }: PodDescription): string[] {
-  const { sidecar, services, exported, outboundTrafficPolicy } = scope;
+  const { sidecar, services, exported } = scope;
   if (gateway) return [];
   const seen =
     sidecar === undefined
@@ -42,7 +46,13 @@ function scopeLines({ scope, gateway }: PodDescription): string[] {
           `   May call: ${services.length} of ${exported} services, by ${sourceText(sidecar)}`,
           ...services.map((host) => `      ${host}`),
         ];
-  return [...seen, `   Unknown hosts: ${outboundTrafficPolicy}`];
+  return [...seen, `   Unknown hosts: ${unknownHostsText(scope)}`];
+}
+
+function unknownHostsText({ outboundTrafficPolicy, unknownHosts }: PodDescription['scope']): string {
+  if (unknownHosts === 'PASSED_THROUGH') return `passed through (${outboundTrafficPolicy})`;
+  if (outboundTrafficPolicy === 'REGISTRY_ONLY') return `answered 502 (${outboundTrafficPolicy})`;
+  return `answered 502: ${outboundTrafficPolicy} needs interception of connections, and there is none`;
 }
 
 export function describeServiceText(service: ServiceDescription, paint: (text: string) => string): string {
@@ -59,16 +69,24 @@ export function describeServiceText(service: ServiceDescription, paint: (text: s
     ...service.mtls.map((mtls) => `   ${mtlsText(mtls)}`),
   ];
   if (rule !== undefined) {
-    lines.push(`   ${sourceText(rule.source)}`);
-    lines.push(`      TLS of calls: ${rule.tls === 'AUTO' ? 'mutual where the pod takes it' : rule.tls}`);
-    for (const { name, labels, pods } of rule.subsets) {
-      lines.push(`      Subset ${name} (${labelText(labels)}): ${pods.join(', ') || 'no pods'}`);
-    }
+    lines.push(`   ${sourceText(rule.source)}`, ...callLines(rule));
+  }
+  for (const each of service.clientRules) {
+    lines.push(`   ${sourceText(each.source)}, only for calls of ${each.clients.join(', ')}`, ...callLines(each));
   }
   if (virtualService !== undefined) lines.push(...ruleLines(virtualService));
   lines.push(...service.exposure.flatMap(exposureLines));
   lines.push(...service.warnings.flatMap((warning) => warningLines(warning, '   ', paint)));
   return lines.join('\n');
+}
+
+function callLines({ tls, subsets }: DestinationRuleDescription): string[] {
+  return [
+    `      TLS of calls: ${tls === 'AUTO' ? 'mutual where the pod takes it' : tls}`,
+    ...subsets.map(
+      ({ name, labels, pods }) => `      Subset ${name} (${labelText(labels)}): ${pods.join(', ') || 'no pods'}`,
+    ),
+  ];
 }
 
 function ruleLines({ source, routes }: VirtualServiceDescription): string[] {

@@ -10,6 +10,7 @@ import {
   type Workload,
 } from '@lateen/translate';
 import { nodeOf } from '../debug/node-of-workload.js';
+import { clientText } from './client-rules.js';
 import { describePod } from './describe-pod.js';
 import { describeService } from './describe-service.js';
 
@@ -50,12 +51,31 @@ function problemsOf(mesh: MeshSnapshot, cache: TranslationCache, workload: Workl
   return cache.translate(resolveProxyView(mesh, nodeOf(workload, mesh))).problems;
 }
 
-/** What the workloads of a namespace and the gateways would be told: one of each workload is enough. */
+/**
+ * What the workloads of a namespace and the gateways would be told: one of each workload is enough. A problem that only
+ * some of the sidecars, or of the gateways, have says which.
+ */
 function problemsOfClients(mesh: MeshSnapshot, cache: TranslationCache, namespace: string): readonly Problem[] {
   const clients = new Map(
     mesh.workloads
       .filter((workload) => workload.gateway || workload.namespace === namespace)
-      .map((workload) => [`${workload.namespace}/${workload.workloadName}`, workload]),
+      .map((workload) => [`${workload.workloadName}.${workload.namespace}`, workload]),
   );
-  return [...clients.values()].flatMap((workload) => problemsOf(mesh, cache, workload));
+  return [false, true].flatMap((gateway) => {
+    const peers = [...clients].filter(([, workload]) => workload.gateway === gateway);
+    const found = new Map<string, { readonly problem: Problem; readonly names: Set<string> }>();
+    for (const [name, workload] of peers) {
+      for (const problem of problemsOf(mesh, cache, workload)) {
+        const key = `${problem.code} ${problem.subject} ${problem.message}`;
+        const entry = found.get(key) ?? { problem, names: new Set() };
+        found.set(key, entry);
+        entry.names.add(name);
+      }
+    }
+    return [...found.values()].map(({ problem, names }) =>
+      names.size === peers.length
+        ? problem
+        : { ...problem, message: `${problem.message} (only calls of ${clientText([...names])})` },
+    );
+  });
 }

@@ -3,6 +3,7 @@
 import { hostMatches, objectsOfKind, resolveShortHost, selectorMatches } from '@lateen/istio-config';
 import type { PodDescription, SourceRef, Warning } from '@lateen/telemetry';
 import {
+  hasPassthrough,
   type MeshSnapshot,
   meshIndex,
   type Problem,
@@ -11,16 +12,24 @@ import {
   type Workload,
 } from '@lateen/translate';
 import { nodeOf } from '../debug/node-of-workload.js';
-import { describeMtls, describeService } from './describe-service.js';
+import { mtlsConflicts, rulesOfClient } from './client-rules.js';
+import { concerns, describeService } from './describe-service.js';
+import { describeMtls, ruleSource } from './service-rules.js';
 import { findSource, sourceOf, uniqueWarnings, warningOf } from './sources.js';
 
 /** @param problems what the translation of its own view found */
 export function describePod(mesh: MeshSnapshot, workload: Workload, problems: readonly Problem[]): PodDescription {
-  const { scope } = resolveProxyView(mesh, nodeOf(workload, mesh));
+  const view = resolveProxyView(mesh, nodeOf(workload, mesh));
+  const { scope } = view;
   const { name, namespace, labels } = workload;
   const everything = resolveClientScope(mesh, { type: 'router', namespace, labels });
   const sidecar = scope.sidecar && findSource(mesh, 'Sidecar', scope.sidecar.name);
   const services = meshIndex(mesh).services.filter(({ workloads }) => workloads.includes(workload));
+  const clientRules = rulesOfClient(mesh, workload);
+  const called = scope.destinations.flatMap((service) => {
+    const rule = scope.destinationRule(service);
+    return rule === undefined ? [] : [{ service, rule }];
+  });
   const own = new Set([`Workload/${namespace}/${name}`, ...(scope.sidecar ? [`Sidecar/${scope.sidecar.name}`] : [])]);
   return {
     name,
@@ -39,11 +48,16 @@ export function describePod(mesh: MeshSnapshot, workload: Workload, problems: re
       ...(sidecar === undefined ? {} : { sidecar }),
       outboundTrafficPolicy: scope.outboundMode,
       services: scope.services.map(({ hostname }) => hostname),
+      unknownHosts: hasPassthrough(view) ? 'PASSED_THROUGH' : 'REFUSED',
       exported: everything.services.length,
     },
+    clientRules: clientRules.map(({ service, rule }) => ({ host: service.hostname, source: ruleSource(mesh, rule) })),
     warnings: uniqueWarnings([
       ...(services.length === 0 && !workload.gateway ? [WITHOUT_SERVICE] : []),
-      ...problems.filter(({ subject }) => own.has(subject)).map((problem) => warningOf(mesh, problem)),
+      ...problems
+        .filter((each) => own.has(each.subject) || clientRules.some(({ service }) => concerns(mesh, each, service)))
+        .map((problem) => warningOf(mesh, problem)),
+      ...called.flatMap(({ service, rule }) => mtlsConflicts(mesh, service, rule, [`${name}.${namespace}`])),
       ...rulesForUnknownHosts(mesh, namespace),
     ]),
   };

@@ -8,21 +8,18 @@ import {
   selectorMatches,
   splitNamespacedHost,
 } from '@lateen/istio-config';
-import type { ExposureDescription, PortMtls, ServiceDescription, SubsetDescription, Warning } from '@lateen/telemetry';
-import {
-  type ClientScope,
-  type EffectiveDestinationRule,
-  type EffectiveVirtualService,
-  type MeshService,
-  type MeshSnapshot,
-  type Problem,
-  resolveClientScope,
-  resolveProxyView,
-  type Workload,
+import type { ExposureDescription, ServiceDescription, SubsetDescription, Warning } from '@lateen/telemetry';
+import type {
+  ClientScope,
+  EffectiveDestinationRule,
+  EffectiveVirtualService,
+  MeshService,
+  MeshSnapshot,
+  Problem,
 } from '@lateen/translate';
-import { decidingPolicy } from '../debug/deciding-policy.js';
-import { nodeOf } from '../debug/node-of-workload.js';
+import { describeClientRules, generalScope, mtlsConflicts } from './client-rules.js';
 import { describeRoutes, describeTcpRoutes } from './route-text.js';
+import { describeMtls, describeSubsets, ruleSource, tlsOf } from './service-rules.js';
 import { findSource, sourceOf, uniqueWarnings, warningOf } from './sources.js';
 
 /**
@@ -35,40 +32,29 @@ export function describeService(
   service: MeshService,
   problems: readonly Problem[],
 ): ServiceDescription {
-  // Without labels and Sidecar: what holds for clients in general.
-  const scope = resolveClientScope(mesh, { type: 'router', namespace: service.namespace, labels: {} });
+  const scope = generalScope(mesh, service.namespace);
   const rule = scope.destinationRule(service);
   const subsets = rule === undefined ? [] : describeSubsets(rule, service);
+  const clientRules = describeClientRules(mesh, service, rule);
   const virtualService = scope.meshRoutes().forHost(service.hostname);
   const mtls = service.workloads[0] === undefined ? [] : describeMtls(mesh, service.workloads[0], service);
-  const tls = rule?.trafficPolicy?.tls?.mode ?? 'AUTO';
   return {
     host: service.hostname,
     name: service.name,
     namespace: service.namespace,
     ports: service.ports.map(({ port, name, targetPort, protocol }) => ({ port, name, targetPort, protocol })),
     pods: service.workloads.map(({ name, ready }) => ({ name, ready })),
-    ...(rule === undefined ? {} : { destinationRule: { source: ruleSource(mesh, rule), tls, subsets } }),
+    ...(rule === undefined ? {} : { destinationRule: { source: ruleSource(mesh, rule), tls: tlsOf(rule), subsets } }),
+    clientRules: clientRules.map(({ description }) => description),
     ...(virtualService === undefined ? {} : { virtualService: describeVirtualService(mesh, virtualService) }),
     exposure: describeExposure(mesh, scope, service),
     mtls,
     warnings: uniqueWarnings([
-      ...ownWarnings(mesh, service, rule, subsets, mtls),
+      ...ownWarnings(mesh, service, rule, subsets),
+      ...clientRules.flatMap((each) => mtlsConflicts(mesh, service, each.rule, each.description.clients)),
       ...problems.filter((problem) => concerns(mesh, problem, service)).map((problem) => warningOf(mesh, problem)),
     ]),
   };
-}
-
-function ruleSource(mesh: MeshSnapshot, { namespace, name }: EffectiveDestinationRule) {
-  return findSource(mesh, 'DestinationRule', `${namespace}/${name}`)!;
-}
-
-function describeSubsets(rule: EffectiveDestinationRule, { workloads }: MeshService): SubsetDescription[] {
-  return rule.subsets.map(({ name, labels = {} }) => ({
-    name,
-    labels,
-    pods: workloads.filter((workload) => selectorMatches(labels, workload.labels)).map((workload) => workload.name),
-  }));
 }
 
 function describeVirtualService(
@@ -80,18 +66,6 @@ function describeVirtualService(
     hosts,
     routes: [...describeRoutes(rules), ...describeTcpRoutes(tcpRules)],
   };
-}
-
-/** What the workload accepts at the ports of the service. @param service undefined: at all of its ports */
-export function describeMtls(mesh: MeshSnapshot, workload: Workload, service?: MeshService): PortMtls[] {
-  const { inboundPorts } = resolveProxyView(mesh, nodeOf(workload, mesh));
-  const wanted = service && new Set(service.ports.map(({ targetPort }) => targetPort));
-  return inboundPorts
-    .filter(({ port }) => wanted === undefined || wanted.has(port))
-    .map(({ port, mtlsMode }) => {
-      const policy = findSource(mesh, 'PeerAuthentication', decidingPolicy(mesh, workload, port, mtlsMode));
-      return { port, mode: mtlsMode, ...(policy === undefined ? {} : { policy }) };
-    });
 }
 
 function describeExposure(mesh: MeshSnapshot, scope: ClientScope, service: MeshService): ExposureDescription[] {
@@ -145,7 +119,6 @@ function ownWarnings(
   service: MeshService,
   rule: EffectiveDestinationRule | undefined,
   subsets: readonly SubsetDescription[],
-  mtls: readonly PortMtls[],
 ): Warning[] {
   const warnings: Warning[] = [];
   for (const { port, name, protocol } of service.ports) {
@@ -166,16 +139,12 @@ function ownWarnings(
     const message = `subset ${name} (${wanted.join(', ') || 'no labels'}) has no pods: calls to it are answered 503`;
     warnings.push({ code: 'subset-without-pods', message, source });
   }
-  const strict = mtls.filter(({ mode }) => mode === 'STRICT').map(({ port }) => port);
-  if (rule.trafficPolicy?.tls?.mode === 'DISABLE' && strict.length > 0) {
-    const message = `calls are sent in plain text, but its pods take mutual TLS only at port ${strict.join(', ')}`;
-    warnings.push({ code: 'mtls-conflict', message, source });
-  }
+  warnings.push(...mtlsConflicts(mesh, service, rule));
   return warnings;
 }
 
 /** Whether a problem is about the service itself or about a rule that names it. */
-function concerns(mesh: MeshSnapshot, { subject }: Problem, service: MeshService): boolean {
+export function concerns(mesh: MeshSnapshot, { subject }: Problem, service: MeshService): boolean {
   const [kind, namespace = '', name = ''] = subject.split('/');
   if (kind === 'Service') return namespace === service.namespace && name === service.name;
   if (kind === 'VirtualHost') return namespace.startsWith(`${service.hostname}:`);

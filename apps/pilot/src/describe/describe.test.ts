@@ -155,14 +155,17 @@ describe('a pod', () => {
   it('of a gateway shows which Gateways it runs', () => {
     const gate = podOf(meshWith(RULES), 'gate-0.default');
     expect(gate.gateways).toMatchObject([{ kind: 'Gateway', name: 'door', file: 'mesh.yaml' }]);
-    expect(codes(gate)).toEqual(['unknown-host']);
+    expect(codes(gate)).toEqual(['mtls-conflict', 'unknown-host']);
   });
 
   it('shows its services, and warns of rules of its namespace that are for nothing', () => {
     const shop = podOf(meshWith(RULES), 'shop-1.default');
     expect(shop.services.map(({ name }) => name)).toEqual(['shop']);
     expect(shop.scope).toMatchObject({ outboundTrafficPolicy: 'ALLOW_ANY', exported: 2 });
-    expect(shop.warnings).toMatchObject([{ code: 'unknown-host', source: { name: 'lost' } }]);
+    expect(shop.warnings).toMatchObject([
+      { code: 'mtls-conflict', source: { name: 'shop' } },
+      { code: 'unknown-host', source: { name: 'lost' } },
+    ]);
   });
 
   it('shows which Sidecar holds for it, and what that lets through', () => {
@@ -177,9 +180,85 @@ spec:
     expect(shop.scope).toEqual({
       sidecar: { kind: 'Sidecar', namespace: 'default', name: 'narrow', file: 'mesh.yaml', line: 1 },
       outboundTrafficPolicy: 'REGISTRY_ONLY',
+      unknownHosts: 'REFUSED',
       services: ['stock.default.svc.cluster.local'],
       exported: 2,
     });
     expect(codes(shop)).toEqual(['unknown-egress-host']);
   });
+});
+
+describe('a DestinationRule with a workloadSelector', () => {
+  const mesh = meshWith(`apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: shop}
+spec: {host: shop, subsets: [{name: v1, labels: {version: v1}}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: shop}
+spec: {hosts: [shop], http: [{route: [{destination: {host: shop, subset: v1}}]}]}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: chosen}
+spec:
+  host: shop
+  workloadSelector: {matchLabels: {app: stock}}
+  trafficPolicy: {tls: {mode: DISABLE}}
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: strict}
+spec: {mtls: {mode: STRICT}}
+`);
+  const SOURCE = { kind: 'DestinationRule', namespace: 'default', name: 'chosen', file: 'mesh.yaml', line: 11 };
+
+  it('stands with the service beside the rule for all, with the clients that follow it and what fails for them', () => {
+    const shop = serviceOf(mesh, 'shop.default');
+    expect(shop.destinationRule).toMatchObject({ source: { name: 'shop' }, tls: 'AUTO', subsets: [{ name: 'v1' }] });
+    expect(shop.clientRules).toEqual([{ source: SOURCE, tls: 'DISABLE', subsets: [], clients: ['stock-1.default'] }]);
+    expect(shop.warnings).toMatchObject([
+      {
+        code: 'missing-destination',
+        message: expect.stringMatching(
+          /^DestinationRule default\/chosen, which these calls follow, gives service shop\S+ no subset v1;.*\(only calls of stock\.default\)$/,
+        ),
+      },
+      { code: 'mtls-conflict', message: expect.stringContaining('calls of stock-1.default to shop'), source: SOURCE },
+    ]);
+  });
+
+  it('stands with the pods that it selects, with what fails for them', () => {
+    const stock = podOf(mesh, 'stock-1.default');
+    expect(stock.clientRules).toEqual([{ host: 'shop.default.svc.cluster.local', source: SOURCE }]);
+    expect(codes(stock)).toEqual(['missing-destination', 'mtls-conflict']);
+  });
+
+  it('is nothing to other pods', () => {
+    const shop = podOf(mesh, 'shop-1.default');
+    expect(shop.clientRules).toEqual([]);
+    expect(codes(shop)).toEqual([]);
+  });
+});
+
+it.each([
+  ['portLevelSettings: [{port: {number: 80}, tls: {mode: DISABLE}}]', 'STRICT', ['plain text']],
+  ['portLevelSettings: [{port: {number: 81}, tls: {mode: DISABLE}}]', 'STRICT', []],
+  ['tls: {mode: ISTIO_MUTUAL}', 'STRICT', []],
+  ['tls: {mode: ISTIO_MUTUAL}', 'DISABLE', ['mutual TLS']],
+  ['tls: {mode: DISABLE}', 'PERMISSIVE', []],
+])('mtls-conflict of %s with %s', (policy, mode, sent) => {
+  const mesh = meshWith(`apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: shop}
+spec: {host: shop, trafficPolicy: {${policy}}}
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: mode}
+spec: {mtls: {mode: ${mode}}}
+`);
+  const conflicts = serviceOf(mesh, 'shop.default').warnings.filter(({ code }) => code === 'mtls-conflict');
+  expect(conflicts.map(({ message }) => / are sent in (.*), but/.exec(message)?.[1])).toEqual(sent);
 });

@@ -29,7 +29,7 @@ export interface ScopeHashes {
   readonly identities: string;
   /** The visible DestinationRules. */
   readonly destinationRules: string;
-  /** Which subsets there are: what routes may lead to. */
+  /** Which subsets there are, and by which rules: what routes may lead to, and what is said where they do not. */
   readonly subsets: string;
   /** The visible VirtualServices of the `mesh` gateway. */
   readonly meshRoutes: string;
@@ -139,6 +139,7 @@ function hashScope(scope: ClientScope): ScopeHashes {
   const ruleLabels = labelsFor('DestinationRule', snapshot, labels);
   const subsets = rules.map(({ metadata, spec }) => [
     metadata.namespace,
+    metadata.name,
     spec.host,
     spec.workloadSelector,
     (spec.subsets ?? []).map(({ name }) => name),

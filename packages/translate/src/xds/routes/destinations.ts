@@ -15,7 +15,9 @@ function whyMissing(scope: ClientScope, host: string, port: number, subset: stri
     const ports = service.ports.map((candidate) => candidate.port).join(', ');
     return `service ${host} has no port ${port} (it has ${ports || 'none'}); set destination.port.number`;
   }
-  return `no DestinationRule gives service ${host} a subset ${subset}`;
+  const rule = scope.destinationRule(service);
+  if (rule === undefined) return `no DestinationRule gives service ${host} a subset ${subset}`;
+  return `DestinationRule ${rule.namespace}/${rule.name}, which these calls follow, gives service ${host} no subset ${subset}`;
 }
 
 /**
