@@ -68,6 +68,30 @@ describe('object store', () => {
     });
   });
 
+  it('takes the headers of a probe, the time to end, and an account by its older name', async () => {
+    const store = await ObjectStore.open(file);
+    const { objects, problems } = read(
+      WEB.replace('serviceAccountName: web', 'serviceAccount: old\n      terminationGracePeriodSeconds: 3').replace(
+        'port: http-web}, period',
+        'port: http-web, httpHeaders: [{name: x-a, value: b}]}, period',
+      ),
+    );
+    await store.apply(objects, problems, false);
+    expect(problems).toEqual([]);
+    expect(store.objects.deployments.get('default/web')?.template).toMatchObject({
+      serviceAccount: 'old',
+      terminationGraceMs: 3000,
+      readinessProbe: { headers: { 'x-a': 'b' } },
+    });
+  });
+
+  it('says nothing that validation does not say of fields without effect', async () => {
+    const store = await ObjectStore.open(file);
+    const { objects, problems } = read(WEB.replace('image: web:1', 'workingDir: /srv'));
+    await store.apply(objects, problems, true);
+    expect(problems).toMatchObject([{ severity: 'warning', code: 'not-acted-on', line: 22 }]);
+  });
+
   it('remembers across a restart and tells what changed', async () => {
     const store = await ObjectStore.open(file);
     await store.apply(read(WEB).objects, [], false);

@@ -21,17 +21,6 @@ const POD = ['spec', 'template', 'spec'] as const;
 const CONTAINER = [...POD, 'containers', 0] as const;
 const ANNOTATIONS = ['spec', 'template', 'metadata', 'annotations'] as const;
 
-/** Things of a pod that would change what its application sees, and that local mode does not give it. */
-const IGNORED_POD_FIELDS = ['initContainers', 'volumes', 'hostAliases', 'dnsConfig'] as const;
-const IGNORED_CONTAINER_FIELDS = [
-  'envFrom',
-  'volumeMounts',
-  'livenessProbe',
-  'startupProbe',
-  'lifecycle',
-  'workingDir',
-] as const;
-
 /** Reads a deployment, or undefined after an error was reported. */
 export function readDeployment(
   object: ConfigObject<'Deployment'>,
@@ -65,32 +54,24 @@ function readTemplate(template: PodTemplate, report: Report): KubePodTemplate | 
   }
   if (container === undefined || second !== undefined || command === undefined) return undefined;
 
-  for (const field of IGNORED_POD_FIELDS) warnIgnored(template.spec, field, POD, report);
-  for (const field of IGNORED_CONTAINER_FIELDS) warnIgnored(container, field, CONTAINER, report);
   const ports = (container.ports ?? [])
     .filter((each) => (each.protocol ?? 'TCP') === 'TCP')
     .map((each) => ({ port: each.containerPort, name: each.name ?? '' }));
   const readinessProbe = readProbe(container.readinessProbe, ports, report);
   if (readinessProbe === undefined) return undefined;
 
-  const graceSeconds = template.spec.terminationGracePeriodSeconds;
+  const { serviceAccountName, serviceAccount, terminationGracePeriodSeconds } = template.spec;
   return {
     labels: template.metadata?.labels ?? {},
     annotations,
-    serviceAccount: template.spec.serviceAccountName ?? 'default',
+    serviceAccount: serviceAccountName || serviceAccount || 'default',
     containerName: container.name,
     command,
     env: readEnv(container),
     ports,
     readinessProbe,
-    terminationGraceMs: (typeof graceSeconds === 'number' ? graceSeconds : DEFAULT_GRACE_SECONDS) * 1000,
+    terminationGraceMs: (terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS) * 1000,
   };
-}
-
-function warnIgnored(owner: Readonly<Record<string, unknown>>, field: string, path: FieldPath, report: Report): void {
-  if (owner[field] === undefined) return;
-  const message = `\`${field}\` is accepted, but not acted on in local mode; a cluster does act on it`;
-  report([...path, field], 'warning', 'not-acted-on', message);
 }
 
 /** Variables whose value local mode cannot know are left out; validation has warned of them. */
@@ -140,15 +121,6 @@ function readProbe(
     kind: 'http',
     containerPort: named,
     path: spec.httpGet.path ?? '/',
-    headers: readHeaders(spec.httpGet.httpHeaders),
+    headers: Object.fromEntries((spec.httpGet.httpHeaders ?? []).map(({ name, value }) => [name, value ?? ''])),
   };
-}
-
-function readHeaders(value: unknown): Record<string, string> {
-  if (!Array.isArray(value)) return {};
-  const headers: Record<string, string> = {};
-  for (const header of value as { name?: unknown; value?: unknown }[]) {
-    if (typeof header?.name === 'string') headers[header.name] = String(header.value ?? '');
-  }
-  return headers;
 }

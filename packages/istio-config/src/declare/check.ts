@@ -1,9 +1,10 @@
 // Declarations: checks a value against a declared message and keeps the parts that are right.
+import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import type { FieldPath } from '../problem.js';
 import type { Fault } from './fault.js';
 import { issueFaults, unknownField } from './issue-text.js';
-import { childSchema, keyFormat, messageDescription, unwrapSchema } from './message.js';
+import { childSchema, keyFormat, type MessageDescription, messageDescription, unwrapSchema } from './message.js';
 
 /**
  * A value whose faulty parts are taken out: a key whose value was wrong is still there with `undefined`, so that rules
@@ -74,15 +75,47 @@ function checkFieldGroups(schema: z.core.$ZodType, value: unknown, path: FieldPa
   if (Array.isArray(value)) return;
   checkOneOfs(bare, value, path, faults);
   const format = keyFormat(bare);
-  const alsoKnown = messageDescription(bare)?.alsoKnown;
+  const description = messageDescription(bare);
   for (const [key, item] of Object.entries(value)) {
     const wrong = format?.(key);
     if (wrong)
       faults.push({ path: [...path, key], part: 'key', severity: 'error', code: wrong.code, message: wrong.text });
     const child = childSchema(bare, key);
     if (child) checkFieldGroups(child, item, [...path, key], faults);
-    else if (alsoKnown && !alsoKnown.includes(key)) faults.push(unknownField(bare, [...path, key], 'warning'));
+    else if (description?.alsoKnown) checkOpenField(bare, description, item, [...path, key], faults);
   }
+}
+
+/** A field of a Kubernetes message that is not declared. */
+function checkOpenField(
+  owner: z.core.$ZodType,
+  { alsoKnown = [], withoutEffect = {}, defaults = {} }: MessageDescription,
+  value: unknown,
+  path: FieldPath,
+  faults: Fault[],
+): void {
+  const key = String(path.at(-1));
+  if (alsoKnown.includes(key)) return;
+  const reason = Object.hasOwn(withoutEffect, key) ? withoutEffect[key] : undefined;
+  if (reason === undefined) {
+    faults.push(unknownField(owner, path, 'warning'));
+    return;
+  }
+  const usual = Object.hasOwn(defaults, key) ? (defaults[key] ?? []) : [];
+  if (saysNothing(value) || usual.some((one) => isDeepStrictEqual(one, value))) return;
+  faults.push(withoutEffectFault(path, reason));
+}
+
+/** The warning of a field that is not acted on in local mode. */
+export function withoutEffectFault(path: FieldPath, reason: string): Fault {
+  const message = `\`${path.at(-1)}\` is accepted, but not acted on in local mode (${reason}); it may stay`;
+  return { path, part: 'key', severity: 'warning', code: 'not-acted-on', message };
+}
+
+/** Whether a field is as good as left out. */
+function saysNothing(value: unknown): boolean {
+  if (value === null || value === undefined || value === '') return true;
+  return typeof value === 'object' && Object.keys(value).length === 0;
 }
 
 function checkOneOfs(schema: z.core.$ZodType, value: object, path: FieldPath, faults: Fault[]): void {

@@ -44,7 +44,7 @@ export function unknownField(owner: z.core.$ZodType | undefined, path: FieldPath
   const bare = owner && unwrapSchema(owner);
   const known = bare instanceof z.ZodObject ? Object.keys(bare.shape) : [];
   const description = bare && messageDescription(bare);
-  const others = description?.alsoKnown ?? [];
+  const others = [...(description?.alsoKnown ?? []), ...Object.keys(description?.withoutEffect ?? {})];
   const instead = description?.instead?.[key] ?? nearestWord(key, [...known, ...others]);
   const advice = instead
     ? `did you mean \`${instead}\`?`

@@ -10,6 +10,13 @@ export interface MessageRules {
   readonly exactlyOneOf?: readonly (readonly string[])[];
   /** Fields of a message of Kubernetes that are accepted and not looked at; then an unknown field is only a warning. */
   readonly alsoKnown?: readonly string[];
+  /**
+   * Fields of a message of Kubernetes that would change something in a cluster and change nothing here: what is so in
+   * their place. Setting one is a warning, unless to nothing or to one of its `defaults`.
+   */
+  readonly withoutEffect?: Readonly<Record<string, string>>;
+  /** Values of `withoutEffect` that say what is so anyway. */
+  readonly defaults?: Readonly<Record<string, readonly unknown[]>>;
   /** Misspellings that distance alone does not find, and fields of other meshes: written name → what to write. */
   readonly instead?: Readonly<Record<string, string>>;
 }
@@ -33,8 +40,9 @@ export function message<const Fields extends z.core.$ZodLooseShape>(
 }
 
 /**
- * Declares a message of the Kubernetes API of which only some fields are used here. The others of `alsoKnown` are
- * accepted as they are; what is in neither is a warning, since Kubernetes has more fields than this knows.
+ * Declares a message of the Kubernetes API of which only some fields are used here. The others are accepted: in silence
+ * (`alsoKnown`), or with a warning that says what is so in their place (`withoutEffect`). What is in none of them is a
+ * warning too, since Kubernetes has more fields than this knows.
  */
 export function openMessage<const Fields extends z.core.$ZodLooseShape>(
   name: string,
@@ -44,6 +52,11 @@ export function openMessage<const Fields extends z.core.$ZodLooseShape>(
   const schema = z.looseObject(fields);
   descriptions.set(schema, { name, ...rules });
   return schema;
+}
+
+/** Fields of `withoutEffect` that have one reason. */
+export function because<const Field extends string>(reason: string, fields: readonly Field[]): Record<Field, string> {
+  return Object.fromEntries(fields.map((field) => [field, reason])) as Record<Field, string>;
 }
 
 /** The name and rules of a message, or undefined where the schema is not one. */

@@ -1,7 +1,7 @@
 // Kubernetes kinds of local mode: the fields that the supervisor uses, strictly; the others of the API by name only.
 import { z } from 'zod';
 import { labelName } from '../declare/kubernetes-names.js';
-import { list, map, message, nested, openMessage, required } from '../declare/message.js';
+import { because, list, map, message, nested, openMessage, required } from '../declare/message.js';
 import { choice, integer, portNumber, text } from '../declare/scalars.js';
 import { podTemplate } from './pod.js';
 import { secretBody } from './secret.js';
@@ -22,7 +22,11 @@ export const kubernetesServicePort = openMessage(
     protocol: choice('TCP (the default), UDP or SCTP.', ['TCP', 'UDP', 'SCTP']),
     appProtocol: text('The protocol inside.'),
   },
-  { alsoKnown: ['nodePort'], instead: { number: 'port', containerPort: 'targetPort' } },
+  {
+    alsoKnown: [],
+    withoutEffect: { nodePort: 'no port of the machine leads to it' },
+    instead: { number: 'port', containerPort: 'targetPort' },
+  },
 );
 
 const serviceSpec = openMessage(
@@ -34,24 +38,29 @@ const serviceSpec = openMessage(
     type: choice('How it is exposed (default ClusterIP).', ['ClusterIP', 'NodePort', 'LoadBalancer', 'ExternalName']),
   },
   {
-    alsoKnown: [
-      'allocateLoadBalancerNodePorts',
-      'clusterIPs',
-      'externalIPs',
-      'externalName',
-      'externalTrafficPolicy',
-      'healthCheckNodePort',
-      'internalTrafficPolicy',
-      'ipFamilies',
-      'ipFamilyPolicy',
-      'loadBalancerClass',
-      'loadBalancerIP',
-      'loadBalancerSourceRanges',
-      'publishNotReadyAddresses',
-      'sessionAffinity',
-      'sessionAffinityConfig',
-      'trafficDistribution',
-    ],
+    alsoKnown: [],
+    withoutEffect: {
+      ...because('there is no load balancer', [
+        'allocateLoadBalancerNodePorts',
+        'healthCheckNodePort',
+        'loadBalancerClass',
+        'loadBalancerIP',
+        'loadBalancerSourceRanges',
+      ]),
+      ...because('services are reached inside the mesh and by a Gateway', ['externalIPs', 'externalTrafficPolicy']),
+      ...because('there is one machine', ['internalTrafficPolicy', 'trafficDistribution']),
+      ...because('addresses are IPv4', ['ipFamilies', 'ipFamilyPolicy']),
+      ...because('a DestinationRule says how endpoints are picked', ['sessionAffinity', 'sessionAffinityConfig']),
+      clusterIPs: 'each pod has addresses of its own for services',
+      externalName: 'names of other services are not resolved',
+      publishNotReadyAddresses: 'pods that are not ready get no traffic',
+    },
+    defaults: {
+      externalTrafficPolicy: ['Cluster'],
+      internalTrafficPolicy: ['Cluster'],
+      publishNotReadyAddresses: [false],
+      sessionAffinity: ['None'],
+    },
   },
 );
 
@@ -74,10 +83,37 @@ const deploymentSpec = openMessage(
     selector: required(nested(labelSelector, 'Its pods; has to match the labels of the template.')),
     template: required(nested(podTemplate, 'What each pod is.')),
   },
-  { alsoKnown: ['minReadySeconds', 'paused', 'progressDeadlineSeconds', 'revisionHistoryLimit', 'strategy'] },
+  {
+    alsoKnown: [],
+    withoutEffect: {
+      minReadySeconds: 'a pod gets traffic as soon as it is ready',
+      paused: 'a change takes effect at once',
+      progressDeadlineSeconds: 'old pods wait for a minute for their successors, then they go',
+      revisionHistoryLimit: 'no revisions are kept',
+      strategy: 'all new pods start at once, and old ones go when these are ready',
+    },
+    defaults: {
+      minReadySeconds: [0],
+      paused: [false],
+      progressDeadlineSeconds: [600],
+      revisionHistoryLimit: [10],
+      strategy: [
+        { type: 'RollingUpdate' },
+        { type: 'RollingUpdate', rollingUpdate: { maxSurge: '25%', maxUnavailable: '25%' } },
+      ],
+    },
+  },
 );
 
-const namespaceSpec = openMessage('NamespaceSpec', {}, { alsoKnown: ['finalizers'] });
+const namespaceSpec = openMessage(
+  'NamespaceSpec',
+  {},
+  {
+    alsoKnown: [],
+    withoutEffect: { finalizers: 'a namespace goes at once with what is in it' },
+    defaults: { finalizers: [['kubernetes']] },
+  },
+);
 const serviceAccountSpec = openMessage('ServiceAccount', {}, { alsoKnown: [] });
 
 /** The declared Kubernetes kinds. */

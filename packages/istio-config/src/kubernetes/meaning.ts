@@ -1,61 +1,27 @@
 // Meaning of the Kubernetes kinds of local mode.
-import type { Loose } from '../declare/check.js';
+import { isDeepStrictEqual } from 'node:util';
+import { type Loose, withoutEffectFault } from '../declare/check.js';
 import type { FaultList } from '../declare/fault.js';
 import { checkUnique, type MeaningRule, present } from '../meaning/rule.js';
 import { protocolOfPort } from '../port-protocol.js';
-import type { FieldPath } from '../problem.js';
 import { selectorMatches } from '../selector.js';
 import type { DeploymentSpec, ServiceSpec } from './kinds.js';
-import { LOCAL_COMMAND_ANNOTATION, localCommandFault } from './local-command.js';
+import { LOCAL_COMMAND_ANNOTATION, localCommandFault, parseLocalCommand } from './local-command.js';
 import { parsePodField } from './pod-field.js';
 
-/** Fields of a Service that would change who reaches it, or how, in a cluster; not what they say by default. */
-const UNUSED: Readonly<Record<string, string>> = {
-  allocateLoadBalancerNodePorts: 'there is no load balancer',
-  clusterIPs: 'each pod has addresses of its own for services',
-  externalIPs: 'services are reached inside the mesh and by a Gateway',
-  externalName: 'names of other services are not resolved',
-  externalTrafficPolicy: 'services are reached inside the mesh and by a Gateway',
-  healthCheckNodePort: 'there is no load balancer',
-  internalTrafficPolicy: 'there is one machine',
-  ipFamilies: 'addresses are IPv4',
-  ipFamilyPolicy: 'addresses are IPv4',
-  loadBalancerClass: 'there is no load balancer',
-  loadBalancerIP: 'there is no load balancer',
-  loadBalancerSourceRanges: 'there is no load balancer',
-  publishNotReadyAddresses: 'pods that are not ready get no traffic',
-  sessionAffinity: 'a DestinationRule says how endpoints are picked',
-  sessionAffinityConfig: 'a DestinationRule says how endpoints are picked',
-  trafficDistribution: 'there is one machine',
-};
-
-/** What many files hold because it is the default. */
-const DEFAULTS: Readonly<Record<string, unknown>> = {
-  externalTrafficPolicy: 'Cluster',
-  internalTrafficPolicy: 'Cluster',
-  publishNotReadyAddresses: false,
-  sessionAffinity: 'None',
-};
-
-/** Says of each field that local mode does not act on what happens in its place. */
-function checkUnused(spec: Loose<ServiceSpec>, faults: FaultList): void {
-  const warn = (path: FieldPath, reason: string) => {
-    const message = `\`${path.at(-1)}\` is accepted, but not acted on in local mode (${reason}); it may stay`;
-    faults.warning(path, 'not-acted-on', message, 'key');
-  };
-  for (const [field, value] of Object.entries(spec)) {
-    const reason = Object.hasOwn(UNUSED, field) ? UNUSED[field] : undefined;
-    if (reason && !(field in DEFAULTS && DEFAULTS[field] === value)) warn([field], reason);
+/** Says of the declared fields whose values local mode does not act on what happens in their place. */
+function checkValues({ clusterIP, type, ports }: Loose<ServiceSpec>, faults: FaultList): void {
+  if (clusterIP) {
+    const isHeadless = clusterIP === 'None';
+    const reason = isHeadless
+      ? 'a headless service is balanced like any other'
+      : 'each pod has addresses of its own for services';
+    faults.add([withoutEffectFault(['clusterIP'], reason)]);
   }
-  const { clusterIP, type } = spec;
-  if (clusterIP === 'None') warn(['clusterIP'], 'a headless service is balanced like any other');
-  else if (clusterIP) warn(['clusterIP'], 'each pod has addresses of its own for services');
   if (type === 'NodePort' || type === 'LoadBalancer') {
-    warn(['type'], 'services are reached inside the mesh and by a Gateway');
+    faults.add([withoutEffectFault(['type'], 'services are reached inside the mesh and by a Gateway')]);
   }
-  for (const [index, port] of present(spec.ports)) {
-    if ('nodePort' in port) warn(['ports', index, 'nodePort'], 'no port of the machine leads to it');
-    const { appProtocol, port: number } = port;
+  for (const [index, { appProtocol, port: number }] of present(ports)) {
     if (!appProtocol || number === undefined || protocolOfPort({ appProtocol, port: 0 }) !== 'auto') continue;
     const message = `\`${appProtocol}\` is no protocol that the mesh knows, so it is as if there were none; write one such as http`;
     faults.warning(['ports', index, 'appProtocol'], 'protocol', message);
@@ -64,7 +30,7 @@ function checkUnused(spec: Loose<ServiceSpec>, faults: FaultList): void {
 
 export const checkService: MeaningRule<ServiceSpec> = (spec, faults) => {
   const { ports, selector, type } = spec;
-  checkUnused(spec, faults);
+  checkValues(spec, faults);
   if (type === 'ExternalName') {
     faults.error(
       ['type'],
@@ -121,12 +87,26 @@ export const checkDeployment: MeaningRule<DeploymentSpec> = (spec, faults) => {
     faults.warning(['selector', 'matchExpressions'], 'not-acted-on', message, 'key');
   }
   checkContainers(spec, faults);
+  checkCommands(spec, faults);
   const command = template?.metadata?.annotations?.[LOCAL_COMMAND_ANNOTATION];
   const wrong = command === undefined ? undefined : localCommandFault(command);
   if (wrong) {
     faults.error(['template', 'metadata', 'annotations', LOCAL_COMMAND_ANNOTATION], 'format', wrong);
   }
 };
+
+/** A container's `command` and `args` are not run; where the annotation says the same they hold all the same. */
+function checkCommands({ template }: Loose<DeploymentSpec>, faults: FaultList): void {
+  const run = parseLocalCommand(template?.metadata?.annotations?.[LOCAL_COMMAND_ANNOTATION] ?? '');
+  for (const [index, { command, args }] of present(template?.spec?.containers)) {
+    if (isDeepStrictEqual([...(command ?? []), ...(args ?? [])], run)) continue;
+    for (const [field, words] of Object.entries({ command, args })) {
+      if (!words || words.length === 0) continue;
+      const path = ['template', 'spec', 'containers', index, field];
+      faults.add([withoutEffectFault(path, `the annotation ${LOCAL_COMMAND_ANNOTATION} says what runs`)]);
+    }
+  }
+}
 
 function isPodFieldSource(valueFrom: unknown): boolean {
   const { fieldRef } = (valueFrom ?? {}) as { fieldRef?: { fieldPath?: unknown } | null };
@@ -174,11 +154,6 @@ function checkContainers({ template }: Loose<DeploymentSpec>, faults: FaultList)
       const field = readinessProbe.httpGet ? 'httpGet' : 'tcpSocket';
       const message = `no container has a port named \`${probed}\`; use a name or a number of its ports`;
       faults.error([...path, 'readinessProbe', field, 'port'], 'reference', message);
-    }
-    for (const field of ['exec', 'grpc'] as const) {
-      if (!(field in readinessProbe)) continue;
-      const message = `\`${field}\` is accepted, but not acted on in local mode; use httpGet or tcpSocket`;
-      faults.warning([...path, 'readinessProbe', field], 'not-acted-on', message, 'key');
     }
   }
 }

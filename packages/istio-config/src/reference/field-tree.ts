@@ -28,6 +28,9 @@ export interface MessageEntry {
   readonly exactlyOneOf: readonly (readonly string[])[];
   /** Fields of Kubernetes that are accepted and not looked at. */
   readonly alsoKnown: readonly string[];
+  /** Fields of Kubernetes that are accepted with a warning: what is so in their place, and values without a warning. */
+  readonly withoutEffect: Readonly<Record<string, string>>;
+  readonly defaults: Readonly<Record<string, readonly unknown[]>>;
 }
 
 /** The messages below a spec, the spec first, then each in the order in which it is met. */
@@ -39,8 +42,9 @@ export function messagesOf(spec: z.ZodObject, name: string): MessageEntry[] {
     const isNew = !entry;
     if (!entry) {
       const rules = messageDescription(schema);
-      const { atMostOneOf = [], exactlyOneOf = [], alsoKnown = [] } = rules ?? {};
-      entry = { name: rules?.name ?? fallback, fields: [], paths: [], atMostOneOf, exactlyOneOf, alsoKnown };
+      const { atMostOneOf = [], exactlyOneOf = [], alsoKnown = [], withoutEffect = {}, defaults = {} } = rules ?? {};
+      const groups = { atMostOneOf, exactlyOneOf, alsoKnown, withoutEffect, defaults };
+      entry = { name: rules?.name ?? fallback, fields: [], paths: [], ...groups };
       known.set(schema, entry);
       order.push(entry);
     }

@@ -96,13 +96,17 @@ function keywordsOf(schema: z.core.$ZodType, target: JsonSchema): JsonSchema {
   if (keys) return { propertyNames: { ...patternOf(keys) } };
   const description = messageDescription(schema);
   if (!description) return {};
-  const { atMostOneOf = [], exactlyOneOf = [], alsoKnown = [] } = description;
+  const { atMostOneOf = [], exactlyOneOf = [], alsoKnown = [], withoutEffect = {} } = description;
   const exclusions = atMostOneOf.flatMap(pairs).map((pair) => ({ not: { required: pair } }));
   const choices = exactlyOneOf.map((group) => ({ oneOf: group.map((field) => ({ required: [field] })) }));
-  const others = Object.fromEntries(alsoKnown.map((field) => [field, {}]));
+  const warned = Object.entries(withoutEffect).map(([field, reason]): [string, JsonSchema] => [
+    field,
+    { description: `Accepted without effect in local mode (${reason}).` },
+  ]);
+  const others = Object.fromEntries([...alsoKnown.map((field): [string, JsonSchema] => [field, {}]), ...warned]);
   return {
     ...(exclusions.length + choices.length > 0 && { allOf: [...exclusions, ...choices] }),
-    ...(alsoKnown.length > 0 && { properties: { ...target.properties, ...others } }),
+    ...(Object.keys(others).length > 0 && { properties: { ...target.properties, ...others } }),
   };
 }
 

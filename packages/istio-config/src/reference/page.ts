@@ -112,8 +112,20 @@ function messageLines(kind: string, message: MessageEntry, messages: readonly Me
     for (const field of fields) lines.push(fieldRow(kind, message, field, messages, hasStatus));
     lines.push('');
   }
+  lines.push(...warnedLines(message));
   if (alsoKnown.length > 0) lines.push(`Accepted and not looked at: ${names(alsoKnown)}.`, '');
   return lines;
+}
+
+/** The fields that are accepted with a warning, and what is so in their place. */
+function warnedLines({ withoutEffect, defaults }: MessageEntry): string[] {
+  const warned = Object.entries(withoutEffect);
+  if (warned.length === 0) return [];
+  const rows = warned.map(([field, reason]) => {
+    const usual = (defaults[field] ?? []).map((value) => `\`${JSON.stringify(value)}\``).join(' and ');
+    return `| \`${field}\` | ${cell(reason)} | ${cell(usual)} |`;
+  });
+  return ['| warned, without effect | in its place | no warning at |', '|---|---|---|', ...rows, ''];
 }
 
 function names(fields: readonly string[]): string {
