@@ -111,7 +111,15 @@ function explain(errors) {
   const lines = errors.split('\n').filter((line) => line !== '' && !line.startsWith('{'));
   if (lines.length === 0) return `the mesh ended; its logs are in ${stateDir}`;
   const text = lines.join('\n').replace(/^error: /gm, '');
-  return text.includes('--ingress-port') ? `${text}\n  for example: npm run demo -- --ingress-port 0` : text;
+  if (!text.includes('--ingress-port')) return text;
+  // A mesh that runs already has the state directory; otherwise only the port is taken.
+  const elsewhere = text.includes('--state-dir') ? `--state-dir ${nextTo(stateDir)} ` : '';
+  return `${text}\n  for example: npm run demo -- ${elsewhere}--ingress-port 0`;
+}
+
+/** A state directory beside one that is taken, as it would be typed here. */
+function nextTo(taken) {
+  return relative(process.cwd(), `${taken}-2`);
 }
 
 /** Runs lateenctl on this mesh. */

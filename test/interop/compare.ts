@@ -16,7 +16,7 @@ const ownAsLoopback = (value: string) =>
 
 /** Fields that are not compared in any case: the short list, each with its reason. docs/interop.md says the same. */
 export const NOT_COMPARED: Readonly<Record<string, string>> = {
-  'response server': 'each names itself',
+  'response server': "a proxy's own name, which is configurable",
   'request x-envoy-expected-rq-timeout-ms': 'Lateen does not tell the upstream how long it will wait',
   'request x-envoy-external-address': "Lateen leaves the client's address in x-forwarded-for only",
   'request x-envoy-original-host': 'Lateen does not repeat the Host that it rewrote',

@@ -52,6 +52,9 @@ export class StaticIdentity implements IdentitySource {
   }
 }
 
+/** The certificate is of other roots. */
+export class UntrustedChainError extends Error {}
+
 /**
  * Builds an identity from PEM texts and checks that they belong together: the key is the leaf's, and the chain leads to
  * one of the roots.
@@ -99,7 +102,7 @@ function verifyChain(chain: readonly X509Certificate[], roots: readonly X509Cert
     const issuer = chain[index + 1];
     if (issuer === undefined || !signedBy(certificate, issuer)) break;
   }
-  throw new Error('the certificate chain does not lead to any of the trust roots');
+  throw new UntrustedChainError('the certificate chain does not lead to any of the trust roots');
 }
 
 function signedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {

@@ -2,6 +2,7 @@
 
 import type { Command } from 'commander';
 import type { PodStatus, StoredObject } from '../control/control-api.js';
+import { findPods } from '../control/pod-name.js';
 import { withGalley } from '../mesh/galley-client.js';
 import type { KnownPod } from '../mesh/known-pods.js';
 import { CliError } from '../output/cli-error.js';
@@ -25,7 +26,7 @@ export function addGetCommand(program: Command): void {
       '<kind>',
       'virtualservice (vs), destinationrule (dr), gateway (gw), peerauthentication (pa), …; also pods',
     )
-    .argument('[name]', 'only this one')
+    .argument('[name]', 'only this one; pods also as NAME.NAMESPACE, deployment/NAME or by their deployment')
     .option('-n, --namespace <name>', 'namespace', DEFAULT_NAMESPACE)
     .option('-A, --all-namespaces', 'of all namespaces', false)
     .option('-o, --output <format>', 'table, yaml or json', 'table')
@@ -37,6 +38,7 @@ Exit codes: 0 shown (an empty list too), 1 the name does not exist, 3 the mesh d
 Examples:
   lateenctl get virtualservice
   lateenctl get destinationrule reviews -o yaml
+  lateenctl get pods productpage-v1
   lateenctl get pods -n istio-system`,
     )
     .action(async (kindText: string, name: string | undefined, options: GetOptions, command: Command) => {
@@ -46,22 +48,39 @@ Examples:
       const { kind, namespaced } = pods ? { kind: 'Pod', namespaced: true } : requireKind(kindText, ['Pod']);
       const namespace = options.allNamespaces || !namespaced ? undefined : options.namespace;
       const all = pods ? await listPods(target) : await listKind(target, kind);
-      const found = all.filter(
-        ({ metadata }) =>
-          (namespace === undefined || metadata.namespace === '' || metadata.namespace === namespace) &&
-          (name === undefined || metadata.name === name),
+      const inScope = all.filter(
+        ({ metadata }) => namespace === undefined || metadata.namespace === '' || metadata.namespace === namespace,
       );
+      const found = name === undefined ? inScope : pods ? podsNamed(inScope, name) : objectsNamed(inScope, name);
       if (name !== undefined && found.length === 0) {
         throw new CliError(
           `${kind.toLowerCase()} "${name}" not found${namespace === undefined ? '' : ` in namespace ${namespace}`}`,
         );
       }
       const shown = found.map(({ row: _, ...object }) => object);
-      const value = name === undefined ? { apiVersion: 'v1', kind: 'List', items: shown } : shown[0];
+      // A deployment's name may mean several pods.
+      const value =
+        name === undefined || shown.length > 1 ? { apiVersion: 'v1', kind: 'List', items: shown } : shown[0];
       if (format === 'json') return printJson(value);
       if (format === 'yaml') return printYaml(value);
       printTable(kind, found, options.allNamespaces && namespaced, namespace);
     });
+}
+
+function objectsNamed(objects: readonly ShownObject[], name: string): readonly ShownObject[] {
+  return objects.filter(({ metadata }) => metadata.name === name);
+}
+
+/** Pods by the names that every other command takes. */
+export function podsNamed(objects: readonly ShownObject[], name: string): readonly ShownObject[] {
+  const named = new Set(
+    findPods(
+      objects.flatMap(({ row }) => (row === undefined ? [] : [row])),
+      name,
+      undefined,
+    ),
+  );
+  return objects.filter(({ row }) => row !== undefined && named.has(row));
 }
 
 function printTable(

@@ -86,18 +86,32 @@ describe('a control plane by address', () => {
     const stranger = await TestAuthority.create();
     const failure = await failureOf(async () => ask(await serve(stranger, PILOT), await files(authority, ADMIN)));
     expect(failure.text).toContain('has a certificate that our trust roots did not sign');
+    expect(failure.exitCode).toBe(3);
   });
 
   it('says when it is us who are not welcome', async () => {
     const pilot = await serve(authority, PILOT, () => false);
     const failure = await failureOf(async () => ask(pilot, await files(authority, ADMIN)));
     expect(failure.text).toContain('it may not admit spiffe://cluster.local/ns/istio-system/sa/lateen-admin');
+    expect(failure.exitCode).toBe(3);
   });
 
   it('says that our own certificate has expired, before anybody is asked', async () => {
     const expired = { ...ADMIN, now: new Date(Date.now() - 7_200_000) };
     const failure = await failureOf(async () => ask('127.0.0.1:1', await files(authority, expired)));
     expect(failure.text).toMatch(/^the client certificate of spiffe:\S+ expired at /);
+  });
+
+  it('tells files of another mesh from a wrong command line', async () => {
+    const own = await files(authority, ADMIN);
+    const stranger = await files(await TestAuthority.create(), ADMIN);
+    const exitCode = async (options: RemoteOptions) =>
+      (await failureOf(() => remoteControlPlane({ ...options, pilot: 'a' }))).exitCode;
+    expect(await exitCode({ ...own, ca: stranger.ca! })).toBe(3);
+    expect(await exitCode({ ...stranger, ca: own.ca! })).toBe(3);
+    expect(await exitCode({ ...own, ca: join(directory, 'none') })).toBe(2);
+    expect(await exitCode({ ...own, ca: own.key! })).toBe(2);
+    expect(await exitCode({ ...own, key: stranger.key! })).toBe(2);
   });
 
   it('asks for what is missing, and names what cannot be used', async () => {

@@ -1,8 +1,8 @@
 // Mesh: a control plane by its addresses and a client certificate from files: nothing of it has to run on this machine.
 
 import { readFileSync } from 'node:fs';
-import { identityFromPem, StaticIdentity } from '@lateen/identity';
-import { CliError, UsageError } from '../output/cli-error.js';
+import { identityFromPem, StaticIdentity, UntrustedChainError } from '@lateen/identity';
+import { UnreachableError, UsageError } from '../output/cli-error.js';
 import type { AdminEndpoint, AdminService, ControlPlane } from './control-plane.js';
 
 /** As the options of the command line, or the LATEEN_ variables, say. */
@@ -16,7 +16,7 @@ export interface RemoteOptions {
 
 const DEFAULT_ADMIN_PORT = 15016;
 
-/** @throws UsageError for what is missing or no address; CliError for files that cannot be used */
+/** @throws UsageError for what is missing, no address or no such file; UnreachableError for a certificate of other roots */
 export function remoteControlPlane(options: RemoteOptions): ControlPlane {
   const endpoints = { galley: parseEndpoint(options, 'galley'), pilot: parseEndpoint(options, 'pilot') };
   const identity = readIdentity(options);
@@ -72,15 +72,15 @@ function readIdentity(options: RemoteOptions): StaticIdentity {
     try {
       return readFileSync(file, 'utf8');
     } catch (error) {
-      throw new CliError(`cannot read the ${FILES[name]}, ${file}: ${(error as Error).message}`);
+      throw new UsageError(`cannot read the ${FILES[name]}, ${file}: ${(error as Error).message}`);
     }
   };
   const pem = { keyPem: read('key'), certChainPem: read('cert'), rootsPem: read('ca') };
   try {
     return new StaticIdentity(identityFromPem(pem));
   } catch (error) {
-    throw new CliError(
-      `${options.cert}, ${options.key} and ${options.ca} cannot be used together: ${(error as Error).message}`,
-    );
+    const message = `${options.cert}, ${options.key} and ${options.ca} cannot be used together: ${(error as Error).message}`;
+    // Whose the files are is a matter of the mesh; that they are no certificates, of the command line.
+    throw error instanceof UntrustedChainError ? new UnreachableError(message) : new UsageError(message);
   }
 }

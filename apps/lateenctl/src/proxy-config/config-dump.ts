@@ -68,10 +68,10 @@ function dynamicListener(entry: Json): Json[] {
     : [...found, { name: text(entry, 'name'), state: 'refused', ...error }];
 }
 
-/** The bootstrap of a dump; an empty object where there is none. */
-export function readBootstrap(dump: unknown): Json {
+/** The bootstrap of a dump; undefined where there is none. */
+export function readBootstrap(dump: unknown): Json | undefined {
   const section = children(dump, 'configs').find((each) => text(each, '@type').endsWith('.BootstrapConfigDump'));
-  return child(section, 'bootstrap');
+  return section === undefined ? undefined : child(section, 'bootstrap');
 }
 
 /** `reviews.default` from `/apis/networking.istio.io/v1/namespaces/default/virtual-service/reviews`, or ''. */

@@ -5,7 +5,7 @@ import { clusterTable } from './cluster-table.js';
 import { type ConfigDump, readBootstrap, readConfigDump } from './config-dump.js';
 import { endpointTable } from './endpoint-table.js';
 import { listenerTable } from './listener-table.js';
-import type { ProxySource } from './proxy-source.js';
+import { NotInDumpError, type ProxySource } from './proxy-source.js';
 import { routeTable } from './route-table.js';
 import { secretRows, secretTable } from './secret-table.js';
 
@@ -42,7 +42,11 @@ export const PARTS: readonly Part[] = [
     name: 'bootstrap',
     aliases: ['b'],
     summary: 'what the sidecar was started with',
-    read: async (source) => readBootstrap(await source.dump()),
+    read: async (source) => {
+      const bootstrap = readBootstrap(await source.dump());
+      if (bootstrap !== undefined) return bootstrap;
+      throw new NotInDumpError(source.place ?? 'what the sidecar says', 'bootstrap');
+    },
     short: bootstrapSummary,
   },
   fromDump('clusters', ['cluster', 'c'], 'clusters: what can be called', (dump) => dump.clusters, clusterTable),
@@ -64,9 +68,6 @@ export const PARTS: readonly Part[] = [
   },
 ];
 
-/** What Pilot or a dump without secrets cannot tell is left out of `all`. */
-const IN_ALL = PARTS.filter(({ name }) => name !== 'secret');
-
 /** Everything: the dump itself, which `--file` reads back; short, one table after another. */
 export const ALL: Part = {
   name: 'all',
@@ -76,10 +77,16 @@ export const ALL: Part = {
   short: () => '',
 };
 
-/** The tables of everything that a source knows. */
+/** The tables of everything that a source knows, and in words what it does not know. */
 export async function shortOfAll(source: ProxySource): Promise<string> {
   const sections = await Promise.all(
-    IN_ALL.map(async (part) => `${part.name.toUpperCase()}\n${part.short(await part.read(source))}`),
+    PARTS.map(async (part) => {
+      const table = await part.read(source).then(part.short, (error: unknown) => {
+        if (error instanceof NotInDumpError) return `- (${error.message})`;
+        throw error;
+      });
+      return `${part.name.toUpperCase()}\n${table}`;
+    }),
   );
   return sections.join('\n\n');
 }

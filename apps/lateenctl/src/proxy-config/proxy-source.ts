@@ -11,12 +11,21 @@ import { child, children, type Json, readConfigDump, text } from './config-dump.
 
 /** Answers in the shapes of Envoy's admin API. */
 export interface ProxySource {
+  /** Where a dump comes from that holds no state of the sidecar's own; undefined for the sidecar itself. */
+  readonly place?: string;
   /** `/config_dump?include_eds` */
   dump(): Promise<unknown>;
   /** `/clusters?format=json` */
   clusters(): Promise<unknown>;
   /** `/certs` */
   certs(): Promise<unknown>;
+}
+
+/** What was asked for is not in a dump. */
+export class NotInDumpError extends CliError {
+  constructor(place: string, what: string) {
+    super(`${place}: there is no ${what} in it; ask the sidecar, on its own machine`);
+  }
 }
 
 /** The sidecar's admin API. */
@@ -58,6 +67,7 @@ export function fileSource(file: string): ProxySource {
 
 function dumpSource(dump: () => Promise<unknown>, name: string): ProxySource {
   return {
+    place: name,
     dump,
     clusters: async () => ({ cluster_statuses: endpointsOf(await dump()) }),
     certs: async () => certificatesOf(await dump(), name),
@@ -86,7 +96,7 @@ function endpointsOf(dump: unknown): Json[] {
 function certificatesOf(dump: unknown, name: string): Json {
   const sections = children(dump, 'configs').filter((each) => text(each, '@type').endsWith('.SecretsConfigDump'));
   if (sections.length === 0) {
-    throw new CliError(`${name}: there are no secrets in it; ask the sidecar, on its own machine`);
+    throw new NotInDumpError(name, 'secret');
   }
   const secrets = sections.flatMap((section) =>
     ['static_secrets', 'dynamic_active_secrets'].flatMap((list) =>

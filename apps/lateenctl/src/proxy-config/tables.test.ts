@@ -1,9 +1,14 @@
 // Tests of the proxy-config tables, from Envoy's own shapes.
-import { describe, expect, it } from 'vitest';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
 import { clusterTable } from './cluster-table.js';
 import { readConfigDump } from './config-dump.js';
 import { endpointTable } from './endpoint-table.js';
 import { listenerTable } from './listener-table.js';
+import { PARTS, shortOfAll } from './parts.js';
+import { fileSource } from './proxy-source.js';
 import { routeTable } from './route-table.js';
 import { secretRows } from './secret-table.js';
 
@@ -94,6 +99,20 @@ const rows = (table: string) =>
     .split('\n')
     .slice(1)
     .map((line) => line.split(/ {3,}/));
+
+describe('a dump without a state of the sidecar', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'lateen-dump-'));
+  afterAll(() => rmSync(directory, { recursive: true }));
+  const file = join(directory, 'dump.json');
+  writeFileSync(file, JSON.stringify({ configs: [{ '@type': `${PREFIX}ClustersConfigDump` }] }));
+
+  it.each(['bootstrap', 'secret'])('refuses %s, and says so among all', async (name) => {
+    const source = fileSource(file);
+    const refusal = `${file}: there is no ${name} in it; ask the sidecar, on its own machine`;
+    await expect(PARTS.find((part) => part.name === name)!.read(source)).rejects.toThrow(refusal);
+    expect(await shortOfAll(source)).toContain(`${name.toUpperCase()}\n- (${refusal})`);
+  });
+});
 
 describe('proxy-config tables', () => {
   const dump = readConfigDump(DUMP);
