@@ -5,13 +5,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import type { ProcessStatus } from '../control/control-api.js';
 import { ControlClient } from '../mesh/control-client.js';
+import type { ControlPlane } from '../mesh/control-plane.js';
 import { openMesh } from '../mesh/open-mesh.js';
-import { waitUntilStarted } from '../mesh/wait-until-ready.js';
+import { pilotDebug } from '../mesh/pilot-debug.js';
+import { waitUntilConnected, waitUntilStarted } from '../mesh/wait-until-ready.js';
 import { CliError, UnreachableError } from '../output/cli-error.js';
 import { outColors, outputFormat, print, printJson } from '../output/print.js';
 import { formatTable } from '../output/table.js';
 import { processExists } from '../supervisor/processes/process-identity.js';
-import { requireLocal, stateDirOf, supervisorOf, timeoutMsOf } from './context.js';
+import { requireLocal, stateDirOf, supervisorOf, targetOf, timeoutMsOf } from './context.js';
 import { addLocalLogs } from './local-logs.js';
 import { addLocalUp } from './local-up.js';
 
@@ -174,7 +176,21 @@ Examples:
       for (const name of started) print(`${name} started`);
       if (!options.wait) return;
       const { waiting, stoppedComponents } = await waitUntilStarted(() => control.status(), started, timeoutMs);
-      if (waiting.length === 0) return print(`${outColors.green('ready')}: ${started.join(', ')}`);
-      print(`${outColors.yellow('waiting for')} ${waiting.join('; ')}; stopped: ${stoppedComponents.join(', ')}`);
+      if (waiting.length > 0) {
+        const stopped = stoppedComponents.join(', ');
+        return print(`${outColors.yellow('waiting for')} ${waiting.join('; ')}; stopped: ${stopped}`);
+      }
+      print(`${outColors.green('ready')}: ${started.join(', ')}`);
+      if (started.includes('pilot')) await reportConnections(control, targetOf(command).controlPlane, timeoutMs);
     });
+}
+
+/** Pilot is ready before the sidecars have found out: they try again one by one. */
+async function reportConnections(control: ControlClient, plane: ControlPlane, timeoutMs: number): Promise<void> {
+  print('waiting for the sidecars to connect to pilot');
+  const connected = async () =>
+    (await pilotDebug<readonly { readonly proxyId: string }[]>(plane, '/debug/syncz')).map(({ proxyId }) => proxyId);
+  const missing = await waitUntilConnected(() => control.status(), connected, timeoutMs);
+  if (missing.length > 0) throw new CliError(`not connected to pilot in time: ${missing.join(', ')}; they try again`);
+  print('every sidecar is connected');
 }

@@ -1,7 +1,7 @@
 // Tests of waiting for what was started.
 import { describe, expect, it } from 'vitest';
 import type { MeshStatus, ProcessStatus } from '../control/control-api.js';
-import { waitUntilStarted } from './wait-until-ready.js';
+import { waitUntilConnected, waitUntilStarted } from './wait-until-ready.js';
 
 function processOf(name: string, fields: Partial<ProcessStatus> = {}): ProcessStatus {
   const nothing = { namespace: '', pod: '', pid: 1, restarts: 0, lastEnd: '', startedAt: null, address: '', ports: {} };
@@ -46,5 +46,21 @@ describe('waiting for what was started', () => {
 
   it('waits no more for what has gone', async () => {
     expect((await waitUntilStarted(statuses([]), ['default/web/app'], 0)).waiting).toEqual([]);
+  });
+});
+
+describe('waiting for sidecars to connect', () => {
+  const sidecar = (pod: string, fields: Partial<ProcessStatus> = {}) =>
+    processOf(`default/${pod}/sidecar`, { kind: 'sidecar', namespace: 'default', pod, ...fields });
+  const status = statuses([sidecar('web'), sidecar('shop'), sidecar('down', STOPPED), processOf('default/web/app')]);
+
+  it('returns once Pilot knows each that runs', async () => {
+    const known = [[], ['web.default'], ['web.default', 'shop.default']];
+    expect(await waitUntilConnected(status, async () => known.shift() ?? [], 10_000)).toEqual([]);
+    expect(known).toEqual([]);
+  });
+
+  it('names the others when the time is over', async () => {
+    expect(await waitUntilConnected(status, async () => ['web.default'], 0)).toEqual(['shop.default']);
   });
 });

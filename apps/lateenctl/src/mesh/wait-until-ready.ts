@@ -56,6 +56,29 @@ export async function waitUntilStarted(
   }
 }
 
+/**
+ * Waits until every sidecar that runs is connected to Pilot: after a pause they come back one by one.
+ *
+ * @param connected POD.NAMESPACE of each that Pilot knows
+ * @returns who is still missing when the time is over
+ */
+export async function waitUntilConnected(
+  status: () => Promise<MeshStatus>,
+  connected: () => Promise<readonly string[]>,
+  timeoutMs: number,
+): Promise<readonly string[]> {
+  const startedAtMs = performance.now();
+  for (;;) {
+    const [{ processes }, known] = await Promise.all([status(), connected()]);
+    const missing = processes
+      .filter(({ kind, state }) => kind === 'sidecar' && state === 'running')
+      .map(({ pod, namespace }) => `${pod}.${namespace}`)
+      .filter((proxyId) => !known.includes(proxyId));
+    if (missing.length === 0 || performance.now() - startedAtMs >= timeoutMs) return missing;
+    await sleep(POLL_MS);
+  }
+}
+
 /** What of these names is not ready, and which components the user has stopped. A name that is gone is waited for no more. */
 export function startOutcome(processes: readonly ProcessStatus[], names: readonly string[]): StartOutcome {
   const waiting = processes
