@@ -90,7 +90,7 @@ describe('plain requests', () => {
     }
     expect(before).toBeLessThan(count);
     client.socket.resume();
-    await eventually(() => served() === count, 'all requests are served');
+    await client.until(() => served() === count, 'all requests to be served');
     await client.until(
       ({ received }) => received.length > 1000 * count && received.split('\r\n\r\nxxx').length === count + 1,
       'all answers',

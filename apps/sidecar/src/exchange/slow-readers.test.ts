@@ -13,7 +13,6 @@ import {
   toCluster,
 } from '../testing/envoy-config.js';
 import { type ProxyFixture, startProxy } from '../testing/proxy-fixture.js';
-import { eventually } from '../testing/raw-peers.js';
 
 const cleanups: (() => Promise<void>)[] = [];
 afterEach(async () => {
@@ -55,7 +54,7 @@ describe('a client that reads late', () => {
     await standstill(() => proxy.dataPlane.stats.downstreamRqTotal);
     expect(proxy.dataPlane.stats.downstreamRqTotal).toBeLessThan(count);
     client.socket.resume();
-    await eventually(() => client.received.length > count * 20_000, 'all answers are here');
+    await client.until(({ received }) => received.length > count * 20_000, 'all answers');
   });
 
   it('does not leave a connection in the pool that nobody reads', async () => {
