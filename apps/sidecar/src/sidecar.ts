@@ -214,6 +214,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   session?.start();
 
   let stopping = false;
+  let wasReady = false;
   const keptConfiguration = kept !== undefined;
   const notReadyReason = () => {
     if (stopping) return 'draining';
@@ -224,7 +225,11 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     if (keptConfiguration) return undefined;
     if (files.missing !== undefined) return files.missing;
     if (session?.initialized === false) return 'no configuration has come from the control plane yet';
-    return store.warmingNames.length > 0 ? `waiting for ${store.warmingNames.join(', ')}` : undefined;
+    if (store.warmingNames.length > 0) return `waiting for ${store.warmingNames.join(', ')}`;
+    // Later changes are put in effect while what was before them serves.
+    if (!wasReady && store.isApplying) return 'the first configuration is being put in effect';
+    wasReady = true;
+    return undefined;
   };
   const admin: AdminServers = await startAdminServers({
     bootstrap,

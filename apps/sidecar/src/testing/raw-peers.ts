@@ -3,10 +3,8 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
-/** For what needs little work; long enough for a machine on which many tests run at once. */
+/** Long enough for a machine on which many tests run at once; a transfer may take longer as long as it goes on. */
 const DEADLINE_MS = 30_000;
-/** A transfer may take as long as it takes, as long as it goes on. */
-const STANDSTILL_MS = 10_000;
 
 /** A connection whose received bytes are gathered as Latin-1 text. */
 export class RawConnection {
@@ -41,11 +39,11 @@ export class RawConnection {
 
   /** Waits until something is true of what was received. @throws Error where nothing more comes */
   async until(condition: (connection: RawConnection) => boolean, what = 'the expected bytes'): Promise<void> {
-    let deadline = Date.now() + STANDSTILL_MS;
+    let deadline = Date.now() + DEADLINE_MS;
     for (let before = this.received.length; !condition(this); ) {
       if (this.received.length !== before) {
         before = this.received.length;
-        deadline = Date.now() + STANDSTILL_MS;
+        deadline = Date.now() + DEADLINE_MS;
       }
       if (Date.now() > deadline) {
         throw new Error(`waited in vain for ${what}; received ${JSON.stringify(this.received.slice(0, 2000))}`);

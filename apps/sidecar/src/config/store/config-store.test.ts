@@ -55,6 +55,26 @@ describe('ConfigStore', () => {
     expect(store.warmingNames).toEqual([]);
   });
 
+  it('says that it applies until the data path has what came', async () => {
+    const { dataPlane, store, update } = start();
+    let bound: () => void = () => {};
+    const binding = new Promise<void>((resolve) => {
+      bound = resolve;
+    });
+    await update(TYPE_URL.listener, [rdsListener('l', 'r')]);
+    await vi.waitFor(() => expect(store.isApplying).toBe(false));
+    const apply = vi.spyOn(dataPlane, 'apply').mockReturnValue(binding);
+    const applied = update(TYPE_URL.route, [routes('r', 'c')]);
+    expect(store.isApplying).toBe(true);
+    await vi.waitFor(() => expect(apply).toHaveBeenCalledTimes(1));
+    // The listener waits no longer, and is not bound yet.
+    expect(store.warmingNames).toEqual([]);
+    expect(store.isApplying).toBe(true);
+    bound();
+    await applied;
+    await vi.waitFor(() => expect(store.isApplying).toBe(false));
+  });
+
   it('applies what arrives together once', async () => {
     const { dataPlane, update } = start();
     await Promise.all([

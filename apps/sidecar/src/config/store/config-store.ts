@@ -61,6 +61,7 @@ export class ConfigStore {
   /** Grows with each discovery; what was applied has seen all before. */
   #discoveries = 0;
   #discoveriesApplied = 0;
+  #batchesUnderWay = 0;
   #needed: NeededNames | undefined;
   #neededFrom: readonly unknown[] = [];
 
@@ -118,7 +119,8 @@ export class ConfigStore {
 
   /** Applies everything that waits, also where nothing changed. Resolves to what was refused. */
   applyNow(): Promise<readonly ConfigProblem[]> {
-    const run = this.#running.then(() => this.#flush());
+    this.#batchesUnderWay++;
+    const run = this.#running.then(() => this.#flush()).finally(() => this.#batchesUnderWay--);
     this.#running = run.then(() => undefined);
     return run;
   }
@@ -132,6 +134,11 @@ export class ConfigStore {
   /** True while updates wait for the next batch. */
   get hasPending(): boolean {
     return this.#pending.length > 0;
+  }
+
+  /** What came is not, or not all, in effect yet: a listener that no longer waits is being bound, for example. */
+  get isApplying(): boolean {
+    return this.#batchesUnderWay > 0 || this.hasPending;
   }
 
   /**
