@@ -141,7 +141,7 @@ async function simulate(form: AdsForm, steps: readonly number[], sets: readonly 
         }
         return converged();
       },
-      { timeout: 5_000, interval: 2 },
+      { timeout: 30_000, interval: 2 },
     )
     .toBe(true);
   expect(client.violations).toEqual([]);
