@@ -1,7 +1,7 @@
 // Text → objects: reads documents, checks structure, meaning and what Lateen acts on, and collects every problem.
 import { checkActedOn } from './acted-on-check.js';
 import { checkStructure } from './declare/check.js';
-import { FaultList } from './declare/fault.js';
+import { FaultList, withoutConsequences } from './declare/fault.js';
 import { checkEnvelope, type Envelope, type Identity } from './envelope.js';
 import { type MeshConfig, meshConfig } from './kinds/mesh-config.js';
 import { isIstioKind, specSchema } from './kinds/registry.js';
@@ -132,14 +132,17 @@ function specOf(document: unknown, kind: Kind): unknown {
 /** Structure, then meaning, then what Lateen acts on. Returns the spec; what was wrong in it is in `faults`. */
 function checkSpec<K extends Kind>(kind: K, input: unknown, context: RuleContext, faults: FaultList): object {
   const { value, faults: structure } = checkStructure(specSchema(kind), input);
+  const found = new FaultList();
+  found.add(structure);
   const own = new FaultList();
-  own.add(structure);
-  if (typeof input === 'object' && input !== null && !Array.isArray(input)) {
+  const isObject = typeof input === 'object' && input !== null && !Array.isArray(input);
+  if (isObject) {
     // The value was just checked against this kind's schema, which a table by kind cannot tell the compiler.
     const rule = MEANING[kind] as (spec: object, faults: FaultList, context: RuleContext) => void;
-    rule(value, own, context);
-    if (isIstioKind(kind)) checkActedOn(kind, value, own);
+    rule(value, found, context);
   }
+  own.add(withoutConsequences(found.faults));
+  if (isObject && isIstioKind(kind)) checkActedOn(kind, value, own);
   for (const fault of own.faults) {
     // What is not done with the kind as a whole stands at `kind`, all else below `spec`.
     const whole = (fault.code === 'not-acted-on' || fault.code === 'unsupported') && fault.path.length === 0;
@@ -196,8 +199,10 @@ export function parseMeshConfig({ name: file, content }: InputFile): ParsedMeshC
   if (document) {
     const checked = checkStructure(meshConfig, document.value);
     config = checked.value;
-    found.add(checked.faults);
-    checkMeshConfig(checked.value, found);
+    const faults = new FaultList();
+    faults.add(checked.faults);
+    checkMeshConfig(checked.value, faults);
+    found.add(withoutConsequences(faults.faults));
     checkActedOn('MeshConfig', checked.value, found);
     problems.push(...toProblems({ file, document, value: document.value, base: [] }, identity, found));
   }

@@ -30,7 +30,7 @@ export function checkStructure<M extends z.ZodObject>(schema: M, input: unknown)
     value = structuredClone(input);
     for (const issue of result.error.issues) {
       faults.push(...issueFaults(schema, input, issue));
-      if (issue.code === 'unrecognized_keys') removeKeys(value, issue.path, issue.keys);
+      if (issue.code === 'unrecognized_keys') removeValues(value, issue.path, issue.keys);
       else value = without(value, issue.path);
     }
   }
@@ -49,10 +49,10 @@ function without(root: unknown, path: readonly PropertyKey[]): unknown {
   return root;
 }
 
-/** Takes unknown fields out altogether: no rule asks for them. */
-function removeKeys(root: unknown, path: readonly PropertyKey[], keys: readonly string[]): void {
+/** Takes out the values of unknown fields. The keys stay, since an object that has one is not whole. */
+function removeValues(root: unknown, path: readonly PropertyKey[], keys: readonly string[]): void {
   const owner = objectAt(root, path);
-  for (const key of keys) if (owner) delete owner[key];
+  for (const key of keys) if (owner) owner[key] = undefined;
 }
 
 function objectAt(root: unknown, path: readonly PropertyKey[]): Record<PropertyKey, unknown> | undefined {

@@ -10,6 +10,29 @@ export interface Fault {
   readonly code: string;
   /** What is wrong; what to do. */
   readonly message: string;
+  /** Of an unknown field: the field that is probably meant. */
+  readonly instead?: string;
+}
+
+/**
+ * Leaves out what only follows from an unknown field: what is said of the object that has it (that it is empty), of the
+ * list in which that object is an item (that its weights sum to 0), and that the field is missing which is probably meant.
+ */
+export function withoutConsequences(faults: readonly Fault[]): Fault[] {
+  const unknown = faults.filter(({ code, severity }) => code === 'unknown-field' && severity === 'error');
+  if (unknown.length === 0) return [...faults];
+  const meant = new Set<string>();
+  const incomplete = new Set<string>();
+  for (const { path, instead } of unknown) {
+    const owner = path.slice(0, -1);
+    incomplete.add(JSON.stringify(owner));
+    if (typeof owner.at(-1) === 'number') incomplete.add(JSON.stringify(owner.slice(0, -1)));
+    if (instead !== undefined) meant.add(JSON.stringify([...owner, instead]));
+  }
+  return faults.filter(({ path, code }) => {
+    const place = JSON.stringify(path);
+    return !incomplete.has(place) && !(code === 'required' && meant.has(place));
+  });
 }
 
 /** Collects faults; what the rules of meaning report to. */

@@ -57,6 +57,7 @@ export function unknownField(owner: z.core.$ZodType | undefined, path: FieldPath
     part: 'key',
     severity,
     code: 'unknown-field',
+    ...(instead !== undefined && { instead }),
     message: `unknown field \`${key}\`${inside}; ${advice}`,
   };
 }

@@ -18,7 +18,8 @@ interface Earlier {
 export function checkReach(routes: readonly (Loose<HttpRoute> | undefined)[] | undefined, faults: FaultList): void {
   const earlier: Earlier[] = [];
   for (const [index, rule] of present(routes)) {
-    if ('match' in rule && rule.match === undefined) continue;
+    // A field that was wrong, or is not known, may be its match.
+    if (!rule.match && Object.values(rule).some((value: unknown) => value === undefined)) continue;
     const matches = rule.match?.length ? rule.match : [{}];
     const taken = matches.map((match) => (match && isWhole(match) ? takenBy(match, earlier) : undefined));
     const [first] = taken;
