@@ -1,7 +1,13 @@
 // Test harness: a control plane in this process that serves what a test says, in plaintext, and reports what became of it.
 
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import { type AdsTypeReport, createAdsService, ENVOY_SERVED_TYPES, type ServedSnapshot } from '@lateen/xds-stream';
+import {
+  type AdsTypeReport,
+  createAdsService,
+  ENVOY_SERVED_TYPES,
+  type ServedSnapshot,
+  type ServedType,
+} from '@lateen/xds-stream';
 
 export interface ControlPlane {
   readonly port: number;
@@ -17,22 +23,39 @@ export interface ControlPlane {
   stop(): void;
 }
 
+/** What a proxy said to a response; `error` is that of a refusal. */
+export interface ProxyAnswer {
+  readonly typeUrl: string;
+  readonly version: string;
+  readonly error?: string;
+}
+
+export interface ControlPlaneOptions {
+  /** How each type is served; Envoy's unless given. */
+  readonly types?: readonly ServedType[];
+  readonly onAnswer?: (answer: ProxyAnswer) => void;
+}
+
 /** Serves one proxy on a free port of loopback. */
-export async function startControlPlane(): Promise<ControlPlane> {
+export async function startControlPlane({ types, onAnswer }: ControlPlaneOptions = {}): Promise<ControlPlane> {
   let snapshot: ServedSnapshot | undefined;
   const subscribers = new Set<() => void>();
   const nacks: string[] = [];
   const refusals: ControlPlane['refusals'] = [];
   const acknowledged: string[] = [];
   const ads = createAdsService({
-    types: ENVOY_SERVED_TYPES,
+    types: types ?? ENVOY_SERVED_TYPES,
     authorize: () => undefined,
     events: {
-      onNack: ({ typeUrl, error }) => {
+      onNack: ({ typeUrl, version, error }) => {
         nacks.push(error);
         refusals.push({ typeUrl, error });
+        onAnswer?.({ typeUrl, version, error });
       },
-      onAck: ({ version }) => acknowledged.push(version),
+      onAck: ({ typeUrl, version }) => {
+        acknowledged.push(version);
+        onAnswer?.({ typeUrl, version });
+      },
     },
     removalGraceMs: 1,
     source: {

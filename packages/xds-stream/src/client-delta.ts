@@ -15,10 +15,9 @@ import {
   judge,
   StandingRefusals,
   type TypeState,
+  WILDCARD,
 } from './client-type-state.js';
 import type { TypeSubscription } from './client-types.js';
-
-const WILDCARD = '*';
 
 export class DeltaTypeState<T> implements TypeState<DeltaDiscoveryRequest, DeltaDiscoveryResponse> {
   readonly status;

@@ -17,10 +17,9 @@ import {
   judge,
   StandingRefusals,
   type TypeState,
+  WILDCARD,
 } from './client-type-state.js';
 import type { TypeSubscription } from './client-types.js';
-
-const WILDCARD = '*';
 
 export class SotwTypeState<T> implements TypeState<DiscoveryRequest, DiscoveryResponse> {
   readonly status;

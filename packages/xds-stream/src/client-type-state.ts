@@ -19,6 +19,9 @@ const INVALID_ARGUMENT = 3;
 /** A NACK travels as one message; more than this many characters help nobody. */
 const MAX_ERROR_CHARACTERS = 16 * 1024;
 
+/** The name that asks for every resource of a type. */
+export const WILDCARD = '*';
+
 /** One type of one client, whatever the protocol form. It survives reconnections. */
 export interface TypeState<Request, Response> {
   readonly status: SubscriptionStatus;

@@ -27,9 +27,10 @@ const TOKENS = [
 
 /** Changes text as text one time in five; else some fields of its documents. Text that is no YAML is changed as text. */
 export function mutateYaml(random: Random, input: Buffer, other: Buffer): Buffer {
-  if (random.chance(0.2)) return mutateBytes(random, input, other, TOKENS, 3);
+  const asText = () => mutateBytes(random, input, other, TOKENS, 3);
+  if (random.chance(0.2)) return asText();
   const documents = read(input);
-  if (documents === undefined || documents.length === 0) return mutateBytes(random, input, other, TOKENS, 3);
+  if (documents === undefined || documents.length === 0) return asText();
   const donors = read(other) ?? [];
   for (let edits = 1 + random.below(3); edits > 0; edits--) {
     mutateDocument(random, random.pick(documents), donors.length > 0 ? random.pick(donors) : undefined);
@@ -37,7 +38,7 @@ export function mutateYaml(random: Random, input: Buffer, other: Buffer): Buffer
   try {
     return Buffer.from(documents.map((document) => document.toString()).join('---\n'));
   } catch {
-    return mutateBytes(random, input, other, TOKENS, 3); // an anchor whose node went away
+    return asText(); // an anchor whose node went away
   }
 }
 

@@ -1,6 +1,6 @@
 // Fuzzing, HTTP/1.1 through a real sidecar: what reaches the application is what the reference parser read, and no more.
 
-import { referenceMessages } from '@lateen/filters-wasm/testing';
+import { referenceOutcome } from '@lateen/filters-wasm/testing';
 import { freePort } from '../../harness/free-port.js';
 import { cluster, listener, ProxyUnderTest, toCluster } from '../../security/proxy-under-test.js';
 import { type FuzzTarget, failed, type Outcome, passed } from '../loop/fuzz-target.js';
@@ -45,11 +45,9 @@ export class Http1ProxyTarget implements FuzzTarget {
   mutate = (random: Random, input: Buffer, other: Buffer) => mutateHttp1(random, input, other);
 
   async run(input: Buffer): Promise<Outcome> {
-    const { messages, refused } = referenceMessages(input.toString('latin1'));
-    const last = messages.findIndex(({ keepAlive }) => !keepAlive);
-    const read = last < 0 ? messages : messages.slice(0, last + 1);
     // A head that is wrong but unfinished may be refused later, so only a message that ends the connection must end it.
-    const waitsForClose = last >= 0;
+    const { messages, refused, answered, closes: waitsForClose } = referenceOutcome(input.toString('latin1'));
+    const read = messages.slice(0, answered);
     this.#backend.reached.length = 0;
     this.#backend.refused.length = 0;
     const methods = read.map(({ method }) => method);

@@ -1,9 +1,9 @@
 // Fuzzing, xDS: a control plane that serves one changed resource after another, beside a base that stays.
 
 import type { Any } from '@bufbuild/protobuf/wkt';
-import { Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js';
 import { TYPE_URL } from '@lateen/xds-proto';
-import { createAdsService, ENVOY_SERVED_TYPES, type ServedSnapshot } from '@lateen/xds-stream';
+import { ENVOY_SERVED_TYPES } from '@lateen/xds-stream';
+import { type ControlPlane, type ProxyAnswer, startControlPlane } from '../../harness/control-plane.js';
 
 /** `undefined` as error is an ACK. */
 export interface Verdict {
@@ -13,40 +13,22 @@ export interface Verdict {
 export type Named = readonly (readonly [string, Any])[];
 
 export class FuzzControlPlane {
-  #server = new Server();
-  #snapshot: ServedSnapshot | undefined;
+  #served: ControlPlane | undefined;
   #version = 0;
-  readonly #watchers = new Set<() => void>();
   #waiting:
     | { readonly typeUrl: string; readonly version: string; readonly settle: (verdict: Verdict) => void }
     | undefined;
 
   async start(): Promise<number> {
-    const ads = createAdsService({
+    this.#served = await startControlPlane({
       // Without what follows from a resource's content: bytes that do not decode are served as they are.
       types: ENVOY_SERVED_TYPES.map(({ refreshes: _, ...type }) => type),
-      authorize: () => undefined,
-      events: {
-        onAck: ({ typeUrl, version }) => this.#answered(typeUrl, version, undefined),
-        onNack: ({ typeUrl, version, error }) => this.#answered(typeUrl, version, error),
-      },
-      removalGraceMs: 1,
-      source: {
-        open: (_client, onChange) => {
-          this.#watchers.add(onChange);
-          return { current: () => this.#snapshot, close: () => this.#watchers.delete(onChange) };
-        },
-      },
+      onAnswer: (answer) => this.#answered(answer),
     });
-    this.#server.addService(ads.definition as ServiceDefinition, ads.implementation);
-    return new Promise((resolve, reject) => {
-      this.#server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) =>
-        error === null ? resolve(port) : reject(error),
-      );
-    });
+    return this.#served.port;
   }
 
-  #answered(typeUrl: string, version: string, error: string | undefined): void {
+  #answered({ typeUrl, version, error }: ProxyAnswer): void {
     if (this.#waiting?.typeUrl === typeUrl && this.#waiting.version === version) this.#waiting.settle({ error });
   }
 
@@ -58,18 +40,14 @@ export class FuzzControlPlane {
     timeoutMs: number,
   ): Promise<Verdict | undefined> {
     const version = String(++this.#version);
-    const set = (named: Named) => named.map(([key, value]) => [key, { version: 'base', any: value }] as const);
-    const sets = new Map<string, [string, { version: string; any: Any }][]>([
-      [TYPE_URL.cluster, [...set(base.clusters)] as [string, { version: string; any: Any }][]],
-      [TYPE_URL.listener, [...set(base.listeners)] as [string, { version: string; any: Any }][]],
-      [TYPE_URL.route, []],
-      [TYPE_URL.endpoint, []],
+    const served = (named: Named) => new Map(named.map(([key, value]) => [key, { version: 'base', any: value }]));
+    const resources = new Map<string, ReturnType<typeof served>>([
+      [TYPE_URL.cluster, served(base.clusters)],
+      [TYPE_URL.listener, served(base.listeners)],
+      [TYPE_URL.route, served([])],
+      [TYPE_URL.endpoint, served([])],
     ]);
-    sets.get(any.typeUrl)?.push([name, { version, any }]);
-    this.#snapshot = {
-      version,
-      resources: new Map([...sets].map(([typeUrl, entries]) => [typeUrl, new Map(entries)])),
-    };
+    resources.get(any.typeUrl)?.set(name, { version, any });
     return new Promise((resolve) => {
       const timer = setTimeout(() => settle(undefined), timeoutMs);
       const settle = (verdict: Verdict | undefined) => {
@@ -78,11 +56,11 @@ export class FuzzControlPlane {
         resolve(verdict);
       };
       this.#waiting = { typeUrl: any.typeUrl, version, settle };
-      for (const notify of this.#watchers) notify();
+      this.#served?.publish({ version, resources });
     });
   }
 
   stop(): void {
-    this.#server.forceShutdown();
+    this.#served?.stop();
   }
 }

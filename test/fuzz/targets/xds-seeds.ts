@@ -1,12 +1,13 @@
 // Fuzzing, xDS: resources of each type to start from, with the fields that the sidecar acts on.
 
 import { type DescMessage, toBinary } from '@bufbuild/protobuf';
-import { AnySchema } from '@bufbuild/protobuf/wkt';
+import { type Any, AnySchema } from '@bufbuild/protobuf/wkt';
 import { fromEnvoyJson, packAny } from '@lateen/xds-proto';
 import { ClusterSchema } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import { ClusterLoadAssignmentSchema } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
 import { ListenerSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import { RouteConfigurationSchema } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
+import { rds } from '../../security/control-plane.js';
 import {
   address,
   cluster,
@@ -129,9 +130,12 @@ const LISTENERS: readonly Json[] = [
   ),
 ];
 
+function packed(schema: DescMessage, json: Json): Any {
+  return packAny(schema, fromEnvoyJson(schema, JSON.parse(JSON.stringify(json)) as never));
+}
+
 function bytesOf(schema: DescMessage, json: Json): Buffer {
-  const message = fromEnvoyJson(schema, JSON.parse(JSON.stringify(json)) as never);
-  return Buffer.from(toBinary(AnySchema, packAny(schema, message)));
+  return Buffer.from(toBinary(AnySchema, packed(schema, json)));
 }
 
 /** Each an `Any`, in bytes. */
@@ -146,10 +150,6 @@ export type BaseResources = ReturnType<typeof baseResources>;
 
 /** What is always served beside the fuzzed resource, and must go on serving. */
 export function baseResources(backendPort: number, listenerPort: number, fuzzedRoutesPort: number) {
-  const rds: Json = {
-    route_config: undefined,
-    rds: { route_config_name: FUZZED_NAME, config_source: { ads: {}, resource_api_version: 'V3' } },
-  };
   return {
     clusters: [
       cluster('base', backendPort),
@@ -157,11 +157,7 @@ export function baseResources(backendPort: number, listenerPort: number, fuzzedR
     ].map((json) => [json.name as string, packed(ClusterSchema, json)] as const),
     listeners: [
       listener('base', listenerPort, { routes: [toCluster('base')] }),
-      listener('fuzzed-routes', fuzzedRoutesPort, { routes: [], hcm: rds }),
+      listener('fuzzed-routes', fuzzedRoutesPort, { routes: [], hcm: rds(FUZZED_NAME) }),
     ].map((json) => [json.name as string, packed(ListenerSchema, json)] as const),
   };
-}
-
-function packed(schema: DescMessage, json: Json) {
-  return packAny(schema, fromEnvoyJson(schema, JSON.parse(JSON.stringify(json)) as never));
 }

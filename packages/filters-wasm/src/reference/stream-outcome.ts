@@ -15,29 +15,29 @@ export interface StreamOutcome {
   readonly unfinished: string;
 }
 
-/** A message as the plain parser read it. */
-export interface ReferenceMessage {
-  readonly method: string;
-  readonly path: string;
-  readonly body: string;
-  /** Whether more may follow on the connection. */
-  readonly keepAlive: boolean;
+export interface ReferenceOutcome extends StreamOutcome {
+  /** How many of the messages a server answers: those up to the first that ends the connection. */
+  readonly answered: number;
+  /** Whether one of the messages ends the connection. */
+  readonly closes: boolean;
 }
 
 /** What the plain reference parser makes of a stream. */
-export function referenceOutcome(stream: string): StreamOutcome {
-  const { messages, refused } = referenceMessages(stream);
-  return { messages: messages.map(({ method, path, body }) => ({ method, path, body })), refused, unfinished: '' };
-}
-
-/** As {@link referenceOutcome}, with what each message says of the connection. */
-export function referenceMessages(stream: string): { messages: ReferenceMessage[]; refused: boolean } {
-  const messages: ReferenceMessage[] = [];
+export function referenceOutcome(stream: string): ReferenceOutcome {
+  const messages: StreamOutcome['messages'] = [];
+  let beforeClose: number | undefined;
+  const outcome = (refused: boolean): ReferenceOutcome => ({
+    messages,
+    refused,
+    unfinished: '',
+    answered: beforeClose ?? messages.length,
+    closes: beforeClose !== undefined,
+  });
   let rest = stream;
   while (rest !== '') {
     const head = parseReferenceRequest(rest, RULES);
     if (head.kind === 'incomplete') break;
-    if (head.kind === 'refused') return { messages, refused: true };
+    if (head.kind === 'refused') return outcome(true);
     rest = rest.slice(head.length);
     let body = '';
     if (head.body === 'length') {
@@ -47,13 +47,14 @@ export function referenceMessages(stream: string): { messages: ReferenceMessage[
     } else if (head.body === 'chunked') {
       const chunks = parseReferenceChunks(rest);
       if (chunks.kind === 'incomplete') break;
-      if (chunks.kind === 'refused') return { messages, refused: true };
+      if (chunks.kind === 'refused') return outcome(true);
       body = chunks.payload;
       rest = rest.slice(chunks.length);
     }
-    messages.push({ method: head.method, path: head.path, body, keepAlive: head.keepAlive });
+    messages.push({ method: head.method, path: head.path, body });
+    if (!head.keepAlive) beforeClose ??= messages.length;
   }
-  return { messages, refused: false };
+  return outcome(false);
 }
 
 /** A core of its own, and what it makes of the pieces of a stream (Latin-1 text). */
