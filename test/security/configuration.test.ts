@@ -181,7 +181,7 @@ describe('a control plane', () => {
         },
         /web.*routes\[0\]\.response_headers_to_add\[0\]/,
       ],
-      [{ clusters: [cluster('app', backendPort, { lb_policy: 'MAGLEV' })] }, /app.*lb_policy/],
+      [{ clusters: [cluster('app', backendPort, { lb_policy: 'CLUSTER_PROVIDED' })] }, /app.*lb_policy/],
       [{ clusters: [cluster('app', backendPort, { connect_timeout: '-1s' })] }, /app.*connect_timeout/],
       [
         {

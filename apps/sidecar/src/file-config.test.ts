@@ -132,10 +132,10 @@ describe('configuration from files', () => {
     const refusals = () => sidecar.log.filter(({ message }) => message.startsWith('a configuration file is refused'));
     await vi.waitFor(() => expect(refusals()).toHaveLength(1), patience);
     expect(JSON.stringify(refusals()[0])).toContain(`${files.path('rds.json')}:3:`);
-    files.put('cds.json', { resources: [{ ...cluster, outlier_detection: {}, lb_policy: 'MAGLEV' }] });
+    files.put('cds.json', { resources: [{ ...cluster, outlier_detection: {}, use_tcp_for_dns_lookups: true }] });
     await vi.waitFor(() => expect(refusals()).toHaveLength(2), patience);
     expect(refusals()[1]?.problems).toEqual([
-      expect.stringMatching(/cds\.json:\d+:\d+ resources\[0\]\.lb_policy: MAGLEV is not supported/),
+      expect.stringMatching(/cds\.json:\d+:\d+ resources\[0\]\.use_tcp_for_dns_lookups: true is not supported/),
       expect.stringMatching(/cds\.json:\d+:\d+ resources\[0\]\.outlier_detection: field is not supported/),
     ]);
     expect(await get(sidecar, '/direct')).toBe('200 two');
@@ -144,7 +144,10 @@ describe('configuration from files', () => {
     await vi.waitFor(async () => expect(await get(sidecar, '/direct')).toBe('200 three'), patience);
 
     const wrong = await runSidecar(['--config-path', bootstrap, '--mode', 'validate']);
-    expect(wrong).toMatchObject({ code: 1, stderr: expect.stringContaining('resources[0].lb_policy: MAGLEV') });
+    expect(wrong).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('resources[0].use_tcp_for_dns_lookups: true'),
+    });
     // One that waits for routes that no file has is not ready; the one before it serves.
     files.putListener({ rds: { route_config_name: 'absent', config_source: files.source('rds.json') } });
     await vi.waitFor(

@@ -1,5 +1,5 @@
 // The data plane core. What each function does is told in ../src/core-functions.ts, the structs in ../src/layout.ts.
-// Reading order: http1/request, decide/route-match, decide/load-balance, http1/write-upstream-head, http1/response,
+// Reading order: http1/request, decide/route-match, decide/request-hash, decide/load-balance, http1/write-upstream-head, http1/response,
 // http1/write-downstream-head; then http1/chunked, peers and counters.
 import { MEMORY_BYTES } from '../src/layout';
 
@@ -7,6 +7,8 @@ export { parseRequest } from './http1/request';
 export { generation, route, setGeneration } from './decide/route-match';
 export { chargeLimits } from './decide/rate-limit';
 export { matchesRegex } from './decide/regex';
+export { hash64 } from './decide/hash64';
+export { hashRequest } from './decide/request-hash';
 export { acquire, endpointBegin, endpointEnd, pick, release } from './decide/load-balance';
 export { setAttemptCount, writeUpstreamHead } from './http1/write-upstream-head';
 export { parseResponse } from './http1/response';

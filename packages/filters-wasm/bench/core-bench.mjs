@@ -143,6 +143,49 @@ tables.activate();
 console.log(
   `compile 100 regular expressions: ${(performance.now() - extraStarted).toFixed(1)} ms, ${compiled.bytes - result.bytes} bytes`,
 );
+
+// Consistent hashing over 1,000 endpoints.
+const manyEndpoints = Array.from({ length: 1000 }, (_, host) => ({
+  endpoint: { address: { socketAddress: { address: `10.1.${host >> 8}.${host & 255}`, portValue: 80 } } },
+}));
+const hashed = ['RING_HASH', 'MAGLEV'].map((lbPolicy) => ({
+  cluster: fromJson(ClusterSchema, {
+    name: lbPolicy,
+    type: 'STATIC',
+    lbPolicy,
+    loadAssignment: { clusterName: lbPolicy, endpoints: [{ lbEndpoints: manyEndpoints }] },
+  }),
+}));
+const hashPolicy = [{ cookie: { name: 'session' } }];
+const hashedRoutes = fromJson(RouteConfigurationSchema, {
+  name: 'hashed',
+  virtualHosts: [
+    {
+      name: 'hashed',
+      domains: ['*'],
+      routes: [{ match: { prefix: '/' }, route: { cluster: 'RING_HASH', hashPolicy } }],
+    },
+  ],
+});
+for (const each of [1, 2]) {
+  const hashedStarted = performance.now();
+  const input = {
+    routeConfigurations: [config, ...extra, hashedRoutes],
+    clusters: [...clusters, ...hashed.slice(0, each)],
+  };
+  const tablesOfHashes = tables.compile({ ...input, nowMs: Date.now() });
+  if (!tablesOfHashes.ok) throw new Error(tablesOfHashes.problems.map(C.formatProblem).join('\n'));
+  tables.activate();
+  console.log(
+    `compile ${hashed[each - 1].cluster.name} of 1,000 endpoints: ${(performance.now() - hashedStarted).toFixed(1)} ms`,
+  );
+}
+const hashedSlot = tables.routeConfigSlot('hashed');
+const [ringSlot, maglevSlot] = [tables.clusterSlot('RING_HASH'), tables.clusterSlot('MAGLEV')];
+const prepareHashed = () => {
+  wasm.parseRequest(C.READ_BUFFER, requestLength, 0, listener, 0);
+  wasm.route(hashedSlot, -1, 0);
+};
 const limit = fromJson(LocalRateLimitSchema, {
   statPrefix: 'bench',
   tokenBucket: { maxTokens: 1_000_000, tokensPerFill: 1_000_000, fillInterval: '1s' },
@@ -168,6 +211,15 @@ const extraSteps = {
   'regex route, 1st of 100': () => wasm.route(regexSlot, -1, 0),
   'regex route, 100th': () => wasm.route(regexSlot, -1, 0),
   'regex rewrite': () => wasm.writeUpstreamHead(C.OUTPUT_RING, 65536, listener, 0, 0),
+  'hash of a cookie': () => wasm.hashRequest(listener, 0),
+  'ring hash, 1,000 endpoints': () => {
+    wasm.hashRequest(listener, 0);
+    return wasm.pick(ringSlot, 0, 1);
+  },
+  'Maglev, 1,000 endpoints': () => {
+    wasm.hashRequest(listener, 0);
+    return wasm.pick(maglevSlot, 0, 1);
+  },
   'rate limit': () => {
     nowMs += 0.002;
     return wasm.chargeLimits(limitedListener, 0, nowMs);
@@ -182,6 +234,9 @@ const prepare = {
     core.bytes.write(regexRequest, REGEX_REQUEST_AT, 'latin1');
     parseRegexRequest();
   },
+  'hash of a cookie': prepareHashed,
+  'ring hash, 1,000 endpoints': prepareHashed,
+  'Maglev, 1,000 endpoints': prepareHashed,
   'regex rewrite': () => {
     parseRegexRequest();
     wasm.route(rewriteSlot, -1, 0);

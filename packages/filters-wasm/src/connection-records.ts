@@ -39,6 +39,7 @@ export function createConnectionRecords(bytes: Buffer, i32: Int32Array): Connect
       i32[(record + L.CONNECTION_ADDRESS_LENGTH) >> 2] = remoteAddress.length;
       i32[(record + L.CONNECTION_XFCC_OFFSET) >> 2] = addressOffset + remoteAddress.length;
       i32[(record + L.CONNECTION_XFCC_LENGTH) >> 2] = xfcc.length;
+      i32.fill(0, (record + L.CONNECTION_COOKIE) >> 2, (record + L.CONNECTION_ADDRESS) >> 2);
       return record;
     },
     release: (record) => (record >= L.LONG_CONNECTION_RECORDS ? long : usual).release(record),

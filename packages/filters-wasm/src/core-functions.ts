@@ -37,8 +37,18 @@ export interface CoreFunctions {
   matchesRegex(regex: number, offset: number, length: number): number;
 
   /**
+   * Hashes the parsed request as the hash policies of its route say (after route(); listener options and connection record, or 0), for the next
+   * pick(). Returns 0 where there is nothing to hash, else 1, and one bit left of it for each hash policy that makes a
+   * cookie: what SET_COOKIES takes. PICK_HASH and PICK_HASH_SET may be kept and set again for a retry.
+   */
+  hashRequest(listener: number, connection: number): number;
+  /** XXH64 of bytes, to HASH64_RESULT. */
+  hash64(offset: number, length: number, seed: number): void;
+
+  /**
    * Chooses an endpoint: its slot (>= 0), or PICK_*. `triedCount` slots in PICK_TRIED (see Core.pickTried) are avoided
-   * where another healthy one exists; `attempts` bounds the search. The endpoint's active count is not changed here:
+   * where another healthy one exists; `attempts` bounds the search (a ring or Maglev table is asked so many times again, and
+   * then gives what it gives). The endpoint's active count is not changed here:
    * call `endpointBegin` when the request is bound to a connection, and `endpointEnd` once for each.
    */
   pick(clusterSlot: number, triedCount: number, attempts: number): number;

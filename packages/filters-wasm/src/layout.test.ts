@@ -1,5 +1,6 @@
 // The memory map holds together: regions follow each other without overlap, structs fit where they are.
 import { describe, expect, it } from 'vitest';
+import * as H from './compile/hashing/hash-layout.js';
 import { createCore } from './core.js';
 import * as L from './layout.js';
 import * as B from './limit-layout.js';
@@ -17,6 +18,7 @@ describe('the memory map', () => {
       ['response headers', L.RESP_HEADERS, L.HEADER_TABLE_COUNT * L.HEADER_ENTRY_BYTES],
       ['route', L.ROUTE, 128],
       ['tried', L.PICK_TRIED, L.PICK_TRIED_MAX * 4],
+      ['hashes', H.PICK_HASH_SET, 32],
       ['date', L.DATE_TEXT, 64],
       ['known headers', L.KNOWN_HEADERS, L.KNOWN_HEADERS_COUNT * 16],
       ['text table', L.TEXT_TABLE, T.TEXT_COUNT * 8],

@@ -319,7 +319,9 @@ export const CONNECTION_ADDRESS_LENGTH = 4;
 /** x-forwarded-client-cert element of this connection's client certificate; length 0 = none. Absolute offset. */
 export const CONNECTION_XFCC_OFFSET = 8;
 export const CONNECTION_XFCC_LENGTH = 12;
-export const CONNECTION_ADDRESS = 16;
+/** u64: what cookies made for this connection say; 0 = none was made. */
+export const CONNECTION_COOKIE = 16;
+export const CONNECTION_ADDRESS = 24;
 export const CONNECTION_TLS = 1;
 export const CONNECTION_MUTUAL_TLS = 2;
 

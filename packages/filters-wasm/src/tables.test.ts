@@ -47,7 +47,7 @@ describe('what is not supported', () => {
           match: { prefix: '/', grpc: {} },
           route: {
             cluster: 'c',
-            hashPolicy: [{}],
+            requestMirrorPolicies: [{}],
             retryPolicy: { retryOn: '5xx,bogus', retryPriority: { name: 'p' } },
           },
         },
@@ -80,7 +80,7 @@ describe('what is not supported', () => {
       'RouteConfiguration r: virtual_hosts[0].routes[0].match.grpc is not supported',
       'RouteConfiguration r: virtual_hosts[0].routes[0].route.retry_policy.retry_priority is not supported',
       'RouteConfiguration r: virtual_hosts[0].routes[0].route.retry_policy.retry_on condition "bogus" is not supported',
-      'RouteConfiguration r: virtual_hosts[0].routes[0].route.hash_policy is not supported',
+      'RouteConfiguration r: virtual_hosts[0].routes[0].route.request_mirror_policies is not supported',
       'RouteConfiguration r: virtual_hosts[0].routes[1].filter_action is not supported',
       'RouteConfiguration r: virtual_hosts[0].routes[1].match.headers[0].string_match.custom is not supported',
       'RouteConfiguration r: virtual_hosts[0].routes[1].match.headers[1].name ":status" is not supported',
@@ -94,7 +94,7 @@ describe('what is not supported', () => {
 
   it('is refused in clusters and connection managers as well', () => {
     const bad = cluster('c', {
-      lbPolicy: 'RING_HASH',
+      lbPolicy: 'CLUSTER_PROVIDED',
       commonLbConfig: { healthyPanicThreshold: { value: 50 } },
       circuitBreakers: { perHostThresholds: [{}] },
     });
@@ -103,7 +103,7 @@ describe('what is not supported', () => {
     });
     expect(problemsOf({}, [bad, local, local])).toEqual([
       'Cluster c: common_lb_config.healthy_panic_threshold is not supported above 0: unhealthy endpoints are never used',
-      'Cluster c: lb_policy RING_HASH is not supported; use ROUND_ROBIN, LEAST_REQUEST or RANDOM',
+      'Cluster c: lb_policy CLUSTER_PROVIDED is not supported; use ROUND_ROBIN, LEAST_REQUEST, RANDOM, RING_HASH or MAGLEV',
       'Cluster c: circuit_breakers.per_host_thresholds is not supported',
       ...Array.from({ length: 3 }).flatMap((_, index) =>
         index === 1

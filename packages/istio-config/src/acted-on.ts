@@ -40,7 +40,7 @@ const LATER_RELEASE = 'it is stored and takes effect in a later release';
 /** The parts of a traffic policy that work, at each place where one stands. */
 const POLICY = (at: string): string[] =>
   [at, `${at}.portLevelSettings[]`].flatMap((place) => [
-    `${place}.loadBalancer.simple`,
+    `${place}.loadBalancer.{simple,consistentHash}`,
     `${place}.connectionPool.tcp.{maxConnections,connectTimeout,idleTimeout}`,
     `${place}.connectionPool.http.{http1MaxPendingRequests,http2MaxRequests,maxRetries,idleTimeout,maxRequestsPerConnection}`,
     `${place}.connectionPool.http.h2UpgradePolicy`,

@@ -91,12 +91,17 @@ describe('parseBootstrap', () => {
   });
 
   it('refuses what it does not support, by path', () => {
-    const text = PROXY.replace('{cluster: backend, timeout: 5s}', '{cluster: backend, hash_policy: [{}]}')
+    const text = PROXY.replace(
+      '{cluster: backend, timeout: 5s}',
+      '{cluster: backend, request_mirror_policies: [{cluster: backend}]}',
+    )
       .replace('name: all', 'name: all\n              rate_limits: [{}]')
       .replace('port_value: 9000', 'port_value: 90000');
     const problems = problemsOf(text);
     expect(
-      problems.some((line) => line.includes('virtual_hosts[0].routes[0].route.hash_policy: field is not supported')),
+      problems.some((line) =>
+        line.includes('virtual_hosts[0].routes[0].route.request_mirror_policies: field is not supported'),
+      ),
     ).toBe(true);
     expect(problems.some((line) => line.includes('virtual_hosts[0].rate_limits: field is not supported'))).toBe(true);
     expect(problems.some((line) => line.includes('90000 is not a port'))).toBe(true);

@@ -11,6 +11,7 @@ import {
   refusedHead,
   UPGRADE_NOT_ENABLED,
 } from '../exchange/local-reply.js';
+import { addressText } from '../observe/address-text.js';
 import type { DataPath } from '../transport/data-path.js';
 import { HeldBytes } from '../transport/held-bytes.js';
 import type { OwnedSocket, SocketOwner } from '../transport/proxy-socket.js';
@@ -41,7 +42,7 @@ const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n');
 
 export class DownstreamConnection implements ExchangeClient, ServedConnection, SocketOwner, TimerOwner, DrainListener {
   readonly writer: SocketWriter;
-  readonly record: number;
+  record = 0;
   limitBucket = 0;
   /** Asked of the system while the socket is open, and only where an access log will show them. */
   readonly localAddressText: string;
@@ -77,7 +78,7 @@ export class DownstreamConnection implements ExchangeClient, ServedConnection, S
     this.framing = new RequestFraming(path.core);
     path.clock.tick();
     this.lastActiveMs = path.clock.nowMs;
-    this.record = chain.connectionRecordNeeded ? this.createRecord() : 0;
+    if (chain.connectionRecordNeeded) this.needRecord();
     this.localAddressText = chain.accessLog === undefined ? '' : addressText(socket.localAddress, socket.localPort);
     this.remoteAddressText = chain.accessLog === undefined ? '' : addressText(socket.remoteAddress, socket.remotePort);
     this.exchange = new Exchange(path, this);
@@ -383,17 +384,15 @@ export class DownstreamConnection implements ExchangeClient, ServedConnection, S
     this.path.wheel.schedule(this.idleTimer, Math.max(limitMs - quietMs, limitMs / 4, 1));
   }
 
-  private createRecord(): number {
+  needRecord(): number {
+    if (this.record !== 0) return this.record;
     const { xfcc, principal } = this.client;
-    return this.path.core.connections.create({
+    this.record = this.path.core.connections.create({
       remoteAddress: this.socket.remoteAddress ?? '',
       tls: this.secure === 1,
       mutualTls: principal !== '',
       xfcc: this.chain.xfccNeeded ? xfcc : '',
     });
+    return this.record;
   }
-}
-
-function addressText(address = '', port = 0): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }

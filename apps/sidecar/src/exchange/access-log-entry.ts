@@ -111,7 +111,7 @@ export class AccessLogEntry implements AccessLogRecord {
     this.downstreamRemoteAddress = client.remoteAddressText;
     this.requestedServerName = client.serverName === '' ? undefined : client.serverName;
     this.downstreamPeerUriSan = client.peerPrincipal === '' ? undefined : client.peerPrincipal;
-    this.attemptCount = exchange.attemptCount;
+    this.attemptCount = exchange.attempts.count;
     if (sentHead !== '') this.requestHead = sentHead;
     this.sink(this);
   }

@@ -8,6 +8,8 @@ export interface ExchangeClient {
   readonly writer: SocketWriter;
   /** Connection record in the core's memory, or 0. */
   readonly record: number;
+  /** The same, made now where there is none yet; 0 where there is no room for one. */
+  needRecord(): number;
   /** 1 where the connection is TLS. */
   readonly secure: number;
   /** Interned id of the pair of principals, for metrics of the accepting side. */

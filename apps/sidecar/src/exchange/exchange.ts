@@ -43,7 +43,7 @@ export class Exchange extends ExchangeState implements UpstreamRequest, Response
   nextPending: UpstreamRequest | null = null;
   pendingOn: Endpoint | null = null;
   private readonly kept: KeptRequest;
-  private readonly attempts: Attempts;
+  readonly attempts: Attempts;
   private readonly writer: ResponseWriter;
   private readonly log: AccessLogEntry | null;
   private upstream: UpstreamConnection | null = null;
@@ -63,10 +63,6 @@ export class Exchange extends ExchangeState implements UpstreamRequest, Response
     const { accessLog } = client.chain;
     this.log = accessLog === undefined ? null : new AccessLogEntry(path.core, accessLog);
     this.writer = new ResponseWriter(path, client, this.log);
-  }
-
-  get attemptCount(): number {
-    return this.attempts.count;
   }
 
   /** REQ_* is filled: decides, and sends the request with the body bytes that are here (`wireLength` with their framing). */
@@ -264,7 +260,7 @@ export class Exchange extends ExchangeState implements UpstreamRequest, Response
     const { client } = this;
     this.clusterSlot = core.i32[L.ROUTE_CLUSTER >> 2]!;
     this.requestBodyBytes = bodyLength;
-    const slot = core.wasm.pick(this.clusterSlot, 0, 1);
+    const slot = this.attempts.pickFirst(this.clusterSlot, this.policy, client);
     if (slot < 0) {
       this.replyLocally(notPicked(this.path.core, this.policy, slot));
       return;

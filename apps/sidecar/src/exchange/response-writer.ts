@@ -15,10 +15,13 @@ import {
   ROUTE_BODY_OFFSET,
   ROUTE_LOCATION_LENGTH,
   ROUTE_LOCATION_OFFSET,
+  SET_COOKIES,
+  SET_COOKIES_CONNECTION,
 } from '@lateen/filters-wasm';
 import type { DataPath } from '../transport/data-path.js';
 import type { AccessLogEntry } from './access-log-entry.js';
 import type { ExchangeClient } from './exchange-client.js';
+import type { Attempts } from './retries/attempts.js';
 
 /** Room for what the proxy usually adds to a response head. */
 const ADDED_BYTES = 1024;
@@ -31,7 +34,7 @@ export interface ResponseFacts {
   /** DOWNSTREAM_* without DOWNSTREAM_CLOSE, which follows from the client. */
   readonly downstreamFlags: number;
   readonly serviceTimeMs: number;
-  readonly attemptCount: number;
+  readonly attempts: Pick<Attempts, 'count' | 'madeCookies'>;
   readonly status: number;
 }
 
@@ -97,8 +100,11 @@ export class ResponseWriter {
   }
 
   private head(facts: ResponseFacts, out: number, capacity: number): number {
-    const { listenerRecord, policy, serviceTimeMs, attemptCount } = facts;
+    const { listenerRecord, policy, serviceTimeMs, attempts } = facts;
     const flags = this.flags(facts);
+    const { i32 } = this.path.core;
+    i32[SET_COOKIES >> 2] = attempts.madeCookies;
+    i32[SET_COOKIES_CONNECTION >> 2] = this.client.record;
     return this.path.core.wasm.writeDownstreamHead(
       out,
       capacity,
@@ -106,7 +112,7 @@ export class ResponseWriter {
       policy,
       flags,
       serviceTimeMs,
-      attemptCount,
+      attempts.count,
     );
   }
 

@@ -4,6 +4,7 @@ import type { ConnectionRegistry, ServedConnection } from '../downstream/served-
 import type { VerifiedClient } from '../downstream/tls-acceptor.js';
 import { parseEndpointWorkload, type WorkloadFacts } from '../exchange/peer-metadata.js';
 import { FLAG, forEachFlag } from '../exchange/response-flags.js';
+import { addressText } from '../observe/address-text.js';
 import type { DataPath } from '../transport/data-path.js';
 import type { OwnedSocket } from '../transport/proxy-socket.js';
 import { Timer, type TimerOwner } from '../transport/timer-wheel.js';
@@ -252,8 +253,4 @@ export class TcpSession implements ServedConnection, ConnectOutcome, SideEvents,
 /** The handshake settled on this ALPN. */
 function hasAgreedOn(socket: OwnedSocket, secure: boolean, protocol: string): boolean {
   return secure && protocol !== '' && socket.applicationProtocol === protocol;
-}
-
-function addressText(address = '', port = 0): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }

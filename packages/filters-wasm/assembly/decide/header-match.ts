@@ -18,8 +18,8 @@ import { putBytes, textAt, textLength } from '../texts';
 import { matchesRegex } from './regex';
 
 /** The value found by findHeader and findParameter. */
-let foundAt: i32 = 0;
-let foundLength: i32 = 0;
+export let foundAt: i32 = 0;
+export let foundLength: i32 = 0;
 
 /** Whether all `count` matchers at `matchers` (absolute) agree. `table` is the start of their table. */
 export function matchHeaders(table: i32, matchers: i32, count: i32, secure: i32): bool {
@@ -147,7 +147,7 @@ function findHeader(name: i32, length: i32, hash: i32): bool {
 }
 
 /** Sets the found value of the first query parameter with that name; names and values are compared undecoded. */
-function findParameter(name: i32, length: i32): bool {
+export function findParameter(name: i32, length: i32): bool {
   let at = load<i32>(REQ_PATH_OFFSET) + load<i32>(REQ_PATH_ONLY_LENGTH) + 1;
   const end = load<i32>(REQ_PATH_OFFSET) + load<i32>(REQ_PATH_LENGTH);
   while (at < end) {

@@ -7,7 +7,9 @@ import {
   ENDPOINT_STATE_ACTIVE, ENDPOINT_STATE_CURRENT_WEIGHT, ENDPOINT_STATE_EJECTED, ENDPOINT_STATE_TOTAL,
   LB_LEAST_REQUEST, LB_ORIGINAL_DESTINATION, LB_RANDOM, PICK_NO_CLUSTER, PICK_NO_HEALTHY, PICK_ORIGINAL_DESTINATION,
 } from '../../src/table-layout';
-import { randomBelow } from '../random';
+import { LB_MAGLEV, LB_RING_HASH, PICK_HASH, PICK_HASH_SET } from '../../src/compile/hashing/hash-layout';
+import { random64, randomBelow } from '../random';
+import { pickByHash } from './consistent-hash';
 
 /** Draws that may meet an unusable endpoint before the next usable one in order is taken. */
 const REDRAWS = 8;
@@ -22,13 +24,17 @@ export function pick(clusterSlot: i32, tried: i32, attempts: i32): i32 {
   store<i32>(state + CLUSTER_STATE_TOTAL, load<i32>(state + CLUSTER_STATE_TOTAL) + 1);
   const policy = load<i32>(table + CLUSTER_POLICY);
   if (policy == LB_ORIGINAL_DESTINATION) return PICK_ORIGINAL_DESTINATION;
+  const byHash = policy == LB_RING_HASH || policy == LB_MAGLEV;
+  // Without a hash any endpoint will do: the table is asked by a random number.
+  const hash: u64 = !byHash ? 0 : load<i32>(PICK_HASH_SET) != 0 ? load<u64>(PICK_HASH) : random64();
+  store<i32>(PICK_HASH_SET, 0);
   const priorities = table + load<i32>(table + CLUSTER_PRIORITIES);
   for (let i = 0, count = load<i32>(table + CLUSTER_PRIORITY_COUNT); i < count; i++) {
     const endpoints = table + load<i32>(table + CLUSTER_ENDPOINTS) + load<i32>(priorities + (i << 3)) * CLUSTER_ENDPOINT_BYTES;
     const size = load<i32>(priorities + (i << 3) + 4);
     triedCount = tried < 0 ? 0 : tried > PICK_TRIED_MAX ? PICK_TRIED_MAX : tried;
-    let slot = pickIn(table, state, policy, endpoints, size, attempts);
-    if (slot < 0 && triedCount > 0) {
+    let slot = byHash ? pickByHash(table, i, hash, attempts) : pickIn(table, state, policy, endpoints, size, attempts);
+    if (slot < 0 && triedCount > 0 && !byHash) {
       // Only endpoints that were tried are left: one of them again, rather than none.
       triedCount = 0;
       slot = pickIn(table, state, policy, endpoints, size, attempts);
@@ -70,12 +76,20 @@ function slotAt(endpoints: i32, index: i32): i32 {
   return load<i32>(endpoints + index * CLUSTER_ENDPOINT_BYTES);
 }
 
+@inline
 function isUsable(slot: i32): bool {
-  if (load<i32>(ENDPOINT_STATES + slot * ENDPOINT_STATE_BYTES + ENDPOINT_STATE_EJECTED) != 0) return false;
+  return !isEjected(slot) && !wasTried(slot);
+}
+
+export function isEjected(slot: i32): bool {
+  return load<i32>(ENDPOINT_STATES + slot * ENDPOINT_STATE_BYTES + ENDPOINT_STATE_EJECTED) != 0;
+}
+
+export function wasTried(slot: i32): bool {
   for (let i = 0; i < triedCount; i++) {
-    if (load<i32>(PICK_TRIED + (i << 2)) == slot) return false;
+    if (load<i32>(PICK_TRIED + (i << 2)) == slot) return true;
   }
-  return true;
+  return false;
 }
 
 /** The first usable endpoint from `start` on, around; sets lastIndex (start + steps). -1 where there is none. */

@@ -13,7 +13,13 @@ import {
   TEXT_CONNECTION_KEEP_ALIVE_LINE, TEXT_CONNECTION_UPGRADE_LINE, TEXT_LOCATION, TEXT_TEXT_PLAIN_LINE,
   TEXT_UNKNOWN_REASON, TEXT_VERSION,
 } from '../../src/table-layout';
-import { addKnown, addedBytes, applyMutations, beginHeaders, findKnown, putHeaders, replaceKnown } from './header-table';
+import {
+  HASHES_FIRST, HASH_AFTER_LENGTH, HASH_AFTER_OFFSET, HASH_BEFORE_LENGTH, HASH_BEFORE_OFFSET, HASH_BYTES,
+  HASH_SET_COOKIE_LENGTH, HASH_SET_COOKIE_OFFSET, POLICY_HASHES, SET_COOKIES, SET_COOKIES_CONNECTION,
+} from '../../src/compile/hashing/hash-layout';
+import { hashName } from '../ascii';
+import { putCookieValue } from '../decide/request-hash';
+import { add, addKnown, addedBytes, applyMutations, beginHeaders, findKnown, putHeaders, replaceKnown } from './header-table';
 import { putBytes, putColon, putCrlf, putNumber, putText } from '../texts';
 
 /** Mirrors of DOWNSTREAM_* in core-functions.ts. */
@@ -42,8 +48,10 @@ export function writeDownstreamHead(
       replaceKnown(KNOWN_ATTEMPT_COUNT);
       const end = putNumber(scratch, attempts);
       addKnown(KNOWN_ATTEMPT_COUNT, scratch, end - scratch);
+      scratch = end;
     }
     applyResponseMutations(policy);
+    if (load<i32>(SET_COOKIES) != 0) addCookies(policy, scratch);
   }
   addServerAndDate(listener, options);
   const lines = (flags & PEER_LINES) != 0 && listener != 0 ? load<i32>(listener + LISTENER_RESPONSE_LINES_LENGTH) : 0;
@@ -108,6 +116,23 @@ function putReason(out: i32, status: i32): i32 {
 function applyResponseMutations(policy: i32): void {
   const count = load<i32>(policy + POLICY_RESPONSE_MUTATION_COUNT);
   if (count > 0) applyMutations(policy, policy + load<i32>(policy + POLICY_RESPONSE_MUTATIONS), count);
+}
+
+/** The cookies that were made to choose the endpoint. */
+function addCookies(policy: i32, scratch: i32): void {
+  const cookies = load<i32>(SET_COOKIES);
+  const list = policy + load<i32>(policy + POLICY_HASHES);
+  for (let i = 0, count = load<i32>(list); i < count; i++) {
+    if ((cookies & (1 << i)) == 0) continue;
+    const entry = list + HASHES_FIRST + i * HASH_BYTES;
+    const start = scratch;
+    scratch = putBytes(scratch, policy + load<i32>(entry + HASH_BEFORE_OFFSET), load<i32>(entry + HASH_BEFORE_LENGTH));
+    scratch = putCookieValue(scratch, load<i32>(SET_COOKIES_CONNECTION));
+    scratch = putBytes(scratch, policy + load<i32>(entry + HASH_AFTER_OFFSET), load<i32>(entry + HASH_AFTER_LENGTH));
+    const name = policy + load<i32>(entry + HASH_SET_COOKIE_OFFSET);
+    const length = load<i32>(entry + HASH_SET_COOKIE_LENGTH);
+    add(name, length, hashName(name, length), start, scratch - start);
+  }
 }
 
 function addServerAndDate(listener: i32, options: i32): void {

@@ -24,6 +24,14 @@ import {
 } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
 import * as T from '../table-layout.js';
 import { BlobWriter } from './blob-writer.js';
+import {
+  type ConsistentHashing,
+  type Hash64,
+  readMaglev,
+  readRingHash,
+  writeChoicesByHash,
+} from './hashing/consistent-hashing.js';
+import { LB_MAGLEV, LB_RING_HASH } from './hashing/hash-layout.js';
 import { readTypedLoadBalancing } from './load-balancing-policy.js';
 import type { ProblemList } from './problems.js';
 import { join, refuseOtherFields } from './supported-fields.js';
@@ -44,6 +52,7 @@ export interface EndpointAddress {
 export interface LoadBalancing {
   readonly policy: number;
   readonly choices: number;
+  readonly hashing?: ConsistentHashing;
 }
 
 /** The table's bytes. `endpointSlot` gives each endpoint its stable slot. */
@@ -52,6 +61,7 @@ export function writeCluster(
   cluster: Cluster,
   assignment: ClusterLoadAssignment | undefined,
   endpointSlot: (endpoint: EndpointAddress) => number,
+  hash64: Hash64,
 ): Uint8Array {
   checkCommonLb(problems, cluster);
   const originalDestination =
@@ -72,6 +82,7 @@ export function writeCluster(
   blob.int(T.CLUSTER_ENDPOINT_COUNT, endpoints.length);
   const list = blob.reserve(endpoints.length * T.CLUSTER_ENDPOINT_BYTES);
   blob.int(T.CLUSTER_ENDPOINTS, list);
+  const slots: number[] = [];
   const priorities: { first: number; count: number; weight: number }[] = [];
   endpoints.forEach((endpoint, index) => {
     if (index === 0 || endpoints[index - 1]!.priority !== endpoint.priority) {
@@ -81,7 +92,9 @@ export function writeCluster(
     group.count++;
     group.weight += endpoint.weight;
     const at = list + index * T.CLUSTER_ENDPOINT_BYTES;
-    blob.int(at, endpointSlot(endpoint));
+    const slot = endpointSlot(endpoint);
+    slots.push(slot);
+    blob.int(at, slot);
     blob.int(at + 4, endpoint.weight);
     blob.int(at + 8, endpoint.priority);
     if (group.weight > 0x7fffffff) problems.add('load_assignment', 'has weights that add up to more than 2^31 - 1');
@@ -94,6 +107,10 @@ export function writeCluster(
     blob.int(groups + index * 8, group.first);
     blob.int(groups + index * 8 + 4, group.count);
   });
+  if (balancing.hashing !== undefined) {
+    const hosts = endpoints.map((endpoint, index) => ({ endpoint, slot: slots[index]! }));
+    writeChoicesByHash(blob, balancing.hashing, priorities, hosts, hash64);
+  }
   readLimits(problems, cluster).forEach((limit, index) => {
     blob.int(T.CLUSTER_LIMITS + index * 4, limit);
   });
@@ -125,10 +142,14 @@ function readLoadBalancing(problems: ProblemList, cluster: Cluster): LoadBalanci
       return { policy: T.LB_LEAST_REQUEST, choices };
     case LbPolicy.RANDOM:
       return { policy: T.LB_RANDOM, choices };
+    case LbPolicy.RING_HASH:
+      return { policy: LB_RING_HASH, choices, hashing: readRingHash(problems, cluster) };
+    case LbPolicy.MAGLEV:
+      return { policy: LB_MAGLEV, choices, hashing: readMaglev(problems, cluster) };
     default:
       problems.add(
         'lb_policy',
-        `${LbPolicy[cluster.lbPolicy]} is not supported; use ROUND_ROBIN, LEAST_REQUEST or RANDOM`,
+        `${LbPolicy[cluster.lbPolicy]} is not supported; use ROUND_ROBIN, LEAST_REQUEST, RANDOM, RING_HASH or MAGLEV`,
       );
       return { policy: T.LB_ROUND_ROBIN, choices };
   }

@@ -8,6 +8,7 @@ import { createSlotNames } from '../slot-names.js';
 import * as T from '../table-layout.js';
 import type { ClusterInput, CompileResult, EndpointDescription, TableInput, Tables } from '../tables.js';
 import { type EndpointAddress, writeCluster } from './cluster.js';
+import { HASH64_RESULT } from './hashing/hash-layout.js';
 import { createLimitSlots } from './limits/limit-slots.js';
 import { writeRateLimit } from './limits/rate-limit.js';
 import { type CompileProblem, ProblemList } from './problems.js';
@@ -85,6 +86,12 @@ export function createTables(core: Core): Tables {
     return hash;
   }
 
+  function hash64(text: string, seed: number): { readonly high: number; readonly low: number } {
+    const length = core.bytes.write(text, L.VALUE_SCRATCH, L.VALUE_SCRATCH_BYTES, 'utf8');
+    core.wasm.hash64(L.VALUE_SCRATCH, length, seed);
+    return { high: i32[(HASH64_RESULT + 4) >> 2]! >>> 0, low: i32[HASH64_RESULT >> 2]! >>> 0 };
+  }
+
   function compileRoutes(config: RouteConfiguration, input: TableInput, all: CompileProblem[]): CompiledRoutes {
     const { nowMs } = input;
     const known = active?.routes.get(config.name);
@@ -144,7 +151,7 @@ export function createTables(core: Core): Tables {
       described.push({ slot: endpoint, clusterSlot: slot, clusterName: cluster.name, address, port, lbEndpoint });
       return endpoint;
     };
-    const bytes = writeCluster(problems, cluster, assignment, endpointSlot);
+    const bytes = writeCluster(problems, cluster, assignment, endpointSlot, hash64);
     all.push(...problems.problems);
     return { source: cluster, assignment, slot, bytes, endpoints: described, endpointNames };
   }

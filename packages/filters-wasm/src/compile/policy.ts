@@ -8,6 +8,7 @@ import {
 import * as P from '../table-layout.js';
 import { BlobWriter } from './blob-writer.js';
 import { durationMs } from './duration.js';
+import { writeHashPolicies } from './hashing/hash-policy.js';
 import { readRetryHeaders } from './match/retry-headers.js';
 import { type Mutation, writeMutations } from './mutations.js';
 import type { ProblemList } from './problems.js';
@@ -83,6 +84,8 @@ export function writePolicy(
   } else if (action !== undefined && virtualHost.retryPolicy !== undefined) {
     writeRetries(problems, join(source.virtualHostPath, 'retry_policy'), virtualHost.retryPolicy, blob);
   }
+  if (action !== undefined)
+    writeHashPolicies(problems, join(actionPath, 'hash_policy'), action.hashPolicy, blob, hashName);
   blob.int(P.POLICY_RESPONSE_MUTATIONS, writeMutations(blob, source.responseMutations, hashName));
   blob.int(P.POLICY_RESPONSE_MUTATION_COUNT, source.responseMutations.length);
   return blob.finish();

@@ -29,7 +29,7 @@ export interface ScopeHashes {
   readonly identities: string;
   /** The visible DestinationRules. */
   readonly destinationRules: string;
-  /** Which subsets there are, and by which rules: what routes may lead to, and what is said where they do not. */
+  /** Which subsets there are, and by which rules; what routes may lead to, what is said where they do not, and what is hashed. */
   readonly subsets: string;
   /** The visible VirtualServices of the `mesh` gateway. */
   readonly meshRoutes: string;
@@ -143,6 +143,7 @@ function hashScope(scope: ClientScope): ScopeHashes {
     spec.host,
     spec.workloadSelector,
     (spec.subsets ?? []).map(({ name }) => name),
+    hashedBy(spec),
   ]);
   const visible = configsOf(snapshot, 'VirtualService').filter((rule) => isVisible(rule, namespace));
   const routes = visible.filter((rule) => isTakenIn(rule, scope));
@@ -161,6 +162,19 @@ function hashScope(scope: ClientScope): ScopeHashes {
     meshRoutes: stableHash([routes.filter(isForMesh).map(configHash), routeLabels, sidecar?.hash]),
     gatewayRoutes: stableHash([routes.filter(isForGateways).map(configHash), routeLabels]),
   };
+}
+
+/** Every policy that says by what requests are hashed, at its place; nothing where there is none. */
+function hashedBy({ trafficPolicy, subsets = [] }: ConfigObject<'DestinationRule'>['spec']): unknown {
+  const policies = [trafficPolicy, ...subsets.map((subset) => subset.trafficPolicy)];
+  const hashes = policies.map((policy) => [
+    policy?.loadBalancer,
+    policy?.portLevelSettings?.map(({ port, loadBalancer }) => [port, loadBalancer]),
+  ]);
+  const isAny = policies.some((policy) =>
+    [policy, ...(policy?.portLevelSettings ?? [])].some((level) => level?.loadBalancer?.consistentHash !== undefined),
+  );
+  return isAny ? hashes : undefined;
 }
 
 /** The VirtualServices of the mesh that a Sidecar takes in, with the hosts that it takes in. */

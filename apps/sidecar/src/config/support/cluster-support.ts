@@ -23,6 +23,8 @@ export const CLUSTER_SUPPORT: SupportTable = {
       'wait_for_warm_on_init',
       'least_request_lb_config',
       'round_robin_lb_config',
+      'ring_hash_lb_config',
+      'maglev_lb_config',
       'common_lb_config',
       'load_balancing_policy',
       'typed_extension_protocol_options',
@@ -47,7 +49,15 @@ export const CLUSTER_SUPPORT: SupportTable = {
     only: {
       type: ['STATIC', 'STRICT_DNS', 'LOGICAL_DNS', 'EDS', 'ORIGINAL_DST'],
       use_tcp_for_dns_lookups: ['false'],
-      lb_policy: ['ROUND_ROBIN', 'LEAST_REQUEST', 'RANDOM', 'CLUSTER_PROVIDED', 'LOAD_BALANCING_POLICY_CONFIG'],
+      lb_policy: [
+        'ROUND_ROBIN',
+        'LEAST_REQUEST',
+        'RANDOM',
+        'RING_HASH',
+        'MAGLEV',
+        'CLUSTER_PROVIDED',
+        'LOAD_BALANCING_POLICY_CONFIG',
+      ],
     },
     refused: {
       http2_protocol_options: 'upstream HTTP/2 is not supported yet',
@@ -90,6 +100,15 @@ export const CLUSTER_SUPPORT: SupportTable = {
   'envoy.config.cluster.v3.Cluster.TransportSocketMatch': { acted: ['name', 'match', 'transport_socket'] },
   'envoy.config.cluster.v3.Cluster.LeastRequestLbConfig': { acted: ['choice_count'] },
   'envoy.config.cluster.v3.Cluster.RoundRobinLbConfig': { acted: [] },
+  'envoy.config.cluster.v3.Cluster.RingHashLbConfig': {
+    acted: ['minimum_ring_size', 'maximum_ring_size'],
+    notes: {
+      minimum_ring_size: '262144 where it is more',
+      maximum_ring_size: '262144 where it is more or absent',
+    },
+    only: { hash_function: ['XX_HASH'] },
+  },
+  'envoy.config.cluster.v3.Cluster.MaglevLbConfig': { acted: ['table_size'] },
   'envoy.config.cluster.v3.Cluster.CommonLbConfig': {
     acted: [],
     inert: { update_merge_window: 'updates of endpoints take effect at once' },

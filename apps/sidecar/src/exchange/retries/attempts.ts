@@ -3,9 +3,12 @@
 import {
   type Core,
   LIMIT_RETRIES,
+  PICK_HASH,
+  PICK_HASH_SET,
   PICK_TRIED,
   PICK_TRIED_MAX,
   POLICY_AVOID_PREVIOUS,
+  POLICY_HASHES,
   POLICY_HOST_SELECTION_ATTEMPTS,
   POLICY_RETRY_BUFFER_BYTES,
   POLICY_RETRY_ON,
@@ -16,6 +19,7 @@ import {
 } from '@lateen/filters-wasm';
 import type { DataPath } from '../../transport/data-path.js';
 import { headerValue } from '../access-log-entry.js';
+import type { ExchangeClient } from '../exchange-client.js';
 import type { KeptRequest } from '../kept-request.js';
 import { matchesAny, resetAfterMs, retryHeadersOf } from './retry-headers.js';
 import { backoffMs, retriesOf } from './retry-policy.js';
@@ -31,6 +35,10 @@ export class Attempts {
   private holdsUnit = false;
   private triedCount = 0;
   private readonly tried: number[] = [];
+  /** What hashRequest() said of the request, 0 where nothing was hashed; its hash, by which the endpoints of retries are chosen too. */
+  private hashed = 0;
+  private hashLow = 0;
+  private hashHigh = 0;
 
   constructor(
     private readonly path: DataPath,
@@ -76,11 +84,33 @@ export class Attempts {
     return true;
   }
 
+  /** ROUTE_* is filled: chooses the endpoint of the first attempt, by what its policy hashes: its slot, or PICK_*. */
+  pickFirst(clusterSlot: number, policy: number, client: ExchangeClient): number {
+    const { i32, wasm } = this.path.core;
+    this.hashed = 0;
+    if (policy !== 0 && i32[(policy + POLICY_HASHES) >> 2] !== 0) {
+      this.hashed = wasm.hashRequest(client.chain.listenerRecord, client.needRecord());
+      this.hashLow = i32[PICK_HASH >> 2]!;
+      this.hashHigh = i32[(PICK_HASH + 4) >> 2]!;
+    }
+    return wasm.pick(clusterSlot, 0, 1);
+  }
+
+  /** Cookies that were made to choose an endpoint, and that the response tells the client: SET_COOKIES. */
+  get madeCookies(): number {
+    return this.hashed >> 1;
+  }
+
   /** Chooses the endpoint of a retry, another one where the policy wants that: its slot, or PICK_*. */
   pickNext(policy: number, clusterSlot: number): number {
     const { i32, wasm } = this.path.core;
     const avoided = i32[(policy + POLICY_AVOID_PREVIOUS) >> 2] === 1 ? this.triedCount : 0;
     for (let index = 0; index < avoided; index++) i32[(PICK_TRIED >> 2) + index] = this.tried[index]!;
+    if (this.hashed !== 0) {
+      i32[PICK_HASH >> 2] = this.hashLow;
+      i32[(PICK_HASH + 4) >> 2] = this.hashHigh;
+      i32[PICK_HASH_SET >> 2] = 1;
+    }
     return wasm.pick(clusterSlot, avoided, i32[(policy + POLICY_HOST_SELECTION_ATTEMPTS) >> 2]!);
   }
 
@@ -103,6 +133,7 @@ export class Attempts {
   end(clusterSlot: number): void {
     if (this.holdsUnit) this.path.core.wasm.release(clusterSlot, LIMIT_RETRIES);
     this.holdsUnit = false;
+    this.hashed = 0;
   }
 }
 

@@ -8,9 +8,16 @@ import {
   type CircuitBreakers,
   CircuitBreakersSchema,
 } from '@lateen/xds-proto/envoy/config/cluster/v3/circuit_breaker_pb.js';
-import { Cluster_LbPolicy } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
+import {
+  type Cluster,
+  Cluster_LbPolicy,
+  Cluster_MaglevLbConfigSchema,
+  Cluster_RingHashLbConfigSchema,
+} from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import { HttpProtocolOptionsSchema } from '@lateen/xds-proto/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js';
 import { durationOfText } from '../durations.js';
+
+type ConsistentHash = NonNullable<NonNullable<TrafficPolicy['loadBalancer']>['consistentHash']>;
 
 /** What cannot be done yet of a policy: its name and what happens instead. */
 export interface UnsupportedSetting {
@@ -62,28 +69,36 @@ export function protocolOptionsOf(pool: ConnectionPoolSettings | undefined): Rec
   return { [HTTP_PROTOCOL_OPTIONS]: packAny(HttpProtocolOptionsSchema, options) };
 }
 
-/** The load balancing policy; what is not set, or cannot be done, is LEAST_REQUEST. */
-export function lbPolicyOf(policy: TrafficPolicy): Cluster_LbPolicy {
-  switch (policy.loadBalancer?.simple) {
+/** The load balancing policy and its settings; what is not set, or cannot be done, is LEAST_REQUEST. */
+export function loadBalancingOf({ loadBalancer }: TrafficPolicy): Pick<Cluster, 'lbPolicy' | 'lbConfig'> {
+  if (loadBalancer?.consistentHash !== undefined) return hashingOf(loadBalancer.consistentHash);
+  const lbConfig = { case: undefined };
+  switch (loadBalancer?.simple) {
     case 'ROUND_ROBIN':
-      return Cluster_LbPolicy.ROUND_ROBIN;
+      return { lbPolicy: Cluster_LbPolicy.ROUND_ROBIN, lbConfig };
     case 'RANDOM':
-      return Cluster_LbPolicy.RANDOM;
+      return { lbPolicy: Cluster_LbPolicy.RANDOM, lbConfig };
     default:
-      return Cluster_LbPolicy.LEAST_REQUEST;
+      return { lbPolicy: Cluster_LbPolicy.LEAST_REQUEST, lbConfig };
   }
+}
+
+/** A ring unless Maglev is asked for; sizes that are absent or 0 are Envoy's defaults, as in Istio. */
+function hashingOf(hash: ConsistentHash): Pick<Cluster, 'lbPolicy' | 'lbConfig'> {
+  if (hash.maglev !== undefined) {
+    const tableSize = hash.maglev.tableSize ? BigInt(hash.maglev.tableSize) : undefined;
+    const value = create(Cluster_MaglevLbConfigSchema, { tableSize });
+    return { lbPolicy: Cluster_LbPolicy.MAGLEV, lbConfig: { case: 'maglevLbConfig', value } };
+  }
+  const size = hash.ringHash?.minimumRingSize || hash.minimumRingSize;
+  const value = create(Cluster_RingHashLbConfigSchema, { minimumRingSize: size ? BigInt(size) : undefined });
+  return { lbPolicy: Cluster_LbPolicy.RING_HASH, lbConfig: { case: 'ringHashLbConfig', value } };
 }
 
 /** Everything in a policy that is not acted on yet. */
 export function unsupportedSettings(policy: TrafficPolicy): readonly UnsupportedSetting[] {
   const found: UnsupportedSetting[] = [];
   const { loadBalancer, outlierDetection, tls } = policy;
-  if (loadBalancer?.consistentHash !== undefined) {
-    found.push({
-      code: 'unsupported-load-balancer',
-      message: 'loadBalancer.consistentHash is not acted on yet; LEAST_REQUEST is used',
-    });
-  }
   if (loadBalancer?.simple === 'PASSTHROUGH') {
     found.push({
       code: 'unsupported-load-balancer',

@@ -17,7 +17,7 @@ import { durationOfMs, durationOfText } from '../durations.js';
 import { clusterMetadataExchange } from '../listeners/mesh-filters.js';
 import { outboundClusterName, sniOf } from '../names.js';
 import type { ResourcePart, ResourceRecipe } from '../recipe.js';
-import { circuitBreakersOf, lbPolicyOf, protocolOptionsOf, unsupportedSettings } from './cluster-policy.js';
+import { circuitBreakersOf, loadBalancingOf, protocolOptionsOf, unsupportedSettings } from './cluster-policy.js';
 import {
   HTTP_CLIENT_ALPN,
   PLAIN_TCP_CLIENT_ALPN,
@@ -162,7 +162,7 @@ function buildCluster(
     name,
     clusterDiscoveryType: { case: 'type', value: closed ? Cluster_DiscoveryType.STATIC : Cluster_DiscoveryType.EDS },
     connectTimeout,
-    lbPolicy: lbPolicyOf(policy),
+    ...loadBalancingOf(policy),
     circuitBreakers: circuitBreakersOf(policy.connectionPool),
     typedExtensionProtocolOptions: protocolOptionsOf(policy.connectionPool),
     metadata: { filterMetadata: { istio: istioMetadata(service, port, subset, rule) } },
@@ -183,6 +183,16 @@ function policyProblems(rule: EffectiveDestinationRule): Problem[] {
   }));
 }
 
+/** Of connections nothing is hashed yet: a ring or Maglev table is asked by a random number. */
+function unhashedPort(rule: EffectiveDestinationRule, service: MeshService, port: MeshPort): Problem {
+  return {
+    code: 'unsupported-load-balancer',
+    severity: 'warning',
+    subject: `DestinationRule/${rule.namespace}/${rule.name}`,
+    message: `loadBalancer.consistentHash is not acted on yet for TCP (${service.hostname}, port ${port.port}); connections go to random endpoints`,
+  };
+}
+
 function resolveClusters(scope: ClientScope, exchanges: boolean): OutboundClusters {
   const byName = new Map<string, OutboundCluster>();
   const problems: Problem[] = [];
@@ -194,6 +204,10 @@ function resolveClusters(scope: ClientScope, exchanges: boolean): OutboundCluste
       for (const subset of [undefined, ...(rule?.subsets ?? [])]) {
         const cluster = outboundCluster(scope, service, port, subset, rule, exchanges);
         byName.set(cluster.name, cluster);
+        const { loadBalancer } = policyForPort(rule, subset, port.port);
+        if (rule !== undefined && port.tcp && loadBalancer?.consistentHash !== undefined) {
+          problems.push(unhashedPort(rule, service, port));
+        }
       }
     }
   }

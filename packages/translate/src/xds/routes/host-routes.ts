@@ -2,14 +2,19 @@
 // VirtualServices know.
 
 import { create } from '@bufbuild/protobuf';
-import { type Route, RouteSchema } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
-import type { MeshSnapshot, Problem } from '../../model.js';
+import {
+  type Route,
+  type RouteAction_HashPolicy,
+  RouteSchema,
+} from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
+import type { Problem } from '../../model.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
 import { type MeshPort, type MeshService, oncePerSnapshot } from '../../resolve/mesh-index.js';
 import type { EffectiveVirtualService } from '../../resolve/virtual-services.js';
 import { compareText } from '../../stable-hash.js';
 import { durationOfMs } from '../durations.js';
 import { outboundClusterName, virtualHostName } from '../names.js';
+import { hashPolicies } from './hash-policy.js';
 import { buildRetryPolicy } from './retry-policy.js';
 import { buildRuleRoutes } from './rule-routes.js';
 
@@ -28,17 +33,21 @@ export interface HostRoutesByPort {
   readonly problems: readonly Problem[];
 }
 
-/** The routes of services that no rule is for, the same for all clients. */
+/** The routes of services that no rule is for and whose requests are not hashed, the same for all clients. */
 const defaultRoutes = oncePerSnapshot(() => new Map<MeshPort, Route>());
 
-function defaultRoute(snapshot: MeshSnapshot, service: MeshService, port: MeshPort): Route {
-  const known = defaultRoutes(snapshot);
-  const route = known.get(port) ?? buildDefaultRoute(service, port.port);
+function defaultRoute(scope: ClientScope, service: MeshService, port: MeshPort): Route {
+  const cluster = outboundClusterName(port.port, '', service.hostname);
+  const hashPolicy = hashPolicies(scope, [cluster]);
+  // A DestinationRule is not the same for all clients.
+  if (hashPolicy.length > 0) return buildDefaultRoute(service, port.port, hashPolicy);
+  const known = defaultRoutes(scope.snapshot);
+  const route = known.get(port) ?? buildDefaultRoute(service, port.port, hashPolicy);
   known.set(port, route);
   return route;
 }
 
-function buildDefaultRoute(service: MeshService, port: number): Route {
+function buildDefaultRoute(service: MeshService, port: number, hashPolicy: RouteAction_HashPolicy[]): Route {
   return create(RouteSchema, {
     name: 'default',
     match: { pathSpecifier: { case: 'prefix', value: '/' } },
@@ -50,6 +59,7 @@ function buildDefaultRoute(service: MeshService, port: number): Route {
         timeout: durationOfMs(0),
         maxGrpcTimeout: durationOfMs(0),
         retryPolicy: buildRetryPolicy(undefined),
+        hashPolicy,
       },
     },
   });
@@ -85,7 +95,7 @@ export function buildHostRoutes(scope: ClientScope): HostRoutesByPort {
       const rule = scope.meshRoutes(port).forHost(service.hostname);
       const routes = rule === undefined ? [] : routesOf(rule, port);
       // Where every rule is for other clients or other ports, the service is called as if there were no rule.
-      const own = routes.length > 0 ? routes : [defaultRoute(scope.snapshot, service, meshPort)];
+      const own = routes.length > 0 ? routes : [defaultRoute(scope, service, meshPort)];
       add({ host: service.hostname, port, service, routes: own });
     }
   }

@@ -18,6 +18,7 @@ import type { EffectiveVirtualService } from '../../resolve/virtual-services.js'
 import { durationOfMs, durationOfText } from '../durations.js';
 import { BLACK_HOLE_CLUSTER } from '../names.js';
 import { destinationCluster } from './destinations.js';
+import { hashPolicies } from './hash-policy.js';
 import { buildHeaderMutations, type HeaderMutations } from './header-mutations.js';
 import { buildRetryPolicy } from './retry-policy.js';
 import { buildRouteMatch, matchesEverything, pathOf } from './route-match.js';
@@ -105,8 +106,11 @@ function routeAction(context: Context, rule: HttpRoute, authority: string | unde
   const { rewrite } = rule;
   const host = rewrite?.authority || authority;
   const regex = rewrite?.uriRegexRewrite;
+  const specifier = clusterSpecifier(context, rule.route ?? []);
+  const clusters = specifier.case === 'cluster' ? [specifier.value] : specifier.value.clusters.map(({ name }) => name);
   return create(RouteActionSchema, {
-    clusterSpecifier: clusterSpecifier(context, rule.route ?? []),
+    clusterSpecifier: specifier,
+    hashPolicy: hashPolicies(context.scope, clusters),
     timeout,
     maxGrpcTimeout: timeout,
     prefixRewrite: regex === undefined ? (rewrite?.uri ?? '') : '',
