@@ -1,5 +1,6 @@
 // Process of the sidecar: flags, exit codes and signals. The parts are wired in sidecar.ts and pipeline.ts.
 
+import './small-heap.js';
 import { createLogger, LOG_LEVELS, type LogLevel, onParentGone } from '@lateen/telemetry';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { BootstrapRejected } from './config/bootstrap.js';
@@ -135,4 +136,5 @@ async function main(): Promise<void> {
   }
 }
 
-await main();
+// The bundle is CommonJS, which cannot wait here; what main() throws ends the process all the same.
+void main();

@@ -4,6 +4,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, write
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { deferFields } from './defer-fields.mjs';
 
 const packageDir = dirname(dirname(fileURLToPath(import.meta.url)));
 const workDir = join(packageDir, 'build', 'proto');
@@ -85,7 +86,7 @@ function useOwnFileDesc(path) {
   const own = relative(dirname(path), join(packageDir, 'dist', 'file-desc.js'));
   const lines = [`import { fileDesc } from "${own}";`];
   if (others.length > 0) lines.unshift(`import { ${others.join(', ')} } from "@bufbuild/protobuf/codegenv2";`);
-  writeFileSync(path, text.replace(found[0], lines.join('\n')));
+  writeFileSync(path, deferFields(text.replace(found[0], lines.join('\n')), path));
 }
 
 for (const entry of readdirSync(genDir, { recursive: true })) {

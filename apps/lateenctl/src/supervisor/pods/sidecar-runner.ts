@@ -12,8 +12,6 @@ import type { TrustRoots } from '../trust-roots.js';
 import { DEFAULT_PROBE, type ProbeLoop, startProbeLoop } from './probe.js';
 import { buildBootstrap, type SidecarNode } from './sidecar-bootstrap.js';
 
-/** MiB, as in bin/lateen-sidecar: without them V8 lets garbage of connections grow to 90 MiB before it collects it. */
-const HEAP_FLAGS = ['--max-semi-space-size=1', '--max-old-space-size=1024'];
 const READY_PORT = 15021;
 const READY_PATH = '/healthz/ready';
 const READY_PERIOD_MS = 2000;
@@ -92,7 +90,6 @@ export class SidecarRunner {
     return {
       command: process.execPath,
       args: [
-        ...HEAP_FLAGS,
         program,
         '--config-path',
         join(directory, 'bootstrap.yaml'),
