@@ -75,7 +75,7 @@ export function hasEmptyLine(at: i32, end: i32): bool {
 
 /** Upper-case ASCII letters as lower case, sixteen at once. */
 @inline
-function lowerAll(bytes: v128): v128 {
+export function lowerAll(bytes: v128): v128 {
   const upper = i8x16.lt_u(i8x16.sub(bytes, i8x16.splat(0x41)), i8x16.splat(26));
   return v128.or(bytes, v128.and(upper, i8x16.splat(0x20)));
 }

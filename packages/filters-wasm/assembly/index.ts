@@ -1,6 +1,6 @@
 // The data plane core. What each function does is told in ../src/core-functions.ts, the structs in ../src/layout.ts.
 // Reading order: http1/request, decide/route-match, decide/request-hash, decide/load-balance, http1/write-upstream-head, http1/response,
-// http1/write-downstream-head; then http1/chunked, peers and counters.
+// http1/write-downstream-head; then http1/chunked, http2/decode-head, http2/encode-head, peers and counters.
 import { MEMORY_BYTES } from '../src/layout';
 
 export { parseRequest } from './http1/request';
@@ -13,6 +13,9 @@ export { acquire, endpointBegin, endpointEnd, pick, release } from './decide/loa
 export { setAttemptCount, writeUpstreamHead } from './http1/write-upstream-head';
 export { parseResponse } from './http1/response';
 export { isRetriableStatus, writeDownstreamHead, writeLocalReply } from './http1/write-downstream-head';
+export { h2DecodeHead } from './http2/decode-head';
+export { h2ResetDecoder, h2SetTableLimit } from './http2/dynamic-table';
+export { h2EncodeHead } from './http2/encode-head';
 export { resetChunks, scanChunks } from './http1/chunked';
 export { internPeer, peerCount, peerOverflow } from './peers';
 export { record, seriesCount, seriesOverflow } from './counters';

@@ -74,7 +74,7 @@ export interface CoreFunctions {
 
   /**
    * Parses the response head at `offset` and fills RESP_*. `scanned` as in parseRequest. `method` is METHOD_* of the
-   * request (HEAD and CONNECT change the framing); `upgrade` is 1 when the request carried an upgrade.
+   * request (HEAD and CONNECT change the framing); `context` is RESPONSE_TO_* bits.
    * Returns the head's length, 0 for more, or -502 (then answer with UPE and close the upstream connection).
    * A 1xx other than 101 has RESPONSE_INFORMATIONAL: skip it and parse again; it is not forwarded.
    */
@@ -83,7 +83,7 @@ export interface CoreFunctions {
     length: number,
     scanned: number,
     method: number,
-    upgrade: number,
+    context: number,
     listener: number,
   ): number;
 
@@ -121,6 +121,44 @@ export interface CoreFunctions {
     location: number,
     locationLength: number,
   ): number;
+
+  /** Makes a decoder (a slot of `Core.h2Decoders`) new: an empty table of H2_MAX_TABLE_SIZE, as a connection begins. */
+  h2ResetDecoder(decoder: number): void;
+  /**
+   * Call it when the peer acknowledges a SETTINGS_HEADER_TABLE_SIZE other than H2_MAX_TABLE_SIZE, which is the most there
+   * can be. A peer that has a larger table must then shrink it at once.
+   */
+  h2SetTableLimit(decoder: number, limit: number): void;
+  /**
+   * Decodes one whole header block (fragments of CONTINUATION joined, H2_MAX_BLOCK_BYTES at most) to a head in HTTP/1.1
+   * form at `out`, which parseRequest or parseResponse then reads; fields are checked by RFC 9113, 8.2 and 8.3. `out` must
+   * not overlap the block. `kind`: H2_REQUEST, H2_RESPONSE or H2_TRAILERS, with H2_END_STREAM, H2_ALLOW_PROTOCOL,
+   * H2_UPGRADE as they apply.
+   *
+   * A request is `METHOD path HTTP/1.1`, `host: AUTHORITY` and its fields; crumbs of the cookie are joined. Where a body
+   * follows whose length is not told, `transfer-encoding: chunked` is added: DATA has no chunk framing all the same. CONNECT
+   * is `CONNECT authority`; an extended CONNECT `GET path` with `upgrade: PROTOCOL` and `connection: Upgrade`
+   * (H2_DECODED_PROTOCOL is set). A response is `HTTP/1.1 200 ` and its fields; with H2_UPGRADE a 2xx becomes 101. A
+   * response that H2_END_STREAM ends without a content-length has neither marker: tell parseResponse (RESPONSE_TO_ENDED).
+   * Trailers are lines alone, with no empty line; 0 is the length of none.
+   * That DATA is as long as content-length says is for the caller to check; only a request that ends without its body is
+   * refused here.
+   *
+   * Returns the length, or H2_ERROR_*. After H2_ERROR_MALFORMED and H2_ERROR_TOO_LARGE (more than MAX_HEADERS lines,
+   * MAX_HEAD_BYTES or `capacity`) the decoder is in step and the connection goes on; not after the others.
+   */
+  h2DecodeHead(decoder: number, offset: number, length: number, kind: number, out: number, capacity: number): number;
+  /**
+   * Encodes a head in HTTP/1.1 form, as writeUpstreamHead, writeDownstreamHead and writeLocalReply make it, to a header
+   * block at `out`, which must not overlap the head. `kind`: H2_REQUEST, H2_RESPONSE or H2_TRAILERS, with H2_HTTPS (the
+   * scheme) and H2_HUFFMAN. Names become lower case; host becomes `:authority`; transfer-encoding and what else means one
+   * connection alone is left out. `te: trailers` is added to requests of gRPC. A request with an upgrade line becomes an
+   * extended CONNECT: the peer must have sent SETTINGS_ENABLE_CONNECT_PROTOCOL. Status 101 becomes 200. Trailers are
+   * lines, with or without an empty one at the end. There is no state: the dynamic table of the peer stays empty.
+   * Returns the length, 0 where `capacity` is too small. H2_ENCODED_HEAD_LENGTH is what the head had with its empty line:
+   * the body of a local reply begins there.
+   */
+  h2EncodeHead(head: number, length: number, kind: number, out: number, capacity: number): number;
 
   /** Prepares a chunk state (CHUNK_STATES slot) for the next message; `mode` is CHUNK_MODE_*. */
   resetChunks(state: number, mode: number): void;
@@ -179,3 +217,5 @@ export const DOWNSTREAM_HTTP_10 = 2;
 export const DOWNSTREAM_PEER_LINES = 4;
 /** The request was HEAD: no body is written. */
 export const DOWNSTREAM_HEAD = 8;
+/** The client speaks HTTP/2: the head will be encoded by h2EncodeHead. */
+export const DOWNSTREAM_HTTP_2 = 16;

@@ -55,6 +55,8 @@ const TEXTS: Readonly<Record<number, string>> = {
   [T.TEXT_CONNECT]: 'CONNECT',
   [T.TEXT_TRACE]: 'TRACE',
   [T.TEXT_UNKNOWN_REASON]: 'Unknown',
+  [T.TEXT_TRAILERS]: 'trailers',
+  [T.TEXT_GRPC]: 'application/grpc',
 };
 
 /** Fills TEXT_TABLE, STATUS_TEXTS and KNOWN_HEADERS. `hashName` is the core's own. */

@@ -4,6 +4,8 @@ import { bytes as wasmBytes } from '../gen/core-wasm.js';
 import { type ConnectionRecords, createConnectionRecords } from './connection-records.js';
 import type { CoreFunctions } from './core-functions.js';
 import { writeCoreTexts } from './core-texts.js';
+import * as H2 from './http2/h2-layout.js';
+import { writeH2Tables } from './http2/h2-tables.js';
 import * as L from './layout.js';
 import { BUCKET_BYTES, CONNECTION_BUCKET_COUNT, CONNECTION_BUCKETS } from './limit-layout.js';
 import { createSlotPool, type SlotPool } from './slot-pool.js';
@@ -24,6 +26,8 @@ export interface Core {
   readonly chunkStates: SlotPool;
   /** Token buckets of connections whose rate limit is their own; zero one before its first use. */
   readonly connectionBuckets: SlotPool;
+  /** HPACK decoders, one for each HTTP/2 connection; h2ResetDecoder one before its first use. */
+  readonly h2Decoders: SlotPool;
   /** Records of what a connection adds to each request head. */
   readonly connections: ConnectionRecords;
   /** Immutable records that outlive tables; used by the table compiler and by internListenerOptions. */
@@ -63,6 +67,7 @@ export function createCore(options: { readonly seed?: readonly [number, number] 
   const bytes = Buffer.from(memory.buffer);
   const i32 = new Int32Array(memory.buffer);
   writeCoreTexts(bytes, i32, wasm.hashName);
+  writeH2Tables(bytes, i32, wasm.hashName);
   const [low, high] = options.seed ?? (crypto.getRandomValues(new Uint32Array(2)) as unknown as [number, number]);
   wasm.seed(low | 1, high);
 
@@ -75,6 +80,7 @@ export function createCore(options: { readonly seed?: readonly [number, number] 
     headSlots: createSlotPool(L.HEAD_SLOTS, L.HEAD_SLOT_BYTES, L.HEAD_SLOT_COUNT),
     chunkStates: createSlotPool(L.CHUNK_STATES, L.CHUNK_STATE_BYTES, L.CHUNK_STATE_COUNT),
     connectionBuckets: createSlotPool(CONNECTION_BUCKETS, BUCKET_BYTES, CONNECTION_BUCKET_COUNT),
+    h2Decoders: createSlotPool(H2.H2_DECODERS, H2.H2_DECODER_BYTES, H2.H2_DECODER_COUNT),
     connections: createConnectionRecords(bytes, i32),
     stable: createStableRegion(bytes),
     text: (offset, length) => bytes.toString('latin1', offset, offset + length),

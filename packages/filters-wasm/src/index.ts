@@ -9,6 +9,7 @@ export * from './compile/problems.js';
 export * from './connection-records.js';
 export * from './core.js';
 export * from './core-functions.js';
+export * from './http2/h2-layout.js';
 export * from './layout.js';
 export * from './limit-layout.js';
 export * from './listener-options.js';

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import * as H from './compile/hashing/hash-layout.js';
 import { createCore } from './core.js';
+import * as H2 from './http2/h2-layout.js';
 import * as L from './layout.js';
 import * as B from './limit-layout.js';
 import { REGEX_SCRATCH, REGEX_SCRATCH_BYTES } from './regex-layout.js';
@@ -52,6 +53,19 @@ describe('the memory map', () => {
       ['regex scratch', REGEX_SCRATCH, REGEX_SCRATCH_BYTES],
       ['token buckets', B.BUCKETS, B.BUCKET_BYTES * B.BUCKET_COUNT],
       ['connection buckets', B.CONNECTION_BUCKETS, B.BUCKET_BYTES * B.CONNECTION_BUCKET_COUNT],
+      ['HPACK static table', H2.H2_STATIC_ENTRIES, H2.H2_STATIC_COUNT * H2.H2_ENTRY_BYTES],
+      ['HPACK short codes', H2.H2_HUFFMAN_SHORT, 1024 * 2],
+      ['HPACK code lengths', H2.H2_HUFFMAN_LENGTHS, 31 * H2.H2_HUFFMAN_LENGTH_BYTES],
+      ['HPACK symbols', H2.H2_HUFFMAN_SYMBOLS, 257 * 2],
+      ['HPACK codes', H2.H2_HUFFMAN_CODES, 256 * 8],
+      ['HPACK names', H2.H2_NAMES, H2.H2_NAMES_COUNT * H2.H2_NAME_BYTES],
+      ['HPACK texts', H2.H2_TEXT_BYTES, H2.H2_TEXT_BYTES_END - H2.H2_TEXT_BYTES],
+      ['HPACK scratch', H2.H2_SCRATCH, H2.H2_SCRATCH_BYTES],
+      ['HPACK cookie scratch', H2.H2_COOKIE_SCRATCH, H2.H2_COOKIE_SCRATCH_BYTES],
+      ['HTTP/2 heads', H2.H2_HEAD_BUFFER, H2.H2_HEAD_BUFFER_BYTES],
+      ['HTTP/2 blocks', H2.H2_BLOCK_BUFFER, H2.H2_BLOCK_BUFFER_BYTES],
+      ['HTTP/2 results', H2.H2_DECODED_FLAGS, 8],
+      ['HPACK decoders', H2.H2_DECODERS, H2.H2_DECODER_BYTES * H2.H2_DECODER_COUNT],
     ];
     let end = 0;
     for (const [name, start, bytes] of regions) {
@@ -61,6 +75,7 @@ describe('the memory map', () => {
     }
     expect(end).toBeLessThanOrEqual(L.MEMORY_BYTES);
     expect(L.MEMORY_PAGES * 65_536).toBe(L.MEMORY_BYTES);
+    expect(H2.H2_DECODER_LINES + H2.H2_DECODER_LINES_BYTES).toBeLessThanOrEqual(H2.H2_DECODER_BYTES);
     expect(L.READ_BUFFER - L.READ_HEADROOM).toBeGreaterThanOrEqual(L.MAX_HEAD_BYTES);
   });
 

@@ -6,8 +6,8 @@
 export const KIB = 1024;
 export const MIB = 1048576;
 /** Pages of 64 KiB; the memory is created with this size and never grows. Pages never touched cost nothing. */
-export const MEMORY_PAGES = 1600;
-export const MEMORY_BYTES = 104857600;
+export const MEMORY_PAGES = 2128;
+export const MEMORY_BYTES = 139460608;
 
 /** Constant tables of the AssemblyScript module (its data segments start at 1 KiB). */
 export const STATIC_REGION = 0;
@@ -77,7 +77,7 @@ export const CONNECTION_RECORD_COUNT = 32768;
 export const LONG_CONNECTION_RECORDS = 83886080;
 export const LONG_CONNECTION_RECORD_BYTES = 4096;
 export const LONG_CONNECTION_RECORD_COUNT = 4096;
-// After them: regex-layout.ts, limit-layout.ts, up to MEMORY_BYTES.
+// After them: regex-layout.ts, limit-layout.ts, h2-layout.ts, up to MEMORY_BYTES.
 
 // ---- Limits --------------------------------------------------------------------------------------------------------
 /** A head (request line and headers) may have so many bytes; more is 431. */
@@ -213,6 +213,12 @@ export const RESPONSE_KEEP_ALIVE = 1;
 export const RESPONSE_INFORMATIONAL = 2;
 /** 101 to a request that asked for it: bytes flow both ways from here. */
 export const RESPONSE_UPGRADE = 4;
+/** There is no body, and nothing in the head says so: an HTTP/1.1 client gets a content-length. */
+export const RESPONSE_NO_LENGTH = 8;
+
+/** What parseResponse is told (bits): the request carried an upgrade; the head was all of the answer (HTTP/2 END_STREAM). */
+export const RESPONSE_TO_UPGRADE = 1;
+export const RESPONSE_TO_ENDED = 2;
 
 // ---- Route result (one at a time; route fills it) --------------------------------------------------------------------
 export const ROUTE = 98304;

@@ -8,7 +8,7 @@ export const BUCKET_COUNT = 16384;
 /** Token buckets of single connections. */
 export const CONNECTION_BUCKETS = 102760448;
 export const CONNECTION_BUCKET_COUNT = 32768;
-// They end at MEMORY_BYTES.
+// After them: h2-layout.ts.
 
 /**
  * A token bucket. Time is in whole microseconds, and credit counts tokens times the microseconds of an interval, so that

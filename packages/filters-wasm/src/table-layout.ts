@@ -319,7 +319,9 @@ export const TEXT_PATCH = 48;
 export const TEXT_CONNECT = 49;
 export const TEXT_TRACE = 50;
 export const TEXT_UNKNOWN_REASON = 51;
-export const TEXT_COUNT = 52;
+export const TEXT_TRAILERS = 52;
+export const TEXT_GRPC = 53;
+export const TEXT_COUNT = 54;
 
 // ---- Policy record of a route (in STABLE_REGION, immutable) -----------------------------------------------------------
 /** Whole-request time limit in ms, 0 = none. */

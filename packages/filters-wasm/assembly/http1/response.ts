@@ -5,11 +5,13 @@ import {
   LISTENER_RESPONSE_LINES_LENGTH, MAX_HEAD_BYTES, METHOD_CONNECT, METHOD_HEAD, RESP_BODY, RESP_CONTENT_LENGTH,
   RESP_FLAGS, RESP_GRPC_STATUS, RESP_HEADERS, RESP_HEADER_COUNT, RESP_HEAD_LENGTH, RESP_HEAD_OFFSET,
   RESP_LINE_LENGTH, RESP_MINOR_VERSION, RESP_PEER_ID_LENGTH, RESP_PEER_ID_OFFSET, RESP_PEER_METADATA_LENGTH,
-  RESP_PEER_METADATA_OFFSET, RESP_STATUS, RESPONSE_INFORMATIONAL, RESPONSE_KEEP_ALIVE, RESPONSE_UPGRADE,
+  RESP_PEER_METADATA_OFFSET, RESP_STATUS, RESPONSE_INFORMATIONAL, RESPONSE_KEEP_ALIVE, RESPONSE_NO_LENGTH,
+  RESPONSE_TO_ENDED, RESPONSE_TO_UPGRADE, RESPONSE_UPGRADE,
 } from '../../src/layout';
 import {
   KNOWN_CONTENT_LENGTH, KNOWN_GRPC_STATUS, KNOWN_LAST_HOP_BY_HOP, KNOWN_PEER_METADATA, KNOWN_PEER_METADATA_ID,
-  KNOWN_TRANSFER_ENCODING, KNOWN_UPGRADE, PARSE_ERROR_HEAD_TOO_LARGE, PARSE_ERROR_STATUS_LINE,
+  KNOWN_TRANSFER_ENCODING, KNOWN_UPGRADE, PARSE_ERROR_CONTENT_LENGTH, PARSE_ERROR_HEAD_TOO_LARGE,
+  PARSE_ERROR_STATUS_LINE,
 } from '../../src/table-layout';
 import { findControl, hasEmptyLine, parseDigits } from '../ascii';
 import {
@@ -21,7 +23,7 @@ const HTTP_1: u64 = 0x312e312f50545448; // "HTTP/1.1", first byte lowest
 const HTTP_0: u64 = 0x302e312f50545448;
 
 /** See core-functions.ts. */
-export function parseResponse(offset: i32, length: i32, scanned: i32, method: i32, upgrade: i32, listener: i32): i32 {
+export function parseResponse(offset: i32, length: i32, scanned: i32, method: i32, context: i32, listener: i32): i32 {
   const end = offset + length;
   if (scanned > 0) {
     const from = offset + (scanned > 3 ? scanned - 3 : 0);
@@ -50,7 +52,7 @@ export function parseResponse(offset: i32, length: i32, scanned: i32, method: i3
   store<i32>(RESP_LINE_LENGTH, lineEnd + 2 - offset);
   store<i32>(RESP_HEADER_COUNT, headerCount);
   if (readHeaders(listener, minor) != 0) return -502;
-  return setFraming(status, minor, method, upgrade) != 0 ? -502 : headEnd - offset;
+  return setFraming(status, minor, method, context) != 0 ? -502 : headEnd - offset;
 }
 
 @inline
@@ -104,12 +106,12 @@ function readHeaders(listener: i32, minor: i32): i32 {
 }
 
 /** Where the body ends (RFC 9112, 6.3), and whether the connection can be used again. 0 or a refusal. */
-function setFraming(status: i32, minor: i32, method: i32, upgrade: i32): i32 {
+function setFraming(status: i32, minor: i32, method: i32, context: i32): i32 {
   let flags = 0;
   let body = BODY_NONE;
   const length = contentLength > 0 ? contentLength : 0;
   if (status == 101 || (method == METHOD_CONNECT && status >= 200 && status < 300)) {
-    if (status == 101 && upgrade == 0) return refuse(502, PARSE_ERROR_STATUS_LINE);
+    if (status == 101 && (context & RESPONSE_TO_UPGRADE) == 0) return refuse(502, PARSE_ERROR_STATUS_LINE);
     flags = RESPONSE_UPGRADE;
     dropLengths();
     if (upgradeEntry != 0) store<i32>(upgradeEntry + HEADER_FLAGS, load<i32>(upgradeEntry + HEADER_FLAGS) & ~HEADER_FLAG_DROPPED);
@@ -120,8 +122,13 @@ function setFraming(status: i32, minor: i32, method: i32, upgrade: i32): i32 {
       dropLengths();
     } else if (status != 304 && method != METHOD_HEAD) {
       body = transferCodings > 0 ? BODY_CHUNKED : contentLength < 0 ? BODY_UNTIL_CLOSE : length > 0 ? BODY_LENGTH : BODY_NONE;
+      if ((context & RESPONSE_TO_ENDED) != 0) {
+        if (contentLength > 0) return refuse(502, PARSE_ERROR_CONTENT_LENGTH);
+        if (contentLength < 0) flags = RESPONSE_NO_LENGTH;
+        body = BODY_NONE;
+      }
     }
-    if (body != BODY_UNTIL_CLOSE && !connectionClose && (minor == 1 || connectionKeepAlive)) flags = RESPONSE_KEEP_ALIVE;
+    if (body != BODY_UNTIL_CLOSE && !connectionClose && (minor == 1 || connectionKeepAlive)) flags |= RESPONSE_KEEP_ALIVE;
   }
   store<i32>(RESP_FLAGS, flags);
   store<i32>(RESP_BODY, body);

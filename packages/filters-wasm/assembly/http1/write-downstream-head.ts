@@ -3,7 +3,8 @@ import {
   BODY_CHUNKED, BODY_UNTIL_CLOSE, DATE_TEXT, DATE_TEXT_LENGTH, LISTENER_FLAGS, LISTENER_RESPONSE_LINES_LENGTH,
   LISTENER_RESPONSE_LINES_OFFSET, LISTENER_SERVER_IF_ABSENT, LISTENER_SERVER_LENGTH, LISTENER_SERVER_OFFSET,
   LISTENER_SERVER_OVERWRITE, LISTENER_SERVICE_TIME, RESP_BODY, RESP_FLAGS, RESP_HEADERS, RESP_HEADER_COUNT,
-  RESP_HEAD_LENGTH, RESP_HEAD_OFFSET, RESP_LINE_LENGTH, RESPONSE_UPGRADE, STATUS_TEXTS, VALUE_SCRATCH,
+  RESP_HEAD_LENGTH, RESP_HEAD_OFFSET, RESP_LINE_LENGTH, RESPONSE_NO_LENGTH, RESPONSE_UPGRADE,
+  STATUS_TEXTS, VALUE_SCRATCH,
 } from '../../src/layout';
 import {
   KNOWN_ATTEMPT_COUNT, KNOWN_CONTENT_LENGTH, KNOWN_DATE, KNOWN_SERVER, KNOWN_SERVICE_TIME, POLICY_FLAGS,
@@ -27,6 +28,7 @@ const CLOSE = 1;
 const HTTP_10 = 2;
 const PEER_LINES = 4;
 const HEAD = 8;
+const HTTP_2 = 16;
 /** Fixed texts and the over-run of wide stores, on top of what is counted. */
 const SLACK = 320;
 
@@ -64,7 +66,12 @@ export function writeDownstreamHead(
   const body = load<i32>(RESP_BODY);
   const http10 = (flags & HTTP_10) != 0;
   if (body == BODY_CHUNKED && !http10) at = putText(at, TEXT_CHUNKED_LINE);
-  if ((load<i32>(RESP_FLAGS) & RESPONSE_UPGRADE) != 0) {
+  const response = load<i32>(RESP_FLAGS);
+  if ((response & RESPONSE_NO_LENGTH) != 0 && (flags & HTTP_2) == 0) {
+    at = putColon(putText(at, KNOWN_CONTENT_LENGTH));
+    at = putCrlf(putNumber(at, 0));
+  }
+  if ((response & RESPONSE_UPGRADE) != 0) {
     at = putText(at, TEXT_CONNECTION_UPGRADE_LINE);
   } else {
     const close = (flags & CLOSE) != 0 || body == BODY_UNTIL_CLOSE || (http10 && body == BODY_CHUNKED);
