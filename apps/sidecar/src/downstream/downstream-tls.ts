@@ -2,15 +2,18 @@
 
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
-import { Server, type TLSSocket, type TlsOptions } from 'node:tls';
+import { createSecureContext, type SecureContext, Server, type TLSSocket, type TlsOptions } from 'node:tls';
 import type { DownstreamTlsContext } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import type { DataPath } from '../transport/data-path.js';
 import { keepSocket } from '../transport/keep-socket.js';
-import { checkPeer, type PeerCertificate } from '../transport/peer-check.js';
+import { checkPeer, type PeerCertificate, type ShownPeer, shownBySocket } from '../transport/peer-check.js';
 import type { OwnedSocket, ProxySocket } from '../transport/proxy-socket.js';
 import type { Certificate, SecretStore } from '../transport/secret-store.js';
 import type { SecurityPairs } from '../transport/security-pairs.js';
+import type { AddressParts, StreamHandle } from '../transport/stream-handles.js';
 import { compileTlsSettings, type Problem, type TlsSettings } from '../transport/tls-settings.js';
+import { NativeHandshake } from './handshake/native-handshake.js';
+import { alpnWire, canSecureHandles, secureHandle } from './handshake/secured-handle.js';
 import type { ClientCertDetails, DownstreamTls, VerifiedClient } from './tls-acceptor.js';
 
 const HANDSHAKE_TIMEOUT_MS = 10_000;
@@ -22,6 +25,12 @@ type Done = Parameters<DownstreamTls['accept']>[3];
 interface Versioned {
   readonly server: Server;
   version: number;
+}
+
+/** The context of the moment for handshakes on native handles: made again when secrets change. */
+interface Current {
+  readonly context: SecureContext;
+  readonly version: number;
 }
 
 /** A TLS socket that a tls.Server made knows the socket below it; Node has had this field since the beginning. */
@@ -38,6 +47,8 @@ export class TlsAcceptor implements DownstreamTls {
   private readonly requireClient: boolean;
   /** With the configured protocols, and without any. */
   private readonly servers: { negotiating?: Versioned; silent?: Versioned } = {};
+  private current: Current | undefined;
+  private readonly alpn: Buffer;
   private certificate: Certificate | undefined;
   /** By the Node socket below TLS. */
   private readonly waiting = new WeakMap<Socket, Waiting>();
@@ -52,6 +63,7 @@ export class TlsAcceptor implements DownstreamTls {
     problem: Problem,
   ) {
     this.settings = compileTlsSettings(context.commonTlsContext, secrets, problem);
+    this.alpn = alpnWire(this.settings.applicationProtocols);
     this.requireClient = context.requireClientCertificate ?? false;
     if (this.requireClient && !this.settings.verifiesPeer) {
       problem('require_client_certificate', 'needs a validation context to verify clients with');
@@ -59,9 +71,9 @@ export class TlsAcceptor implements DownstreamTls {
   }
 
   accept(socket: ProxySocket, first: Uint8Array | null, offered: readonly string[], done: Done): void {
-    let server: Server;
+    let shake: () => void;
     try {
-      server = this.currentServer(offered);
+      shake = this.prepare(socket, first, offered, done);
     } catch (error) {
       this.log(socket.remoteAddress, (error as Error).message);
       socket.owner = null;
@@ -70,6 +82,78 @@ export class TlsAcceptor implements DownstreamTls {
       return;
     }
     this.path.stats.downstreamCxTlsTotal++;
+    shake();
+  }
+
+  /** Chooses the context and the way. @throws Error where a secret is missing */
+  private prepare(socket: ProxySocket, first: Uint8Array | null, offered: readonly string[], done: Done): () => void {
+    const { applicationProtocols } = this.settings;
+    // OpenSSL ends a handshake where both sides name protocols and share none; Envoy goes on without one.
+    const negotiates = offered.length === 0 || offered.some((protocol) => applicationProtocols.includes(protocol));
+    if (canSecureHandles) {
+      const context = this.currentContext();
+      const below = socket.takeHandle();
+      if (below !== undefined) return () => this.shakeHandle(socket, below, context, first, negotiates, done);
+    }
+    const server = this.currentServer(negotiates);
+    return () => this.shakeSocket(socket, server, first, done);
+  }
+
+  /** On the accepted handle itself, without Node's sockets. */
+  private shakeHandle(
+    socket: ProxySocket,
+    below: StreamHandle,
+    context: SecureContext,
+    first: Uint8Array | null,
+    negotiates: boolean,
+    done: Done,
+  ): void {
+    const peer = addressOf(below);
+    const secured = secureHandle(below, context);
+    const end = (owned: OwnedSocket | null, client: VerifiedClient): void => {
+      socket.owner = null;
+      done(owned, client);
+    };
+    if (secured === undefined) {
+      below.close();
+      this.log(peer(), UNKNOWN_HANDLES);
+      end(null, NO_CLIENT);
+      return;
+    }
+    let client = NO_CLIENT;
+    const handshake = new NativeHandshake(
+      this.path,
+      secured,
+      {
+        requestCertificate: this.settings.verifiesPeer,
+        refuseWithout: this.requireClient,
+        alpn: negotiates ? this.alpn : NO_PROTOCOLS,
+        timeoutMs: HANDSHAKE_TIMEOUT_MS,
+      },
+      {
+        verify: (shown) => {
+          client = this.verify(shown);
+        },
+        onSecured: (owned) => end(owned, client),
+        onRefused: (reason) => {
+          this.log(peer(), reason);
+          end(null, NO_CLIENT);
+        },
+      },
+    );
+    socket.owner = {
+      onRead: () => {},
+      onEnd: () => {},
+      onClosed: () => {
+        handshake.abandon();
+        end(null, NO_CLIENT);
+      },
+    };
+    handshake.start(first);
+  }
+
+  /** By Node's own TLS sockets. */
+  private shakeSocket(socket: ProxySocket, server: Server, first: Uint8Array | null, done: Done): void {
     // From here on the TLS socket reads from the handle; what was read already goes first.
     const below = socket.release(first);
     this.waiting.set(below, { socket, done });
@@ -79,11 +163,18 @@ export class TlsAcceptor implements DownstreamTls {
     server.emit('connection', below);
   }
 
+  /** With the present secrets. @throws Error where one is missing */
+  private currentContext(): SecureContext {
+    const { version } = this.secrets;
+    if (this.current?.version !== version) {
+      const context = createSecureContext({ ...this.contextOptions(), honorCipherOrder: true });
+      this.current = { context, version };
+    }
+    return this.current.context;
+  }
+
   /** The server with the present secrets: a renewal replaces its context, open connections are not touched. */
-  private currentServer(offered: readonly string[]): Server {
-    const { applicationProtocols } = this.settings;
-    // OpenSSL ends a handshake where both sides name protocols and share none; Envoy goes on without one.
-    const negotiates = offered.length === 0 || offered.some((protocol) => applicationProtocols.includes(protocol));
+  private currentServer(negotiates: boolean): Server {
     const kind = negotiates ? 'negotiating' : 'silent';
     const known = this.servers[kind];
     if (known?.version === this.secrets.version) return known.server;
@@ -94,7 +185,7 @@ export class TlsAcceptor implements DownstreamTls {
       known.version = version;
       return known.server;
     }
-    const server = this.createServer(options, negotiates ? applicationProtocols : []);
+    const server = this.createServer(options, negotiates ? this.settings.applicationProtocols : []);
     this.servers[kind] = { server, version };
     return server;
   }
@@ -155,7 +246,7 @@ export class TlsAcceptor implements DownstreamTls {
     }
     let client: VerifiedClient;
     try {
-      client = this.verify(secured);
+      client = this.verify(shownBySocket(secured));
     } catch (error) {
       this.refuse(socket, secured, (error as Error).message);
       return;
@@ -168,12 +259,11 @@ export class TlsAcceptor implements DownstreamTls {
     this.finish(socket, owned, client);
   }
 
-  private verify(secured: TLSSocket): VerifiedClient {
+  private verify(shown: ShownPeer): VerifiedClient {
     const own = this.certificate?.principal ?? '';
-    const anonymous =
-      !this.settings.verifiesPeer || (!this.requireClient && secured.getPeerX509Certificate() === undefined);
+    const anonymous = !this.settings.verifiesPeer || (!this.requireClient && shown.certificate() === undefined);
     if (anonymous) return { principal: '', securityId: this.pairs.idOf('', own, false), xfcc: '' };
-    const peer = checkPeer(secured, this.settings.nameRules);
+    const peer = checkPeer(shown, this.settings.nameRules);
     return {
       principal: peer.principal,
       securityId: this.pairs.idOf(peer.principal, own, true),
@@ -202,6 +292,18 @@ export class TlsAcceptor implements DownstreamTls {
     known.socket.owner = null;
     known.done(secured, client);
   }
+}
+
+const UNKNOWN_HANDLES = "this Node's TLS is not as expected; start the sidecar with LATEEN_SOCKETS=streams";
+const NO_PROTOCOLS = new Uint8Array(0);
+
+/** Asked for only where something is logged, and then while the handle is still open. */
+function addressOf(handle: StreamHandle): () => string | undefined {
+  return () => {
+    const parts: AddressParts = {};
+    handle.getpeername(parts);
+    return parts.address;
+  };
 }
 
 const NO_CLIENT: VerifiedClient = { principal: '', securityId: 0, xfcc: '' };

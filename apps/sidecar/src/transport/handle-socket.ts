@@ -5,7 +5,6 @@ import { constants } from 'node:os';
 import {
   applicationProtocolOf,
   ignoreError,
-  isTls,
   type ProxySocket,
   resetKeeper,
   type SharedRead,
@@ -40,6 +39,11 @@ function onHandleRead(this: StreamHandle): void {
 
 function onHandleWritten(this: WriteRequest, status: number, handle: StreamHandle): void {
   (handle.driver as HandleSocket).onRequestWritten(status);
+}
+
+function closeHandle(handle: StreamHandle): void {
+  if (handle.destroySSL === undefined) handle.close();
+  else handle.close(() => handle.destroySSL?.());
 }
 
 /**
@@ -79,7 +83,7 @@ export class HandleSocket implements ProxySocket {
   }
 
   get applicationProtocol(): string {
-    return applicationProtocolOf(this.keeper);
+    return this.handle?.getALPNNegotiatedProtocol?.() || applicationProtocolOf(this.keeper);
   }
   get remoteAddress(): string | undefined {
     return this.peer().address;
@@ -131,7 +135,7 @@ export class HandleSocket implements ProxySocket {
     const { handle, keeper } = this;
     this.handle = null;
     if (keeper !== null) keeper.destroy(error);
-    else handle?.close();
+    else if (handle !== null) closeHandle(handle);
     this.tellClosed(error);
   }
 
@@ -140,8 +144,16 @@ export class HandleSocket implements ProxySocket {
     const { handle, keeper } = this;
     this.handle = null;
     if (keeper !== null) resetKeeper(keeper);
-    else if (handle !== null && handle.reset?.() !== 0) handle.close();
+    else if (handle !== null && (handle.destroySSL !== undefined || handle.reset?.() !== 0)) closeHandle(handle);
     this.tellClosed(undefined);
+  }
+
+  takeHandle(): StreamHandle | undefined {
+    const { handle } = this;
+    if (handle === null || this.keeper !== null) return undefined;
+    this.pause();
+    this.handle = null;
+    return handle;
   }
 
   release(first: Uint8Array | null): Socket {
@@ -164,7 +176,7 @@ export class HandleSocket implements ProxySocket {
     }
     // A reset is told once, and OpenSSL's own writes (of session tickets) keep what they are told to themselves: what is
     // read next looks like an end, and what is written from then on is never complete.
-    if (this.isSending && isTls(this.keeper) && this.handle.getpeername({}) !== 0) {
+    if (this.isSending && this.handle.destroySSL !== undefined && this.handle.getpeername({}) !== 0) {
       this.destroy(systemError(CONNECTION_RESET, 'read'));
       return;
     }

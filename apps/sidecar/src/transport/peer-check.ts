@@ -1,6 +1,6 @@
 // Transport: checks a TLS peer after every handshake, resumed ones included, before the first byte is used.
 
-import type { X509Certificate } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
 import { readSubjectAltNames, type SubjectAltNames } from '@lateen/identity';
 import {
@@ -19,6 +19,28 @@ export interface PeerCertificate {
   /** SHA-256 of the certificate, lower-case hexadecimal. */
   readonly hash: string;
   readonly subject: string;
+}
+
+/** What a peer showed in its handshake, from whichever kind of socket. */
+export interface ShownPeer {
+  /** Why its chain does not verify; undefined where it does. */
+  verifyError(): string | undefined;
+  /** DER of its certificate. */
+  certificate(): Buffer | undefined;
+  resumed(): boolean;
+}
+
+/** Of a Node socket whose handshake is done. */
+export function shownBySocket(socket: TLSSocket): ShownPeer {
+  return {
+    verifyError: () => {
+      if (socket.authorized) return undefined;
+      const reason = socket.authorizationError;
+      return reason?.message ?? String(reason ?? 'no certificate');
+    },
+    certificate: () => socket.getPeerX509Certificate()?.raw,
+    resumed: () => socket.isSessionReused(),
+  };
 }
 
 /** Thrown where a peer is not to be talked to; the message is for the log. */
@@ -90,13 +112,11 @@ const MAX_PARSED = 1024;
  *   give the certificate of a resumed session, and resuming proves that it is the same peer
  * @throws PeerRefused
  */
-export function checkPeer(socket: TLSSocket, rules: NameRules, remembered?: PeerCertificate): PeerCertificate {
-  if (!socket.authorized) {
-    const reason = socket.authorizationError;
-    throw new PeerRefused(`certificate verification failed: ${reason?.message ?? reason ?? 'no certificate'}`);
-  }
-  const certificate = socket.getPeerX509Certificate();
-  const peer = certificate === undefined && socket.isSessionReused() ? remembered : parsePeer(certificate);
+export function checkPeer(shown: ShownPeer, rules: NameRules, remembered?: PeerCertificate): PeerCertificate {
+  const reason = shown.verifyError();
+  if (reason !== undefined) throw new PeerRefused(`certificate verification failed: ${reason}`);
+  const certificate = shown.certificate();
+  const peer = certificate === undefined && shown.resumed() ? remembered : parsePeer(certificate);
   if (peer === undefined) throw new PeerRefused('no certificate was presented');
   const now = Date.now();
   if (now < peer.notBeforeMs || now > peer.notAfterMs) {
@@ -116,9 +136,8 @@ function matchesRule(rule: NameRule, { names }: PeerCertificate): boolean {
   return (rule.type === 'dns' ? names.dnsNames : names.uris).some(rule.matches);
 }
 
-function parsePeer(certificate: X509Certificate | undefined): PeerCertificate | undefined {
-  if (certificate === undefined) return undefined;
-  const { raw } = certificate;
+function parsePeer(raw: Buffer | undefined): PeerCertificate | undefined {
+  if (raw === undefined) return undefined;
   const key = raw.toString('latin1');
   const known = parsed.get(key);
   if (known !== undefined) return known;
@@ -128,6 +147,7 @@ function parsePeer(certificate: X509Certificate | undefined): PeerCertificate | 
   } catch (error) {
     throw new PeerRefused(`the certificate cannot be read: ${(error as Error).message}`);
   }
+  const certificate = new X509Certificate(raw);
   const peer: PeerCertificate = {
     principal: names.uris.length === 1 ? names.uris[0]! : '',
     names,

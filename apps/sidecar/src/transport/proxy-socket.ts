@@ -3,6 +3,7 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { READ_BUFFER, READ_BUFFER_BYTES } from '@lateen/filters-wasm';
+import type { StreamHandle } from './stream-handles.js';
 
 /** Who handles a socket's bytes. Bytes are in the shared read buffer and valid until the call returns. */
 export interface SocketOwner {
@@ -49,6 +50,11 @@ export interface OwnedSocket {
 
 /** An accepted socket, of which it is not known yet whether it speaks TLS. */
 export interface ProxySocket extends OwnedSocket {
+  /**
+   * Gives the native handle away, for TLS to be put on it; undefined where there is none to drive. This object no longer
+   * reads or writes, and closing is up to the taker.
+   */
+  takeHandle(): StreamHandle | undefined;
   /**
    * Gives the connection to a Node socket, for TLS to be put on it; `first` are bytes that were read already. This
    * object no longer reads or writes; destroying it destroys that socket.

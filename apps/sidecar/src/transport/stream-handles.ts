@@ -15,7 +15,11 @@ export interface StreamHandle {
   writeBuffer(request: WriteRequest, bytes: Uint8Array): number;
   writev(request: WriteRequest, chunks: readonly Uint8Array[], allBuffers: true): number;
   shutdown(request: ShutdownRequest): number;
-  close(): void;
+  close(done?: () => void): void;
+  /** TLS only: frees what OpenSSL holds, once closed. */
+  destroySSL?(): void;
+  /** TLS only. */
+  getALPNNegotiatedProtocol?(): string | false | undefined;
   /** TCP only: closes with a reset. */
   reset?(): number;
   getsockname(out: AddressParts): number;

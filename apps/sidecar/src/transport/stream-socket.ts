@@ -93,6 +93,10 @@ export class StreamSocket implements ProxySocket {
     this.tellClosed(null);
   }
 
+  takeHandle(): undefined {
+    return undefined;
+  }
+
   release(first: Uint8Array | null): Socket {
     this.released = true;
     this.socket.off('data', this.onData);

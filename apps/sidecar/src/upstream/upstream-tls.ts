@@ -10,7 +10,7 @@ import {
 } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import type { DataPath } from '../transport/data-path.js';
 import { keepSocket } from '../transport/keep-socket.js';
-import { checkPeer, type PeerCertificate } from '../transport/peer-check.js';
+import { checkPeer, type PeerCertificate, shownBySocket } from '../transport/peer-check.js';
 import type { SecretStore } from '../transport/secret-store.js';
 import type { SecurityPairs } from '../transport/security-pairs.js';
 import { compileTlsSettings, type Problem, type TlsSettings } from '../transport/tls-settings.js';
@@ -89,7 +89,8 @@ export class UpstreamTls implements UpstreamTransport {
     });
     socket.once('secureConnect', () => {
       try {
-        if (verifiesPeer) peer = checkPeer(socket, this.settings.nameRules, resumable ? stored.peer : undefined);
+        const remembered = resumable ? stored.peer : undefined;
+        if (verifiesPeer) peer = checkPeer(shownBySocket(socket), this.settings.nameRules, remembered);
       } catch (error) {
         this.sessions.delete(endpoint);
         socket.destroy(error as Error);
