@@ -17,6 +17,7 @@ import {
   toCluster,
 } from '../testing/envoy-config.js';
 import { meshClientSocket, meshServerSocket, workloadSecrets } from '../testing/mesh-identity.js';
+import { ACCESS_LOG } from '../testing/one-cluster.js';
 import { type ProxyFixture, startProxy, startUpstream } from '../testing/proxy-fixture.js';
 import { eventually, RawConnection, type RawUpstream } from '../testing/raw-peers.js';
 
@@ -52,6 +53,7 @@ function outboundConfig(
   secrets: ReadonlyMap<string, TlsSecret>,
   accounts = ['reviews'],
   route: Json = {},
+  hcm: Json = {},
 ) {
   const upstream = cluster(
     'reviews',
@@ -71,7 +73,7 @@ function outboundConfig(
     },
   );
   return dataPlaneConfig(
-    [listener('outbound', [{ filters: [connectionManager(anyHost(toCluster('reviews', route)))] }])],
+    [listener('outbound', [{ filters: [connectionManager(anyHost(toCluster('reviews', route)), hcm)] }])],
     [upstream],
     secrets,
   );
@@ -268,14 +270,20 @@ describe('from sidecar to sidecar', () => {
     expect(resumptions(outbound)).toBe(2);
   });
 
-  it('refuses a server with another name', async () => {
+  it('refuses a server with another name, and says in the access log that it was for the name', async () => {
     const { proxy: inbound, app } = await startInbound('STRICT');
-    const outbound = await startProxy(outboundConfig(inbound.port(), client, ['ratings']));
+    const reasons: (string | undefined)[] = [];
+    const outbound = await startProxy(outboundConfig(inbound.port(), client, ['ratings'], {}, ACCESS_LOG), {
+      createAccessLogSink: () => (record) => reasons.push(record.upstreamTransportFailureReason),
+    });
     const plain = await outbound.client();
     plain.send(GET);
     const answer = await plain.message();
     expect(answer.head).toMatch(/^HTTP\/1.1 503 /);
+    // The client is not told what the names are.
     expect(answer.body).toMatch(/remote connection failure$/);
+    await eventually(() => reasons.length === 1, 'the request is logged');
+    expect(reasons[0]).toMatch(/none of the names spiffe:\/\/cluster.local\/ns\/default\/sa\/reviews\S* is expected/);
     expect(app.connections).toHaveLength(0);
   });
 
