@@ -140,6 +140,42 @@ describe('local mode: what is done to a running mesh', { timeout: TIME_LIMIT_MS 
     expect((await mesh.run('local', 'stop', 'nothing')).stderr).toContain('no pod "nothing"');
   });
 
+  it('injects the faults of a VirtualService where it is called from', async () => {
+    const [pod] = await mesh.pods();
+    const url = `http://${pod!.serviceAddresses[HOST]}`;
+    const rule = (http: string) =>
+      mesh.write(
+        'faults.yaml',
+        `apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: echo}
+spec:
+  hosts: [echo]
+  http:
+${http}`,
+      );
+    const faults = `  - match: [{uri: {prefix: /broken}}]
+    fault: {abort: {httpStatus: 418, percentage: {value: 100}}}
+    route: [{destination: {host: echo}}]
+  - match: [{uri: {prefix: /slow}}]
+    fault: {delay: {fixedDelay: 0.5s, percentage: {value: 100}}}
+    route: [{destination: {host: echo}}]
+  - route: [{destination: {host: echo}}]
+`;
+    await mesh.ok('apply', '-f', rule(faults));
+    await waitUntil('the fault', async () => (await call(`${url}/broken`)).status === 418);
+    expect((await call(`${url}/broken`)).body).toBe('fault filter abort');
+    const before = performance.now();
+    expect(await ask(`${url}/slow`)).toMatchObject({ greeting: 'hello' });
+    expect(performance.now() - before).toBeGreaterThanOrEqual(499);
+    expect(await ask(`${url}/fine`)).toMatchObject({ greeting: 'hello' });
+    const refused = await mesh.run('apply', '-f', rule(faults.replace('httpStatus: 418', 'grpcStatus: UNAVAILABLE')));
+    expect(refused.exitCode).toBe(1);
+    expect(refused.stderr + refused.stdout).toContain('write httpStatus until gRPC is');
+    await mesh.ok('delete', '-f', rule(faults));
+    await waitUntil('the end of the fault', async () => (await call(`${url}/broken`)).status === 200);
+  });
+
   it('rolls a new template out and scales without a failed request', async () => {
     // A caller that is not part of the rollout: the gateway's pod has no service addresses, so another deployment.
     mesh.write('caller.yaml', echoDocuments().replaceAll('echo', 'caller').replace('caller.mjs', 'echo.mjs'));

@@ -33,6 +33,12 @@ export interface CoreFunctions {
    */
   chargeLimits(listener: number, connectionBucket: number, nowMs: number): number;
 
+  /**
+   * Throws the dice for the fault of the route, its virtual host or the listener's filter; after route(). Returns 1 where
+   * the request is to be held back (ROUTE_FAULT_DELAY_MS), answered with an error (ROUTE_FAULT_ABORT_STATUS), or both.
+   */
+  decideFault(listener: number): number;
+
   /** Whether all of the bytes match the compiled expression (REGEX_*) at `regex`: 1 or 0. */
   matchesRegex(regex: number, offset: number, length: number): number;
 

@@ -4,10 +4,10 @@ import { bytes as wasmBytes } from '../gen/core-wasm.js';
 import { type ConnectionRecords, createConnectionRecords } from './connection-records.js';
 import type { CoreFunctions } from './core-functions.js';
 import { writeCoreTexts } from './core-texts.js';
+import { BUCKET_BYTES, CONNECTION_BUCKET_COUNT, CONNECTION_BUCKETS } from './filter-layout.js';
 import * as H2 from './http2/h2-layout.js';
 import { writeH2Tables } from './http2/h2-tables.js';
 import * as L from './layout.js';
-import { BUCKET_BYTES, CONNECTION_BUCKET_COUNT, CONNECTION_BUCKETS } from './limit-layout.js';
 import { createSlotPool, type SlotPool } from './slot-pool.js';
 import { createStableRegion, type StableRegion } from './stable-region.js';
 

@@ -1,6 +1,7 @@
 // Reading order: layout.ts (the memory), core-functions.ts (what WebAssembly does), core.ts (the loader), tables.ts (names
 // to slots, resources to tables), listener-options.ts, metric-series.ts.
 
+export * from './compile/filters/fault.js';
 export * from './compile/hashing/hash-layout.js';
 export * from './compile/http-connection-manager.js';
 export type { LimitSlots, RateLimitCounts } from './compile/limits/limit-slots.js';
@@ -9,9 +10,9 @@ export * from './compile/problems.js';
 export * from './connection-records.js';
 export * from './core.js';
 export * from './core-functions.js';
+export * from './filter-layout.js';
 export * from './http2/h2-layout.js';
 export * from './layout.js';
-export * from './limit-layout.js';
 export * from './listener-options.js';
 export * from './metric-series.js';
 export * from './regex-layout.js';

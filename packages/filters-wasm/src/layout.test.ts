@@ -2,9 +2,9 @@
 import { describe, expect, it } from 'vitest';
 import * as H from './compile/hashing/hash-layout.js';
 import { createCore } from './core.js';
+import * as B from './filter-layout.js';
 import * as H2 from './http2/h2-layout.js';
 import * as L from './layout.js';
-import * as B from './limit-layout.js';
 import { REGEX_SCRATCH, REGEX_SCRATCH_BYTES } from './regex-layout.js';
 import { createSlotPool } from './slot-pool.js';
 import * as T from './table-layout.js';

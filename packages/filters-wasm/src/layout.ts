@@ -77,7 +77,7 @@ export const CONNECTION_RECORD_COUNT = 32768;
 export const LONG_CONNECTION_RECORDS = 83886080;
 export const LONG_CONNECTION_RECORD_BYTES = 4096;
 export const LONG_CONNECTION_RECORD_COUNT = 4096;
-// After them: regex-layout.ts, limit-layout.ts, h2-layout.ts, up to MEMORY_BYTES.
+// After them: regex-layout.ts, filter-layout.ts, h2-layout.ts, up to MEMORY_BYTES.
 
 // ---- Limits --------------------------------------------------------------------------------------------------------
 /** A head (request line and headers) may have so many bytes; more is 431. */
@@ -284,10 +284,13 @@ export const LISTENER_RESPONSE_LINES_LENGTH = 24;
 export const LISTENER_TRUSTED_HOPS = 28;
 /** FORWARD_CLIENT_CERT_*. */
 export const LISTENER_FORWARD_CLIENT_CERT = 32;
-/** Rate limits: relative offset of FILTER_LIMIT entries, count. */
+/** Rate limits: relative offset of FILTER_ENTRY, count. */
 export const LISTENER_LIMITS = 36;
 export const LISTENER_LIMIT_COUNT = 40;
-export const LISTENER_BYTES = 48;
+/** Number of the filter that injects faults (0 = none), and relative offset of its own fault (0 = none). */
+export const LISTENER_FAULT_FILTER = 44;
+export const LISTENER_FAULT = 48;
+export const LISTENER_BYTES = 56;
 
 export const LISTENER_NORMALIZE_PATH = 1;
 export const LISTENER_MERGE_SLASHES = 2;

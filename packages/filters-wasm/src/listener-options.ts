@@ -1,7 +1,7 @@
 // Listener options: what an HTTP connection manager says about every request, as a record that the core reads.
 import type { Core } from './core.js';
 import * as L from './layout.js';
-import { FILTER_LIMIT_BYTES } from './limit-layout.js';
+import { FILTER_ENTRY_BYTES } from './table-layout.js';
 
 /** See the fields of HttpConnectionManager with the same names. `compileHttpConnectionManager` makes this from one. */
 export interface ListenerOptions {
@@ -30,6 +30,8 @@ export interface ListenerOptions {
   readonly responseLines: readonly (readonly [string, string])[];
   /** Rate limits of the filters in their order: number of the filter (limitSlots.filterId), record (tables.rateLimit). */
   readonly rateLimits?: readonly { readonly filterId: number; readonly record: Uint8Array | undefined }[];
+  /** The filter that injects faults: its number (limitSlots.filterId), its own fault (compileFault). */
+  readonly fault?: { readonly filterId: number; readonly record: Uint8Array | undefined } | undefined;
 }
 
 const FORWARD_CLIENT_CERT = {
@@ -63,22 +65,36 @@ export function internListenerOptions(core: Core, options: ListenerOptions, nowM
     record.set(content, end);
     end += content.length;
   }
-  const offset = core.stable.intern('listener', withRateLimits(record, options.rateLimits ?? []), nowMs);
+  const offset = core.stable.intern(
+    'listener',
+    withRateLimits(withFault(record, options.fault), options.rateLimits ?? []),
+    nowMs,
+  );
   if (offset === 0) throw new Error('the region for listener options and route policies is full; restart the sidecar');
   return offset;
+}
+
+/** The record with the number of its fault filter, and the filter's own fault behind it. */
+function withFault(record: Buffer, fault: ListenerOptions['fault']): Buffer {
+  if (fault === undefined) return record;
+  record.writeInt32LE(fault.filterId, L.LISTENER_FAULT_FILTER);
+  if (fault.record === undefined) return record;
+  const offset = (record.length + 7) & ~7;
+  record.writeInt32LE(offset, L.LISTENER_FAULT);
+  return Buffer.concat([record, Buffer.alloc(offset - record.length), fault.record]);
 }
 
 /** The record with its list of limits, and the limits themselves, behind it. */
 function withRateLimits(record: Buffer, limits: NonNullable<ListenerOptions['rateLimits']>): Buffer {
   if (limits.length === 0) return record;
   const list = (record.length + 7) & ~7;
-  const parts = [record, Buffer.alloc(list - record.length + limits.length * FILTER_LIMIT_BYTES)];
+  const parts = [record, Buffer.alloc(list - record.length + limits.length * FILTER_ENTRY_BYTES)];
   const entries = parts[1] as Buffer;
   record.writeInt32LE(list, L.LISTENER_LIMITS);
   record.writeInt32LE(limits.length, L.LISTENER_LIMIT_COUNT);
-  let end = list + limits.length * FILTER_LIMIT_BYTES;
+  let end = list + limits.length * FILTER_ENTRY_BYTES;
   limits.forEach(({ filterId, record: limit }, index) => {
-    const entry = list - record.length + index * FILTER_LIMIT_BYTES;
+    const entry = list - record.length + index * FILTER_ENTRY_BYTES;
     entries.writeInt32LE(filterId, entry);
     if (limit === undefined) return;
     entries.writeInt32LE(end, entry + 4);

@@ -94,10 +94,12 @@ export const VIRTUAL_HOST_MUTATION_COUNT = 12;
 export const VIRTUAL_HOST_FLAGS = 16;
 /** Policy used where no route matched or the answer is local (absolute). */
 export const VIRTUAL_HOST_POLICY = 20;
-/** Rate limits of filters: relative offset of FILTER_LIMIT entries, count. */
-export const VIRTUAL_HOST_LIMITS = 24;
-export const VIRTUAL_HOST_LIMIT_COUNT = 28;
+/** Configurations in place of those of the listener's filters: relative offset of FILTER_ENTRY, count. */
+export const VIRTUAL_HOST_FILTERS = 24;
+export const VIRTUAL_HOST_FILTER_COUNT = 28;
 export const VIRTUAL_HOST_BYTES = 32;
+/** In lists of a listener (relative offsets), a virtual host and a route (places): number of the filter, record (0 = none). */
+export const FILTER_ENTRY_BYTES = 8;
 export const VIRTUAL_HOST_REQUIRE_TLS = 1;
 
 export const ROUTE_ENTRY_MATCH = 0;
@@ -141,9 +143,9 @@ export const ROUTE_ENTRY_QUERY_MATCHERS = 104;
 export const ROUTE_ENTRY_QUERY_MATCHER_COUNT = 108;
 /** Relative offset of a REWRITE_* record, 0 = none: in place of ROUTE_ENTRY_REWRITE_*. */
 export const ROUTE_ENTRY_REGEX_REWRITE = 112;
-/** As VIRTUAL_HOST_LIMITS. */
-export const ROUTE_ENTRY_LIMITS = 116;
-export const ROUTE_ENTRY_LIMIT_COUNT = 120;
+/** As VIRTUAL_HOST_FILTERS. */
+export const ROUTE_ENTRY_FILTERS = 116;
+export const ROUTE_ENTRY_FILTER_COUNT = 120;
 export const ROUTE_ENTRY_BYTES = 128;
 
 export const PATH_MATCH_PREFIX = 0;

@@ -80,12 +80,17 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'http[].route[].{destination,weight,headers}',
       'http[].{headers,redirect,directResponse,timeout}',
       'http[].rewrite.{uri,authority,uriRegexRewrite}',
+      'http[].fault.delay.{fixedDelay,percentage,percent}',
+      'http[].fault.abort.{httpStatus,percentage}',
       'http[].retries.{attempts,perTryTimeout,retryOn,backoff,retryIgnorePreviousHosts}',
       'tcp[].match[].{port,gateways,sourceLabels,sourceNamespace}',
       'tcp[].route[].{destination,weight}',
     ],
     stored: {
       'http[].match[].statPrefix': 'no statistics are kept under it yet',
+    },
+    refused: {
+      'http[].fault.abort.grpcStatus': 'write httpStatus until gRPC is',
     },
   },
   DestinationRule: {

@@ -2,6 +2,7 @@
 
 import {
   type Core,
+  compileFault,
   compileHttpConnectionManager,
   internListenerOptions,
   type ListenerOptions,
@@ -12,7 +13,10 @@ import {
 import { anyIs, unpackAny } from '@lateen/xds-proto';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import { CorsSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/cors/v3/cors_pb.js';
-import { HTTPFaultSchema as FaultSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/fault/v3/fault_pb.js';
+import {
+  HTTPFaultSchema as FaultSchema,
+  type HTTPFault,
+} from '@lateen/xds-proto/envoy/extensions/filters/http/fault/v3/fault_pb.js';
 import { FilterConfigSchema as GrpcStatsSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/grpc_stats/v3/config_pb.js';
 import {
   type LocalRateLimit,
@@ -34,9 +38,10 @@ const DEFAULT_IDLE_TIMEOUT_MS = 3_600_000;
 const DEFAULT_DELAYED_CLOSE_MS = 1_000;
 const DEFAULT_STREAM_IDLE_TIMEOUT_MS = 300_000;
 type RateLimits = NonNullable<ListenerOptions['rateLimits']>;
+type Fault = NonNullable<ListenerOptions['fault']>;
 
-/** Filters that change nothing for a request: no route may configure a policy or a fault yet. */
-const WITHOUT_EFFECT = [GrpcStatsSchema, CorsSchema, FaultSchema];
+/** Filters that change nothing for a request: no route may configure a policy yet. */
+const WITHOUT_EFFECT = [GrpcStatsSchema, CorsSchema];
 
 export interface ConnectionManagerContext {
   readonly core: Core;
@@ -67,7 +72,7 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
   const { core, tables, options, listenerName, chainName } = context;
   const compiled = compileHttpConnectionManager(hcm, listenerName);
   for (const { path, message } of compiled.problems) context.problem(path, message);
-  const { filters, suppressEnvoyHeaders, rateLimits } = readFilters(hcm.httpFilters, context);
+  const { filters, suppressEnvoyHeaders, rateLimits, fault } = readFilters(hcm.httpFilters, context);
   const exchangePeers = filters.metadataExchange;
   const listenerOptions = {
     ...compiled.options,
@@ -79,6 +84,7 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
     requestLines: exchangePeers && !context.inbound ? context.peerLines : [],
     responseLines: exchangePeers && context.inbound ? context.peerLines : [],
     rateLimits,
+    fault,
   };
   let inlineRoutes: RouteConfiguration | undefined;
   let routeName = '';
@@ -98,6 +104,7 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
     connectionRecordNeeded: xfccNeeded || listenerOptions.useRemoteAddress,
     xfccNeeded,
     rateLimited: rateLimits.length > 0,
+    injectsFaults: fault !== undefined,
     idleTimeoutMs: http?.idleTimeout === undefined ? DEFAULT_IDLE_TIMEOUT_MS : durationMs(http.idleTimeout),
     streamIdleTimeoutMs:
       hcm.streamIdleTimeout === undefined ? DEFAULT_STREAM_IDLE_TIMEOUT_MS : durationMs(hcm.streamIdleTimeout),
@@ -134,7 +141,8 @@ function compileAccessLog(
 function readFilters(
   httpFilters: readonly HttpFilter[],
   context: ConnectionManagerContext,
-): { filters: MeshFilters; suppressEnvoyHeaders: boolean; rateLimits: RateLimits } {
+): { filters: MeshFilters; suppressEnvoyHeaders: boolean; rateLimits: RateLimits; fault: Fault | undefined } {
+  let fault: Fault | undefined;
   const rateLimits: RateLimits[number][] = [];
   const filters: MeshFilters = { metadataExchange: false, stats: undefined };
   let suppressEnvoyHeaders = false;
@@ -151,6 +159,7 @@ function readFilters(
     }
     if (last) context.problem(path, 'the last filter must be the router');
     if (any !== undefined && anyIs(any, LocalRateLimitSchema)) {
+      if (fault !== undefined) context.problem(path, 'a rate limit must come before the fault filter');
       if (rateLimits.length === MAX_RATE_LIMIT_FILTERS) {
         context.problem(path, `is one rate limit too many: at most ${MAX_RATE_LIMIT_FILTERS} are supported in a chain`);
       }
@@ -159,11 +168,28 @@ function readFilters(
       );
       return;
     }
+    if (any !== undefined && anyIs(any, FaultSchema)) {
+      if (fault !== undefined) context.problem(path, 'a chain can have one fault filter');
+      fault = readFault(filter.name, unpackAny(any, FaultSchema), `${path}.typed_config`, context);
+      return;
+    }
     if (any !== undefined && WITHOUT_EFFECT.some((schema) => anyIs(any, schema))) return;
-    const fault = readMeshFilter(filter, filters);
-    if (fault !== '') context.problem(path, fault);
+    const refused = readMeshFilter(filter, filters);
+    if (refused !== '') context.problem(path, refused);
   });
-  return { filters, suppressEnvoyHeaders, rateLimits };
+  return { filters, suppressEnvoyHeaders, rateLimits, fault };
+}
+
+function readFault(
+  name: string,
+  config: HTTPFault,
+  path: string,
+  { tables, listenerName, problem }: ConnectionManagerContext,
+): Fault {
+  const problems = new ProblemList('Listener', listenerName);
+  const record = compileFault(problems, path, config);
+  for (const { path: place, message } of problems.problems) problem(place, message);
+  return { filterId: tables.limitSlots.filterId(name, 'fault'), record };
 }
 
 function readRateLimit(

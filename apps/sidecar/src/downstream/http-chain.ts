@@ -14,6 +14,8 @@ export interface HttpChain extends ServedChain {
   readonly xfccNeeded: boolean;
   /** The chain has a filter that limits rates. */
   readonly rateLimited: boolean;
+  /** The chain has a filter that injects faults. */
+  readonly injectsFaults: boolean;
   /** Closes a connection without a request; 0 = never. */
   readonly idleTimeoutMs: number;
   /** Ends an exchange in which nothing moves; 0 = never. */

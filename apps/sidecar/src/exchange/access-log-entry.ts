@@ -15,7 +15,7 @@ import {
   ROUTE_NAME_OFFSET,
 } from '@lateen/filters-wasm';
 import type { AccessLogRecord, AccessLogSink } from '../data-plane.js';
-import type { Exchange } from './exchange.js';
+import type { AnsweringExchange } from './answering-exchange.js';
 import type { ExchangeClient } from './exchange-client.js';
 import { flagsText } from './response-flags.js';
 
@@ -89,7 +89,7 @@ export class AccessLogEntry implements AccessLogRecord {
 
   /** Hands the finished request to the log. `sentHead` is the head as the upstream got it, empty where none did. */
   finish(
-    exchange: Exchange,
+    exchange: AnsweringExchange,
     client: ExchangeClient,
     clusterName: string | undefined,
     sentHead: string,

@@ -2,7 +2,7 @@
 
 import type { Core } from '@lateen/filters-wasm';
 import type { DataPlaneStats } from '../data-plane.js';
-import type { Exchange } from './exchange.js';
+import type { AnsweringExchange } from './answering-exchange.js';
 import type { ExchangeClient } from './exchange-client.js';
 import { forEachFlag } from './response-flags.js';
 
@@ -14,7 +14,7 @@ export const NO_CLUSTER = CONTEXT_CLUSTERS - 1;
 export function countRequest(
   core: Core,
   stats: DataPlaneStats,
-  exchange: Exchange,
+  exchange: AnsweringExchange,
   client: ExchangeClient,
   nowMs: number,
 ): void {

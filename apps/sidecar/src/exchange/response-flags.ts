@@ -2,6 +2,9 @@
 
 /** One bit for each flag that this slice can set; https://www.envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage. */
 export const FLAG = {
+  // Before the others, as in Envoy's texts: it comes before anything else can happen to a request.
+  DI: 1 << 17,
+  FI: 1 << 18,
   UH: 1 << 0,
   UF: 1 << 1,
   UO: 1 << 2,

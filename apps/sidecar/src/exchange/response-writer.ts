@@ -15,6 +15,7 @@ import {
   ROUTE_BODY_OFFSET,
   ROUTE_LOCATION_LENGTH,
   ROUTE_LOCATION_OFFSET,
+  ROUTE_STATUS,
   SET_COOKIES,
   SET_COOKIES_CONNECTION,
 } from '@lateen/filters-wasm';
@@ -84,19 +85,23 @@ export class ResponseWriter {
   /** Writes an answer of our own; returns its length on the wire. */
   writeText(facts: ResponseFacts, body: string): number {
     const length = body === '' ? 0 : this.path.core.bytes.write(body, PATH_SCRATCH, 'latin1');
-    return this.writeReply(facts, PATH_SCRATCH, length, 0, 0);
+    return this.sendReply(this.compose(facts, facts.status, PATH_SCRATCH, length, 0, 0));
   }
 
   /** ROUTE_* is filled: writes the direct response or the redirect that the route says. */
   writeFromTable(facts: ResponseFacts): number {
-    const { i32 } = this.path.core;
-    return this.writeReply(
-      facts,
-      i32[ROUTE_BODY_OFFSET >> 2]!,
-      i32[ROUTE_BODY_LENGTH >> 2]!,
-      i32[ROUTE_LOCATION_OFFSET >> 2]!,
-      i32[ROUTE_LOCATION_LENGTH >> 2]!,
-    );
+    return this.sendReply(this.composeFromTable(facts));
+  }
+
+  /** The same as bytes to write later, empty where it exceeds its room. */
+  copyFromTable(facts: ResponseFacts): Buffer {
+    const length = this.composeFromTable(facts);
+    return Buffer.from(this.path.core.bytes.subarray(EMBEDDER_SCRATCH, EMBEDDER_SCRATCH + length));
+  }
+
+  writeCopied(bytes: Buffer): void {
+    this.path.core.bytes.set(bytes, EMBEDDER_SCRATCH);
+    this.sendReply(bytes.length);
   }
 
   private head(facts: ResponseFacts, out: number, capacity: number): number {
@@ -116,8 +121,22 @@ export class ResponseWriter {
     );
   }
 
-  private writeReply(
+  private composeFromTable(facts: ResponseFacts): number {
+    const { i32 } = this.path.core;
+    return this.compose(
+      facts,
+      i32[ROUTE_STATUS >> 2]!,
+      i32[ROUTE_BODY_OFFSET >> 2]!,
+      i32[ROUTE_BODY_LENGTH >> 2]!,
+      i32[ROUTE_LOCATION_OFFSET >> 2]!,
+      i32[ROUTE_LOCATION_LENGTH >> 2]!,
+    );
+  }
+
+  /** Puts a whole answer into the scratch memory; its length, or 0 where it exceeds its room. */
+  private compose(
     facts: ResponseFacts,
+    status: number,
     body: number,
     bodyLength: number,
     location: number,
@@ -130,7 +149,7 @@ export class ResponseWriter {
       facts.listenerRecord,
       facts.policy,
       this.flags(facts),
-      facts.status,
+      status,
       body,
       bodyLength,
       location,
@@ -141,6 +160,13 @@ export class ResponseWriter {
         listener: this.client.chain.listenerName,
         bodyLength,
       });
+    }
+    return length;
+  }
+
+  /** Sends the answer that is in the scratch memory; returns its length. */
+  private sendReply(length: number): number {
+    if (length === 0) {
       this.client.abort();
       return 0;
     }

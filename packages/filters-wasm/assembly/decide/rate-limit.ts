@@ -1,15 +1,16 @@
 // Local rate limits (envoy.extensions.filters.http.local_ratelimit.v3): token buckets that fill steadily, counted in whole
 // microseconds. A request's limits are those of the listener's filters, or what its route or virtual host has in their place.
-import { LISTENER_LIMITS, LISTENER_LIMIT_COUNT, ROUTE_CONFIG_TABLE, ROUTE_TABLE, ROUTE_VIRTUAL_HOST_TABLE } from '../../src/layout';
+import { LISTENER_LIMITS, LISTENER_LIMIT_COUNT } from '../../src/layout';
 import {
   BUCKET_CREDIT, BUCKET_FILLED_AT, BUCKET_INTERVAL, BUCKET_MAX_TOKENS, BUCKET_PER_FILL, CHARGE_NEEDS_BUCKET,
-  COUNTER_ENABLED, COUNTER_ENFORCED, COUNTER_OK, COUNTER_RATE_LIMITED, FILTER_LIMIT_BYTES, LIMIT_BUCKET,
+  COUNTER_ENABLED, COUNTER_ENFORCED, COUNTER_OK, COUNTER_RATE_LIMITED, LIMIT_BUCKET,
   LIMIT_COUNTERS, LIMIT_ENABLED, LIMIT_ENFORCED, LIMIT_INTERVAL, LIMIT_MAX_TOKENS, LIMIT_PER_CONNECTION,
   LIMIT_PER_FILL, LIMIT_REPLY, LIMIT_STATUS, MAX_RATE_LIMIT_FILTERS, ROUTE_LIMITED, ROUTE_LIMITED_COUNT,
   ROUTE_LIMIT_POLICY,
-} from '../../src/limit-layout';
-import { ROUTE_ENTRY_LIMITS, VIRTUAL_HOST_LIMITS } from '../../src/table-layout';
+} from '../../src/filter-layout';
+import { FILTER_ENTRY_BYTES } from '../../src/table-layout';
 import { randomBelow } from '../random';
+import { routeConfigOf } from './filter-config';
 
 /** See core-functions.ts. */
 export function chargeLimits(listener: i32, connectionBucket: i32, nowMs: f64): i32 {
@@ -32,25 +33,11 @@ export function chargeLimits(listener: i32, connectionBucket: i32, nowMs: f64): 
 
 /** The limit of the listener's filter `index` for the request at hand, 0 = none: the route's, the host's, the filter's own. */
 function limitOf(listener: i32, index: i32): i32 {
-  const entry = listener + load<i32>(listener + LISTENER_LIMITS) + index * FILTER_LIMIT_BYTES;
-  const filter = load<i32>(entry);
-  const route = load<i32>(ROUTE_TABLE);
-  const host = load<i32>(ROUTE_VIRTUAL_HOST_TABLE);
-  let limit = route == 0 ? -1 : findLimit(route + ROUTE_ENTRY_LIMITS, filter);
-  if (limit < 0 && host != 0) limit = findLimit(host + VIRTUAL_HOST_LIMITS, filter);
+  const entry = listener + load<i32>(listener + LISTENER_LIMITS) + index * FILTER_ENTRY_BYTES;
+  const limit = routeConfigOf(load<i32>(entry));
   if (limit >= 0) return limit;
   const own = load<i32>(entry + 4);
   return own == 0 ? 0 : listener + own;
-}
-
-/** `place` holds the offset and count of a list; -1 where it does not name the filter. */
-function findLimit(place: i32, filter: i32): i32 {
-  let entry = load<i32>(ROUTE_CONFIG_TABLE) + load<i32>(place);
-  for (let left = load<i32>(place + 4); left > 0; left--) {
-    if (load<i32>(entry) == filter) return load<i32>(entry + 4);
-    entry += FILTER_LIMIT_BYTES;
-  }
-  return -1;
 }
 
 /** Takes a token; the status to answer with, or 0. */

@@ -18,7 +18,7 @@ import {
   VIRTUAL_HOST_FLAGS, VIRTUAL_HOST_POLICY, VIRTUAL_HOST_REQUIRE_TLS, VIRTUAL_HOST_ROUTES, VIRTUAL_HOST_ROUTE_COUNT,
   WEIGHTED_BYTES, WEIGHTED_CLUSTER, WEIGHTED_CUMULATIVE, WEIGHTED_POLICY, WILDCARD_ENTRY_BYTES,
 } from '../../src/table-layout';
-import { ROUTE_LIMITED_COUNT } from '../../src/limit-layout';
+import { ROUTE_LIMITED_COUNT } from '../../src/filter-layout';
 import { equals, equalsIgnoreCase, hashName } from '../ascii';
 import { matchHeaders, matchParameters } from './header-match';
 import { random31 } from '../random';

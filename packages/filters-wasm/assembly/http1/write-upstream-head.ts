@@ -21,7 +21,7 @@ import {
   TEXT_VERSION_LINE_END, VIRTUAL_HOST_MUTATIONS, VIRTUAL_HOST_MUTATION_COUNT, WEIGHTED_HOST_LENGTH,
   WEIGHTED_HOST_OFFSET, WEIGHTED_MUTATIONS, WEIGHTED_MUTATION_COUNT,
 } from '../../src/table-layout';
-import { LIMIT_MUTATIONS, ROUTE_LIMITED, ROUTE_LIMITED_COUNT } from '../../src/limit-layout';
+import { LIMIT_MUTATIONS, ROUTE_LIMITED, ROUTE_LIMITED_COUNT } from '../../src/filter-layout';
 import {
   addKnown, addedBytes, applyMutations, authorityAt, authorityLength, beginHeaders, findKnown, findNamed, joinKnown,
   putHeaders, replaceKnown,

@@ -9,7 +9,7 @@ import { type RouteConfiguration, RouteConfigurationSchema } from '@lateen/xds-p
 import * as T from '../table-layout.js';
 import { BlobWriter } from './blob-writer.js';
 import type { CompileContext } from './compile-context.js';
-import { writeFilterLimits } from './limits/filter-limits.js';
+import { writeFilterConfigs } from './filters/filter-configs.js';
 import { checkMutationCount, type Mutation, readMutations, writeMutations } from './mutations.js';
 import { writePolicy } from './policy.js';
 import { writeRoute } from './route.js';
@@ -131,10 +131,10 @@ function writeVirtualHost(
   );
   blob.int(at + T.VIRTUAL_HOST_POLICY, context.internPolicy(policy));
 
-  writeFilterLimits(
+  writeFilterConfigs(
     context,
     blob,
-    at + T.VIRTUAL_HOST_LIMITS,
+    at + T.VIRTUAL_HOST_FILTERS,
     path,
     virtualHost.typedPerFilterConfig,
     virtualHost.name,

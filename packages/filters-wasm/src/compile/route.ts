@@ -16,8 +16,8 @@ import * as L from '../layout.js';
 import * as T from '../table-layout.js';
 import type { BlobWriter } from './blob-writer.js';
 import type { CompileContext } from './compile-context.js';
+import { writeFilterConfigs } from './filters/filter-configs.js';
 import { millionths } from './fraction.js';
-import { writeFilterLimits } from './limits/filter-limits.js';
 import { checkRewrite, writeLocalAction } from './local-action.js';
 import { readHeaderMatcher, readQueryMatcher, writeMatchers } from './match/matchers.js';
 import { writeRegex, writeRegexRewrite } from './match/regex-table.js';
@@ -67,7 +67,7 @@ export function writeRoute(
   else writeMatch(context, blob, at, join(path, 'match'), route.match);
 
   const owner = `${scope.virtualHost.name} ${route.name || scope.index}`;
-  writeFilterLimits(context, blob, at + T.ROUTE_ENTRY_LIMITS, path, route.typedPerFilterConfig, owner);
+  writeFilterConfigs(context, blob, at + T.ROUTE_ENTRY_FILTERS, path, route.typedPerFilterConfig, owner);
   const request = readMutations(problems, path, 'request', route.requestHeadersToAdd, route.requestHeadersToRemove);
   blob.int(at + T.ROUTE_ENTRY_MUTATIONS, writeMutations(blob, request, context.hashName));
   blob.int(at + T.ROUTE_ENTRY_MUTATION_COUNT, request.length);

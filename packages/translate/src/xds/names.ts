@@ -8,6 +8,9 @@ export const PASSTHROUGH_CLUSTER = 'PassthroughCluster';
 export const FORWARD_PROXY_ROUTE = 'http_proxy';
 export const FORWARD_PROXY_PORT = 15_007;
 
+/** The filter that injects faults; routes configure it by this name. */
+export const FAULT_FILTER = 'envoy.filters.http.fault';
+
 /** `outbound|PORT|SUBSET|HOST`; the subset may be empty. */
 export function outboundClusterName(port: number, subset: string, host: string): string {
   return `outbound|${port}|${subset}|${host}`;

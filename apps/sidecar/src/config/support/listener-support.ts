@@ -1,6 +1,7 @@
 // Support table: listeners, filter chains, the HTTP connection manager and its filters.
 
 import { LOCAL_RATE_LIMIT } from './rate-limit-support.js';
+import { HTTP_FAULT } from './route-filter-support.js';
 import type { SupportTable } from './support-types.js';
 
 const HCM = 'envoy.extensions.filters.network.http_connection_manager.v3';
@@ -15,7 +16,7 @@ export const HTTP_FILTER_TYPES = [
   'xds.type.v3.TypedStruct',
   'envoy.extensions.filters.http.grpc_stats.v3.FilterConfig',
   'envoy.extensions.filters.http.cors.v3.Cors',
-  'envoy.extensions.filters.http.fault.v3.HTTPFault',
+  HTTP_FAULT,
   LOCAL_RATE_LIMIT,
 ] as const;
 
@@ -23,7 +24,6 @@ export const HTTP_FILTER_TYPES = [
 export const INERT_HTTP_FILTER_TYPES: ReadonlySet<string> = new Set([
   'envoy.extensions.filters.http.grpc_stats.v3.FilterConfig',
   'envoy.extensions.filters.http.cors.v3.Cors',
-  'envoy.extensions.filters.http.fault.v3.HTTPFault',
 ]);
 
 export const LISTENER_SUPPORT: SupportTable = {
@@ -227,13 +227,8 @@ export const LISTENER_SUPPORT: SupportTable = {
       replace_dots_in_grpc_service_name: 'statistics by method are not kept',
     },
   },
-  // With no policy and no fault set on a route (both are refused there) these two do nothing.
+  // With no policy set on a route (it is refused there) this does nothing.
   'envoy.extensions.filters.http.cors.v3.Cors': { acted: [] },
-  'envoy.extensions.filters.http.fault.v3.HTTPFault': {
-    acted: [],
-    inert: { disable_downstream_cluster_stats: 'these statistics are not kept' },
-    refused: { delay: 'faults are not supported yet', abort: 'faults are not supported yet' },
-  },
   'envoy.config.core.v3.HttpProtocolOptions': {
     acted: ['idle_timeout', 'max_requests_per_connection', 'max_connection_duration'],
     // Envoy's default, and what the parser holds.

@@ -3,10 +3,6 @@
 import type { SupportTable } from './support-types.js';
 
 export const LOCAL_RATE_LIMIT = 'envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit';
-const FILTER_CONFIG = 'envoy.config.route.v3.FilterConfig';
-
-/** What may stand in typed_per_filter_config. */
-export const PER_FILTER_TYPES: readonly string[] = [LOCAL_RATE_LIMIT, FILTER_CONFIG];
 
 export const RATE_LIMIT_SUPPORT: SupportTable = {
   [LOCAL_RATE_LIMIT]: {
@@ -33,9 +29,4 @@ export const RATE_LIMIT_SUPPORT: SupportTable = {
   },
   'envoy.type.v3.TokenBucket': { acted: ['max_tokens', 'tokens_per_fill', 'fill_interval'] },
   'envoy.type.v3.HttpStatus': { acted: ['code'] },
-  [FILTER_CONFIG]: {
-    acted: ['config', 'disabled'],
-    inert: { is_optional: 'a filter that is not supported is refused even where it is optional' },
-    anyOf: { config: [LOCAL_RATE_LIMIT] },
-  },
 };

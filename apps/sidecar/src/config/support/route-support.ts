@@ -1,6 +1,6 @@
 // Support table: route configurations, virtual hosts, routes, matches and retry policies.
 
-import { PER_FILTER_TYPES } from './rate-limit-support.js';
+import { PER_FILTER_TYPES } from './route-filter-support.js';
 import type { SupportTable } from './support-types.js';
 
 const HEADER_MUTATIONS = [

@@ -4,6 +4,7 @@ import { BOOTSTRAP_SUPPORT, CONTROL_PLANE_CLUSTER_SUPPORT } from './bootstrap-su
 import { CLUSTER_SUPPORT } from './cluster-support.js';
 import { LISTENER_SUPPORT } from './listener-support.js';
 import { RATE_LIMIT_SUPPORT } from './rate-limit-support.js';
+import { ROUTE_FILTER_SUPPORT } from './route-filter-support.js';
 import { ROUTE_SUPPORT } from './route-support.js';
 import type { SupportTable } from './support-types.js';
 import { TLS_SUPPORT } from './tls-support.js';
@@ -14,6 +15,7 @@ export const SUPPORT_TABLE: SupportTable = {
   ...LISTENER_SUPPORT,
   ...ROUTE_SUPPORT,
   ...RATE_LIMIT_SUPPORT,
+  ...ROUTE_FILTER_SUPPORT,
   ...CLUSTER_SUPPORT,
   ...TLS_SUPPORT,
 };

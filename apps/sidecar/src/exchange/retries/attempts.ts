@@ -84,16 +84,16 @@ export class Attempts {
     return true;
   }
 
-  /** ROUTE_* is filled: chooses the endpoint of the first attempt, by what its policy hashes: its slot, or PICK_*. */
-  pickFirst(clusterSlot: number, policy: number, client: ExchangeClient): number {
+  /** REQ_* and ROUTE_* are filled: hashes what the policy says of the request, while it is still there to be read. */
+  hash(policy: number, client: ExchangeClient): void {
     const { i32, wasm } = this.path.core;
     this.hashed = 0;
-    if (policy !== 0 && i32[(policy + POLICY_HASHES) >> 2] !== 0) {
-      this.hashed = wasm.hashRequest(client.chain.listenerRecord, client.needRecord());
-      this.hashLow = i32[PICK_HASH >> 2]!;
-      this.hashHigh = i32[(PICK_HASH + 4) >> 2]!;
-    }
-    return wasm.pick(clusterSlot, 0, 1);
+    if (policy === 0 || i32[(policy + POLICY_HASHES) >> 2] === 0) return;
+    this.hashed = wasm.hashRequest(client.chain.listenerRecord, client.needRecord());
+    this.hashLow = i32[PICK_HASH >> 2]!;
+    this.hashHigh = i32[(PICK_HASH + 4) >> 2]!;
+    // Another request may choose its endpoint before this one does.
+    i32[PICK_HASH_SET >> 2] = 0;
   }
 
   /** Cookies that were made to choose an endpoint, and that the response tells the client: SET_COOKIES. */
@@ -101,17 +101,27 @@ export class Attempts {
     return this.hashed >> 1;
   }
 
+  /** Chooses the endpoint of the first attempt: its slot, or PICK_*. */
+  pickFirst(clusterSlot: number): number {
+    return this.pick(clusterSlot, 0, 1);
+  }
+
   /** Chooses the endpoint of a retry, another one where the policy wants that: its slot, or PICK_*. */
   pickNext(policy: number, clusterSlot: number): number {
-    const { i32, wasm } = this.path.core;
+    const { i32 } = this.path.core;
     const avoided = i32[(policy + POLICY_AVOID_PREVIOUS) >> 2] === 1 ? this.triedCount : 0;
     for (let index = 0; index < avoided; index++) i32[(PICK_TRIED >> 2) + index] = this.tried[index]!;
+    return this.pick(clusterSlot, avoided, i32[(policy + POLICY_HOST_SELECTION_ATTEMPTS) >> 2]!);
+  }
+
+  private pick(clusterSlot: number, avoided: number, draws: number): number {
+    const { i32, wasm } = this.path.core;
     if (this.hashed !== 0) {
       i32[PICK_HASH >> 2] = this.hashLow;
       i32[(PICK_HASH + 4) >> 2] = this.hashHigh;
       i32[PICK_HASH_SET >> 2] = 1;
     }
-    return wasm.pick(clusterSlot, avoided, i32[(policy + POLICY_HOST_SELECTION_ATTEMPTS) >> 2]!);
+    return wasm.pick(clusterSlot, avoided, draws);
   }
 
   nextBackoffMs(policy: number): number {

@@ -1,6 +1,6 @@
 // Places of token buckets and counters by stable name: a limit keeps its tokens when a new configuration still has it.
 import type { Core } from '../../core.js';
-import * as B from '../../limit-layout.js';
+import * as B from '../../filter-layout.js';
 import { createSlotNames } from '../../slot-names.js';
 
 /** Counters of the limits with one stat_prefix, as Envoy names them. */
@@ -12,9 +12,13 @@ export interface RateLimitCounts {
   readonly rateLimited: number;
 }
 
+/** Filters that routes and virtual hosts may configure. */
+export const FILTER_KINDS = ['rate limit', 'fault'] as const;
+export type FilterKind = (typeof FILTER_KINDS)[number];
+
 export interface LimitSlots {
-  /** Number of a filter by its name, by which routes refer to it. */
-  filterId(name: string): number;
+  /** Number of a filter by its name, by which routes refer to it; a name stands for one filter of each kind. */
+  filterId(name: string, kind?: FilterKind): number;
   /** Place of a bucket, 0 where there are too many. */
   bucket(name: string, nowMs: number): number;
   /** Says that no limit has the bucket any more. */
@@ -37,11 +41,12 @@ export function createLimitSlots(core: Core): LimitSlots {
     (slot) => core.bytes.fill(0, place(slot + MAX_PREFIXES), place(slot + MAX_PREFIXES + 1)),
   );
   return {
-    filterId(name) {
-      let id = filterIds.get(name);
+    filterId(name, kind = 'rate limit') {
+      const key = `${kind} ${name}`;
+      let id = filterIds.get(key);
       if (id === undefined) {
         id = filterIds.size + 1;
-        filterIds.set(name, id);
+        filterIds.set(key, id);
       }
       return id;
     },

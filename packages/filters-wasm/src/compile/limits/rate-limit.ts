@@ -5,7 +5,7 @@ import {
   LocalRateLimitSchema,
 } from '@lateen/xds-proto/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js';
 import { type TokenBucket, TokenBucketSchema } from '@lateen/xds-proto/envoy/type/v3/token_bucket_pb.js';
-import * as B from '../../limit-layout.js';
+import * as B from '../../filter-layout.js';
 import * as P from '../../table-layout.js';
 import { BlobWriter } from '../blob-writer.js';
 import { millionths } from '../fraction.js';

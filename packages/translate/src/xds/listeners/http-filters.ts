@@ -3,12 +3,14 @@
 import { create, type JsonObject } from '@bufbuild/protobuf';
 import type { Any } from '@bufbuild/protobuf/wkt';
 import { packAny } from '@lateen/xds-proto';
+import { HTTPFaultSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/fault/v3/fault_pb.js';
 import { RouterSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/router/v3/router_pb.js';
 import {
   type HttpFilter,
   HttpFilterSchema,
 } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
+import { FAULT_FILTER } from '../names.js';
 import { type ListenerClass, statsConfig, typedStruct } from './mesh-filters.js';
 
 function meshFilter(name: string, value: Any): HttpFilter {
@@ -26,6 +28,11 @@ function metadataExchange(listenerClass: ListenerClass): HttpFilter {
   return meshFilter('istio.metadata_exchange', typedStruct('io.istio.http.peer_metadata.Config', value));
 }
 
+/** Do nothing by themselves: routes configure them. */
+function routeFilters(): HttpFilter[] {
+  return [meshFilter(FAULT_FILTER, packAny(HTTPFaultSchema, create(HTTPFaultSchema)))];
+}
+
 function router(): HttpFilter {
   return create(HttpFilterSchema, {
     name: 'envoy.filters.http.router',
@@ -39,10 +46,13 @@ export function buildHttpFilters(
   listenerClass: ListenerClass,
   understandsIstioFilters: boolean,
 ): HttpFilter[] {
-  if (!understandsIstioFilters) return [router()];
+  // Rules are for the side that calls, so an inbound listener has nothing to configure them with.
+  const ofRoutes = listenerClass === 'sidecar-inbound' ? [] : routeFilters();
+  if (!understandsIstioFilters) return [...ofRoutes, router()];
   const overrides = scope.metrics[listenerClass === 'sidecar-inbound' ? 'SERVER' : 'CLIENT'];
   return [
     metadataExchange(listenerClass),
+    ...ofRoutes,
     ...(overrides === undefined ? [] : [meshFilter('istio.stats', statsConfig(listenerClass, overrides))]),
     router(),
   ];

@@ -17,8 +17,8 @@ import type { EffectiveVirtualService } from '../../resolve/virtual-services.js'
 import { compareText, stableHash } from '../../stable-hash.js';
 import { gatewayRouteName, virtualHostName } from '../names.js';
 import type { ResourcePart } from '../recipe.js';
-import { matchesEverything } from './route-match.js';
-import { buildRuleRoutes } from './rule-routes.js';
+import { matchesEverything } from '../rules/route-match.js';
+import { buildRuleRoutes } from '../rules/rule-routes.js';
 
 /** Hosts that a VirtualService and a server have in common; of two that overlap the more specific one. */
 function intersectingHosts(server: GatewayServer, rule: EffectiveVirtualService): string[] {

@@ -14,9 +14,9 @@ import type { EffectiveVirtualService } from '../../resolve/virtual-services.js'
 import { compareText } from '../../stable-hash.js';
 import { durationOfMs } from '../durations.js';
 import { outboundClusterName, virtualHostName } from '../names.js';
-import { hashPolicies } from './hash-policy.js';
-import { buildRetryPolicy } from './retry-policy.js';
-import { buildRuleRoutes } from './rule-routes.js';
+import { hashPolicies } from '../rules/hash-policy.js';
+import { buildRetryPolicy } from '../rules/retry-policy.js';
+import { buildRuleRoutes } from '../rules/rule-routes.js';
 
 /** A host on one port, with its routes. */
 export interface HostRoutes {

@@ -7,7 +7,7 @@ import { policyForPort } from '../../resolve/destination-rules.js';
 import type { MeshPort, MeshService } from '../../resolve/mesh-index.js';
 import type { EffectiveVirtualService } from '../../resolve/virtual-services.js';
 import { outboundClusterName } from '../names.js';
-import { destinationCluster } from './destinations.js';
+import { destinationCluster } from '../rules/destinations.js';
 
 /** What a TCP proxy is told. */
 export interface TcpDestinations {

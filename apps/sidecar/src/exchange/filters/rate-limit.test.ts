@@ -4,8 +4,8 @@ import { writeFileSync } from 'node:fs';
 import { Agent, get } from 'node:http';
 import { join } from 'node:path';
 import { afterEach, expect, it, vi } from 'vitest';
-import { anyHost, connectionManager, dataPlaneConfig, listener } from '../testing/envoy-config.js';
-import { startProxy } from '../testing/proxy-fixture.js';
+import { anyHost, connectionManager, dataPlaneConfig, listener } from '../../testing/envoy-config.js';
+import { startProxy } from '../../testing/proxy-fixture.js';
 import {
   Cleanups,
   fetchText,
@@ -13,7 +13,7 @@ import {
   startSidecarProcess,
   startUpstream,
   temporaryDirectory,
-} from '../testing/sidecar-process.js';
+} from '../../testing/sidecar-process.js';
 
 const cleanups = new Cleanups();
 afterEach(() => cleanups.run());

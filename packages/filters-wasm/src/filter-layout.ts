@@ -1,5 +1,5 @@
-// The formats of rate limits and the state of their token buckets, read by TypeScript and by AssemblyScript. Like layout.ts:
-// literals only, no import.
+// The formats of rate limits, the state of their token buckets, and injected faults, read by TypeScript and by AssemblyScript.
+// Like layout.ts: literals only, no import.
 
 /** Token buckets and counters of rate limits by slot (see BUCKET_*, COUNTER_*). */
 export const BUCKETS = 101711872;
@@ -47,9 +47,6 @@ export const LIMIT_MAX_TOKENS = 48;
 export const LIMIT_PER_FILL = 56;
 export const LIMIT_BYTES = 64;
 
-/** In lists of a listener (relative offsets), a virtual host and a route (places): id of the filter, limit (0 = none). */
-export const FILTER_LIMIT_BYTES = 8;
-
 /** Filled by chargeLimits: policy record of the refusal; limits that let a request through without a token. */
 export const ROUTE_LIMIT_POLICY = 98372;
 export const ROUTE_LIMITED_COUNT = 98376;
@@ -59,3 +56,16 @@ export const MAX_RATE_LIMIT_FILTERS = 2;
 
 /** Result of chargeLimits: a bucket of the connection is needed, and nothing was charged. */
 export const CHARGE_NEEDS_BUCKET = -1;
+/** A fault of a route, a virtual host or a listener's filter: immutable, in STABLE_REGION. */
+export const FAULT_DELAY_MS = 0;
+/** Of 1,000,000 requests, how many are delayed. */
+export const FAULT_DELAY_SHARE = 4;
+/** Status of the answer, 0 = none. */
+export const FAULT_ABORT_STATUS = 8;
+/** Of 1,000,000 requests, how many are answered with it. */
+export const FAULT_ABORT_SHARE = 12;
+export const FAULT_BYTES = 16;
+
+/** Filled by decideFault: how long the request at hand is held back, and the status to answer with then; 0 = not at all. */
+export const ROUTE_FAULT_DELAY_MS = 98392;
+export const ROUTE_FAULT_ABORT_STATUS = 98396;

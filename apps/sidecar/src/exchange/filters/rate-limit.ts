@@ -8,10 +8,10 @@ import {
   ROUTE_CLUSTER,
   ROUTE_LIMIT_POLICY,
 } from '@lateen/filters-wasm';
-import type { DataPath } from '../transport/data-path.js';
-import type { ExchangeClient } from './exchange-client.js';
-import type { LocalReply } from './local-reply.js';
-import { FLAG } from './response-flags.js';
+import type { DataPath } from '../../transport/data-path.js';
+import type { ExchangeClient } from '../exchange-client.js';
+import type { LocalReply } from '../local-reply.js';
+import { FLAG } from '../response-flags.js';
 
 const replies = new Map<number, LocalReply>();
 

@@ -21,6 +21,7 @@ import { destinationCluster } from './destinations.js';
 import { hashPolicies } from './hash-policy.js';
 import { buildHeaderMutations, type HeaderMutations } from './header-mutations.js';
 import { buildRetryPolicy } from './retry-policy.js';
+import { buildRouteFilters } from './route-filters.js';
 import { buildRouteMatch, matchesEverything, pathOf } from './route-match.js';
 
 /** What the routes of one rule set are built with. */
@@ -169,6 +170,7 @@ function buildRoute(context: Context, rule: HttpRoute, condition: HttpMatchReque
     metadata: { filterMetadata: { istio } },
     decorator: { operation: operationName(context, { match, action }) },
     statPrefix: condition?.statPrefix ?? '',
+    typedPerFilterConfig: buildRouteFilters(rule),
     ...headers,
   });
 }
@@ -176,7 +178,8 @@ function buildRoute(context: Context, rule: HttpRoute, condition: HttpMatchReque
 /** Fields of rules that are not acted on yet, by name, and what happens instead. */
 function unsupportedFields(rule: HttpRoute): string[] {
   const found: string[] = [];
-  if (rule.fault !== undefined) found.push('fault is not acted on yet: no faults are injected');
+  if (rule.fault?.abort?.grpcStatus !== undefined)
+    found.push('fault.abort.grpcStatus is not acted on yet: no request is failed');
   if (rule.corsPolicy !== undefined) found.push('corsPolicy is not acted on yet: no CORS headers are made');
   if (rule.mirror !== undefined || rule.mirrors !== undefined)
     found.push('mirror is not acted on yet: nothing is copied');

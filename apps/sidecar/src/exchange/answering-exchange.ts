@@ -1,0 +1,110 @@
+// Exchange: how each one begins and ends, and the answers that need no upstream.
+
+import { LIMIT_REQUESTS, ROUTE_BODY_LENGTH, ROUTE_STATUS } from '@lateen/filters-wasm';
+import type { DataPath } from '../transport/data-path.js';
+import type { TimerOwner } from '../transport/timer-wheel.js';
+import { AccessLogEntry } from './access-log-entry.js';
+import type { ExchangeClient } from './exchange-client.js';
+import { ExchangeState } from './exchange-state.js';
+import { ExchangeTimers } from './exchange-timers.js';
+import type { HeldAnswer } from './filters/injected-delay.js';
+import { KeptRequest } from './kept-request.js';
+import { DIRECT_RESPONSE_DETAILS, type LocalReply } from './local-reply.js';
+import { countRequest } from './request-metrics.js';
+import { type ResponseFacts, ResponseWriter } from './response-writer.js';
+import { Attempts } from './retries/attempts.js';
+
+export abstract class AnsweringExchange extends ExchangeState implements ResponseFacts, TimerOwner {
+  protected readonly kept: KeptRequest;
+  readonly attempts: Attempts;
+  protected readonly writer: ResponseWriter;
+  protected readonly log: AccessLogEntry | null;
+  protected readonly timers: ExchangeTimers;
+  protected holdsRequestUnit = false;
+
+  constructor(
+    protected readonly path: DataPath,
+    protected readonly client: ExchangeClient,
+  ) {
+    super();
+    this.kept = new KeptRequest(path);
+    this.attempts = new Attempts(path, this.kept);
+    this.timers = new ExchangeTimers(path, this);
+    const { accessLog } = client.chain;
+    this.log = accessLog === undefined ? null : new AccessLogEntry(path.core, accessLog);
+    this.writer = new ResponseWriter(path, client, this.log);
+  }
+
+  abstract onTimer(kind: number): void;
+
+  /** An answer to a request that was not routed: a head that the codec refused. REQ_* need not be filled. */
+  refuse(reply: LocalReply): void {
+    this.start(0);
+    this.replyLocally(reply);
+  }
+
+  protected start(wireBytes: number): void {
+    this.reset(wireBytes, this.path.clock.nowMs);
+    this.attempts.begin(0, 0);
+    this.log?.begin();
+    this.listenerRecord = this.client.chain.listenerRecord;
+    this.path.stats.downstreamRqTotal++;
+    this.path.stats.downstreamRqActive++;
+  }
+
+  protected replyLocally(reply: LocalReply): void {
+    this.status = reply.status;
+    this.flags |= reply.flags;
+    this.details = reply.details;
+    if (!this.requestComplete) this.client.closeAfterResponse();
+    this.responseBodyBytes = reply.body.length;
+    this.responseWireBytes = this.writer.writeText(this, reply.body);
+    this.finish(this.client.closing);
+  }
+
+  /** ROUTE_* is filled: answers with the direct response or the redirect that the route says. */
+  protected replyFromTable(): void {
+    const { i32 } = this.path.core;
+    this.status = i32[ROUTE_STATUS >> 2]!;
+    this.details = DIRECT_RESPONSE_DETAILS;
+    if (!this.requestComplete) this.client.closeAfterResponse();
+    this.responseBodyBytes = i32[ROUTE_BODY_LENGTH >> 2]!;
+    this.responseWireBytes = this.writer.writeFromTable(this);
+    this.finish(this.client.closing);
+  }
+
+  /** The same answer for later, when ROUTE_* are another request's. */
+  protected holdTableReply(): HeldAnswer {
+    const { i32 } = this.path.core;
+    if (!this.requestComplete) this.client.closeAfterResponse();
+    const bytes = this.writer.copyFromTable(this);
+    return { status: i32[ROUTE_STATUS >> 2]!, bytes, bodyLength: i32[ROUTE_BODY_LENGTH >> 2]! };
+  }
+
+  protected replyWith(answer: HeldAnswer): void {
+    this.status = answer.status;
+    this.details = DIRECT_RESPONSE_DETAILS;
+    this.responseBodyBytes = answer.bodyLength;
+    this.responseWireBytes = answer.bytes.length;
+    this.writer.writeCopied(answer.bytes);
+    this.finish(this.client.closing);
+  }
+
+  protected finish(close: boolean): void {
+    const { core, stats } = this.path;
+    this.active = false;
+    this.timers.stop();
+    if (this.holdsRequestUnit) core.wasm.release(this.clusterSlot, LIMIT_REQUESTS);
+    this.holdsRequestUnit = false;
+    this.attempts.end(this.clusterSlot);
+    stats.downstreamRqActive--;
+    countRequest(core, stats, this, this.client, this.path.clock.nowMs);
+    if (this.log !== null) {
+      const head = this.sentHead === '' ? this.kept.headText() : this.sentHead;
+      this.log.finish(this, this.client, this.path.clusters[this.clusterSlot]?.name, head, this.path.clock.nowMs);
+    }
+    this.kept.release(null);
+    this.client.writer.stopNotifying();
+    this.client.onExchangeDone(close);
+  }
+}

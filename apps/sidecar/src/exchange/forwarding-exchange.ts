@@ -1,0 +1,240 @@
+// Exchange: its upstream half: attempts at endpoints, and what comes back from them.
+
+import * as L from '@lateen/filters-wasm';
+import type { DrainListener } from '../transport/socket-writer.js';
+import type { Endpoint } from '../upstream/endpoint.js';
+import type { UpstreamConnection } from '../upstream/upstream-connection.js';
+import type { UpstreamRequest } from '../upstream/upstream-request.js';
+import { AnsweringExchange } from './answering-exchange.js';
+import {
+  HEAD_TOO_LARGE,
+  type LocalReply,
+  NO_HEALTHY_UPSTREAM,
+  notPicked,
+  type UpstreamFailure,
+  upstreamReset,
+  VIA_UPSTREAM_DETAILS,
+} from './local-reply.js';
+import { FLAG } from './response-flags.js';
+import { endsWithConnection } from './response-writer.js';
+import { isRetriableResponse } from './retries/attempts.js';
+import { isRetriableFailure } from './retries/retry-policy.js';
+
+export abstract class ForwardingExchange extends AnsweringExchange implements UpstreamRequest, DrainListener {
+  nextPending: UpstreamRequest | null = null;
+  pendingOn: Endpoint | null = null;
+  protected upstream: UpstreamConnection | null = null;
+  /** Held back on purpose: prepared, and not yet forwarded. */
+  protected heldBack = false;
+  private endpointHeld = false;
+
+  // ---- To the upstream -----------------------------------------------------------------------------------------------
+
+  /** Writes the head for the cluster, and keeps what is here of the body; false where that was answered with an error. */
+  protected prepare(headLength: number, bodyAddress: number, bodyLength: number): boolean {
+    const { client } = this;
+    this.clusterSlot = this.path.core.i32[L.ROUTE_CLUSTER >> 2]!;
+    this.requestBodyBytes = bodyLength;
+    this.attempts.hash(this.policy, client);
+    if (!this.kept.writeHead(headLength, this.listenerRecord, client.record, this.clusterSlot)) {
+      this.replyLocally(HEAD_TOO_LARGE);
+      return false;
+    }
+    this.attempts.begin(this.policy, client.chain.retryBufferBytes);
+    this.kept.add(bodyAddress, bodyLength, null);
+    this.timers.begin(this.policy);
+    return true;
+  }
+
+  protected forward(): void {
+    const { core } = this.path;
+    const slot = this.attempts.pickFirst(this.clusterSlot);
+    if (slot < 0) {
+      this.replyLocally(notPicked(core, this.policy, slot));
+      return;
+    }
+    if (core.wasm.acquire(this.clusterSlot, L.LIMIT_REQUESTS) === 0) {
+      this.replyLocally(upstreamReset('overflow', '', false));
+      return;
+    }
+    this.holdsRequestUnit = true;
+    if (this.requestComplete) this.completeRequest();
+    this.useEndpoint(slot);
+    if (!this.requestComplete && this.upstream === null && this.active) this.client.pauseRequest();
+  }
+
+  private useEndpoint(slot: number): void {
+    const endpoint = this.path.endpoints[slot];
+    if (endpoint === undefined) {
+      this.replyLocally(NO_HEALTHY_UPSTREAM);
+      return;
+    }
+    this.endpoint = endpoint;
+    this.attempts.note(slot);
+    this.endpointHeld = true;
+    this.path.core.wasm.endpointBegin(slot);
+    if (this.peer === 0 && !this.client.chain.inbound) this.peer = endpoint.workloadPeer;
+    this.timers.beginAttempt(this.policy);
+    endpoint.acquire(this);
+  }
+
+  protected completeRequest(): void {
+    this.requestComplete = true;
+    this.requestCompleteMs = this.path.clock.nowMs;
+    // The route's time begins when the request leaves, so not while it is held back.
+    if (!this.heldBack) this.timers.requestComplete(this.policy);
+  }
+
+  protected retryAfterTimeout(): boolean {
+    const { policy } = this;
+    if (policy === 0 || this.responseStarted || !this.kept.replayable) return false;
+    if (!isRetriableFailure(this.path.core, policy, 'timeout', true, this.method)) return false;
+    if (!this.attempts.take(this.clusterSlot)) return false;
+    this.dropUpstream();
+    this.timers.retryAfter(this.attempts.nextBackoffMs(policy));
+    return true;
+  }
+
+  protected tryAgain(): void {
+    const slot = this.attempts.pickNext(this.policy, this.clusterSlot);
+    if (slot < 0) {
+      this.replyLocally(notPicked(this.path.core, this.policy, slot));
+      return;
+    }
+    const policyFlags = this.path.core.i32[(this.policy + L.POLICY_FLAGS) >> 2]!;
+    if ((policyFlags & L.POLICY_FLAG_ATTEMPT_COUNT_IN_REQUEST) !== 0) this.kept.setAttempt(this.attempts.count + 1);
+    this.useEndpoint(slot);
+  }
+
+  // ---- From the upstream ---------------------------------------------------------------------------------------------
+
+  onUpstreamReady(connection: UpstreamConnection): void {
+    this.upstream = connection;
+    this.upstreamSecurityId = connection.securityId;
+    if (this.log !== null) this.upstreamLocalAddress = connection.localAddressText;
+    this.kept.sendTo(connection.writer);
+    if (!this.requestComplete) this.client.resumeRequest();
+  }
+
+  onUpstreamFailed(failure: UpstreamFailure, reason: string, freshConnection: boolean): void {
+    this.releaseEndpoint(false);
+    this.upstream = null;
+    this.failureReason = reason;
+    if (this.responseStarted) {
+      this.flags |= FLAG.UC;
+      this.details = 'upstream_reset_after_response_started{connection_termination}';
+      if (this.endsWithConnection) this.client.responseTruncated();
+      this.finish(true);
+      this.client.abort();
+      return;
+    }
+    if (this.policy !== 0 && this.kept.replayable) {
+      const covered = isRetriableFailure(this.path.core, this.policy, failure, freshConnection, this.method);
+      if (covered && this.attempts.take(this.clusterSlot)) {
+        // The race with a server that closes idle connections says nothing about its health: no back-off.
+        const stale = failure === 'closed' && !freshConnection;
+        this.timers.retryAfter(stale ? 0 : this.attempts.nextBackoffMs(this.policy));
+        return;
+      }
+    }
+    this.replyLocally(upstreamReset(failure, reason, this.attempts.count > 1));
+  }
+
+  onResponseHead(status: number): boolean {
+    const { i32, wasm } = this.path.core;
+    const { count, anyLeft } = this.attempts;
+    if ((count > 1 || anyLeft) && isRetriableResponse(this.path.core, this.policy, status)) {
+      if (this.requestComplete && this.kept.replayable && this.attempts.take(this.clusterSlot)) {
+        this.releaseEndpoint(status < 500);
+        this.upstream = null;
+        this.timers.retryAfter(this.attempts.backoffAfterResponseMs(this.policy));
+        return true;
+      }
+      if (count > 1) this.flags |= FLAG.URX;
+    }
+    this.responseStarted = true;
+    this.endsWithConnection = endsWithConnection(this.path.core, this.responseChunkMode);
+    if (this.endsWithConnection) this.client.closeAfterResponse();
+    this.status = status;
+    this.details = VIA_UPSTREAM_DETAILS;
+    this.serviceTimeMs = Math.round(
+      this.path.clock.nowMs - (this.requestComplete ? this.requestCompleteMs : this.startMs),
+    );
+    this.timers.endAttempt();
+    const peerLength = i32[L.RESP_PEER_METADATA_LENGTH >> 2]!;
+    if (this.client.chain.peerFromResponse && peerLength > 0) {
+      this.peer = wasm.internPeer(i32[L.RESP_PEER_METADATA_OFFSET >> 2]!, peerLength, this.peer);
+    }
+    this.grpcStatus = i32[L.RESP_GRPC_STATUS >> 2]!;
+    if (this.log === null) this.kept.release((this.upstream as UpstreamConnection).writer);
+    return false;
+  }
+
+  onResponseBytes(address: number, length: number, isFirst: boolean): void {
+    const { writer } = this.client;
+    this.responseBodyBytes += length;
+    if (isFirst) this.writer.writeHead(this, address, length);
+    else {
+      this.lastActiveMs = this.path.clock.nowMs;
+      writer.writeCopy(address, length);
+    }
+    if (writer.backedUp && this.upstream !== null) {
+      this.upstream.pause();
+      writer.notifyDrained(this);
+    }
+  }
+
+  /** The client has taken most of what was written: read on from the upstream. */
+  onDrained(): void {
+    this.upstream?.resume();
+  }
+
+  onResponseEnd(wireBytes: number): void {
+    const upstream = this.upstream as UpstreamConnection;
+    this.responseWireBytes = wireBytes;
+    if (this.log !== null) {
+      this.sentHead = this.kept.headText();
+      this.kept.release(upstream.writer);
+    }
+    this.upstream = null;
+    this.releaseEndpoint(this.status < 500);
+    this.finish(!this.requestComplete || this.client.closing);
+  }
+
+  // ---- End -----------------------------------------------------------------------------------------------------------
+
+  /** Ends the exchange with an answer of our own, or by cutting the connection where the response has begun. */
+  fail(reply: LocalReply): void {
+    this.dropUpstream();
+    if (!this.responseStarted) {
+      this.replyLocally(reply);
+      return;
+    }
+    this.flags |= reply.flags;
+    this.details = reply.details;
+    this.finish(true);
+    this.client.abort();
+  }
+
+  /** Lets go of the upstream without waiting for its answer. */
+  protected dropUpstream(): void {
+    this.timers.stopRetry();
+    this.pendingOn?.abandon(this);
+    const upstream = this.upstream;
+    this.upstream = null;
+    if (upstream !== null) {
+      this.responseWireBytes = upstream.wireBytes;
+      upstream.close();
+    }
+    this.releaseEndpoint(false);
+  }
+
+  private releaseEndpoint(success: boolean): void {
+    const { endpoint } = this;
+    if (endpoint === null || !this.endpointHeld) return;
+    this.endpointHeld = false;
+    this.path.core.wasm.endpointEnd(endpoint.slot);
+    if (success) endpoint.stats.rqSuccess++;
+    else endpoint.stats.rqError++;
+  }
+}
