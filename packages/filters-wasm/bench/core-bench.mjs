@@ -83,6 +83,47 @@ const responseLength = core.bytes.write(response, RESPONSE_AT, 'latin1');
 const chunkedLength = core.bytes.write(chunked, CHUNKS_AT, 'latin1');
 const chunkState = core.chunkStates.take();
 
+// A gRPC request as the second one of a connection has it: nearly all of it indexed; and as one that knows no table.
+const GRPC_KIND = C.H2_REQUEST;
+const H2_AT = C.H2_BLOCK_BUFFER;
+const H2_PLAIN_AT = H2_AT + 4096;
+const H2_CODED_AT = H2_AT + 8192;
+const H2_HEAD_AT = C.READ_BUFFER + 32_768;
+const decoder = core.h2Decoders.take();
+wasm.h2ResetDecoder(decoder);
+const grpcFields = {
+  ':path': '/helloworld.Greeter/SayHello',
+  ':authority': 'greeter.default.svc.cluster.local:50051',
+  'content-type': 'application/grpc',
+  'user-agent': 'grpc-node-js/1.14.7',
+  'grpc-accept-encoding': 'identity,deflate,gzip',
+  'accept-encoding': 'identity',
+  te: 'trailers',
+  'x-request-id': '2f1f0d3e-9b1f-4b57-a7f4-9e5b61d0e1c2',
+};
+const added = Object.entries(grpcFields).map(([name, value]) =>
+  Buffer.concat([Buffer.from([0x40, name.length]), Buffer.from(name), Buffer.from([value.length]), Buffer.from(value)]),
+);
+// Adds the fields to the table, then repeats them by their indexes with one literal (grpc-timeout).
+const first = Buffer.concat([Buffer.from([0x83, 0x86]), ...added]);
+first.copy(core.bytes, H2_AT);
+if (wasm.h2DecodeHead(decoder, H2_AT, first.length, GRPC_KIND, C.H2_HEAD_BUFFER, 65536) < 0)
+  throw new Error('h2DecodeHead');
+const again = Buffer.concat([
+  Buffer.from([0x83, 0x86]),
+  Buffer.from(added.map((_, index) => 0x80 | (61 + added.length - index))),
+  Buffer.from([0, 12]),
+  Buffer.from('grpc-timeout'),
+  Buffer.from([4]),
+  Buffer.from('999m'),
+]);
+const grpcLength = again.copy(core.bytes, H2_AT);
+const grpcHeadLength = wasm.h2DecodeHead(decoder, H2_AT, grpcLength, GRPC_KIND, C.H2_HEAD_BUFFER, 65536);
+const grpcHead = core.text(C.H2_HEAD_BUFFER, grpcHeadLength);
+core.bytes.write(grpcHead, H2_HEAD_AT, 'latin1');
+const plainLength = wasm.h2EncodeHead(H2_HEAD_AT, grpcHead.length, C.H2_REQUEST, H2_PLAIN_AT, 4096);
+const codedLength = wasm.h2EncodeHead(H2_HEAD_AT, grpcHead.length, C.H2_REQUEST | C.H2_HUFFMAN, H2_CODED_AT, 4096);
+
 const steps = {
   parseRequest: () => wasm.parseRequest(C.READ_BUFFER, requestLength, 0, listener, 0),
   route: () => wasm.route(slot, -1, 0),
@@ -97,6 +138,14 @@ const steps = {
     wasm.resetChunks(chunkState, C.CHUNK_MODE_FRAMED);
     return wasm.scanChunks(chunkState, CHUNKS_AT, chunkedLength);
   },
+  'h2DecodeHead, gRPC': () => wasm.h2DecodeHead(decoder, H2_AT, grpcLength, GRPC_KIND, C.H2_HEAD_BUFFER, 65536),
+  'h2DecodeHead, gRPC, no table': () =>
+    wasm.h2DecodeHead(decoder, H2_PLAIN_AT, plainLength, GRPC_KIND, C.H2_HEAD_BUFFER, 65536),
+  'h2DecodeHead, gRPC, no table, Huffman': () =>
+    wasm.h2DecodeHead(decoder, H2_CODED_AT, codedLength, GRPC_KIND, C.H2_HEAD_BUFFER, 65536),
+  'h2EncodeHead, gRPC': () => wasm.h2EncodeHead(H2_HEAD_AT, grpcHead.length, C.H2_REQUEST, C.OUTPUT_RING, 65536),
+  'h2EncodeHead, gRPC, Huffman': () =>
+    wasm.h2EncodeHead(H2_HEAD_AT, grpcHead.length, C.H2_REQUEST | C.H2_HUFFMAN, C.OUTPUT_RING, 65536),
   'copy 1 KiB': () => wasm.copy(C.OUTPUT_RING, C.READ_BUFFER, 1024),
 };
 steps['all of one request'] = () => {

@@ -157,9 +157,9 @@ export interface CoreFunctions {
   /**
    * Encodes a head in HTTP/1.1 form, as writeUpstreamHead, writeDownstreamHead and writeLocalReply make it, to a header
    * block at `out`, which must not overlap the head. `kind`: H2_REQUEST, H2_RESPONSE or H2_TRAILERS, with H2_HTTPS (the
-   * scheme) and H2_HUFFMAN. Names become lower case; host becomes `:authority`; transfer-encoding and what else means one
-   * connection alone is left out. `te: trailers` is added to requests of gRPC. A request with an upgrade line becomes an
-   * extended CONNECT: the peer must have sent SETTINGS_ENABLE_CONNECT_PROTOCOL. Status 101 becomes 200. Trailers are
+   * scheme), H2_UPGRADE and H2_HUFFMAN. Names become lower case; host becomes `:authority`; transfer-encoding and what else means one
+   * connection alone is left out. `te: trailers` is added to requests of gRPC. With H2_UPGRADE a request with an
+   * upgrade line becomes an extended CONNECT: the peer must have sent SETTINGS_ENABLE_CONNECT_PROTOCOL. Status 101 becomes 200. Trailers are
    * lines, with or without an empty one at the end. There is no state: the dynamic table of the peer stays empty.
    * Returns the length, 0 where `capacity` is too small. H2_ENCODED_HEAD_LENGTH is what the head had with its empty line:
    * the body of a local reply begins there.

@@ -54,7 +54,6 @@ describe('the memory map', () => {
       ['token buckets', B.BUCKETS, B.BUCKET_BYTES * B.BUCKET_COUNT],
       ['connection buckets', B.CONNECTION_BUCKETS, B.BUCKET_BYTES * B.CONNECTION_BUCKET_COUNT],
       ['HPACK static table', H2.H2_STATIC_ENTRIES, H2.H2_STATIC_COUNT * H2.H2_ENTRY_BYTES],
-      ['HPACK short codes', H2.H2_HUFFMAN_SHORT, 1024 * 2],
       ['HPACK code lengths', H2.H2_HUFFMAN_LENGTHS, 31 * H2.H2_HUFFMAN_LENGTH_BYTES],
       ['HPACK symbols', H2.H2_HUFFMAN_SYMBOLS, 257 * 2],
       ['HPACK codes', H2.H2_HUFFMAN_CODES, 256 * 8],
@@ -65,6 +64,7 @@ describe('the memory map', () => {
       ['HTTP/2 heads', H2.H2_HEAD_BUFFER, H2.H2_HEAD_BUFFER_BYTES],
       ['HTTP/2 blocks', H2.H2_BLOCK_BUFFER, H2.H2_BLOCK_BUFFER_BYTES],
       ['HTTP/2 results', H2.H2_DECODED_FLAGS, 8],
+      ['HPACK short codes', H2.H2_HUFFMAN_SHORT, 4096 * 4],
       ['HPACK decoders', H2.H2_DECODERS, H2.H2_DECODER_BYTES * H2.H2_DECODER_COUNT],
     ];
     let end = 0;

@@ -3,8 +3,8 @@
 import {
   H2_ENCODED_HEAD_LENGTH, H2_HTTPS, H2_HUFFMAN, H2_NAMES, H2_NAMES_COUNT, H2_NAME_AT, H2_NAME_BYTES,
   H2_NAME_CONTENT_TYPE, H2_NAME_DROPPED, H2_NAME_HASH, H2_NAME_HOST, H2_NAME_INDEX_MASK, H2_NAME_LENGTH,
-  H2_NAME_NEVER_INDEXED, H2_NAME_RULE, H2_NAME_TE, H2_NAME_UPGRADE, H2_REQUEST, H2_SCRATCH, H2_SCRATCH_BYTES,
-  H2_TRAILERS,
+  H2_NAME_NEVER_INDEXED, H2_NAME_RULE, H2_NAME_TE, H2_REQUEST, H2_SCRATCH,
+  H2_TRAILERS, H2_UPGRADE,
 } from '../../src/http2/h2-layout';
 import { KNOWN_HOST, KNOWN_TE, KNOWN_UPGRADE, TEXT_CONNECT, TEXT_GET, TEXT_GRPC, TEXT_POST, TEXT_TRAILERS } from '../../src/table-layout';
 import { equals, equalsIgnoreCase, findByte, hashName, lowerAll } from '../ascii';
@@ -20,8 +20,8 @@ const SCHEME_HTTP = 6;
 const SCHEME_HTTPS = 7;
 const STATUS_200 = 8;
 
-/** What a field needs beside its bytes: lengths and the first byte; and wide stores. */
-const FIELD_BYTES = 16;
+/** What a field needs beside its bytes: the first bytes, lengths, and wide stores. */
+const FIELD_BYTES = 40;
 
 let out: i32 = 0;
 let limit: i32 = 0;
@@ -39,7 +39,7 @@ export function h2EncodeHead(head: i32, length: i32, kind: i32, to: i32, capacit
     if (lineEnd - head + 64 > capacity) return 0;
     at = lineEnd + 2;
     if ((kind & H2_REQUEST) == 0) putStatus(head);
-    else if (!putPseudo(head, lineEnd, at, end, (kind & H2_HTTPS) != 0)) return 0;
+    else if (!putPseudo(head, lineEnd, at, end, kind)) return 0;
   }
   at = putLines(at, end, (kind & H2_REQUEST) != 0);
   if (at == 0) return 0;
@@ -92,14 +92,13 @@ function putIndexed(index: i32): void {
 }
 
 /** Pseudo-header fields of a request. False where there is no room. */
-function putPseudo(head: i32, lineEnd: i32, lines: i32, end: i32, https: bool): bool {
+function putPseudo(head: i32, lineEnd: i32, lines: i32, end: i32, kind: i32): bool {
   const methodEnd = findByte(head, lineEnd, 0x20);
   const target = methodEnd + 1;
   const targetEnd = lineEnd - 9; // " HTTP/1.1"
-  const host = findLine(lines, end, KNOWN_HOST);
   const connect = isText(head, methodEnd - head, TEXT_CONNECT);
-  const upgrade = connect ? 0 : findLine(lines, end, KNOWN_UPGRADE);
-  if (upgrade != 0) {
+  const upgrade = (kind & H2_UPGRADE) != 0;
+  if (upgrade) {
     if (!putLiteral(METHOD_GET, 0, textAt(TEXT_CONNECT), textLength(TEXT_CONNECT))) return false;
   } else if (isText(head, methodEnd - head, TEXT_GET)) {
     putIndexed(METHOD_GET);
@@ -109,21 +108,21 @@ function putPseudo(head: i32, lineEnd: i32, lines: i32, end: i32, https: bool): 
     return false;
   }
   if (!connect) {
-    putIndexed(https ? SCHEME_HTTPS : SCHEME_HTTP);
+    putIndexed((kind & H2_HTTPS) != 0 ? SCHEME_HTTPS : SCHEME_HTTP);
     if (targetEnd - target == 1 && load<u8>(target) == 0x2f) putIndexed(PATH_ROOT);
     else if (!putLiteral(PATH_ROOT, 0, target, targetEnd - target)) return false;
   }
   if (connect) {
     if (!putLiteral(AUTHORITY, 0, target, targetEnd - target)) return false;
-  } else if (host != 0 && !putLiteral(AUTHORITY, 0, valueAt, valueEnd - valueAt)) {
+  } else if (findLine(lines, end, KNOWN_HOST) && !putLiteral(AUTHORITY, 0, valueAt, valueEnd - valueAt)) {
     return false;
   }
-  return upgrade == 0 || putProtocol(lines, end);
+  return !upgrade || putProtocol(lines, end);
 }
 
 function putProtocol(lines: i32, end: i32): bool {
-  findLine(lines, end, KNOWN_UPGRADE);
-  if (out + 32 + FIELD_BYTES + valueEnd - valueAt > limit) return false;
+  if (!findLine(lines, end, KNOWN_UPGRADE)) return true;
+  if (out + FIELD_BYTES + valueEnd - valueAt > limit) return false;
   store<u8>(out, 0);
   store<u8>(out + 1, 9);
   store<u64>(out + 2, 0x6f636f746f72703a); // ":protoco"
@@ -146,21 +145,21 @@ function setValue(from: i32, to: i32): void {
   while (from < to && isBlank(load<u8>(from))) from++;
   while (to > from && isBlank(load<u8>(to - 1))) to--;
   valueAt = from;
-  valueEnd = to;
+  valueEnd = to < from ? from : to;
 }
 
-/** The first line of that name, and sets its value; 0 where there is none. */
-function findLine(at: i32, end: i32, name: i32): i32 {
+/** Sets the value of the first line of that name; false where there is none. */
+function findLine(at: i32, end: i32, name: i32): bool {
   const length = textLength(name);
   while (at < end && load<u8>(at) != 0x0d) {
     const lineEnd = findByte(at, end, 0x0d);
     if (at + length < lineEnd && load<u8>(at + length) == 0x3a && equalsIgnoreCase(at, textAt(name), length)) {
       setValue(at + length + 1, lineEnd);
-      return at;
+      return true;
     }
     at = lineEnd + 2;
   }
-  return 0;
+  return false;
 }
 
 /** Writes the lines up to the empty one or `end`; the place after it, or 0 where there is no room. */
@@ -235,7 +234,7 @@ function putLiteral(index: i32, never: i32, value: i32, length: i32): bool {
 
 /** A literal with a name of its own. */
 function putNamed(name: i32, nameLength: i32, never: i32, value: i32, length: i32): bool {
-  if (out + FIELD_BYTES + FIELD_BYTES + nameLength + length > limit) return false;
+  if (out + FIELD_BYTES + nameLength + length > limit) return false;
   store<u8>(out++, never != 0 ? 0x10 : 0);
   if (huffman) {
     putLower(H2_SCRATCH, name, nameLength);

@@ -28,6 +28,7 @@ let verdict: i32 = 0;
 /** Pseudo-header fields have ended. */
 let begun: bool = false;
 let scratch: i32 = 0;
+/** End of the crumbs; 0 = none yet. */
 let cookieEnd: i32 = 0;
 let contentLength: f64 = -1;
 let hostSeen: bool = false;
@@ -57,7 +58,7 @@ export function beginHead(wanted: i32, out: i32, capacity: i32): void {
   verdict = 0;
   begun = (wanted & H2_TRAILERS) != 0;
   scratch = H2_SCRATCH;
-  cookieEnd = H2_COOKIE_SCRATCH;
+  cookieEnd = 0;
   contentLength = -1;
   hostSeen = false;
   bodyFollows = false;
@@ -296,9 +297,9 @@ function host(line: i32, value: i32, length: i32): void {
 
 /** One of the crumbs that a cookie is sent in (RFC 9113, 8.2.3). */
 function crumb(value: i32, length: i32): void {
-  let at = cookieEnd;
+  let at = cookieEnd == 0 ? H2_COOKIE_SCRATCH : cookieEnd;
   if (at + length + 20 > H2_COOKIE_SCRATCH + H2_COOKIE_SCRATCH_BYTES) return fail(H2_ERROR_TOO_LARGE);
-  if (at != H2_COOKIE_SCRATCH) {
+  if (cookieEnd != 0) {
     store<u16>(at, 0x203b);
     at += 2;
   }
@@ -311,7 +312,7 @@ export function endHead(): i32 {
   if (verdict != 0) return verdict;
   if ((kind & H2_TRAILERS) != 0) return cursor - start;
   if ((kind & (H2_REQUEST | H2_END_STREAM)) == (H2_REQUEST | H2_END_STREAM) && contentLength > 0) return H2_ERROR_MALFORMED;
-  if (cookieEnd != H2_COOKIE_SCRATCH) {
+  if (cookieEnd != 0) {
     const length = cookieEnd - H2_COOKIE_SCRATCH;
     if (cursor + length + 10 > limit || ++lines > MAX_HEADERS) return H2_ERROR_TOO_LARGE;
     store<u64>(cursor, 0x203a65696b6f6f63); // "cookie: "

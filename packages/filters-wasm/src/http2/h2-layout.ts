@@ -13,8 +13,8 @@ export const H2_ENTRY_NAME_LENGTH = 4;
 export const H2_ENTRY_VALUE_LENGTH = 8;
 /** H2_FIELD_*. */
 export const H2_ENTRY_FIELD = 12;
-/** By the next ten bits: symbol, and the length of its code above 8 bits; 0 where the code is longer than ten bits. */
-export const H2_HUFFMAN_SHORT = 104858624;
+/** By the next twelve bits, i32: one or two symbols, bits that they take (<< 16), how many (<< 24); 0 = a longer code. */
+export const H2_HUFFMAN_SHORT = 105402368;
 /** By length of the code: first code, end of the codes (both at the top of 32 bits), index of the first symbol; i32 each. */
 export const H2_HUFFMAN_LENGTHS = 104860672;
 export const H2_HUFFMAN_LENGTH_BYTES = 16;
@@ -39,7 +39,6 @@ export const H2_NAME_DROPPED = 512;
 export const H2_NAME_NEVER_INDEXED = 1024;
 export const H2_NAME_HOST = 2048;
 export const H2_NAME_TE = 4096;
-export const H2_NAME_UPGRADE = 8192;
 export const H2_NAME_CONTENT_TYPE = 16384;
 /** Texts: lines of the static table and names. */
 export const H2_TEXT_BYTES = 104865856;
@@ -112,7 +111,7 @@ export const H2_TRAILERS = 4;
 export const H2_END_STREAM = 8;
 /** Decoding requests: SETTINGS_ENABLE_CONNECT_PROTOCOL was sent, so `:protocol` is allowed (RFC 8441). */
 export const H2_ALLOW_PROTOCOL = 16;
-/** Decoding responses: the request was an extended CONNECT for a WebSocket; 2xx becomes 101. */
+/** Requests to encode with an upgrade line become an extended CONNECT; responses to that which are 2xx decode to 101. */
 export const H2_UPGRADE = 32;
 /** Encoding requests: `:scheme` is https. */
 export const H2_HTTPS = 64;

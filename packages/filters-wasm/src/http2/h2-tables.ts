@@ -3,7 +3,7 @@
 import * as H from './h2-layout.js';
 
 /** Appendix A, from index 1; a bar ends the name. */
-const STATIC_TABLE = `
+export const STATIC_TABLE: readonly (readonly [string, string])[] = `
 :authority|
 :method|GET
 :method|POST
@@ -70,7 +70,7 @@ www-authenticate|`
   .map((line) => line.split('|') as [string, string]);
 
 /** Appendix B: length of the code of each symbol, and of the end of a string (256), 16 in a row. */
-const CODE_LENGTHS = `
+export const CODE_LENGTHS: readonly number[] = `
 13 23 28 28 28 28 28 28 28 24 30 28 28 30 28 28
 28 28 28 28 28 28 30 28 28 28 28 28 28 28 28 28
 6 10 10 12 13 6 8 11 10 10 8 11 8 6 6 6
@@ -93,7 +93,7 @@ const CODE_LENGTHS = `
   .map(Number);
 
 const MAX_CODE_BITS = 30;
-const SHORT_BITS = 10;
+const SHORT_BITS = 12;
 
 /** What the encoder does with a name beside its index: h2EncodeHead. */
 const NAME_RULES: Readonly<Record<string, number>> = {
@@ -170,6 +170,7 @@ function addName(
 
 /** The code is canonical: codes of a length follow each other in the order of the symbols, after all shorter ones. */
 function writeHuffman(bytes: Buffer, i32: Int32Array): void {
+  const short: { symbol: number; length: number; code: number }[] = [];
   let code = 0;
   let index = 0;
   for (let length = 1; length <= MAX_CODE_BITS; length++) {
@@ -184,15 +185,30 @@ function writeHuffman(bytes: Buffer, i32: Int32Array): void {
         i32[(H.H2_HUFFMAN_CODES + symbol * 8) >> 2] = code;
         i32[(H.H2_HUFFMAN_CODES + symbol * 8 + 4) >> 2] = length;
       }
-      if (length <= SHORT_BITS) {
-        const first = code << (SHORT_BITS - length);
-        for (let suffix = 0; suffix < 1 << (SHORT_BITS - length); suffix++) {
-          bytes.writeUInt16LE((length << 8) | symbol, H.H2_HUFFMAN_SHORT + (first + suffix) * 2);
-        }
-      }
+      short.push({ symbol, length, code });
       code++;
       index++;
     }
     i32[row + 1] = code * 2 ** (32 - length);
+    if (length === SHORT_BITS) writeShortCodes(i32, short);
+  }
+}
+
+/** What the next SHORT_BITS bits hold: one symbol, or two where the second one's code ends in them as well. */
+function writeShortCodes(
+  i32: Int32Array,
+  codes: readonly { readonly symbol: number; readonly length: number; readonly code: number }[],
+): void {
+  const fill = (code: number, length: number, entry: number) => {
+    const first = (H.H2_HUFFMAN_SHORT + (code << (SHORT_BITS - length)) * 4) >> 2;
+    i32.fill(entry | (length << 16), first, first + (1 << (SHORT_BITS - length)));
+  };
+  for (const one of codes) {
+    fill(one.code, one.length, one.symbol | (1 << 24));
+    for (const two of codes) {
+      const length = one.length + two.length;
+      if (length > SHORT_BITS) continue;
+      fill((one.code << two.length) | two.code, length, one.symbol | (two.symbol << 8) | (2 << 24));
+    }
   }
 }
