@@ -13,7 +13,7 @@ import {
   type IdentitySource,
 } from '@lateen/identity';
 import { type Logger, startMonitoringServer } from '@lateen/telemetry';
-import { TranslationCache } from '@lateen/translate';
+import { addressedHosts, TranslationCache } from '@lateen/translate';
 import { createAdsService, ENVOY_SERVED_TYPES } from '@lateen/xds-stream';
 import { ConfigStore } from './config/config-store.js';
 import { subscribeToGalley } from './config/galley-subscription.js';
@@ -93,7 +93,16 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
     registry,
     trustDomain,
     logger,
-    publish: (snapshot) => source.publish(snapshot),
+    publish: (snapshot) => {
+      source.publish(snapshot);
+      workloads.hostsChanged();
+    },
+  });
+  const workloads = createWorkloadRegistry({
+    store: registry,
+    allowedClients: [systemId('lateen-supervisor')],
+    addressedHosts: () => (builder.current === undefined ? undefined : addressedHosts(builder.current.mesh)),
+    logger,
   });
   builder.rebuild(Date.now());
 
@@ -121,11 +130,6 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
   };
   const certifiedAds = createAdsService({ ...ads, authorize: admitCertifiedProxy(trustDomain) });
   const plaintextAds = createAdsService({ ...ads, authorize: (_peer, node) => admitProxyNode(node) });
-  const workloads = createWorkloadRegistry({
-    store: registry,
-    allowedClients: [systemId('lateen-supervisor')],
-    logger,
-  });
 
   const xds = await startGrpcListener(
     address,

@@ -37,6 +37,9 @@ const ENVOY_FILTER =
 
 const LATER_RELEASE = 'it is stored and takes effect in a later release';
 
+const ONE_NETWORK = 'endpoints of all networks are called at their address';
+const NOT_CALLED_YET = 'calls are answered 503 before a later release';
+
 /** The parts of a traffic policy that work, at each place where one stands. */
 const POLICY = (at: string): string[] =>
   [at, `${at}.portLevelSettings[]`].flatMap((place) => [
@@ -160,8 +163,30 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       },
     },
   },
-  ServiceEntry: { done: [], stored: { '': LATER_RELEASE } },
-  WorkloadEntry: { done: [], stored: { '': 'it is stored, and no request goes to it before a later release' } },
+  ServiceEntry: {
+    done: [
+      'hosts',
+      'addresses',
+      'ports',
+      'location',
+      'resolution',
+      'endpoints[].{address,ports,labels,locality,weight,serviceAccount}',
+      'workloadSelector',
+      'exportTo',
+      'subjectAltNames',
+    ],
+    stored: { 'endpoints[].network': ONE_NETWORK },
+    values: {
+      resolution: {
+        done: ['STATIC', 'DNS', 'DNS_ROUND_ROBIN'],
+        stored: { NONE: NOT_CALLED_YET, DYNAMIC_DNS: NOT_CALLED_YET },
+      },
+    },
+  },
+  WorkloadEntry: {
+    done: ['{address,ports,labels,locality,weight,serviceAccount}'],
+    stored: { network: ONE_NETWORK },
+  },
   WorkloadGroup: { done: [], stored: { '': 'it is stored, and no workload can register before a later release' } },
   ProxyConfig: {
     done: ['selector'],
@@ -203,6 +228,8 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'trustDomainAliases',
       'rootNamespace',
       'outboundTrafficPolicy.mode',
+      'defaultServiceExportTo',
+      'dnsRefreshRate',
       'extensionProviders[].{name,prometheus}',
       'extensionProviders[].envoyFileAccessLog',
       'defaultProviders.{metrics,accessLogging}',
@@ -224,7 +251,6 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       ingressSelector: 'Ingress resources are not taken',
       inboundClusterStatName: 'statistics have the names of the clusters',
       outboundClusterStatName: 'statistics have the names of the clusters',
-      dnsRefreshRate: 'names are not resolved by the mesh yet',
       'defaultProviders.tracing': 'no spans are reported yet',
       'extensionProviders[].{zipkin,lightstep,datadog,stackdriver,opencensus,skywalking,opentelemetry}':
         'no spans are reported yet',

@@ -15,6 +15,7 @@ export { type OutboundAddress, type OutboundAddresses, type ProxyView, resolvePr
 export { type ClientScope, resolveClientScope } from './resolve/client-scope.js';
 export { type EffectiveDestinationRule, policyForPort } from './resolve/destination-rules.js';
 export { type MeshPort, type MeshService, meshIndex } from './resolve/mesh-index.js';
+export { type AddressedHost, addressedHosts } from './resolve/services/addressed-hosts.js';
 export type { EffectiveVirtualService } from './resolve/virtual-services.js';
 export { buildSnapshot } from './snapshot.js';
 export { hasPassthrough } from './xds/clusters/local-clusters.js';

@@ -56,12 +56,14 @@ function groupByKind(configs: readonly ConfigObject[]): ReadonlyMap<Kind, readon
 
 const configHashes = new WeakMap<ConfigObject, string>();
 
-/** Hash of what translation reads of a config object: kind, name, age and spec; not where it was written. */
+/** Hash of what translation reads of a config object: kind, name, age, spec, labels that select; not where it was written. */
 export function configHash(config: ConfigObject): string {
   let hash = configHashes.get(config);
   if (hash === undefined) {
-    const { namespace, name, creationTimestamp } = config.metadata;
-    hash = stableHash([config.kind, namespace, name, creationTimestamp, config.spec]);
+    const { namespace, name, creationTimestamp, labels } = config.metadata;
+    // Services select WorkloadEntries by the labels of the resource.
+    const selected = config.kind === 'WorkloadEntry' ? labels : undefined;
+    hash = stableHash([config.kind, namespace, name, creationTimestamp, config.spec, selected]);
     configHashes.set(config, hash);
   }
   return hash;

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type ConfigObject, isIstioKind, type MeshConfig } from '@lateen/istio-config';
+import { type ConfigObject, isIstioKind, type MeshConfig, objectsOfKind } from '@lateen/istio-config';
 import { fromEnvoyJson } from '@lateen/xds-proto';
 import { NodeSchema } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import { parseAllDocuments } from 'yaml';
@@ -183,9 +183,13 @@ class FixtureBuilder {
     for (const document of readDocuments(text)) this.add(document, defaultNamespace);
   }
 
-  /** As the supervisor does: an address for each service, in each pod that names none itself. */
+  /** As the supervisor does: an address for each service and host of a ServiceEntry, in each pod that names none itself. */
   input(): SnapshotInput {
-    const hosts = this.services.map(({ name, namespace }) => `${name}.${namespace}.svc.cluster.local`).sort();
+    const entryHosts = objectsOfKind(this.configs, 'ServiceEntry').flatMap(({ spec }) => spec.hosts);
+    const hosts = [
+      ...this.services.map(({ name, namespace }) => `${name}.${namespace}.svc.cluster.local`).sort(),
+      ...[...new Set(entryHosts)].filter((host) => !host.startsWith('*')).sort(),
+    ];
     const workloads = this.workloads.map((workload, pod) => {
       if (workload.gateway || Object.keys(workload.serviceAddresses).length > 0) return workload;
       const addresses = hosts.map((host, index) => [host, `127.1.${pod + 1}.${index + 1}`]);

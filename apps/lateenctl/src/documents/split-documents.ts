@@ -1,6 +1,13 @@
 // Documents: one file may hold both families; tells apart what goes to Galley and what goes to the supervisor.
 
-import { type ConfigObject, describeKind, type InputFile, type Problem, parseDocuments } from '@lateen/istio-config';
+import {
+  type ConfigObject,
+  describeKind,
+  type InputFile,
+  objectsOfKind,
+  type Problem,
+  parseDocuments,
+} from '@lateen/istio-config';
 import type { SourceText } from '../control/control-api.js';
 import type { PlacedObject } from '../kubernetes/object-store.js';
 import type { KubernetesObject } from '../kubernetes/read-object.js';
@@ -40,12 +47,19 @@ function documentNumbers(lines: readonly string[]): number[] {
   });
 }
 
+/** What the supervisor reads of some files. */
+export interface SupervisedDocuments {
+  readonly objects: readonly PlacedObject[];
+  /** Galley takes these; pods that start with them are told their hosts. */
+  readonly entries: readonly ConfigObject<'ServiceEntry'>[];
+}
+
 /** The Kubernetes objects of some files; what is wrong with them is added to `problems`. */
 export function readKubernetesDocuments(
   files: readonly SourceText[],
   defaultNamespace: string,
   problems: Problem[],
-): PlacedObject[] {
+): SupervisedDocuments {
   const directories = new Map(files.map((file) => [file.name, file.directory]));
   const parsed = parseDocuments(files, { defaultNamespace });
   const placed: PlacedObject[] = [];
@@ -60,5 +74,5 @@ export function readKubernetesDocuments(
     const known = names.has(`${problem.kind}/${problem.namespace}/${problem.name}`);
     if (known || problem.severity === 'error') problems.push(problem);
   }
-  return placed;
+  return { objects: placed, entries: objectsOfKind(parsed.objects, 'ServiceEntry') };
 }

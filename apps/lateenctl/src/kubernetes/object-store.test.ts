@@ -45,7 +45,11 @@ describe('object store', () => {
 
   const read = (content: string) => {
     const problems: Problem[] = [];
-    const objects = readKubernetesDocuments([{ name: 'web.yaml', content, directory: '/srv' }], 'default', problems);
+    const { objects } = readKubernetesDocuments(
+      [{ name: 'web.yaml', content, directory: '/srv' }],
+      'default',
+      problems,
+    );
     return { objects, problems };
   };
 

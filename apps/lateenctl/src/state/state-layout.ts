@@ -21,6 +21,8 @@ export interface StateLayout {
   readonly supervisorLog: string;
   readonly addressesFile: string;
   readonly objectsFile: string;
+  /** Hosts of ServiceEntries, as Pilot said last. */
+  readonly entryHostsFile: string;
   readonly tokenKeyFile: string;
   readonly tokenJwksFile: string;
   /** The supervisor's own certificate, for the workload registry. */
@@ -47,6 +49,7 @@ export function stateLayout(stateDir: string): StateLayout {
     supervisorLog: join(supervisor, 'supervisor.log'),
     addressesFile: join(supervisor, 'addresses.json'),
     objectsFile: join(supervisor, 'objects.json'),
+    entryHostsFile: join(supervisor, 'entry-hosts.json'),
     tokenKeyFile: join(supervisor, 'token-key.pem'),
     tokenJwksFile: join(supervisor, 'token-key.jwks.json'),
     registryIdentity: join(supervisor, 'registry'),

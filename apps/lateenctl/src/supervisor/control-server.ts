@@ -63,8 +63,8 @@ async function follow(supervisor: Supervisor, request: IncomingMessage): Promise
     case `POST ${CONTROL_PATH.apply}`: {
       const order = await readBody<ApplyRequest>(request);
       const problems: Problem[] = [];
-      const objects = readKubernetesDocuments(order.files, order.defaultNamespace, problems);
-      return supervisor.apply(objects, problems, order.dryRun);
+      const { objects, entries } = readKubernetesDocuments(order.files, order.defaultNamespace, problems);
+      return supervisor.apply(objects, entries, problems, order.dryRun);
     }
     case `POST ${CONTROL_PATH.delete}`:
       return supervisor.delete((await readBody<DeleteRequest>(request)).objects);

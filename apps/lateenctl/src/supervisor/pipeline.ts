@@ -20,6 +20,7 @@ import { chooseIngressPort } from './network/ingress-port.js';
 import { SidecarRunner } from './pods/sidecar-runner.js';
 import { startReaper } from './processes/reaper.js';
 import { appProgram, reaperProgram } from './programs.js';
+import { EntryHosts } from './registry/entry-hosts.js';
 import { RegistryStream } from './registry/registry-stream.js';
 import { Supervisor } from './supervisor.js';
 import { issueIdentity } from './supervisor-identity.js';
@@ -56,6 +57,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
   const mesh = meshAddresses(lease.block);
   const addresses = openAddressBook(layout.addressesFile, lease.block);
   const store = await ObjectStore.open(layout.objectsFile);
+  const entryHosts = new EntryHosts(layout.entryHostsFile);
 
   const meshConfigFile = options.meshConfigFile ?? (await ownMeshConfig(layout));
   const signer = await createTokenSigner(layout.tokenKeyFile);
@@ -72,6 +74,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     addresses,
     sidecars,
     store,
+    entryHosts,
     ingressPort,
     onChange: changed,
     settled: () => registry.settled(),
@@ -83,6 +86,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     identity: identities.registry,
     logger,
     buildReport: (sequence) => workloads.buildReport(sequence),
+    onHosts: (hosts) => supervisor.takeEntryHosts(hosts),
   });
 
   const supervisor = new Supervisor({

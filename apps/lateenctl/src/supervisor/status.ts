@@ -9,6 +9,7 @@ import type { MeshAddresses } from './mesh-addresses.js';
 import { GATEWAY_HTTP_PORT, SYSTEM_NAMESPACE } from './pods/gateway-pod.js';
 import type { Pod } from './pods/pod.js';
 import type { ManagedProcess } from './processes/managed-process.js';
+import type { EntryHost } from './registry/entry-hosts.js';
 
 export interface StatusInput {
   /** Of the supervisor and its reaper; '' where it logs to the standard error that it was given. */
@@ -21,6 +22,8 @@ export interface StatusInput {
   readonly pods: readonly Pod[];
   readonly services: readonly KubeService[];
   readonly serviceAddress: (pod: Pod, host: string) => string;
+  /** Hosts of ServiceEntries that pods of a namespace see. */
+  readonly entryHosts: (namespace: string) => readonly EntryHost[];
   readonly reaperPid: number | undefined;
   /** Why Pilot does not take the registry's reports; undefined where it does. */
   readonly registryFailure: string | undefined;
@@ -143,7 +146,9 @@ function podProcesses(pod: Pod): ProcessStatus[] {
 function podStatus(input: StatusInput, pod: Pod): PodStatus {
   const { name, namespace, deployment, gateway } = pod.plan;
   const children = pod.app === undefined ? [pod.sidecar] : [pod.sidecar, pod.app];
-  const hosts = gateway ? [] : input.services.map(serviceHost);
+  const hosts = gateway
+    ? []
+    : [...input.services.map(serviceHost), ...input.entryHosts(namespace).map(({ host }) => host)];
   return {
     name,
     namespace,

@@ -1,7 +1,7 @@
 // Supervisor: the running mesh, and what may be done to it.
 
 import { rm } from 'node:fs/promises';
-import type { Problem } from '@lateen/istio-config';
+import type { ConfigObject, Problem } from '@lateen/istio-config';
 import type { Logger } from '@lateen/telemetry';
 import type { ChangeResponse, MeshStatus, ObjectRef, StoredObject } from '../control/control-api.js';
 import type { PlacedObject } from '../kubernetes/object-store.js';
@@ -10,6 +10,7 @@ import type { ControlPlane } from './control-plane.js';
 import type { ControlServer } from './control-server.js';
 import type { MeshAddresses } from './mesh-addresses.js';
 import type { Reaper } from './processes/reaper.js';
+import type { EntryHost } from './registry/entry-hosts.js';
 import type { RegistryStream } from './registry/registry-stream.js';
 import { buildStatus } from './status.js';
 import { findProcesses } from './targets.js';
@@ -69,16 +70,27 @@ export class Supervisor {
       ...this.#parts,
       pods: workloads.pods,
       services: workloads.services,
+      entryHosts: (namespace) => workloads.entryHosts(namespace),
       serviceAddress: (pod, host) => workloads.serviceAddress(pod.plan, host),
       reaperPid: reaper.pid,
       registryFailure: registry.failure,
     });
   }
 
-  /** Takes Kubernetes objects in, all or none. */
-  apply(objects: readonly PlacedObject[], problems: Problem[], dryRun: boolean): Promise<ChangeResponse> {
+  /**
+   * Takes Kubernetes objects in, all or none.
+   *
+   * @param entries ServiceEntries that are applied with them: pods that start have their hosts in the environment
+   */
+  apply(
+    objects: readonly PlacedObject[],
+    entries: readonly ConfigObject<'ServiceEntry'>[],
+    problems: Problem[],
+    dryRun: boolean,
+  ): Promise<ChangeResponse> {
     return this.#inTurn(async () => {
       const { workloads } = this.#parts;
+      if (!dryRun) workloads.announce(entries);
       const results = await workloads.store.apply(objects, problems, dryRun);
       if (!dryRun) await workloads.reconcile();
       return { problems, results };
@@ -92,6 +104,14 @@ export class Supervisor {
       if (results.some(({ action }) => action === 'deleted')) await workloads.reconcile();
       return { problems: [], results };
     });
+  }
+
+  /** Pilot has said which hosts of ServiceEntries there are. */
+  takeEntryHosts(hosts: readonly EntryHost[]): void {
+    const { workloads, logger } = this.#parts;
+    this.#inTurn(() => workloads.takeEntryHosts(hosts)).catch((error: Error) =>
+      logger.error({ error }, 'hosts of ServiceEntries got no addresses; free space or fix the state directory'),
+    );
   }
 
   /** The applied Kubernetes objects. */

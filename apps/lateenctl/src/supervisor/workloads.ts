@@ -3,6 +3,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { ConfigObject } from '@lateen/istio-config';
 import type { Logger } from '@lateen/telemetry';
 import type { RegistryReport } from '@lateen/xds-proto/lateen/registry/v1/workload_pb.js';
 import type { ObjectStore } from '../kubernetes/object-store.js';
@@ -17,6 +18,7 @@ import { PodSet } from './pods/pod-set.js';
 import type { SidecarRunner } from './pods/sidecar-runner.js';
 import type { StopOptions } from './processes/managed-process.js';
 import type { Reaper } from './processes/reaper.js';
+import type { EntryHost, EntryHosts } from './registry/entry-hosts.js';
 import { buildReport } from './registry/report.js';
 
 export interface WorkloadsOptions {
@@ -24,6 +26,7 @@ export interface WorkloadsOptions {
   readonly addresses: AddressBook;
   readonly sidecars: SidecarRunner;
   readonly store: ObjectStore;
+  readonly entryHosts: EntryHosts;
   readonly ingressPort: number;
   readonly reaper: Reaper;
   readonly logger: Logger;
@@ -70,11 +73,29 @@ export class Workloads {
     this.#removeForeignDirectories(plans);
     const owners = new Set(plans.flatMap((plan) => this.#ownersOf(plan)));
     for (const pod of this.pods) for (const owner of this.#ownersOf(pod.plan)) owners.add(owner);
-    this.#options.addresses.prune((owner) => owners.has(owner));
+    // A service or host that is taken away and comes back has the address that running applications know.
+    const kept = new Set([...plans, ...this.pods.map(({ plan }) => plan)].map(servicesOwner));
+    this.#options.addresses.prune((owner) => owners.has(owner) || kept.has(owner.slice(0, owner.lastIndexOf('/') + 1)));
     const addresses = [...owners].map((owner) => this.#options.addresses.addressOf(owner));
     await this.#options.addresses.save();
     if (process.platform !== 'linux') await requireLoopback(addresses);
     this.#pods.reconcile(plans);
+    for (const pod of this.pods) pod.writeHosts();
+  }
+
+  /** Hosts of ServiceEntries that are being applied together with pods, which are about to start. */
+  announce(entries: readonly ConfigObject<'ServiceEntry'>[]): void {
+    this.#options.entryHosts.announce(entries);
+  }
+
+  /** Hosts of ServiceEntries that pods of a namespace see. */
+  entryHosts(namespace: string): readonly EntryHost[] {
+    return this.#options.entryHosts.seenFrom(namespace);
+  }
+
+  /** Pilot has said which hosts there are beside services. */
+  async takeEntryHosts(hosts: readonly EntryHost[]): Promise<void> {
+    if (await this.#options.entryHosts.replace(hosts)) await this.reconcile();
   }
 
   /** The pod's own address for calls to a service. */
@@ -88,6 +109,7 @@ export class Workloads {
       objects: this.objects,
       pods: this.pods,
       serviceAddress: (pod, host) => this.serviceAddress(pod.plan, host),
+      entryHosts: (namespace) => this.entryHosts(namespace),
       gatewayBindAddresses: { [GATEWAY_HTTP_PORT]: `127.0.0.1:${this.#options.ingressPort}` },
     });
   }
@@ -103,7 +125,8 @@ export class Workloads {
 
   #ownersOf(plan: PodPlan): string[] {
     if (plan.gateway) return [podOwner(plan)];
-    return [podOwner(plan), ...this.services.map((service) => serviceOwner(plan, serviceHost(service)))];
+    const hosts = [...this.services.map(serviceHost), ...this.entryHosts(plan.namespace).map(({ host }) => host)];
+    return [podOwner(plan), ...hosts.map((host) => serviceOwner(plan, host))];
   }
 
   #createPod(plan: PodPlan): Pod {
@@ -113,7 +136,8 @@ export class Workloads {
       directory: layout.pod(plan.namespace, plan.name),
       address: addresses.addressOf(podOwner(plan)),
       sidecar: sidecars,
-      services: () => this.services.filter((service) => service.namespace === plan.namespace),
+      services: () => this.services,
+      entryHosts: () => this.entryHosts(plan.namespace),
       serviceAddress: (host) => this.serviceAddress(plan, host),
       reaper,
       logger,
@@ -145,6 +169,10 @@ function podOwner(plan: PodPlan): string {
   return `pod/${plan.namespace}/${plan.name}`;
 }
 
+function servicesOwner(plan: PodPlan): string {
+  return `service/${plan.namespace}/${plan.name}/`;
+}
+
 function serviceOwner(plan: PodPlan, host: string): string {
-  return `service/${plan.namespace}/${plan.name}/${host}`;
+  return `${servicesOwner(plan)}${host}`;
 }

@@ -10,6 +10,7 @@ import {
 } from '@grpc/grpc-js';
 import { GrpcAccessError, type PeerRule, requirePeerSpiffeId } from '@lateen/identity';
 import type { Logger } from '@lateen/telemetry';
+import type { AddressedHost } from '@lateen/translate';
 import { grpcService } from '@lateen/xds-proto';
 import {
   type RegistryAck,
@@ -23,33 +24,73 @@ export interface WorkloadRegistryOptions {
   readonly store: RegistryStore;
   /** Who may report: the supervisor. */
   readonly allowedClients: PeerRule;
+  /** Hosts that pods need addresses for; undefined while nothing is configured yet. */
+  readonly addressedHosts: () => readonly AddressedHost[] | undefined;
   readonly logger: Logger;
 }
 
 export interface WorkloadRegistryService {
   readonly definition: ServiceDefinition;
   readonly implementation: UntypedServiceImplementation;
+  /** Tells the supervisor where the hosts that pods need addresses for have changed. */
+  hostsChanged(): void;
   /** Ends the streams with UNAVAILABLE. */
   close(): void;
 }
 
 type Call = ServerDuplexStream<RegistryReport, RegistryAck>;
 
+/** A supervisor's stream, and what it was told last. */
+interface Reporter {
+  readonly call: Call;
+  sequence: bigint;
+  hosts: string;
+}
+
 /** Makes the service for a server whose clients present certificates. */
 export function createWorkloadRegistry(options: WorkloadRegistryOptions): WorkloadRegistryService {
-  const calls = new Set<Call>();
+  const reporters = new Set<Reporter>();
   return {
     definition: grpcService(WorkloadRegistry) as ServiceDefinition,
-    implementation: { report: (call: Call) => serveReports(call, options, calls) } as UntypedServiceImplementation,
+    implementation: { report: (call: Call) => serveReports(call, options, reporters) } as UntypedServiceImplementation,
+    hostsChanged: () => {
+      const hosts = hostsText(options);
+      for (const reporter of reporters) {
+        // Who has reported nothing yet is told with the answer to the first report.
+        if (reporter.sequence > 0n && reporter.hosts !== hosts) acknowledge(reporter, options);
+      }
+    },
     close: () => {
-      for (const call of [...calls]) {
+      for (const { call } of [...reporters]) {
         call.emit('error', { code: status.UNAVAILABLE, details: 'pilot is stopping; connect again' });
       }
     },
   };
 }
 
-function serveReports(call: Call, { store, allowedClients, logger }: WorkloadRegistryOptions, calls: Set<Call>): void {
+function hostsText({ addressedHosts }: WorkloadRegistryOptions): string {
+  return JSON.stringify(addressedHosts() ?? null);
+}
+
+function acknowledge(reporter: Reporter, options: WorkloadRegistryOptions): void {
+  const hosts = options.addressedHosts();
+  reporter.hosts = hostsText(options);
+  const { sequence } = reporter;
+  const told =
+    hosts === undefined
+      ? undefined
+      : {
+          hosts: hosts.map(({ host, namespaces, ports }) => ({
+            host,
+            namespaces: [...namespaces],
+            ports: ports.map(({ name, port }) => ({ name, port })),
+          })),
+        };
+  reporter.call.write(create(RegistryAckSchema, { sequence, hosts: told }));
+}
+
+function serveReports(call: Call, options: WorkloadRegistryOptions, reporters: Set<Reporter>): void {
+  const { store, allowedClients, logger } = options;
   try {
     requirePeerSpiffeId(call, allowedClients);
   } catch (error) {
@@ -58,7 +99,8 @@ function serveReports(call: Call, { store, allowedClients, logger }: WorkloadReg
     call.emit('error', error);
     return;
   }
-  calls.add(call);
+  const reporter: Reporter = { call, sequence: 0n, hosts: '' };
+  reporters.add(reporter);
   logger.info({ peer: call.getPeer() }, 'registry connected');
   let newest: RegistryReport | undefined;
   let storing = false;
@@ -69,12 +111,14 @@ function serveReports(call: Call, { store, allowedClients, logger }: WorkloadReg
       const report = newest;
       newest = undefined;
       await store.apply(report);
-      if (calls.has(call)) call.write(create(RegistryAckSchema, { sequence: report.sequence }));
+      reporter.sequence = report.sequence;
+      if (reporters.has(reporter)) acknowledge(reporter, options);
     }
     storing = false;
   };
   const over = () => {
-    if (calls.delete(call)) logger.info({ peer: call.getPeer() }, 'registry disconnected; keeping its last report');
+    if (reporters.delete(reporter))
+      logger.info({ peer: call.getPeer() }, 'registry disconnected; keeping its last report');
   };
   call.on('data', (report: RegistryReport) => {
     newest = report;

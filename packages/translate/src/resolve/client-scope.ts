@@ -106,8 +106,6 @@ const scopesOf = oncePerSnapshot(() => new Map<string, ClientScope>());
 
 /** Kinds that are stored but not acted on yet, and what users see meanwhile. */
 const NOT_ACTED_ON: Readonly<Partial<Record<Kind, string>>> = {
-  ServiceEntry: 'it is not acted on yet: its hosts are not in the mesh',
-  WorkloadEntry: 'it is not acted on yet: no request goes to it',
   WorkloadGroup: 'it is not acted on yet: no workload can register',
 };
 
@@ -200,6 +198,18 @@ function byHostname(services: readonly MeshService[]): ReadonlyMap<string, MeshS
   return new Map(services.map((service) => [service.hostname, service]));
 }
 
+/** One service for each host: where several ServiceEntries name it, the one of the client's own namespace. */
+function exportedServices(snapshot: MeshSnapshot, namespace: string): readonly MeshService[] {
+  const byHost = new Map<string, MeshService>();
+  for (const service of meshIndex(snapshot).services) {
+    if (!isExportedTo(service.exportTo, service.namespace, namespace)) continue;
+    const before = byHost.get(service.hostname);
+    const isNearer = before?.kind === 'ServiceEntry' && before.namespace !== namespace;
+    if (before === undefined || (isNearer && service.namespace === namespace)) byHost.set(service.hostname, service);
+  }
+  return [...byHost.values()];
+}
+
 function createScope(
   snapshot: MeshSnapshot,
   namespace: string,
@@ -207,9 +217,7 @@ function createScope(
   sidecar: SidecarScope | undefined,
 ): ClientScope {
   const client = { namespace, labels };
-  const exported = meshIndex(snapshot).services.filter((service) =>
-    isExportedTo(service.exportTo, service.namespace, namespace),
-  );
+  const exported = exportedServices(snapshot, namespace);
   const services = sidecar === undefined ? exported : visibleServices(exported, sidecar);
   const meshRules = once(() => resolveVirtualServices(snapshot, client, new Set([MESH_GATEWAY])));
   const lookups = new Map<number | undefined, VirtualServiceLookup>();

@@ -1,8 +1,13 @@
 // Resolve: what every view needs of a snapshot, worked out once: services with their ports' protocols and workloads.
 
-import { isHttpProtocol, type PortProtocol, protocolOfPort, selectorMatches } from '@lateen/istio-config';
-import type { MeshSnapshot, Problem, Service, Workload } from '../model.js';
-import { compareText, contentHash, stableHash } from '../stable-hash.js';
+import { isHttpProtocol, type PortProtocol, protocolOfPort } from '@lateen/istio-config';
+import type { MeshSnapshot, Problem, Workload } from '../model.js';
+import { compareText, stableHash } from '../stable-hash.js';
+import { entryServices } from './services/entry-services.js';
+import { registryServices } from './services/registry-services.js';
+import { selectionsOf } from './services/selection.js';
+import type { ServiceDeclaration } from './services/service-declaration.js';
+import { whyUnusable } from './services/workload-entries.js';
 
 /** A port of a mesh service with the protocol that its name says. */
 export interface MeshPort {
@@ -17,17 +22,11 @@ export interface MeshPort {
 }
 
 /** A service as translation sees it. */
-export interface MeshService {
-  /** `NAME.NAMESPACE.svc.cluster.local`. */
-  readonly hostname: string;
-  readonly namespace: string;
-  readonly name: string;
+export interface MeshService extends Omit<ServiceDeclaration, 'ports' | 'exportTo' | 'hash'> {
   readonly ports: readonly MeshPort[];
   /** Namespaces that see it: `*`, `.`, `~` or names. */
   readonly exportTo: readonly string[];
-  /** All selected workloads, ready or not, in the snapshot's order. */
-  readonly workloads: readonly Workload[];
-  /** The service accounts of its workloads, each once. */
+  /** The service accounts of its workloads and entries, each once. */
   readonly accounts: readonly ServiceAccount[];
   /** Hash of the service as declared. */
   readonly declarationHash: string;
@@ -47,9 +46,8 @@ export interface ServedPort {
 }
 
 export interface MeshIndex {
-  /** By hostname. */
+  /** By hostname; ServiceEntries of several namespaces may have the same one. */
   readonly services: readonly MeshService[];
-  readonly serviceByHost: ReadonlyMap<string, MeshService>;
   /** By `NAMESPACE/POD`. */
   readonly workloadByName: ReadonlyMap<string, Workload>;
   /** Service ports by the workload that serves them, in hostname order. */
@@ -70,28 +68,21 @@ export function oncePerSnapshot<T>(compute: (snapshot: MeshSnapshot) => T): (sna
   };
 }
 
-/** The full host name of a registry service. */
-export function serviceHostname(service: { name: string; namespace: string }, clusterDomain: string): string {
-  return `${service.name}.${service.namespace}.svc.${clusterDomain}`;
-}
-
 /** Whether something of `owner` namespace with this `exportTo` is seen from `client` namespace. */
 export function isExportedTo(exportTo: readonly string[] | undefined, owner: string, client: string): boolean {
   if (exportTo === undefined || exportTo.length === 0) return true;
   return exportTo.some((target) => target === '*' || target === client || (target === '.' && owner === client));
 }
 
-const EXPORT_TO_ANNOTATION = 'networking.istio.io/exportTo';
-
 /** Whether connections of the protocol are passed on byte by byte. */
 export function isTcpProtocol(protocol: PortProtocol): boolean {
   return protocol !== 'auto' && protocol !== 'udp' && !isHttpProtocol(protocol);
 }
 
-function meshPorts(service: Service, problems: Problem[]): MeshPort[] {
+function meshPorts(service: ServiceDeclaration, problems: Problem[]): MeshPort[] {
   const ports: MeshPort[] = [];
   for (const { name, port, targetPort, appProtocol } of [...service.ports].sort((a, b) => a.port - b.port)) {
-    const subject = `Service/${service.namespace}/${service.name}`;
+    const subject = `${service.kind}/${service.namespace}/${service.name}`;
     if (ports.at(-1)?.port === port) {
       const message = `port ${port} is declared twice; the second one (${name || 'unnamed'}) is ignored`;
       problems.push({ code: 'duplicate-port', severity: 'warning', subject, message });
@@ -112,28 +103,10 @@ function meshPorts(service: Service, problems: Problem[]): MeshPort[] {
   return ports;
 }
 
-/** Finds the workloads that a service selects, by one label of the selector instead of one after another. */
-function workloadSelection(snapshot: MeshSnapshot): (service: Service) => readonly Workload[] {
-  const byLabel = new Map<string, Workload[]>();
-  for (const workload of snapshot.workloads) {
-    for (const [label, value] of Object.entries(workload.labels)) {
-      const key = JSON.stringify([workload.namespace, label, value]);
-      const group = byLabel.get(key);
-      if (group) group.push(workload);
-      else byLabel.set(key, [workload]);
-    }
-  }
-  return ({ namespace, selector }) => {
-    const [first] = Object.entries(selector);
-    if (first === undefined) return [];
-    const candidates = byLabel.get(JSON.stringify([namespace, ...first])) ?? [];
-    return candidates.filter((workload) => selectorMatches(selector, workload.labels));
-  };
-}
-
-function accountsOf(workloads: readonly Workload[]): readonly ServiceAccount[] {
+function accountsOf({ workloads, entries }: ServiceDeclaration): readonly ServiceAccount[] {
   const accounts = new Map<string, ServiceAccount>();
-  for (const { namespace, serviceAccount } of workloads) {
+  const named = entries.filter(({ serviceAccount }) => serviceAccount !== '');
+  for (const { namespace, serviceAccount } of [...workloads, ...named]) {
     accounts.set(`${namespace}/${serviceAccount}`, { namespace, serviceAccount });
   }
   return [...accounts].sort(([a], [b]) => compareText(a, b)).map(([, account]) => account);
@@ -144,40 +117,63 @@ export function listensOn(workload: Workload, port: number): boolean {
   return workload.gateway || workload.ports.some((candidate) => candidate.port === port);
 }
 
-function undeclaredPorts({ hostname, namespace, name, ports, workloads }: MeshService): Problem[] {
+function undeclaredPorts({ kind, hostname, namespace, name, ports, workloads }: MeshService): Problem[] {
   return ports.flatMap(({ port, targetPort }) => {
     const silent = workloads.filter((workload) => !listensOn(workload, targetPort));
     if (silent.length === 0) return [];
     const pods = `${silent.length} of ${workloads.length} pods (${silent[0]!.name}, …)`;
     const message = `${hostname}:${port} leads to port ${targetPort}, which ${pods} do not declare; they get no calls for it. Add it to the container's ports, or correct targetPort`;
     return [
-      { code: 'undeclared-port', severity: 'warning' as const, subject: `Service/${namespace}/${name}`, message },
+      { code: 'undeclared-port', severity: 'warning' as const, subject: `${kind}/${namespace}/${name}`, message },
     ];
   });
+}
+
+/** Endpoints that the client cannot be told of, with what is wrong with them. */
+function unusableEntries({ kind, hostname, namespace, name, resolution, entries }: MeshService): Problem[] {
+  return entries.flatMap((entry) => {
+    const why = whyUnusable(entry.address, resolution === 'EDS');
+    if (why === undefined) return [];
+    const message = `endpoint ${entry.namespace}/${entry.name} of ${hostname} gets no calls: ${why}`;
+    return [
+      { code: 'unusable-endpoint', severity: 'warning' as const, subject: `${kind}/${namespace}/${name}`, message },
+    ];
+  });
+}
+
+function meshService(snapshot: MeshSnapshot, declaration: ServiceDeclaration, problems: Problem[]): MeshService {
+  const { hash, exportTo, resolution, entries, ...service } = declaration;
+  const accounts = accountsOf(declaration);
+  // Names are resolved by the client: they stand in the cluster, not in a load assignment.
+  const inCluster = resolution === 'EDS' ? [] : entries;
+  return {
+    ...service,
+    resolution,
+    entries,
+    ports: meshPorts(declaration, problems),
+    exportTo: exportTo ?? snapshot.meshConfig.defaultServiceExportTo ?? ['*'],
+    accounts,
+    declarationHash: hash,
+    identityHash: stableHash([hash, accounts, inCluster]),
+  };
+}
+
+function declarationsOf(snapshot: MeshSnapshot, problems: Problem[]): ServiceDeclaration[] {
+  const selections = selectionsOf(snapshot);
+  const registry = registryServices(snapshot, selections);
+  const hosts = new Set(registry.map(({ hostname }) => hostname));
+  return [...registry, ...entryServices(snapshot, selections, hosts, problems)];
 }
 
 /** The index of a snapshot. */
 export const meshIndex = oncePerSnapshot((snapshot: MeshSnapshot): MeshIndex => {
   const problems: Problem[] = [];
-  const selectedBy = workloadSelection(snapshot);
-  const services = snapshot.services.map((service): MeshService => {
-    const workloads = selectedBy(service);
-    const accounts = accountsOf(workloads);
-    const exportTo = service.annotations[EXPORT_TO_ANNOTATION];
-    return {
-      hostname: serviceHostname(service, snapshot.clusterDomain),
-      namespace: service.namespace,
-      name: service.name,
-      ports: meshPorts(service, problems),
-      exportTo: exportTo === undefined ? ['*'] : exportTo.split(',').map((target) => target.trim()),
-      workloads,
-      accounts,
-      declarationHash: contentHash(service),
-      identityHash: stableHash([contentHash(service), accounts]),
-    };
-  });
+  const services = declarationsOf(snapshot, problems).map((declaration) =>
+    meshService(snapshot, declaration, problems),
+  );
+  // Of one host the registry's service is first, then the oldest: sorting is stable.
   services.sort((a, b) => compareText(a.hostname, b.hostname));
-  problems.push(...services.flatMap(undeclaredPorts));
+  problems.push(...services.flatMap(undeclaredPorts), ...services.flatMap(unusableEntries));
 
   const servedBy = new Map<Workload, ServedPort[]>();
   for (const service of services) {
@@ -189,7 +185,6 @@ export const meshIndex = oncePerSnapshot((snapshot: MeshSnapshot): MeshIndex => 
   }
   return {
     services,
-    serviceByHost: new Map(services.map((service) => [service.hostname, service])),
     workloadByName: new Map(snapshot.workloads.map((workload) => [`${workload.namespace}/${workload.name}`, workload])),
     servedBy,
     problems,

@@ -50,7 +50,11 @@ function setMode(mode: MutualTlsMode | undefined): EffectiveMtlsMode | undefined
  *
  * @param port the workload's own port (the service's target port), which `portLevelMtls` counts in
  */
-export function effectiveMtlsMode(snapshot: MeshSnapshot, workload: Workload, port: number): EffectiveMtlsMode {
+export function effectiveMtlsMode(
+  snapshot: MeshSnapshot,
+  workload: Pick<Workload, 'namespace' | 'labels'>,
+  port: number,
+): EffectiveMtlsMode {
   const policies = policiesOf(snapshot);
   const own = policies.selecting
     .get(workload.namespace)

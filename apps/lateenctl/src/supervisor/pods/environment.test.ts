@@ -13,6 +13,11 @@ const service = (name: string, ports: KubeService['ports']): KubeService => ({
   ports,
 });
 
+const ADDRESSES: Readonly<Record<string, string>> = {
+  'my-reviews.default.svc.cluster.local': '127.30.0.17',
+  'api.my-host.example': '127.30.0.18',
+};
+
 function environment(env: Parameters<typeof buildEnvironment>[0]['env'] = []) {
   return buildEnvironment({
     fields: {
@@ -34,7 +39,9 @@ function environment(env: Parameters<typeof buildEnvironment>[0]['env'] = []) {
         { name: '', port: 9090, targetPort: 9090, appProtocol: '' },
       ]),
     ],
-    serviceAddress: (host) => (host === 'my-reviews.default.svc.cluster.local' ? '127.30.0.17' : 'wrong'),
+    entryHosts: [{ host: 'api.my-host.example', namespaces: [], ports: [{ name: 'https', port: 443 }] }],
+    hostsFile: '/state/pods/default.web-1/hosts',
+    serviceAddress: (host) => ADDRESSES[host] ?? 'wrong',
   });
 }
 
@@ -49,6 +56,14 @@ describe('environment', () => {
     });
   });
 
+  it('sets the same for hosts of ServiceEntries, and says where all names stand', () => {
+    expect(environment()).toMatchObject({
+      API_MY_HOST_EXAMPLE_SERVICE_HOST: '127.30.0.18',
+      API_MY_HOST_EXAMPLE_SERVICE_PORT_HTTPS: '443',
+      LATEEN_HOSTS_FILE: '/state/pods/default.web-1/hosts',
+    });
+  });
+
   it('says where to listen, and wins over the container there', () => {
     const env = environment([{ name: 'PORT', value: { text: '9080' } }]);
     expect(env).toMatchObject({ HOST: '127.0.0.1', PORT: '20001', PORT_9080: '20001', PORT_9090: '20002' });
@@ -57,7 +72,7 @@ describe('environment', () => {
   it('names the forward proxy, and not for addresses that the sidecar binds', () => {
     expect(environment()).toMatchObject({
       HTTP_PROXY: 'http://127.30.0.16:15007',
-      NO_PROXY: 'localhost,127.0.0.1,127.30.0.17',
+      NO_PROXY: 'localhost,127.0.0.1,127.30.0.18,127.30.0.17',
     });
   });
 

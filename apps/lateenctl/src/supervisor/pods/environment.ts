@@ -2,6 +2,7 @@
 
 import type { POD_FIELDS, PodField } from '@lateen/istio-config';
 import { type KubeEnvValue, type KubeService, serviceHost } from '../../kubernetes/objects.js';
+import type { EntryHost } from '../registry/entry-hosts.js';
 
 const FORWARD_PROXY_PORT = 15007;
 const LOOPBACK = '127.0.0.1';
@@ -24,6 +25,10 @@ export interface EnvironmentOptions {
   readonly appPorts: ReadonlyMap<number, number>;
   /** Services of the pod's namespace. */
   readonly services: readonly KubeService[];
+  /** Hosts of ServiceEntries that the pod sees. */
+  readonly entryHosts: readonly EntryHost[];
+  /** Where the names of all services and hosts stand, in the form of /etc/hosts. */
+  readonly hostsFile: string;
   /** The pod's own address for calls to a service. */
   readonly serviceAddress: (host: string) => string;
 }
@@ -35,14 +40,20 @@ export function buildEnvironment(options: EnvironmentOptions): Record<string, st
     const value = process.env[name];
     if (value !== undefined) env[name] = value;
   }
-  for (const service of options.services) Object.assign(env, serviceVariables(service, options.serviceAddress));
+  const { serviceAddress } = options;
+  const entries = options.entryHosts.map(({ host, ports }) => ({ name: host, host, ports }));
+  const services = options.services.map((each) => ({ name: each.name, host: serviceHost(each), ports: each.ports }));
+  // Of one name the Service's variables count.
+  const called = [...entries, ...services].map((each) => ({ ...each, address: serviceAddress(each.host) }));
+  for (const { name, address, ports } of called) Object.assign(env, serviceVariables(name, address, ports));
 
   const proxy = `http://${options.fields.address}:${FORWARD_PROXY_PORT}`;
-  const direct = ['localhost', LOOPBACK, ...options.services.map((each) => options.serviceAddress(serviceHost(each)))];
+  const direct = ['localhost', LOOPBACK, ...called.map(({ address }) => address)];
   Object.assign(env, {
     HOSTNAME: options.fields.podName,
     POD_NAME: options.fields.podName,
     NAMESPACE: options.fields.namespace,
+    LATEEN_HOSTS_FILE: options.hostsFile,
     HTTP_PROXY: proxy,
     http_proxy: proxy,
     NO_PROXY: direct.join(','),
@@ -65,21 +76,21 @@ function portVariables(appPorts: ReadonlyMap<number, number>): Record<string, st
   return env;
 }
 
-/** Kubernetes's variables of one service; see "Discovering services" in its documentation. */
-function serviceVariables(service: KubeService, addressOf: (host: string) => string): Record<string, string> {
-  const prefix = service.name.toUpperCase().replaceAll('-', '_');
-  const first = service.ports[0];
+/**
+ * Kubernetes's variables of one service; see "Discovering services" in its documentation. A host of a ServiceEntry has
+ * them too: `httpbin.example` is `HTTPBIN_EXAMPLE_SERVICE_HOST`.
+ */
+function serviceVariables(name: string, address: string, ports: EntryHost['ports']): Record<string, string> {
+  const prefix = variableName(name);
+  const first = ports[0];
   if (first === undefined) return {};
-  const address = addressOf(serviceHost(service));
   const env: Record<string, string> = {
     [`${prefix}_SERVICE_HOST`]: address,
     [`${prefix}_SERVICE_PORT`]: String(first.port),
     [`${prefix}_PORT`]: `tcp://${address}:${first.port}`,
   };
-  for (const port of service.ports) {
-    if (port.name !== '') {
-      env[`${prefix}_SERVICE_PORT_${port.name.toUpperCase().replaceAll('-', '_')}`] = String(port.port);
-    }
+  for (const port of ports) {
+    if (port.name !== '') env[`${prefix}_SERVICE_PORT_${variableName(port.name)}`] = String(port.port);
     const link = `${prefix}_PORT_${port.port}_TCP`;
     env[link] = `tcp://${address}:${port.port}`;
     env[`${link}_PROTO`] = 'tcp';
@@ -87,6 +98,10 @@ function serviceVariables(service: KubeService, addressOf: (host: string) => str
     env[`${link}_ADDR`] = address;
   }
   return env;
+}
+
+function variableName(name: string): string {
+  return name.toUpperCase().replaceAll(/[-.]/g, '_');
 }
 
 /** Replaces `$(NAME)` by a variable set before; `$$` is a dollar sign; an unknown name stays as it is, as in Kubernetes. */

@@ -1,5 +1,6 @@
 // Pods: one replica: an application process (a gateway has none) and its sidecar process, with address and readiness.
 
+import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from '@lateen/telemetry';
 import type { KubeService } from '../../kubernetes/objects.js';
@@ -7,7 +8,9 @@ import { makePrivateDirectory } from '../../state/private-directory.js';
 import { releasePort, takeFreePort } from '../network/free-port.js';
 import { ManagedProcess, type StopOptions } from '../processes/managed-process.js';
 import type { Reaper } from '../processes/reaper.js';
+import type { EntryHost } from '../registry/entry-hosts.js';
 import { buildEnvironment } from './environment.js';
+import { hostsFileText } from './hosts-file.js';
 import type { PodPlan } from './pod-plan.js';
 import { type ProbeLoop, type ProbeTarget, startProbeLoop } from './probe.js';
 import type { SidecarNode } from './sidecar-bootstrap.js';
@@ -20,7 +23,10 @@ export interface PodOptions {
   readonly directory: string;
   readonly address: string;
   readonly sidecar: SidecarRunner;
+  /** All services of the mesh. */
   readonly services: () => readonly KubeService[];
+  /** Hosts of ServiceEntries that the pod sees. */
+  readonly entryHosts: () => readonly EntryHost[];
   /** The pod's own address for calls to a service. */
   readonly serviceAddress: (host: string) => string;
   readonly reaper: Reaper;
@@ -44,6 +50,7 @@ export class Pod {
   readonly #sidecarProbe: ProbeLoop;
   #appPorts = new Map<number, number>();
   #terminating = false;
+  #hosts = '';
   #lastAppPid: number | undefined;
   #lastSidecarPid: number | undefined;
 
@@ -109,6 +116,24 @@ export class Pod {
     this.sidecar.start();
   }
 
+  get #hostsFile(): string {
+    return join(this.directory, 'hosts');
+  }
+
+  /** Writes the names that the application may call, if they are not those that it has. */
+  writeHosts(): void {
+    if (this.plan.gateway) return;
+    const { services, entryHosts, serviceAddress } = this.#options;
+    const { namespace } = this.plan;
+    const text = hostsFileText({ namespace, services: services(), entryHosts: entryHosts(), serviceAddress });
+    if (text === this.#hosts) return;
+    this.#hosts = text;
+    // Readers see the old file or the new one, never a half.
+    const fresh = `${this.#hostsFile}.new`;
+    writeFileSync(fresh, text);
+    renameSync(fresh, this.#hostsFile);
+  }
+
   /** Marks the pod as leaving, so that it is reported as not ready; its processes still run. */
   markTerminating(): void {
     this.#terminating = true;
@@ -147,6 +172,7 @@ export class Pod {
     const ports = new Map<number, number>();
     for (const { port } of plan.ports) ports.set(port, await takeFreePort());
     this.#appPorts = ports;
+    this.writeHosts();
     const [command, ...args] = template.command as [string, ...string[]];
     return {
       command,
@@ -163,7 +189,9 @@ export class Pod {
         },
         env: template.env,
         appPorts: ports,
-        services: this.#options.services(),
+        services: this.#options.services().filter((service) => service.namespace === plan.namespace),
+        entryHosts: this.#options.entryHosts(),
+        hostsFile: this.#hostsFile,
         serviceAddress: this.#options.serviceAddress,
       }),
       logFile: join(directory, 'app.log'),

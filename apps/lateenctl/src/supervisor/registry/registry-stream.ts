@@ -5,10 +5,13 @@ import { grpcChannelCredentials, type IdentitySource, type SpiffeId } from '@lat
 import type { Logger } from '@lateen/telemetry';
 import { grpcService } from '@lateen/xds-proto';
 import {
+  type AddressedHost,
   type RegistryAck,
   type RegistryReport,
   WorkloadRegistry,
 } from '@lateen/xds-proto/lateen/registry/v1/workload_pb.js';
+
+import type { EntryHost } from './entry-hosts.js';
 
 const FIRST_RETRY_MS = 100;
 const MAX_RETRY_MS = 2000;
@@ -22,6 +25,13 @@ export interface RegistryStreamOptions {
   readonly logger: Logger;
   /** Builds the complete present state under a sequence number. */
   readonly buildReport: (sequence: bigint) => RegistryReport;
+  /** Pilot said for which hosts, beside services, pods need addresses. */
+  readonly onHosts: (hosts: readonly EntryHost[]) => void;
+}
+
+/** Without protobuf's own fields. */
+function plainHost({ host, namespaces, ports }: AddressedHost): EntryHost {
+  return { host, namespaces, ports: ports.map(({ name, port }) => ({ name, port })) };
 }
 
 export class RegistryStream {
@@ -103,9 +113,10 @@ export class RegistryStream {
     this.#stream = stream;
     stream.on('data', (ack: RegistryAck) => {
       this.#retryMs = FIRST_RETRY_MS;
-      this.#acknowledged = ack.sequence;
+      if (ack.sequence > this.#acknowledged) this.#acknowledged = ack.sequence;
       this.#failure = undefined;
       this.#notify();
+      if (ack.hosts !== undefined) this.#options.onHosts(ack.hosts.hosts.map(plainHost));
     });
     let ended = false;
     const end = (reason: string) => {

@@ -12,12 +12,15 @@ import {
 import { type KubeObjects, type KubeService, serviceHost } from '../../kubernetes/objects.js';
 import type { Pod } from '../pods/pod.js';
 import { resolveTargetPort } from '../pods/pod-plan.js';
+import type { EntryHost } from './entry-hosts.js';
 
 export interface ReportInput {
   readonly sequence: bigint;
   readonly objects: KubeObjects;
   readonly pods: readonly Pod[];
   readonly serviceAddress: (pod: Pod, host: string) => string;
+  /** Hosts of ServiceEntries that pods of a namespace see. */
+  readonly entryHosts: (namespace: string) => readonly EntryHost[];
   /** Bind addresses of the gateway by listener port, for example "8080" -> "127.0.0.1:8080". */
   readonly gatewayBindAddresses: Readonly<Record<string, string>>;
 }
@@ -70,7 +73,12 @@ function reportPod(pod: Pod, services: readonly KubeService[], input: ReportInpu
     ready: pod.ready,
     serviceAddresses: plan.gateway
       ? {}
-      : Object.fromEntries(services.map((each) => [serviceHost(each), input.serviceAddress(pod, serviceHost(each))])),
+      : Object.fromEntries(
+          [...services.map(serviceHost), ...input.entryHosts(plan.namespace).map(({ host }) => host)].map((host) => [
+            host,
+            input.serviceAddress(pod, host),
+          ]),
+        ),
     gateway: plan.gateway,
     extraBindAddresses: plan.gateway ? { ...input.gatewayBindAddresses } : {},
   });

@@ -11,33 +11,41 @@ import {
   type ClusterLoadAssignment,
   ClusterLoadAssignmentSchema,
 } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
-import type { MeshSnapshot, Workload } from '../../model.js';
+import type { MeshSnapshot, StringMap, Workload } from '../../model.js';
 import { once } from '../../once.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
 import { listensOn, type MeshPort, type MeshService, oncePerSnapshot } from '../../resolve/mesh-index.js';
 import { effectiveMtlsMode } from '../../resolve/peer-authentication.js';
+import type { EntryEndpoint } from '../../resolve/services/service-declaration.js';
+import { whyUnusable } from '../../resolve/services/workload-entries.js';
 import { stableHash, stableJson } from '../../stable-hash.js';
 import type { ResourcePart } from '../recipe.js';
 import { type OutboundCluster, outboundClusterPart, outboundClusters } from './outbound-clusters.js';
 
 const CLUSTER_ID = 'Kubernetes';
 
-/** Istio's canonical service of a workload: what metrics call it. */
-function canonicalName({ labels, workloadName }: Workload): string {
-  return labels['service.istio.io/canonical-name'] || labels['app.kubernetes.io/name'] || labels.app || workloadName;
+/** Who answers, as metrics call it where the peer does not tell itself. */
+interface Answerer {
+  readonly name: string;
+  readonly namespace: string;
+  readonly labels: StringMap;
 }
 
-function canonicalRevision({ labels }: Workload): string {
+/** Istio's canonical service of a workload: what metrics call it. */
+function canonicalName({ labels, name }: Answerer): string {
+  return labels['service.istio.io/canonical-name'] || labels['app.kubernetes.io/name'] || labels.app || name;
+}
+
+function canonicalRevision({ labels }: Answerer): string {
   return (
     labels['service.istio.io/canonical-revision'] || labels['app.kubernetes.io/version'] || labels.version || 'latest'
   );
 }
 
 /** `NAME;NAMESPACE;CANONICAL;REVISION;CLUSTER`: the peer's identity for metrics where it does not tell itself. */
-function workloadMetadata(workload: Workload): string {
-  const { workloadName, name, namespace } = workload;
-  const parts = [workloadName || name, namespace, canonicalName(workload), canonicalRevision(workload), CLUSTER_ID];
-  return parts.join(';');
+function workloadMetadata(answerer: Answerer): string {
+  const { name, namespace } = answerer;
+  return [name, namespace, canonicalName(answerer), canonicalRevision(answerer), CLUSTER_ID].join(';');
 }
 
 /** A gateway's listeners take plain text; a sidecar's take mutual TLS unless its policy turns that off. */
@@ -45,42 +53,72 @@ function takesMutualTls(snapshot: MeshSnapshot, workload: Workload, port: number
   return !workload.gateway && effectiveMtlsMode(snapshot, workload, port) !== 'DISABLE';
 }
 
-/** A ready workload that a service port leads to. */
+/** What an LbEndpoint is made of. */
+interface EndpointFacts {
+  readonly address: string;
+  readonly port: number;
+  readonly mutualTls: boolean;
+  readonly weight: number;
+  readonly workload: string;
+}
+
+/** Somebody who answers at a service port. */
 interface ReadyEndpoint {
-  readonly workload: Workload;
+  readonly labels: StringMap;
+  /** `REGION/ZONE/SUBZONE`, or empty. */
+  readonly locality: string;
+  readonly weight: number;
   /** What its LbEndpoint is made of. */
   readonly key: string;
   readonly build: () => LbEndpoint;
 }
 
-function readyEndpoint(snapshot: MeshSnapshot, workload: Workload, port: number): ReadyEndpoint {
-  const mutualTls = takesMutualTls(snapshot, workload, port);
+function readyEndpoint(labels: StringMap, locality: string, facts: EndpointFacts): ReadyEndpoint {
   return {
-    workload,
-    key: JSON.stringify([workload.address, port, mutualTls, workloadMetadata(workload)]),
-    build: once(() => buildEndpoint(workload, port, mutualTls)),
+    labels,
+    locality,
+    weight: facts.weight,
+    key: JSON.stringify([facts, locality]),
+    build: once(() => buildEndpoint(facts)),
   };
 }
 
-function buildEndpoint(workload: Workload, port: number, mutualTls: boolean): LbEndpoint {
+function podEndpoint(snapshot: MeshSnapshot, workload: Workload, port: number): ReadyEndpoint {
+  const { labels, namespace, address } = workload;
+  const answerer = { name: workload.workloadName || workload.name, namespace, labels };
+  const mutualTls = takesMutualTls(snapshot, workload, port);
+  return readyEndpoint(labels, '', { address, port, mutualTls, weight: 1, workload: workloadMetadata(answerer) });
+}
+
+/** As in Istio: the port that the endpoint has for the name, else the target port; names are never called with mutual TLS. */
+function entryEndpoint(
+  snapshot: MeshSnapshot,
+  { resolution }: MeshService,
+  meshPort: MeshPort,
+  entry: EntryEndpoint,
+): ReadyEndpoint {
+  const port = entry.ports[meshPort.name] || meshPort.targetPort;
+  const { labels, address, weight, locality } = entry;
+  const mutualTls = entry.mutualTls && resolution === 'EDS' && effectiveMtlsMode(snapshot, entry, port) !== 'DISABLE';
+  return readyEndpoint(labels, locality, { address, port, mutualTls, weight, workload: workloadMetadata(entry) });
+}
+
+function buildEndpoint({ address, port, mutualTls, weight, workload }: EndpointFacts): LbEndpoint {
   return create(LbEndpointSchema, {
     hostIdentifier: {
       case: 'endpoint',
       value: {
         address: {
-          address: {
-            case: 'socketAddress',
-            value: { address: workload.address, portSpecifier: { case: 'portValue', value: port } },
-          },
+          address: { case: 'socketAddress', value: { address, portSpecifier: { case: 'portValue', value: port } } },
         },
       },
     },
     healthStatus: HealthStatus.HEALTHY,
-    loadBalancingWeight: 1,
+    loadBalancingWeight: weight,
     metadata: {
       filterMetadata: {
         ...(mutualTls ? { 'envoy.transport_socket_match': { tlsMode: 'istio' } } : {}),
-        istio: { workload: workloadMetadata(workload) },
+        istio: { workload },
       },
     },
   });
@@ -103,24 +141,35 @@ function readyEndpoints(snapshot: MeshSnapshot, service: MeshService, port: Mesh
   const { byPort } = knownEndpoints(snapshot);
   let endpoints = byPort.get(port);
   if (endpoints === undefined) {
-    endpoints = service.workloads
+    const pods = service.workloads
       .filter((workload) => workload.ready && listensOn(workload, port.targetPort))
-      .map((workload) => readyEndpoint(snapshot, workload, port.targetPort));
+      .map((workload) => podEndpoint(snapshot, workload, port.targetPort));
+    const entries = service.entries
+      .filter(({ address, servesOnly = [port.port] }) => servesOnly.includes(port.port) && isUsable(service, address))
+      .map((entry) => entryEndpoint(snapshot, service, port, entry));
+    endpoints = [...pods, ...entries];
     byPort.set(port, endpoints);
   }
   return endpoints;
 }
 
+function isUsable({ resolution }: MeshService, address: string): boolean {
+  return whyUnusable(address, resolution === 'EDS') === undefined;
+}
+
 /** Ready workloads of the service whose labels are the subset's; none is a valid answer. */
-function endpointSet(snapshot: MeshSnapshot, { service, port, subset }: OutboundCluster): EndpointSet {
+function endpointSet(
+  snapshot: MeshSnapshot,
+  { service, port, subset }: Pick<OutboundCluster, 'service' | 'port' | 'subset'>,
+): EndpointSet {
   const { sets } = knownEndpoints(snapshot);
   const bySubset = sets.get(port) ?? new Map<string, EndpointSet>();
   sets.set(port, bySubset);
   const labels = stableJson(subset?.labels ?? {});
   let set = bySubset.get(labels);
   if (set === undefined) {
-    const endpoints = readyEndpoints(snapshot, service, port).filter(({ workload }) =>
-      selectorMatches(subset?.labels, workload.labels),
+    const endpoints = readyEndpoints(snapshot, service, port).filter((endpoint) =>
+      selectorMatches(subset?.labels, endpoint.labels),
     );
     set = { key: stableHash(endpoints.map(({ key }) => key)), endpoints };
     bySubset.set(labels, set);
@@ -128,13 +177,43 @@ function endpointSet(snapshot: MeshSnapshot, { service, port, subset }: Outbound
   return set;
 }
 
+function localityOf(text: string): { region: string; zone: string; subZone: string } {
+  const [region = '', zone = '', subZone = ''] = text.split('/');
+  return { region, zone, subZone };
+}
+
+/** Endpoints of a locality stand together; its weight is the sum of theirs. */
 function buildAssignment(clusterName: string, endpoints: readonly ReadyEndpoint[]): ClusterLoadAssignment {
-  const lbEndpoints = endpoints.map(({ build }) => build());
+  const byLocality = new Map<string, ReadyEndpoint[]>();
+  for (const endpoint of endpoints) {
+    const group = byLocality.get(endpoint.locality);
+    if (group) group.push(endpoint);
+    else byLocality.set(endpoint.locality, [endpoint]);
+  }
   return create(ClusterLoadAssignmentSchema, {
     clusterName,
-    endpoints: lbEndpoints.length === 0 ? [] : [{ locality: {}, lbEndpoints, loadBalancingWeight: lbEndpoints.length }],
+    endpoints: [...byLocality].map(([locality, group]) => ({
+      locality: localityOf(locality),
+      lbEndpoints: group.map(({ build }) => build()),
+      loadBalancingWeight: group.reduce((sum, { weight }) => sum + weight, 0),
+    })),
   });
 }
+
+/**
+ * The endpoints that a cluster of DNS names carries itself. LOGICAL_DNS takes one: the first.
+ */
+export function entryAssignment(
+  snapshot: MeshSnapshot,
+  cluster: Pick<OutboundCluster, 'name' | 'service' | 'port' | 'subset'>,
+): ClusterLoadAssignment {
+  const { endpoints } = endpointSet(snapshot, cluster);
+  const { name, service } = cluster;
+  return buildAssignment(name, service.resolution === 'LOGICAL_DNS' ? endpoints.slice(0, 1) : endpoints);
+}
+
+/** Kinds that endpoints are made of, beside the registry's pods. */
+const READ = ['PeerAuthentication', 'ServiceEntry', 'WorkloadEntry'] as const;
 
 /**
  * The load assignments of a scope's outbound clusters. A change of workloads lists them anew; made again are only those
@@ -144,10 +223,12 @@ export function endpointPart(scope: ClientScope): ResourcePart<ClusterLoadAssign
   const { snapshot } = scope;
   const { workloads, configs } = snapshot.hashes;
   return {
-    key: ['endpoints', outboundClusterPart(scope).key, workloads, configs.get('PeerAuthentication') ?? ''].join('/'),
+    key: ['endpoints', outboundClusterPart(scope).key, workloads, ...READ.map((kind) => configs.get(kind) ?? '')].join(
+      '/',
+    ),
     list: () => ({
       recipes: [...outboundClusters(scope).byName.values()]
-        .filter(({ closed }) => !closed)
+        .filter(({ closed, service }) => !closed && service.resolution === 'EDS')
         .map((cluster) => {
           const { key, endpoints } = endpointSet(snapshot, cluster);
           return {

@@ -4,12 +4,11 @@ import { create, type JsonObject } from '@bufbuild/protobuf';
 import type { Subset, TrafficPolicy } from '@lateen/istio-config';
 import {
   type Cluster,
-  Cluster_DiscoveryType,
+  Cluster_LbPolicy,
   Cluster_TransportSocketMatchSchema,
   ClusterSchema,
 } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
-import { ApiVersion } from '@lateen/xds-proto/envoy/config/core/v3/config_source_pb.js';
-import type { Problem } from '../../model.js';
+import type { MeshSnapshot, Problem } from '../../model.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
 import { type EffectiveDestinationRule, policyForPort } from '../../resolve/destination-rules.js';
 import type { MeshPort, MeshService } from '../../resolve/mesh-index.js';
@@ -17,6 +16,7 @@ import { durationOfMs, durationOfText } from '../durations.js';
 import { clusterMetadataExchange } from '../listeners/mesh-filters.js';
 import { outboundClusterName, sniOf } from '../names.js';
 import type { ResourcePart, ResourceRecipe } from '../recipe.js';
+import { closedDiscovery, discoveryOf } from './cluster-discovery.js';
 import { circuitBreakersOf, loadBalancingOf, protocolOptionsOf, unsupportedSettings } from './cluster-policy.js';
 import {
   HTTP_CLIENT_ALPN,
@@ -45,9 +45,13 @@ export interface OutboundClusters {
 
 const CONNECT_TIMEOUT_MS = 10_000;
 
-/** Whom a cluster leads to, for metrics: in cluster metadata `istio`. */
+/** Whom a cluster leads to, for metrics: in cluster metadata `istio`. A ServiceEntry's service has its host for a name. */
 export function serviceMetadata(services: readonly MeshService[]): JsonObject[] {
-  return services.map(({ hostname, name, namespace }) => ({ host: hostname, name, namespace }));
+  return services.map(({ kind, hostname, name, namespace }) => ({
+    host: hostname,
+    name: kind === 'Service' ? name : hostname,
+    namespace,
+  }));
 }
 
 function istioMetadata(
@@ -64,6 +68,12 @@ function istioMetadata(
   return metadata;
 }
 
+/** SPIFFE ids that a service's certificate may have: of its accounts, and those that its ServiceEntry names. */
+function serverNames(snapshot: MeshSnapshot, { accounts, subjectAltNames }: MeshService): readonly string[] {
+  const declared = subjectAltNames.filter((name) => name.startsWith('spiffe://'));
+  return [...new Set([...spiffeIds(snapshot, accounts), ...declared])];
+}
+
 /** TLS toward the service: what the rule says, else mutual TLS with those endpoints whose sidecar takes it. */
 function transportOf(
   scope: ClientScope,
@@ -75,9 +85,9 @@ function transportOf(
   const { tls } = policy;
   const { snapshot } = scope;
   if (tls?.mode === 'DISABLE') return {};
-  const uris = tls?.subjectAltNames?.length ? tls.subjectAltNames : spiffeIds(snapshot, service.accounts);
+  const uris = tls?.subjectAltNames?.length ? tls.subjectAltNames : serverNames(snapshot, service);
   if (tls?.mode === 'ISTIO_MUTUAL') return { transportSocket: upstreamMutualTls(snapshot, tls.sni || sni, uris, alpn) };
-  if (snapshot.meshConfig.enableAutoMtls === false) return {};
+  if (service.external || snapshot.meshConfig.enableAutoMtls === false) return {};
   return {
     transportSocketMatches: [
       create(Cluster_TransportSocketMatchSchema, {
@@ -140,15 +150,9 @@ function buildCluster(
     durationOfText(scope.snapshot.meshConfig.connectTimeout) ??
     durationOfMs(CONNECT_TIMEOUT_MS);
   const discovery = closed
-    ? {}
+    ? closedDiscovery()
     : {
-        edsClusterConfig: {
-          serviceName: name,
-          edsConfig: {
-            resourceApiVersion: ApiVersion.V3,
-            configSourceSpecifier: { case: 'ads' as const, value: {} },
-          },
-        },
+        ...discoveryOf(scope.snapshot, { name, service, port, subset }),
         ...transportOf(
           scope,
           service,
@@ -160,9 +164,10 @@ function buildCluster(
       };
   return create(ClusterSchema, {
     name,
-    clusterDiscoveryType: { case: 'type', value: closed ? Cluster_DiscoveryType.STATIC : Cluster_DiscoveryType.EDS },
     connectTimeout,
-    ...loadBalancingOf(policy),
+    ...(service.resolution === 'PASSTHROUGH'
+      ? { lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED }
+      : loadBalancingOf(policy)),
     circuitBreakers: circuitBreakersOf(policy.connectionPool),
     typedExtensionProtocolOptions: protocolOptionsOf(policy.connectionPool),
     metadata: { filterMetadata: { istio: istioMetadata(service, port, subset, rule) } },

@@ -3,18 +3,21 @@
 import type { Problem } from '../../model.js';
 import type { MeshService } from '../../resolve/mesh-index.js';
 
-/** The names of a service without port, most specific first: short forms count from the caller's namespace. */
+/**
+ * The names of a service without port, most specific first: short forms of the registry's services count from the
+ * caller's namespace; a ServiceEntry has its host and its addresses.
+ */
 export function serviceNames(service: MeshService, clientNamespace: string): string[] {
   const { hostname, name, namespace } = service;
+  if (service.kind === 'ServiceEntry') return [hostname, ...service.addresses.map(hostForm)];
   const names = [hostname, `${name}.${namespace}.svc`, `${name}.${namespace}`];
   return namespace === clientNamespace ? [...names, name] : names;
 }
 
 /** The forms of names in a Host header; also without port where the port is known from the listener, or is HTTP's own. */
 export function domainsOf(names: readonly string[], port: number, withoutPort: boolean): string[] {
-  // A wildcard cannot carry a port: Envoy takes one `*` at one end only.
   return names.flatMap((name) => {
-    const withPort = name.startsWith('*') ? [] : [`${name}:${port}`];
+    const withPort = name === '*' ? [] : [`${name}:${port}`];
     return withoutPort ? [name, ...withPort] : withPort;
   });
 }

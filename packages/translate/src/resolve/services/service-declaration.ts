@@ -1,0 +1,52 @@
+// Resolve: a service before its ports are judged, wherever it was declared: by the registry, or by ServiceEntries.
+
+import type { ServicePort, StringMap, Workload } from '../../model.js';
+
+/** How a client finds the endpoints, as Istio's clusters do it; `PASSTHROUGH` goes where the client was going. */
+export type Resolution = 'EDS' | 'STRICT_DNS' | 'LOGICAL_DNS' | 'PASSTHROUGH';
+
+/** Somebody who answers for a service and is no pod: an endpoint of a ServiceEntry, or a WorkloadEntry. */
+export interface EntryEndpoint {
+  /** Of the WorkloadEntry, or the ServiceEntry's with a number: what metrics call it. */
+  readonly name: string;
+  readonly namespace: string;
+  /** IP address, DNS name, or the absolute path of a socket. */
+  readonly address: string;
+  /** By the name of the service's port. */
+  readonly ports: Readonly<Record<string, number>>;
+  readonly labels: StringMap;
+  readonly weight: number;
+  /** `REGION/ZONE/SUBZONE`, or empty. */
+  readonly locality: string;
+  /** Empty where it has none. */
+  readonly serviceAccount: string;
+  /** It has a sidecar that takes mutual TLS. */
+  readonly mutualTls: boolean;
+  /** The ports of the service that it answers at; undefined: all. */
+  readonly servesOnly?: readonly number[];
+}
+
+/** What was said of a service, and who answers for it. */
+export interface ServiceDeclaration {
+  readonly kind: 'Service' | 'ServiceEntry';
+  /** Full name in lower case; a ServiceEntry's may be a wildcard. */
+  readonly hostname: string;
+  readonly namespace: string;
+  /** Of the resource. */
+  readonly name: string;
+  /** `appProtocol` is the protocol that a ServiceEntry says. */
+  readonly ports: readonly ServicePort[];
+  readonly exportTo: readonly string[] | undefined;
+  readonly resolution: Resolution;
+  /** Not a part of the mesh: nobody there takes mutual TLS by itself. */
+  readonly external: boolean;
+  /** Addresses that stand for it in a Host header, subnets left out. */
+  readonly addresses: readonly string[];
+  /** Names of which the server's certificate must have one. */
+  readonly subjectAltNames: readonly string[];
+  /** Selected pods, ready or not. */
+  readonly workloads: readonly Workload[];
+  readonly entries: readonly EntryEndpoint[];
+  /** Hash of what was declared, endpoints that are selected not among it. */
+  readonly hash: string;
+}

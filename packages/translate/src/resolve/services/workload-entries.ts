@@ -1,0 +1,44 @@
+// Resolve: an endpoint of a ServiceEntry, or a WorkloadEntry, as somebody who answers for services.
+
+import type { WorkloadEntrySpec } from '@lateen/istio-config';
+import type { EntryEndpoint } from './service-declaration.js';
+
+/** Says how a server takes TLS (Istio's label): `istio` or `disabled`. */
+const TLS_MODE_LABEL = 'security.istio.io/tlsMode';
+/** A locality in a label; `.` stands for `/`, which a label may not have. */
+const LOCALITY_LABEL = 'istio-locality';
+const SOCKET = 'unix://';
+
+/** As Istio: the label decides, else who has a service account is taken to have a sidecar. */
+function takesMutualTls({ labels, serviceAccount }: WorkloadEntrySpec): boolean {
+  const mode = labels?.[TLS_MODE_LABEL];
+  return mode === undefined ? Boolean(serviceAccount) : mode === 'istio';
+}
+
+/** @param name of the WorkloadEntry, or what stands for one */
+export function entryEndpoint(spec: WorkloadEntrySpec, namespace: string, name: string): EntryEndpoint {
+  const { address = '', ports = {}, labels = {}, weight, locality, serviceAccount = '' } = spec;
+  const labelled = labels[LOCALITY_LABEL] ?? '';
+  return {
+    name,
+    namespace,
+    address: address.startsWith(SOCKET) ? address.slice(SOCKET.length) : address,
+    ports,
+    labels,
+    weight: weight || 1,
+    locality: locality || (labelled.includes('/') ? labelled : labelled.replaceAll('.', '/')),
+    serviceAccount,
+    mutualTls: takesMutualTls(spec),
+  };
+}
+
+const IP_ADDRESS = /^(\d{1,3}(\.\d{1,3}){3}|[0-9a-fA-F]*:[0-9a-fA-F:.]+)$/;
+
+/** Why no call can go to an address; undefined where one can. Names are for clusters that resolve them. */
+export function whyUnusable(address: string, byAddress: boolean): string | undefined {
+  if (address === '') return 'it has no address, and gateways of other networks are not known';
+  if (address.startsWith('/') || address.startsWith('@'))
+    return `unix://${address} is a socket, and these are not called yet`;
+  if (!byAddress || IP_ADDRESS.test(address)) return undefined;
+  return `${address} is a name, which needs a ServiceEntry with resolution DNS; write an IP address`;
+}
