@@ -10,6 +10,7 @@ import { addProxyStatusCommand } from './commands/proxy-status.js';
 import { addVersionCommand } from './commands/version.js';
 import { addCompletion } from './completion/completion.js';
 import { addDescribeCommand } from './describe/describe-command.js';
+import { addExplainCommand } from './explain/explain-command.js';
 import { addProxyConfigCommand } from './proxy-config/proxy-config-command.js';
 import { addSchemaCommand } from './schemas/schema-command.js';
 import { VERSION } from './version.js';
@@ -71,6 +72,7 @@ Examples:
   addGetCommand(program);
   addValidateCommand(program);
   addDescribeCommand(program);
+  addExplainCommand(program);
   addProxyStatusCommand(program);
   addProxyConfigCommand(program);
   addAuthnCommand(program);

@@ -1,4 +1,5 @@
 // Istio configuration: text → objects and problems; host, selector, duration and protocol rules. Pure: no I/O, no clock.
+export { nearestWords } from './declare/suggest.js';
 export { parseDurationMs } from './duration.js';
 export {
   compareHostSpecificity,

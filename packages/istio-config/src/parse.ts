@@ -179,6 +179,8 @@ export interface ParsedMeshConfig {
   /** undefined where there are errors. An empty file is an empty configuration. */
   readonly config: MeshConfig | undefined;
   readonly problems: readonly Problem[];
+  /** Where a field was written; the nearest thing above it where it was not. */
+  locate(path: FieldPath): Position;
 }
 
 /** Parses `mesh.yaml`: MeshConfig, without apiVersion and kind. Defaults are not filled in. */
@@ -207,7 +209,11 @@ export function parseMeshConfig({ name: file, content }: InputFile): ParsedMeshC
     problems.push(...toProblems({ file, document, value: document.value, base: [] }, identity, found));
   }
   const failed = problems.some(({ severity }) => severity === 'error');
-  return { config: failed ? undefined : (config as MeshConfig), problems: problems.sort(compareProblems) };
+  return {
+    config: failed ? undefined : (config as MeshConfig),
+    problems: problems.sort(compareProblems),
+    locate: (path) => document?.locate(path, 'key') ?? { line: 1, column: 1 },
+  };
 }
 
 const OBJECT_FIELDS = ['apiVersion', 'kind', 'metadata', 'spec'];

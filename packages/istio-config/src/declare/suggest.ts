@@ -16,6 +16,18 @@ export function nearestWord(written: string, known: Iterable<string>): string | 
   return best;
 }
 
+/** Up to `count` of the known words that are near, the nearest first. */
+export function nearestWords(written: string, known: Iterable<string>, count: number): string[] {
+  const left = new Set(known);
+  const found: string[] = [];
+  for (let next = nearestWord(written, left); next !== undefined && found.length < count; ) {
+    found.push(next);
+    left.delete(next);
+    next = nearestWord(written, left);
+  }
+  return found;
+}
+
 function fold(word: string): string {
   return word.toLowerCase().replace(/[_-]/g, '');
 }

@@ -40,8 +40,13 @@ const policiesOf = oncePerSnapshot((snapshot): Policies => {
   return { mesh, byNamespace, selecting };
 });
 
-function setMode(mode: MutualTlsMode | undefined): EffectiveMtlsMode | undefined {
-  return mode === 'UNSET' ? undefined : mode;
+/** A mode, and what says so. */
+export interface DecidedMtlsMode {
+  readonly mode: EffectiveMtlsMode;
+  /** Undefined where the default holds. */
+  readonly policy: ConfigObject<'PeerAuthentication'> | undefined;
+  /** The mode is that of the port's own setting. */
+  readonly byPort: boolean;
 }
 
 /**
@@ -50,20 +55,29 @@ function setMode(mode: MutualTlsMode | undefined): EffectiveMtlsMode | undefined
  *
  * @param port the workload's own port (the service's target port), which `portLevelMtls` counts in
  */
+export function decideMtlsMode(
+  snapshot: MeshSnapshot,
+  workload: Pick<Workload, 'namespace' | 'labels'>,
+  port: number,
+): DecidedMtlsMode {
+  const policies = policiesOf(snapshot);
+  const own = policies.selecting
+    .get(workload.namespace)
+    ?.find(({ spec }) => selectorMatches(spec.selector?.matchLabels, workload.labels));
+  const ofPort = own?.spec.portLevelMtls?.[String(port)]?.mode;
+  if (ofPort !== undefined && ofPort !== 'UNSET') return { mode: ofPort, policy: own, byPort: true };
+  for (const policy of [own, policies.byNamespace.get(workload.namespace), policies.mesh]) {
+    const mode = policy?.spec.mtls?.mode;
+    if (mode !== undefined && mode !== 'UNSET') return { mode, policy, byPort: false };
+  }
+  return { mode: 'PERMISSIVE', policy: undefined, byPort: false };
+}
+
+/** The mode alone. */
 export function effectiveMtlsMode(
   snapshot: MeshSnapshot,
   workload: Pick<Workload, 'namespace' | 'labels'>,
   port: number,
 ): EffectiveMtlsMode {
-  const policies = policiesOf(snapshot);
-  const own = policies.selecting
-    .get(workload.namespace)
-    ?.find(({ spec }) => selectorMatches(spec.selector?.matchLabels, workload.labels));
-  return (
-    setMode(own?.spec.portLevelMtls?.[String(port)]?.mode) ??
-    setMode(own?.spec.mtls?.mode) ??
-    setMode(policies.byNamespace.get(workload.namespace)?.spec.mtls?.mode) ??
-    setMode(policies.mesh?.spec.mtls?.mode) ??
-    'PERMISSIVE'
-  );
+  return decideMtlsMode(snapshot, workload, port).mode;
 }

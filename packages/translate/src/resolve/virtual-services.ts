@@ -9,6 +9,7 @@ import {
   selectorMatches,
 } from '@lateen/istio-config';
 import type { MeshSnapshot, Problem, StringMap } from '../model.js';
+import { madeFrom } from '../provenance.js';
 import { configsOf } from '../snapshot.js';
 import { isExportedTo } from './mesh-index.js';
 
@@ -59,7 +60,7 @@ function rulesForClient<R extends Rule>(rules: readonly R[], client: RouteClient
     }
     const match = rule.match.filter((condition) => sourceMatches(condition, client, gateways));
     if (match.length === rule.match.length) kept.push(rule);
-    else if (match.length > 0) kept.push({ ...rule, match });
+    else if (match.length > 0) kept.push(madeFrom({ ...rule, match }, rule));
   }
   return kept;
 }
@@ -74,13 +75,13 @@ export function boundGateways(config: ConfigObject<'VirtualService'>): readonly 
 /** Gateways in match conditions are relative to the VirtualService too. */
 function withFullGatewayNames<R extends Rule>(rules: readonly R[], namespace: string): readonly R[] {
   if (!rules.some((rule) => rule.match?.some((match) => match.gateways?.length))) return rules;
-  return rules.map((rule) => ({
-    ...rule,
-    match: rule.match?.map((match) => ({
-      ...match,
-      gateways: match.gateways?.map((gateway) => fullGatewayName(gateway, namespace)),
-    })),
-  }));
+  return rules.map((rule) => {
+    const match = rule.match?.map((condition) => {
+      const gateways = condition.gateways?.map((gateway) => fullGatewayName(gateway, namespace));
+      return madeFrom({ ...condition, gateways }, condition);
+    });
+    return madeFrom({ ...rule, match }, rule);
+  });
 }
 
 /**

@@ -13,6 +13,7 @@ import {
   WeightedCluster_ClusterWeightSchema,
 } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
 import type { Problem } from '../../model.js';
+import { madeFrom } from '../../provenance.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
 import type { EffectiveVirtualService } from '../../resolve/virtual-services.js';
 import { durationOfMs, durationOfText } from '../durations.js';
@@ -163,7 +164,7 @@ function buildRoute(context: Context, rule: HttpRoute, condition: HttpMatchReque
   const istio: JsonObject = {
     config: `/apis/networking.istio.io/v1/namespaces/${namespace}/virtual-service/${name}`,
   };
-  return create(RouteSchema, {
+  const route = create(RouteSchema, {
     name: [rule.name, condition?.name].filter((part) => part).join('.'),
     match,
     action,
@@ -173,6 +174,7 @@ function buildRoute(context: Context, rule: HttpRoute, condition: HttpMatchReque
     typedPerFilterConfig: buildRouteFilters(rule),
     ...headers,
   });
+  return madeFrom(route, rule, condition);
 }
 
 /** Fields of rules that are not acted on yet, by name, and what happens instead. */

@@ -1,0 +1,204 @@
+// Decide: the data plane's own core on the resources that a proxy would be sent: the same table compiler, the same
+// WebAssembly, and no sockets.
+
+import {
+  type ClusterInput,
+  type CompileProblem,
+  type Core,
+  compileHttpConnectionManager,
+  createCore,
+  createTables,
+  formatProblem,
+  internListenerOptions,
+  OUTPUT_RING,
+  POLICY_TIMEOUT_MS,
+  READ_BUFFER,
+  REQ_PATH_LENGTH,
+  REQ_PATH_OFFSET,
+  ROUTE_ACTION_DIRECT,
+  ROUTE_ACTION_FORWARD,
+  ROUTE_ACTION_REDIRECT,
+  ROUTE_BODY_LENGTH,
+  ROUTE_BODY_OFFSET,
+  ROUTE_CLUSTER,
+  ROUTE_LOCATION_LENGTH,
+  ROUTE_LOCATION_OFFSET,
+  ROUTE_NAME_LENGTH,
+  ROUTE_NAME_OFFSET,
+  ROUTE_POLICY,
+  ROUTE_STATUS,
+  ROUTE_TABLE,
+  type Tables,
+} from '@lateen/filters-wasm';
+import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
+import type { HttpConnectionManager } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import { hostProbe, hostProbeName, numberedRoutes, placeOfNumber } from './probes.js';
+
+/** The proxy would not take the configuration; each line says why. */
+export class RefusedConfigurationError extends Error {
+  constructor(problems: readonly CompileProblem[]) {
+    const lines = problems.map(formatProblem);
+    super(`the proxy would refuse this configuration:\n${lines.map((line) => `  ${line}`).join('\n')}`);
+  }
+}
+
+/** What route() said. */
+export interface Decided {
+  readonly action: 'forward' | 'redirect' | 'direct' | 'none';
+  /** Places in the route configuration; undefined where there is none. */
+  readonly virtualHost: number | undefined;
+  readonly route: number | undefined;
+  /** Of `forward`. */
+  readonly cluster: string;
+  /** Of the others. */
+  readonly status: number;
+  readonly location: string;
+  readonly body: string;
+  /** 0: no limit. */
+  readonly timeoutMs: number;
+}
+
+/** What a request is decided with. */
+export interface DecisionContext {
+  readonly routes: RouteConfiguration;
+  readonly manager: HttpConnectionManager;
+  /** The client's connection is TLS. */
+  readonly secure: boolean;
+}
+
+const NOW_MS = 1;
+const MAX_HEAD_BYTES = 65_536;
+const ACTIONS: Readonly<Record<number, Decided['action']>> = {
+  [ROUTE_ACTION_FORWARD]: 'forward',
+  [ROUTE_ACTION_REDIRECT]: 'redirect',
+  [ROUTE_ACTION_DIRECT]: 'direct',
+};
+
+/** One core, for one request after another. */
+export class Decision {
+  readonly #core: Core;
+  readonly #tables: Tables;
+  /** Kept, because the compiler does not look again at what is the same object. */
+  readonly #asked = new WeakMap<RouteConfiguration, readonly RouteConfiguration[]>();
+  #context: DecisionContext | undefined;
+  #listener = 0;
+
+  constructor() {
+    // Random numbers (request ids) that are the same every time.
+    this.#core = createCore({ seed: [7, 11] });
+    this.#tables = createTables(this.#core);
+  }
+
+  /**
+   * Puts configuration in force, probes included, and chooses the listener's part of it.
+   *
+   * @throws RefusedConfigurationError in the words of a NACK
+   */
+  load(context: DecisionContext, clusters: readonly ClusterInput[], probes: readonly RouteConfiguration[] = []): void {
+    const { routes, manager } = context;
+    const asked = this.#asked.get(routes) ?? [numberedRoutes(routes), hostProbe(routes)];
+    this.#asked.set(routes, asked);
+    this.#compile([...asked, ...probes], clusters);
+    const { options, problems } = compileHttpConnectionManager(manager, 'the listener');
+    if (problems.length > 0) throw new RefusedConfigurationError(problems);
+    // As in the sidecar: upgrades are recognized, to be forwarded or refused with an answer.
+    this.#listener = internListenerOptions(this.#core, { ...options, allowWebsocket: true }, NOW_MS);
+    this.#context = context;
+  }
+
+  #compile(routeConfigurations: readonly RouteConfiguration[], clusters: readonly ClusterInput[]): void {
+    const compiled = this.#tables.compile({ routeConfigurations, clusters, nowMs: NOW_MS });
+    if (!compiled.ok) throw new RefusedConfigurationError(compiled.problems);
+    this.#tables.activate();
+  }
+
+  /** Parses a head; undefined where it is taken, else the status of the refusal. */
+  parse(head: string): number | undefined {
+    const length = this.#core.bytes.write(head, READ_BUFFER, 'latin1');
+    const result = this.#core.wasm.parseRequest(READ_BUFFER, length, 0, this.#listener, 0);
+    if (result > 0) return undefined;
+    // 0 asks for more bytes than a head can have.
+    return result === 0 ? 431 : -result;
+  }
+
+  /** Path with query of the parsed request: normalized, as it is matched. */
+  get path(): string {
+    return this.#text(REQ_PATH_OFFSET, REQ_PATH_LENGTH);
+  }
+
+  /** Values of a header of the parsed request, as the matchers see them. */
+  header(name: string): string | undefined {
+    return this.#core.requestHeader(name.toLowerCase());
+  }
+
+  /** Decides for the parsed request. @param random chooses among weighted clusters */
+  route(random: number): Decided {
+    const context = this.#loaded();
+    const number = this.#run(context.routes.name, random);
+    const at = (field: number) => this.#core.i32[field >> 2]!;
+    const policy = at(ROUTE_POLICY);
+    const decided = {
+      action: ACTIONS[number] ?? 'none',
+      cluster: number === ROUTE_ACTION_FORWARD ? (this.#tables.clusterName(at(ROUTE_CLUSTER)) ?? '') : '',
+      status: number === ROUTE_ACTION_DIRECT || number === ROUTE_ACTION_REDIRECT ? at(ROUTE_STATUS) : 0,
+      location: number === ROUTE_ACTION_REDIRECT ? this.#text(ROUTE_LOCATION_OFFSET, ROUTE_LOCATION_LENGTH) : '',
+      body: number === ROUTE_ACTION_DIRECT ? this.#text(ROUTE_BODY_OFFSET, ROUTE_BODY_LENGTH, 'utf8') : '',
+      timeoutMs: policy === 0 ? 0 : this.#core.i32[(policy + POLICY_TIMEOUT_MS) >> 2]!,
+    };
+    if (at(ROUTE_TABLE) !== 0) return { ...decided, ...placeOfNumber(this.#routeName()) };
+    return { ...decided, virtualHost: this.#virtualHost(), route: undefined };
+  }
+
+  /** Whether the one route of a probe matches the parsed request. */
+  matches(probe: string): boolean {
+    return this.#run(probe, 0) === ROUTE_ACTION_DIRECT;
+  }
+
+  /** The head that goes to the cluster of the last `route()`. */
+  upstreamHead(cluster: string): string {
+    const { wasm } = this.#core;
+    const slot = this.#tables.clusterSlot(cluster);
+    const length = wasm.writeUpstreamHead(OUTPUT_RING, MAX_HEAD_BYTES, this.#listener, 0, slot);
+    if (length <= 0) throw new Error(`the head for ${cluster} has no room in ${MAX_HEAD_BYTES} bytes`);
+    return this.#core.text(OUTPUT_RING, length);
+  }
+
+  #virtualHost(): number | undefined {
+    return this.matches(hostProbeName(this.#loaded().routes))
+      ? placeOfNumber(this.#routeName()).virtualHost
+      : undefined;
+  }
+
+  #run(routes: string, random: number): number {
+    const secure = this.#loaded().secure ? 1 : 0;
+    return this.#core.wasm.route(this.#tables.routeConfigSlot(routes), random, secure);
+  }
+
+  #routeName(): string {
+    return this.#text(ROUTE_NAME_OFFSET, ROUTE_NAME_LENGTH);
+  }
+
+  #text(offset: number, length: number, encoding: 'latin1' | 'utf8' = 'latin1'): string {
+    const { bytes, i32 } = this.#core;
+    const start = i32[offset >> 2]!;
+    return bytes.toString(encoding, start, start + i32[length >> 2]!);
+  }
+
+  #loaded(): DecisionContext {
+    if (this.#context === undefined) throw new Error('load() comes before a decision');
+    return this.#context;
+  }
+}
+
+/** Making a core takes longer than most answers; after so many its names are given up with it. */
+const USES = 50;
+let idle: { readonly decision: Decision; readonly used: number } | undefined;
+
+/** Runs something with a core of its own, which is one that was used before where there is one: nothing of that is seen. */
+export function withDecision<T>(use: (decision: Decision) => T): T {
+  const { decision, used } = idle ?? { decision: new Decision(), used: 0 };
+  idle = undefined;
+  const result = use(decision);
+  if (used + 1 < USES) idle = { decision, used: used + 1 };
+  return result;
+}

@@ -1,0 +1,42 @@
+// Explain: a call to a port whose bytes are passed on as they are: no route, only clusters.
+
+import type { TcpEntry } from './entry.js';
+import type { ExplainContext } from './explain.js';
+import type { Explanation } from './explanation.js';
+import { NO_CHANGES } from './explanation.js';
+import { clusterBecause, endpointBecause } from './places/forward-because.js';
+import { clusterFacts } from './read/clusters.js';
+
+export function explainTcp(
+  { resources, snapshot, places, view }: ExplainContext,
+  { proxy, service, port }: TcpEntry,
+): Partial<Explanation> & Pick<Explanation, 'outcome'> {
+  const { clusterSpecifier: specifier } = proxy;
+  const weighted =
+    specifier.case === 'weightedClusters'
+      ? specifier.value.clusters
+      : [{ name: specifier.case === 'cluster' ? specifier.value : '', weight: 100 }];
+  const found = weighted.map(({ name, weight }) => ({
+    name,
+    weight,
+    ...clusterFacts(resources, snapshot.workloads, name),
+  }));
+  return {
+    action: 'tcp',
+    clusters: found.map(({ name, weight, loadBalancer, endpoints }) => ({
+      name,
+      weight,
+      endpoints: endpoints.map(({ pod, workload, port: at, tls }) => ({ pod, workload, port: at, tls })),
+      loadBalancer,
+      path: '',
+      host: '',
+      requestHeaders: NO_CHANGES,
+      responseHeaders: NO_CHANGES,
+    })),
+    outcome: `port ${port.port} of ${service.hostname} is ${port.protocol}: the connection goes to ${weighted.map(({ name }) => name).join(', ')}, and the proxy does not look at requests`,
+    because: found.flatMap(({ name, endpoints }) => [
+      ...clusterBecause(places, view.scope, name),
+      ...endpointBecause(places, endpoints, name),
+    ]),
+  };
+}

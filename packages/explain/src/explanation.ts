@@ -1,0 +1,168 @@
+// Explain: the answer, as `lateenctl explain -o json` prints it. Names and shapes are pinned by a test.
+
+/** A place in the documents that decided something. */
+export interface Because {
+  readonly file: string;
+  /** 1-based. */
+  readonly line: number;
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+  /** `spec.http[0].timeout`; empty for the document as a whole. */
+  readonly path: string;
+  /** What it decided: a name of Explanation, or `endpoints`, `loadBalancer`, `tls`, `inbound`, … */
+  readonly decides: string;
+  /** The cluster, or the workload that receives, which it decided that for; empty where it is for the request. */
+  readonly of: string;
+}
+
+/** Header changes in the words of a VirtualService. Names are in lower case. */
+export interface HeaderChanges {
+  readonly set: Readonly<Record<string, string>>;
+  /** Several values of a name are joined by commas. */
+  readonly add: Readonly<Record<string, string>>;
+  readonly remove: readonly string[];
+}
+
+export interface ExplainedEndpoint {
+  /** `NAME.NAMESPACE` of the pod, or the address where it is none. */
+  readonly pod: string;
+  /** The Deployment's name; empty where it is none. */
+  readonly workload: string;
+  readonly port: number;
+  /** How it is called. */
+  readonly tls: 'mutual' | 'tls' | 'none';
+}
+
+/** A cluster that the request may go to. */
+export interface ExplainedCluster {
+  readonly name: string;
+  /** Its share of `clusters`; 100 where it is the only one. */
+  readonly weight: number;
+  readonly endpoints: readonly ExplainedEndpoint[];
+  /** `LEAST_REQUEST`, `ROUND_ROBIN`, … */
+  readonly loadBalancer: string;
+  /** Path and Host that go to it, as the proxy would write them. */
+  readonly path: string;
+  readonly host: string;
+  /** What is done for this destination alone, after the changes of the route. */
+  readonly requestHeaders: HeaderChanges;
+  readonly responseHeaders: HeaderChanges;
+}
+
+export interface ExplainedRetries {
+  readonly attempts: number;
+  readonly perTryTimeoutMs: number | null;
+  readonly retryOn: readonly string[];
+  readonly retriableStatusCodes: readonly number[];
+  readonly backoffMs: number | null;
+}
+
+export interface ExplainedFault {
+  readonly delay: { readonly percentage: number; readonly fixedDelayMs: number } | null;
+  readonly abort: {
+    readonly percentage: number;
+    readonly httpStatus: number | null;
+    readonly grpcStatus: number | null;
+  } | null;
+}
+
+export interface ExplainedMirror {
+  readonly cluster: string;
+  readonly percentage: number;
+}
+
+/** A token bucket that the request would be charged to. */
+export interface ExplainedLimit {
+  /** The filter's name. */
+  readonly filter: string;
+  readonly at: 'listener' | 'virtual host' | 'route';
+  readonly maxTokens: number;
+  readonly tokensPerFill: number;
+  readonly fillIntervalMs: number;
+  readonly enforcedPercentage: number;
+  readonly status: number;
+}
+
+/** A route that came before, or a rule that is none for this caller, and the first thing about it that did not hold. */
+export interface NotMatched {
+  /** The rule as `VirtualService NAMESPACE/NAME http[0].match[1]`, or the route's name. */
+  readonly rule: string;
+  /** `uri`, `headers.end-user`, `sourceLabels`, `port`, … */
+  readonly condition: string;
+  readonly expected: string;
+  readonly actual: string;
+  readonly because: Because | null;
+}
+
+/** The receiving side: what the sidecar of a destination does. */
+export interface ExplainedInbound {
+  readonly workload: string;
+  readonly namespace: string;
+  readonly port: number;
+  /** Mode of PeerAuthentication that holds at the port. */
+  readonly mtls: 'STRICT' | 'PERMISSIVE' | 'DISABLE';
+  /** How the caller comes. */
+  readonly caller: 'mutual' | 'tls' | 'none';
+  readonly accepted: boolean;
+  /** Filter chain that takes the connection; null: none does. */
+  readonly filterChain: string | null;
+  readonly action: string;
+  readonly cluster: string | null;
+  readonly timeoutMs: number | null;
+  readonly limits: readonly ExplainedLimit[];
+}
+
+/**
+ * What becomes of the request: sent on (`forward`), answered by the proxy (`redirect`, `directResponse`, `notFound`: no
+ * route, `refused`: not a request that it takes), not spoken to as HTTP (`tcp`), or never accepted (`noListener`).
+ */
+export type ExplainedAction = 'forward' | 'redirect' | 'directResponse' | 'notFound' | 'refused' | 'tcp' | 'noListener';
+
+export interface Explanation {
+  readonly from: {
+    readonly workload: string;
+    readonly namespace: string;
+    readonly pod: string;
+    readonly gateway: boolean;
+  };
+  /** Where the proxy takes the call: `HOST:PORT` of a service, `forward proxy`, `gateway port N`; null: nowhere. */
+  readonly listener: string | null;
+  readonly virtualHost: string | null;
+  /** Name of the route, else the rule that it was made of; null where there is none. */
+  readonly route: string | null;
+  readonly clusters: readonly ExplainedCluster[];
+  readonly action: ExplainedAction;
+  /** Status of an answer that the proxy gives by itself; null where the destination answers. */
+  readonly status: number | null;
+  /** Response flag of such an answer (NR, UH, …); empty where it has none. */
+  readonly responseFlag: string;
+  /** Of a redirect. */
+  readonly location: string | null;
+  /** Of a direct response. */
+  readonly body: string | null;
+  readonly requestHeaders: HeaderChanges;
+  readonly responseHeaders: HeaderChanges;
+  /** As it goes out, after every rewrite; of several clusters that of the first. */
+  readonly path: string | null;
+  readonly host: string | null;
+  /** null: no limit. */
+  readonly timeoutMs: number | null;
+  readonly retries: ExplainedRetries | null;
+  readonly fault: ExplainedFault | null;
+  readonly mirror: readonly ExplainedMirror[];
+  readonly limits: readonly ExplainedLimit[];
+  /** What happens, in a sentence. */
+  readonly outcome: string;
+  /** The route's rivals, in the order in which they were tried. */
+  readonly notMatched: readonly NotMatched[];
+  /** Rules after the chosen one, which were not looked at. */
+  readonly notReached: readonly string[];
+  readonly inbound: readonly ExplainedInbound[];
+  readonly because: readonly Because[];
+  /** Remarks: what is likely to surprise. */
+  readonly notes: readonly string[];
+}
+
+/** No change at all. */
+export const NO_CHANGES: HeaderChanges = { set: {}, add: {}, remove: [] };

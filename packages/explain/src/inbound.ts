@@ -1,0 +1,93 @@
+// Explain: the receiving half: what the sidecar of a destination does with the call.
+
+import {
+  buildResources,
+  decideMtlsMode,
+  type MeshSnapshot,
+  type ProxyResources,
+  type ProxyView,
+  resolveProxyView,
+  type Workload,
+} from '@lateen/translate';
+import { nodeOfWorkload } from './caller.js';
+import type { Decision } from './decide/decision.js';
+import { chooseChain, managerOf, routesOf } from './entry.js';
+import type { Because, ExplainedEndpoint, ExplainedInbound } from './explanation.js';
+import { because, type Place } from './places/places.js';
+import { readLimits } from './read/limits.js';
+
+/** ALPN of a sidecar that calls by mutual TLS. */
+const SIDECAR_ALPN = ['istio-http/1.1', 'istio'];
+
+/** A call that arrives at a workload. */
+export interface ArrivingCall {
+  readonly target: Workload;
+  readonly port: number;
+  readonly tls: ExplainedEndpoint['tls'];
+  /** The head as the caller's proxy writes it. */
+  readonly head: string;
+}
+
+export interface ExplainedArrival {
+  readonly inbound: ExplainedInbound;
+  readonly because: readonly Because[];
+}
+
+/** Undefined where the destination has no sidecar, as a gateway has none. */
+export function explainInbound(
+  snapshot: MeshSnapshot,
+  decision: Decision,
+  call: ArrivingCall,
+): ExplainedArrival | undefined {
+  const { target, port, tls } = call;
+  if (target.gateway) return undefined;
+  const view = resolveProxyView(snapshot, nodeOfWorkload(target, snapshot));
+  const resources = buildResources(view);
+  const { mode, policy, byPort } = decideMtlsMode(snapshot, target, port);
+  const where = { workload: target.workloadName, namespace: target.namespace, port, mtls: mode, caller: tls };
+  const found: Because[] = [];
+  if (policy !== undefined) {
+    const path: Place['path'] = byPort ? ['spec', 'portLevelMtls', String(port), 'mode'] : ['spec', 'mtls', 'mode'];
+    found.push(because({ object: policy, path }, 'inbound', `${target.workloadName}.${target.namespace}`));
+  }
+  return { inbound: { ...where, ...decideArrival(view, resources, decision, call) }, because: found };
+}
+
+type Decided = Omit<ExplainedInbound, 'workload' | 'namespace' | 'port' | 'mtls' | 'caller'>;
+
+const REFUSED: Decided = {
+  accepted: false,
+  filterChain: null,
+  action: 'noListener',
+  cluster: null,
+  timeoutMs: null,
+  limits: [],
+};
+
+function decideArrival(view: ProxyView, resources: ProxyResources, decision: Decision, call: ArrivingCall): Decided {
+  const listener = resources.listeners.find(({ name }) => name === `${view.address}_${call.port}`)?.message;
+  const chain = chooseChain(listener?.filterChains ?? [], {
+    transport: call.tls === 'none' ? 'raw_buffer' : 'tls',
+    serverName: '',
+    alpn: call.tls === 'mutual' ? SIDECAR_ALPN : ['http/1.1'],
+  });
+  if (chain === undefined) return REFUSED;
+  const accepted = { ...REFUSED, accepted: true, filterChain: chain.name };
+  const manager = managerOf(chain);
+  const routes = manager && routesOf(manager, resources);
+  if (manager === undefined || routes === undefined)
+    return { ...accepted, action: 'tcp', cluster: `inbound|${call.port}||` };
+  const clusters = resources.clusters.map(({ message }) => ({ cluster: message }));
+  decision.load({ routes, manager, secure: call.tls !== 'none' }, clusters);
+  if (decision.parse(call.head) !== undefined) return { ...accepted, action: 'refused' };
+  const decided = decision.route(0);
+  const virtualHost = decided.virtualHost === undefined ? undefined : routes.virtualHosts[decided.virtualHost];
+  const route = decided.route === undefined ? undefined : virtualHost?.routes[decided.route];
+  return {
+    ...accepted,
+    action: decided.action === 'forward' ? 'forward' : decided.action === 'none' ? 'notFound' : decided.action,
+    cluster: decided.cluster === '' ? null : decided.cluster,
+    timeoutMs: decided.timeoutMs || null,
+    limits: readLimits(manager, virtualHost, route),
+  };
+}

@@ -1,0 +1,9 @@
+// Reading order: request.ts and caller.ts (who asks for what), explain.ts (the steps), entry.ts (where the proxy takes the
+// call), decide/ (the core), explain-forward.ts and inbound.ts (what follows), read/ (messages in plain words), trace/ (what
+// was not chosen), places/ (file and line), explanation.ts (the answer).
+
+export { findCaller, nodeOfWorkload, UnknownCallerError } from './caller.js';
+export { RefusedConfigurationError } from './decide/decision.js';
+export { type ExplainInput, explain } from './explain.js';
+export * from './explanation.js';
+export { type ExplainedRequest, parseRequest, RequestSyntaxError, requestHead } from './request.js';

@@ -1,0 +1,74 @@
+// Read: the clusters of a route with their endpoints, and how these are called.
+
+import type { ProxyResources, Workload } from '@lateen/translate';
+import { anyIs, unpackAny } from '@lateen/xds-proto';
+import { type Cluster, Cluster_LbPolicy } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
+import type { TransportSocket } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
+import type { LbEndpoint } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_components_pb.js';
+import type { ClusterLoadAssignment } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
+import { UpstreamTlsContextSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
+import type { ExplainedEndpoint } from '../explanation.js';
+
+/** An endpoint and the workload that it is, where the registry knows it. */
+export interface ClusterEndpoint extends ExplainedEndpoint {
+  readonly target: Workload | undefined;
+}
+
+export interface ClusterFacts {
+  readonly cluster: Cluster | undefined;
+  readonly loadBalancer: string;
+  readonly endpoints: readonly ClusterEndpoint[];
+}
+
+/** What the proxy knows of a cluster. */
+export function clusterFacts(resources: ProxyResources, workloads: readonly Workload[], name: string): ClusterFacts {
+  const cluster = resources.clusters.find((each) => each.name === name)?.message;
+  const assignment = resources.endpoints.find((each) => each.name === name)?.message ?? cluster?.loadAssignment;
+  return {
+    cluster,
+    loadBalancer: cluster === undefined ? '' : (Cluster_LbPolicy[cluster.lbPolicy] ?? ''),
+    endpoints: cluster === undefined ? [] : endpointsOf(cluster, assignment, workloads),
+  };
+}
+
+function endpointsOf(
+  cluster: Cluster,
+  assignment: ClusterLoadAssignment | undefined,
+  workloads: readonly Workload[],
+): ClusterEndpoint[] {
+  const all = (assignment?.endpoints ?? []).flatMap(({ lbEndpoints }) => lbEndpoints);
+  return all.flatMap((lbEndpoint) => {
+    const address = lbEndpoint.hostIdentifier.case === 'endpoint' ? lbEndpoint.hostIdentifier.value.address : undefined;
+    const socket = address?.address.case === 'socketAddress' ? address.address.value : undefined;
+    if (socket === undefined) return [];
+    const port = socket.portSpecifier.case === 'portValue' ? socket.portSpecifier.value : 0;
+    const target = workloads.find((workload) => workload.address === socket.address);
+    return [
+      {
+        pod: target === undefined ? socket.address : `${target.name}.${target.namespace}`,
+        workload: target?.workloadName ?? '',
+        port,
+        tls: tlsOf(cluster, lbEndpoint),
+        target,
+      },
+    ];
+  });
+}
+
+const MATCH = 'envoy.transport_socket_match';
+
+function tlsOf(cluster: Cluster, { metadata }: LbEndpoint): ExplainedEndpoint['tls'] {
+  const criteria = metadata?.filterMetadata[MATCH] ?? {};
+  const match = cluster.transportSocketMatches.find(({ match: wanted }) =>
+    Object.entries(wanted ?? {}).every(([key, value]) => criteria[key] === value),
+  );
+  return socketTls(match?.transportSocket ?? cluster.transportSocket);
+}
+
+function socketTls(socket: TransportSocket | undefined): ExplainedEndpoint['tls'] {
+  const config = socket?.configType.case === 'typedConfig' ? socket.configType.value : undefined;
+  if (config === undefined || !anyIs(config, UpstreamTlsContextSchema)) return 'none';
+  const { commonTlsContext } = unpackAny(config, UpstreamTlsContextSchema);
+  const own = commonTlsContext?.tlsCertificateSdsSecretConfigs.length || commonTlsContext?.tlsCertificates.length;
+  return own ? 'mutual' : 'tls';
+}

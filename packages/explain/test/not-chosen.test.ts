@@ -1,0 +1,143 @@
+// Tests of explain: rules that are not followed, with the reason, and the ways in through a gateway.
+
+import { describe, expect, it } from 'vitest';
+import { explainedMesh } from './explained-mesh.js';
+
+const WEB = 'web.default.svc.cluster.local';
+
+describe('rules that are not followed', () => {
+  const others = explainedMesh(`apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: a-first, namespace: default}
+spec:
+  hosts: [web]
+  http:
+  - match: [{sourceNamespace: other}, {port: 81}]
+    route: [{destination: {host: web, subset: v2}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: b-second, namespace: default}
+spec: {hosts: [web], http: [{route: [{destination: {host: web}}]}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: wide, namespace: default}
+spec: {hosts: ["*.default.svc.cluster.local"], http: [{route: [{destination: {host: web}}]}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: outside, namespace: default}
+spec:
+  hosts: [web]
+  gateways: [door]
+  http: [{route: [{destination: {host: web}}]}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: misplaced, namespace: other}
+spec: {hosts: [web], http: [{route: [{destination: {host: web}}]}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: kept, namespace: other}
+spec: {hosts: [${WEB}], exportTo: ["."], http: [{route: [{destination: {host: ${WEB}}}]}]}
+`);
+
+  it('are named with the reason', () => {
+    const { route, notMatched } = others.ask('http://web/x');
+    expect(route).toBe('default');
+    expect(
+      notMatched.map(({ rule, condition, expected, actual }) => `${rule}: ${condition} ${expected}; ${actual}`),
+    ).toEqual([
+      'VirtualService default/a-first http[0].match[0]: sourceNamespace other; default',
+      'VirtualService default/a-first http[0].match[1]: port 81; 80',
+      `VirtualService default/b-second: hosts ${WEB}; VirtualService default/a-first, which is older (or first by name), has it`,
+      'VirtualService default/outside: gateways default/door; mesh',
+      `VirtualService default/wide: hosts *.default.svc.cluster.local; VirtualService default/a-first, which names the host more exactly, has it`,
+      'VirtualService other/kept: exportTo .; default',
+      `VirtualService other/misplaced: hosts web.other.svc.cluster.local; ${WEB}`,
+    ]);
+  });
+});
+
+describe('a gateway', () => {
+  const door = explainedMesh(`apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: door, namespace: default}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - port: {number: 80, name: http, protocol: HTTP}
+    hosts: ["*.example.com"]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: shop, namespace: default}
+spec:
+  hosts: [shop.example.com]
+  gateways: [door]
+  http:
+  - match: [{uri: {prefix: /web}}]
+    route: [{destination: {host: web, port: {number: 80}}}]
+`);
+  const ask = (request: string, headers: string[] = []) => door.ask(request, headers, 'ingress gateway');
+
+  it('takes calls of its hosts, by the Gateway and the VirtualService', () => {
+    const answer = ask('http://shop.example.com:8080/web');
+    expect(answer).toMatchObject({
+      listener: 'gateway port 8080',
+      virtualHost: 'shop.example.com:80',
+      action: 'forward',
+    });
+    const hosts = answer.because.filter(({ decides }) => decides === 'virtualHost');
+    expect(hosts.map(({ kind, path }) => `${kind} ${path}`)).toEqual([
+      'VirtualService spec.hosts[0]',
+      'Gateway spec.servers[0]',
+    ]);
+    expect(ask('http://127.0.0.1/web', ['host: shop.example.com']).action).toBe('forward');
+  });
+
+  it('answers 404 for the others, with what was tried', () => {
+    expect(ask('http://shop.example.com/other')).toMatchObject({
+      action: 'notFound',
+      status: 404,
+      responseFlag: 'NR',
+      notMatched: [{ condition: 'uri', expected: 'prefix /web', actual: '/other' }],
+    });
+    expect(ask('http://nobody.example.com/web')).toMatchObject({ action: 'notFound', virtualHost: null });
+  });
+
+  it('refuses ports that no server has', () => {
+    expect(ask('http://shop.example.com:9090/')).toMatchObject({ action: 'noListener', status: null });
+    expect(ask('http://shop.example.com:9090/').outcome).toContain('its Gateways serve 80');
+  });
+});
+
+describe('a host of a ServiceEntry', () => {
+  const entry = explainedMesh(`apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: api, namespace: default}
+spec:
+  hosts: [api.example.com]
+  location: MESH_EXTERNAL
+  resolution: DNS
+  ports:
+  - {number: 80, name: http, protocol: HTTP}
+`);
+
+  it('is called as a service is, and the ServiceEntry is the reason', () => {
+    const answer = entry.ask('http://api.example.com/x');
+    expect(answer).toMatchObject({
+      listener: 'api.example.com:80',
+      clusters: [{ name: 'outbound|80||api.example.com', endpoints: [{ pod: 'api.example.com', tls: 'none' }] }],
+      inbound: [],
+    });
+    expect(answer.because.map(({ kind, path, decides }) => [kind, path, decides])).toEqual([
+      ['ServiceEntry', 'spec.ports[0]', 'virtualHost'],
+      ['ServiceEntry', 'spec.ports[0]', 'route'],
+      ['ServiceEntry', 'spec.ports[0]', 'clusters'],
+    ]);
+    expect(entry.ask('http://api/x').virtualHost).toBe('block_all');
+  });
+});
