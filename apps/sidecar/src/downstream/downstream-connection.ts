@@ -1,6 +1,7 @@
 // Downstream: one HTTP/1.1 connection of a client; frames its requests and runs them through its exchange, one at a time.
 
 import * as L from '@lateen/filters-wasm';
+import type { DrainListener } from '../codec/message-writer.js';
 import { Exchange } from '../exchange/exchange.js';
 import type { ExchangeClient } from '../exchange/exchange-client.js';
 import {
@@ -15,7 +16,7 @@ import { addressText } from '../observe/address-text.js';
 import type { DataPath } from '../transport/data-path.js';
 import { HeldBytes } from '../transport/held-bytes.js';
 import type { OwnedSocket, SocketOwner } from '../transport/proxy-socket.js';
-import { type DrainListener, SocketWriter } from '../transport/socket-writer.js';
+import { SocketWriter } from '../transport/socket-writer.js';
 import { Timer, type TimerOwner } from '../transport/timer-wheel.js';
 import type { HttpChain } from './http-chain.js';
 import { RequestFraming } from './request-framing.js';
@@ -48,6 +49,7 @@ export class DownstreamConnection implements ExchangeClient, ServedConnection, S
   readonly localAddressText: string;
   readonly remoteAddressText: string;
   peerHint = 0;
+  readonly framesMessages = false;
   closing = false;
   private truncated = false;
   private state = HEAD;

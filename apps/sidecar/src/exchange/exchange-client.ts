@@ -1,11 +1,12 @@
-// Exchange: what it knows of the client's connection.
+// Exchange: what it knows of its client: a connection of HTTP/1.1, or one stream of many.
 
+import type { MessageWriter } from '../codec/message-writer.js';
 import type { HttpChain } from '../downstream/http-chain.js';
-import type { SocketWriter } from '../transport/socket-writer.js';
 
 export interface ExchangeClient {
   readonly chain: HttpChain;
-  readonly writer: SocketWriter;
+  /** Takes the response; its head is the first that is written. */
+  readonly writer: MessageWriter;
   /** Connection record in the core's memory, or 0. */
   readonly record: number;
   /** The same, made now where there is none yet; 0 where there is no room for one. */
@@ -22,6 +23,8 @@ export interface ExchangeClient {
   readonly remoteAddressText: string;
   readonly serverName: string;
   readonly peerPrincipal: string;
+  /** The protocol says where a message ends: bodies are written without chunked framing. */
+  readonly framesMessages: boolean;
   /** The connection will be closed after the present response. */
   readonly closing: boolean;
   closeAfterResponse(): void;

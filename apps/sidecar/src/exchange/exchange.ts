@@ -1,7 +1,7 @@
 // Exchange: the state machine of one request and its response; one object for each client connection, used again and again.
 
 import * as L from '@lateen/filters-wasm';
-import type { DrainListener } from '../transport/socket-writer.js';
+import type { DrainListener } from '../codec/message-writer.js';
 import { TIMER_BACKOFF, TIMER_IDLE, TIMER_ROUTE, TIMER_STREAM, timeoutReply } from './exchange-timers.js';
 import { type DelayedRequest, faultAbort, type HeldAnswer, InjectedDelay } from './filters/injected-delay.js';
 import { chargeRateLimits } from './filters/rate-limit.js';
@@ -21,7 +21,7 @@ export class Exchange extends ForwardingExchange implements DelayedRequest {
     this.method = i32[L.REQ_METHOD >> 2]!;
     this.upgrade = (i32[L.REQ_FLAGS >> 2]! & L.REQUEST_UPGRADE) !== 0;
     const http10 = i32[L.REQ_MINOR_VERSION >> 2] === 0;
-    this.responseChunkMode = http10 ? L.CHUNK_MODE_DATA : L.CHUNK_MODE_FRAMED;
+    this.responseChunkMode = http10 || this.client.framesMessages ? L.CHUNK_MODE_DATA : L.CHUNK_MODE_FRAMED;
     this.downstreamFlags =
       (http10 ? L.DOWNSTREAM_HTTP_10 : 0) | (this.method === L.METHOD_HEAD ? L.DOWNSTREAM_HEAD : 0);
     if (chain.peerFromRequest) this.readRequestPeer();
@@ -47,8 +47,10 @@ export class Exchange extends ForwardingExchange implements DelayedRequest {
     this.requestBodyBytes += length;
     const upstream = this.upstream;
     this.kept.add(address, length, upstream === null ? null : upstream.writer);
-    if (complete) this.completeRequest();
-    else if (upstream === null) this.client.pauseRequest();
+    if (complete) {
+      this.completeRequest();
+      upstream?.writer.endMessage();
+    } else if (upstream === null) this.client.pauseRequest();
     else if (upstream.writer.backedUp) {
       this.client.pauseRequest();
       upstream.writer.notifyDrained(this.requestDrain);

@@ -1,10 +1,10 @@
 // Exchange: its upstream half: attempts at endpoints, and what comes back from them.
 
 import * as L from '@lateen/filters-wasm';
-import type { DrainListener } from '../transport/socket-writer.js';
+import type { DrainListener } from '../codec/message-writer.js';
 import type { Endpoint } from '../upstream/endpoint.js';
-import type { UpstreamConnection } from '../upstream/upstream-connection.js';
 import type { UpstreamRequest } from '../upstream/upstream-request.js';
+import type { UpstreamStream } from '../upstream/upstream-stream.js';
 import { AnsweringExchange } from './answering-exchange.js';
 import {
   HEAD_TOO_LARGE,
@@ -23,7 +23,7 @@ import { isRetriableFailure } from './retries/retry-policy.js';
 export abstract class ForwardingExchange extends AnsweringExchange implements UpstreamRequest, DrainListener {
   nextPending: UpstreamRequest | null = null;
   pendingOn: Endpoint | null = null;
-  protected upstream: UpstreamConnection | null = null;
+  protected upstream: UpstreamStream | null = null;
   /** Held back on purpose: prepared, and not yet forwarded. */
   protected heldBack = false;
   private endpointHeld = false;
@@ -108,12 +108,13 @@ export abstract class ForwardingExchange extends AnsweringExchange implements Up
 
   // ---- From the upstream ---------------------------------------------------------------------------------------------
 
-  onUpstreamReady(connection: UpstreamConnection): void {
-    this.upstream = connection;
-    this.upstreamSecurityId = connection.securityId;
-    if (this.log !== null) this.upstreamLocalAddress = connection.localAddressText;
-    this.kept.sendTo(connection.writer);
-    if (!this.requestComplete) this.client.resumeRequest();
+  onUpstreamReady(upstream: UpstreamStream): void {
+    this.upstream = upstream;
+    this.upstreamSecurityId = upstream.securityId;
+    if (this.log !== null) this.upstreamLocalAddress = upstream.localAddressText;
+    this.kept.sendTo(upstream.writer);
+    if (this.requestComplete) upstream.writer.endMessage();
+    else this.client.resumeRequest();
   }
 
   onUpstreamFailed(failure: UpstreamFailure, reason: string, freshConnection: boolean): void {
@@ -153,7 +154,7 @@ export abstract class ForwardingExchange extends AnsweringExchange implements Up
       if (count > 1) this.flags |= FLAG.URX;
     }
     this.responseStarted = true;
-    this.endsWithConnection = endsWithConnection(this.path.core, this.responseChunkMode);
+    this.endsWithConnection = !this.client.framesMessages && endsWithConnection(this.path.core, this.responseChunkMode);
     if (this.endsWithConnection) this.client.closeAfterResponse();
     this.status = status;
     this.details = VIA_UPSTREAM_DETAILS;
@@ -166,7 +167,7 @@ export abstract class ForwardingExchange extends AnsweringExchange implements Up
       this.peer = wasm.internPeer(i32[L.RESP_PEER_METADATA_OFFSET >> 2]!, peerLength, this.peer);
     }
     this.grpcStatus = i32[L.RESP_GRPC_STATUS >> 2]!;
-    if (this.log === null) this.kept.release((this.upstream as UpstreamConnection).writer);
+    if (this.log === null) this.kept.release((this.upstream as UpstreamStream).writer);
     return false;
   }
 
@@ -190,7 +191,7 @@ export abstract class ForwardingExchange extends AnsweringExchange implements Up
   }
 
   onResponseEnd(wireBytes: number): void {
-    const upstream = this.upstream as UpstreamConnection;
+    const upstream = this.upstream as UpstreamStream;
     this.responseWireBytes = wireBytes;
     if (this.log !== null) {
       this.sentHead = this.kept.headText();
@@ -198,6 +199,7 @@ export abstract class ForwardingExchange extends AnsweringExchange implements Up
     }
     this.upstream = null;
     this.releaseEndpoint(this.status < 500);
+    this.client.writer.endMessage();
     this.finish(!this.requestComplete || this.client.closing);
   }
 

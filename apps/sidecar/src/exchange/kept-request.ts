@@ -1,8 +1,8 @@
 // Exchange: the head written for the upstream, kept with the beginning of the body until a response makes a retry pointless.
 
 import { EMBEDDER_SCRATCH, EMBEDDER_SCRATCH_BYTES } from '@lateen/filters-wasm';
+import type { MessageWriter } from '../codec/message-writer.js';
 import type { DataPath } from '../transport/data-path.js';
-import type { SocketWriter } from '../transport/socket-writer.js';
 
 /** Room that a small block must have for what the proxy adds to a head; a head that does not fit goes to a large one. */
 const TYPICAL_ADDED_BYTES = 512;
@@ -56,7 +56,7 @@ export class KeptRequest {
   }
 
   /** Adds body bytes, and sends them where there is a connection to send them on. */
-  add(address: number, length: number, writer: SocketWriter | null): void {
+  add(address: number, length: number, writer: MessageWriter | null): void {
     if (length === 0) return;
     const { slots, core } = this.path;
     const inBlock = this.block !== 0 && this.moreBytes === 0 && this.length + length <= slots.capacity(this.block);
@@ -77,7 +77,7 @@ export class KeptRequest {
   }
 
   /** Sends what is kept. */
-  sendTo(writer: SocketWriter): void {
+  sendTo(writer: MessageWriter): void {
     if (this.block !== 0) writer.writeKept(this.block, this.length);
     else if (this.buffer !== null) writer.writeBuffer(this.buffer);
     for (const bytes of this.more) writer.writeBuffer(bytes);
@@ -109,7 +109,7 @@ export class KeptRequest {
   }
 
   /** Gives the memory back, where writes are under way after them. */
-  release(writer: SocketWriter | null): void {
+  release(writer: MessageWriter | null): void {
     if (this.block !== 0) {
       if (writer === null) this.path.slots.give(this.block);
       else writer.giveWhenSettled(this.block);

@@ -172,6 +172,7 @@ export class ResponseWriter {
     }
     this.log?.noteResponse(EMBEDDER_SCRATCH, length);
     this.client.writer.writeCopy(EMBEDDER_SCRATCH, length);
+    this.client.writer.endMessage();
     return length;
   }
 

@@ -1,9 +1,10 @@
 // TCP: one socket of a proxied connection: what it reads goes to the other side, no faster than that side takes it.
 
 import { READ_BUFFER } from '@lateen/filters-wasm';
+import type { DrainListener } from '../codec/message-writer.js';
 import type { DataPath } from '../transport/data-path.js';
 import type { OwnedSocket, SocketOwner } from '../transport/proxy-socket.js';
-import { type DrainListener, SocketWriter } from '../transport/socket-writer.js';
+import { SocketWriter } from '../transport/socket-writer.js';
 import { IntroductionReader } from './peer-exchange.js';
 
 /** What a side tells of itself. */

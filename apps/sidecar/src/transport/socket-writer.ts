@@ -1,18 +1,15 @@
 // Transport: the writing side of one socket; gives output blocks back as soon as nobody needs their bytes.
 
 import type { Core } from '@lateen/filters-wasm';
+import type { DrainListener, MessageWriter } from '../codec/message-writer.js';
 import type { OutSlots } from './out-slots.js';
 import type { OwnedSocket, WriteWatcher } from './proxy-socket.js';
 
 /** Unwritten bytes of one socket from which its source is paused. */
 const HIGH_WATER_BYTES = 128 * 1024;
 
-/** Told when a writer that was over the high-water mark has little left. */
-export interface DrainListener {
-  onDrained(): void;
-}
-
-export class SocketWriter implements WriteWatcher {
+/** Also the writer of HTTP/1.1's messages, whose form on the wire is that in which they are written. */
+export class SocketWriter implements MessageWriter, WriteWatcher {
   /**
    * One entry for each write that is not complete, oldest first: the block to give back then, or 0 where the bytes belong
    * to somebody else. A negative entry is no write but a block to give back once the writes before it are complete.
@@ -29,17 +26,14 @@ export class SocketWriter implements WriteWatcher {
     socket.watcher = this;
   }
 
-  /** Writes a block's first `length` bytes; the block is given back when they are no longer needed. */
   writeBlock(block: number, length: number): void {
     if (this.send(block, length, block)) this.slots.give(block);
   }
 
-  /** Writes bytes of a block that stays the caller's. False where the caller must keep them until `settled`. */
-  writeKept(address: number, length: number): boolean {
-    return this.send(address, length, 0);
+  writeKept(address: number, length: number): void {
+    this.send(address, length, 0);
   }
 
-  /** Copies bytes from anywhere in the memory (the read buffer) and writes them. */
   writeCopy(address: number, length: number): void {
     const block = this.slots.take(length);
     if (block === 0) {
@@ -50,12 +44,15 @@ export class SocketWriter implements WriteWatcher {
     this.writeBlock(block, length);
   }
 
-  /** Writes bytes outside the memory. */
   writeBuffer(buffer: Buffer): void {
     if (!this.socket.write(buffer)) this.note(0);
   }
 
-  /** Gives a kept block back now or when the writes that are under way are complete. */
+  writeTrailers(): void {}
+
+  /** The framing says where a message ends. */
+  endMessage(): void {}
+
   giveWhenSettled(block: number): void {
     if (this.settled) this.slots.give(block);
     else this.note(-block);
@@ -72,17 +69,14 @@ export class SocketWriter implements WriteWatcher {
     else this.settling = callback;
   }
 
-  /** So much is unwritten that the source should pause; `notifyDrained` tells when to go on. */
   get backedUp(): boolean {
     return this.pending !== null && this.socket.unwrittenBytes >= HIGH_WATER_BYTES;
   }
 
-  /** Only where it is backed up. */
   notifyDrained(listener: DrainListener): void {
     this.waiting = listener;
   }
 
-  /** Forgets who waits, for example when the exchange has ended. */
   stopNotifying(): void {
     this.waiting = null;
   }

@@ -24,6 +24,7 @@ import { Timer, type TimerOwner } from '../transport/timer-wheel.js';
 import type { Endpoint } from './endpoint.js';
 import type { UpstreamCluster } from './upstream-cluster.js';
 import type { UpstreamRequest } from './upstream-request.js';
+import type { UpstreamStream } from './upstream-stream.js';
 import type { TransportEvents, UpstreamTransport } from './upstream-transport.js';
 
 const CONNECTING = 0;
@@ -33,7 +34,7 @@ const HEAD = 2;
 const BODY = 3;
 const CLOSED = 4;
 
-export class UpstreamConnection implements TransportEvents, TimerOwner {
+export class UpstreamConnection implements UpstreamStream, TransportEvents, TimerOwner {
   socket!: OwnedSocket;
   writer!: SocketWriter;
   /** The endpoint's verified SPIFFE id or URI name, empty without TLS. */
@@ -107,7 +108,6 @@ export class UpstreamConnection implements TransportEvents, TimerOwner {
     request.onUpstreamReady(this);
   }
 
-  /** Bytes of the present response on the wire, for metrics. */
   get wireBytes(): number {
     return this.responseBytes;
   }

@@ -2,7 +2,7 @@
 
 import type { UpstreamFailure } from '../exchange/local-reply.js';
 import type { Endpoint } from './endpoint.js';
-import type { UpstreamConnection } from './upstream-connection.js';
+import type { UpstreamStream } from './upstream-stream.js';
 
 /** One attempt at an upstream, implemented by the exchange. Byte addresses are valid during the call only. */
 export interface UpstreamRequest {
@@ -20,8 +20,8 @@ export interface UpstreamRequest {
   nextPending: UpstreamRequest | null;
   pendingOn: Endpoint | null;
 
-  /** A connection is ready and bound to this request: write the head. */
-  onUpstreamReady(connection: UpstreamConnection): void;
+  /** A connection is ready, and this of it bound to the request: write the head. */
+  onUpstreamReady(upstream: UpstreamStream): void;
   /** The attempt is over and there will be no (further) response bytes. The connection is unbound already. */
   onUpstreamFailed(failure: UpstreamFailure, reason: string, freshConnection: boolean): void;
   /** RESP_* is filled. True where the response is not wanted because the request is tried again. */

@@ -1,0 +1,18 @@
+// Upstream: what an exchange sees of what carries its request: a connection of HTTP/1.1, or one stream of many.
+
+import type { MessageWriter } from '../codec/message-writer.js';
+
+export interface UpstreamStream {
+  /** Takes the request; its head is the first that is written. */
+  readonly writer: MessageWriter;
+  /** Interned id of the pair of principals, for metrics. */
+  readonly securityId: number;
+  readonly localAddressText: string;
+  /** Bytes of the present response on the wire, for metrics. */
+  readonly wireBytes: number;
+  /** The client takes no more for the moment. */
+  pause(): void;
+  resume(): void;
+  /** Gives the attempt up; the request is not told. */
+  close(): void;
+}
