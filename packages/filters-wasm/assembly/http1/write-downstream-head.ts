@@ -20,8 +20,8 @@ import {
 } from '../../src/compile/hashing/hash-layout';
 import { hashName } from '../ascii';
 import { putCookieValue } from '../decide/request-hash';
-import { add, addKnown, addedBytes, applyMutations, beginHeaders, findKnown, putHeaders, replaceKnown } from './header-table';
-import { putBytes, putColon, putCrlf, putNumber, putText } from '../texts';
+import { add, addKnown, addedBytes, applyMutations, beginHeaders, findKnown, findNamed, putHeaders, replaceKnown } from './header-table';
+import { putBytes, putColon, putCrlf, putNumber, putText, textAt } from '../texts';
 
 /** Mirrors of DOWNSTREAM_* in core-functions.ts. */
 const CLOSE = 1;
@@ -29,6 +29,8 @@ const HTTP_10 = 2;
 const PEER_LINES = 4;
 const HEAD = 8;
 const HTTP_2 = 16;
+/** Of `content-type`, with which TEXT_TEXT_PLAIN_LINE begins. */
+const CONTENT_TYPE_LENGTH = 12;
 /** Fixed texts and the over-run of wide stores, on top of what is counted. */
 const SLACK = 320;
 
@@ -104,7 +106,8 @@ export function writeLocalReply(
   if (status >= 200 && status != 204 && status != 304) {
     at = putColon(putText(at, KNOWN_CONTENT_LENGTH));
     at = putCrlf(putNumber(at, bodyLength));
-    if (bodyLength > 0) at = putText(at, TEXT_TEXT_PLAIN_LINE);
+    // As in Envoy, a type that the route sets takes the place of the usual one.
+    if (bodyLength > 0 && findNamed(textAt(TEXT_TEXT_PLAIN_LINE), CONTENT_TYPE_LENGTH) == 0) at = putText(at, TEXT_TEXT_PLAIN_LINE);
   }
   at = putHeaders(at);
   if (lines > 0) at = putBytes(at, listener + load<i32>(listener + LISTENER_RESPONSE_LINES_OFFSET), lines);
