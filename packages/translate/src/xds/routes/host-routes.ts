@@ -2,6 +2,7 @@
 // VirtualServices know.
 
 import { create } from '@bufbuild/protobuf';
+import { hostMatches } from '@lateen/istio-config';
 import {
   type Route,
   type RouteAction_HashPolicy,
@@ -103,9 +104,10 @@ export function buildHostRoutes(scope: ClientScope): HostRoutesByPort {
   for (const [host, rule] of meshRoutes.exact) {
     if (scope.serviceByHost.has(host)) continue;
     // A wildcard over services is their rule; it is no host of its own.
-    if (host.startsWith('*') && scope.services.some(({ hostname }) => meshRoutes.forHost(hostname) === rule)) {
-      continue;
-    }
+    const isForServices = scope.services.some(
+      ({ hostname }) => hostMatches(host, hostname) && meshRoutes.forHost(hostname) === rule,
+    );
+    if (host.startsWith('*') && isForServices) continue;
     const routes = routesOf(rule, VIRTUAL_HOST_PORT);
     if (routes.length > 0) add({ host, port: VIRTUAL_HOST_PORT, service: undefined, routes });
   }
