@@ -11,16 +11,14 @@ import {
   resolveProxyView,
   TranslationCache,
 } from '@lateen/translate';
-import { anyIs, packAny, shortTypeName, TYPE_URL, unpackAny } from '@lateen/xds-proto';
+import { anyIs, packAny, TYPE_URL, unpackAny } from '@lateen/xds-proto';
 import { type Address, AddressSchema } from '@lateen/xds-proto/envoy/config/core/v3/address_pb.js';
 import { type Listener, ListenerSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import { HttpConnectionManagerSchema } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import type { ServedSnapshot } from '@lateen/xds-stream';
 import { parse, stringify } from 'yaml';
 import { readMesh, readProxy } from '../../packages/translate/test/mesh-fixture.js';
-import type { ControlPlane } from '../harness/control-plane.js';
 
-const SERVED_TYPES = [TYPE_URL.cluster, TYPE_URL.endpoint, TYPE_URL.listener, TYPE_URL.route];
 const CASES = fileURLToPath(new URL('../../packages/translate/test/cases/', import.meta.url));
 
 /** Of a case: what its proxy is to be served, and what Galley would have said to its configuration. */
@@ -86,24 +84,6 @@ function validate(text: string): string[] {
     return parseDocuments([file], { defaultNamespace: 'default' }).problems;
   });
   return problems.filter(({ severity }) => severity === 'error').map(({ path, message }) => `${path}: ${message}`);
-}
-
-/** What a proxy still lacks of a snapshot, or holds beside it, in words; empty once it has taken all of it. */
-export function notTaken(control: ControlPlane, { resources }: ServedSnapshot): string[] {
-  return SERVED_TYPES.flatMap((typeUrl) => {
-    const expected = resources.get(typeUrl) ?? new Map<string, { readonly version: string }>();
-    const report = control.types().find((type) => type.typeUrl === typeUrl);
-    const held = report?.resources ?? new Map<string, { readonly version: string }>();
-    const type = shortTypeName(typeUrl);
-    const different = [...expected].filter(([resource, { version }]) => held.get(resource)?.version !== version);
-    const surplus = [...held.keys()].filter((resource) => !expected.has(resource));
-    const waiting = expected.size > 0 && report?.status !== 'SYNCED' ? [`${type} is ${report?.status}`] : [];
-    return [
-      ...waiting,
-      ...different.map(([resource]) => `${type} ${resource} is not held`),
-      ...surplus.map((resource) => `${type} ${resource} is still held`),
-    ];
-  });
 }
 
 /** All golden cases, by name. @param forStockEnvoy as Pilot serves them to a node that has none of the mesh's own filters */

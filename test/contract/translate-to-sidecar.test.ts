@@ -12,8 +12,9 @@ import { adsBootstrap } from '../harness/ads-bootstrap.js';
 import { type AppProcess, startApp } from '../harness/app-process.js';
 import { type ControlPlane, startControlPlane } from '../harness/control-plane.js';
 import { freePort } from '../harness/free-port.js';
+import { notTaken } from '../harness/not-taken.js';
 import { waitUntil } from '../harness/wait-until.js';
-import { type GoldenSnapshot, goldenSnapshots, notTaken } from './golden-snapshots.js';
+import { type GoldenSnapshot, goldenSnapshots } from './golden-snapshots.js';
 
 /** What never comes to a proxy, since Galley refuses it: fields that are not acted on yet. */
 const REFUSED_BY_GALLEY = [
@@ -60,7 +61,7 @@ class ServedSidecar {
     const { control, app } = this;
     control.nacks.length = 0;
     control.publish(snapshot);
-    const missing = () => notTaken(control, snapshot);
+    const missing = () => notTaken(control.types(), snapshot);
     try {
       await waitUntil(`the sidecar to take ${name}`, () => control.nacks.length > 0 || missing().length === 0);
     } catch (error) {

@@ -11,7 +11,8 @@ const OWN_ADDRESSES = new Set(
   Object.values(networkInterfaces()).flatMap((addresses) => (addresses ?? []).map(({ address }) => address)),
 );
 
-const ownAsLoopback = (value: string) =>
+/** With addresses of this machine as 127.0.0.1. */
+export const ownAsLoopback = (value: string): string =>
   value.replaceAll(/[\da-f.:]+/g, (address) => (OWN_ADDRESSES.has(address) ? '127.0.0.1' : address));
 
 /** Fields that are not compared in any case: the short list, each with its reason. docs/interop.md says the same. */

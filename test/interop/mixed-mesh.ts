@@ -10,10 +10,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ControlPlaneProcesses } from '../harness/control-plane-processes.js';
 import { httpGet } from '../harness/http-get.js';
+import { startLogFile } from '../harness/log-file.js';
 import { MeshOperator } from '../harness/mesh-operator.js';
-import { startLogFile } from './log-file.js';
+import { type SdsServer, startSdsServer } from '../harness/sds-server.js';
 import { type MeshNode, meshBootstrap } from './mesh-bootstrap.js';
-import { type SdsServer, startSdsServer } from './sds-server.js';
 
 const SIDECAR = fileURLToPath(new URL('../../bin/lateen-sidecar', import.meta.url));
 const ADMIN_PORT = 15000;

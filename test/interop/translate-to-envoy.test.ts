@@ -8,14 +8,15 @@ import { join } from 'node:path';
 import { StaticIdentity } from '@lateen/identity';
 import { TestAuthority } from '@lateen/identity/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type GoldenSnapshot, goldenSnapshots, notTaken } from '../contract/golden-snapshots.js';
+import { type GoldenSnapshot, goldenSnapshots } from '../contract/golden-snapshots.js';
 import { adsBootstrap, grpcCluster } from '../harness/ads-bootstrap.js';
 import { type ControlPlane, startControlPlane } from '../harness/control-plane.js';
 import { freePort } from '../harness/free-port.js';
+import { type LogFile, startLogFile } from '../harness/log-file.js';
+import { notTaken } from '../harness/not-taken.js';
+import { type SdsServer, startSdsServer } from '../harness/sds-server.js';
 import { waitUntil } from '../harness/wait-until.js';
 import { requireStockEnvoy } from './envoy-required.js';
-import { type LogFile, startLogFile } from './log-file.js';
-import { type SdsServer, startSdsServer } from './sds-server.js';
 
 const envoyPath = requireStockEnvoy();
 const goldens = goldenSnapshots(true).filter(({ refusedByGalley }) => refusedByGalley.length === 0);
@@ -60,7 +61,7 @@ describe.skipIf(envoyPath === undefined).each(['GRPC', 'DELTA_GRPC'] as const)(
       async (name, { snapshot }: GoldenSnapshot) => {
         control.nacks.length = 0;
         control.publish(snapshot);
-        const missing = () => notTaken(control, snapshot);
+        const missing = () => notTaken(control.types(), snapshot);
         try {
           await waitUntil(`Envoy to take ${name}`, () => control.nacks.length > 0 || missing().length === 0);
         } catch (error) {

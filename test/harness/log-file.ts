@@ -1,4 +1,4 @@
-// Interop tests: a file that takes what a proxy writes. A pipe from Node is a socket, which nobody can open as /dev/stdout.
+// Test harness: a file that takes what a proxy writes. A pipe from Node is a socket, which nobody can open as /dev/stdout.
 
 import { closeSync, openSync, readFileSync } from 'node:fs';
 

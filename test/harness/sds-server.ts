@@ -1,4 +1,4 @@
-// Interop tests: what Istio's agent is to an Envoy: serves the workload's certificate and the trust roots over a Unix socket.
+// Test harness: what Istio's agent is to an Envoy: serves the workload's certificate and the trust roots over a Unix socket.
 //
 // A Lateen sidecar needs none, it has its certificate from Citadel itself. An Envoy has to be given one, by whoever starts it.
 

@@ -1,0 +1,266 @@
+// Conformance, step 1: reads a case's folder. What README.md says of the files is checked here, so that a slip of the pen is told.
+
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse } from 'yaml';
+import { REPOSITORY } from '../harness/repository.js';
+import { Fields } from './fields.js';
+
+export const CASES = join(REPOSITORY, 'test/conformance/cases');
+
+/** A pod that answers with what it saw, at every port that a Service leads to it by. */
+export interface PodOfCase {
+  readonly name: string;
+  readonly namespace: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly serviceAccount: string;
+  readonly ready: boolean;
+}
+
+/** What an application answers to one attempt. */
+export interface ScriptedAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string | undefined;
+  readonly delayMs: number;
+  /** Cuts the connection instead of answering. */
+  readonly reset: boolean;
+}
+
+/** A header's value, several values in their order, or null: it is not there. */
+export type ExpectedHeader = string | readonly string[] | null;
+
+export interface ExpectedRequest {
+  readonly method: string | undefined;
+  readonly path: string | undefined;
+  readonly host: string | undefined;
+  readonly body: string | undefined;
+  readonly headers: Readonly<Record<string, ExpectedHeader>>;
+}
+
+export interface Expectation {
+  readonly status: number | undefined;
+  readonly headers: Readonly<Record<string, ExpectedHeader>>;
+  readonly body: string | undefined;
+  /** Pods of which one answers; empty: no pod may be reached. */
+  readonly upstream: readonly string[] | undefined;
+  readonly received: ExpectedRequest | undefined;
+  /** Requests that reached a pod, retries included. */
+  readonly attempts: number | undefined;
+  readonly log: Readonly<Record<string, string>>;
+  readonly minMs: number | undefined;
+  readonly maxMs: number | undefined;
+  /** What a TCP client reads until the end. */
+  readonly text: string | undefined;
+}
+
+/** What is expected of a request's answers as a whole, where it is sent several times. */
+export interface Together {
+  /** Share of each pod in the answers, by name. */
+  readonly distribution: Readonly<Record<string, number>> | undefined;
+  /** How many answers have which status: a number, or a range `1..3`. */
+  readonly statuses: Readonly<Record<string, string>> | undefined;
+  /** Connections that pods saw. */
+  readonly connections: number | undefined;
+  /** All answers are of one pod. */
+  readonly sameUpstream: boolean;
+}
+
+interface Sending {
+  readonly name: string;
+  /** The pod whose proxy is asked: a client, or `gateway`. */
+  readonly from: string;
+  readonly times: number;
+  /** One after the other instead of eight at a time, with a pause between them. */
+  readonly pauseMs: number | undefined;
+  /** Of each answer. */
+  readonly expect: Expectation;
+  /** Of all answers. */
+  readonly together: Together;
+  /** Fields in which stock Envoy is known to differ, with the reason. */
+  readonly differs: Readonly<Record<string, string>>;
+}
+
+export interface HttpSending extends Sending {
+  readonly kind: 'http';
+  readonly method: string;
+  readonly host: string;
+  /** Request target as it is written on the wire. */
+  readonly target: string;
+  readonly headers: Readonly<Record<string, string | readonly string[]>>;
+  readonly body: string | undefined;
+  /** SERVICE:PORT, or `inbound:PORT` for the client's own port: whose address is dialled. */
+  readonly connect: string;
+  /** What the pods answer, attempt by attempt; the last one holds for all after it. */
+  readonly answers: readonly ScriptedAnswer[];
+}
+
+export interface TcpSending extends Sending {
+  readonly kind: 'tcp';
+  readonly connect: string;
+  readonly send: string;
+}
+
+export type SendingOfCase = HttpSending | TcpSending;
+
+export interface ConformanceCase {
+  /** GROUP/NAME. */
+  readonly name: string;
+  readonly why: string;
+  /** Istio kinds and Services, as a user applies them. */
+  readonly config: string;
+  /** MeshConfig, over the harness's own. */
+  readonly mesh: string;
+  readonly pods: readonly PodOfCase[];
+  /** The pods that a proxy under test stands for. */
+  readonly clients: readonly PodOfCase[];
+  readonly requests: readonly SendingOfCase[];
+}
+
+/** The proxy of this name is the ingress gateway. */
+export const GATEWAY = 'gateway';
+
+const readPod = (name: string, fields: Fields, label: string): PodOfCase => {
+  const pod = {
+    name,
+    namespace: fields.text('namespace') ?? 'default',
+    labels: fields.texts('labels') ?? { app: label },
+    serviceAccount: fields.text('serviceAccount') ?? name,
+    ready: fields.flag('ready') ?? true,
+  };
+  fields.done();
+  return pod;
+};
+
+function readAnswer(fields: Fields): ScriptedAnswer {
+  const answer = {
+    status: fields.number('status') ?? 200,
+    headers: fields.texts('headers') ?? {},
+    body: fields.text('body'),
+    delayMs: fields.number('delayMs') ?? 0,
+    reset: fields.flag('reset') ?? false,
+  };
+  fields.done();
+  return answer;
+}
+
+function readReceived(fields: Fields): ExpectedRequest {
+  const received = {
+    method: fields.text('method'),
+    path: fields.text('path'),
+    host: fields.text('host'),
+    body: fields.text('body'),
+    headers: fields.headers('headers'),
+  };
+  fields.done();
+  return received;
+}
+
+function readExpectation(fields: Fields): Expectation {
+  const received = fields.below('received');
+  const upstream = fields.textOrList('upstream');
+  const expectation = {
+    status: fields.number('status'),
+    headers: fields.headers('headers'),
+    body: fields.text('body'),
+    upstream: upstream?.length === 1 && upstream[0] === 'none' ? [] : upstream,
+    received: received && readReceived(received),
+    attempts: fields.number('attempts'),
+    log: fields.texts('log') ?? {},
+    minMs: fields.number('minMs'),
+    maxMs: fields.number('maxMs'),
+    text: fields.text('text'),
+  };
+  fields.done();
+  return expectation;
+}
+
+function readTogether(fields: Fields): Together {
+  const together = {
+    distribution: fields.numbers('distribution'),
+    statuses: fields.texts('statuses'),
+    connections: fields.number('connections'),
+    sameUpstream: fields.flag('sameUpstream') ?? false,
+  };
+  fields.done();
+  return together;
+}
+
+/** `http://HOST[:PORT]/target` with everything after the authority as it stands. */
+const URL_OF_REQUEST = /^([A-Z]+) http:\/\/([^/?]+)(.*)$/;
+
+function readSending(fields: Fields): SendingOfCase {
+  const tcp = fields.below('tcp');
+  const line = fields.text('request');
+  const expected = fields.below('expect');
+  const common = {
+    from: fields.text('from') ?? 'client',
+    times: fields.number('times') ?? 1,
+    expect: readExpectation(expected ?? Fields.empty(fields)),
+    pauseMs: fields.number('pauseMs'),
+    together: readTogether(fields.below('together') ?? Fields.empty(fields)),
+    differs: fields.texts('differs') ?? {},
+  };
+  if (tcp !== undefined) {
+    const connect = tcp.text('connect') ?? '';
+    const sending = { kind: 'tcp' as const, ...common, name: fields.text('name') ?? `TCP to ${connect}`, connect };
+    const whole = { ...sending, send: tcp.text('send') ?? '' };
+    tcp.done();
+    fields.done();
+    return whole;
+  }
+  const match = URL_OF_REQUEST.exec(line ?? '');
+  if (match === null) throw fields.wrong('`request` must be `METHOD http://HOST[:PORT]/PATH`, or there must be `tcp`');
+  const [, method = '', host = '', target = ''] = match;
+  const sending = {
+    kind: 'http' as const,
+    ...common,
+    name: fields.text('name') ?? (line as string),
+    method,
+    host,
+    target: target === '' ? '/' : target,
+    headers: fields.headerLines('headers'),
+    body: fields.text('body'),
+    connect: fields.text('connect') ?? (host.includes(':') ? host : `${host}:80`),
+    answers: fields.list('answers').map(readAnswer),
+  };
+  fields.done();
+  return sending;
+}
+
+/** Reads one case. @throws Error saying which field of which file is wrong */
+export function readCase(name: string): ConformanceCase {
+  const text = (file: string) => readFileSync(join(CASES, name, file), 'utf8');
+  const fields = new Fields(`${name}/requests.yaml`, parse(text('requests.yaml')));
+  const clients = fields.entries('clients').map(([client, each]) => readPod(client, each, client));
+  const gateway: PodOfCase = {
+    name: GATEWAY,
+    namespace: 'istio-system',
+    labels: { istio: 'ingressgateway' },
+    serviceAccount: GATEWAY,
+    ready: true,
+  };
+  const named = clients.length > 0 ? clients : [readPod('client', Fields.empty(fields), 'client')];
+  const read: ConformanceCase = {
+    name,
+    why: fields.text('why') ?? '',
+    config: text('config.yaml'),
+    mesh: existsSync(join(CASES, name, 'mesh.yaml')) ? text('mesh.yaml') : '',
+    pods: fields.entries('pods').map(([pod, each]) => readPod(pod, each, pod)),
+    clients: named.some((client) => client.name === GATEWAY) ? named : [...named, gateway],
+    requests: fields.list('requests').map(readSending),
+  };
+  if (read.why === '') throw fields.wrong('`why` must say in a line what the case shows');
+  fields.done();
+  return read;
+}
+
+/** All cases, as GROUP/NAME, in order. */
+export function caseNames(): readonly string[] {
+  const folders = (path: string) =>
+    readdirSync(path, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => entry.name)
+      .sort();
+  return folders(CASES).flatMap((group) => folders(join(CASES, group)).map((name) => `${group}/${name}`));
+}

@@ -1,0 +1,168 @@
+// Conformance, step 2: a case as Galley and Pilot see it: its YAML parsed and validated, its pods as the registry has them.
+
+import {
+  type ConfigObject,
+  isIstioKind,
+  type MeshConfig,
+  parseDocuments,
+  parseMeshConfig,
+  protocolOfPort,
+} from '@lateen/istio-config';
+import { buildSnapshot, type MeshSnapshot, type Service, type Workload } from '@lateen/translate';
+import { parse } from 'yaml';
+import { type ConformanceCase, GATEWAY, type PodOfCase } from '../case-file.js';
+
+/** The mesh that cases are in unless they say otherwise: pods have no sidecars, so nobody speaks mutual TLS to them. */
+const MESH = {
+  enableAutoMtls: false,
+  accessLogFile: '/dev/stdout',
+  accessLogFormat:
+    'conformance %REQ(X-CONFORMANCE-ID)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %UPSTREAM_CLUSTER% %ROUTE_NAME%\n',
+};
+
+/** Where everything of a case listens. */
+export interface CaseAddresses {
+  /** Of a pod: its own address. */
+  pod(name: string): string;
+  /** Of a client: the address that its sidecar binds for a service, by number. */
+  service(client: string, index: number): string;
+}
+
+/** A port at which a pod answers. */
+export interface PodPort {
+  readonly pod: PodOfCase;
+  readonly port: number;
+  readonly protocol: 'http' | 'tcp';
+}
+
+/** What is the same for all proxies of a case. */
+export interface CaseConfig {
+  readonly objects: readonly ConfigObject[];
+  readonly meshConfig: MeshConfig;
+  readonly services: readonly Service[];
+  /** Ports of the pods, the clients' applications included. */
+  readonly podPorts: readonly PodPort[];
+}
+
+function meshConfigOf({ name, mesh }: ConformanceCase): MeshConfig {
+  const content = JSON.stringify({ ...MESH, ...(parse(mesh) as object | null) });
+  const { config, problems } = parseMeshConfig({ name: `${name}/mesh.yaml`, content });
+  if (config === undefined) throw new Error(problems.map(({ path, message }) => `${path}: ${message}`).join('\n'));
+  return config;
+}
+
+/** Objects without a time are as old as their place in the file says. */
+function withAges(objects: readonly ConfigObject[]): ConfigObject[] {
+  return objects.map((object, index) => {
+    const creationTimestamp =
+      object.metadata.creationTimestamp ?? new Date(Date.UTC(2024, 0, 1) + index * 1000).toISOString();
+    return { ...object, metadata: { ...object.metadata, creationTimestamp } } as ConfigObject;
+  });
+}
+
+function serviceOf({ metadata, spec }: ConfigObject<'Service'>): Service {
+  return {
+    namespace: metadata.namespace,
+    name: metadata.name,
+    labels: metadata.labels,
+    annotations: metadata.annotations,
+    selector: spec.selector ?? {},
+    ports: (spec.ports ?? []).map(({ name = '', port, targetPort, appProtocol = '' }) => ({
+      name,
+      port,
+      targetPort: typeof targetPort === 'number' ? targetPort : port,
+      appProtocol,
+    })),
+  };
+}
+
+const selects = ({ namespace, selector }: Service, pod: PodOfCase) =>
+  namespace === pod.namespace &&
+  Object.keys(selector).length > 0 &&
+  Object.entries(selector).every(([name, value]) => pod.labels[name] === value);
+
+function podPortsOf(pods: readonly PodOfCase[], services: readonly Service[]): PodPort[] {
+  const found = new Map<string, PodPort>();
+  for (const pod of pods.filter(({ name }) => name !== GATEWAY)) {
+    for (const service of services.filter((each) => selects(each, pod))) {
+      for (const port of service.ports) {
+        const protocol = protocolOfPort(port);
+        const kind = protocol === 'http' || protocol === 'auto' ? 'http' : 'tcp';
+        found.set(`${pod.name}:${port.targetPort}`, { pod, port: port.targetPort, protocol: kind });
+      }
+    }
+  }
+  return [...found.values()];
+}
+
+/** Parses and validates a case as Galley does. @throws Error with everything that is wrong */
+export function readCaseConfig(conformanceCase: ConformanceCase): CaseConfig {
+  const { name, config, pods, clients } = conformanceCase;
+  const file = { name: `${name}/config.yaml`, content: config };
+  const { objects, problems } = parseDocuments([file], { defaultNamespace: 'default' });
+  const errors = problems.filter(({ severity }) => severity === 'error');
+  if (errors.length > 0) {
+    throw new Error(errors.map(({ line, path, message }) => `${file.name}:${line} ${path}: ${message}`).join('\n'));
+  }
+  const services = objects
+    .filter((object): object is ConfigObject<'Service'> => object.kind === 'Service')
+    .map(serviceOf);
+  return {
+    objects: withAges(objects),
+    meshConfig: meshConfigOf(conformanceCase),
+    services,
+    podPorts: podPortsOf([...pods, ...clients], services),
+  };
+}
+
+/** @param appPort the port of loopback where the application behind a client's sidecar listens */
+function workloadOf(
+  pod: PodOfCase,
+  { services, podPorts }: CaseConfig,
+  addresses: CaseAddresses,
+  isClient: boolean,
+  appPort: (pod: string, port: number) => number,
+): Workload {
+  const { name, namespace, labels, serviceAccount, ready } = pod;
+  const gateway = name === GATEWAY;
+  const bound = services.map((service, index) => [
+    `${service.name}.${service.namespace}.svc.cluster.local`,
+    addresses.service(name, index),
+  ]);
+  const ports = podPorts.filter((each) => each.pod.name === name);
+  return {
+    name,
+    namespace,
+    labels,
+    annotations: {},
+    serviceAccount,
+    workloadName: name,
+    address: addresses.pod(name),
+    ports: ports.map(({ port }) => ({ port, appPort: isClient ? appPort(name, port) : port, name: '' })),
+    ready,
+    serviceAddresses: isClient && !gateway ? Object.fromEntries(bound) : {},
+    gateway,
+    extraBindAddresses: {},
+  };
+}
+
+/** The mesh of a case at the given addresses. */
+export function snapshotOf(
+  { pods, clients }: ConformanceCase,
+  config: CaseConfig,
+  addresses: CaseAddresses,
+  appPort: (pod: string, port: number) => number,
+): MeshSnapshot {
+  const namespaces = new Set([...pods, ...clients].map(({ namespace }) => namespace));
+  for (const { namespace } of config.services) namespaces.add(namespace);
+  return buildSnapshot({
+    meshConfig: config.meshConfig,
+    namespaces: [...namespaces].map((name) => ({ name, labels: {} })),
+    services: config.services,
+    workloads: [
+      ...pods.map((pod) => workloadOf(pod, config, addresses, false, appPort)),
+      ...clients.map((pod) => workloadOf(pod, config, addresses, true, appPort)),
+    ],
+    configs: config.objects.filter(({ kind }) => isIstioKind(kind)),
+  });
+}

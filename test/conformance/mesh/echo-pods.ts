@@ -1,0 +1,108 @@
+// Conformance: the pods of a case: each answers with its name, at an address of its own, and remembers what it was asked.
+
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { type AddressInfo, createServer as createTcpServer, type Socket, type Server as TcpServer } from 'node:net';
+import type { ScriptedAnswer } from '../case-file.js';
+
+/** The header by which requests, their copies and log lines are known. */
+export const REQUEST_ID = 'x-conformance-id';
+
+/** A request as a pod saw it. */
+export interface ReceivedRequest {
+  readonly pod: string;
+  readonly method: string;
+  readonly path: string;
+  readonly host: string;
+  /** Lower-case names with their values, in the order of arrival. */
+  readonly headers: readonly (readonly [string, string])[];
+  readonly body: string;
+  /** Of the connection that it came on: the caller's address and port. */
+  readonly connection: string;
+}
+
+const PLAIN: ScriptedAnswer = { status: 200, headers: {}, body: undefined, delayMs: 0, reset: false };
+
+export class EchoPods {
+  private readonly servers: (Server | TcpServer)[] = [];
+  private readonly sockets = new Set<Socket>();
+  private readonly received = new Map<string, ReceivedRequest[]>();
+  private readonly scripts = new Map<string, readonly ScriptedAnswer[]>();
+
+  /** What the pods answer to a request, attempt by attempt. */
+  script(requestId: string, answers: readonly ScriptedAnswer[]): void {
+    this.scripts.set(requestId, answers);
+  }
+
+  /** Everything that arrived of a request, in order. */
+  receivedOf(requestId: string): readonly ReceivedRequest[] {
+    return this.received.get(requestId) ?? [];
+  }
+
+  /** An HTTP application. @returns its port */
+  async http(pod: string, host: string, port: number): Promise<number> {
+    const server = createServer((request, response) => {
+      let body = '';
+      request.setEncoding('latin1');
+      request.on('data', (chunk: string) => {
+        body += chunk;
+      });
+      request.on('end', () => this.answer(pod, request, response, body));
+    });
+    server.keepAliveTimeout = 120_000;
+    return this.listen(server, host, port);
+  }
+
+  /** A TCP server that says its name first, answers in capitals, and says goodbye. @returns its port */
+  async tcp(pod: string, host: string, port: number): Promise<number> {
+    const server = createTcpServer({ allowHalfOpen: true }, (socket) => {
+      socket.on('error', () => socket.destroy());
+      socket.write(`hello from ${pod}\n`);
+      socket.on('data', (chunk: Buffer) => socket.write(chunk.toString('latin1').toUpperCase(), 'latin1'));
+      socket.on('end', () => socket.end('goodbye\n'));
+    });
+    return this.listen(server, host, port);
+  }
+
+  private async listen(server: Server | TcpServer, host: string, port: number): Promise<number> {
+    server.on('connection', (socket: Socket) => {
+      this.sockets.add(socket);
+      socket.once('close', () => this.sockets.delete(socket));
+    });
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(port, host, resolve);
+    });
+    this.servers.push(server);
+    return (server.address() as AddressInfo).port;
+  }
+
+  private answer(pod: string, request: IncomingMessage, response: ServerResponse, body: string): void {
+    const { rawHeaders, headers: known, method = '', url: path = '' } = request;
+    const headers: [string, string][] = [];
+    for (let index = 0; index < rawHeaders.length; index += 2) {
+      headers.push([(rawHeaders[index] ?? '').toLowerCase(), rawHeaders[index + 1] ?? '']);
+    }
+    const id = String(known[REQUEST_ID] ?? '');
+    const before = this.received.get(id) ?? [];
+    const { remoteAddress, remotePort } = request.socket;
+    const connection = `${remoteAddress}:${remotePort}`;
+    this.received.set(id, [...before, { pod, method, path, host: known.host ?? '', headers, body, connection }]);
+    const answers = this.scripts.get(id) ?? [];
+    const script = answers[Math.min(before.length, answers.length - 1)] ?? PLAIN;
+    const write = () => {
+      if (script.reset) {
+        request.socket.resetAndDestroy();
+        return;
+      }
+      response.writeHead(script.status, { 'content-type': 'text/plain', ...script.headers });
+      response.end(script.body ?? `${pod}\n`);
+    };
+    if (script.delayMs === 0) write();
+    else setTimeout(write, script.delayMs).unref();
+  }
+
+  async stop(): Promise<void> {
+    for (const socket of this.sockets) socket.destroy();
+    await Promise.all(this.servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  }
+}

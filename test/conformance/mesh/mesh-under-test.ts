@@ -1,0 +1,217 @@
+// Conformance: everything that a case needs, in the order in which it is used: addresses, pods, pushes, requests, access log.
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { TestAuthority } from '@lateen/identity/testing';
+import { type LoopbackLease, leaseLoopbackBlock } from '../../harness/loopback-lease.js';
+import { waitUntil } from '../../harness/wait-until.js';
+import { type ConformanceCase, GATEWAY, type SendingOfCase } from '../case-file.js';
+import { CasePilot, type SocketAddress } from './case-pilot.js';
+import { type CaseAddresses, type CaseConfig, readCaseConfig, snapshotOf } from './case-snapshot.js';
+import { EchoPods, type ReceivedRequest } from './echo-pods.js';
+import { type ConformanceProxy, type Engine, type LogLine, startProxy } from './proxy.js';
+import { type ReceivedAnswer, Sender } from './send.js';
+
+/** What became of one request. */
+export interface Observation {
+  /** Value of the header by which the request is known. */
+  readonly id: string;
+  readonly answer: ReceivedAnswer;
+  /** What reached pods of it, in order. */
+  readonly received: readonly ReceivedRequest[];
+  readonly log: LogLine | undefined;
+}
+
+/** Everything that was seen of one request of a case, sent `times` times. */
+export interface SendingResult {
+  readonly sending: SendingOfCase;
+  readonly observations: readonly Observation[];
+}
+
+/** Where a gateway of local mode listens for a port that needs a privilege. */
+const LISTENED_ON: Readonly<Record<number, number>> = { 80: 8080, 443: 8443 };
+const PARALLEL = 8;
+const CONNECT_WITHIN_MS = 10_000;
+
+function accepts({ host, port }: SocketAddress): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port }, () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}
+
+export interface MeshOptions {
+  readonly engine: Engine;
+  readonly envoyPath?: string;
+  /** Whether to wait for the access log's line of every request, or only of those whose case says what is in it. */
+  readonly allLogs?: boolean;
+}
+
+export class MeshUnderTest {
+  private readonly directory = mkdtempSync(join(tmpdir(), 'lateen-conformance-'));
+  private readonly proxies = new Map<'client' | 'gateway', ConformanceProxy>();
+  private sender = new Sender();
+  private subnets = 0;
+  private requests = 0;
+
+  private constructor(
+    private readonly engine: Engine,
+    private readonly lease: LoopbackLease,
+    private readonly allLogs: boolean,
+    private readonly pilot: CasePilot,
+  ) {}
+
+  static async start({ engine, envoyPath = '', allLogs = false }: MeshOptions): Promise<MeshUnderTest> {
+    const mesh = new MeshUnderTest(engine, await leaseLoopbackBlock(), allLogs, await CasePilot.start());
+    const authority = await TestAuthority.create();
+    const common = { engine, envoyPath, controlPort: mesh.pilot.port, authority, directory: mesh.directory };
+    for (const role of ['client', 'gateway'] as const) mesh.proxies.set(role, await startProxy({ ...common, role }));
+    return mesh;
+  }
+
+  /** Runs a case: its pods are started, its requests sent one after another. */
+  async run(conformanceCase: ConformanceCase): Promise<readonly SendingResult[]> {
+    const pods = new EchoPods();
+    this.sender = new Sender();
+    try {
+      const config = readCaseConfig(conformanceCase);
+      const addresses = this.addressesFor(conformanceCase);
+      const appPorts = await this.startPods(conformanceCase, config, addresses, pods);
+      const mesh = snapshotOf(conformanceCase, config, addresses, (pod, port) => appPorts.get(`${pod}:${port}`) ?? 0);
+      const results: SendingResult[] = [];
+      let pushedTo: string | undefined;
+      for (const sending of conformanceCase.requests) {
+        if (sending.from !== pushedTo) {
+          await this.push(conformanceCase, mesh, sending.from);
+          pushedTo = sending.from;
+        }
+        const target = dialled(sending, config, addresses);
+        results.push({ sending, observations: await this.send(sending, target, pods) });
+      }
+      return await Promise.all(results.map((result) => this.withLogs(result)));
+    } catch (error) {
+      const logs = [...this.proxies].map(([role, proxy]) => `${role}: ${proxy.output().slice(-1500)}`);
+      throw new Error(`${(error as Error).message}\n${logs.join('\n')}`, { cause: error });
+    } finally {
+      this.sender.close();
+      await pods.stop();
+    }
+  }
+
+  /** Addresses that no case before had: nothing that is left of one can be taken for an answer of the next. */
+  private addressesFor({ pods, clients }: ConformanceCase): CaseAddresses {
+    const all = [...clients, ...pods].map(({ name }) => name);
+    this.subnets = (this.subnets + 1) % 250;
+    const subnet = `${this.lease.prefix}.${this.subnets + 1}`;
+    const clientNumber = (client: string) => clients.findIndex(({ name }) => name === client);
+    return {
+      pod: (name) => `${subnet}.${1 + all.indexOf(name)}`,
+      service: (client, index) => `${subnet}.${60 + clientNumber(client) * 30 + index}`,
+    };
+  }
+
+  /** @returns the ports of loopback where the clients' own applications listen, by POD:PORT */
+  private async startPods(
+    { clients }: ConformanceCase,
+    { podPorts }: CaseConfig,
+    addresses: CaseAddresses,
+    pods: EchoPods,
+  ): Promise<Map<string, number>> {
+    const appPorts = new Map<string, number>();
+    for (const { pod, port, protocol } of podPorts) {
+      const isClient = clients.includes(pod);
+      const host = isClient ? '127.0.0.1' : addresses.pod(pod.name);
+      const listening = await pods[protocol](pod.name, host, isClient ? 0 : port);
+      if (isClient) appPorts.set(`${pod.name}:${port}`, listening);
+    }
+    return appPorts;
+  }
+
+  private async push(
+    { clients }: ConformanceCase,
+    mesh: ReturnType<typeof snapshotOf>,
+    podName: string,
+  ): Promise<void> {
+    const pod = clients.find(({ name }) => name === podName);
+    if (pod === undefined) throw new Error(`\`from: ${podName}\` is none of the case's clients`);
+    const proxy = this.proxies.get(podName === GATEWAY ? 'gateway' : 'client')!;
+    const listeners = this.pilot.push(proxy.nodeId, mesh, pod, this.engine === 'lateen');
+    await this.pilot.waitForTaken(proxy.nodeId);
+    for (const listener of listeners) {
+      const where = `${listener.host}:${listener.port}`;
+      await waitUntil(`a listener at ${where}`, () => accepts(listener), CONNECT_WITHIN_MS);
+    }
+  }
+
+  private proxyOf({ from }: SendingOfCase): ConformanceProxy {
+    return this.proxies.get(from === GATEWAY ? 'gateway' : 'client')!;
+  }
+
+  private async send(sending: SendingOfCase, target: SocketAddress, pods: EchoPods): Promise<readonly Observation[]> {
+    const once = async (): Promise<Observation> => {
+      this.requests += 1;
+      const id = `request-${this.requests}`;
+      if (sending.kind === 'tcp') {
+        return { id, answer: await this.sender.tcp(target, sending), received: [], log: undefined };
+      }
+      pods.script(id, sending.answers);
+      const answer = await this.sender.http(target, sending, id);
+      return { id, answer, received: pods.receivedOf(id), log: undefined };
+    };
+    const observations: Observation[] = [];
+    while (observations.length < sending.times) {
+      const { pauseMs, times } = sending;
+      if (pauseMs !== undefined && observations.length > 0)
+        await new Promise((resolve) => setTimeout(resolve, pauseMs));
+      const batch = pauseMs === undefined ? Math.min(PARALLEL, times - observations.length) : 1;
+      observations.push(...(await Promise.all(Array.from({ length: batch }, once))));
+    }
+    return observations;
+  }
+
+  /** Of many requests that are sent to see how they spread the lines are not looked at. */
+  private async withLogs(result: SendingResult): Promise<SendingResult> {
+    const { sending, observations } = result;
+    const isWanted = sending.kind === 'http' && sending.times === 1;
+    if (!isWanted || !(this.allLogs || Object.keys(sending.expect.log).length > 0)) return result;
+    const proxy = this.proxyOf(sending);
+    const logged = observations.map(async (observation) => {
+      const what = `the access log's line about ${sending.name}`;
+      return { ...observation, log: await waitUntil(what, () => proxy.logOf(observation.id), 5000) };
+    });
+    return { sending, observations: await Promise.all(logged) };
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.proxies.values()].map((proxy) => proxy.stop()));
+    this.pilot.stop();
+    this.lease.release();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+/** The address that a request is sent to. */
+function dialled({ connect: text, from }: SendingOfCase, { services }: CaseConfig, addresses: CaseAddresses) {
+  const colon = text.lastIndexOf(':');
+  const name = text.slice(0, colon);
+  const port = Number(text.slice(colon + 1));
+  if (from === GATEWAY) return { host: addresses.pod(GATEWAY), port: LISTENED_ON[port] ?? port };
+  if (name === 'inbound') return { host: addresses.pod(from), port };
+  const index = services.findIndex((service) =>
+    [
+      service.name,
+      `${service.name}.${service.namespace}`,
+      `${service.name}.${service.namespace}.svc.cluster.local`,
+    ].includes(name),
+  );
+  if (index < 0)
+    throw new Error(
+      `there is no service ${name} to connect to; say with \`connect: SERVICE:PORT\` whose address is dialled`,
+    );
+  return { host: addresses.service(from, index), port };
+}

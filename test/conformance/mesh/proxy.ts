@@ -1,0 +1,121 @@
+// Conformance, step 4: one proxy as a real process: a Lateen sidecar or a stock Envoy, with a certificate of the mesh.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { StaticIdentity, storeIdentity } from '@lateen/identity';
+import type { TestAuthority } from '@lateen/identity/testing';
+import { adsBootstrap, grpcCluster } from '../../harness/ads-bootstrap.js';
+import { freePort } from '../../harness/free-port.js';
+import { startLogFile } from '../../harness/log-file.js';
+import { REPOSITORY } from '../../harness/repository.js';
+import { type SdsServer, startSdsServer } from '../../harness/sds-server.js';
+
+export type Engine = 'lateen' | 'envoy';
+export type Role = 'client' | 'gateway';
+
+/** What the access log says of a request. */
+export interface LogLine {
+  readonly code: string;
+  readonly flags: string;
+  readonly details: string;
+  readonly cluster: string;
+  readonly route: string;
+}
+
+export interface ConformanceProxy {
+  readonly nodeId: string;
+  readonly adminPort: number;
+  /** The access log's line about a request; undefined while it is not written. */
+  logOf(requestId: string): LogLine | undefined;
+  output(): string;
+  stop(): Promise<void>;
+}
+
+export interface ProxyOptions {
+  readonly engine: Engine;
+  readonly role: Role;
+  /** The binary, for `envoy`. */
+  readonly envoyPath: string;
+  readonly controlPort: number;
+  readonly authority: TestAuthority;
+  readonly directory: string;
+}
+
+async function commandOf(
+  { engine, envoyPath, controlPort, authority, role }: ProxyOptions,
+  directory: string,
+  nodeId: string,
+  adminPort: number,
+): Promise<{ readonly argv: readonly string[]; readonly sds?: SdsServer }> {
+  const identity = await authority.issue(
+    role === 'gateway'
+      ? { namespace: 'istio-system', serviceAccount: 'gateway' }
+      : { namespace: 'default', serviceAccount: 'client' },
+  );
+  // One of the two forms of ADS each, so that cases see both.
+  const apiType = role === 'gateway' ? 'GRPC' : 'DELTA_GRPC';
+  const path = join(directory, 'bootstrap.json');
+  const sdsSocket = join(directory, 'sds.sock');
+  const isEnvoy = engine === 'envoy';
+  const clusters = isEnvoy ? [grpcCluster('sds-grpc', { pipe: { path: sdsSocket } })] : [];
+  const bootstrap = adsBootstrap({ apiType, controlPort, adminPort, clusters });
+  writeFileSync(path, JSON.stringify({ ...bootstrap, node: { id: nodeId, cluster: `${role}.conformance` } }));
+  if (isEnvoy) {
+    const sds = await startSdsServer(sdsSocket, new StaticIdentity(identity));
+    const flags = ['--concurrency', '1', '--disable-hot-restart', '--log-level', 'warn', '--drain-time-s', '1'];
+    return { argv: [envoyPath, '-c', path, ...flags, '--file-flush-interval-msec', '20'], sds };
+  }
+  const stateDir = join(directory, 'state');
+  await storeIdentity(stateDir, identity);
+  writeFileSync(join(directory, 'token'), 'none');
+  writeFileSync(join(directory, 'root-cert.pem'), authority.rootsPem);
+  const own = ['--state-dir', stateDir, '--token-file', join(directory, 'token'), '--citadel-address', '127.0.0.1:1'];
+  const flags = ['--root-cert', join(directory, 'root-cert.pem'), '--log-level', 'warn', '--drain-time', '1s'];
+  return {
+    argv: [process.execPath, `${REPOSITORY}apps/sidecar/dist/main.js`, '--config-path', path, ...own, ...flags],
+  };
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = once(child, 'exit');
+  child.kill('SIGKILL');
+  await ended;
+}
+
+function readLog(text: string): Map<string, LogLine> {
+  const lines = new Map<string, LogLine>();
+  for (const line of text.split('\n')) {
+    const [mark, id, code = '', flags = '', details = '', cluster = '', route = ''] = line.split(' ');
+    if (mark === 'conformance' && id !== undefined) lines.set(id, { code, flags, details, cluster, route });
+  }
+  return lines;
+}
+
+/** Starts the proxy; it has nothing to serve until it is pushed something. */
+export async function startProxy(options: ProxyOptions): Promise<ConformanceProxy> {
+  const { engine, role } = options;
+  const directory = join(options.directory, `${role}-${engine}`);
+  mkdirSync(directory, { recursive: true });
+  const type = role === 'gateway' ? 'router' : 'sidecar';
+  const nodeId = `${type}~127.0.0.1~${role}-${engine}.conformance~conformance.svc.cluster.local`;
+  const adminPort = await freePort();
+  const { argv, sds } = await commandOf(options, directory, nodeId, adminPort);
+  const [command = '', ...args] = argv;
+  // A file: what is a pipe to Node's child is a socket, which nobody can open as /dev/stdout.
+  const log = startLogFile(join(directory, 'proxy.log'));
+  const child = spawn(command, args, { stdio: ['ignore', log.descriptor, log.descriptor] });
+  log.close();
+  return {
+    nodeId,
+    adminPort,
+    logOf: (requestId) => readLog(log.text()).get(requestId),
+    output: () => log.text(),
+    stop: async () => {
+      await end(child);
+      sds?.stop();
+    },
+  };
+}

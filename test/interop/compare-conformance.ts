@@ -1,0 +1,60 @@
+// Interop tests: says in which fields two proxies differ on a request of test/conformance, less what differs by design.
+
+import type { Observation, SendingResult } from '../conformance/mesh/mesh-under-test.js';
+import { type Difference, NOT_COMPARED, ownAsLoopback } from './compare.js';
+
+/** Values that differ from one request to the next; that they are there is compared. */
+const UNSTEADY_VALUES = new Set([
+  'response date',
+  'response x-envoy-upstream-service-time',
+  'request x-request-id',
+  'request x-conformance-id',
+]);
+
+/** What a Lateen proxy tells the proxies of its mesh about itself; a stock Envoy has no such filter. */
+const OF_THE_MESH = ['request x-envoy-peer-metadata', 'request x-envoy-peer-metadata-id'];
+
+/** Both have addresses and certificates of their own. */
+function steadyText(value: string): string {
+  return ownAsLoopback(value)
+    .replaceAll(/\b127\.\d+\.\d+\.\d+\b/g, 'ADDRESS')
+    .replaceAll(/\bHash=[0-9a-f]{64}\b/g, 'Hash=HASH');
+}
+
+/** @param isDetermined whether the case says which pod answers */
+function fieldsOf({ answer, received, log }: Observation, isDetermined: boolean): Map<string, string> {
+  const fields = new Map<string, string>([['status', String(answer.status)]]);
+  const add = (prefix: string, headers: readonly (readonly [string, string])[]) => {
+    for (const [name, value] of headers) {
+      const key = `${prefix} ${name}`;
+      const steady = UNSTEADY_VALUES.has(key) ? 'present' : steadyText(value);
+      fields.set(key, fields.has(key) ? `${fields.get(key)}, ${steady}` : steady);
+    }
+  };
+  add('response', answer.headers);
+  const pod = received.at(-1)?.pod;
+  const body = answer.status === 0 ? '(no answer)' : answer.body;
+  fields.set('body', isDetermined || pod === undefined ? body : body.replace(pod, 'POD'));
+  fields.set('attempts', String(received.length));
+  const request = received.at(-1);
+  if (request !== undefined) {
+    fields.set('request line', `${request.method} ${request.path}`);
+    fields.set('request body', request.body);
+    add('request', request.headers);
+  }
+  for (const [name, value] of Object.entries(log ?? {})) fields.set(`log ${name}`, value);
+  for (const name of [...Object.keys(NOT_COMPARED), ...OF_THE_MESH]) fields.delete(name);
+  return fields;
+}
+
+/** Of requests that are sent several times only what the case expects is compared: which pod has which is chance. */
+export function differencesOf(envoy: SendingResult, lateen: SendingResult): Difference[] {
+  if (envoy.sending.times > 1 || envoy.sending.kind !== 'http') return [];
+  const isDetermined = envoy.sending.expect.upstream?.length === 1;
+  const left = fieldsOf(envoy.observations[0]!, isDetermined);
+  const right = fieldsOf(lateen.observations[0]!, isDetermined);
+  return [...new Set([...left.keys(), ...right.keys()])].sort().flatMap((field) => {
+    const difference = { field, envoy: left.get(field) ?? '(absent)', lateen: right.get(field) ?? '(absent)' };
+    return difference.envoy === difference.lateen ? [] : [difference];
+  });
+}

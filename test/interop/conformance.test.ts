@@ -1,0 +1,56 @@
+// Interop tests: every case of test/conformance under a stock Envoy and under Lateen, served by the same Pilot: both do what
+// the case expects, and what clients, pods and the access log see is the same.
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { caseNames, readCase } from '../conformance/case-file.js';
+import { check, failureText } from '../conformance/check.js';
+import { MeshUnderTest, type SendingResult } from '../conformance/mesh/mesh-under-test.js';
+import { differencesOf } from './compare-conformance.js';
+import { requireStockEnvoy } from './envoy-required.js';
+
+const envoyPath = requireStockEnvoy();
+
+function failuresOf(results: readonly SendingResult[], isEnvoy: boolean): string[] {
+  return results.flatMap((result) =>
+    check(result)
+      .filter(({ field }) => !isEnvoy || result.sending.differs[field] === undefined)
+      .map((failure) => failureText(result.sending, failure)),
+  );
+}
+
+describe.skipIf(envoyPath === undefined)('stock Envoy and Lateen agree on', () => {
+  let envoy: MeshUnderTest;
+  let lateen: MeshUnderTest;
+  beforeAll(async () => {
+    envoy = await MeshUnderTest.start({ engine: 'envoy', envoyPath: envoyPath ?? '', allLogs: true });
+    lateen = await MeshUnderTest.start({ engine: 'lateen', allLogs: true });
+  });
+  afterAll(async () => {
+    await envoy?.stop();
+    await lateen?.stop();
+  });
+
+  test.each(caseNames())('%s', async (name) => {
+    const conformanceCase = readCase(name);
+    const underEnvoy = await envoy.run(conformanceCase);
+    const underLateen = await lateen.run(conformanceCase);
+    expect({ envoy: failuresOf(underEnvoy, true), lateen: failuresOf(underLateen, false) }).toEqual({
+      envoy: [],
+      lateen: [],
+    });
+    const unexplained: string[] = [];
+    for (const [index, result] of underEnvoy.entries()) {
+      const { sending } = result;
+      const found = differencesOf(result, underLateen[index]!);
+      const seen = new Set([...found.map(({ field }) => field), ...check(result).map(({ field }) => field)]);
+      for (const { field, envoy: left, lateen: right } of found) {
+        if (sending.differs[field] !== undefined) continue;
+        unexplained.push(`${sending.name}: ${field}: Envoy ${left}, Lateen ${right}`);
+      }
+      for (const field of Object.keys(sending.differs)) {
+        if (!seen.has(field)) unexplained.push(`${sending.name}: ${field} does not differ any more`);
+      }
+    }
+    expect(unexplained).toEqual([]);
+  });
+});
