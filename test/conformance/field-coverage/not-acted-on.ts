@@ -1,0 +1,79 @@
+// Conformance, coverage: reads not-acted-on.yaml, and finds out whether a field is refused or warned of by name.
+
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { isKind, parseDocuments, parseMeshConfig } from '@lateen/istio-config';
+import { parse } from 'yaml';
+import { REPOSITORY } from '../../harness/repository.js';
+import { type CoveredKind, SAMPLE_TEXTS, specSchemaOf, specSetting, stepsOf } from './schema-fields.js';
+
+export type Standing = 'refused' | 'warned of';
+
+/** What the file says of a kind. */
+export interface Listed {
+  readonly refused?: readonly string[];
+  readonly warned?: readonly string[];
+  /** Fields that work, whose case is owed. */
+  readonly untested?: readonly string[];
+  /** Fields that are no matter of requests, with the file that tests them instead. */
+  readonly elsewhere?: Readonly<Record<string, string>>;
+}
+
+const FILE = join(REPOSITORY, 'test/conformance/field-coverage/not-acted-on.yaml');
+
+/** The file, by kind. A path takes in everything below it. */
+export function readNotActedOn(): Readonly<Partial<Record<CoveredKind, Listed>>> {
+  return parse(readFileSync(FILE, 'utf8')) as Partial<Record<CoveredKind, Listed>>;
+}
+
+/** Whether a file of the repository names the field. */
+export function isNamedIn(file: string, field: string): boolean {
+  const name = stepsOf(field).findLast((step) => step !== '[]' && step !== '*') ?? '';
+  return existsSync(join(REPOSITORY, file)) && readFileSync(join(REPOSITORY, file), 'utf8').includes(name);
+}
+
+/** Whether a path of the file takes in a field. */
+export function takesIn(path: string, field: string): boolean {
+  return field === path || (field.startsWith(path) && '.[='.includes(field[path.length] ?? ' '));
+}
+
+/** What becomes of a document that sets the field; undefined where it is acted on. */
+export function standingOf(kind: CoveredKind, field: string): Standing | undefined {
+  let worst: Standing | undefined;
+  for (const text of SAMPLE_TEXTS) {
+    const standing = standingWith(kind, field, text);
+    if (standing === 'refused') return standing;
+    worst ??= standing;
+  }
+  return worst;
+}
+
+function standingWith(kind: CoveredKind, field: string, text: string): Standing | undefined {
+  const content = JSON.stringify(documentOf(kind, specSetting(specSchemaOf(kind), field, text)));
+  const { problems } = isKind(kind)
+    ? parseDocuments([{ name: 'sample', content }], { defaultNamespace: 'default' })
+    : parseMeshConfig({ name: 'sample', content });
+  const steps = stepsOf(field);
+  const about = problems.filter(({ path }) => path === 'kind' || isAbove(stepsOfProblem(path), steps));
+  if (about.some(({ code }) => code === 'unsupported')) return 'refused';
+  return about.some(({ code }) => code === 'not-acted-on') ? 'warned of' : undefined;
+}
+
+/** `spec.http[0].match[0].headers.sample` is http, [], match, [], headers, *. */
+function stepsOfProblem(path: string): readonly string[] {
+  const field = path.replace(/^spec\.?/, '').replaceAll(/\[\d+\]/g, '[]');
+  return stepsOf(field).map((step) => (step === 'sample' ? '*' : step));
+}
+
+const isAbove = (path: readonly string[], steps: readonly string[]) =>
+  path.every((step, index) => step === steps[index]);
+
+const documentOf = (kind: CoveredKind, spec: unknown): unknown =>
+  kind === 'MeshConfig'
+    ? spec
+    : {
+        apiVersion: kind === 'ProxyConfig' ? 'networking.istio.io/v1beta1' : 'networking.istio.io/v1',
+        kind,
+        metadata: { name: 'sample' },
+        spec,
+      };
