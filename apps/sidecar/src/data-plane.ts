@@ -63,7 +63,7 @@ export interface AccessLogRecord {
   /** The path as forwarded; `requestHeader('x-envoy-original-path')` has the one before a rewrite. */
   readonly path: string | undefined;
   readonly authority: string | undefined;
-  /** `HTTP/1.1` or `HTTP/1.0`. */
+  /** `HTTP/2`, `HTTP/1.1` or `HTTP/1.0`. */
   readonly protocol: string | undefined;
   /** 0 where no response was sent. */
   readonly responseCode: number;
@@ -153,6 +153,12 @@ export interface DataPlaneStats {
   upstreamCxTlsResumed: number;
   upstreamRqTotal: number;
   upstreamRqRetry: number;
+  /** RST_STREAM frames. */
+  http2ResetsSent: number;
+  http2ResetsReceived: number;
+  /** HTTP/2 connections that ended by an error of their peer, and among them those by the limit against floods that was passed. */
+  http2ConnectionErrors: number;
+  readonly http2Floods: Record<string, number>;
   /** Exchanges by response flag (`UH`, `UF`, ...). */
   readonly rqByFlag: Record<string, number>;
   /** Gauge: bytes in use of the output ring. */

@@ -4,9 +4,10 @@
 //   downstream/listener-runtime.ts     a listener: is it TLS (tls-inspector.ts), which filter chain (filter-chain-match.ts)
 //   downstream/downstream-tls.ts       handshake and peer check, where the chain has TLS
 //   downstream/downstream-connection.ts  frames requests, one at a time (parsing is the core's)
+//   downstream/http2/server-connection.ts  the same for HTTP/2: a stream is a request (frames: codec/http2)
 //   exchange/exchange.ts               one request: route, endpoint, retries, timeouts, local replies, response
-//   upstream/endpoint.ts               keep-alive connections and the queue of one endpoint
-//   upstream/upstream-connection.ts    writes the request, frames the response
+//   upstream/endpoint.ts               one endpoint; connection-pool.ts: its connections and the queue for them
+//   upstream/upstream-connection.ts    writes the request, frames the response; upstream/http2 where that is HTTP/2
 //   upstream/upstream-tls.ts           handshake, session resumption and peer check toward endpoints
 //   tcp/tcp-session.ts                 where the chain ends in a TCP proxy: two sockets joined, instead of all of the above
 //   exchange/request-metrics.ts        counts what has ended; metric-labels.ts names it at scrape
@@ -103,6 +104,7 @@ class Pipeline implements DataPlane {
       connectionLimits: options.connectionLimits ?? { total: Number.POSITIVE_INFINITY, ofListener: new Map() },
       endpoints: [],
       clusters: [],
+      readBufferBusy: false,
       draining: false,
     };
     const self = ownWorkload(options.node);

@@ -24,10 +24,12 @@ import {
 } from '@lateen/xds-proto/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js';
 import { RouterSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/router/v3/router_pb.js';
 import {
+  HttpConnectionManager_CodecType as CodecType,
   HttpConnectionManager_ForwardClientCertDetails as ForwardClientCert,
   type HttpConnectionManager,
   type HttpFilter,
 } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import { compileHttp2Settings } from '../codec/http2/http2-settings.js';
 import type { DataPlaneOptions } from '../data-plane.js';
 import type { MetricScopes } from '../observe/metric-scopes.js';
 import { durationMs } from '../upstream/upstream-cluster.js';
@@ -37,6 +39,13 @@ import { type MeshFilters, readMeshFilter } from './mesh-filters.js';
 const DEFAULT_IDLE_TIMEOUT_MS = 3_600_000;
 const DEFAULT_DELAYED_CLOSE_MS = 1_000;
 const DEFAULT_STREAM_IDLE_TIMEOUT_MS = 300_000;
+const CODECS = {
+  [CodecType.AUTO]: 'auto',
+  [CodecType.HTTP1]: 'http1',
+  [CodecType.HTTP2]: 'http2',
+  // Refused by its name before.
+  [CodecType.HTTP3]: 'auto',
+} as const;
 type RateLimits = NonNullable<ListenerOptions['rateLimits']>;
 type Fault = NonNullable<ListenerOptions['fault']>;
 
@@ -104,6 +113,8 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
     connectionRecordNeeded: xfccNeeded || listenerOptions.useRemoteAddress,
     xfccNeeded,
     rateLimited: rateLimits.length > 0,
+    codec: CODECS[hcm.codecType],
+    http2: compileHttp2Settings(hcm.http2ProtocolOptions, 'downstream', hcm.streamErrorOnInvalidHttpMessage),
     injectsFaults: fault !== undefined,
     idleTimeoutMs: http?.idleTimeout === undefined ? DEFAULT_IDLE_TIMEOUT_MS : durationMs(http.idleTimeout),
     streamIdleTimeoutMs:

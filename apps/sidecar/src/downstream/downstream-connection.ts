@@ -18,9 +18,11 @@ import { HeldBytes } from '../transport/held-bytes.js';
 import type { OwnedSocket, SocketOwner } from '../transport/proxy-socket.js';
 import { SocketWriter } from '../transport/socket-writer.js';
 import { Timer, type TimerOwner } from '../transport/timer-wheel.js';
+import { createConnectionRecord } from './connection-record.js';
 import type { HttpChain } from './http-chain.js';
-import { RequestFraming } from './request-framing.js';
-import type { ConnectionRegistry, ServedConnection } from './served-connection.js';
+import { RequestFraming } from './http1/request-framing.js';
+import type { HttpRegistry } from './http2/http-connections.js';
+import type { ServedConnection } from './served-connection.js';
 import type { VerifiedClient } from './tls-acceptor.js';
 
 /** Between requests, or inside a head. */
@@ -68,12 +70,12 @@ export class DownstreamConnection implements ExchangeClient, ServedConnection, S
 
   constructor(
     private readonly path: DataPath,
-    private readonly socket: OwnedSocket,
+    readonly socket: OwnedSocket,
     readonly chain: HttpChain,
     readonly serverName: string,
-    private readonly client: VerifiedClient,
+    readonly client: VerifiedClient,
     readonly secure: 0 | 1,
-    private readonly registry: ConnectionRegistry,
+    private readonly registry: HttpRegistry,
   ) {
     this.writer = new SocketWriter(path.core, path.slots, socket);
     this.held = new HeldBytes(path.core);
@@ -133,6 +135,12 @@ export class DownstreamConnection implements ExchangeClient, ServedConnection, S
 
   onClosed(): void {
     this.path.clock.tick();
+    this.release();
+    this.registry.onConnectionGone(this);
+  }
+
+  /** Lets go of everything but the socket. */
+  release(): void {
     this.state = CLOSED;
     const { wheel, core } = this.path;
     wheel.cancel(this.idleTimer);
@@ -144,7 +152,6 @@ export class DownstreamConnection implements ExchangeClient, ServedConnection, S
     if (this.record !== 0) core.connections.release(this.record);
     if (this.limitBucket > 0) core.connectionBuckets.release(this.limitBucket);
     this.framing.release();
-    this.registry.onConnectionGone(this);
   }
 
   // ---- Control ---------------------------------------------------------------------------------------------------------
@@ -153,10 +160,6 @@ export class DownstreamConnection implements ExchangeClient, ServedConnection, S
   drain(): void {
     this.closing = true;
     if (!this.exchange.active && this.state === HEAD && this.held.length === 0) this.linger(false);
-  }
-
-  get busy(): boolean {
-    return this.exchange.active;
   }
 
   abort(): void {
@@ -193,7 +196,9 @@ export class DownstreamConnection implements ExchangeClient, ServedConnection, S
       return;
     }
     this.state = HEAD;
-    if (!this.inLoop) this.proceed();
+    if (this.inLoop) return;
+    if (this.held.length > 0 && this.path.readBufferBusy) process.nextTick(() => this.proceed());
+    else this.proceed();
   }
 
   /** The client has read most of its answers: it may be served again. */
@@ -283,6 +288,7 @@ export class DownstreamConnection implements ExchangeClient, ServedConnection, S
     this.scanned = 0;
     if (this.phaseTimer.armed) this.path.wheel.cancel(this.phaseTimer);
     if (headLength < 0) {
+      if (this.requestsServed === 0 && this.registry.beganHttp2(this, address, length)) return length;
       this.closing = true;
       this.exchange.refuse(refusedHead(-headLength));
       return length;
@@ -387,14 +393,7 @@ export class DownstreamConnection implements ExchangeClient, ServedConnection, S
   }
 
   needRecord(): number {
-    if (this.record !== 0) return this.record;
-    const { xfcc, principal } = this.client;
-    this.record = this.path.core.connections.create({
-      remoteAddress: this.socket.remoteAddress ?? '',
-      tls: this.secure === 1,
-      mutualTls: principal !== '',
-      xfcc: this.chain.xfccNeeded ? xfcc : '',
-    });
+    if (this.record === 0) this.record = createConnectionRecord(this.path.core, this);
     return this.record;
   }
 }

@@ -1,5 +1,6 @@
 // Downstream: what a filter chain with a HTTP connection manager has been compiled to; every connection of it refers here.
 
+import type { Http2Settings } from '../codec/http2/http2-settings.js';
 import type { AccessLogSink } from '../data-plane.js';
 import type { ServedChain } from './served-connection.js';
 
@@ -16,6 +17,9 @@ export interface HttpChain extends ServedChain {
   readonly rateLimited: boolean;
   /** The chain has a filter that injects faults. */
   readonly injectsFaults: boolean;
+  /** Which protocol clients speak; `auto`: by ALPN, or by the first bytes. */
+  readonly codec: 'auto' | 'http1' | 'http2';
+  readonly http2: Http2Settings;
   /** Closes a connection without a request; 0 = never. */
   readonly idleTimeoutMs: number;
   /** Ends an exchange in which nothing moves; 0 = never. */

@@ -5,10 +5,11 @@ import type { TcpChain } from '../tcp/tcp-chain.js';
 import { type TcpProxyParts, TcpSession } from '../tcp/tcp-session.js';
 import type { DataPath } from '../transport/data-path.js';
 import type { OwnedSocket, ProxySocket } from '../transport/proxy-socket.js';
-import { DownstreamConnection } from './downstream-connection.js';
+import type { DownstreamConnection } from './downstream-connection.js';
 import { type ConnectionFacts, matchFilterChain } from './filter-chain-match.js';
 import type { HttpChain } from './http-chain.js';
-import type { ConnectionRegistry, ServedChain, ServedConnection } from './served-connection.js';
+import { createHttpConnection, type HttpRegistry, switchToHttp2 } from './http2/http-connections.js';
+import type { ServedChain, ServedConnection } from './served-connection.js';
 import type { Acceptor } from './socket-listener.js';
 import type { DownstreamTls, VerifiedClient } from './tls-acceptor.js';
 import { TlsInspector } from './tls-inspector.js';
@@ -34,7 +35,7 @@ export interface ListenerSettings {
 
 const NOBODY: VerifiedClient = { principal: '', securityId: 0, xfcc: '' };
 
-export class ListenerRuntime implements Acceptor, ConnectionRegistry {
+export class ListenerRuntime implements Acceptor, HttpRegistry {
   private readonly connections = new Set<ServedConnection>();
   /** Connections that are being looked at or shaking hands. */
   private readonly opening = new Set<ProxySocket>();
@@ -95,6 +96,15 @@ export class ListenerRuntime implements Acceptor, ConnectionRegistry {
     this.path.stats.downstreamCxActive--;
   }
 
+  beganHttp2(connection: DownstreamConnection, address: number, length: number): boolean {
+    const switched = switchToHttp2(this.path, connection, address, length, this);
+    if (switched === undefined) return false;
+    this.connections.delete(connection);
+    this.connections.add(switched);
+    switched.onBytes(this.path.core.bytes.subarray(address, address + length));
+    return true;
+  }
+
   /** Connections of these chains are told to leave with their next response. */
   drainChains(chains: ReadonlySet<ServedChain>): ServedConnection[] {
     return [...this.connections].filter((connection) => chains.has(connection.chain));
@@ -151,16 +161,7 @@ export class ListenerRuntime implements Acceptor, ConnectionRegistry {
       session.start(first);
       return;
     }
-    const connection = new DownstreamConnection(
-      this.path,
-      socket,
-      chain,
-      facts.serverName,
-      client,
-      secure ? 1 : 0,
-      this,
-    );
-    socket.owner = connection;
+    const connection = createHttpConnection(this.path, socket, chain, facts.serverName, client, secure, this);
     this.connections.add(connection);
     if (chain.connectionRecordNeeded && connection.record === 0) {
       // Without it the client's address and certificate could not be told on, nor a forged one removed.

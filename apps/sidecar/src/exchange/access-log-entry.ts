@@ -66,12 +66,12 @@ export class AccessLogEntry implements AccessLogRecord {
   }
 
   /** REQ_* is filled. */
-  noteRequest(): void {
+  noteRequest(http2: boolean): void {
     const { core } = this;
     this.method = this.text(REQ_METHOD_OFFSET, REQ_METHOD_LENGTH);
     this.path = this.text(REQ_PATH_OFFSET, REQ_PATH_LENGTH);
     this.authority = this.text(REQ_AUTHORITY_OFFSET, REQ_AUTHORITY_LENGTH);
-    this.protocol = core.i32[REQ_MINOR_VERSION >> 2] === 0 ? 'HTTP/1.0' : 'HTTP/1.1';
+    this.protocol = http2 ? 'HTTP/2' : core.i32[REQ_MINOR_VERSION >> 2] === 0 ? 'HTTP/1.0' : 'HTTP/1.1';
     this.requestHead = this.text(REQ_HEAD_OFFSET, REQ_HEAD_LENGTH) ?? '';
   }
 

@@ -23,9 +23,10 @@ export class Exchange extends ForwardingExchange implements DelayedRequest {
     const http10 = i32[L.REQ_MINOR_VERSION >> 2] === 0;
     this.responseChunkMode = http10 || this.client.framesMessages ? L.CHUNK_MODE_DATA : L.CHUNK_MODE_FRAMED;
     this.downstreamFlags =
-      (http10 ? L.DOWNSTREAM_HTTP_10 : 0) | (this.method === L.METHOD_HEAD ? L.DOWNSTREAM_HEAD : 0);
+      (http10 ? L.DOWNSTREAM_HTTP_10 : this.client.framesMessages ? L.DOWNSTREAM_HTTP_2 : 0) |
+      (this.method === L.METHOD_HEAD ? L.DOWNSTREAM_HEAD : 0);
     if (chain.peerFromRequest) this.readRequestPeer();
-    this.log?.noteRequest();
+    this.log?.noteRequest(this.client.framesMessages);
     const action = wasm.route(chain.routeConfigSlot, -1, this.client.secure);
     this.policy = i32[L.ROUTE_POLICY >> 2]!;
     this.log?.noteRoute();
@@ -55,6 +56,11 @@ export class Exchange extends ForwardingExchange implements DelayedRequest {
       this.client.pauseRequest();
       upstream.writer.notifyDrained(this.requestDrain);
     }
+  }
+
+  /** Trailers, as header lines; the end of the request follows. */
+  requestTrailers(address: number, length: number): void {
+    this.kept.addTrailers(address, length, this.upstream === null ? null : this.upstream.writer);
   }
 
   /** The client has gone; nobody is left to answer. */

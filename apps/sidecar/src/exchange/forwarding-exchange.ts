@@ -2,10 +2,11 @@
 
 import * as L from '@lateen/filters-wasm';
 import type { DrainListener } from '../codec/message-writer.js';
-import type { Endpoint } from '../upstream/endpoint.js';
+import type { ConnectionPool } from '../upstream/connection-pool.js';
 import type { UpstreamRequest } from '../upstream/upstream-request.js';
 import type { UpstreamStream } from '../upstream/upstream-stream.js';
 import { AnsweringExchange } from './answering-exchange.js';
+import { grpcStatusOf } from './grpc-status.js';
 import {
   HEAD_TOO_LARGE,
   type LocalReply,
@@ -22,11 +23,23 @@ import { isRetriableFailure } from './retries/retry-policy.js';
 
 export abstract class ForwardingExchange extends AnsweringExchange implements UpstreamRequest, DrainListener {
   nextPending: UpstreamRequest | null = null;
-  pendingOn: Endpoint | null = null;
+  pendingOn: ConnectionPool | null = null;
   protected upstream: UpstreamStream | null = null;
   /** Held back on purpose: prepared, and not yet forwarded. */
   protected heldBack = false;
   private endpointHeld = false;
+
+  get secure(): boolean {
+    return this.client.secure === 1;
+  }
+
+  get http2(): boolean {
+    return this.client.framesMessages;
+  }
+
+  get bodyChunked(): boolean {
+    return this.kept.chunked;
+  }
 
   // ---- To the upstream -----------------------------------------------------------------------------------------------
 
@@ -122,8 +135,9 @@ export abstract class ForwardingExchange extends AnsweringExchange implements Up
     this.upstream = null;
     this.failureReason = reason;
     if (this.responseStarted) {
-      this.flags |= FLAG.UC;
-      this.details = 'upstream_reset_after_response_started{connection_termination}';
+      const reset = failure === 'reset' || failure === 'refused';
+      this.flags |= reset ? FLAG.UR : FLAG.UC;
+      this.details = `upstream_reset_after_response_started{${reset ? 'remote_reset' : 'connection_termination'}}`;
       if (this.endsWithConnection) this.client.responseTruncated();
       this.finish(true);
       this.client.abort();
@@ -188,6 +202,12 @@ export abstract class ForwardingExchange extends AnsweringExchange implements Up
   /** The client has taken most of what was written: read on from the upstream. */
   onDrained(): void {
     this.upstream?.resume();
+  }
+
+  onResponseTrailers(address: number, length: number): void {
+    const status = grpcStatusOf(this.path.core, address, length);
+    if (status >= 0) this.grpcStatus = status;
+    this.client.writer.writeTrailers(address, length);
   }
 
   onResponseEnd(wireBytes: number): void {

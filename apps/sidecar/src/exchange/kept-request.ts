@@ -1,6 +1,6 @@
 // Exchange: the head written for the upstream, kept with the beginning of the body until a response makes a retry pointless.
 
-import { EMBEDDER_SCRATCH, EMBEDDER_SCRATCH_BYTES } from '@lateen/filters-wasm';
+import { BODY_CHUNKED, EMBEDDER_SCRATCH, EMBEDDER_SCRATCH_BYTES, REQ_BODY } from '@lateen/filters-wasm';
 import type { MessageWriter } from '../codec/message-writer.js';
 import type { DataPath } from '../transport/data-path.js';
 
@@ -17,6 +17,9 @@ export class KeptRequest {
   /** What of the body has no room in the block, in order. */
   private more: Buffer[] = [];
   private moreBytes = 0;
+  private trailers: Buffer | null = null;
+  /** The head names chunked framing, which the body therefore has. */
+  chunked = false;
   /** So much of a body is kept for a retry; -1: no retry will come, only what there is room for is kept. */
   limitBytes = -1;
   /** Everything that was sent is still here, so the request can be sent again. */
@@ -28,6 +31,7 @@ export class KeptRequest {
   writeHead(parsedLength: number, listener: number, connection: number, cluster: number): boolean {
     const { slots, core } = this.path;
     this.replayable = true;
+    this.chunked = core.i32[REQ_BODY >> 2] === BODY_CHUNKED;
     let block = slots.take(parsedLength + TYPICAL_ADDED_BYTES);
     while (block !== 0) {
       const capacity = slots.capacity(block);
@@ -76,13 +80,25 @@ export class KeptRequest {
     }
   }
 
+  /** Adds trailers, header lines, after the last of the body. */
+  addTrailers(address: number, length: number, writer: MessageWriter | null): void {
+    this.trailers = Buffer.from(this.path.core.bytes.subarray(address, address + length));
+    writer?.writeTrailers(address, length);
+  }
+
   /** Sends what is kept. */
   sendTo(writer: MessageWriter): void {
     if (this.block !== 0) writer.writeKept(this.block, this.length);
     else if (this.buffer !== null) writer.writeBuffer(this.buffer);
     for (const bytes of this.more) writer.writeBuffer(bytes);
+    if (this.trailers !== null) this.writeTrailers(this.trailers, writer);
     // What came before there was a connection had to be kept, also beyond the limit.
     if (this.moreBytes > 0 && !this.isWithinLimit(0)) this.abandonRetries();
+  }
+
+  private writeTrailers(trailers: Buffer, writer: MessageWriter): void {
+    this.path.core.bytes.set(trailers, EMBEDDER_SCRATCH);
+    writer.writeTrailers(EMBEDDER_SCRATCH, trailers.length);
   }
 
   private isWithinLimit(added: number): boolean {
@@ -116,6 +132,7 @@ export class KeptRequest {
       this.block = 0;
     }
     this.buffer = null;
+    this.trailers = null;
     this.length = 0;
     this.abandonRetries();
   }

@@ -64,7 +64,18 @@ export function refusedHead(status: number): LocalReply {
 }
 
 /** Why an attempt at an upstream ended without a response. */
-export type UpstreamFailure = 'connect' | 'connect-timeout' | 'overflow' | 'closed' | 'protocol' | 'tls' | 'timeout';
+export type UpstreamFailure =
+  | 'connect'
+  | 'connect-timeout'
+  | 'overflow'
+  | 'closed'
+  | 'protocol'
+  | 'tls'
+  | 'timeout'
+  /** A stream was reset by the upstream. */
+  | 'reset'
+  /** The upstream says that it has not looked at the request. */
+  | 'refused';
 
 const RESET_REASON: Readonly<Record<UpstreamFailure, readonly [status: number, flags: number, reason: string]>> = {
   connect: [503, FLAG.UF, 'remote connection failure'],
@@ -72,6 +83,8 @@ const RESET_REASON: Readonly<Record<UpstreamFailure, readonly [status: number, f
   'connect-timeout': [503, FLAG.UF, 'connection timeout'],
   overflow: [503, FLAG.UO, 'overflow'],
   closed: [503, FLAG.UC, 'connection termination'],
+  reset: [503, FLAG.UR, 'remote reset'],
+  refused: [503, FLAG.UR, 'remote refused stream reset'],
   timeout: [504, FLAG.UT, 'upstream per try timeout'],
   protocol: [502, FLAG.UPE, 'protocol error'],
 };

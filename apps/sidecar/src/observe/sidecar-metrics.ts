@@ -67,6 +67,18 @@ export function writeSidecarMetrics(out: PrometheusText, sources: SidecarMetricS
   for (const [flag, count] of Object.entries(stats.rqByFlag)) {
     out.sample('lateen_responses_by_flag_total', formatLabels([['response_flags', flag]]), count);
   }
+  one('envoy_http2_rx_reset', 'counter', 'Streams that peers have reset.', stats.http2ResetsReceived);
+  one('envoy_http2_tx_reset', 'counter', 'Streams that were reset toward peers.', stats.http2ResetsSent);
+  one(
+    'lateen_http2_connection_errors_total',
+    'counter',
+    'HTTP/2 connections ended by an error of their peer.',
+    stats.http2ConnectionErrors,
+  );
+  out.metric('lateen_http2_floods_total', 'counter', 'HTTP/2 connections ended by a limit against floods.');
+  for (const [limit, count] of Object.entries(stats.http2Floods)) {
+    out.sample('lateen_http2_floods_total', formatLabels([['limit', limit]]), count);
+  }
   one('lateen_output_ring_used_bytes', 'gauge', 'Bytes in use of the output ring.', stats.ringUsedBytes);
   one('lateen_config_applied_total', 'counter', 'Configurations put in effect.', stats.configApplied);
   one('lateen_config_rejected_total', 'counter', 'Configurations that the data path refused.', stats.configRejected);

@@ -75,6 +75,18 @@ export function cluster(name: string, endpoints: readonly Json[], extra: Json = 
   };
 }
 
+/** HttpProtocolOptions of a cluster, for its `extra`. */
+export function httpOptions(options: Json): Json {
+  return {
+    typed_extension_protocol_options: {
+      'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+        '@type': `${TYPE}.upstreams.http.v3.HttpProtocolOptions`,
+        ...options,
+      },
+    },
+  };
+}
+
 export function tlsSocket(kind: 'Downstream' | 'Upstream', common: Json, extra: Json = {}): Json {
   return {
     name: 'envoy.transport_sockets.tls',

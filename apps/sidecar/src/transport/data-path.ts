@@ -23,6 +23,8 @@ export interface DataPath {
   readonly endpoints: (Endpoint | undefined)[];
   /** By cluster slot of the core; those that are gone stay for exchanges that began with them. */
   readonly clusters: (UpstreamCluster | undefined)[];
+  /** A connection goes through frames in the read buffer: nobody else may put bytes there meanwhile. */
+  readBufferBusy: boolean;
   /** Responses tell clients to leave. */
   draining: boolean;
 }
@@ -52,6 +54,10 @@ export function createStats(): DataPlaneStats {
     upstreamCxTlsResumed: 0,
     upstreamRqTotal: 0,
     upstreamRqRetry: 0,
+    http2ResetsSent: 0,
+    http2ResetsReceived: 0,
+    http2ConnectionErrors: 0,
+    http2Floods: {},
     rqByFlag: {},
     ringUsedBytes: 0,
     configApplied: 0,

@@ -5,6 +5,7 @@ import { unpackAny } from '@lateen/xds-proto';
 import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import { HttpProtocolOptionsSchema } from '@lateen/xds-proto/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js';
 import { METADATA_EXCHANGE, readStruct } from '../downstream/mesh-filters.js';
+import { compileUpstreamHttp, type UpstreamHttp } from './upstream-http.js';
 
 const DEFAULT_CONNECT_TIMEOUT_MS = 5000;
 const DEFAULT_IDLE_TIMEOUT_MS = 3_600_000;
@@ -22,6 +23,7 @@ export interface UpstreamCluster {
   readonly exchangeProtocol: string;
   /** 0 = no limit. */
   readonly maxRequestsPerConnection: number;
+  readonly http: UpstreamHttp;
 }
 
 /** Milliseconds of a protobuf duration. */
@@ -32,10 +34,8 @@ export function durationMs(duration: Duration): number {
 /** @throws AnyDecodeError where the protocol options cannot be read */
 export function createUpstreamCluster(config: Cluster, slot: number): UpstreamCluster {
   const packed = config.typedExtensionProtocolOptions[HTTP_PROTOCOL_OPTIONS];
-  const options =
-    packed === undefined
-      ? config.commonHttpProtocolOptions
-      : (unpackAny(packed, HttpProtocolOptionsSchema).commonHttpProtocolOptions ?? config.commonHttpProtocolOptions);
+  const protocols = packed === undefined ? undefined : unpackAny(packed, HttpProtocolOptionsSchema);
+  const options = protocols?.commonHttpProtocolOptions ?? config.commonHttpProtocolOptions;
   return {
     slot,
     name: config.name,
@@ -44,6 +44,7 @@ export function createUpstreamCluster(config: Cluster, slot: number): UpstreamCl
       config.connectTimeout === undefined ? DEFAULT_CONNECT_TIMEOUT_MS : durationMs(config.connectTimeout),
     idleTimeoutMs: options?.idleTimeout === undefined ? DEFAULT_IDLE_TIMEOUT_MS : durationMs(options.idleTimeout),
     exchangeProtocol: exchangeProtocolOf(config),
+    http: compileUpstreamHttp(config, protocols),
     maxRequestsPerConnection: options?.maxRequestsPerConnection ?? config.maxRequestsPerConnection ?? 0,
   };
 }

@@ -14,14 +14,16 @@ import {
   RESP_STATUS,
   RESPONSE_INFORMATIONAL,
   RESPONSE_KEEP_ALIVE,
+  RESPONSE_TO_UPGRADE,
 } from '@lateen/filters-wasm';
 import type { UpstreamFailure } from '../exchange/local-reply.js';
 import { isIdempotent } from '../exchange/retries/retry-policy.js';
+import type { DataPath } from '../transport/data-path.js';
 import { HeldBytes } from '../transport/held-bytes.js';
 import type { OwnedSocket } from '../transport/proxy-socket.js';
 import { SocketWriter } from '../transport/socket-writer.js';
 import { Timer, type TimerOwner } from '../transport/timer-wheel.js';
-import type { Endpoint } from './endpoint.js';
+import type { ConnectionPool, PooledConnection } from './connection-pool.js';
 import type { UpstreamCluster } from './upstream-cluster.js';
 import type { UpstreamRequest } from './upstream-request.js';
 import type { UpstreamStream } from './upstream-stream.js';
@@ -34,15 +36,16 @@ const HEAD = 2;
 const BODY = 3;
 const CLOSED = 4;
 
-export class UpstreamConnection implements UpstreamStream, TransportEvents, TimerOwner {
+export class UpstreamConnection implements PooledConnection, UpstreamStream, TransportEvents, TimerOwner {
   socket!: OwnedSocket;
   writer!: SocketWriter;
   /** The endpoint's verified SPIFFE id or URI name, empty without TLS. */
   peerPrincipal = '';
-  /** It offered a remembered TLS session. */
   resuming = false;
+  offered = false;
   /** Interned id of the pair of principals, for metrics. */
   securityId = 0;
+  private readonly path: DataPath;
   private state = CONNECTING;
   private connected = false;
   private protocolFailed = false;
@@ -63,23 +66,23 @@ export class UpstreamConnection implements UpstreamStream, TransportEvents, Time
   private failureKind: UpstreamFailure = 'connect';
 
   constructor(
-    readonly endpoint: Endpoint,
+    private readonly pool: ConnectionPool,
     readonly cluster: UpstreamCluster,
     readonly transport: UpstreamTransport,
-    /** It holds one unit of the cluster's connection limit. */
     readonly counted: boolean,
   ) {
-    this.held = new HeldBytes(endpoint.path.core);
+    this.path = pool.endpoint.path;
+    this.held = new HeldBytes(this.path.core);
     // One timer serves twice: until the connection is made, then while it is idle.
     this.timer = new Timer(this, 0);
   }
 
   open(): void {
-    const { path } = this.endpoint;
+    const { path } = this;
     path.clock.tick();
     this.openedMs = path.clock.nowMs;
     path.wheel.schedule(this.timer, this.cluster.connectTimeoutMs);
-    const { socket, resuming } = this.transport.open(this.endpoint, this);
+    const { socket, resuming } = this.transport.open(this.pool.endpoint, this, []);
     this.socket = socket;
     this.resuming = resuming;
     this.writer = new SocketWriter(path.core, path.slots, this.socket);
@@ -87,20 +90,28 @@ export class UpstreamConnection implements UpstreamStream, TransportEvents, Time
 
   onReady(peerPrincipal: string, securityId: number): void {
     if (this.state !== CONNECTING) return;
-    const { wheel } = this.endpoint.path;
-    wheel.cancel(this.timer);
-    this.peerPrincipal = peerPrincipal;
-    this.securityId = securityId;
-    this.state = IDLE;
-    this.connected = true;
-    this.endpoint.path.clock.tick();
-    this.readyMs = this.endpoint.path.clock.nowMs;
-    this.idleSinceMs = this.readyMs;
-    if (this.cluster.idleTimeoutMs > 0) wheel.schedule(this.timer, this.cluster.idleTimeoutMs);
-    this.endpoint.onConnected(this);
+    this.path.wheel.cancel(this.timer);
+    this.beginIdle(peerPrincipal, securityId);
+    this.pool.onConnected(this);
   }
 
-  /** Starts serving a request; the endpoint calls it. */
+  /** Takes a connection that somebody else has made, before anything was read from it. */
+  adopt(socket: OwnedSocket, openedMs: number, peerPrincipal: string, securityId: number): void {
+    this.socket = socket;
+    this.openedMs = openedMs;
+    this.writer = new SocketWriter(this.path.core, this.path.slots, socket);
+    socket.owner = this;
+    this.beginIdle(peerPrincipal, securityId);
+  }
+
+  get settling(): boolean {
+    return this.state === CONNECTING;
+  }
+
+  get free(): number {
+    return this.state === IDLE ? 1 : 0;
+  }
+
   start(request: UpstreamRequest): void {
     this.request = request;
     this.state = HEAD;
@@ -124,6 +135,11 @@ export class UpstreamConnection implements UpstreamStream, TransportEvents, Time
     this.socket.resume();
   }
 
+  /** It is idle. */
+  retire(): void {
+    this.close();
+  }
+
   /** Ends the connection; a request that is bound to it is not told. */
   close(): void {
     this.request = null;
@@ -131,20 +147,20 @@ export class UpstreamConnection implements UpstreamStream, TransportEvents, Time
   }
 
   onTimer(): void {
-    this.endpoint.path.clock.tick();
+    this.path.clock.tick();
     if (this.state === CONNECTING) {
-      this.endpoint.path.stats.upstreamCxConnectTimeout++;
+      this.path.stats.upstreamCxConnectTimeout++;
       this.failureKind = 'connect-timeout';
       this.destroy();
       return;
     }
-    const idleMs = this.state === IDLE ? this.endpoint.path.clock.nowMs - this.idleSinceMs : 0;
+    const idleMs = this.state === IDLE ? this.path.clock.nowMs - this.idleSinceMs : 0;
     if (idleMs >= this.cluster.idleTimeoutMs) this.close();
-    else this.endpoint.path.wheel.schedule(this.timer, this.cluster.idleTimeoutMs - idleMs);
+    else this.path.wheel.schedule(this.timer, this.cluster.idleTimeoutMs - idleMs);
   }
 
   onRead(length: number): void {
-    this.endpoint.path.clock.tick();
+    this.path.clock.tick();
     this.responseBytes += length;
     if (this.state === BODY) this.readBody(READ_BUFFER, length, false);
     else if (this.state === HEAD) this.readHead(length);
@@ -152,7 +168,7 @@ export class UpstreamConnection implements UpstreamStream, TransportEvents, Time
   }
 
   onEnd(): void {
-    this.endpoint.path.clock.tick();
+    this.path.clock.tick();
     if (this.state === BODY && this.bodyKind > BODY_CHUNKED && this.request !== null) {
       this.keepAlive = false;
       this.finishResponse(0);
@@ -163,17 +179,28 @@ export class UpstreamConnection implements UpstreamStream, TransportEvents, Time
 
   onClosed(error: Error | null): void {
     this.state = CLOSED;
-    this.endpoint.path.clock.tick();
-    this.endpoint.path.wheel.cancel(this.timer);
+    this.path.clock.tick();
+    this.path.wheel.cancel(this.timer);
     this.writer.releaseAll();
     this.held.clear();
-    if (this.chunkState !== 0) this.endpoint.path.core.chunkStates.release(this.chunkState);
+    if (this.chunkState !== 0) this.path.core.chunkStates.release(this.chunkState);
     this.chunkState = 0;
     if (error !== null && this.failureReason === '') this.failureReason = describeError(error);
     const request = this.request;
     this.request = null;
-    this.endpoint.onGone(this, this.connected ? null : this.failureKind, this.failureReason);
+    this.pool.onGone(this, this.connected ? null : this.failureKind, this.failureReason);
     request?.onUpstreamFailed(this.failureOfRequest(request), this.failureReason, this.requestsServed === 0);
+  }
+
+  private beginIdle(peerPrincipal: string, securityId: number): void {
+    this.peerPrincipal = peerPrincipal;
+    this.securityId = securityId;
+    this.state = IDLE;
+    this.connected = true;
+    this.path.clock.tick();
+    this.readyMs = this.path.clock.nowMs;
+    this.idleSinceMs = this.readyMs;
+    if (this.cluster.idleTimeoutMs > 0) this.path.wheel.schedule(this.timer, this.cluster.idleTimeoutMs);
   }
 
   private failureOfRequest(request: UpstreamRequest): UpstreamFailure {
@@ -188,12 +215,12 @@ export class UpstreamConnection implements UpstreamStream, TransportEvents, Time
    */
   private earlyTlsRefusal(request: UpstreamRequest): boolean {
     if (!this.transport.tls || this.requestsServed > 0 || this.responseBytes > 0) return false;
-    const readyForMs = this.endpoint.path.clock.nowMs - this.readyMs;
+    const readyForMs = this.path.clock.nowMs - this.readyMs;
     return isIdempotent(request.method) || readyForMs <= 2 * (this.readyMs - this.openedMs);
   }
 
   private readHead(length: number): void {
-    const { core } = this.endpoint.path;
+    const { core } = this.path;
     const request = this.request as UpstreamRequest;
     let address = READ_BUFFER;
     let available = length;
@@ -209,7 +236,7 @@ export class UpstreamConnection implements UpstreamStream, TransportEvents, Time
         available,
         this.scanned,
         method,
-        upgrade ? 1 : 0,
+        upgrade ? RESPONSE_TO_UPGRADE : 0,
         listenerRecord,
       );
       if (headLength < 0) {
@@ -231,7 +258,7 @@ export class UpstreamConnection implements UpstreamStream, TransportEvents, Time
   }
 
   private startBody(request: UpstreamRequest, address: number, available: number): void {
-    const { core } = this.endpoint.path;
+    const { core } = this.path;
     this.keepAlive = (core.i32[RESP_FLAGS >> 2]! & RESPONSE_KEEP_ALIVE) !== 0;
     this.bodyKind = core.i32[RESP_BODY >> 2]!;
     if (this.bodyKind === BODY_LENGTH) this.remaining = core.f64[RESP_CONTENT_LENGTH >> 3]!;
@@ -264,7 +291,7 @@ export class UpstreamConnection implements UpstreamStream, TransportEvents, Time
       this.remaining -= used;
       done = this.remaining === 0;
     } else if (this.bodyKind === BODY_CHUNKED) {
-      const { core } = this.endpoint.path;
+      const { core } = this.path;
       used = core.wasm.scanChunks(this.chunkState, address, length);
       if (used < 0) {
         this.failProtocol();
@@ -293,8 +320,8 @@ export class UpstreamConnection implements UpstreamStream, TransportEvents, Time
       this.state = IDLE;
       // A client that reads slowly had it paused; the next request, perhaps of another client, must not wait for that one.
       this.socket.resume();
-      this.idleSinceMs = this.endpoint.path.clock.nowMs;
-      this.endpoint.onAvailable(this);
+      this.idleSinceMs = this.path.clock.nowMs;
+      this.pool.onAvailable(this);
     } else this.destroy();
     request.onResponseEnd(responseBytes);
   }

@@ -1,7 +1,7 @@
 // Upstream: what a pool and its connections know of the exchange that uses them.
 
 import type { UpstreamFailure } from '../exchange/local-reply.js';
-import type { Endpoint } from './endpoint.js';
+import type { ConnectionPool } from './connection-pool.js';
 import type { UpstreamStream } from './upstream-stream.js';
 
 /** One attempt at an upstream, implemented by the exchange. Byte addresses are valid during the call only. */
@@ -13,12 +13,18 @@ export interface UpstreamRequest {
   readonly listenerRecord: number;
   /** CHUNK_MODE_* for a chunked response. */
   readonly responseChunkMode: number;
+  /** The client's connection is TLS: the scheme of the request. */
+  readonly secure: boolean;
+  /** The client speaks HTTP/2. */
+  readonly http2: boolean;
+  /** The body is written with chunked framing. */
+  readonly bodyChunked: boolean;
   /** The request has been sent to its end, so the connection may be used again. */
   readonly requestComplete: boolean;
 
-  /** Link of the endpoint's queue. */
+  /** Link of the pool's queue. */
   nextPending: UpstreamRequest | null;
-  pendingOn: Endpoint | null;
+  pendingOn: ConnectionPool | null;
 
   /** A connection is ready, and this of it bound to the request: write the head. */
   onUpstreamReady(upstream: UpstreamStream): void;
@@ -28,6 +34,8 @@ export interface UpstreamRequest {
   onResponseHead(status: number): boolean;
   /** Body bytes to forward; the first call writes the head before them, also with a length of 0. */
   onResponseBytes(address: number, length: number, isFirst: boolean): void;
+  /** Trailers of the response, as header lines; its end follows. */
+  onResponseTrailers(address: number, length: number): void;
   /** The response has ended; the connection is unbound already. */
   onResponseEnd(wireBytes: number): void;
 }

@@ -57,11 +57,12 @@ export class UpstreamTls implements UpstreamTransport {
     this.sni = isIP(context.sni) === 0 ? context.sni : '';
   }
 
-  open(endpoint: Endpoint, events: TransportEvents): OpenedSocket {
+  open(endpoint: Endpoint, events: TransportEvents, alpn: readonly string[]): OpenedSocket {
     const current = this.currentContext();
     const stored = this.sessions.get(endpoint);
     const resumable = stored !== undefined && stored.bundle === current.bundle && Date.now() < stored.validUntilMs;
     const { applicationProtocols, verifiesPeer } = this.settings;
+    const offered = applicationProtocols.length === 0 ? alpn : applicationProtocols;
     const options: ConnectionOptions & { allowHalfOpen: boolean } = {
       host: endpoint.address,
       port: endpoint.port,
@@ -71,7 +72,7 @@ export class UpstreamTls implements UpstreamTransport {
       checkServerIdentity: () => undefined,
       allowHalfOpen: true,
       ...(this.sni === '' ? {} : { servername: this.sni }),
-      ...(applicationProtocols.length === 0 ? {} : { ALPNProtocols: [...applicationProtocols] }),
+      ...(offered.length === 0 ? {} : { ALPNProtocols: [...offered] }),
       ...(resumable ? { session: stored.session } : {}),
     };
     const socket = connect(options);

@@ -16,7 +16,8 @@ export interface TransportEvents extends SocketOwner {
 export interface UpstreamTransport {
   readonly key: string;
   readonly tls: boolean;
-  open(endpoint: Endpoint, events: TransportEvents): OpenedSocket;
+  /** `alpn` is offered in a TLS handshake where the configuration names no protocols. */
+  open(endpoint: Endpoint, events: TransportEvents, alpn: readonly string[]): OpenedSocket;
 }
 
 export interface OpenedSocket {

@@ -60,7 +60,6 @@ export const CLUSTER_SUPPORT: SupportTable = {
       ],
     },
     refused: {
-      http2_protocol_options: 'upstream HTTP/2 is not supported yet',
       outlier_detection: 'outlier detection is not supported yet',
       health_checks: 'active health checks are not supported yet',
       lb_subset_config: 'send a cluster for each subset, as Istio does',
@@ -72,22 +71,6 @@ export const CLUSTER_SUPPORT: SupportTable = {
     },
     anyOf: {
       typed_extension_protocol_options: ['envoy.extensions.upstreams.http.v3.HttpProtocolOptions'],
-    },
-  },
-  'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
-    acted: ['common_http_protocol_options', 'explicit_http_config', 'use_downstream_protocol_config'],
-  },
-  'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig': {
-    acted: ['http_protocol_options'],
-    refused: {
-      http2_protocol_options: 'upstream HTTP/2 is not supported yet',
-      http3_protocol_options: 'HTTP/3 is not supported',
-    },
-  },
-  'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig': {
-    acted: ['http_protocol_options'],
-    inert: {
-      http2_protocol_options: 'downstream connections speak HTTP/1.1',
     },
   },
   'envoy.config.cluster.v3.Filter': {

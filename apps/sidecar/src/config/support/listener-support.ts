@@ -163,18 +163,18 @@ export const LISTENER_SUPPORT: SupportTable = {
       'normalize_path',
       'merge_slashes',
       'upgrade_configs',
+      'http2_protocol_options',
+      'stream_error_on_invalid_http_message',
     ],
     inert: {
       stat_prefix: 'statistics carry the name of the listener',
       access_log_options: 'a line is written when an exchange ends',
       drain_timeout: 'draining has the time limit of the process',
       internal_address_config: 'no decision depends on internal addresses',
-      http2_protocol_options: 'downstream connections speak HTTP/1.1',
       tracing: 'no spans are made yet',
-      stream_error_on_invalid_http_message: 'an invalid message always closes its connection',
     },
     only: {
-      codec_type: ['AUTO', 'HTTP1'],
+      codec_type: ['AUTO', 'HTTP1', 'HTTP2'],
       // What the parser holds.
       max_request_headers_kb: ['60'],
       path_with_escaped_slashes_action: [

@@ -156,8 +156,11 @@ describe('findUnsupported', () => {
   });
 
   it('names enum values that are not supported', () => {
-    const [problem] = findUnsupported(ListenerSchema, listenerWith({ codecType: 2 }), SUPPORT_TABLE);
-    expect(problem).toEqual({ path: `${HCM_PATH}.codec_type`, message: 'HTTP2 is not supported; only AUTO, HTTP1' });
+    const [problem] = findUnsupported(ListenerSchema, listenerWith({ codecType: 3 }), SUPPORT_TABLE);
+    expect(problem).toEqual({
+      path: `${HCM_PATH}.codec_type`,
+      message: 'HTTP3 is not supported; only AUTO, HTTP1, HTTP2',
+    });
   });
 
   it('looks into the plugin configurations of Istio', () => {

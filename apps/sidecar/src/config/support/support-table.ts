@@ -2,6 +2,7 @@
 
 import { BOOTSTRAP_SUPPORT, CONTROL_PLANE_CLUSTER_SUPPORT } from './bootstrap-support.js';
 import { CLUSTER_SUPPORT } from './cluster-support.js';
+import { HTTP_2_SUPPORT } from './http2-support.js';
 import { LISTENER_SUPPORT } from './listener-support.js';
 import { RATE_LIMIT_SUPPORT } from './rate-limit-support.js';
 import { ROUTE_FILTER_SUPPORT } from './route-filter-support.js';
@@ -18,6 +19,7 @@ export const SUPPORT_TABLE: SupportTable = {
   ...ROUTE_FILTER_SUPPORT,
   ...CLUSTER_SUPPORT,
   ...TLS_SUPPORT,
+  ...HTTP_2_SUPPORT,
 };
 
 /** For the clusters of the bootstrap file that lead to the control plane. */

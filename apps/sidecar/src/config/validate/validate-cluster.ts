@@ -11,6 +11,7 @@ import type { ClusterLoadAssignment } from '@lateen/xds-proto/envoy/config/endpo
 import { CaresDnsResolverConfigSchema } from '@lateen/xds-proto/envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver_pb.js';
 import { RawBufferSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js';
 import { UpstreamTlsContextSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
+import { HttpProtocolOptionsSchema } from '@lateen/xds-proto/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js';
 import {
   checkConfigSource,
   checkDuration,
@@ -18,8 +19,10 @@ import {
   checkUnique,
   type ProblemCollector,
 } from './field-checks.js';
+import { checkHttp2Options } from './validate-http2.js';
 import { checkCommonTlsContext } from './validate-tls.js';
 
+const HTTP_PROTOCOL_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 /** How Envoy numbers priorities. */
 const MAX_PRIORITY = 128;
 /** Of the endpoints of one priority; the hot path adds them in 31 bits. */
@@ -51,6 +54,7 @@ export function validateCluster(cluster: Cluster, out: ProblemCollector): void {
   if (cluster.commonHttpProtocolOptions?.maxConnectionDuration !== undefined) {
     out.add('common_http_protocol_options.max_connection_duration', 'is not supported toward upstreams yet');
   }
+  checkProtocols(cluster, out);
   checkTransportSocket(cluster.transportSocket, 'transport_socket', out);
   cluster.transportSocketMatches.forEach((match, index) => {
     const at = `transport_socket_matches[${index}]`;
@@ -64,6 +68,35 @@ export function validateCluster(cluster: Cluster, out: ProblemCollector): void {
     'the name',
     out,
   );
+}
+
+function checkProtocols(cluster: Cluster, out: ProblemCollector): void {
+  checkHttp2Options(cluster.http2ProtocolOptions, 'http2_protocol_options', out);
+  const packed = cluster.typedExtensionProtocolOptions[HTTP_PROTOCOL_OPTIONS];
+  if (packed === undefined || !anyIs(packed, HttpProtocolOptionsSchema)) return;
+  const { upstreamProtocolOptions: kind } = unpackAny(packed, HttpProtocolOptionsSchema);
+  const at = `typed_extension_protocol_options[${HTTP_PROTOCOL_OPTIONS}]`;
+  if (kind.case === 'explicitHttpConfig') {
+    const { protocolConfig } = kind.value;
+    if (protocolConfig.case === undefined) out.add(`${at}.explicit_http_config`, 'needs a protocol');
+    else if (protocolConfig.case === 'http2ProtocolOptions') {
+      checkHttp2Options(protocolConfig.value, `${at}.explicit_http_config.http2_protocol_options`, out);
+    }
+  } else if (kind.case === 'useDownstreamProtocolConfig') {
+    checkHttp2Options(
+      kind.value.http2ProtocolOptions,
+      `${at}.use_downstream_protocol_config.http2_protocol_options`,
+      out,
+    );
+  } else if (kind.case === 'autoConfig') {
+    checkHttp2Options(kind.value.http2ProtocolOptions, `${at}.auto_config.http2_protocol_options`, out);
+    const sockets = [cluster.transportSocket, ...cluster.transportSocketMatches.map((match) => match.transportSocket)];
+    if (!sockets.every(isTls)) out.add(`${at}.auto_config`, 'needs TLS transport sockets: ALPN chooses the protocol');
+  } else out.add(at, 'needs explicit_http_config, use_downstream_protocol_config or auto_config');
+}
+
+function isTls(socket: TransportSocket | undefined): boolean {
+  return socket?.configType.case === 'typedConfig' && anyIs(socket.configType.value, UpstreamTlsContextSchema);
 }
 
 function checkDns(cluster: Cluster, logical: boolean, out: ProblemCollector): void {

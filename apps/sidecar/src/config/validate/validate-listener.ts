@@ -24,6 +24,7 @@ import {
   checkUnique,
   type ProblemCollector,
 } from './field-checks.js';
+import { checkHttp2Options } from './validate-http2.js';
 import { validateRouteConfiguration } from './validate-route.js';
 import { checkCommonTlsContext } from './validate-tls.js';
 
@@ -168,6 +169,7 @@ function checkAccessLogs(accessLogs: readonly AccessLog[], path: string, out: Pr
 
 function checkHttpConnectionManager(hcm: HttpConnectionManager, path: string, out: ProblemCollector): void {
   const { routeSpecifier, commonHttpProtocolOptions: common } = hcm;
+  checkHttp2Options(hcm.http2ProtocolOptions, `${path}.http2_protocol_options`, out);
   if (routeSpecifier.case === 'rds') {
     if (routeSpecifier.value.routeConfigName === '') out.add(`${path}.rds.route_config_name`, 'is required');
     checkConfigSource(routeSpecifier.value.configSource, `${path}.rds.config_source`, out);

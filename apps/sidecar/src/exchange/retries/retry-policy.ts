@@ -15,6 +15,7 @@ import {
   RETRY_ON_5XX,
   RETRY_ON_CONNECT_FAILURE,
   RETRY_ON_GATEWAY_ERROR,
+  RETRY_ON_REFUSED_STREAM,
   RETRY_ON_RESET,
   RETRY_ON_RESET_BEFORE_REQUEST,
 } from '@lateen/filters-wasm';
@@ -54,6 +55,9 @@ export function isRetriableFailure(
     case 'closed':
       if (!freshConnection && isIdempotent(method)) return (on & ON_UNSENT) !== 0;
       return (on & ON_ANY_RESET) !== 0;
+    case 'refused':
+      return (on & (ON_ANY_RESET | RETRY_ON_REFUSED_STREAM)) !== 0;
+    case 'reset':
     case 'protocol':
     case 'timeout':
       return (on & ON_ANY_RESET) !== 0;

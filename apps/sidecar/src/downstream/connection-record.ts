@@ -1,0 +1,25 @@
+// Downstream: what a connection adds to the head of each request, written to the core's memory once.
+
+import type { Core } from '@lateen/filters-wasm';
+import type { OwnedSocket } from '../transport/proxy-socket.js';
+import type { HttpChain } from './http-chain.js';
+import type { VerifiedClient } from './tls-acceptor.js';
+
+/** The new record, or 0 where there is no room for it. */
+export function createConnectionRecord(
+  core: Core,
+  connection: {
+    readonly socket: OwnedSocket;
+    readonly chain: HttpChain;
+    readonly client: VerifiedClient;
+    readonly secure: 0 | 1;
+  },
+): number {
+  const { socket, chain, client, secure } = connection;
+  return core.connections.create({
+    remoteAddress: socket.remoteAddress ?? '',
+    tls: secure === 1,
+    mutualTls: client.principal !== '',
+    xfcc: chain.xfccNeeded ? client.xfcc : '',
+  });
+}

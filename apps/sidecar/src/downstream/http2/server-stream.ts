@@ -1,0 +1,234 @@
+// Downstream: one request of a HTTP/2 client: gives its body to an exchange in HTTP/1.1's form, and takes the answer.
+
+import * as L from '@lateen/filters-wasm';
+import { CHUNKS_END, putChunkStart, putChunksEnd } from '../../codec/http2/chunk-framing.js';
+import * as F from '../../codec/http2/frames.js';
+import { Http2Stream } from '../../codec/http2/http2-stream.js';
+import { Exchange } from '../../exchange/exchange.js';
+import type { ExchangeClient } from '../../exchange/exchange-client.js';
+import {
+  CONNECT_NOT_SUPPORTED,
+  HEAD_TOO_LARGE,
+  REQUEST_TIMEOUT,
+  refusedHead,
+  UPGRADE_NOT_ENABLED,
+} from '../../exchange/local-reply.js';
+import { Timer, type TimerOwner } from '../../transport/timer-wheel.js';
+import type { HttpChain } from '../http-chain.js';
+import type { Http2ServerConnection } from './server-connection.js';
+
+/** Envoy's overload.premature_reset_min_stream_lifetime_seconds. */
+const PREMATURE_MS = 1000;
+const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n');
+
+/** Used again for later requests of its connection, with its exchange. */
+export class ServerStream extends Http2Stream implements ExchangeClient, TimerOwner {
+  readonly chain: HttpChain;
+  readonly framesMessages = true;
+  readonly closing = false;
+  readonly exchange: Exchange;
+  startMs = 0;
+  /** BODY_* of the request, and what its length says is still to come. */
+  private bodyKind = 0;
+  private bodyLeft = 0;
+  private chunkOpen = false;
+  /** The peer has ended the stream: nothing is sent for it any more. */
+  private gone = false;
+  private readonly requestTimer = new Timer(this, 0);
+
+  constructor(private readonly connection: Http2ServerConnection) {
+    super(connection);
+    this.chain = connection.chain;
+    this.headKind = L.H2_RESPONSE;
+    this.exchange = new Exchange(connection.path, this);
+  }
+
+  // ---- What the exchange knows of its client ---------------------------------------------------------------------------
+
+  get record(): number {
+    return this.connection.record;
+  }
+  needRecord(): number {
+    return this.connection.needRecord();
+  }
+  get secure(): number {
+    return this.connection.secure;
+  }
+  get securityId(): number {
+    return this.connection.client.securityId;
+  }
+  get peerPrincipal(): string {
+    return this.connection.client.principal;
+  }
+  get limitBucket(): number {
+    return this.connection.limitBucket;
+  }
+  set limitBucket(bucket: number) {
+    this.connection.limitBucket = bucket;
+  }
+  get peerHint(): number {
+    return this.connection.peerHint;
+  }
+  set peerHint(peer: number) {
+    this.connection.peerHint = peer;
+  }
+  get localAddressText(): string {
+    return this.connection.localAddressText;
+  }
+  get remoteAddressText(): string {
+    return this.connection.remoteAddressText;
+  }
+  get serverName(): string {
+    return this.connection.serverName;
+  }
+
+  // ---- Request ---------------------------------------------------------------------------------------------------------
+
+  /** The head in HTTP/1.1's form is at H2_HEAD_BUFFER, `wireLength` bytes of HPACK; a negative length: it was too large. */
+  startRequest(headLength: number, wireLength: number, endStream: boolean): void {
+    const { path } = this.connection;
+    const { core } = path;
+    this.headSeen = true;
+    this.remoteEnded = endStream;
+    this.gone = false;
+    this.chunkOpen = false;
+    this.bodyKind = L.BODY_NONE;
+    this.bodyLeft = 0;
+    this.startMs = path.clock.nowMs;
+    this.lastSentMs = this.startMs;
+    if (headLength < 0) {
+      this.exchange.refuse(HEAD_TOO_LARGE);
+      return;
+    }
+    const { listenerRecord } = this.chain;
+    const parsed = core.wasm.parseRequest(L.H2_HEAD_BUFFER, headLength, 0, listenerRecord, this.record);
+    if (parsed <= 0) {
+      this.exchange.refuse(refusedHead(-parsed || 400));
+      return;
+    }
+    const flags = core.i32[L.REQ_FLAGS >> 2]!;
+    if ((flags & (L.REQUEST_CONNECT | L.REQUEST_UPGRADE)) !== 0) {
+      this.exchange.refuse((flags & L.REQUEST_CONNECT) !== 0 ? CONNECT_NOT_SUPPORTED : UPGRADE_NOT_ENABLED);
+      return;
+    }
+    if ((core.i32[L.H2_DECODED_FLAGS >> 2]! & L.H2_DECODED_PROTOCOL) !== 0) {
+      this.exchange.refuse(UPGRADE_NOT_ENABLED);
+      return;
+    }
+    this.bodyKind = core.i32[L.REQ_BODY >> 2]!;
+    this.bodyLeft = this.bodyKind === L.BODY_LENGTH ? core.f64[L.REQ_CONTENT_LENGTH >> 3]! : 0;
+    if (!endStream && this.chain.requestTimeoutMs > 0) {
+      path.wheel.schedule(this.requestTimer, this.chain.requestTimeoutMs);
+    }
+    const expects = (flags & L.REQUEST_EXPECT_CONTINUE) !== 0 && !endStream;
+    this.exchange.begin(parsed, L.H2_HEAD_BUFFER, 0, wireLength - parsed, endStream);
+    if (expects && this.id !== 0 && this.exchange.active) this.connection.heads.sendInterim(this, CONTINUE);
+  }
+
+  /** Trailers: a head was seen before. */
+  onHeaderBlock(address: number, length: number, endStream: boolean): void {
+    const { connection, exchange } = this;
+    const decoded = connection.decodeHead(address, length, L.H2_TRAILERS | L.H2_END_STREAM);
+    if (this.id === 0) return;
+    if (this.remoteEnded) {
+      connection.failStream(this, 'a head after the end of the stream', F.STREAM_CLOSED);
+      return;
+    }
+    if (decoded < 0 || !endStream || this.bodyLeft > 0) {
+      connection.onMalformed(this, 'malformed trailers');
+      return;
+    }
+    this.remoteEnded = true;
+    if (exchange.active) {
+      exchange.requestTrailers(L.H2_HEAD_BUFFER, decoded);
+      this.endBody(length);
+    }
+    connection.settle(this);
+  }
+
+  onData(address: number, length: number, end: boolean): void {
+    const { exchange } = this;
+    if (this.bodyKind !== L.BODY_CHUNKED) {
+      this.bodyLeft -= length;
+      if (this.bodyLeft < 0 || (end && this.bodyLeft > 0)) {
+        this.connection.onMalformed(this, 'the body is not as long as content-length says');
+        return;
+      }
+      if (exchange.active) exchange.requestBytes(address, length, length + F.FRAME_HEADER_BYTES, end);
+    } else if (exchange.active) {
+      if (length > 0) {
+        const added = putChunkStart(this.connection.path.core.bytes, address, length, this.chunkOpen);
+        this.chunkOpen = true;
+        exchange.requestBytes(address - added, length + added, length + F.FRAME_HEADER_BYTES, false);
+      }
+      if (end && exchange.active) this.endBody(0);
+    }
+    if (end) this.connection.path.wheel.cancel(this.requestTimer);
+  }
+
+  onReset(): void {
+    this.gone = true;
+    const { connection, exchange } = this;
+    const premature =
+      exchange.active && !exchange.responseStarted && connection.path.clock.nowMs - this.startMs < PREMATURE_MS;
+    exchange.onClientGone();
+    if (premature) connection.onPrematureReset();
+  }
+
+  onTimer(): void {
+    this.connection.path.clock.tick();
+    this.exchange.fail(REQUEST_TIMEOUT);
+  }
+
+  // ---- Response --------------------------------------------------------------------------------------------------------
+
+  pauseRequest(): void {
+    this.pauseReceiving();
+  }
+
+  resumeRequest(): void {
+    this.resumeReceiving();
+  }
+
+  closeAfterResponse(): void {}
+
+  responseTruncated(): void {}
+
+  abort(): void {
+    if (this.id !== 0 && !this.gone) this.connection.resetStream(this, F.INTERNAL_ERROR);
+  }
+
+  onExchangeDone(): void {
+    const { connection } = this;
+    connection.path.wheel.cancel(this.requestTimer);
+    if (this.id === 0) {
+      connection.onRequestDone(this);
+      return;
+    }
+    if (this.gone) return;
+    this.lastSentMs = connection.path.clock.nowMs;
+    if (!this.writer.ended) connection.resetStream(this, F.INTERNAL_ERROR);
+    else if (this.localEnded && !this.remoteEnded) connection.resetStream(this, F.NO_ERROR);
+    else if (!this.remoteEnded) this.resumeReceiving();
+  }
+
+  onLocalEnd(): void {
+    if (!this.exchange.active && !this.remoteEnded) this.connection.resetStream(this, F.NO_ERROR);
+  }
+
+  onClosed(): void {
+    // In the middle of the exchange's last step the stream is not free yet: it will be told.
+    if (!this.exchange.active) this.connection.onRequestDone(this);
+  }
+
+  /** The end of a body that came without its length: its last chunk. */
+  private endBody(wireLength: number): void {
+    const { core } = this.connection.path;
+    if (this.bodyKind !== L.BODY_CHUNKED) {
+      this.exchange.requestBytes(L.H2_HEAD_BUFFER, 0, wireLength, true);
+      return;
+    }
+    const length = putChunksEnd(core.bytes, CHUNKS_END, this.chunkOpen);
+    this.exchange.requestBytes(CHUNKS_END, length, wireLength, true);
+  }
+}

@@ -1,0 +1,95 @@
+// Upstream: a connection that is being made and will speak HTTP/2, or what its TLS handshake settles on.
+
+import type { UpstreamFailure } from '../../exchange/local-reply.js';
+import type { OwnedSocket } from '../../transport/proxy-socket.js';
+import { Timer, type TimerOwner } from '../../transport/timer-wheel.js';
+import type { ConnectionPool, PooledConnection } from '../connection-pool.js';
+import type { UpstreamCluster } from '../upstream-cluster.js';
+import { describeError, UpstreamConnection } from '../upstream-connection.js';
+import type { TransportEvents, UpstreamTransport } from '../upstream-transport.js';
+import { Http2UpstreamConnection } from './http2-upstream-connection.js';
+
+const HTTP_2_ALPN = ['h2'];
+const NEGOTIATED_ALPN = ['h2', 'http/1.1'];
+
+export class Http2Connector implements PooledConnection, TransportEvents, TimerOwner {
+  resuming = false;
+  offered = false;
+  readonly free = 0;
+  readonly settling = true;
+  private socket!: OwnedSocket;
+  private openedMs = 0;
+  private failure: UpstreamFailure = 'connect';
+  private connecting = true;
+  private readonly timer = new Timer(this, 0);
+
+  constructor(
+    private readonly pool: ConnectionPool,
+    readonly cluster: UpstreamCluster,
+    readonly transport: UpstreamTransport,
+    readonly counted: boolean,
+  ) {}
+
+  open(): void {
+    const { endpoint, protocol } = this.pool;
+    endpoint.path.clock.tick();
+    this.openedMs = endpoint.path.clock.nowMs;
+    endpoint.path.wheel.schedule(this.timer, this.cluster.connectTimeoutMs);
+    const alpn = protocol === 'negotiated' ? NEGOTIATED_ALPN : HTTP_2_ALPN;
+    const { socket, resuming } = this.transport.open(endpoint, this, alpn);
+    this.socket = socket;
+    this.resuming = resuming;
+  }
+
+  onReady(principal: string, securityId: number): void {
+    if (!this.connecting) return;
+    this.connecting = false;
+    const { pool, socket, cluster, transport, counted } = this;
+    pool.endpoint.path.wheel.cancel(this.timer);
+    if (pool.protocol === 'negotiated' && socket.applicationProtocol !== 'h2') {
+      const connection = new UpstreamConnection(pool, cluster, transport, counted);
+      connection.adopt(socket, this.openedMs, principal, securityId);
+      pool.onConnected(this, connection);
+      return;
+    }
+    const connection = new Http2UpstreamConnection(pool, socket, cluster, transport, counted, securityId);
+    socket.owner = connection;
+    connection.begin();
+    pool.onConnected(this, connection);
+  }
+
+  onTimer(): void {
+    this.pool.endpoint.path.clock.tick();
+    this.pool.endpoint.path.stats.upstreamCxConnectTimeout++;
+    this.failure = 'connect-timeout';
+    this.socket.destroy();
+  }
+
+  onClosed(error: Error | null): void {
+    if (!this.connecting) return;
+    this.connecting = false;
+    const { path } = this.pool.endpoint;
+    path.clock.tick();
+    path.wheel.cancel(this.timer);
+    this.pool.onGone(this, this.failure, error === null ? '' : describeError(error));
+  }
+
+  close(): void {
+    this.socket.destroy();
+  }
+
+  retire(): void {
+    this.close();
+  }
+
+  start(): void {
+    throw new Error('a connection that is being made was given a request');
+  }
+
+  /** Nothing is read before the connection is somebody's. */
+  onRead(): void {}
+
+  onEnd(): void {
+    this.socket.destroy();
+  }
+}
