@@ -4,12 +4,14 @@ import type { FuzzTarget } from '../loop/fuzz-target.js';
 import { ClientHelloTarget } from './client-hello.js';
 import { Http1CoreTarget } from './http1-core.js';
 import { Http1ProxyTarget } from './http1-proxy.js';
+import { Http2ProxyTarget } from './http2-proxy.js';
 import { IstioYamlTarget } from './istio-yaml.js';
 import { XdsResourcesTarget } from './xds-resources.js';
 
 const TARGETS: readonly (new () => FuzzTarget)[] = [
   Http1CoreTarget,
   Http1ProxyTarget,
+  Http2ProxyTarget,
   IstioYamlTarget,
   XdsResourcesTarget,
   ClientHelloTarget,

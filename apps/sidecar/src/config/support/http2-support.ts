@@ -39,6 +39,7 @@ export const HTTP_2_SUPPORT: SupportTable = {
     acted: ['interval', 'timeout', 'interval_jitter'],
     refused: { connection_idle_interval: 'PINGs are only sent at an interval' },
   },
+  'envoy.type.v3.Percent': { acted: ['value'] },
   [UPSTREAM]: {
     acted: ['common_http_protocol_options', 'explicit_http_config', 'use_downstream_protocol_config', 'auto_config'],
   },
