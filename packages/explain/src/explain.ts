@@ -1,16 +1,8 @@
 // Explain: one request through the configuration of its caller's proxy, decided by the proxy's own core, with reasons.
 
 import type { ConfigObject, FieldPath, Position } from '@lateen/istio-config';
-import {
-  buildResources,
-  type MeshSnapshot,
-  type ProxyResources,
-  type ProxyView,
-  resolveProxyView,
-  type Workload,
-} from '@lateen/translate';
+import type { MeshSnapshot, ProxyResources, ProxyView, Workload } from '@lateen/translate';
 import type { VirtualHost } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
-import { nodeOfWorkload } from './caller.js';
 import { type Decision, withDecision } from './decide/decision.js';
 import { findEntry, type HttpEntry } from './entry.js';
 import { explainForward } from './explain-forward.js';
@@ -18,6 +10,7 @@ import { explainTcp } from './explain-tcp.js';
 import { type Because, type Explanation, NO_CHANGES, type NotMatched } from './explanation.js';
 import { routeBecause } from './places/host-because.js';
 import { Places } from './places/places.js';
+import { proxyOf } from './proxy-of.js';
 import { type ExplainedRequest, requestHead } from './request.js';
 import { explainTrace } from './trace/trace.js';
 
@@ -51,18 +44,17 @@ export function explain(input: ExplainInput): Explanation {
 
 function explainWith(decision: Decision, input: ExplainInput): Explanation {
   const { snapshot, caller, request, documents } = input;
-  const view = resolveProxyView(snapshot, nodeOfWorkload(caller, snapshot));
-  const resources = buildResources(view);
+  const { view, resources } = proxyOf(snapshot, caller);
   const places = new Places(snapshot, documents);
   const context: ExplainContext = { ...input, view, resources, places, decision };
   const entry = findEntry(view, resources, request);
   const { name, namespace, workloadName, gateway } = caller;
   const from = { workload: workloadName, namespace, pod: name, gateway };
-  if (entry.kind === 'none') return { ...NOTHING, from, outcome: `nothing takes the call: ${entry.reason}` };
+  if (entry.kind === 'none') return { from, ...NOTHING, outcome: `nothing takes the call: ${entry.reason}` };
   const answer = entry.kind === 'http' ? explainHttp(context, entry) : explainTcp(context, entry);
   const because = uniqueReasons(answer.because ?? []);
   const notes = [...(answer.notes ?? []), ...warningsAbout(resources, because, answer.notMatched ?? [])];
-  return { ...NOTHING, from, listener: entry.listener, ...answer, because, notes };
+  return { from, ...NOTHING, listener: entry.listener, ...answer, because, notes };
 }
 
 function uniqueReasons(because: readonly Because[]): Because[] {

@@ -1,19 +1,17 @@
 // Explain: the receiving half: what the sidecar of a destination does with the call.
 
 import {
-  buildResources,
   decideMtlsMode,
   type MeshSnapshot,
   type ProxyResources,
   type ProxyView,
-  resolveProxyView,
   type Workload,
 } from '@lateen/translate';
-import { nodeOfWorkload } from './caller.js';
 import type { Decision } from './decide/decision.js';
 import { chooseChain, managerOf, routesOf } from './entry.js';
 import type { Because, ExplainedEndpoint, ExplainedInbound } from './explanation.js';
 import { because, type Place } from './places/places.js';
+import { proxyOf } from './proxy-of.js';
 import { readLimits } from './read/limits.js';
 
 /** ALPN of a sidecar that calls by mutual TLS. */
@@ -41,8 +39,7 @@ export function explainInbound(
 ): ExplainedArrival | undefined {
   const { target, port, tls } = call;
   if (target.gateway) return undefined;
-  const view = resolveProxyView(snapshot, nodeOfWorkload(target, snapshot));
-  const resources = buildResources(view);
+  const { view, resources } = proxyOf(snapshot, target);
   const { mode, policy, byPort } = decideMtlsMode(snapshot, target, port);
   const where = { workload: target.workloadName, namespace: target.namespace, port, mtls: mode, caller: tls };
   const found: Because[] = [];

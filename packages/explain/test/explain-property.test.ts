@@ -1,10 +1,9 @@
 // Property: what explain says of generated rules is what an independent simulation of the same resources says, and its
 // reasons stand where they say.
 
-import { buildResources, resolveProxyView } from '@lateen/translate';
 import { describe, expect, it } from 'vitest';
 import { simulate } from '../../translate/test/simulate.js';
-import { findCaller, nodeOfWorkload } from '../src/index.js';
+import { findCaller, proxyOf } from '../src/index.js';
 import { explainedMesh, fitsLine, reasonsOf } from './explained-mesh.js';
 import { generatedCases } from './generated-rules.js';
 
@@ -21,9 +20,7 @@ spec:
 ${rules.http}
 `);
     const { snapshot } = mesh;
-    const resources = buildResources(
-      resolveProxyView(snapshot, nodeOfWorkload(findCaller(snapshot, 'client', undefined), snapshot)),
-    );
+    const { resources } = proxyOf(snapshot, findCaller(snapshot, 'client', undefined));
     for (const { method, path, headers } of requests) {
       const answer = mesh.ask(
         `${method} http://web${path}`,

@@ -62,9 +62,9 @@ export interface ExplainedMesh {
   line(reason: Because): string;
 }
 
-/** @param rules Istio documents, appended to REGISTRY */
-export function explainedMesh(rules: string): ExplainedMesh {
-  const text = REGISTRY + rules;
+/** @param rules Istio documents, appended to those of the registry */
+export function explainedMesh(rules: string, registry = REGISTRY): ExplainedMesh {
+  const text = registry + rules;
   const { objects, problems } = parseDocuments([{ name: FILE, content: text }], { defaultNamespace: 'default' });
   const errors = problems.filter(({ severity }) => severity === 'error');
   if (errors.length > 0) throw new Error(errors.map(({ line, message }) => `${line}: ${message}`).join('\n'));
@@ -110,7 +110,7 @@ function meshOf(objects: readonly ConfigObject[]): MeshSnapshot {
     serviceAccount: 'default',
     workloadName: name,
     address: `127.1.0.${index + 1}`,
-    ports: [8080, 9000].map((port) => ({ port, name: port === 8080 ? 'http' : 'tcp', appPort: port })),
+    ports: [],
     ready: true,
     serviceAddresses,
     gateway: false,
@@ -119,11 +119,13 @@ function meshOf(objects: readonly ConfigObject[]): MeshSnapshot {
   const pods = objectsOfKind(objects, 'Deployment').map(({ metadata, spec }, index) => ({
     ...pod(metadata.name, metadata.namespace, index),
     labels: spec.template.metadata?.labels ?? {},
+    ports: spec.template.spec.containers.flatMap(({ ports = [] }) =>
+      ports.map(({ containerPort: port, name = '' }) => ({ port, name, appPort: port })),
+    ),
   }));
   const gateway: Workload = {
     ...pod('istio-ingressgateway', 'istio-system', 99),
     labels: { istio: 'ingressgateway' },
-    ports: [],
     serviceAddresses: {},
     gateway: true,
   };

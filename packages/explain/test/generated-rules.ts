@@ -26,24 +26,30 @@ const stringMatch = (values: readonly string[]) =>
 
 const uri = stringMatch(['/', '/a', '/a/b', '/b', '/c']);
 
-const match = fc
-  .record(
-    {
-      uri,
-      method: fc.constantFrom('{exact: GET}', '{exact: POST}'),
-      headers: stringMatch(VALUES).map((each) => `{end-user: ${each}}`),
-      withoutHeaders: stringMatch(VALUES).map((each) => `{x-test: ${each}}`),
-      queryParams: fc.constantFrom('{x: {exact: "1"}}', '{x: {}}', '{y: {}}', '{x: {regex: "[0-9]"}}'),
-      authority: fc.constantFrom('{prefix: web}', '{exact: nobody}'),
-      ignoreUriCase: fc.constant('true'),
-      sourceLabels: fc.constantFrom('{tier: front}', '{tier: back}'),
-      sourceNamespace: fc.constantFrom('default', 'other'),
-      port: fc.constantFrom('80', '81'),
-    },
-    { requiredKeys: [] },
-  )
-  .map((fields) => Object.entries(fields).map(([name, value]) => `${name}: ${value}`))
-  .filter((fields) => fields.length > 0);
+const condition = fc.oneof(
+  { weight: 4, arbitrary: uri.map((value) => `uri: ${value}`) },
+  { weight: 4, arbitrary: stringMatch(VALUES).map((value) => `headers: {end-user: ${value}}`) },
+  { weight: 2, arbitrary: stringMatch(VALUES).map((value) => `withoutHeaders: {x-test: ${value}}`) },
+  { weight: 1, arbitrary: fc.constantFrom('method: {exact: GET}', 'method: {exact: POST}') },
+  { weight: 1, arbitrary: fc.constantFrom('authority: {prefix: web}', 'authority: {exact: nobody}') },
+  {
+    weight: 2,
+    arbitrary: fc
+      .constantFrom('{x: {exact: "1"}}', '{x: {}}', '{y: {}}', '{x: {regex: "[0-9]"}}')
+      .map((value) => `queryParams: ${value}`),
+  },
+  { weight: 1, arbitrary: fc.constantFrom('sourceLabels: {tier: front}', 'sourceLabels: {tier: back}') },
+  { weight: 1, arbitrary: fc.constantFrom('sourceNamespace: default', 'sourceNamespace: other') },
+  { weight: 1, arbitrary: fc.constantFrom('port: 80', 'port: 81') },
+  { weight: 1, arbitrary: fc.constant('ignoreUriCase: true') },
+);
+
+/** Few conditions, or hardly any request would match. */
+const match = fc.uniqueArray(condition, {
+  minLength: 1,
+  maxLength: 3,
+  selector: (text) => text.slice(0, text.indexOf(':')),
+});
 
 const headers = fc.constantFrom(
   'headers: {request: {set: {x-set: one}, remove: [x-test]}}',
@@ -70,7 +76,7 @@ const forward = fc
         "rewrite: {uriRegexRewrite: {match: '^/(a|b)', rewrite: '/again/\\1'}}",
       ),
       headers,
-      timeout: fc.constantFrom('timeout: 3s', 'timeout: 0.5s'),
+      timeout: fc.constantFrom('timeout: 3s', 'timeout: 20s'),
       retries: fc.constantFrom(
         'retries: {attempts: 0}',
         'retries: {attempts: 3, retryOn: "5xx,429", perTryTimeout: 1s}',
