@@ -140,7 +140,7 @@ describe('local mode: what is done to a running mesh', { timeout: TIME_LIMIT_MS 
     expect((await mesh.run('local', 'stop', 'nothing')).stderr).toContain('no pod "nothing"');
   });
 
-  it('injects the faults of a VirtualService where it is called from', async () => {
+  it('injects the faults and applies the CORS policy of a VirtualService where it is called from', async () => {
     const [pod] = await mesh.pods();
     const url = `http://${pod!.serviceAddresses[HOST]}`;
     const rule = (http: string) =>
@@ -157,6 +157,9 @@ ${http}`,
     const faults = `  - match: [{uri: {prefix: /broken}}]
     fault: {abort: {httpStatus: 418, percentage: {value: 100}}}
     route: [{destination: {host: echo}}]
+  - match: [{uri: {prefix: /shared}}]
+    corsPolicy: {allowOrigins: [{exact: 'https://shop.example'}], allowMethods: [PUT], maxAge: 10m, unmatchedPreflights: IGNORE}
+    route: [{destination: {host: echo}}]
   - match: [{uri: {prefix: /slow}}]
     fault: {delay: {fixedDelay: 0.5s, percentage: {value: 100}}}
     route: [{destination: {host: echo}}]
@@ -169,6 +172,15 @@ ${http}`,
     expect(await ask(`${url}/slow`)).toMatchObject({ greeting: 'hello' });
     expect(performance.now() - before).toBeGreaterThanOrEqual(499);
     expect(await ask(`${url}/fine`)).toMatchObject({ greeting: 'hello' });
+    const preflight = (origin: string) =>
+      fetch(`${url}/shared`, { method: 'OPTIONS', headers: { origin, 'access-control-request-method': 'PUT' } });
+    const allowed = await preflight('https://shop.example');
+    expect(allowed.headers.get('access-control-allow-origin')).toBe('https://shop.example');
+    expect(allowed.headers.get('access-control-allow-methods')).toBe('PUT');
+    expect(allowed.headers.get('access-control-max-age')).toBe('600');
+    const stranger = await preflight('https://other.example');
+    expect([stranger.status, await stranger.text()]).toEqual([200, '']);
+    expect(stranger.headers.get('access-control-allow-origin')).toBeNull();
     const refused = await mesh.run('apply', '-f', rule(faults.replace('httpStatus: 418', 'grpcStatus: UNAVAILABLE')));
     expect(refused.exitCode).toBe(1);
     expect(refused.stderr + refused.stdout).toContain('write httpStatus until gRPC is');

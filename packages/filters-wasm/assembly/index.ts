@@ -6,6 +6,7 @@ import { MEMORY_BYTES } from '../src/layout';
 export { parseRequest } from './http1/request';
 export { generation, route, setGeneration } from './decide/route-match';
 export { chargeLimits } from './decide/rate-limit';
+export { decideCors } from './decide/cors';
 export { decideFault } from './decide/fault';
 export { matchesRegex } from './decide/regex';
 export { hash64 } from './decide/hash64';

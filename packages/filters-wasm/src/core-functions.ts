@@ -39,6 +39,12 @@ export interface CoreFunctions {
    */
   decideFault(listener: number): number;
 
+  /**
+   * Decides by the CORS policy of the route or its virtual host; after route(). Returns CORS_*, and fills SHARE_* with what
+   * the heads of the answer say (SHARE_POLICY is 0 where they say nothing).
+   */
+  decideCors(listener: number): number;
+
   /** Whether all of the bytes match the compiled expression (REGEX_*) at `regex`: 1 or 0. */
   matchesRegex(regex: number, offset: number, length: number): number;
 

@@ -57,6 +57,11 @@ const TEXTS: Readonly<Record<number, string>> = {
   [T.TEXT_UNKNOWN_REASON]: 'Unknown',
   [T.TEXT_TRAILERS]: 'trailers',
   [T.TEXT_GRPC]: 'application/grpc',
+  [T.TEXT_ORIGIN]: 'origin',
+  [T.TEXT_REQUEST_METHOD]: 'access-control-request-method',
+  [T.TEXT_REQUEST_PRIVATE_NETWORK]: 'access-control-request-private-network',
+  [T.TEXT_ALLOW_ORIGIN]: 'access-control-allow-origin',
+  [T.TEXT_TRUE]: 'true',
 };
 
 /** Fills TEXT_TABLE, STATUS_TEXTS and KNOWN_HEADERS. `hashName` is the core's own. */

@@ -1,4 +1,4 @@
-// The formats of rate limits, the state of their token buckets, and injected faults, read by TypeScript and by AssemblyScript.
+// The formats of rate limits, the state of their token buckets, injected faults and CORS policies, read by TypeScript and by AssemblyScript.
 // Like layout.ts: literals only, no import.
 
 /** Token buckets and counters of rate limits by slot (see BUCKET_*, COUNTER_*). */
@@ -69,3 +69,40 @@ export const FAULT_BYTES = 16;
 /** Filled by decideFault: how long the request at hand is held back, and the status to answer with then; 0 = not at all. */
 export const ROUTE_FAULT_DELAY_MS = 98392;
 export const ROUTE_FAULT_ABORT_STATUS = 98396;
+
+/** A CORS policy of a route or a virtual host: immutable, in STABLE_REGION; offsets are relative to it. */
+/** Of 1,000,000 requests, for how many it holds. */
+export const CORS_SHARE = 0;
+/** 1 = a preflight of another origin is forwarded, 0 = it is answered without a word on sharing. */
+export const CORS_FORWARD_UNMATCHED = 4;
+/** Origins that are allowed: MATCHER_* records, count. */
+export const CORS_ORIGINS = 8;
+export const CORS_ORIGIN_COUNT = 12;
+/**
+ * Response mutations: offset, and how many of them are for every answer; for the answer to a preflight; and for that to a
+ * preflight that asks about the private network. Each includes those before it.
+ */
+export const CORS_MUTATIONS = 16;
+export const CORS_SHARED_COUNT = 20;
+export const CORS_PREFLIGHT_COUNT = 24;
+export const CORS_PRIVATE_COUNT = 28;
+export const CORS_BYTES = 32;
+
+/**
+ * What heads to clients say of sharing. decideCors fills it; the embedder keeps it with the request and fills it again
+ * before each head: policy (0 = nothing), how many of its mutations, length of the origin, its bytes.
+ */
+export const SHARE_POLICY = 102592;
+export const SHARE_COUNT = 102596;
+export const SHARE_ORIGIN_LENGTH = 102600;
+/** Any origin, to matchers (internal). */
+export const SHARE_ANY_ORIGIN = 102604;
+export const SHARE_ORIGIN = 102608;
+/** A longer origin is not allowed. */
+export const SHARE_ORIGIN_MAX_BYTES = 2048;
+
+/** Results of decideCors: nothing to do; a request whose answer is shared; a preflight to answer, allowed or not. */
+export const CORS_NONE = 0;
+export const CORS_SHARED = 1;
+export const CORS_PREFLIGHT = 2;
+export const CORS_REFUSED = 3;

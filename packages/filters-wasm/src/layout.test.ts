@@ -21,6 +21,7 @@ describe('the memory map', () => {
       ['tried', L.PICK_TRIED, L.PICK_TRIED_MAX * 4],
       ['hashes', H.PICK_HASH_SET, 32],
       ['date', L.DATE_TEXT, 64],
+      ['sharing', B.SHARE_POLICY, B.SHARE_ORIGIN - B.SHARE_POLICY + B.SHARE_ORIGIN_MAX_BYTES + 16],
       ['known headers', L.KNOWN_HEADERS, L.KNOWN_HEADERS_COUNT * 16],
       ['text table', L.TEXT_TABLE, T.TEXT_COUNT * 8],
       ['status texts', L.STATUS_TEXTS, 500 * 4],

@@ -290,6 +290,8 @@ export const LISTENER_LIMIT_COUNT = 40;
 /** Number of the filter that injects faults (0 = none), and relative offset of its own fault (0 = none). */
 export const LISTENER_FAULT_FILTER = 44;
 export const LISTENER_FAULT = 48;
+/** Number of the filter that shares answers with other origins (0 = none). */
+export const LISTENER_CORS_FILTER = 52;
 export const LISTENER_BYTES = 56;
 
 export const LISTENER_NORMALIZE_PATH = 1;

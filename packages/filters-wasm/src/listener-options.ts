@@ -30,6 +30,8 @@ export interface ListenerOptions {
   readonly responseLines: readonly (readonly [string, string])[];
   /** Rate limits of the filters in their order: number of the filter (limitSlots.filterId), record (tables.rateLimit). */
   readonly rateLimits?: readonly { readonly filterId: number; readonly record: Uint8Array | undefined }[];
+  /** Number of the filter that shares answers with other origins (limitSlots.filterId). */
+  readonly corsFilterId?: number | undefined;
   /** The filter that injects faults: its number (limitSlots.filterId), its own fault (compileFault). */
   readonly fault?: { readonly filterId: number; readonly record: Uint8Array | undefined } | undefined;
 }
@@ -54,6 +56,7 @@ export function internListenerOptions(core: Core, options: ListenerOptions, nowM
   record.writeInt32LE(listenerFlags(options), L.LISTENER_FLAGS);
   record.writeInt32LE(options.xffNumTrustedHops, L.LISTENER_TRUSTED_HOPS);
   record.writeInt32LE(FORWARD_CLIENT_CERT[options.forwardClientCert], L.LISTENER_FORWARD_CLIENT_CERT);
+  record.writeInt32LE(options.corsFilterId ?? 0, L.LISTENER_CORS_FILTER);
   let end = L.LISTENER_BYTES;
   for (const [offsetField, lengthField, content] of [
     [L.LISTENER_SERVER_OFFSET, L.LISTENER_SERVER_LENGTH, server],

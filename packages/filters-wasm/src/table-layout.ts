@@ -323,7 +323,12 @@ export const TEXT_TRACE = 50;
 export const TEXT_UNKNOWN_REASON = 51;
 export const TEXT_TRAILERS = 52;
 export const TEXT_GRPC = 53;
-export const TEXT_COUNT = 54;
+export const TEXT_ORIGIN = 54;
+export const TEXT_REQUEST_METHOD = 55;
+export const TEXT_REQUEST_PRIVATE_NETWORK = 56;
+export const TEXT_ALLOW_ORIGIN = 57;
+export const TEXT_TRUE = 58;
+export const TEXT_COUNT = 59;
 
 // ---- Policy record of a route (in STABLE_REGION, immutable) -----------------------------------------------------------
 /** Whole-request time limit in ms, 0 = none. */

@@ -83,6 +83,8 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'http[].route[].{destination,weight,headers}',
       'http[].{headers,redirect,directResponse,timeout}',
       'http[].rewrite.{uri,authority,uriRegexRewrite}',
+      'http[].corsPolicy.{allowOrigin,allowMethods,allowHeaders,exposeHeaders,maxAge,allowCredentials,unmatchedPreflights}',
+      'http[].corsPolicy.allowOrigins[].{exact,prefix,regex}',
       'http[].fault.delay.{fixedDelay,percentage,percent}',
       'http[].fault.abort.{httpStatus,percentage}',
       'http[].retries.{attempts,perTryTimeout,retryOn,backoff,retryIgnorePreviousHosts}',

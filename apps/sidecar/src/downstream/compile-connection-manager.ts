@@ -31,6 +31,7 @@ import {
 } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import { compileHttp2Settings } from '../codec/http2/http2-settings.js';
 import type { DataPlaneOptions } from '../data-plane.js';
+import { CORS_ABSENT, CORS_FIRST, CORS_LAST } from '../exchange/filters/cross-origin.js';
 import type { MetricScopes } from '../observe/metric-scopes.js';
 import { durationMs } from '../upstream/upstream-cluster.js';
 import type { HttpChain } from './http-chain.js';
@@ -49,8 +50,8 @@ const CODECS = {
 type RateLimits = NonNullable<ListenerOptions['rateLimits']>;
 type Fault = NonNullable<ListenerOptions['fault']>;
 
-/** Filters that change nothing for a request: no route may configure a policy yet. */
-const WITHOUT_EFFECT = [GrpcStatsSchema, CorsSchema];
+/** Filters that change nothing for a request. */
+const WITHOUT_EFFECT = [GrpcStatsSchema];
 
 export interface ConnectionManagerContext {
   readonly core: Core;
@@ -81,7 +82,7 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
   const { core, tables, options, listenerName, chainName } = context;
   const compiled = compileHttpConnectionManager(hcm, listenerName);
   for (const { path, message } of compiled.problems) context.problem(path, message);
-  const { filters, suppressEnvoyHeaders, rateLimits, fault } = readFilters(hcm.httpFilters, context);
+  const { filters, suppressEnvoyHeaders, rateLimits, fault, cors } = readFilters(hcm.httpFilters, context);
   const exchangePeers = filters.metadataExchange;
   const listenerOptions = {
     ...compiled.options,
@@ -94,6 +95,7 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
     responseLines: exchangePeers && context.inbound ? context.peerLines : [],
     rateLimits,
     fault,
+    corsFilterId: cors?.filterId,
   };
   let inlineRoutes: RouteConfiguration | undefined;
   let routeName = '';
@@ -116,6 +118,7 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
     codec: CODECS[hcm.codecType],
     http2: compileHttp2Settings(hcm.http2ProtocolOptions, 'downstream', hcm.streamErrorOnInvalidHttpMessage),
     injectsFaults: fault !== undefined,
+    cors: cors?.place ?? CORS_ABSENT,
     idleTimeoutMs: http?.idleTimeout === undefined ? DEFAULT_IDLE_TIMEOUT_MS : durationMs(http.idleTimeout),
     streamIdleTimeoutMs:
       hcm.streamIdleTimeout === undefined ? DEFAULT_STREAM_IDLE_TIMEOUT_MS : durationMs(hcm.streamIdleTimeout),
@@ -149,10 +152,18 @@ function compileAccessLog(
   }
 }
 
-function readFilters(
-  httpFilters: readonly HttpFilter[],
-  context: ConnectionManagerContext,
-): { filters: MeshFilters; suppressEnvoyHeaders: boolean; rateLimits: RateLimits; fault: Fault | undefined } {
+interface ReadFilters {
+  readonly filters: MeshFilters;
+  readonly suppressEnvoyHeaders: boolean;
+  readonly rateLimits: RateLimits;
+  readonly fault: Fault | undefined;
+  readonly cors: { readonly filterId: number; readonly place: number } | undefined;
+}
+
+const CORS_ORDER = 'the CORS filter must come before every rate limit and fault filter, or after all of them';
+
+function readFilters(httpFilters: readonly HttpFilter[], context: ConnectionManagerContext): ReadFilters {
+  let cors: ReadFilters['cors'];
   let fault: Fault | undefined;
   const rateLimits: RateLimits[number][] = [];
   const filters: MeshFilters = { metadataExchange: false, stats: undefined };
@@ -171,6 +182,7 @@ function readFilters(
     if (last) context.problem(path, 'the last filter must be the router');
     if (any !== undefined && anyIs(any, LocalRateLimitSchema)) {
       if (fault !== undefined) context.problem(path, 'a rate limit must come before the fault filter');
+      if (cors?.place === CORS_LAST) context.problem(path, CORS_ORDER);
       if (rateLimits.length === MAX_RATE_LIMIT_FILTERS) {
         context.problem(path, `is one rate limit too many: at most ${MAX_RATE_LIMIT_FILTERS} are supported in a chain`);
       }
@@ -181,14 +193,21 @@ function readFilters(
     }
     if (any !== undefined && anyIs(any, FaultSchema)) {
       if (fault !== undefined) context.problem(path, 'a chain can have one fault filter');
+      if (cors?.place === CORS_LAST) context.problem(path, CORS_ORDER);
       fault = readFault(filter.name, unpackAny(any, FaultSchema), `${path}.typed_config`, context);
+      return;
+    }
+    if (any !== undefined && anyIs(any, CorsSchema)) {
+      if (cors !== undefined) context.problem(path, 'a chain can have one CORS filter');
+      const place = rateLimits.length === 0 && fault === undefined ? CORS_FIRST : CORS_LAST;
+      cors = { filterId: context.tables.limitSlots.filterId(filter.name, 'cors'), place };
       return;
     }
     if (any !== undefined && WITHOUT_EFFECT.some((schema) => anyIs(any, schema))) return;
     const refused = readMeshFilter(filter, filters);
     if (refused !== '') context.problem(path, refused);
   });
-  return { filters, suppressEnvoyHeaders, rateLimits, fault };
+  return { filters, suppressEnvoyHeaders, rateLimits, fault, cors };
 }
 
 function readFault(

@@ -17,6 +17,8 @@ export interface HttpChain extends ServedChain {
   readonly rateLimited: boolean;
   /** The chain has a filter that injects faults. */
   readonly injectsFaults: boolean;
+  /** CORS_*: where the filter that shares answers with other origins stands in the chain. */
+  readonly cors: number;
   /** Which protocol clients speak; `auto`: by ALPN, or by the first bytes. */
   readonly codec: 'auto' | 'http1' | 'http2';
   readonly http2: Http2Settings;

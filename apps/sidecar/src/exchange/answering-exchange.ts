@@ -1,15 +1,16 @@
 // Exchange: how each one begins and ends, and the answers that need no upstream.
 
-import { LIMIT_REQUESTS, ROUTE_BODY_LENGTH, ROUTE_STATUS } from '@lateen/filters-wasm';
+import { LIMIT_REQUESTS, ROUTE_BODY_LENGTH, ROUTE_CLUSTER, ROUTE_STATUS } from '@lateen/filters-wasm';
 import type { DataPath } from '../transport/data-path.js';
 import type { TimerOwner } from '../transport/timer-wheel.js';
 import { AccessLogEntry } from './access-log-entry.js';
 import type { ExchangeClient } from './exchange-client.js';
 import { ExchangeState } from './exchange-state.js';
 import { ExchangeTimers } from './exchange-timers.js';
+import { CORS_ABSENT, CrossOrigin } from './filters/cross-origin.js';
 import type { HeldAnswer } from './filters/injected-delay.js';
 import { KeptRequest } from './kept-request.js';
-import { DIRECT_RESPONSE_DETAILS, type LocalReply } from './local-reply.js';
+import { CORS_DETAILS, DIRECT_RESPONSE_DETAILS, type LocalReply } from './local-reply.js';
 import { countRequest } from './request-metrics.js';
 import { type ResponseFacts, ResponseWriter } from './response-writer.js';
 import { Attempts } from './retries/attempts.js';
@@ -20,6 +21,8 @@ export abstract class AnsweringExchange extends ExchangeState implements Respons
   protected readonly writer: ResponseWriter;
   protected readonly log: AccessLogEntry | null;
   protected readonly timers: ExchangeTimers;
+  /** Null where the chain has no filter for it. */
+  readonly sharing: CrossOrigin | null;
   protected holdsRequestUnit = false;
 
   constructor(
@@ -32,6 +35,7 @@ export abstract class AnsweringExchange extends ExchangeState implements Respons
     this.timers = new ExchangeTimers(path, this);
     const { accessLog } = client.chain;
     this.log = accessLog === undefined ? null : new AccessLogEntry(path.core, accessLog);
+    this.sharing = client.chain.cors === CORS_ABSENT ? null : new CrossOrigin(path);
     this.writer = new ResponseWriter(path, client, this.log);
   }
 
@@ -47,6 +51,7 @@ export abstract class AnsweringExchange extends ExchangeState implements Respons
     this.reset(wireBytes, this.path.clock.nowMs);
     this.attempts.begin(0, 0);
     this.log?.begin();
+    if (this.sharing !== null) this.sharing.policy = 0;
     this.listenerRecord = this.client.chain.listenerRecord;
     this.path.stats.downstreamRqTotal++;
     this.path.stats.downstreamRqActive++;
@@ -78,12 +83,26 @@ export abstract class AnsweringExchange extends ExchangeState implements Respons
     const { i32 } = this.path.core;
     if (!this.requestComplete) this.client.closeAfterResponse();
     const bytes = this.writer.copyFromTable(this);
-    return { status: i32[ROUTE_STATUS >> 2]!, bytes, bodyLength: i32[ROUTE_BODY_LENGTH >> 2]! };
+    return {
+      status: i32[ROUTE_STATUS >> 2]!,
+      bytes,
+      bodyLength: i32[ROUTE_BODY_LENGTH >> 2]!,
+      details: DIRECT_RESPONSE_DETAILS,
+    };
+  }
+
+  /** REQ_* and ROUTE_* are filled: what a preflight is answered with here; null for every other request. */
+  protected preflightAnswer(): HeldAnswer | null {
+    if (this.sharing?.decide(this.listenerRecord) !== true) return null;
+    // For the log and the metrics: where the request would have gone.
+    this.clusterSlot = this.path.core.i32[ROUTE_CLUSTER >> 2]!;
+    if (!this.requestComplete) this.client.closeAfterResponse();
+    return { status: 200, bytes: this.writer.copyPreflight(this), bodyLength: 0, details: CORS_DETAILS };
   }
 
   protected replyWith(answer: HeldAnswer): void {
     this.status = answer.status;
-    this.details = DIRECT_RESPONSE_DETAILS;
+    this.details = answer.details;
     this.responseBodyBytes = answer.bodyLength;
     this.responseWireBytes = answer.bytes.length;
     this.writer.writeCopied(answer.bytes);

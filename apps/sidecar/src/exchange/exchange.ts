@@ -3,6 +3,7 @@
 import * as L from '@lateen/filters-wasm';
 import type { DrainListener } from '../codec/message-writer.js';
 import { TIMER_BACKOFF, TIMER_IDLE, TIMER_ROUTE, TIMER_STREAM, timeoutReply } from './exchange-timers.js';
+import { CORS_FIRST, CORS_LAST } from './filters/cross-origin.js';
 import { type DelayedRequest, faultAbort, type HeldAnswer, InjectedDelay } from './filters/injected-delay.js';
 import { chargeRateLimits } from './filters/rate-limit.js';
 import { ForwardingExchange } from './forwarding-exchange.js';
@@ -31,11 +32,13 @@ export class Exchange extends ForwardingExchange implements DelayedRequest {
     this.policy = i32[L.ROUTE_POLICY >> 2]!;
     this.log?.noteRoute();
     this.requestComplete = complete;
+    if (chain.cors === CORS_FIRST && this.answersPreflight()) return;
     const limited = chain.rateLimited ? chargeRateLimits(this.path, this.client, this) : null;
     if (limited !== null) this.replyLocally(limited);
     else if (chain.injectsFaults && wasm.decideFault(chain.listenerRecord) === 1) {
       this.injectFault(action, headLength, bodyAddress, bodyLength);
-    } else if (action === L.ROUTE_ACTION_FORWARD) {
+    } else if (chain.cors === CORS_LAST && this.answersPreflight()) return;
+    else if (action === L.ROUTE_ACTION_FORWARD) {
       if (this.prepare(headLength, bodyAddress, bodyLength)) this.forward();
     } else if (action === L.ROUTE_ACTION_NONE) this.replyLocally(ROUTE_NOT_FOUND);
     else this.replyFromTable();
@@ -91,6 +94,13 @@ export class Exchange extends ForwardingExchange implements DelayedRequest {
 
   // ---- Filters -------------------------------------------------------------------------------------------------------
 
+  private answersPreflight(): boolean {
+    const answer = this.preflightAnswer();
+    if (answer === null) return false;
+    this.replyWith(answer);
+    return true;
+  }
+
   /** ROUTE_FAULT_* are filled: fails the request on purpose, or holds it back before anything is done with it. */
   private injectFault(action: number, headLength: number, bodyAddress: number, bodyLength: number): void {
     const { i32 } = this.path.core;
@@ -106,8 +116,12 @@ export class Exchange extends ForwardingExchange implements DelayedRequest {
       return;
     }
     this.flags |= FLAG.DI;
-    if (reply === null && forwards && !this.prepare(headLength, bodyAddress, bodyLength)) return;
-    const answer = reply === null && !forwards ? this.holdTableReply() : null;
+    // What comes after the delay is decided now, while the request is there to be read.
+    let answer = reply === null && this.client.chain.cors === CORS_LAST ? this.preflightAnswer() : null;
+    if (reply === null && answer === null) {
+      if (!forwards) answer = this.holdTableReply();
+      else if (!this.prepare(headLength, bodyAddress, bodyLength)) return;
+    }
     this.delay ??= new InjectedDelay(this.path, this);
     this.heldBack = true;
     this.delay.begin(delayMs, reply, answer);

@@ -37,6 +37,7 @@ export const CONNECT_NOT_SUPPORTED = reply(
 export const HEAD_TOO_LARGE = reply(431, FLAG.DPE, 'Request Header Fields Too Large', 'http1.headers_too_large');
 export const UPGRADE_NOT_ENABLED = reply(403, 0, '', 'upgrade_failed');
 export const BAD_CHUNK = reply(400, FLAG.DPE, 'Bad Request', 'http1.codec_error');
+export const CORS_DETAILS = 'cors_response';
 export const DIRECT_RESPONSE_DETAILS = 'direct_response';
 export const VIA_UPSTREAM_DETAILS = 'via_upstream';
 

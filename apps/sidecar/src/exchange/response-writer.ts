@@ -22,6 +22,7 @@ import {
 import type { DataPath } from '../transport/data-path.js';
 import type { AccessLogEntry } from './access-log-entry.js';
 import type { ExchangeClient } from './exchange-client.js';
+import { putSharing, type Sharing } from './filters/cross-origin.js';
 import type { Attempts } from './retries/attempts.js';
 
 /** Room for what the proxy usually adds to a response head. */
@@ -37,6 +38,8 @@ export interface ResponseFacts {
   readonly serviceTimeMs: number;
   readonly attempts: Pick<Attempts, 'count' | 'madeCookies'>;
   readonly status: number;
+  /** What the head says of other origins; null = nothing. */
+  readonly sharing: Sharing | null;
 }
 
 /** RESP_* is filled: can the client only tell the end of this response by the end of its connection? */
@@ -99,6 +102,12 @@ export class ResponseWriter {
     return Buffer.from(this.path.core.bytes.subarray(EMBEDDER_SCRATCH, EMBEDDER_SCRATCH + length));
   }
 
+  /** The answer to a preflight as bytes: what is shared, and nothing of what the route adds to others. */
+  copyPreflight(facts: ResponseFacts): Buffer {
+    const length = this.compose(facts, 200, 0, 0, 0, 0, 0);
+    return Buffer.from(this.path.core.bytes.subarray(EMBEDDER_SCRATCH, EMBEDDER_SCRATCH + length));
+  }
+
   writeCopied(bytes: Buffer): void {
     this.path.core.bytes.set(bytes, EMBEDDER_SCRATCH);
     this.sendReply(bytes.length);
@@ -110,6 +119,7 @@ export class ResponseWriter {
     const { i32 } = this.path.core;
     i32[SET_COOKIES >> 2] = attempts.madeCookies;
     i32[SET_COOKIES_CONNECTION >> 2] = this.client.record;
+    putSharing(this.path, facts.sharing);
     return this.path.core.wasm.writeDownstreamHead(
       out,
       capacity,
@@ -141,13 +151,15 @@ export class ResponseWriter {
     bodyLength: number,
     location: number,
     locationLength: number,
+    policy = facts.policy,
   ): number {
     const { core } = this.path;
+    putSharing(this.path, facts.sharing);
     const length = core.wasm.writeLocalReply(
       EMBEDDER_SCRATCH,
       EMBEDDER_SCRATCH_BYTES,
       facts.listenerRecord,
-      facts.policy,
+      policy,
       this.flags(facts),
       status,
       body,

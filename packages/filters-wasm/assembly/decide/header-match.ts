@@ -79,6 +79,14 @@ function decide(table: i32, matcher: i32, found: bool): bool {
   return matchValue(table, matcher, kind, (flags & MATCHER_FLAG_IGNORE_CASE) != 0) != invert;
 }
 
+/** Whether the value of a matcher that is not about names agrees with a text. */
+export function matchText(table: i32, matcher: i32, at: i32, length: i32): bool {
+  foundAt = at;
+  foundLength = length;
+  const ignoreCase = (load<i32>(matcher + MATCHER_FLAGS) & MATCHER_FLAG_IGNORE_CASE) != 0;
+  return matchValue(table, matcher, load<i32>(matcher + MATCHER_KIND), ignoreCase);
+}
+
 function matchValue(table: i32, matcher: i32, kind: i32, ignoreCase: bool): bool {
   if (kind == MATCHER_RANGE) return matchRange(matcher);
   if (kind == MATCHER_REGEX) return matchesRegex(table + load<i32>(matcher + MATCHER_VALUE_OFFSET), foundAt, foundLength);
@@ -119,7 +127,7 @@ function matchRange(matcher: i32): bool {
 }
 
 /** Sets the found value: in the head, or joined in VALUE_SCRATCH where the header is repeated. */
-function findHeader(name: i32, length: i32, hash: i32): bool {
+export function findHeader(name: i32, length: i32, hash: i32): bool {
   let found = 0;
   let joined = VALUE_SCRATCH;
   const end = REQ_HEADERS + load<i32>(REQ_HEADER_COUNT) * HEADER_ENTRY_BYTES;

@@ -105,6 +105,15 @@ export function findNamed(name: i32, length: i32): i32 {
   return 0;
 }
 
+/** Adds a line whose name is a text, in place of all that have it. */
+export function overwrite(text: i32, value: i32, valueLength: i32): void {
+  const name = textAt(text);
+  const length = textLength(text);
+  const hash = hashName(name, length);
+  removeNamed(name, length, hash, true);
+  add(name, length, hash, value, valueLength);
+}
+
 /** Applies mutations in order. `base` is what their offsets are relative to. */
 export function applyMutations(base: i32, mutations: i32, total: i32): void {
   for (let i = 0; i < total; i++) {

@@ -10,7 +10,7 @@ import {
   KNOWN_ATTEMPT_COUNT, KNOWN_CONTENT_LENGTH, KNOWN_DATE, KNOWN_SERVER, KNOWN_SERVICE_TIME, POLICY_FLAGS,
   POLICY_FLAG_ATTEMPT_COUNT_IN_RESPONSE, POLICY_RESPONSE_MUTATIONS, POLICY_RESPONSE_MUTATION_COUNT,
   POLICY_RETRIABLE_CODES, POLICY_RETRIABLE_CODE_COUNT, POLICY_RETRY_ON, RETRY_ON_5XX, RETRY_ON_GATEWAY_ERROR,
-  RETRY_ON_RETRIABLE_4XX, RETRY_ON_RETRIABLE_STATUS_CODES, TEXT_CHUNKED_LINE, TEXT_CONNECTION_CLOSE_LINE,
+  RETRY_ON_RETRIABLE_4XX, RETRY_ON_RETRIABLE_STATUS_CODES, TEXT_ALLOW_ORIGIN, TEXT_CHUNKED_LINE, TEXT_CONNECTION_CLOSE_LINE,
   TEXT_CONNECTION_KEEP_ALIVE_LINE, TEXT_CONNECTION_UPGRADE_LINE, TEXT_LOCATION, TEXT_TEXT_PLAIN_LINE,
   TEXT_UNKNOWN_REASON, TEXT_VERSION,
 } from '../../src/table-layout';
@@ -18,9 +18,10 @@ import {
   HASHES_FIRST, HASH_AFTER_LENGTH, HASH_AFTER_OFFSET, HASH_BEFORE_LENGTH, HASH_BEFORE_OFFSET, HASH_BYTES,
   HASH_SET_COOKIE_LENGTH, HASH_SET_COOKIE_OFFSET, POLICY_HASHES, SET_COOKIES, SET_COOKIES_CONNECTION,
 } from '../../src/compile/hashing/hash-layout';
+import { CORS_MUTATIONS, SHARE_COUNT, SHARE_ORIGIN, SHARE_ORIGIN_LENGTH, SHARE_POLICY } from '../../src/filter-layout';
 import { hashName } from '../ascii';
 import { putCookieValue } from '../decide/request-hash';
-import { add, addKnown, addedBytes, applyMutations, beginHeaders, findKnown, findNamed, putHeaders, replaceKnown } from './header-table';
+import { add, addKnown, addedBytes, applyMutations, beginHeaders, findKnown, findNamed, overwrite, putHeaders, replaceKnown } from './header-table';
 import { putBytes, putColon, putCrlf, putNumber, putText, textAt } from '../texts';
 
 /** Mirrors of DOWNSTREAM_* in core-functions.ts. */
@@ -57,6 +58,7 @@ export function writeDownstreamHead(
     applyResponseMutations(policy);
     if (load<i32>(SET_COOKIES) != 0) addCookies(policy, scratch);
   }
+  if (load<i32>(SHARE_POLICY) != 0) addSharing();
   addServerAndDate(listener, options);
   const lines = (flags & PEER_LINES) != 0 && listener != 0 ? load<i32>(listener + LISTENER_RESPONSE_LINES_LENGTH) : 0;
   if (load<i32>(RESP_HEAD_LENGTH) + addedBytes + lines + SLACK > capacity) return 0;
@@ -92,6 +94,7 @@ export function writeLocalReply(
   beginHeaders(RESP_HEADERS, 0);
   if (locationLength > 0) addKnown(TEXT_LOCATION, location, locationLength);
   if (policy != 0) applyResponseMutations(policy);
+  if (load<i32>(SHARE_POLICY) != 0) addSharing();
   addServerAndDate(listener, options);
   const lines = (flags & PEER_LINES) != 0 && listener != 0 ? load<i32>(listener + LISTENER_RESPONSE_LINES_LENGTH) : 0;
   if (addedBytes + lines + bodyLength + SLACK > capacity) return 0;
@@ -126,6 +129,13 @@ function putReason(out: i32, status: i32): i32 {
 function applyResponseMutations(policy: i32): void {
   const count = load<i32>(policy + POLICY_RESPONSE_MUTATION_COUNT);
   if (count > 0) applyMutations(policy, policy + load<i32>(policy + POLICY_RESPONSE_MUTATIONS), count);
+}
+
+/** What SHARE_* says, in place of what the upstream says of it. */
+function addSharing(): void {
+  const policy = load<i32>(SHARE_POLICY);
+  overwrite(TEXT_ALLOW_ORIGIN, SHARE_ORIGIN, load<i32>(SHARE_ORIGIN_LENGTH));
+  applyMutations(policy, policy + load<i32>(policy + CORS_MUTATIONS), load<i32>(SHARE_COUNT));
 }
 
 /** The cookies that were made to choose the endpoint. */

@@ -8,7 +8,8 @@ export const PASSTHROUGH_CLUSTER = 'PassthroughCluster';
 export const FORWARD_PROXY_ROUTE = 'http_proxy';
 export const FORWARD_PROXY_PORT = 15_007;
 
-/** The filter that injects faults; routes configure it by this name. */
+/** The filters that routes configure by their names. */
+export const CORS_FILTER = 'envoy.filters.http.cors';
 export const FAULT_FILTER = 'envoy.filters.http.fault';
 
 /** `outbound|PORT|SUBSET|HOST`; the subset may be empty. */

@@ -1,7 +1,7 @@
 // Support table: listeners, filter chains, the HTTP connection manager and its filters.
 
 import { LOCAL_RATE_LIMIT } from './rate-limit-support.js';
-import { HTTP_FAULT } from './route-filter-support.js';
+import { CORS_FILTER, HTTP_FAULT } from './route-filter-support.js';
 import type { SupportTable } from './support-types.js';
 
 const HCM = 'envoy.extensions.filters.network.http_connection_manager.v3';
@@ -15,16 +15,10 @@ export const HTTP_FILTER_TYPES = [
   'udpa.type.v1.TypedStruct',
   'xds.type.v3.TypedStruct',
   'envoy.extensions.filters.http.grpc_stats.v3.FilterConfig',
-  'envoy.extensions.filters.http.cors.v3.Cors',
+  CORS_FILTER,
   HTTP_FAULT,
   LOCAL_RATE_LIMIT,
 ] as const;
-
-/** HTTP filters of Istio's chain that change nothing as they are accepted; the data path never sees them. */
-export const INERT_HTTP_FILTER_TYPES: ReadonlySet<string> = new Set([
-  'envoy.extensions.filters.http.grpc_stats.v3.FilterConfig',
-  'envoy.extensions.filters.http.cors.v3.Cors',
-]);
 
 export const LISTENER_SUPPORT: SupportTable = {
   'envoy.config.listener.v3.Listener': {
@@ -227,8 +221,7 @@ export const LISTENER_SUPPORT: SupportTable = {
       replace_dots_in_grpc_service_name: 'statistics by method are not kept',
     },
   },
-  // With no policy set on a route (it is refused there) this does nothing.
-  'envoy.extensions.filters.http.cors.v3.Cors': { acted: [] },
+  [CORS_FILTER]: { acted: [] },
   'envoy.config.core.v3.HttpProtocolOptions': {
     acted: ['idle_timeout', 'max_requests_per_connection', 'max_connection_duration'],
     // Envoy's default, and what the parser holds.

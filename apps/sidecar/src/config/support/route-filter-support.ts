@@ -1,13 +1,15 @@
-// Support table: filters that virtual hosts and routes may configure, and faults.
+// Support table: filters that virtual hosts and routes may configure; faults, and answers to other origins.
 
 import { LOCAL_RATE_LIMIT } from './rate-limit-support.js';
 import type { SupportTable } from './support-types.js';
 
 export const HTTP_FAULT = 'envoy.extensions.filters.http.fault.v3.HTTPFault';
+export const CORS_FILTER = 'envoy.extensions.filters.http.cors.v3.Cors';
+const CORS_POLICY = 'envoy.extensions.filters.http.cors.v3.CorsPolicy';
 const FILTER_CONFIG = 'envoy.config.route.v3.FilterConfig';
 
 /** What may stand in typed_per_filter_config. */
-export const PER_FILTER_TYPES: readonly string[] = [LOCAL_RATE_LIMIT, HTTP_FAULT, FILTER_CONFIG];
+export const PER_FILTER_TYPES: readonly string[] = [LOCAL_RATE_LIMIT, HTTP_FAULT, CORS_POLICY, FILTER_CONFIG];
 
 const NO_RUNTIME = 'there is no runtime';
 const BY_CLIENT = 'a client must not choose faults';
@@ -16,7 +18,25 @@ export const ROUTE_FILTER_SUPPORT: SupportTable = {
   [FILTER_CONFIG]: {
     acted: ['config', 'disabled'],
     inert: { is_optional: 'a filter that is not supported is refused even where it is optional' },
-    anyOf: { config: [LOCAL_RATE_LIMIT, HTTP_FAULT] },
+    anyOf: { config: [LOCAL_RATE_LIMIT, HTTP_FAULT, CORS_POLICY] },
+  },
+  [CORS_POLICY]: {
+    acted: [
+      'allow_origin_string_match',
+      'allow_methods',
+      'allow_headers',
+      'expose_headers',
+      'max_age',
+      'allow_credentials',
+      'filter_enabled',
+      'allow_private_network_access',
+      'forward_not_matching_preflights',
+    ],
+    inert: { shadow_enabled: 'these statistics are not kept' },
+    notes: {
+      allow_origin_string_match:
+        "an origin of more than 2048 bytes is not allowed; a route's policy stands in place of its virtual host's, field by field in Envoy",
+    },
   },
   [HTTP_FAULT]: {
     acted: ['delay', 'abort'],

@@ -10,6 +10,7 @@ const HEADER_MUTATIONS = [
   'response_headers_to_remove',
 ] as const;
 const NO_METADATA = 'no decision depends on the metadata of a route';
+const USE_CORS_FILTER = 'use typed_per_filter_config with a CorsPolicy of the CORS filter';
 
 export const ROUTE_SUPPORT: SupportTable = {
   'envoy.config.route.v3.RouteConfiguration': {
@@ -37,7 +38,7 @@ export const ROUTE_SUPPORT: SupportTable = {
     inert: { metadata: NO_METADATA, virtual_clusters: 'statistics are kept by cluster and by peer' },
     only: { require_tls: ['NONE', 'ALL'] },
     refused: {
-      cors: 'CORS is not supported yet',
+      cors: USE_CORS_FILTER,
       rate_limits: 'rate limit actions are not supported yet; use local_ratelimit without descriptors',
     },
   },
@@ -123,7 +124,7 @@ export const ROUTE_SUPPORT: SupportTable = {
     refused: {
       cluster_header: 'use cluster or weighted_clusters',
       request_mirror_policies: 'mirroring is not supported yet',
-      cors: 'CORS is not supported yet',
+      cors: USE_CORS_FILTER,
       upgrade_configs: 'upgrades (WebSocket, CONNECT) are not supported yet',
       rate_limits: 'rate limit actions are not supported yet; use local_ratelimit without descriptors',
     },

@@ -5,11 +5,13 @@ import { Timer, type TimerOwner } from '../../transport/timer-wheel.js';
 import type { LocalReply } from '../local-reply.js';
 import { FLAG } from '../response-flags.js';
 
-/** An answer from the routes, written while the tables still had it. */
+/** An answer that was written while the tables still had what it says. */
 export interface HeldAnswer {
   readonly status: number;
   readonly bytes: Buffer;
   readonly bodyLength: number;
+  /** RESPONSE_CODE_DETAILS. */
+  readonly details: string;
 }
 
 /** Who is told that the delay is over: at most one of the two answers is there, none means to forward. */

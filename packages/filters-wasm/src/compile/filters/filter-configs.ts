@@ -2,6 +2,7 @@
 import { fromBinary } from '@bufbuild/protobuf';
 import type { Any } from '@bufbuild/protobuf/wkt';
 import { FilterConfigSchema } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
+import { CorsPolicySchema } from '@lateen/xds-proto/envoy/extensions/filters/http/cors/v3/cors_pb.js';
 import { HTTPFaultSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/fault/v3/fault_pb.js';
 import { LocalRateLimitSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js';
 import { FILTER_ENTRY_BYTES } from '../../table-layout.js';
@@ -10,6 +11,7 @@ import type { CompileContext } from '../compile-context.js';
 import { FILTER_KINDS, type FilterKind } from '../limits/limit-slots.js';
 import { writeRateLimit } from '../limits/rate-limit.js';
 import { join } from '../supported-fields.js';
+import { compileCors } from './cors.js';
 import { compileFault } from './fault.js';
 
 /** A record for a filter of this kind; place 0 = the filter does nothing here. */
@@ -69,6 +71,9 @@ function readConfig(context: CompileContext, path: string, any: Any, bucketName:
     }
     if (typeName === HTTPFaultSchema.typeName) {
       return entry('fault', compileFault(problems, path, fromBinary(HTTPFaultSchema, any.value)));
+    }
+    if (typeName === CorsPolicySchema.typeName) {
+      return entry('cors', compileCors(problems, path, fromBinary(CorsPolicySchema, any.value), context.hashName));
     }
   } catch (error) {
     problems.add(path, `does not decode: ${(error as Error).message}`);

@@ -13,7 +13,7 @@ export interface RateLimitCounts {
 }
 
 /** Filters that routes and virtual hosts may configure. */
-export const FILTER_KINDS = ['rate limit', 'fault'] as const;
+export const FILTER_KINDS = ['rate limit', 'fault', 'cors'] as const;
 export type FilterKind = (typeof FILTER_KINDS)[number];
 
 export interface LimitSlots {

@@ -95,7 +95,8 @@ export function readQueryMatcher(problems: ProblemList, path: string, matcher: Q
   return { ...base, kind: absent ? T.MATCHER_ABSENT : T.MATCHER_PRESENT };
 }
 
-function readStringMatcher(
+/** What one string matcher says of a text. `flags` are MATCHER_FLAG_* that it has besides. */
+export function readStringMatcher(
   problems: ProblemList,
   path: string,
   matcher: StringMatcher,

@@ -3,6 +3,7 @@
 import { create, type JsonObject } from '@bufbuild/protobuf';
 import type { Any } from '@bufbuild/protobuf/wkt';
 import { packAny } from '@lateen/xds-proto';
+import { CorsSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/cors/v3/cors_pb.js';
 import { HTTPFaultSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/fault/v3/fault_pb.js';
 import { RouterSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/router/v3/router_pb.js';
 import {
@@ -10,7 +11,7 @@ import {
   HttpFilterSchema,
 } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
-import { FAULT_FILTER } from '../names.js';
+import { CORS_FILTER, FAULT_FILTER } from '../names.js';
 import { type ListenerClass, statsConfig, typedStruct } from './mesh-filters.js';
 
 function meshFilter(name: string, value: Any): HttpFilter {
@@ -30,7 +31,10 @@ function metadataExchange(listenerClass: ListenerClass): HttpFilter {
 
 /** Do nothing by themselves: routes configure them. */
 function routeFilters(): HttpFilter[] {
-  return [meshFilter(FAULT_FILTER, packAny(HTTPFaultSchema, create(HTTPFaultSchema)))];
+  return [
+    meshFilter(FAULT_FILTER, packAny(HTTPFaultSchema, create(HTTPFaultSchema))),
+    meshFilter(CORS_FILTER, packAny(CorsSchema, create(CorsSchema))),
+  ];
 }
 
 function router(): HttpFilter {

@@ -1,4 +1,4 @@
-// Build: what a rule has the filters of a listener do (typed_per_filter_config): faults.
+// Build: what a rule has the filters of a listener do (typed_per_filter_config): faults, and answers to other origins.
 
 import { create } from '@bufbuild/protobuf';
 import type { Any } from '@bufbuild/protobuf/wkt';
@@ -8,6 +8,7 @@ import {
   type FaultDelay,
   FaultDelaySchema,
 } from '@lateen/xds-proto/envoy/extensions/filters/common/fault/v3/fault_pb.js';
+import { type CorsPolicy, CorsPolicySchema } from '@lateen/xds-proto/envoy/extensions/filters/http/cors/v3/cors_pb.js';
 import {
   type FaultAbort,
   FaultAbortSchema,
@@ -20,9 +21,11 @@ import {
   FractionalPercentSchema,
 } from '@lateen/xds-proto/envoy/type/v3/percent_pb.js';
 import { durationOfText } from '../durations.js';
-import { FAULT_FILTER } from '../names.js';
+import { CORS_FILTER, FAULT_FILTER } from '../names.js';
+import { stringMatcher } from './route-match.js';
 
 type Fault = NonNullable<HttpRoute['fault']>;
+type Cors = NonNullable<HttpRoute['corsPolicy']>;
 
 /** A percentage, as Istio writes it: so many of a million. Nothing where the share is not said. */
 function share(percent: number | undefined): FractionalPercent {
@@ -57,9 +60,26 @@ function buildFault({ delay, abort }: Fault): HTTPFault {
   });
 }
 
+function buildCors(cors: Cors): CorsPolicy {
+  const maxAge = durationOfText(cors.maxAge);
+  const origins = cors.allowOrigins ?? (cors.allowOrigin ?? []).map((exact) => ({ exact }));
+  return create(CorsPolicySchema, {
+    allowOriginStringMatch: origins.map(stringMatcher),
+    allowMethods: (cors.allowMethods ?? []).join(','),
+    allowHeaders: (cors.allowHeaders ?? []).join(','),
+    exposeHeaders: (cors.exposeHeaders ?? []).join(','),
+    maxAge: maxAge === undefined ? '' : String(maxAge.seconds),
+    allowCredentials: cors.allowCredentials,
+    filterEnabled: { defaultValue: { numerator: 100 } },
+    // Istio's default.
+    forwardNotMatchingPreflights: cors.unmatchedPreflights !== 'IGNORE',
+  });
+}
+
 /** By the name of the filter that it is for. */
 export function buildRouteFilters(rule: HttpRoute): Record<string, Any> {
   const filters: Record<string, Any> = {};
   if (rule.fault !== undefined) filters[FAULT_FILTER] = packAny(HTTPFaultSchema, buildFault(rule.fault));
+  if (rule.corsPolicy !== undefined) filters[CORS_FILTER] = packAny(CorsPolicySchema, buildCors(rule.corsPolicy));
   return filters;
 }

@@ -21,7 +21,7 @@ function isPresenceMatch(match: StringMatch): boolean {
   return regex === '*' || (exact === undefined && prefix === undefined && regex === undefined);
 }
 
-function stringMatcher({ exact, prefix, regex }: StringMatch): StringMatcher {
+export function stringMatcher({ exact, prefix, regex }: StringMatch): StringMatcher {
   if (exact !== undefined) return create(StringMatcherSchema, { matchPattern: { case: 'exact', value: exact } });
   if (prefix !== undefined) return create(StringMatcherSchema, { matchPattern: { case: 'prefix', value: prefix } });
   return create(StringMatcherSchema, { matchPattern: { case: 'safeRegex', value: { regex: regex ?? '' } } });

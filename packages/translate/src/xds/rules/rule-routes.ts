@@ -182,7 +182,6 @@ function unsupportedFields(rule: HttpRoute): string[] {
   const found: string[] = [];
   if (rule.fault?.abort?.grpcStatus !== undefined)
     found.push('fault.abort.grpcStatus is not acted on yet: no request is failed');
-  if (rule.corsPolicy !== undefined) found.push('corsPolicy is not acted on yet: no CORS headers are made');
   if (rule.mirror !== undefined || rule.mirrors !== undefined)
     found.push('mirror is not acted on yet: nothing is copied');
   if (rule.delegate !== undefined) found.push('delegate is not acted on yet: matching requests are answered 503');
