@@ -17,7 +17,7 @@ import { routePlaces } from './places/route-places.js';
 import { type ClusterEndpoint, clusterFacts } from './read/clusters.js';
 import { headerChanges, type WithHeaderChanges } from './read/header-changes.js';
 import { readLimits } from './read/limits.js';
-import { readFault, readMirrors, readRetries } from './read/route-policy.js';
+import { readFault, readHashPolicies, readMirrors, readRetries } from './read/route-policy.js';
 
 /** What is decided so far. */
 export interface Routed {
@@ -69,6 +69,7 @@ export function explainForward(context: ExplainContext, entry: HttpEntry, routed
     timeoutMs: decided.timeoutMs || null,
     retries: readRetries(action, virtualHost),
     mirror: readMirrors(action),
+    hashBy: readHashPolicies(action),
     inbound: arrivals.inbound,
     because: [...because, ...destinations.flatMap((each) => each.because), ...arrivals.because],
     notes: [...(answer.notes ?? []), ...clusterNotes(clusters)],
@@ -97,7 +98,7 @@ function explainClusters(context: ExplainContext, route: Route, action: RouteAct
     random += share?.weight ?? 0;
     const head = decision.upstreamHead(name);
     const { path, host } = readHead(head);
-    const { loadBalancer, endpoints } = clusterFacts(resources, snapshot.workloads, name);
+    const { loadBalancer, endpoints } = clusterFacts(resources, snapshot.workloads, name, host);
     const levels = share === undefined ? [] : [share];
     const owner = owners[index];
     return {

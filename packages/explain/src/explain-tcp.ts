@@ -19,7 +19,7 @@ export function explainTcp(
   const found = weighted.map(({ name, weight }) => ({
     name,
     weight,
-    ...clusterFacts(resources, snapshot.workloads, name),
+    ...clusterFacts(resources, snapshot.workloads, name, service.hostname),
   }));
   return {
     action: 'tcp',

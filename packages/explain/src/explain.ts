@@ -94,6 +94,7 @@ const NOTHING: Omit<Explanation, 'from' | 'outcome'> = {
   fault: null,
   mirror: [],
   limits: [],
+  hashBy: [],
   notMatched: [],
   notReached: [],
   inbound: [],

@@ -152,6 +152,8 @@ export interface Explanation {
   readonly fault: ExplainedFault | null;
   readonly mirror: readonly ExplainedMirror[];
   readonly limits: readonly ExplainedLimit[];
+  /** By what a hashing load balancer chooses: `header x-user`, `cookie session`, `source address`. */
+  readonly hashBy: readonly string[];
   /** What happens, in a sentence. */
   readonly outcome: string;
   /** The route's rivals, in the order in which they were tried. */

@@ -101,6 +101,7 @@ describe('the answer', () => {
       fault: null,
       mirror: [],
       limits: [],
+      hashBy: [],
       outcome: `it is sent to ${cluster}`,
       notMatched: [],
       notReached: [

@@ -36,6 +36,7 @@ export function explainText(request: string, answer: Explanation, paint: (text: 
   for (const text of changeTexts(answer.requestHeaders)) add('Request header', text, because('requestHeaders'));
   for (const text of changeTexts(answer.responseHeaders)) add('Response header', text, because('responseHeaders'));
   for (const text of faultTexts(answer)) add('Fault', text, because('fault'));
+  if (answer.hashBy.length > 0) add('Hashed by', answer.hashBy.join(', '), because('loadBalancer'));
   for (const { cluster, percentage } of answer.mirror) {
     add('Mirror', `${cluster} (${percentage}%)`, because('mirror'));
   }

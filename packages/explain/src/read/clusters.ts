@@ -20,15 +20,31 @@ export interface ClusterFacts {
   readonly endpoints: readonly ClusterEndpoint[];
 }
 
-/** What the proxy knows of a cluster. */
-export function clusterFacts(resources: ProxyResources, workloads: readonly Workload[], name: string): ClusterFacts {
+/**
+ * What the proxy knows of a cluster.
+ *
+ * @param requested `HOST[:PORT]` of the request: where a cluster leads that goes where requests say
+ */
+export function clusterFacts(
+  resources: ProxyResources,
+  workloads: readonly Workload[],
+  name: string,
+  requested: string,
+): ClusterFacts {
   const cluster = resources.clusters.find((each) => each.name === name)?.message;
-  const assignment = resources.endpoints.find((each) => each.name === name)?.message ?? cluster?.loadAssignment;
-  return {
-    cluster,
-    loadBalancer: cluster === undefined ? '' : (Cluster_LbPolicy[cluster.lbPolicy] ?? ''),
-    endpoints: cluster === undefined ? [] : endpointsOf(cluster, assignment, workloads),
-  };
+  if (cluster === undefined) return { cluster, loadBalancer: '', endpoints: [] };
+  const assignment = resources.endpoints.find((each) => each.name === name)?.message ?? cluster.loadAssignment;
+  // Envoy's dynamic forward proxy is the one custom type that a proxy takes.
+  const goesAsAsked = cluster.clusterDiscoveryType.case === 'clusterType';
+  const endpoints = goesAsAsked ? [requestedEndpoint(cluster, requested)] : endpointsOf(cluster, assignment, workloads);
+  return { cluster, loadBalancer: Cluster_LbPolicy[cluster.lbPolicy] ?? '', endpoints };
+}
+
+function requestedEndpoint(cluster: Cluster, requested: string): ClusterEndpoint {
+  const [, host = requested, port] = /^(.*?)(?::(\d+))?$/.exec(requested) ?? [];
+  const tls = socketTls(cluster.transportSocket);
+  const usual = tls === 'none' ? 80 : 443;
+  return { pod: host, workload: '', port: port === undefined ? usual : Number(port), tls, target: undefined };
 }
 
 function endpointsOf(

@@ -76,3 +76,21 @@ export function readMirrors(action: RouteAction): ExplainedMirror[] {
     percentage: runtimePercentage(runtimeFraction),
   }));
 }
+
+/** By what requests are hashed, where the load balancer hashes. */
+export function readHashPolicies(action: RouteAction): string[] {
+  return action.hashPolicy.map(({ policySpecifier: specifier }) => {
+    switch (specifier.case) {
+      case 'header':
+        return `header ${specifier.value.headerName}`;
+      case 'cookie':
+        return `cookie ${specifier.value.name}`;
+      case 'queryParameter':
+        return `query parameter ${specifier.value.name}`;
+      case 'connectionProperties':
+        return 'source address';
+      default:
+        return specifier.case ?? '';
+    }
+  });
+}

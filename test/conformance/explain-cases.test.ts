@@ -1,0 +1,86 @@
+// Conformance of explain: of each case it foretells what the case expects of the wire: pod, status, path, Host, cluster, route.
+
+import { type Explanation, explain, findCaller, parseRequest } from '@lateen/explain';
+import { describe, expect, test } from 'vitest';
+import {
+  type ConformanceCase,
+  caseNames,
+  GATEWAY,
+  type HttpSending,
+  readCase,
+  type SendingOfCase,
+} from './case-file.js';
+import { type CaseAddresses, readCaseConfig, snapshotOf } from './mesh/case-snapshot.js';
+
+/** Calls of the client's own port do not go through its outbound configuration, which is what explain is about. */
+function isOutbound(sending: SendingOfCase): boolean {
+  return !sending.connect.startsWith('inbound:');
+}
+
+function answersOf(conformanceCase: ConformanceCase): (sending: SendingOfCase) => Explanation {
+  const { pods, clients } = conformanceCase;
+  const names = [...clients, ...pods].map(({ name }) => name);
+  const addresses: CaseAddresses = {
+    pod: (name) => `127.1.0.${1 + names.indexOf(name)}`,
+    service: (client, index) => `127.1.${1 + names.indexOf(client)}.${1 + index}`,
+  };
+  const config = readCaseConfig(conformanceCase);
+  const snapshot = snapshotOf(conformanceCase, config, addresses, () => 1);
+  return (sending) => {
+    const caller = findCaller(snapshot, sending.from, undefined);
+    const target = sending.kind === 'http' ? sending.target : '/';
+    const line = `${sending.kind === 'http' ? sending.method : 'GET'} http://${sending.connect}${target}`;
+    const request = parseRequest(line, sending.kind === 'http' ? headersOf(sending) : []);
+    return explain({ snapshot, documents: config.objects, caller, request });
+  };
+}
+
+function headersOf({ host, headers }: HttpSending): string[] {
+  const lines = Object.entries(headers).flatMap(([name, values]) =>
+    [values].flat().map((value) => `${name}: ${value}`),
+  );
+  return [`host: ${host}`, ...lines];
+}
+
+/** The status that is to be seen, as far as configuration alone decides it; undefined: pods or time do. */
+function foretold({ status, fault, limits }: Explanation): number | undefined {
+  if (status !== null) return status;
+  if (fault?.abort?.percentage === 100) return fault.abort.httpStatus ?? undefined;
+  return fault?.abort || limits.length > 0 ? undefined : 200;
+}
+
+function checkHttp(sending: HttpSending, answer: Explanation): void {
+  const { expect: expected, answers, name } = sending;
+  const { upstream, received, log } = expected;
+  const status = foretold(answer);
+  if (expected.status !== undefined && answers.length === 0 && status !== undefined) {
+    expect(status, `${name}: status`).toBe(expected.status);
+  }
+  const pods = answer.clusters.flatMap(({ endpoints }) => endpoints.map(({ pod }) => pod.replace(/\..*$/, '')));
+  if (upstream?.length === 0) expect([name, status === 200]).toEqual([name, false]);
+  for (const pod of upstream ?? []) expect(pods, `${name}: pods`).toContain(pod);
+  if (received?.path !== undefined) expect([name, answer.path]).toEqual([name, received.path]);
+  if (received?.host !== undefined) expect([name, answer.host]).toEqual([name, received.host]);
+  if (log.cluster !== undefined)
+    expect(
+      answer.clusters.map((each) => each.name),
+      name,
+    ).toContain(log.cluster);
+  if (log.route !== undefined) expect([name, answer.route]).toEqual([name, log.route]);
+  const { location } = expected.headers;
+  if (typeof location === 'string' && answer.action === 'redirect')
+    expect([name, answer.location]).toEqual([name, location]);
+}
+
+describe('explain foretells', () => {
+  test.each(caseNames())('%s', (name) => {
+    const conformanceCase = readCase(name);
+    const ask = answersOf(conformanceCase);
+    for (const sending of conformanceCase.requests.filter(isOutbound)) {
+      const answer = ask(sending);
+      expect(answer.from.gateway, sending.name).toBe(sending.from === GATEWAY);
+      if (sending.kind === 'http') checkHttp(sending, answer);
+      if (sending.kind === 'tcp') expect([sending.name, answer.action]).toEqual([sending.name, 'tcp']);
+    }
+  });
+});
