@@ -277,6 +277,11 @@ ${http}`,
     const described = JSON.parse(await mesh.ok('describe', 'pod', pod!.name, '-o', 'json'));
     expect(described.services).toMatchObject([{ host: HOST, pods: [{ name: pod!.name, ready: true }] }]);
 
+    const explained = JSON.parse(await mesh.ok('explain', 'echo', '--request', 'http://echo/x', '-o', 'json'));
+    expect(explained.clusters).toMatchObject([
+      { name: `outbound|80||${HOST}`, endpoints: [{ pod: `${pod!.name}.default`, workload: 'echo', tls: 'mutual' }] },
+    ]);
+
     expect(await mesh.bashCompletes('lateenctl', 'describe', 'pod', 'ec')).toEqual([pod!.name]);
 
     expect(await mesh.ok('proxy-config', 'log', pod!.name, '--level', 'debug')).toBe('sidecar: debug\n');

@@ -314,5 +314,10 @@ test('the debug API shows what is served, to those who may see it', async () => 
     configs: { DestinationRule: 1, PeerAuthentication: 1, VirtualService: 1 },
     proxies: [{ proxyId: 'productpage-v1.default', faults: [] }],
   });
+  const made = await mesh.debug(pilot, '/debug/mesh');
+  expect(made.body).toMatchObject({
+    configs: expect.arrayContaining([expect.objectContaining({ kind: 'VirtualService', source: expect.anything() })]),
+    workloads: expect.arrayContaining([expect.objectContaining({ name: 'reviews-v2', ready: true })]),
+  });
   await expect(mesh.debug(pilot, '/debug/syncz', 'bookinfo-productpage')).rejects.toThrow();
 });

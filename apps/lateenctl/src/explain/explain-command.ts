@@ -1,40 +1,16 @@
-// Commands: `lateenctl explain`: what becomes of a request under a configuration, with no mesh running.
+// Commands: `lateenctl explain`: what becomes of a request under documents, with no mesh running, or in the running mesh.
 
-import type { ExplainInput } from '@lateen/explain';
-import {
-  type ConfigObject,
-  compareProblems,
-  parseDocuments,
-  parseMeshConfig,
-  validateObjects,
-} from '@lateen/istio-config';
 import type { Command } from 'commander';
-import { collect, DEFAULT_NAMESPACE } from '../commands/context.js';
-import { bootstrapProblem, sortFiles } from '../documents/other-files.js';
-import { readSources } from '../documents/read-sources.js';
-import { CliError, ReportedError, UsageError } from '../output/cli-error.js';
-import {
-  errorColors,
-  outColors,
-  outputFormat,
-  print,
-  printJson,
-  printProblems,
-  printYaml,
-  problemCounts,
-} from '../output/print.js';
+import { collect, DEFAULT_NAMESPACE, targetOf } from '../commands/context.js';
+import { CliError, UsageError } from '../output/cli-error.js';
+import { outColors, outputFormat, print, printJson, printYaml } from '../output/print.js';
 import { explainText } from './explain-text.js';
-import { meshOfDocuments } from './mesh-of-documents.js';
+import type { DocumentOptions, ReadMesh } from './read-mesh.js';
 
-interface ExplainOptions {
-  readonly config: readonly string[];
-  readonly services: readonly string[];
-  readonly meshConfig?: string;
-  readonly from: string;
+interface ExplainOptions extends DocumentOptions {
+  readonly from?: string;
   readonly request: string;
   readonly header: readonly string[];
-  readonly namespace: string;
-  readonly recursive: boolean;
   readonly output: string;
 }
 
@@ -47,10 +23,11 @@ export function addExplainCommand(program: Command): void {
         'with weights and endpoints, rewrites, header changes, timeout, retries, faults, mirrors and limits, each with the file and\n' +
         'line that decided it; why the other rules were not chosen; and what the receiving side does. Nothing has to run.',
     )
-    .requiredOption('-c, --config <path>', 'file, directory or - with the documents; may be repeated', collect, [])
+    .argument('[workload]', 'the same as --from')
+    .option('-c, --config <path>', 'file, directory or - with the documents; left out: the running mesh', collect, [])
     .option('--services <path>', 'Services and Deployments, where they stand elsewhere; may be repeated', collect, [])
     .option('--mesh-config <file>', 'MeshConfig; also taken from a mesh file among the documents')
-    .requiredOption('--from <workload>', "who calls: Deployment, pod, app or app/version, or 'ingress gateway'")
+    .option('--from <workload>', "who calls: Deployment, pod, app or app/version, or 'ingress gateway'")
     .requiredOption('--request <text>', "the request, as 'GET http://reviews:9080/path'")
     .option(
       '-H, --header <header>',
@@ -64,21 +41,28 @@ export function addExplainCommand(program: Command): void {
     .addHelpText(
       'after',
       `
-All replicas count as ready. Exit codes: 0 explained, whatever the answer is; 1 invalid documents, an unknown workload;
-2 the command line is wrong.
+Of documents all replicas count as ready. Without documents the running mesh is asked about: its configuration, its pods.
+Exit codes: 0 explained, whatever the answer is; 1 invalid documents, an unknown workload; 2 the command line is wrong;
+3 the mesh does not answer.
 
 Examples:
   lateenctl explain -c examples/bookinfo --from productpage-v1 --request http://reviews:9080/reviews/0
   lateenctl explain -c examples/bookinfo -c examples/handbook/gateway-bookinfo.yaml --from 'ingress gateway' \\
       --request http://localhost:8080/productpage
-  lateenctl explain -c routes/ --services app.yaml --from web --request 'POST http://shop/cart' -H 'end-user: jason' -o json`,
+  lateenctl explain -c routes/ --services app.yaml --from web --request 'POST http://shop/cart' -H 'end-user: jason' -o json
+  lateenctl explain productpage-v1 --request http://reviews:9080/reviews/0`,
     )
-    .action(async (options: ExplainOptions, command: Command) => {
+    .action(async (workload: string | undefined, options: ExplainOptions, command: Command) => {
       const format = outputFormat(options.output, ['short', 'json', 'yaml']);
+      const from = callerText(workload, options);
       // The translation and the data plane's core are loaded for this command only.
-      const library = await import('@lateen/explain');
-      const mesh = readMesh(options);
-      const answer = await explainRequest(library, mesh, options, command);
+      const [library, { readDocuments, readRunningMesh }] = await Promise.all([
+        import('@lateen/explain'),
+        import('./read-mesh.js'),
+      ]);
+      const mesh =
+        options.config.length === 0 ? await readRunningMesh(targetOf(command).controlPlane) : readDocuments(options);
+      const answer = explainRequest(library, mesh, from, options, command);
       if (format === 'json') return printJson(answer);
       if (format === 'yaml') return printYaml(answer);
       print(explainText(options.request, answer, outColors.dim));
@@ -87,60 +71,29 @@ Examples:
 
 type Library = typeof import('@lateen/explain');
 
-interface ReadMesh {
-  readonly objects: readonly ConfigObject[];
-  readonly snapshot: ReturnType<typeof meshOfDocuments>;
-  readonly meshFile: ExplainInput['meshFile'];
+/** Who calls, and that the options fit together. @throws UsageError */
+function callerText(workload: string | undefined, { from, config, services, meshConfig }: ExplainOptions): string {
+  if (config.length === 0 && (services.length > 0 || meshConfig !== undefined)) {
+    throw new UsageError('--services and --mesh-config go with documents: give them by --config');
+  }
+  if (workload !== undefined && from !== undefined) throw new UsageError('give the workload once: by --from, or alone');
+  const caller = from ?? workload;
+  if (caller === undefined) throw new UsageError('say who calls: --from WORKLOAD');
+  return caller;
 }
 
-function explainRequest(
-  library: Library,
-  { snapshot, objects, meshFile }: ReadMesh,
-  options: ExplainOptions,
-  command: Command,
-) {
+function explainRequest(library: Library, mesh: ReadMesh, from: string, options: ExplainOptions, command: Command) {
   const { explain, findCaller, parseRequest } = library;
   const { RefusedConfigurationError, RequestSyntaxError, UnknownCallerError } = library;
   try {
     const request = parseRequest(options.request, options.header);
     const namespace = command.getOptionValueSource('namespace') === 'cli' ? options.namespace : undefined;
-    const caller = findCaller(snapshot, options.from, namespace);
-    return explain({ snapshot, documents: objects, meshFile, caller, request });
+    const caller = findCaller(mesh.snapshot, from, namespace);
+    return explain({ ...mesh, caller, request });
   } catch (error) {
     if (error instanceof RequestSyntaxError) throw new UsageError(error.message);
     if (error instanceof UnknownCallerError) throw new CliError(`--from: ${error.message}`);
     if (error instanceof RefusedConfigurationError) throw new CliError(error.message);
     throw error;
   }
-}
-
-/** Reads and checks everything that was named; warnings are printed. @throws ReportedError after printing every error */
-function readMesh(options: ExplainOptions): ReadMesh {
-  const files = [
-    ...readSources(options.config, options),
-    ...(options.services.length > 0 ? readSources(options.services, options) : []),
-  ];
-  const { documents, meshConfigs, bootstraps } = sortFiles(files);
-  const named = options.meshConfig === undefined ? [] : readSources([options.meshConfig], { recursive: false });
-  const meshFiles = named.length > 0 ? named : meshConfigs;
-  if (meshFiles.length > 1) {
-    throw new UsageError(
-      `${meshFiles.map(({ name }) => name).join(' and ')} are both mesh files; give one by --mesh-config`,
-    );
-  }
-  const { objects, problems } = parseDocuments(documents, { defaultNamespace: options.namespace });
-  const mesh = meshFiles.map((file) => ({ name: file.name, ...parseMeshConfig(file) }));
-  const all = [
-    ...problems,
-    ...mesh.flatMap((each) => each.problems),
-    ...bootstraps.map((file) => bootstrapProblem(file, 'warning')),
-    ...validateObjects(objects),
-  ].sort(compareProblems);
-  printProblems(all);
-  if (all.some(({ severity }) => severity === 'error')) {
-    process.stderr.write(`${errorColors.red(problemCounts(all))}\n`);
-    throw new ReportedError();
-  }
-  if (objects.length === 0) throw new UsageError(`there is no document in ${files.map(({ name }) => name).join(', ')}`);
-  return { objects, snapshot: meshOfDocuments(objects, mesh[0]?.config), meshFile: mesh[0] };
 }

@@ -2,13 +2,14 @@
 
 import type { MtlsHttpHandler } from '@lateen/identity';
 import type { Logger } from '@lateen/telemetry';
-import type { TranslationCache } from '@lateen/translate';
+import type { MeshSnapshot, TranslationCache } from '@lateen/translate';
 import type { AdsSubscriberReport } from '@lateen/xds-stream';
 import { describePodById, describeServiceByName } from '../describe/describe-page.js';
 import type { ProxySource } from '../push/proxy-source.js';
 import type { SnapshotBuilder } from '../snapshot/snapshot-builder.js';
 import { checkTls } from './authn.js';
 import { dumpConfig } from './config-dump.js';
+import { describeMesh } from './mesh-page.js';
 import { findProxy, proxyIdOfReport } from './proxies.js';
 import { describeRegistry } from './registryz.js';
 import { describeSnapshot } from './snapshot.js';
@@ -36,6 +37,7 @@ const PATHS = [
   '/debug/authn',
   '/debug/describe',
   '/debug/snapshot',
+  '/debug/mesh',
 ];
 
 /** The handler of the debug server. Who may call was checked when the connection was made. */
@@ -66,12 +68,10 @@ function answer(path: string, query: URLSearchParams, sources: DebugSources): An
       return success(describeSync(proxies()));
     case '/debug/config_dump':
       return configDump(proxyId, proxies());
-    case '/debug/registryz': {
-      const mesh = builder.current?.mesh;
-      return mesh === undefined
-        ? failure(503, builder.missing() ?? 'no snapshot yet')
-        : success(describeRegistry(mesh));
-    }
+    case '/debug/registryz':
+      return ofMesh(builder, describeRegistry);
+    case '/debug/mesh':
+      return ofMesh(builder, describeMesh);
     case '/debug/authn':
       return tlsCheck(proxyId, sources);
     case '/debug/describe':
@@ -81,6 +81,11 @@ function answer(path: string, query: URLSearchParams, sources: DebugSources): An
     default:
       return failure(404, `there is no ${path}; try ${PATHS.join(', ')}`);
   }
+}
+
+function ofMesh(builder: SnapshotBuilder, describe: (mesh: MeshSnapshot) => unknown): Answer {
+  const mesh = builder.current?.mesh;
+  return mesh === undefined ? failure(503, builder.missing() ?? 'no snapshot yet') : success(describe(mesh));
 }
 
 function configDump(proxyId: string, reports: readonly AdsSubscriberReport[]): Answer {
