@@ -57,7 +57,8 @@ function checkHttp(sending: HttpSending, answer: Explanation): void {
     expect(status, `${name}: status`).toBe(expected.status);
   }
   const pods = answer.clusters.flatMap(({ endpoints }) => endpoints.map(({ pod }) => pod.replace(/\..*$/, '')));
-  if (upstream?.length === 0) expect([name, status === 200]).toEqual([name, false]);
+  const isAborted = answer.fault?.abort?.percentage === 100;
+  if (upstream?.length === 0) expect([name, answer.status !== null || isAborted]).toEqual([name, true]);
   for (const pod of upstream ?? []) expect(pods, `${name}: pods`).toContain(pod);
   if (received?.path !== undefined) expect([name, answer.path]).toEqual([name, received.path]);
   if (received?.host !== undefined) expect([name, answer.host]).toEqual([name, received.host]);
@@ -67,6 +68,11 @@ function checkHttp(sending: HttpSending, answer: Explanation): void {
       name,
     ).toContain(log.cluster);
   if (log.route !== undefined) expect([name, answer.route]).toEqual([name, log.route]);
+  for (const [header, value] of Object.entries(expected.headers)) {
+    if (header.startsWith('access-control-') && answers.length === 0) {
+      expect([name, header, answer.cors?.headers[header] ?? null]).toEqual([name, header, value]);
+    }
+  }
   const { location } = expected.headers;
   if (typeof location === 'string' && answer.action === 'redirect')
     expect([name, answer.location]).toEqual([name, location]);

@@ -55,6 +55,11 @@ export function explainForward(context: ExplainContext, entry: HttpEntry, routed
     const outcome = `the proxy answers ${decided.status}${decided.body === '' ? '' : `: ${decided.body.trim()}`}`;
     return { ...local, action: 'directResponse', status: decided.status, body: decided.body, outcome, because };
   }
+  const cors = context.decision.sharing() ?? null;
+  if (cors !== null && cors.answer !== 'shared') {
+    const verdict = cors.answer === 'preflight' ? 'to a preflight' : 'to a preflight of an origin that is not allowed';
+    return { ...local, action: 'preflight', status: 200, cors, outcome: `the proxy answers 200 ${verdict}`, because };
+  }
   const action = route.action.value;
   const destinations = explainClusters(context, route, action);
   const clusters = destinations.map(({ cluster }) => cluster);
@@ -69,6 +74,7 @@ export function explainForward(context: ExplainContext, entry: HttpEntry, routed
     timeoutMs: decided.timeoutMs || null,
     retries: readRetries(action, virtualHost),
     mirror: readMirrors(action),
+    cors,
     hashBy: readHashPolicies(action),
     inbound: arrivals.inbound,
     because: [...because, ...destinations.flatMap((each) => each.because), ...arrivals.because],

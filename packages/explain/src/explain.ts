@@ -93,6 +93,7 @@ const NOTHING: Omit<Explanation, 'from' | 'outcome'> = {
   retries: null,
   fault: null,
   mirror: [],
+  cors: null,
   limits: [],
   hashBy: [],
   notMatched: [],
@@ -147,6 +148,7 @@ function explainHttp(context: ExplainContext, entry: HttpEntry): Answer {
   }
   load([]);
   decision.parse(head);
+  decision.route(0);
   return { ...answer, ...explainForward(context, entry, { virtualHost, route, decided, answer, head }) };
 }
 

@@ -72,6 +72,14 @@ export interface ExplainedMirror {
   readonly percentage: number;
 }
 
+/** Cross-origin sharing of the answer. */
+export interface ExplainedCors {
+  /** The answer may be read, or the proxy answers a preflight, or it answers one that is not allowed. */
+  readonly answer: 'shared' | 'preflight' | 'refused';
+  /** `access-control-…` of the answer. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
 /** A token bucket that the request would be charged to. */
 export interface ExplainedLimit {
   /** The filter's name. */
@@ -114,10 +122,19 @@ export interface ExplainedInbound {
 }
 
 /**
- * What becomes of the request: sent on (`forward`), answered by the proxy (`redirect`, `directResponse`, `notFound`: no
- * route, `refused`: not a request that it takes), not spoken to as HTTP (`tcp`), or never accepted (`noListener`).
+ * What becomes of the request: sent on (`forward`), answered by the proxy (`redirect`, `directResponse`, `preflight` of
+ * another origin, `notFound`: no route, `refused`: not a request that it takes), not spoken to as HTTP (`tcp`), or never
+ * accepted (`noListener`).
  */
-export type ExplainedAction = 'forward' | 'redirect' | 'directResponse' | 'notFound' | 'refused' | 'tcp' | 'noListener';
+export type ExplainedAction =
+  | 'forward'
+  | 'redirect'
+  | 'directResponse'
+  | 'preflight'
+  | 'notFound'
+  | 'refused'
+  | 'tcp'
+  | 'noListener';
 
 export interface Explanation {
   readonly from: {
@@ -151,6 +168,8 @@ export interface Explanation {
   readonly retries: ExplainedRetries | null;
   readonly fault: ExplainedFault | null;
   readonly mirror: readonly ExplainedMirror[];
+  /** null: no corsPolicy, or it does not concern the request. */
+  readonly cors: ExplainedCors | null;
   readonly limits: readonly ExplainedLimit[];
   /** By what a hashing load balancer chooses: `header x-user`, `cookie session`, `source address`. */
   readonly hashBy: readonly string[];

@@ -100,6 +100,7 @@ describe('the answer', () => {
       },
       fault: null,
       mirror: [],
+      cors: null,
       limits: [],
       hashBy: [],
       outcome: `it is sent to ${cluster}`,

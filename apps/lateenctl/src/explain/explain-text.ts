@@ -40,6 +40,8 @@ export function explainText(request: string, answer: Explanation, paint: (text: 
   for (const { cluster, percentage } of answer.mirror) {
     add('Mirror', `${cluster} (${percentage}%)`, because('mirror'));
   }
+  for (const [name, value] of Object.entries(answer.cors?.headers ?? {}))
+    add('CORS', `${name}: ${value}`, because('cors'));
   for (const limit of answer.limits) add('Rate limit', limitText(limit), because('limits'));
   for (const inbound of answer.inbound) {
     const receiver = `${inbound.workload}.${inbound.namespace}`;

@@ -3,6 +3,9 @@
 
 import {
   type ClusterInput,
+  CORS_PREFLIGHT,
+  CORS_REFUSED,
+  CORS_SHARED,
   type CompileProblem,
   type Core,
   compileHttpConnectionManager,
@@ -30,7 +33,9 @@ import {
   ROUTE_TABLE,
   type Tables,
 } from '@lateen/filters-wasm';
+import { anyIs } from '@lateen/xds-proto';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
+import { CorsSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/cors/v3/cors_pb.js';
 import type { HttpConnectionManager } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import { hostProbe, hostProbeName, numberedRoutes, placeOfNumber } from './probes.js';
 
@@ -58,6 +63,13 @@ export interface Decided {
   readonly timeoutMs: number;
 }
 
+/** What the CORS filter makes of a request, and the headers by which it says so. */
+export interface DecidedSharing {
+  /** `preflight` and `refused` are answered by the proxy, with 200. */
+  readonly answer: 'shared' | 'preflight' | 'refused';
+  readonly headers: Readonly<Record<string, string>>;
+}
+
 /** What a request is decided with. */
 export interface DecisionContext {
   readonly routes: RouteConfiguration;
@@ -68,6 +80,11 @@ export interface DecisionContext {
 
 const NOW_MS = 1;
 const MAX_HEAD_BYTES = 65_536;
+const SHARING: Readonly<Record<number, DecidedSharing['answer']>> = {
+  [CORS_SHARED]: 'shared',
+  [CORS_PREFLIGHT]: 'preflight',
+  [CORS_REFUSED]: 'refused',
+};
 const ACTIONS: Readonly<Record<number, Decided['action']>> = {
   [ROUTE_ACTION_FORWARD]: 'forward',
   [ROUTE_ACTION_REDIRECT]: 'redirect',
@@ -102,8 +119,17 @@ export class Decision {
     const { options, problems } = compileHttpConnectionManager(manager, 'the listener');
     if (problems.length > 0) throw new RefusedConfigurationError(problems);
     // As in the sidecar: upgrades are recognized, to be forwarded or refused with an answer.
-    this.#listener = internListenerOptions(this.#core, { ...options, allowWebsocket: true }, NOW_MS);
+    const corsFilterId = this.#corsFilterId(manager);
+    this.#listener = internListenerOptions(this.#core, { ...options, allowWebsocket: true, corsFilterId }, NOW_MS);
     this.#context = context;
+  }
+
+  #corsFilterId({ httpFilters }: HttpConnectionManager): number | undefined {
+    const filter = httpFilters.find(
+      ({ configType, disabled }) =>
+        !disabled && configType.case === 'typedConfig' && anyIs(configType.value, CorsSchema),
+    );
+    return filter && this.#tables.limitSlots.filterId(filter.name, 'cors');
   }
 
   #compile(routeConfigurations: readonly RouteConfiguration[], clusters: readonly ClusterInput[]): void {
@@ -147,6 +173,21 @@ export class Decision {
     };
     if (at(ROUTE_TABLE) !== 0) return { ...decided, ...placeOfNumber(this.#routeName()) };
     return { ...decided, virtualHost: this.#virtualHost(), route: undefined };
+  }
+
+  /** What the CORS policy of the last `route()` says of the request; undefined where there is none, or it says nothing. */
+  sharing(): DecidedSharing | undefined {
+    const { wasm, i32 } = this.#core;
+    const answer = SHARING[wasm.decideCors(this.#listener)];
+    if (answer === undefined) return undefined;
+    const policy = i32[ROUTE_POLICY >> 2]!;
+    const length = wasm.writeLocalReply(OUTPUT_RING, MAX_HEAD_BYTES, this.#listener, policy, 0, 200, 0, 0, 0, 0);
+    const lines = this.#core.text(OUTPUT_RING, length).split('\r\n');
+    const shared = lines.flatMap((line) => {
+      const match = /^(access-control-[a-z-]+): (.*)$/i.exec(line);
+      return match === null ? [] : [[match[1]!.toLowerCase(), match[2]!] as const];
+    });
+    return { answer, headers: Object.fromEntries(shared) };
   }
 
   /** Whether the one route of a probe matches the parsed request. */
