@@ -70,6 +70,8 @@ export interface AccessLogRecord {
   /** Envoy's short flags joined by commas, or `-`. */
   readonly responseFlags: string;
   readonly responseCodeDetails: string | undefined;
+  /** Of gRPC, undefined where there is none. */
+  readonly grpcStatus: number | undefined;
   readonly connectionTerminationDetails: string | undefined;
   readonly upstreamTransportFailureReason: string | undefined;
   /** Body bytes, as Envoy's BYTES_RECEIVED and BYTES_SENT. */
@@ -220,6 +222,9 @@ export interface RequestMetricSeries {
   readonly labels: Readonly<Record<string, string>>;
   readonly statsConfig: unknown;
   readonly requestsTotal: number;
+  /** Messages of gRPC. */
+  readonly requestMessagesTotal: number;
+  readonly responseMessagesTotal: number;
   readonly durationMs: HistogramView;
   readonly requestBytes: HistogramView;
   readonly responseBytes: HistogramView;

@@ -14,12 +14,13 @@ let overflow: i32 = 0;
 export function record(
   context: i32, peer: i32, connection: i32, code: i32, flags: i32, grpcStatus: i32, durationMs: f64, requestBytes: f64,
   responseBytes: f64,
-): void {
+): i32 {
   const series = findSeries(context, peer, connection, code, flags, grpcStatus);
   store<f64>(series + SERIES_REQUESTS, load<f64>(series + SERIES_REQUESTS) + 1);
   observe(series + SERIES_DURATION_SUM, series + SERIES_DURATION_BUCKETS, durationMs);
   observe(series + SERIES_REQUEST_BYTES_SUM, series + SERIES_REQUEST_BYTES_BUCKETS, requestBytes);
   observe(series + SERIES_RESPONSE_BYTES_SUM, series + SERIES_RESPONSE_BYTES_BUCKETS, responseBytes);
+  return series;
 }
 
 function findSeries(context: i32, peer: i32, connection: i32, code: i32, flags: i32, grpcStatus: i32): i32 {

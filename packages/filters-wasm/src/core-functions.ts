@@ -119,7 +119,9 @@ export interface CoreFunctions {
   /**
    * Writes a complete local answer (head and body): `status` with its reason, text/plain body copied from `body` (length 0
    * = none), `location` for redirects (length 0 = none), server and date headers, response mutations of `policy` (0 =
-   * none). `flags` are DOWNSTREAM_*. Returns the length, or 0 where `capacity` is too small.
+   * none). `flags` are DOWNSTREAM_*. With DOWNSTREAM_GRPC the answer is 200 with grpc-status and grpc-message (the body) in
+   * its head and no body; RESP_GRPC_STATUS is the status, -1 for others. Returns the length, or 0 where `capacity` is too
+   * small.
    */
   writeLocalReply(
     out: number,
@@ -152,7 +154,7 @@ export interface CoreFunctions {
    * is `CONNECT authority`; an extended CONNECT `GET path` with `upgrade: PROTOCOL` and `connection: Upgrade`
    * (H2_DECODED_PROTOCOL is set). A response is `HTTP/1.1 200 ` and its fields; with H2_UPGRADE a 2xx becomes 101. A
    * response that H2_END_STREAM ends without a content-length has neither marker: tell parseResponse (RESPONSE_TO_ENDED).
-   * Trailers are lines alone, with no empty line; 0 is the length of none.
+   * Trailers are lines alone, with no empty line; 0 is the length of none; RESP_GRPC_STATUS is their grpc-status.
    * That DATA is as long as content-length says is for the caller to check; only a request that ends without its body is
    * refused here.
    *
@@ -190,7 +192,9 @@ export interface CoreFunctions {
 
   /**
    * Counts one finished request in the series of the six-part key (see SERIES_*). Bytes are on the wire. Where the table of
-   * series is full the request is counted in series 0, whose key is all zeros, and in `seriesOverflow`.
+   * series is full the request is counted in series 0, whose key is all zeros, and in `seriesOverflow`. `grpcStatus` is
+   * -1 where the request is not gRPC, GRPC_STATUS_NONE where it is and has none. Returns the place of the series: messages of
+   * gRPC are added there by the caller.
    */
   record(
     context: number,
@@ -202,7 +206,7 @@ export interface CoreFunctions {
     durationMs: number,
     requestBytes: number,
     responseBytes: number,
-  ): void;
+  ): number;
   seriesCount(): number;
   seriesOverflow(): number;
   peerCount(): number;
@@ -210,8 +214,13 @@ export interface CoreFunctions {
 
   /** Copies within the memory (9 ns for 1 KiB); ranges may overlap. Out of range throws. */
   copy(to: number, from: number, length: number): void;
-  /** 1 where the response status is in the policy's retriable codes or RETRY_ON_5XX, gateway-error, retriable-4xx asks for it. */
+  /**
+   * 1 where the response status is in the policy's retriable codes, or RETRY_ON_5XX, gateway-error, retriable-4xx or a
+   * condition of gRPC (RESP_GRPC_STATUS) asks for it.
+   */
   isRetriableStatus(policy: number, status: number): number;
+  /** The gRPC status for an HTTP one, where an answer to gRPC has none. */
+  grpcStatusOf(status: number): number;
   /** Seeds the random numbers (request ids, weights, load balancing); not zero. */
   seed(low: number, high: number): void;
   /** Hash of a header name or host (ASCII case ignored), as the tables use it. */
@@ -231,3 +240,10 @@ export const DOWNSTREAM_PEER_LINES = 4;
 export const DOWNSTREAM_HEAD = 8;
 /** The client speaks HTTP/2: the head will be encoded by h2EncodeHead. */
 export const DOWNSTREAM_HTTP_2 = 16;
+/** The request was gRPC: a local answer is one that gRPC reads. */
+export const DOWNSTREAM_GRPC = 32;
+/** Its status, where it is not the one that belongs to the HTTP status: (status + 1) << DOWNSTREAM_GRPC_STATUS_SHIFT. */
+export const DOWNSTREAM_GRPC_STATUS_SHIFT = 8;
+
+/** For record(): gRPC that ended without a status, because its client went away. */
+export const GRPC_STATUS_NONE = -2;

@@ -29,6 +29,8 @@ const TEXTS: Readonly<Record<number, string>> = {
   [T.KNOWN_DATE]: 'date',
   [T.KNOWN_ORIGINAL_PATH]: 'x-envoy-original-path',
   [T.KNOWN_GRPC_STATUS]: 'grpc-status',
+  [T.KNOWN_CONTENT_TYPE]: 'content-type',
+  [T.KNOWN_GRPC_TIMEOUT]: 'grpc-timeout',
   [T.TEXT_CLOSE]: 'close',
   [T.TEXT_KEEP_ALIVE]: 'keep-alive',
   [T.TEXT_UPGRADE]: 'upgrade',
@@ -62,6 +64,7 @@ const TEXTS: Readonly<Record<number, string>> = {
   [T.TEXT_REQUEST_PRIVATE_NETWORK]: 'access-control-request-private-network',
   [T.TEXT_ALLOW_ORIGIN]: 'access-control-allow-origin',
   [T.TEXT_TRUE]: 'true',
+  [T.TEXT_GRPC_MESSAGE]: 'grpc-message',
 };
 
 /** Fills TEXT_TABLE, STATUS_TEXTS and KNOWN_HEADERS. `hashName` is the core's own. */

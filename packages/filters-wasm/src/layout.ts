@@ -135,6 +135,8 @@ export const REQ_TARGET_LENGTH = 65628;
 export const PARSE_ERROR = 65632;
 /** Length of the request line with its CRLF (internal). */
 export const REQ_LINE_LENGTH = 65636;
+/** float; what grpc-timeout says in ms (rounded up), -1 where it says nothing or the request is not gRPC. */
+export const REQ_GRPC_TIMEOUT_MS = 65640;
 /** Header entries, HEADER_ENTRY_BYTES each, REQ_HEADER_COUNT of them. */
 export const REQ_HEADERS = 66048;
 
@@ -149,6 +151,8 @@ export const REQUEST_ABSOLUTE_FORM = 16;
 export const REQUEST_PATH_CHANGED = 32;
 /** Absolute-form with https. */
 export const REQUEST_TARGET_HTTPS = 64;
+/** The content-type is gRPC's. */
+export const REQUEST_GRPC = 128;
 
 export const METHOD_OTHER = 0;
 export const METHOD_GET = 1;
@@ -203,7 +207,7 @@ export const RESP_PEER_ID_OFFSET = 81960;
 export const RESP_PEER_ID_LENGTH = 81964;
 export const RESP_PEER_METADATA_OFFSET = 81968;
 export const RESP_PEER_METADATA_LENGTH = 81972;
-/** grpc-status of a trailers-only answer, -1 where absent. */
+/** grpc-status: of a head (parseResponse), of trailers (h2DecodeHead), of a local answer to gRPC; -1 where absent. */
 export const RESP_GRPC_STATUS = 81976;
 export const RESP_HEADERS = 82432;
 
@@ -250,6 +254,10 @@ export const ROUTE_NAME_OFFSET = 98360;
 export const ROUTE_NAME_LENGTH = 98364;
 /** How much of the path the route's matcher took (internal). */
 export const ROUTE_MATCHED_PREFIX_LENGTH = 98368;
+
+/** Filled by writeUpstreamHead: time limits of the request and of its stream in ms, 0 = none; the policy's or grpc-timeout's. */
+export const ROUTE_TIMEOUT_MS = 98416;
+export const ROUTE_STREAM_MS = 98420;
 
 export const ROUTE_ACTION_NONE = 0;
 export const ROUTE_ACTION_FORWARD = 1;

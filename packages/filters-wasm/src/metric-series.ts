@@ -18,6 +18,9 @@ export interface MetricSeries {
   readonly flags: number;
   readonly grpcStatus: number;
   readonly requests: number;
+  /** Messages of gRPC in requests and in responses. */
+  readonly requestMessages: number;
+  readonly responseMessages: number;
   readonly durationMs: Histogram;
   readonly requestBytes: Histogram;
   readonly responseBytes: Histogram;
@@ -43,6 +46,8 @@ export function* readSeries(core: Core): Generator<MetricSeries> {
       flags: core.i32[(base + T.SERIES_FLAGS) >> 2]!,
       grpcStatus: core.i32[(base + T.SERIES_GRPC_STATUS) >> 2]!,
       requests,
+      requestMessages: core.f64[(base + T.SERIES_REQUEST_MESSAGES) >> 3]!,
+      responseMessages: core.f64[(base + T.SERIES_RESPONSE_MESSAGES) >> 3]!,
       durationMs: readHistogram(core, base + T.SERIES_DURATION_SUM, base + T.SERIES_DURATION_BUCKETS),
       requestBytes: readHistogram(core, base + T.SERIES_REQUEST_BYTES_SUM, base + T.SERIES_REQUEST_BYTES_BUCKETS),
       responseBytes: readHistogram(core, base + T.SERIES_RESPONSE_BYTES_SUM, base + T.SERIES_RESPONSE_BYTES_BUCKETS),

@@ -50,9 +50,6 @@ const CODECS = {
 type RateLimits = NonNullable<ListenerOptions['rateLimits']>;
 type Fault = NonNullable<ListenerOptions['fault']>;
 
-/** Filters that change nothing for a request. */
-const WITHOUT_EFFECT = [GrpcStatsSchema];
-
 export interface ConnectionManagerContext {
   readonly core: Core;
   readonly tables: Tables;
@@ -82,7 +79,10 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
   const { core, tables, options, listenerName, chainName } = context;
   const compiled = compileHttpConnectionManager(hcm, listenerName);
   for (const { path, message } of compiled.problems) context.problem(path, message);
-  const { filters, suppressEnvoyHeaders, rateLimits, fault, cors } = readFilters(hcm.httpFilters, context);
+  const { filters, suppressEnvoyHeaders, rateLimits, fault, cors, countsMessages } = readFilters(
+    hcm.httpFilters,
+    context,
+  );
   const exchangePeers = filters.metadataExchange;
   const listenerOptions = {
     ...compiled.options,
@@ -119,6 +119,7 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
     http2: compileHttp2Settings(hcm.http2ProtocolOptions, 'downstream', hcm.streamErrorOnInvalidHttpMessage),
     injectsFaults: fault !== undefined,
     cors: cors?.place ?? CORS_ABSENT,
+    countsMessages,
     idleTimeoutMs: http?.idleTimeout === undefined ? DEFAULT_IDLE_TIMEOUT_MS : durationMs(http.idleTimeout),
     streamIdleTimeoutMs:
       hcm.streamIdleTimeout === undefined ? DEFAULT_STREAM_IDLE_TIMEOUT_MS : durationMs(hcm.streamIdleTimeout),
@@ -152,18 +153,20 @@ function compileAccessLog(
   }
 }
 
-interface ReadFilters {
+interface FilterSettings {
   readonly filters: MeshFilters;
   readonly suppressEnvoyHeaders: boolean;
   readonly rateLimits: RateLimits;
   readonly fault: Fault | undefined;
   readonly cors: { readonly filterId: number; readonly place: number } | undefined;
+  readonly countsMessages: boolean;
 }
 
 const CORS_ORDER = 'the CORS filter must come before every rate limit and fault filter, or after all of them';
 
-function readFilters(httpFilters: readonly HttpFilter[], context: ConnectionManagerContext): ReadFilters {
-  let cors: ReadFilters['cors'];
+function readFilters(httpFilters: readonly HttpFilter[], context: ConnectionManagerContext): FilterSettings {
+  let cors: FilterSettings['cors'];
+  let countsMessages = false;
   let fault: Fault | undefined;
   const rateLimits: RateLimits[number][] = [];
   const filters: MeshFilters = { metadataExchange: false, stats: undefined };
@@ -203,11 +206,14 @@ function readFilters(httpFilters: readonly HttpFilter[], context: ConnectionMana
       cors = { filterId: context.tables.limitSlots.filterId(filter.name, 'cors'), place };
       return;
     }
-    if (any !== undefined && WITHOUT_EFFECT.some((schema) => anyIs(any, schema))) return;
+    if (any !== undefined && anyIs(any, GrpcStatsSchema)) {
+      countsMessages ||= unpackAny(any, GrpcStatsSchema).emitFilterState;
+      return;
+    }
     const refused = readMeshFilter(filter, filters);
     if (refused !== '') context.problem(path, refused);
   });
-  return { filters, suppressEnvoyHeaders, rateLimits, fault, cors };
+  return { filters, suppressEnvoyHeaders, rateLimits, fault, cors, countsMessages };
 }
 
 function readFault(

@@ -22,6 +22,8 @@ export interface HttpChain extends ServedChain {
   /** Which protocol clients speak; `auto`: by ALPN, or by the first bytes. */
   readonly codec: 'auto' | 'http1' | 'http2';
   readonly http2: Http2Settings;
+  /** The chain has a filter that counts the messages of gRPC for the metrics. */
+  readonly countsMessages: boolean;
   /** Closes a connection without a request; 0 = never. */
   readonly idleTimeoutMs: number;
   /** Ends an exchange in which nothing moves; 0 = never. */

@@ -30,6 +30,7 @@ export class AccessLogEntry implements AccessLogRecord {
   responseCode = 0;
   responseFlags = '-';
   responseCodeDetails: string | undefined;
+  grpcStatus: number | undefined;
   connectionTerminationDetails: string | undefined;
   upstreamTransportFailureReason: string | undefined;
   bytesReceived = 0;
@@ -98,6 +99,7 @@ export class AccessLogEntry implements AccessLogRecord {
     this.durationMs = nowMs - exchange.startMs;
     this.responseCode = exchange.status;
     this.responseFlags = flagsText(exchange.flags);
+    this.grpcStatus = exchange.grpcStatus < 0 ? undefined : exchange.grpcStatus;
     this.responseCodeDetails = exchange.details === '' ? undefined : exchange.details;
     this.connectionTerminationDetails = undefined;
     this.upstreamTransportFailureReason = exchange.failureReason === '' ? undefined : exchange.failureReason;

@@ -1,6 +1,13 @@
 // Exchange: how each one begins and ends, and the answers that need no upstream.
 
-import { LIMIT_REQUESTS, ROUTE_BODY_LENGTH, ROUTE_CLUSTER, ROUTE_STATUS } from '@lateen/filters-wasm';
+import {
+  DOWNSTREAM_GRPC_STATUS_SHIFT,
+  LIMIT_REQUESTS,
+  RESP_GRPC_STATUS,
+  ROUTE_BODY_LENGTH,
+  ROUTE_CLUSTER,
+  ROUTE_STATUS,
+} from '@lateen/filters-wasm';
 import type { DataPath } from '../transport/data-path.js';
 import type { TimerOwner } from '../transport/timer-wheel.js';
 import { AccessLogEntry } from './access-log-entry.js';
@@ -9,6 +16,7 @@ import { ExchangeState } from './exchange-state.js';
 import { ExchangeTimers } from './exchange-timers.js';
 import { CORS_ABSENT, CrossOrigin } from './filters/cross-origin.js';
 import type { HeldAnswer } from './filters/injected-delay.js';
+import { GrpcMessages } from './grpc-messages.js';
 import { KeptRequest } from './kept-request.js';
 import { CORS_DETAILS, DIRECT_RESPONSE_DETAILS, type LocalReply } from './local-reply.js';
 import { countRequest } from './request-metrics.js';
@@ -24,6 +32,9 @@ export abstract class AnsweringExchange extends ExchangeState implements Respons
   /** Null where the chain has no filter for it. */
   readonly sharing: CrossOrigin | null;
   protected holdsRequestUnit = false;
+  /** Messages of gRPC, null until the first request whose are counted. */
+  requestMessages: GrpcMessages | null = null;
+  responseMessages: GrpcMessages | null = null;
 
   constructor(
     protected readonly path: DataPath,
@@ -40,6 +51,15 @@ export abstract class AnsweringExchange extends ExchangeState implements Respons
   }
 
   abstract onTimer(kind: number): void;
+
+  /** Counts the messages of this request and of its response. */
+  protected countMessages(): void {
+    this.countsMessages = true;
+    this.requestMessages ??= new GrpcMessages();
+    this.responseMessages ??= new GrpcMessages();
+    this.requestMessages.begin();
+    this.responseMessages.begin();
+  }
 
   /** An answer to a request that was not routed: a head that the codec refused. REQ_* need not be filled. */
   refuse(reply: LocalReply): void {
@@ -63,7 +83,9 @@ export abstract class AnsweringExchange extends ExchangeState implements Respons
     this.details = reply.details;
     if (!this.requestComplete) this.client.closeAfterResponse();
     this.responseBodyBytes = reply.body.length;
+    if (reply.grpcStatus !== undefined) this.downstreamFlags |= (reply.grpcStatus + 1) << DOWNSTREAM_GRPC_STATUS_SHIFT;
     this.responseWireBytes = this.writer.writeText(this, reply.body);
+    this.noteGrpcReply();
     this.finish(this.client.closing);
   }
 
@@ -75,7 +97,16 @@ export abstract class AnsweringExchange extends ExchangeState implements Respons
     if (!this.requestComplete) this.client.closeAfterResponse();
     this.responseBodyBytes = i32[ROUTE_BODY_LENGTH >> 2]!;
     this.responseWireBytes = this.writer.writeFromTable(this);
+    this.noteGrpcReply();
     this.finish(this.client.closing);
+  }
+
+  /** A local answer has been written: to gRPC it was 200, whatever it is about, with the status in its head. */
+  private noteGrpcReply(): void {
+    if (!this.grpc) return;
+    this.status = 200;
+    this.responseBodyBytes = 0;
+    this.grpcStatus = this.path.core.i32[RESP_GRPC_STATUS >> 2]!;
   }
 
   /** The same answer for later, when ROUTE_* are another request's. */
@@ -83,12 +114,10 @@ export abstract class AnsweringExchange extends ExchangeState implements Respons
     const { i32 } = this.path.core;
     if (!this.requestComplete) this.client.closeAfterResponse();
     const bytes = this.writer.copyFromTable(this);
-    return {
-      status: i32[ROUTE_STATUS >> 2]!,
-      bytes,
-      bodyLength: i32[ROUTE_BODY_LENGTH >> 2]!,
-      details: DIRECT_RESPONSE_DETAILS,
-    };
+    const grpcStatus = i32[RESP_GRPC_STATUS >> 2]!;
+    const details = DIRECT_RESPONSE_DETAILS;
+    if (this.grpc) return { status: 200, bytes, bodyLength: 0, details, grpcStatus };
+    return { status: i32[ROUTE_STATUS >> 2]!, bytes, bodyLength: i32[ROUTE_BODY_LENGTH >> 2]!, details, grpcStatus };
   }
 
   /** REQ_* and ROUTE_* are filled: what a preflight is answered with here; null for every other request. */
@@ -97,7 +126,13 @@ export abstract class AnsweringExchange extends ExchangeState implements Respons
     // For the log and the metrics: where the request would have gone.
     this.clusterSlot = this.path.core.i32[ROUTE_CLUSTER >> 2]!;
     if (!this.requestComplete) this.client.closeAfterResponse();
-    return { status: 200, bytes: this.writer.copyPreflight(this), bodyLength: 0, details: CORS_DETAILS };
+    return {
+      status: 200,
+      bytes: this.writer.copyPreflight(this),
+      bodyLength: 0,
+      details: CORS_DETAILS,
+      grpcStatus: this.path.core.i32[RESP_GRPC_STATUS >> 2]!,
+    };
   }
 
   protected replyWith(answer: HeldAnswer): void {
@@ -105,6 +140,7 @@ export abstract class AnsweringExchange extends ExchangeState implements Respons
     this.details = answer.details;
     this.responseBodyBytes = answer.bodyLength;
     this.responseWireBytes = answer.bytes.length;
+    this.grpcStatus = answer.grpcStatus;
     this.writer.writeCopied(answer.bytes);
     this.finish(this.client.closing);
   }

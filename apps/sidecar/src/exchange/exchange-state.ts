@@ -46,7 +46,11 @@ export class ExchangeState {
   responseBodyBytes = 0;
   /** From the end of the request to the head of the response, -1 where there was none. */
   serviceTimeMs = -1;
-  /** -1 where the response is not gRPC's. */
+  /** The request is gRPC; its messages are counted where a filter wants that and the protocol shows them (not in chunks). */
+  countsMessages = false;
+  /** The request is gRPC. */
+  grpc = false;
+  /** What the head or the trailers of the response say, -1 where they say nothing. */
   grpcStatus = -1;
 
   /** @param wireBytes bytes of the request that are here already */
@@ -74,6 +78,8 @@ export class ExchangeState {
     this.responseWireBytes = 0;
     this.responseBodyBytes = 0;
     this.serviceTimeMs = -1;
+    this.countsMessages = false;
+    this.grpc = false;
     this.grpcStatus = -1;
   }
 }

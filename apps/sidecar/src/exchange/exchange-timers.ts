@@ -2,15 +2,22 @@
 
 import {
   POLICY_IDLE_TIMEOUT_MS,
-  POLICY_MAX_STREAM_DURATION_MS,
   POLICY_PER_TRY_IDLE_TIMEOUT_MS,
   POLICY_PER_TRY_TIMEOUT_MS,
-  POLICY_TIMEOUT_MS,
+  ROUTE_STREAM_MS,
+  ROUTE_TIMEOUT_MS,
 } from '@lateen/filters-wasm';
 import type { DataPath } from '../transport/data-path.js';
 import { Timer, type TimerOwner } from '../transport/timer-wheel.js';
 
-import { type LocalReply, MAX_DURATION, PER_TRY_IDLE, PER_TRY_TIMEOUT, RESPONSE_TIMEOUT } from './local-reply.js';
+import {
+  type LocalReply,
+  MAX_DURATION,
+  MAX_DURATION_OF_REQUEST,
+  PER_TRY_IDLE,
+  PER_TRY_TIMEOUT,
+  RESPONSE_TIMEOUT,
+} from './local-reply.js';
 
 /** Kinds of timers, told to the owner. */
 export const TIMER_ROUTE = 0;
@@ -28,6 +35,7 @@ export class ExchangeTimers {
   private readonly idle: Timer;
   private readonly tryIdle: Timer;
   private attemptMs = 0;
+  private routeMs = 0;
 
   constructor(
     private readonly path: DataPath,
@@ -41,16 +49,17 @@ export class ExchangeTimers {
     this.tryIdle = new Timer(owner, TIMER_TRY_IDLE);
   }
 
-  /** The request's head is here: what limits it as a whole. `policy` is 0 where the route has none. */
+  /** The request's head was written (ROUTE_*_MS are filled): what limits it as a whole. `policy` is 0 where the route has none. */
   begin(policy: number): void {
+    this.routeMs = this.path.core.i32[ROUTE_TIMEOUT_MS >> 2]!;
     if (policy === 0) return;
-    this.arm(this.stream, policy + POLICY_MAX_STREAM_DURATION_MS);
+    this.arm(this.stream, ROUTE_STREAM_MS);
     this.arm(this.idle, policy + POLICY_IDLE_TIMEOUT_MS);
   }
 
   /** The whole request is here: Envoy's route timeout runs from now. */
-  requestComplete(policy: number): void {
-    if (policy !== 0) this.arm(this.route, policy + POLICY_TIMEOUT_MS);
+  requestComplete(): void {
+    if (this.routeMs > 0) this.path.wheel.schedule(this.route, this.routeMs);
   }
 
   beginAttempt(policy: number): void {
@@ -108,8 +117,8 @@ export class ExchangeTimers {
 }
 
 /** What is answered when the time of a whole request or of its last attempt is over. */
-export function timeoutReply(kind: number): LocalReply {
+export function timeoutReply(kind: number, requestComplete: boolean): LocalReply {
   if (kind === TIMER_ROUTE) return RESPONSE_TIMEOUT;
-  if (kind === TIMER_STREAM) return MAX_DURATION;
+  if (kind === TIMER_STREAM) return requestComplete ? MAX_DURATION : MAX_DURATION_OF_REQUEST;
   return kind === TIMER_TRY ? PER_TRY_TIMEOUT : PER_TRY_IDLE;
 }

@@ -20,12 +20,19 @@ export class Exchange extends ForwardingExchange implements DelayedRequest {
     const { chain } = this.client;
     this.start(headLength + wireLength);
     this.method = i32[L.REQ_METHOD >> 2]!;
-    this.upgrade = (i32[L.REQ_FLAGS >> 2]! & L.REQUEST_UPGRADE) !== 0;
+    const requestFlags = i32[L.REQ_FLAGS >> 2]!;
+    this.upgrade = (requestFlags & L.REQUEST_UPGRADE) !== 0;
+    this.grpc = (requestFlags & L.REQUEST_GRPC) !== 0;
     const http10 = i32[L.REQ_MINOR_VERSION >> 2] === 0;
     this.responseChunkMode = http10 || this.client.framesMessages ? L.CHUNK_MODE_DATA : L.CHUNK_MODE_FRAMED;
     this.downstreamFlags =
       (http10 ? L.DOWNSTREAM_HTTP_10 : this.client.framesMessages ? L.DOWNSTREAM_HTTP_2 : 0) |
-      (this.method === L.METHOD_HEAD ? L.DOWNSTREAM_HEAD : 0);
+      (this.method === L.METHOD_HEAD ? L.DOWNSTREAM_HEAD : 0) |
+      (this.grpc ? L.DOWNSTREAM_GRPC : 0);
+    if (this.grpc && chain.countsMessages && this.client.framesMessages) {
+      this.countMessages();
+      this.requestMessages?.add(this.path.core.bytes, bodyAddress, bodyLength);
+    }
     if (chain.peerFromRequest) this.readRequestPeer();
     this.log?.noteRequest(this.client.framesMessages);
     const action = wasm.route(chain.routeConfigSlot, -1, this.client.secure);
@@ -49,6 +56,7 @@ export class Exchange extends ForwardingExchange implements DelayedRequest {
     this.lastActiveMs = this.path.clock.nowMs;
     this.requestWireBytes += wireLength;
     this.requestBodyBytes += length;
+    if (this.countsMessages) this.requestMessages?.add(this.path.core.bytes, address, length);
     const upstream = this.upstream;
     this.kept.add(address, length, upstream === null ? null : upstream.writer);
     if (complete) {
@@ -78,12 +86,12 @@ export class Exchange extends ForwardingExchange implements DelayedRequest {
   onTimer(kind: number): void {
     this.path.clock.tick();
     if (kind === TIMER_BACKOFF) this.tryAgain();
-    else if (kind === TIMER_STREAM) this.fail(timeoutReply(kind));
+    else if (kind === TIMER_STREAM) this.fail(timeoutReply(kind, this.requestComplete));
     else if (!this.timers.isOver(kind, this.policy, this.lastActiveMs)) return;
     else if (kind === TIMER_IDLE) this.onStreamIdle();
     else {
       if (this.endpoint !== null) this.endpoint.stats.rqTimeout++;
-      if (kind === TIMER_ROUTE || !this.retryAfterTimeout()) this.fail(timeoutReply(kind));
+      if (kind === TIMER_ROUTE || !this.retryAfterTimeout()) this.fail(timeoutReply(kind, this.requestComplete));
     }
   }
 

@@ -95,7 +95,7 @@ export abstract class ForwardingExchange extends AnsweringExchange implements Up
     this.requestComplete = true;
     this.requestCompleteMs = this.path.clock.nowMs;
     // The route's time begins when the request leaves, so not while it is held back.
-    if (!this.heldBack) this.timers.requestComplete(this.policy);
+    if (!this.heldBack) this.timers.requestComplete();
   }
 
   protected retryAfterTimeout(): boolean {
@@ -188,6 +188,7 @@ export abstract class ForwardingExchange extends AnsweringExchange implements Up
   onResponseBytes(address: number, length: number, isFirst: boolean): void {
     const { writer } = this.client;
     this.responseBodyBytes += length;
+    if (this.countsMessages) this.responseMessages?.add(this.path.core.bytes, address, length);
     if (isFirst) this.writer.writeHead(this, address, length);
     else {
       this.lastActiveMs = this.path.clock.nowMs;

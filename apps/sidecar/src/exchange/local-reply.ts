@@ -10,12 +10,21 @@ export interface LocalReply {
   readonly body: string;
   /** RESPONSE_CODE_DETAILS. */
   readonly details: string;
+  /** What gRPC is told, where it is not the code that belongs to the status. */
+  readonly grpcStatus?: number;
 }
+
+const GRPC_DEADLINE_EXCEEDED = 4;
 
 const BEFORE_HEADERS = 'upstream connect error or disconnect/reset before headers. ';
 
 function reply(status: number, flags: number, body: string, details: string): LocalReply {
   return { status, flags, body, details };
+}
+
+function maxDuration(status: number): LocalReply {
+  const answer = reply(status, 0, 'downstream duration timeout', 'max_duration_timeout');
+  return { ...answer, grpcStatus: GRPC_DEADLINE_EXCEEDED };
 }
 
 export const ROUTE_NOT_FOUND = reply(404, FLAG.NR, '', 'route_not_found');
@@ -27,7 +36,9 @@ export const STREAM_IDLE = reply(408, FLAG.SI, 'stream timeout', 'stream_idle_ti
 export const UPSTREAM_IDLE = reply(504, FLAG.SI, 'stream timeout', 'stream_idle_timeout');
 export const REQUEST_HEADER_TIMEOUT = reply(408, FLAG.DT, 'request header timeout', 'request_header_timeout');
 export const REQUEST_TIMEOUT = reply(408, FLAG.DT, 'request timeout', 'request_overall_timeout');
-export const MAX_DURATION = reply(408, FLAG.DT, 'downstream duration timeout', 'max_duration_timeout');
+/** The stream has taken its time: while the client was still sending, or after it had ended. */
+export const MAX_DURATION_OF_REQUEST = maxDuration(408);
+export const MAX_DURATION = maxDuration(504);
 export const CONNECT_NOT_SUPPORTED = reply(
   501,
   0,

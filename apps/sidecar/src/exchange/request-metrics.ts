@@ -1,6 +1,6 @@
 // Exchange: counts a finished request in the core's series; the numbers that make the key get their names at scrape.
 
-import type { Core } from '@lateen/filters-wasm';
+import { type Core, GRPC_STATUS_NONE, SERIES_REQUEST_MESSAGES, SERIES_RESPONSE_MESSAGES } from '@lateen/filters-wasm';
 import type { DataPlaneStats } from '../data-plane.js';
 import type { AnsweringExchange } from './answering-exchange.js';
 import type { ExchangeClient } from './exchange-client.js';
@@ -27,17 +27,28 @@ export function countRequest(
   const { chain } = client;
   if (chain.metricScope === 0) return;
   const cluster = exchange.clusterSlot < 0 ? NO_CLUSTER : exchange.clusterSlot;
-  core.wasm.record(
+  const series = core.wasm.record(
     chain.metricScope * CONTEXT_CLUSTERS + cluster,
     exchange.peer,
     chain.inbound ? client.securityId : exchange.upstreamSecurityId,
     exchange.status,
     exchange.flags,
-    exchange.grpcStatus,
+    grpcStatusOf(core, exchange),
     nowMs - exchange.startMs,
     exchange.requestWireBytes,
     exchange.responseWireBytes,
   );
+  if (exchange.countsMessages) {
+    core.f64[(series + SERIES_REQUEST_MESSAGES) >> 3]! += exchange.requestMessages?.count ?? 0;
+    core.f64[(series + SERIES_RESPONSE_MESSAGES) >> 3]! += exchange.responseMessages?.count ?? 0;
+  }
+}
+
+/** Where gRPC has no status of its own, the one that belongs to the HTTP status; a client that left has none. */
+function grpcStatusOf(core: Core, { grpc, grpcStatus, status }: AnsweringExchange): number {
+  if (!grpc) return -1;
+  if (grpcStatus >= 0) return grpcStatus;
+  return status === 0 ? GRPC_STATUS_NONE : core.wasm.grpcStatusOf(status);
 }
 
 function countStatus(stats: DataPlaneStats, status: number): void {

@@ -17,6 +17,7 @@ function record(changes: Partial<AccessLogRecord> = {}): AccessLogRecord {
     responseCode: 200,
     responseFlags: '-',
     responseCodeDetails: 'via_upstream',
+    grpcStatus: 14,
     connectionTerminationDetails: undefined,
     upstreamTransportFailureReason: undefined,
     bytesReceived: 1,
@@ -80,6 +81,10 @@ describe('compileTextFormat', () => {
     ['100%% %RESPONSE_CODE%', '100% 200'],
     ['%DOWNSTREAM_PEER_URI_SAN%', 'spiffe://cluster.local/ns/a/sa/b'],
     ['%REQ(X-NONE)%', '-'],
+    [
+      '%GRPC_STATUS% %GRPC_STATUS_NUMBER% %GRPC_STATUS(SNAKE_STRING)% %GRPC_STATUS(NUMBER)%',
+      'Unavailable 14 UNAVAILABLE 14',
+    ],
   ])('%s', (format, line) => {
     expect(compileTextFormat(format)(record())).toBe(line);
   });

@@ -16,6 +16,7 @@ const PLAIN: Plain = {
   RESPONSE_CODE: (record) => record.responseCode,
   RESPONSE_FLAGS: (record) => record.responseFlags,
   RESPONSE_CODE_DETAILS: (record) => record.responseCodeDetails,
+  GRPC_STATUS_NUMBER: (record) => record.grpcStatus,
   CONNECTION_TERMINATION_DETAILS: (record) => record.connectionTerminationDetails,
   UPSTREAM_TRANSPORT_FAILURE_REASON: (record) => record.upstreamTransportFailureReason,
   BYTES_RECEIVED: (record) => record.bytesReceived,
@@ -58,6 +59,8 @@ function chooseOperator(name: string, argument: string | undefined): Operator {
       return headerOperator(name, argument, requestHeader);
     case 'RESP':
       return headerOperator(name, argument, responseHeader);
+    case 'GRPC_STATUS':
+      return grpcStatusOperator(argument ?? 'CAMEL_STRING');
     case 'HOSTNAME': {
       const host = hostname();
       return () => host;
@@ -74,6 +77,43 @@ function chooseOperator(name: string, argument: string | undefined): Operator {
       return operator;
     }
   }
+}
+
+/** Names by number (gRPC, "Status codes and their use"). */
+const GRPC_STATUS_NAMES = [
+  'OK',
+  'Canceled',
+  'Unknown',
+  'InvalidArgument',
+  'DeadlineExceeded',
+  'NotFound',
+  'AlreadyExists',
+  'PermissionDenied',
+  'ResourceExhausted',
+  'FailedPrecondition',
+  'Aborted',
+  'OutOfRange',
+  'Unimplemented',
+  'Internal',
+  'Unavailable',
+  'DataLoss',
+  'Unauthenticated',
+];
+
+function snakeCase(name: string): string {
+  return name === 'Canceled' ? 'CANCELLED' : name.replaceAll(/(?<=[a-z])[A-Z]/g, '_$&').toUpperCase();
+}
+
+/** `%GRPC_STATUS(FORMAT)%`: a code without a name is its number. */
+function grpcStatusOperator(format: string): Operator {
+  if (!['CAMEL_STRING', 'SNAKE_STRING', 'NUMBER'].includes(format)) {
+    throw new Error(`%GRPC_STATUS(${format})% is not supported: use CAMEL_STRING, SNAKE_STRING or NUMBER`);
+  }
+  return ({ grpcStatus }) => {
+    if (grpcStatus === undefined || format === 'NUMBER') return grpcStatus;
+    const name = GRPC_STATUS_NAMES[grpcStatus];
+    return name === undefined || format === 'CAMEL_STRING' ? (name ?? String(grpcStatus)) : snakeCase(name);
+  };
 }
 
 type HeaderReader = (name: string) => (record: AccessLogRecord) => string | undefined;

@@ -14,7 +14,16 @@ function histogram(count: number, sum: number): HistogramView {
 function series(labels: Record<string, string>, requestsTotal: number, statsConfig: unknown = {}): RequestMetricSeries {
   const all = Object.fromEntries(ISTIO_LABELS.map((label) => [label, labels[label] ?? 'unknown']));
   const empty = histogram(requestsTotal, requestsTotal * 2);
-  return { labels: all, statsConfig, requestsTotal, durationMs: empty, requestBytes: empty, responseBytes: empty };
+  return {
+    labels: all,
+    statsConfig,
+    requestsTotal,
+    requestMessagesTotal: 2 * requestsTotal,
+    responseMessagesTotal: 3 * requestsTotal,
+    durationMs: empty,
+    requestBytes: empty,
+    responseBytes: empty,
+  };
 }
 
 async function write(...all: RequestMetricSeries[]): Promise<string[]> {
@@ -36,6 +45,14 @@ describe('writeIstioMetrics', () => {
       lines.find((text) => text.includes('istio_request_duration_milliseconds_bucket') && text.includes('le="0.5"')),
     ).toMatch(/ 3$/);
     expect(lines.some((text) => /^istio_response_bytes_sum\{.*\} 6$/.test(text))).toBe(true);
+  });
+
+  it('writes the messages of gRPC, and of nothing else', async () => {
+    const [http, grpc] = ['http', 'grpc'].map((protocol) => series({ request_protocol: protocol }, 2));
+    const lines = (await write(http!, grpc!)).filter((line) => line.includes('_messages_total{'));
+    expect(lines).toHaveLength(2);
+    expect(lines[0]).toMatch(/^istio_request_messages_total\{.*request_protocol="grpc".*\} 4$/);
+    expect(lines[1]).toMatch(/^istio_response_messages_total\{.*request_protocol="grpc".*\} 6$/);
   });
 
   it("yields the destination's name for the handbook's override of all metrics", async () => {

@@ -14,6 +14,20 @@ const COUNTERS = [
   },
 ] as const;
 
+/** Of gRPC alone: others have no series of them. */
+const MESSAGE_COUNTERS = [
+  {
+    name: ISTIO_METRIC.requestMessages,
+    help: 'Messages of gRPC received from clients.',
+    read: (series: RequestMetricSeries) => series.requestMessagesTotal,
+  },
+  {
+    name: ISTIO_METRIC.responseMessages,
+    help: 'Messages of gRPC sent to clients.',
+    read: (series: RequestMetricSeries) => series.responseMessagesTotal,
+  },
+] as const;
+
 const TCP_COUNTERS = [
   {
     name: ISTIO_METRIC.tcpOpened,
@@ -68,6 +82,8 @@ export async function writeIstioMetrics(
   const rules = new RuleCache();
   await prepareTagExpressions(rules.expressions([...all, ...tcp]));
   for (const counter of COUNTERS) writeCounter(out, rules, all, counter);
+  const grpc = all.filter(({ labels }) => labels.request_protocol === 'grpc');
+  for (const counter of MESSAGE_COUNTERS) writeCounter(out, rules, grpc, counter);
   for (const counter of TCP_COUNTERS) writeCounter(out, rules, tcp, counter);
   for (const { name, help, read } of HISTOGRAMS) {
     const totals = new Map<string, HistogramView>();
@@ -127,7 +143,7 @@ class RuleCache {
   expressions(all: readonly LabelledSeries[]): Set<string> {
     const expressions = new Set<string>();
     for (const statsConfig of new Set(all.map((series) => series.statsConfig))) {
-      for (const { name } of [...COUNTERS, ...TCP_COUNTERS, ...HISTOGRAMS]) {
+      for (const { name } of [...COUNTERS, ...MESSAGE_COUNTERS, ...TCP_COUNTERS, ...HISTOGRAMS]) {
         for (const expression of this.of(statsConfig, name).tagExpressions.values()) expressions.add(expression);
       }
     }

@@ -34,6 +34,7 @@ export function tcpLogRecord(facts: ConnectionFactsAtEnd): AccessLogRecord {
     responseCode: 0,
     responseFlags: flagsText(flags),
     responseCodeDetails: undefined,
+    grpcStatus: undefined,
     connectionTerminationDetails: undefined,
     upstreamTransportFailureReason: failureReason === '' ? undefined : failureReason,
     upstreamServiceTimeMs: undefined,

@@ -7,14 +7,15 @@ import {
   LISTENER_PEER_FROM_REQUEST, LISTENER_PRESERVE_EXTERNAL_REQUEST_ID, LISTENER_REQUEST_LINES_LENGTH,
   LISTENER_TRUSTED_HOPS, LISTENER_USE_REMOTE_ADDRESS, MAX_HEAD_BYTES, METHOD_CONNECT, METHOD_GET, METHOD_OPTIONS,
   METHOD_OTHER, METHOD_TRACE, REQ_AUTHORITY_LENGTH, REQ_AUTHORITY_OFFSET, REQ_BODY, REQ_CONTENT_LENGTH, REQ_FLAGS,
-  REQ_HEADERS, REQ_HEADER_COUNT, REQ_HEAD_LENGTH, REQ_HEAD_OFFSET, REQ_LINE_LENGTH, REQ_METHOD, REQ_METHOD_LENGTH,
+  REQ_GRPC_TIMEOUT_MS, REQ_HEADERS, REQ_HEADER_COUNT, REQ_HEAD_LENGTH, REQ_HEAD_OFFSET, REQ_LINE_LENGTH, REQ_METHOD, REQ_METHOD_LENGTH,
   REQ_METHOD_OFFSET, REQ_MINOR_VERSION, REQ_PATH_LENGTH, REQ_PATH_OFFSET, REQ_PATH_ONLY_LENGTH, REQ_PEER_ID_LENGTH,
   REQ_PEER_ID_OFFSET, REQ_PEER_METADATA_LENGTH, REQ_PEER_METADATA_OFFSET, REQ_REQUEST_ID_LENGTH,
   REQ_REQUEST_ID_OFFSET, REQ_TARGET_LENGTH, REQ_TARGET_OFFSET, REQUEST_ABSOLUTE_FORM, REQUEST_CONNECT,
-  REQUEST_EXPECT_CONTINUE, REQUEST_KEEP_ALIVE, REQUEST_TARGET_HTTPS, REQUEST_UPGRADE,
+  REQUEST_EXPECT_CONTINUE, REQUEST_GRPC, REQUEST_KEEP_ALIVE, REQUEST_TARGET_HTTPS, REQUEST_UPGRADE,
 } from '../../src/layout';
 import {
-  KNOWN_CLIENT_CERT, KNOWN_CONTENT_LENGTH, KNOWN_EXPECT, KNOWN_FORWARDED_PROTO, KNOWN_HOST, KNOWN_LAST_HOP_BY_HOP,
+  KNOWN_CLIENT_CERT, KNOWN_CONTENT_LENGTH, KNOWN_CONTENT_TYPE, KNOWN_EXPECT, KNOWN_FORWARDED_PROTO, KNOWN_GRPC_TIMEOUT,
+  KNOWN_HOST, KNOWN_LAST_HOP_BY_HOP,
   KNOWN_PEER_METADATA, KNOWN_PEER_METADATA_ID, KNOWN_REQUEST_ID, KNOWN_TRANSFER_ENCODING, KNOWN_UPGRADE,
   PARSE_ERROR_HEAD_TOO_LARGE, PARSE_ERROR_HOST, PARSE_ERROR_LINE_END, PARSE_ERROR_METHOD, PARSE_ERROR_REQUEST_LINE,
   PARSE_ERROR_TARGET, PARSE_ERROR_VERSION, TEXT_CONTINUE, TEXT_GET, TEXT_WEBSOCKET,
@@ -24,6 +25,7 @@ import {
   checkFraming, connectionClose, connectionKeepAlive, connectionUpgrade, contentLength, drop, headerCount,
   readConnections, readContentLength, readTransferEncoding, refuse, resetFraming, scanHeaders, transferCodings,
 } from './head';
+import { isGrpcType, readGrpcTimeout } from '../grpc/grpc-request';
 import { isAuthority, readPath } from './target';
 import { isText, textAt, textLength } from '../texts';
 
@@ -127,6 +129,8 @@ function readHeaders(listener: i32, connection: i32, minor: i32): i32 {
   store<i32>(REQ_PEER_ID_LENGTH, 0);
   store<i32>(REQ_PEER_METADATA_LENGTH, 0);
   store<i32>(REQ_REQUEST_ID_LENGTH, 0);
+  store<f64>(REQ_GRPC_TIMEOUT_MS, -1);
+  let grpcTimeout = 0;
   const options = listener == 0 ? 0 : load<i32>(listener + LISTENER_FLAGS);
   let flags = 0;
   let upgrade = 0;
@@ -160,6 +164,10 @@ function readHeaders(listener: i32, connection: i32, minor: i32): i32 {
         if (minor == 1) flags |= REQUEST_EXPECT_CONTINUE;
         drop(entry);
       }
+    } else if (known == KNOWN_CONTENT_TYPE) {
+      if (isGrpcType(load<i32>(entry + HEADER_VALUE_OFFSET), load<i32>(entry + HEADER_VALUE_LENGTH))) flags |= REQUEST_GRPC;
+    } else if (known == KNOWN_GRPC_TIMEOUT) {
+      grpcTimeout = entry;
     } else {
       applyOptions(entry, known, listener, options, connection);
     }
@@ -174,6 +182,9 @@ function readHeaders(listener: i32, connection: i32, minor: i32): i32 {
     store<i32>(upgrade + HEADER_FLAGS, load<i32>(upgrade + HEADER_FLAGS) & ~HEADER_FLAG_DROPPED);
   }
   if (!connectionClose && (minor == 1 || connectionKeepAlive)) flags |= REQUEST_KEEP_ALIVE;
+  if (grpcTimeout != 0 && (flags & REQUEST_GRPC) != 0) {
+    store<f64>(REQ_GRPC_TIMEOUT_MS, readGrpcTimeout(load<i32>(grpcTimeout + HEADER_VALUE_OFFSET), load<i32>(grpcTimeout + HEADER_VALUE_LENGTH)));
+  }
   store<i32>(REQ_FLAGS, flags);
   store<i32>(REQ_BODY, transferCodings > 0 ? BODY_CHUNKED : contentLength > 0 ? BODY_LENGTH : BODY_NONE);
   store<f64>(REQ_CONTENT_LENGTH, contentLength > 0 ? contentLength : 0);

@@ -2,17 +2,17 @@
 import {
   BODY_CHUNKED, BODY_UNTIL_CLOSE, DATE_TEXT, DATE_TEXT_LENGTH, LISTENER_FLAGS, LISTENER_RESPONSE_LINES_LENGTH,
   LISTENER_RESPONSE_LINES_OFFSET, LISTENER_SERVER_IF_ABSENT, LISTENER_SERVER_LENGTH, LISTENER_SERVER_OFFSET,
-  LISTENER_SERVER_OVERWRITE, LISTENER_SERVICE_TIME, RESP_BODY, RESP_FLAGS, RESP_HEADERS, RESP_HEADER_COUNT,
-  RESP_HEAD_LENGTH, RESP_HEAD_OFFSET, RESP_LINE_LENGTH, RESPONSE_NO_LENGTH, RESPONSE_UPGRADE,
-  STATUS_TEXTS, VALUE_SCRATCH,
+  LISTENER_SERVER_OVERWRITE, LISTENER_SERVICE_TIME, RESP_BODY, RESP_FLAGS, RESP_GRPC_STATUS, RESP_HEADERS,
+  RESP_HEADER_COUNT, RESP_HEAD_LENGTH, RESP_HEAD_OFFSET, RESP_LINE_LENGTH, RESPONSE_NO_LENGTH, RESPONSE_UPGRADE,
+  STATUS_TEXTS, VALUE_SCRATCH, VALUE_SCRATCH_BYTES,
 } from '../../src/layout';
 import {
-  KNOWN_ATTEMPT_COUNT, KNOWN_CONTENT_LENGTH, KNOWN_DATE, KNOWN_SERVER, KNOWN_SERVICE_TIME, POLICY_FLAGS,
+  KNOWN_ATTEMPT_COUNT, KNOWN_CONTENT_LENGTH, KNOWN_CONTENT_TYPE, KNOWN_DATE, KNOWN_GRPC_STATUS, KNOWN_SERVER,
+  KNOWN_SERVICE_TIME, POLICY_FLAGS,
   POLICY_FLAG_ATTEMPT_COUNT_IN_RESPONSE, POLICY_RESPONSE_MUTATIONS, POLICY_RESPONSE_MUTATION_COUNT,
-  POLICY_RETRIABLE_CODES, POLICY_RETRIABLE_CODE_COUNT, POLICY_RETRY_ON, RETRY_ON_5XX, RETRY_ON_GATEWAY_ERROR,
-  RETRY_ON_RETRIABLE_4XX, RETRY_ON_RETRIABLE_STATUS_CODES, TEXT_ALLOW_ORIGIN, TEXT_CHUNKED_LINE, TEXT_CONNECTION_CLOSE_LINE,
-  TEXT_CONNECTION_KEEP_ALIVE_LINE, TEXT_CONNECTION_UPGRADE_LINE, TEXT_LOCATION, TEXT_TEXT_PLAIN_LINE,
-  TEXT_UNKNOWN_REASON, TEXT_VERSION,
+  TEXT_ALLOW_ORIGIN, TEXT_CHUNKED_LINE, TEXT_CONNECTION_CLOSE_LINE, TEXT_CONNECTION_KEEP_ALIVE_LINE,
+  TEXT_CONNECTION_UPGRADE_LINE, TEXT_GRPC, TEXT_GRPC_MESSAGE, TEXT_LOCATION, TEXT_TEXT_PLAIN_LINE, TEXT_UNKNOWN_REASON,
+  TEXT_VERSION,
 } from '../../src/table-layout';
 import {
   HASHES_FIRST, HASH_AFTER_LENGTH, HASH_AFTER_OFFSET, HASH_BEFORE_LENGTH, HASH_BEFORE_OFFSET, HASH_BYTES,
@@ -22,7 +22,8 @@ import { CORS_MUTATIONS, SHARE_COUNT, SHARE_ORIGIN, SHARE_ORIGIN_LENGTH, SHARE_P
 import { hashName } from '../ascii';
 import { putCookieValue } from '../decide/request-hash';
 import { add, addKnown, addedBytes, applyMutations, beginHeaders, findKnown, findNamed, overwrite, putHeaders, replaceKnown } from './header-table';
-import { putBytes, putColon, putCrlf, putNumber, putText, textAt } from '../texts';
+import { grpcStatusOf, putGrpcMessage } from '../grpc/grpc-status';
+import { putBytes, putColon, putCrlf, putNumber, putText, textAt, textLength } from '../texts';
 
 /** Mirrors of DOWNSTREAM_* in core-functions.ts. */
 const CLOSE = 1;
@@ -30,6 +31,8 @@ const HTTP_10 = 2;
 const PEER_LINES = 4;
 const HEAD = 8;
 const HTTP_2 = 16;
+const GRPC = 32;
+const GRPC_STATUS_SHIFT = 8;
 /** Of `content-type`, with which TEXT_TEXT_PLAIN_LINE begins. */
 const CONTENT_TYPE_LENGTH = 12;
 /** Fixed texts and the over-run of wide stores, on top of what is counted. */
@@ -91,8 +94,15 @@ export function writeLocalReply(
   location: i32, locationLength: i32,
 ): i32 {
   const options = listener == 0 ? 0 : load<i32>(listener + LISTENER_FLAGS);
+  const grpc = (flags & GRPC) != 0;
   beginHeaders(RESP_HEADERS, 0);
   if (locationLength > 0) addKnown(TEXT_LOCATION, location, locationLength);
+  store<i32>(RESP_GRPC_STATUS, -1);
+  if (grpc) {
+    if (!addGrpcStatus(flags, status, body, bodyLength)) return 0;
+    bodyLength = 0;
+    status = 200;
+  }
   if (policy != 0) applyResponseMutations(policy);
   if (load<i32>(SHARE_POLICY) != 0) addSharing();
   addServerAndDate(listener, options);
@@ -105,8 +115,9 @@ export function writeLocalReply(
   store<u8>(at++, 0x20);
   at = putReason(at, status);
   at = putCrlf(at);
-  // 204 and 304 must not announce a body.
-  if (status >= 200 && status != 204 && status != 304) {
+  // 204 and 304 must not announce a body; what HTTP/2 sends of gRPC has none and does not say so.
+  const bodied = status >= 200 && status != 204 && status != 304;
+  if (bodied && !(grpc && (flags & HTTP_2) != 0)) {
     at = putColon(putText(at, KNOWN_CONTENT_LENGTH));
     at = putCrlf(putNumber(at, bodyLength));
     // As in Envoy, a type that the route sets takes the place of the usual one.
@@ -117,8 +128,24 @@ export function writeLocalReply(
   if ((flags & CLOSE) != 0) at = putText(at, TEXT_CONNECTION_CLOSE_LINE);
   else if ((flags & HTTP_10) != 0) at = putText(at, TEXT_CONNECTION_KEEP_ALIVE_LINE);
   at = putCrlf(at);
-  if ((flags & HEAD) == 0 && status >= 200 && status != 204 && status != 304) at = putBytes(at, body, bodyLength);
+  if ((flags & HEAD) == 0 && bodied) at = putBytes(at, body, bodyLength);
   return at - out;
+}
+
+/** Trailers alone: what an answer to gRPC says instead of a status and a body. False where the body is too long for a header. */
+function addGrpcStatus(flags: i32, status: i32, body: i32, bodyLength: i32): bool {
+  const code = (flags >> GRPC_STATUS_SHIFT) - 1;
+  const chosen = code >= 0 ? code : grpcStatusOf(status);
+  store<i32>(RESP_GRPC_STATUS, chosen);
+  addKnown(KNOWN_CONTENT_TYPE, textAt(TEXT_GRPC), textLength(TEXT_GRPC));
+  const number = VALUE_SCRATCH;
+  const numberEnd = putNumber(number, chosen);
+  addKnown(KNOWN_GRPC_STATUS, number, numberEnd - number);
+  if (bodyLength == 0 || (flags & HEAD) != 0) return true;
+  if (bodyLength * 3 + 64 > VALUE_SCRATCH_BYTES) return false;
+  const end = putGrpcMessage(numberEnd, body, bodyLength);
+  addKnown(TEXT_GRPC_MESSAGE, numberEnd, end - numberEnd);
+  return true;
 }
 
 function putReason(out: i32, status: i32): i32 {
@@ -162,18 +189,4 @@ function addServerAndDate(listener: i32, options: i32): void {
     addKnown(KNOWN_SERVER, listener + load<i32>(listener + LISTENER_SERVER_OFFSET), load<i32>(listener + LISTENER_SERVER_LENGTH));
   }
   if (findKnown(KNOWN_DATE) == 0) addKnown(KNOWN_DATE, DATE_TEXT, DATE_TEXT_LENGTH);
-}
-
-/** See core-functions.ts. */
-export function isRetriableStatus(policy: i32, status: i32): i32 {
-  if (policy == 0) return 0;
-  const on = load<i32>(policy + POLICY_RETRY_ON);
-  if ((on & RETRY_ON_5XX) != 0 && status >= 500) return 1;
-  if ((on & RETRY_ON_GATEWAY_ERROR) != 0 && status >= 502 && status <= 504) return 1;
-  if ((on & RETRY_ON_RETRIABLE_4XX) != 0 && status == 409) return 1;
-  if ((on & RETRY_ON_RETRIABLE_STATUS_CODES) == 0) return 0;
-  for (let i = 0, count = load<i32>(policy + POLICY_RETRIABLE_CODE_COUNT); i < count; i++) {
-    if (load<i32>(policy + POLICY_RETRIABLE_CODES + (i << 2)) == status) return 1;
-  }
-  return 0;
 }

@@ -13,7 +13,7 @@ import {
 } from '../../src/layout';
 import {
   CONFIG_FLAGS, CONFIG_FLAG_MOST_SPECIFIC_WINS, CONFIG_MUTATIONS, CONFIG_MUTATION_COUNT, KNOWN_ATTEMPT_COUNT,
-  KNOWN_CLIENT_CERT, KNOWN_FORWARDED_FOR, KNOWN_FORWARDED_PROTO, KNOWN_HOST, KNOWN_ORIGINAL_PATH, KNOWN_REQUEST_ID,
+  KNOWN_CLIENT_CERT, KNOWN_FORWARDED_FOR, KNOWN_FORWARDED_PROTO, KNOWN_GRPC_TIMEOUT, KNOWN_HOST, KNOWN_ORIGINAL_PATH, KNOWN_REQUEST_ID,
   POLICY_FLAGS, POLICY_FLAG_ATTEMPT_COUNT_IN_REQUEST, ROUTE_ENTRY_FLAGS, ROUTE_ENTRY_FLAG_HOST_FROM_HEADER,
   ROUTE_ENTRY_HOST_LENGTH, ROUTE_ENTRY_HOST_OFFSET,
   ROUTE_ENTRY_MUTATIONS, ROUTE_ENTRY_MUTATION_COUNT, ROUTE_ENTRY_REGEX_REWRITE, ROUTE_ENTRY_REWRITE_LENGTH,
@@ -26,6 +26,7 @@ import {
   addKnown, addedBytes, applyMutations, authorityAt, authorityLength, beginHeaders, findKnown, findNamed, joinKnown,
   putHeaders, replaceKnown,
 } from './header-table';
+import { chooseTimeouts, putGrpcTimeout } from '../grpc/grpc-request';
 import { isAuthority } from './target';
 import { isExternal } from '../decide/load-balance';
 import { putUuid } from '../random';
@@ -51,6 +52,13 @@ export function writeUpstreamHead(out: i32, capacity: i32, listener: i32, connec
   scratch = VALUE_SCRATCH;
   beginHeaders(REQ_HEADERS, load<i32>(REQ_HEADER_COUNT));
   addProxyHeaders(listener, connection);
+  const grpcTimeout = chooseTimeouts(policy);
+  if (grpcTimeout > 0) {
+    replaceKnown(KNOWN_GRPC_TIMEOUT);
+    const end = putGrpcTimeout(scratch, grpcTimeout);
+    addKnown(KNOWN_GRPC_TIMEOUT, scratch, end - scratch);
+    scratch = end;
+  }
   if (!choosePathAndHost()) return 0;
   mutate();
   const attemptCount = policy != 0 && (load<i32>(policy + POLICY_FLAGS) & POLICY_FLAG_ATTEMPT_COUNT_IN_REQUEST) != 0;

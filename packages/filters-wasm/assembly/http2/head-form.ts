@@ -1,6 +1,6 @@
 // HTTP/2: decoded fields become a head in HTTP/1.1 form, by the rules of RFC 9113, 8.2 and 8.3. Nothing that gets here can
 // hold a line end, and a method or a path no space: the head has the lines that the fields are, and no other.
-import { MAX_HEADERS, MAX_HEAD_BYTES } from '../../src/layout';
+import { MAX_HEADERS, MAX_HEAD_BYTES, RESP_GRPC_STATUS } from '../../src/layout';
 import {
   H2_ALLOW_PROTOCOL, H2_COOKIE_SCRATCH, H2_COOKIE_SCRATCH_BYTES, H2_DECODED_FLAGS, H2_DECODED_HTTPS,
   H2_DECODED_PROTOCOL, H2_END_STREAM, H2_ERROR_MALFORMED, H2_ERROR_TOO_LARGE, H2_FIELD_AUTHORITY, H2_FIELD_BAD_NAME,
@@ -9,10 +9,10 @@ import {
   H2_FIELD_UNKNOWN_PSEUDO, H2_REQUEST, H2_SCRATCH, H2_SCRATCH_BYTES, H2_TRAILERS, H2_UPGRADE,
 } from '../../src/http2/h2-layout';
 import {
-  KNOWN_HOST, KNOWN_UPGRADE, TEXT_CHUNKED_LINE, TEXT_CONNECT, TEXT_CONNECTION_UPGRADE_LINE, TEXT_GET, TEXT_HTTP,
+  KNOWN_GRPC_STATUS, KNOWN_HOST, KNOWN_UPGRADE, TEXT_CHUNKED_LINE, TEXT_CONNECT, TEXT_CONNECTION_UPGRADE_LINE, TEXT_GET, TEXT_HTTP,
   TEXT_HTTPS, TEXT_OPTIONS, TEXT_TRAILERS, TEXT_VERSION, TEXT_VERSION_LINE_END, TEXT_WEBSOCKET,
 } from '../../src/table-layout';
-import { equals, equalsIgnoreCase, findNonToken, findTargetEnd, parseDigits } from '../ascii';
+import { equals, equalsIgnoreCase, findByte, findNonToken, findTargetEnd, parseDigits } from '../ascii';
 import { isText, putBytes, putColon, putCrlf, putText, textAt, textLength } from '../texts';
 
 /** Room at the end of the head for what is added to it, and for wide stores. */
@@ -310,7 +310,10 @@ function crumb(value: i32, length: i32): void {
 export function endHead(): i32 {
   if (!begun && verdict == 0) beginLines();
   if (verdict != 0) return verdict;
-  if ((kind & H2_TRAILERS) != 0) return cursor - start;
+  if ((kind & H2_TRAILERS) != 0) {
+    store<i32>(RESP_GRPC_STATUS, grpcStatusIn(start, cursor));
+    return cursor - start;
+  }
   if ((kind & (H2_REQUEST | H2_END_STREAM)) == (H2_REQUEST | H2_END_STREAM) && contentLength > 0) return H2_ERROR_MALFORMED;
   if (cookieEnd != 0) {
     const length = cookieEnd - H2_COOKIE_SCRATCH;
@@ -320,4 +323,18 @@ export function endHead(): i32 {
   }
   if (bodyFollows && contentLength < 0) cursor = putText(cursor, TEXT_CHUNKED_LINE);
   return putCrlf(cursor) - start;
+}
+
+/** What grpc-status says in lines, -1 where there is none. */
+function grpcStatusIn(at: i32, end: i32): i32 {
+  const length = textLength(KNOWN_GRPC_STATUS);
+  while (at < end) {
+    const lineEnd = findByte(at, end, 0x0d);
+    if (at + length < lineEnd && load<u8>(at + length) == 0x3a && equals(at, textAt(KNOWN_GRPC_STATUS), length)) {
+      const code = parseDigits(at + length + 2, lineEnd - at - length - 2);
+      return code >= 0 && code <= 99 ? <i32>code : -1;
+    }
+    at = lineEnd + 2;
+  }
+  return -1;
 }

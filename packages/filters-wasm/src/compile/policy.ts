@@ -1,4 +1,5 @@
 // A route's policy (timeouts, retries, response mutations) as an immutable record that an exchange keeps to its end.
+import type { Duration } from '@bufbuild/protobuf/wkt';
 import type { Route, RouteAction, VirtualHost } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
 import {
   type RetryPolicy,
@@ -58,16 +59,22 @@ export function writePolicy(
   blob.reserve(P.POLICY_BYTES);
   const stream = action?.maxStreamDuration;
   const set = (field: number, value: number) => blob.int(field, value);
-  set(
-    P.POLICY_TIMEOUT_MS,
-    action === undefined
-      ? 0
-      : durationMs(problems, join(actionPath, 'timeout'), action.timeout, DEFAULT_ROUTE_TIMEOUT_MS),
-  );
+  // Envoy's: a route that limits the stream has no limit of the request, not even the default one.
+  const hasTimeout = action !== undefined && stream === undefined;
+  const timeoutMs = durationMs(problems, join(actionPath, 'timeout'), action?.timeout, DEFAULT_ROUTE_TIMEOUT_MS);
+  set(P.POLICY_TIMEOUT_MS, hasTimeout ? timeoutMs : 0);
   set(P.POLICY_IDLE_TIMEOUT_MS, durationMs(problems, join(actionPath, 'idle_timeout'), action?.idleTimeout, -1));
   set(
     P.POLICY_MAX_STREAM_DURATION_MS,
     durationMs(problems, join(actionPath, 'max_stream_duration.max_stream_duration'), stream?.maxStreamDuration, 0),
+  );
+  const grpcMs = (path: string, value: Duration | undefined) =>
+    value === undefined ? -1 : durationMs(problems, join(actionPath, path), value, 0);
+  set(P.POLICY_GRPC_TIMEOUT_MAX_MS, grpcMs('max_grpc_timeout', action?.maxGrpcTimeout));
+  set(P.POLICY_STREAM_GRPC_MAX_MS, grpcMs('max_stream_duration.grpc_timeout_header_max', stream?.grpcTimeoutHeaderMax));
+  set(
+    P.POLICY_STREAM_GRPC_OFFSET_MS,
+    Math.max(0, grpcMs('max_stream_duration.grpc_timeout_header_offset', stream?.grpcTimeoutHeaderOffset)),
   );
   set(P.POLICY_CLUSTER_NOT_FOUND_STATUS, [503, 404, 500][action?.clusterNotFoundResponseCode ?? 0] ?? 503);
   set(

@@ -182,14 +182,13 @@ function writeForward(
      timeout
      idle_timeout retry_policy max_grpc_timeout max_stream_duration hash_policy`,
   );
-  // The gRPC limits bound what a gRPC client asks for by grpc-timeout; that header is not read.
   if (action.maxStreamDuration !== undefined) {
     refuseOtherFields(
       problems,
       join(path, 'max_stream_duration'),
       RouteAction_MaxStreamDurationSchema,
       action.maxStreamDuration,
-      'max_stream_duration grpc_timeout_header_max',
+      'max_stream_duration grpc_timeout_header_max grpc_timeout_header_offset',
     );
   }
   const specifier = action.clusterSpecifier;

@@ -180,6 +180,36 @@ describe('h2DecodeHead', () => {
   });
 });
 
+describe('trailers', () => {
+  it('tell the status of gRPC', () => {
+    withDecoder((decoder) => {
+      const trailers = (...fields: Field[]) =>
+        Buffer.concat(
+          fields.flatMap(([name, value]) => [Buffer.from([0]), hpackString(name, true), hpackString(value, true)]),
+        );
+      const cases: [Field[], number][] = [
+        [[['grpc-status', '0']], 0],
+        [
+          [
+            ['x', 'y'],
+            ['grpc-status', '14'],
+            ['grpc-message', 'busy'],
+          ],
+          14,
+        ],
+        [[['grpc-status-details', '3']], -1],
+        [[['grpc-status', 'x']], -1],
+        [[['grpc-status', '100']], -1],
+        [[], -1],
+      ];
+      for (const [fields, status] of cases) {
+        expect(decode(decoder, trailers(...fields), H.H2_TRAILERS)).not.toBe('malformed');
+        expect(int(L.RESP_GRPC_STATUS)).toBe(status);
+      }
+    });
+  });
+});
+
 describe('limits of h2DecodeHead', () => {
   const pseudo = Buffer.from([0x82, 0x84, 0x86, 0x41, 1, 0x61]); // GET / http a
   const literal = (name: string, value: string, first = 0) =>

@@ -212,9 +212,8 @@ export const LISTENER_SUPPORT: SupportTable = {
     },
   },
   'envoy.extensions.filters.http.grpc_stats.v3.FilterConfig': {
-    acted: [],
+    acted: ['emit_filter_state'],
     inert: {
-      emit_filter_state: 'message counts are not exported yet',
       individual_method_stats_allowlist: 'statistics by method are not kept',
       stats_for_all_methods: 'statistics by method are not kept',
       enable_upstream_stats: 'statistics by method are not kept',

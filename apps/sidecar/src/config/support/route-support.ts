@@ -117,9 +117,10 @@ export const ROUTE_SUPPORT: SupportTable = {
       'idle_timeout',
       'retry_policy',
       'max_stream_duration',
+      'max_grpc_timeout',
       'hash_policy',
     ],
-    inert: { max_grpc_timeout: 'the grpc-timeout header is forwarded and not acted on' },
+    notes: { max_grpc_timeout: 'a retry tells the upstream the time of the first attempt, not what is left of it' },
     only: { priority: ['DEFAULT'] },
     refused: {
       cluster_header: 'use cluster or weighted_clusters',
@@ -143,8 +144,7 @@ export const ROUTE_SUPPORT: SupportTable = {
   'envoy.config.route.v3.RouteAction.HashPolicy.ConnectionProperties': { acted: ['source_ip'] },
   'envoy.config.route.v3.RouteAction.HashPolicy.QueryParameter': { acted: ['name'] },
   'envoy.config.route.v3.RouteAction.MaxStreamDuration': {
-    acted: ['max_stream_duration'],
-    inert: { grpc_timeout_header_max: 'the grpc-timeout header is forwarded and not acted on' },
+    acted: ['max_stream_duration', 'grpc_timeout_header_max', 'grpc_timeout_header_offset'],
   },
   'envoy.config.route.v3.WeightedCluster': { acted: ['clusters', 'total_weight'] },
   'envoy.config.route.v3.WeightedCluster.ClusterWeight': {

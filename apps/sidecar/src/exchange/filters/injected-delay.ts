@@ -12,6 +12,8 @@ export interface HeldAnswer {
   readonly bodyLength: number;
   /** RESPONSE_CODE_DETAILS. */
   readonly details: string;
+  /** -1 where the request is not gRPC. */
+  readonly grpcStatus: number;
 }
 
 /** Who is told that the delay is over: at most one of the two answers is there, none means to forward. */
