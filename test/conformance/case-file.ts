@@ -31,6 +31,7 @@ export interface ScriptedAnswer {
 export type ExpectedHeader = string | readonly string[] | null;
 
 export interface ExpectedRequest {
+  readonly protocol: string | undefined;
   readonly method: string | undefined;
   readonly path: string | undefined;
   readonly host: string | undefined;
@@ -83,6 +84,8 @@ interface Sending {
 
 export interface HttpSending extends Sending {
   readonly kind: 'http';
+  /** The client speaks HTTP/2 from the first byte. */
+  readonly http2: boolean;
   readonly method: string;
   readonly host: string;
   /** Request target as it is written on the wire. */
@@ -146,6 +149,7 @@ function readAnswer(fields: Fields): ScriptedAnswer {
 
 function readReceived(fields: Fields): ExpectedRequest {
   const received = {
+    protocol: fields.text('protocol'),
     method: fields.text('method'),
     path: fields.text('path'),
     host: fields.text('host'),
@@ -214,6 +218,7 @@ function readSending(fields: Fields): SendingOfCase {
   const [, method = '', host = '', target = ''] = match;
   const sending = {
     kind: 'http' as const,
+    http2: fields.flag('http2') ?? false,
     ...common,
     name: fields.text('name') ?? (line as string),
     method,

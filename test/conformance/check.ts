@@ -42,6 +42,7 @@ function compare(field: string, expected: string | number | undefined, seen: str
 
 function requestFailures(expected: ExpectedRequest, request: ReceivedRequest | undefined): Failure[] {
   return [
+    ...compare('request protocol', expected.protocol, request?.protocol),
     ...compare('request method', expected.method, request?.method),
     ...compare('request path', expected.path, request?.path),
     ...compare('request host', expected.host, request?.host),

@@ -14,7 +14,7 @@ export { hashRequest } from './decide/request-hash';
 export { acquire, endpointBegin, endpointEnd, pick, release } from './decide/load-balance';
 export { setAttemptCount, writeUpstreamHead } from './http1/write-upstream-head';
 export { parseResponse } from './http1/response';
-export { isRetriableStatus } from './decide/retriable-status';
+export { isRetriableStatus } from './http1/retriable-status';
 export { grpcStatusOf } from './grpc/grpc-status';
 export { writeDownstreamHead, writeLocalReply } from './http1/write-downstream-head';
 export { h2DecodeHead } from './http2/decode-head';

@@ -46,7 +46,7 @@ const POLICY = (at: string): string[] =>
     `${place}.loadBalancer.{simple,consistentHash}`,
     `${place}.connectionPool.tcp.{maxConnections,connectTimeout,idleTimeout}`,
     `${place}.connectionPool.http.{http1MaxPendingRequests,http2MaxRequests,maxRetries,idleTimeout,maxRequestsPerConnection}`,
-    `${place}.connectionPool.http.h2UpgradePolicy`,
+    `${place}.connectionPool.http.{h2UpgradePolicy,useClientProtocol,maxConcurrentStreams}`,
     `${place}.tls.mode`,
   ]);
 
@@ -56,12 +56,10 @@ const LOAD_BALANCER: ValueRule = {
   instead: 'write ROUND_ROBIN, LEAST_REQUEST or RANDOM',
 };
 const TLS_MODE: ValueRule = { done: ['DISABLE', 'ISTIO_MUTUAL'], instead: 'write DISABLE or ISTIO_MUTUAL' };
-const H2_UPGRADE: ValueRule = { done: ['DEFAULT', 'DO_NOT_UPGRADE'], instead: 'write DO_NOT_UPGRADE' };
 
 const POLICY_VALUES = (at: string): Readonly<Record<string, ValueRule>> => ({
   [`${at}.loadBalancer.simple`]: LOAD_BALANCER,
   [`${at}.tls.mode`]: TLS_MODE,
-  [`${at}.connectionPool.http.h2UpgradePolicy`]: H2_UPGRADE,
 });
 
 const KEEPALIVE = 'the probes of the operating system are used';
@@ -261,9 +259,6 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
         "the proxy's own defaults are used",
       'defaultConfig.{serviceCluster,tracingServiceName,zipkinAddress,tracing,meshId,extraStatTags}': LATER_RELEASE,
       'defaultConfig.{statNameLength,proxyStatsMatcher,fileFlushInterval,fileFlushMinSizeKb}': LATER_RELEASE,
-    },
-    values: {
-      h2UpgradePolicy: H2_UPGRADE,
     },
   },
 };

@@ -32,6 +32,7 @@ const NAMED: ReadonlySet<string> = new Set<PortProtocol>([
 /** Kubernetes's standard values of `appProtocol`, as words of Istio's list. */
 const STANDARD_APP_PROTOCOLS: Readonly<Record<string, PortProtocol>> = {
   'kubernetes.io/h2c': 'http2',
+  h2c: 'http2',
   'kubernetes.io/ws': 'http',
   'kubernetes.io/wss': 'https',
 };

@@ -2,6 +2,7 @@
 
 import {
   type ConfigObject,
+  isHttpProtocol,
   isIstioKind,
   type MeshConfig,
   parseDocuments,
@@ -87,7 +88,7 @@ function podPortsOf(pods: readonly PodOfCase[], services: readonly Service[]): P
     for (const service of services.filter((each) => selects(each, pod))) {
       for (const port of service.ports) {
         const protocol = protocolOfPort(port);
-        const kind = protocol === 'http' || protocol === 'auto' ? 'http' : 'tcp';
+        const kind = protocol === 'auto' || isHttpProtocol(protocol) ? 'http' : 'tcp';
         found.set(`${pod.name}:${port.targetPort}`, { pod, port: port.targetPort, protocol: kind });
       }
     }

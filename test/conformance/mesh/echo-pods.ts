@@ -1,6 +1,7 @@
 // Conformance: the pods of a case: each answers with its name, at an address of its own, and remembers what it was asked.
 
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createHttp2Server, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2';
 import { type AddressInfo, createServer as createTcpServer, type Socket, type Server as TcpServer } from 'node:net';
 import type { ScriptedAnswer } from '../case-file.js';
 
@@ -10,6 +11,8 @@ export const REQUEST_ID = 'x-conformance-id';
 /** A request as a pod saw it. */
 export interface ReceivedRequest {
   readonly pod: string;
+  /** `HTTP/1.1` or `HTTP/2`. */
+  readonly protocol: string;
   readonly method: string;
   readonly path: string;
   readonly host: string;
@@ -23,7 +26,7 @@ export interface ReceivedRequest {
 const PLAIN: ScriptedAnswer = { status: 200, headers: {}, body: undefined, delayMs: 0, reset: false };
 
 export class EchoPods {
-  private readonly servers: (Server | TcpServer)[] = [];
+  private readonly servers: TcpServer[] = [];
   private readonly sockets = new Set<Socket>();
   private readonly received = new Map<string, ReceivedRequest[]>();
   private readonly scripts = new Map<string, readonly ScriptedAnswer[]>();
@@ -38,17 +41,28 @@ export class EchoPods {
     return this.received.get(requestId) ?? [];
   }
 
-  /** An HTTP application. @returns its port */
+  /** An HTTP application, of either version: the first bytes of a connection tell. @returns its port */
   async http(pod: string, host: string, port: number): Promise<number> {
-    const server = createServer((request, response) => {
+    const serve = (request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse) => {
       let body = '';
       request.setEncoding('latin1');
       request.on('data', (chunk: string) => {
         body += chunk;
       });
       request.on('end', () => this.answer(pod, request, response, body));
+    };
+    const http1 = createServer(serve);
+    http1.keepAliveTimeout = 120_000;
+    const http2 = createHttp2Server(serve);
+    const server = createTcpServer((socket) => {
+      socket.on('error', () => socket.destroy());
+      socket.once('readable', () => {
+        const first = socket.read() as Buffer | null;
+        if (first === null) return;
+        socket.unshift(first);
+        (first.toString('latin1', 0, 3) === 'PRI' ? http2 : http1).emit('connection', socket);
+      });
     });
-    server.keepAliveTimeout = 120_000;
     return this.listen(server, host, port);
   }
 
@@ -63,7 +77,7 @@ export class EchoPods {
     return this.listen(server, host, port);
   }
 
-  private async listen(server: Server | TcpServer, host: string, port: number): Promise<number> {
+  private async listen(server: TcpServer, host: string, port: number): Promise<number> {
     server.on('connection', (socket: Socket) => {
       this.sockets.add(socket);
       socket.once('close', () => this.sockets.delete(socket));
@@ -76,17 +90,25 @@ export class EchoPods {
     return (server.address() as AddressInfo).port;
   }
 
-  private answer(pod: string, request: IncomingMessage, response: ServerResponse, body: string): void {
+  private answer(
+    pod: string,
+    request: IncomingMessage | Http2ServerRequest,
+    response: ServerResponse | Http2ServerResponse,
+    body: string,
+  ): void {
     const { rawHeaders, headers: known, method = '', url: path = '' } = request;
     const headers: [string, string][] = [];
+    const protocol = request.httpVersionMajor === 2 ? 'HTTP/2' : `HTTP/${request.httpVersion}`;
     for (let index = 0; index < rawHeaders.length; index += 2) {
+      if (rawHeaders[index]?.startsWith(':')) continue;
       headers.push([(rawHeaders[index] ?? '').toLowerCase(), rawHeaders[index + 1] ?? '']);
     }
     const id = String(known[REQUEST_ID] ?? '');
     const before = this.received.get(id) ?? [];
     const { remoteAddress, remotePort } = request.socket;
     const connection = `${remoteAddress}:${remotePort}`;
-    this.received.set(id, [...before, { pod, method, path, host: known.host ?? '', headers, body, connection }]);
+    const host = known.host ?? String(known[':authority'] ?? '');
+    this.received.set(id, [...before, { pod, protocol, method, path, host, headers, body, connection }]);
     const answers = this.scripts.get(id) ?? [];
     const script = answers[Math.min(before.length, answers.length - 1)] ?? PLAIN;
     const write = () => {
@@ -94,7 +116,7 @@ export class EchoPods {
         request.socket.resetAndDestroy();
         return;
       }
-      response.writeHead(script.status, { 'content-type': 'text/plain', ...script.headers });
+      (response as ServerResponse).writeHead(script.status, { 'content-type': 'text/plain', ...script.headers });
       response.end(script.body ?? `${pod}\n`);
     };
     if (script.delayMs === 0) write();

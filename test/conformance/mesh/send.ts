@@ -1,6 +1,7 @@
 // Conformance, step 5: sends one request of a case and says what came back.
 
 import { Agent, request } from 'node:http';
+import { connect as connectHttp2, type OutgoingHttpHeaders } from 'node:http2';
 import { connect } from 'node:net';
 import type { HttpSending, TcpSending } from '../case-file.js';
 import type { SocketAddress } from './case-pilot.js';
@@ -29,6 +30,7 @@ export class Sender {
       body,
       elapsedMs: performance.now() - startedMs,
     });
+    if (sending.http2) return this.http2({ host, port }, sending, requestId, answer);
     const { method, target: path, body } = sending;
     const headers: Record<string, string | string[]> = { host: sending.host, [REQUEST_ID]: requestId };
     for (const [name, value] of Object.entries(sending.headers)) headers[name] = value as string | string[];
@@ -51,6 +53,48 @@ export class Sender {
       call.once('timeout', () => call.destroy(new Error(`no answer within ${TIME_LIMIT_MS} ms`)));
       call.once('error', (error) => resolve(answer(0, [], error.message)));
       call.end(body);
+    });
+  }
+
+  /** The same by HTTP/2, on a connection of its own. */
+  private http2(
+    { host, port }: SocketAddress,
+    sending: HttpSending,
+    requestId: string,
+    answer: (status: number, headers: ReceivedAnswer['headers'], body: string) => ReceivedAnswer,
+  ): Promise<ReceivedAnswer> {
+    const headers: OutgoingHttpHeaders = {
+      ':method': sending.method,
+      ':path': sending.target,
+      ':authority': sending.host,
+      [REQUEST_ID]: requestId,
+    };
+    for (const [name, value] of Object.entries(sending.headers)) headers[name] = value as string | string[];
+    return new Promise((resolve) => {
+      const session = connectHttp2(`http://${host}:${port}`);
+      const finish = (received: ReceivedAnswer) => {
+        session.destroy();
+        resolve(received);
+      };
+      session.once('error', (error) => finish(answer(0, [], error.message)));
+      const call = session.request(headers);
+      let status = 0;
+      let text = '';
+      const lines: [string, string][] = [];
+      call.setTimeout(TIME_LIMIT_MS, () => finish(answer(0, [], `no answer within ${TIME_LIMIT_MS} ms`)));
+      call.once('response', (response) => {
+        status = Number(response[':status']);
+        for (const [name, value] of Object.entries(response)) {
+          if (!name.startsWith(':')) for (const each of [value ?? ''].flat()) lines.push([name, String(each)]);
+        }
+      });
+      call.setEncoding('latin1');
+      call.on('data', (chunk: string) => {
+        text += chunk;
+      });
+      call.once('end', () => finish(answer(status, lines, text)));
+      call.once('error', (error) => finish(answer(0, lines, error.message)));
+      call.end(sending.body);
     });
   }
 

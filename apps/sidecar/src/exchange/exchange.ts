@@ -29,10 +29,7 @@ export class Exchange extends ForwardingExchange implements DelayedRequest {
       (http10 ? L.DOWNSTREAM_HTTP_10 : this.client.framesMessages ? L.DOWNSTREAM_HTTP_2 : 0) |
       (this.method === L.METHOD_HEAD ? L.DOWNSTREAM_HEAD : 0) |
       (this.grpc ? L.DOWNSTREAM_GRPC : 0);
-    if (this.grpc && chain.countsMessages && this.client.framesMessages) {
-      this.countMessages();
-      this.requestMessages?.add(this.path.core.bytes, bodyAddress, bodyLength);
-    }
+    if (this.grpc && chain.countsMessages && this.client.framesMessages) this.countMessages();
     if (chain.peerFromRequest) this.readRequestPeer();
     this.log?.noteRequest(this.client.framesMessages);
     const action = wasm.route(chain.routeConfigSlot, -1, this.client.secure);
@@ -56,7 +53,6 @@ export class Exchange extends ForwardingExchange implements DelayedRequest {
     this.lastActiveMs = this.path.clock.nowMs;
     this.requestWireBytes += wireLength;
     this.requestBodyBytes += length;
-    if (this.countsMessages) this.requestMessages?.add(this.path.core.bytes, address, length);
     const upstream = this.upstream;
     this.kept.add(address, length, upstream === null ? null : upstream.writer);
     if (complete) {
@@ -67,6 +63,11 @@ export class Exchange extends ForwardingExchange implements DelayedRequest {
       this.client.pauseRequest();
       upstream.writer.notifyDrained(this.requestDrain);
     }
+  }
+
+  /** Bytes of the request's body as the client sent them, where messages are counted; `requestBytes` may have them in chunks. */
+  noteRequestData(address: number, length: number): void {
+    if (this.countsMessages) this.requestMessages?.add(this.path.core.bytes, address, length);
   }
 
   /** Trailers, as header lines; the end of the request follows. */

@@ -6,7 +6,6 @@ import type { ConnectionPool } from '../upstream/connection-pool.js';
 import type { UpstreamRequest } from '../upstream/upstream-request.js';
 import type { UpstreamStream } from '../upstream/upstream-stream.js';
 import { AnsweringExchange } from './answering-exchange.js';
-import { grpcStatusOf } from './grpc-status.js';
 import {
   HEAD_TOO_LARGE,
   type LocalReply,
@@ -206,7 +205,7 @@ export abstract class ForwardingExchange extends AnsweringExchange implements Up
   }
 
   onResponseTrailers(address: number, length: number): void {
-    const status = grpcStatusOf(this.path.core, address, length);
+    const status = this.path.core.i32[L.RESP_GRPC_STATUS >> 2]!;
     if (status >= 0) this.grpcStatus = status;
     this.client.writer.writeTrailers(address, length);
   }

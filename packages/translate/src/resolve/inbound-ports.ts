@@ -1,6 +1,6 @@
 // Resolve: the ports at which a workload takes calls, with their mutual TLS mode.
 
-import { protocolOfPort } from '@lateen/istio-config';
+import { isHttpProtocol, type PortProtocol, protocolOfPort } from '@lateen/istio-config';
 import type { MeshSnapshot, Problem, Workload } from '../model.js';
 import { isTcpProtocol, type MeshService, meshIndex, type ServedPort } from './mesh-index.js';
 import { type EffectiveMtlsMode, effectiveMtlsMode } from './peer-authentication.js';
@@ -13,6 +13,8 @@ export interface InboundPort {
   readonly mtlsMode: EffectiveMtlsMode;
   /** How its connections are served. */
   readonly kind: 'http' | 'tcp';
+  /** What its application speaks, as the first service that leads here says, or the port's own name. */
+  readonly protocol: PortProtocol;
   /** Services that lead here, by hostname; none for a port that no service has. */
   readonly services: readonly MeshService[];
   /** Port of the first of these services; the workload's own where there is none. */
@@ -38,7 +40,7 @@ export function resolveInboundPorts(
     const kind = kindOf(leading, { name, port });
     if (kind === undefined) {
       if (leading.length > 0) continue; // told with the service
-      const message = `port ${port} (${name}) is ${protocolOfPort({ name, port })}: no listener is made for it, only HTTP/1.1 and TCP are served yet`;
+      const message = `port ${port} (${name}) is ${protocolOfPort({ name, port })}: no listener is made for it, as UDP is not proxied`;
       problems.push({ code: 'unsupported-protocol', severity: 'warning', subject, message });
       continue;
     }
@@ -53,6 +55,7 @@ export function resolveInboundPorts(
       port,
       appPort,
       kind,
+      protocol: ofKind[0]?.port.protocol ?? protocolOfPort({ name, port }),
       mtlsMode: effectiveMtlsMode(snapshot, workload, port),
       services: [...new Set(ofKind.map(({ service }) => service))],
       servicePort: ofKind[0]?.port.port ?? port,
@@ -71,7 +74,7 @@ function kindOf(
   if (leading.length > 0) return undefined;
   const protocol = protocolOfPort(own);
   if (isTcpProtocol(protocol)) return 'tcp';
-  return protocol === 'http' || protocol === 'auto' ? 'http' : undefined;
+  return protocol === 'auto' || isHttpProtocol(protocol) ? 'http' : undefined;
 }
 
 const METRIC = 'pilot_conflict_inbound_listener';

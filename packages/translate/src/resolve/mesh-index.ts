@@ -15,7 +15,7 @@ export interface MeshPort {
   readonly port: number;
   readonly targetPort: number;
   readonly protocol: PortProtocol;
-  /** HTTP/1.1 can be spoken on it: declared HTTP, or nothing declared. */
+  /** HTTP is spoken on it, of either version: declared HTTP, or nothing declared. */
   readonly http: boolean;
   /** Its bytes are passed on as they are: TCP, or TLS that is between the applications. */
   readonly tcp: boolean;
@@ -89,12 +89,11 @@ function meshPorts(service: ServiceDeclaration, problems: Problem[]): MeshPort[]
       continue;
     }
     const protocol = protocolOfPort({ name, appProtocol, port });
-    // HTTP/2 and gRPC need an HTTP/2 upstream; a port that says nothing is taken as HTTP/1.1.
-    const http = protocol === 'http' || protocol === 'auto';
+    // Of a port that says nothing the first bytes tell which HTTP it is.
+    const http = protocol === 'auto' || isHttpProtocol(protocol);
     const tcp = isTcpProtocol(protocol);
     if (!http && !tcp) {
-      const what = protocol === 'udp' ? 'UDP is not proxied' : 'HTTP/2 is not served yet';
-      const message = `port ${port} (${name}) is ${protocol}: no listener is made for it, as ${what}; name it http… if it speaks HTTP/1.1`;
+      const message = `port ${port} (${name}) is ${protocol}: no listener is made for it, as UDP is not proxied`;
       problems.push({ code: 'unsupported-protocol', severity: 'warning', subject, message });
     }
     // 0 is what a registry says that sets none: the service's own port, as in Kubernetes.

@@ -27,7 +27,10 @@ export interface ViewParts {
 /** The parts of a view, with nothing built yet. */
 export function partsOf(view: ProxyView): ViewParts {
   return {
-    outboundClusters: outboundClusterPart(view.scope, view.understandsIstioFilters),
+    outboundClusters: outboundClusterPart(view.scope, {
+      exchanges: view.understandsIstioFilters,
+      detects: view.type !== 'router',
+    }),
     endpoints: endpointPart(view.scope),
     localClusters: localClusterPart(view),
     listeners: listenerPart(view),

@@ -148,6 +148,7 @@ export class ServerStream extends Http2Stream implements ExchangeClient, TimerOw
 
   onData(address: number, length: number, end: boolean): void {
     const { exchange } = this;
+    if (exchange.active) exchange.noteRequestData(address, length);
     if (this.bodyKind !== L.BODY_CHUNKED) {
       this.bodyLeft -= length;
       if (this.bodyLeft < 0 || (end && this.bodyLeft > 0)) {

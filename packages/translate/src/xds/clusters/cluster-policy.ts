@@ -1,9 +1,7 @@
 // Build: a DestinationRule's traffic policy as fields of a cluster.
 
 import { create } from '@bufbuild/protobuf';
-import type { Any } from '@bufbuild/protobuf/wkt';
 import type { ConnectionPoolSettings, TrafficPolicy } from '@lateen/istio-config';
-import { packAny } from '@lateen/xds-proto';
 import {
   type CircuitBreakers,
   CircuitBreakersSchema,
@@ -14,8 +12,6 @@ import {
   Cluster_MaglevLbConfigSchema,
   Cluster_RingHashLbConfigSchema,
 } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
-import { HttpProtocolOptionsSchema } from '@lateen/xds-proto/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js';
-import { durationOfText } from '../durations.js';
 
 type ConsistentHash = NonNullable<NonNullable<TrafficPolicy['loadBalancer']>['consistentHash']>;
 
@@ -45,28 +41,6 @@ export function circuitBreakersOf(pool: ConnectionPoolSettings | undefined): Cir
       },
     ],
   });
-}
-
-const HTTP_PROTOCOL_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
-
-/** HTTP/1.1 upstream, with idle time and requests a connection where they are set; empty where nothing is. */
-export function protocolOptionsOf(pool: ConnectionPoolSettings | undefined): Record<string, Any> {
-  const idleTimeout = durationOfText(pool?.http?.idleTimeout ?? pool?.tcp?.idleTimeout);
-  const maxConnectionDuration = durationOfText(pool?.tcp?.maxConnectionDuration);
-  const maxRequests = pool?.http?.maxRequestsPerConnection ?? 0;
-  if (idleTimeout === undefined && maxConnectionDuration === undefined && maxRequests === 0) return {};
-  const options = create(HttpProtocolOptionsSchema, {
-    commonHttpProtocolOptions: {
-      idleTimeout,
-      maxConnectionDuration,
-      maxRequestsPerConnection: maxRequests > 0 ? maxRequests : undefined,
-    },
-    upstreamProtocolOptions: {
-      case: 'explicitHttpConfig',
-      value: { protocolConfig: { case: 'httpProtocolOptions', value: {} } },
-    },
-  });
-  return { [HTTP_PROTOCOL_OPTIONS]: packAny(HttpProtocolOptionsSchema, options) };
 }
 
 /** The load balancing policy and its settings; what is not set, or cannot be done, is LEAST_REQUEST. */
@@ -107,12 +81,6 @@ export function unsupportedSettings(policy: TrafficPolicy): readonly Unsupported
   }
   if (outlierDetection !== undefined) {
     found.push({ code: 'unsupported-outlier-detection', message: 'outlierDetection is not acted on yet' });
-  }
-  if (policy.connectionPool?.http?.h2UpgradePolicy === 'UPGRADE') {
-    found.push({
-      code: 'unsupported-http2',
-      message: 'connectionPool.http.h2UpgradePolicy UPGRADE is not acted on yet; calls are HTTP/1.1',
-    });
   }
   if (tls?.mode === 'SIMPLE' || tls?.mode === 'MUTUAL') {
     found.push({

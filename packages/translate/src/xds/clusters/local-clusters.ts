@@ -1,6 +1,7 @@
 // Build: clusters that lead to the own application, and the ones for calls that lead nowhere or anywhere.
 
 import { create, type JsonObject } from '@bufbuild/protobuf';
+import type { PortProtocol } from '@lateen/istio-config';
 import {
   type Cluster,
   Cluster_DiscoveryType,
@@ -14,11 +15,18 @@ import { BLACK_HOLE_CLUSTER, inboundClusterName, PASSTHROUGH_CLUSTER } from '../
 import type { ResourcePart, ResourceRecipe } from '../recipe.js';
 import { circuitBreakersOf } from './cluster-policy.js';
 import { serviceMetadata } from './outbound-clusters.js';
+import { isHttp2Protocol, protocolOptionsOf, type UpstreamProtocol } from './upstream-protocol.js';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 
+/** The application gets what its port is declared for, whatever came; where nothing is, it gets what came. */
+function appProtocolOf(protocol: PortProtocol): UpstreamProtocol {
+  if (isHttp2Protocol(protocol)) return 'http/2';
+  return protocol === 'auto' ? 'client' : 'http/1.1';
+}
+
 /** `inbound|PORT||`: the application's own port on the loopback address. */
-function buildInboundCluster({ port, appPort, services }: InboundPort): Cluster {
+function buildInboundCluster({ port, appPort, services, kind, protocol }: InboundPort): Cluster {
   const name = inboundClusterName(port);
   const istio: JsonObject = { services: serviceMetadata(services) };
   return create(ClusterSchema, {
@@ -27,6 +35,7 @@ function buildInboundCluster({ port, appPort, services }: InboundPort): Cluster 
     connectTimeout: durationOfMs(CONNECT_TIMEOUT_MS),
     lbPolicy: Cluster_LbPolicy.ROUND_ROBIN,
     circuitBreakers: circuitBreakersOf(undefined),
+    typedExtensionProtocolOptions: protocolOptionsOf(kind === 'tcp' ? 'http/1.1' : appProtocolOf(protocol)),
     metadata: services.length === 0 ? undefined : { filterMetadata: { istio } },
     loadAssignment: {
       clusterName: name,
@@ -68,6 +77,7 @@ function buildPassthroughCluster(): Cluster {
     lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED,
     connectTimeout: durationOfMs(CONNECT_TIMEOUT_MS),
     circuitBreakers: circuitBreakersOf(undefined),
+    typedExtensionProtocolOptions: protocolOptionsOf('client'),
   });
 }
 
@@ -79,7 +89,11 @@ export function hasPassthrough(view: ProxyView): boolean {
 function inboundRecipe(inbound: InboundPort): ResourceRecipe<Cluster> {
   const name = inboundClusterName(inbound.port);
   const hosts = inbound.services.map(({ hostname }) => hostname);
-  return { name, key: [name, inbound.appPort, ...hosts].join('/'), build: () => buildInboundCluster(inbound) };
+  return {
+    name,
+    key: [name, inbound.appPort, inbound.protocol, ...hosts].join('/'),
+    build: () => buildInboundCluster(inbound),
+  };
 }
 
 function fixedRecipe(name: string, build: () => Cluster): ResourceRecipe<Cluster> {

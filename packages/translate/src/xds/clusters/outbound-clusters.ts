@@ -17,15 +17,18 @@ import { clusterMetadataExchange } from '../listeners/mesh-filters.js';
 import { outboundClusterName, sniOf } from '../names.js';
 import type { ResourcePart, ResourceRecipe } from '../recipe.js';
 import { closedDiscovery, discoveryOf } from './cluster-discovery.js';
-import { circuitBreakersOf, loadBalancingOf, protocolOptionsOf, unsupportedSettings } from './cluster-policy.js';
+import { circuitBreakersOf, loadBalancingOf, unsupportedSettings } from './cluster-policy.js';
 import {
+  ANY_HTTP_CLIENT_ALPN,
   HTTP_CLIENT_ALPN,
+  HTTP2_CLIENT_ALPN,
   PLAIN_TCP_CLIENT_ALPN,
   rawBuffer,
   spiffeIds,
   TCP_CLIENT_ALPN,
   upstreamMutualTls,
 } from './tls-context.js';
+import { protocolOptionsOf, type UpstreamProtocol, upstreamProtocolOf } from './upstream-protocol.js';
 
 /** An outbound cluster and what its endpoints are chosen by. */
 export interface OutboundCluster extends ResourceRecipe<Cluster> {
@@ -104,10 +107,26 @@ function transportOf(
   };
 }
 
-function clientAlpn(port: MeshPort, exchanges: boolean): readonly string[] {
-  if (!port.tcp) return HTTP_CLIENT_ALPN;
+const HTTP_ALPN: Readonly<Record<UpstreamProtocol, readonly string[]>> = {
+  'http/1.1': HTTP_CLIENT_ALPN,
+  'http/2': HTTP2_CLIENT_ALPN,
+  client: ANY_HTTP_CLIENT_ALPN,
+};
+
+function clientAlpn(port: MeshPort, protocol: UpstreamProtocol, exchanges: boolean): readonly string[] {
+  if (!port.tcp) return HTTP_ALPN[protocol];
   return exchanges ? TCP_CLIENT_ALPN : PLAIN_TCP_CLIENT_ALPN;
 }
+
+/** What clusters depend on of the proxy, beside its scope. */
+export interface ClientTraits {
+  /** It can tell its peers of TCP who it is (`istio.*` filters). */
+  readonly exchanges: boolean;
+  /** Its clients are applications: they choose the protocol where nothing else says it. */
+  readonly detects: boolean;
+}
+
+const SIDECAR: ClientTraits = { exchanges: true, detects: true };
 
 function outboundCluster(
   scope: ClientScope,
@@ -115,7 +134,7 @@ function outboundCluster(
   port: MeshPort,
   subset: Subset | undefined,
   rule: EffectiveDestinationRule | undefined,
-  exchanges: boolean,
+  traits: ClientTraits,
 ): OutboundCluster {
   const policy = policyForPort(rule, subset, port.port);
   const name = outboundClusterName(port.port, subset?.name ?? '', service.hostname);
@@ -128,13 +147,14 @@ function outboundCluster(
       service.identityHash,
       rule?.hash ?? '',
       scope.snapshot.hashes.settings,
-      port.tcp && exchanges ? 'exchange' : '',
+      port.tcp && traits.exchanges ? 'exchange' : '',
+      port.protocol === 'auto' && traits.detects ? 'detect' : '',
     ].join('/'),
     service,
     port,
     subset,
     closed,
-    build: () => buildCluster(scope, { name, service, port, subset, closed }, rule, policy, exchanges),
+    build: () => buildCluster(scope, { name, service, port, subset, closed }, rule, policy, traits),
   };
 }
 
@@ -143,8 +163,10 @@ function buildCluster(
   { name, service, port, subset, closed }: Pick<OutboundCluster, 'name' | 'service' | 'port' | 'subset' | 'closed'>,
   rule: EffectiveDestinationRule | undefined,
   policy: TrafficPolicy,
-  exchanges: boolean,
+  { exchanges, detects }: ClientTraits,
 ): Cluster {
+  const { connectionPool } = policy;
+  const protocol = upstreamProtocolOf(port.protocol, connectionPool, scope.snapshot.meshConfig, detects);
   const connectTimeout =
     durationOfText(policy.connectionPool?.tcp?.connectTimeout) ??
     durationOfText(scope.snapshot.meshConfig.connectTimeout) ??
@@ -158,7 +180,7 @@ function buildCluster(
           service,
           policy,
           sniOf(port.port, subset?.name ?? '', service.hostname),
-          clientAlpn(port, exchanges),
+          clientAlpn(port, protocol, exchanges),
         ),
         ...(port.tcp && exchanges ? { filters: [clusterMetadataExchange()] } : {}),
       };
@@ -168,8 +190,8 @@ function buildCluster(
     ...(service.resolution === 'PASSTHROUGH'
       ? { lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED }
       : loadBalancingOf(policy)),
-    circuitBreakers: circuitBreakersOf(policy.connectionPool),
-    typedExtensionProtocolOptions: protocolOptionsOf(policy.connectionPool),
+    circuitBreakers: circuitBreakersOf(connectionPool),
+    typedExtensionProtocolOptions: protocolOptionsOf(port.tcp ? 'http/1.1' : protocol, connectionPool),
     metadata: { filterMetadata: { istio: istioMetadata(service, port, subset, rule) } },
     ...discovery,
   });
@@ -198,7 +220,7 @@ function unhashedPort(rule: EffectiveDestinationRule, service: MeshService, port
   };
 }
 
-function resolveClusters(scope: ClientScope, exchanges: boolean): OutboundClusters {
+function resolveClusters(scope: ClientScope, traits: ClientTraits): OutboundClusters {
   const byName = new Map<string, OutboundCluster>();
   const problems: Problem[] = [];
   for (const service of scope.destinations) {
@@ -207,7 +229,7 @@ function resolveClusters(scope: ClientScope, exchanges: boolean): OutboundCluste
     for (const port of service.ports) {
       if (port.protocol === 'udp') continue;
       for (const subset of [undefined, ...(rule?.subsets ?? [])]) {
-        const cluster = outboundCluster(scope, service, port, subset, rule, exchanges);
+        const cluster = outboundCluster(scope, service, port, subset, rule, traits);
         byName.set(cluster.name, cluster);
         const { loadBalancer } = policyForPort(rule, subset, port.port);
         if (rule !== undefined && port.tcp && loadBalancer?.consistentHash !== undefined) {
@@ -219,30 +241,33 @@ function resolveClusters(scope: ClientScope, exchanges: boolean): OutboundCluste
   return { byName, problems };
 }
 
-const results = new WeakMap<ClientScope, Map<boolean, OutboundClusters>>();
+function traitsKey({ exchanges, detects }: ClientTraits): string {
+  return `${exchanges}/${detects}`;
+}
+
+const results = new WeakMap<ClientScope, Map<string, OutboundClusters>>();
 
 /**
  * The outbound clusters of a scope, as recipes; worked out once for all proxies that share it. Their names are the same
  * for all of them.
- *
- * @param exchanges the proxy can tell its peers of TCP who it is (`istio.*` filters)
  */
-export function outboundClusters(scope: ClientScope, exchanges = true): OutboundClusters {
-  const ofScope = results.get(scope) ?? new Map<boolean, OutboundClusters>();
+export function outboundClusters(scope: ClientScope, traits = SIDECAR): OutboundClusters {
+  const ofScope = results.get(scope) ?? new Map<string, OutboundClusters>();
   results.set(scope, ofScope);
-  const result = ofScope.get(exchanges) ?? resolveClusters(scope, exchanges);
-  ofScope.set(exchanges, result);
+  const key = traitsKey(traits);
+  const result = ofScope.get(key) ?? resolveClusters(scope, traits);
+  ofScope.set(key, result);
   return result;
 }
 
 /** The outbound clusters of a scope: a cluster is made again when its service, its rule or MeshConfig changes. */
-export function outboundClusterPart(scope: ClientScope, exchanges = true): ResourcePart<Cluster> {
+export function outboundClusterPart(scope: ClientScope, traits = SIDECAR): ResourcePart<Cluster> {
   const { identities, destinationRules } = scope.hashes();
   const { settings } = scope.snapshot.hashes;
   return {
-    key: ['outbound', scope.namespace, identities, destinationRules, settings, exchanges].join('/'),
+    key: ['outbound', scope.namespace, identities, destinationRules, settings, traitsKey(traits)].join('/'),
     list: () => {
-      const { byName, problems } = outboundClusters(scope, exchanges);
+      const { byName, problems } = outboundClusters(scope, traits);
       return { recipes: [...byName.values()], problems };
     },
   };

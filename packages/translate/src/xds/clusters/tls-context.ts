@@ -25,6 +25,10 @@ import { compareText } from '../../stable-hash.js';
 
 /** Offered for HTTP/1.1 between sidecars. */
 export const HTTP_CLIENT_ALPN = ['istio-http/1.1', 'istio-http/1.0', 'istio', 'http/1.1'];
+/** Offered for HTTP/2 between sidecars. */
+export const HTTP2_CLIENT_ALPN = ['istio-h2', 'istio', 'h2'];
+/** Offered where the first bytes tell which HTTP it is: nothing that the other side could choose. */
+export const ANY_HTTP_CLIENT_ALPN = ['istio'];
 /** Agreed on, it means that both sides begin with metadata of themselves. */
 export const PEER_EXCHANGE = 'istio-peer-exchange';
 /** Offered for TCP between sidecars. */

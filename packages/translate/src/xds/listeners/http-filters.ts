@@ -1,10 +1,11 @@
 // Build: the HTTP filters of a connection manager, in Istio's order.
 
 import { create, type JsonObject } from '@bufbuild/protobuf';
-import type { Any } from '@bufbuild/protobuf/wkt';
+import { type Any, BoolValueSchema } from '@bufbuild/protobuf/wkt';
 import { packAny } from '@lateen/xds-proto';
 import { CorsSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/cors/v3/cors_pb.js';
 import { HTTPFaultSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/fault/v3/fault_pb.js';
+import { FilterConfigSchema as GrpcStatsSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/grpc_stats/v3/config_pb.js';
 import { RouterSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/router/v3/router_pb.js';
 import {
   type HttpFilter,
@@ -27,6 +28,16 @@ function metadataExchange(listenerClass: ListenerClass): HttpFilter {
       ? { downstream_discovery: discovery, downstream_propagation: propagation }
       : { upstream_discovery: discovery, upstream_propagation: propagation };
   return meshFilter('istio.metadata_exchange', typedStruct('io.istio.http.peer_metadata.Config', value));
+}
+
+/** Counts the messages of gRPC; `istio.stats` tells them. */
+function grpcStats(): HttpFilter {
+  const perMethodStatSpecifier = {
+    case: 'statsForAllMethods' as const,
+    value: create(BoolValueSchema, { value: false }),
+  };
+  const config = create(GrpcStatsSchema, { emitFilterState: true, perMethodStatSpecifier });
+  return meshFilter('envoy.filters.http.grpc_stats', packAny(GrpcStatsSchema, config));
 }
 
 /** Do nothing by themselves: routes configure them. */
@@ -52,11 +63,12 @@ export function buildHttpFilters(
 ): HttpFilter[] {
   // Rules are for the side that calls, so an inbound listener has nothing to configure them with.
   const ofRoutes = listenerClass === 'sidecar-inbound' ? [] : routeFilters();
-  if (!understandsIstioFilters) return [...ofRoutes, router()];
+  if (!understandsIstioFilters) return [...ofRoutes, grpcStats(), router()];
   const overrides = scope.metrics[listenerClass === 'sidecar-inbound' ? 'SERVER' : 'CLIENT'];
   return [
     metadataExchange(listenerClass),
     ...ofRoutes,
+    grpcStats(),
     ...(overrides === undefined ? [] : [meshFilter('istio.stats', statsConfig(listenerClass, overrides))]),
     router(),
   ];
