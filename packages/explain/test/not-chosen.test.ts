@@ -141,3 +141,26 @@ spec:
     expect(entry.ask('http://api/x').virtualHost).toBe('block_all');
   });
 });
+
+describe('very many rules', () => {
+  it('are asked about in portions', () => {
+    const count = 1200;
+    const rules = Array.from(
+      { length: count },
+      (_, index) =>
+        `  - match: [{uri: {exact: /p${index}}, method: {exact: GET}}]\n    route: [{destination: {host: web}}]\n`,
+    );
+    const many = explainedMesh(`apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: many, namespace: default}
+spec:
+  hosts: [web]
+  http:
+${rules.join('')}`);
+    const answer = many.ask('POST http://web/p1199');
+    expect(answer).toMatchObject({ action: 'notFound', notReached: [] });
+    expect(answer.notMatched).toHaveLength(count);
+    expect(answer.notMatched.at(-1)).toMatchObject({ condition: 'method', actual: '"POST"' });
+    expect(answer.notMatched.at(-2)).toMatchObject({ condition: 'uri', expected: 'exact /p1198' });
+  });
+});

@@ -47,14 +47,19 @@ interface Origin {
 
 const origins = new WeakMap<ConfigObject, Origin>();
 
-/** What was read last, as long as it is in memory: positions are asked for in runs, most often right after parsing. */
-let lastRead: { readonly content: string; readonly text: WeakRef<YamlText> } | undefined;
+/**
+ * What was read last, as long as it is in memory, newest last: positions are asked for in runs, most often right after
+ * parsing, and of several files by turns.
+ */
+const lastRead: { readonly content: string; readonly text: WeakRef<YamlText> }[] = [];
+const MAX_LAST_READ = 16;
 
 function readText(content: string): YamlText {
-  const known = lastRead?.content === content ? lastRead.text.deref() : undefined;
-  if (known) return known;
-  const text = readYaml(content);
-  lastRead = { content, text: new WeakRef(text) };
+  const index = lastRead.findIndex((each) => each.content === content);
+  const [known] = index < 0 ? [] : lastRead.splice(index, 1);
+  const text = known?.text.deref() ?? readYaml(content);
+  lastRead.push({ content, text: new WeakRef(text) });
+  if (lastRead.length > MAX_LAST_READ) lastRead.shift();
   return text;
 }
 

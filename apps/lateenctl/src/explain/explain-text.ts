@@ -11,6 +11,8 @@ import type {
 } from '@lateen/explain';
 
 const LABEL_WIDTH = 16;
+/** Of a list; a VirtualService may have thousands of rules. */
+const MAX_ITEMS = 40;
 const INDENT = ' '.repeat(LABEL_WIDTH);
 
 /** @param paint how the places are coloured */
@@ -48,7 +50,9 @@ export function explainText(request: string, answer: Explanation, paint: (text: 
     lines.push(...inboundLines(inbound, reasons(answer.because, ['inbound'], paint, receiver)));
   }
   const list = (title: string, items: readonly string[]) => {
-    if (items.length > 0) lines.push('', title, ...items.map((item) => `  ${item}`));
+    if (items.length === 0) return;
+    lines.push('', title, ...items.slice(0, MAX_ITEMS).map((item) => `  ${item}`));
+    if (items.length > MAX_ITEMS) lines.push(`  and ${items.length - MAX_ITEMS} more; -o json has all`);
   };
   list(
     'Not chosen, and why:',

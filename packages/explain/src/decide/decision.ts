@@ -39,11 +39,14 @@ import { CorsSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/cors
 import type { HttpConnectionManager } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import { hostProbe, hostProbeName, numberedRoutes, placeOfNumber } from './probes.js';
 
+const MAX_PROBLEMS = 20;
+
 /** The proxy would not take the configuration; each line says why. */
 export class RefusedConfigurationError extends Error {
   constructor(problems: readonly CompileProblem[]) {
-    const lines = problems.map(formatProblem);
-    super(`the proxy would refuse this configuration:\n${lines.map((line) => `  ${line}`).join('\n')}`);
+    const lines = problems.slice(0, MAX_PROBLEMS).map((problem) => `  ${formatProblem(problem)}`);
+    if (problems.length > MAX_PROBLEMS) lines.push(`  and ${problems.length - MAX_PROBLEMS} more`);
+    super(`the proxy would refuse this configuration:\n${lines.join('\n')}`);
   }
 }
 

@@ -13,38 +13,33 @@ export interface TriedRoute {
   readonly index: number;
   readonly route: Route;
   readonly places: RoutePlaces;
-  readonly conditions: readonly { readonly probe: string; readonly condition: Condition }[];
+  readonly conditions: readonly Condition[];
 }
 
-/** The routes before `end`, with a probe for each of their conditions. */
+/** The routes before `end`. */
 export function triedRoutes(places: Places, { routes }: VirtualHost, end: number, connect: boolean): TriedRoute[] {
   return routes.slice(0, end).map((route, index) => ({
     index,
     route,
     places: routePlaces(places, route),
-    conditions: (route.match === undefined ? [] : conditionsOf(route.match, connect)).map((condition, at) => ({
-      probe: `condition ${index}/${at}`,
-      condition,
-    })),
+    conditions: route.match === undefined ? [] : conditionsOf(route.match, connect),
   }));
 }
 
-/** The route configurations that the core must be given for the routes. */
-export function probesOf(tried: readonly TriedRoute[]): RouteConfiguration[] {
-  return tried.flatMap(({ conditions }) =>
-    conditions.map(({ probe, condition }) => conditionProbe(probe, condition.match)),
-  );
+/** A route configuration for each condition. Names are used again for others: a core keeps places for some thousands. */
+export function probesOf(conditions: readonly Condition[]): RouteConfiguration[] {
+  return conditions.map(({ match }, index) => conditionProbe(`condition ${index}`, match));
 }
 
 /** The first condition that does not hold. */
 export function firstFailure(
   { route, index, places, conditions }: TriedRoute,
   request: RequestFacts,
-  matches: (probe: string) => boolean,
+  holds: (condition: Condition) => boolean,
 ): NotMatched {
   const rule = routeLabel(route, index, places);
-  for (const { probe, condition } of conditions) {
-    if (matches(probe)) continue;
+  for (const condition of conditions) {
+    if (holds(condition)) continue;
     const { label, field, expected, actual } = conditionText(condition, request);
     const place = saying(places.conditions, field) ?? places.conditions[0] ?? places.rules[0];
     return {

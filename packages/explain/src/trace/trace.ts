@@ -85,11 +85,14 @@ function tryRoutes({ places, decision, request }: ExplainContext, input: TraceIn
   let size = 0;
   const flush = () => {
     if (portion.length === 0) return;
-    load(probesOf(portion));
+    const conditions = portion.flatMap((each) => each.conditions);
+    const probes = probesOf(conditions);
+    const names = new Map(conditions.map((condition, index) => [condition, probes[index]!.name]));
+    load(probes);
     decision.parse(head);
     for (const each of portion) {
       const place = each.places.conditions[0] ?? each.places.rules[0];
-      found.push({ place, entry: firstFailure(each, facts, (probe) => decision.matches(probe)) });
+      found.push({ place, entry: firstFailure(each, facts, (condition) => decision.matches(names.get(condition)!)) });
     }
     portion = [];
     size = 0;
