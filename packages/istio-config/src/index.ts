@@ -88,6 +88,7 @@ export {
   type ParseOptions,
   parseDocuments,
   parseMeshConfig,
+  withMetadata,
 } from './parse.js';
 export {
   isHttpProtocol,

@@ -9,7 +9,7 @@ import { SECRET_FIELDS, withoutValues } from './kubernetes/secret.js';
 import { MEANING } from './meaning/index.js';
 import { checkMeshConfig } from './meaning/mesh-config.js';
 import type { RuleContext } from './meaning/rule.js';
-import type { ConfigObject, Kind, SpecOf } from './object.js';
+import type { ConfigObject, Kind, ObjectMetadata, SpecOf } from './object.js';
 import { compareProblems, type FieldPath, formatPath, type Problem } from './problem.js';
 import type { Position } from './yaml/line-index.js';
 import { expandLists } from './yaml/lists.js';
@@ -73,6 +73,14 @@ export function locateField(object: ConfigObject, path: FieldPath, part: NodePar
   if (!origin) return { line, column };
   const document = readText(origin.content).documents[origin.documentIndex];
   return document?.locate([...origin.base, ...path], part) ?? { line, column };
+}
+
+/** The object with other metadata, as a store keeps it: with the time at which it came. Its places stay known. */
+export function withMetadata<O extends ConfigObject>(object: O, metadata: ObjectMetadata): O {
+  const copy = { ...object, metadata };
+  const origin = origins.get(object);
+  if (origin) origins.set(copy, origin);
+  return copy;
 }
 
 /** Parses files of YAML or JSON documents, `List`s included. Never throws for what a file holds, never stops early. */

@@ -1,8 +1,18 @@
 // Explain: what there is to explain with: documents, checked as `validate` does, or the running mesh as Pilot knows it.
 
+import { readFileSync, statSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import type { ExplainInput } from '@lateen/explain';
-import { compareProblems, parseDocuments, parseMeshConfig, validateObjects } from '@lateen/istio-config';
+import {
+  type ConfigObject,
+  compareProblems,
+  parseDocuments,
+  parseMeshConfig,
+  validateObjects,
+  withMetadata,
+} from '@lateen/istio-config';
 import { buildSnapshot, type SnapshotInput } from '@lateen/translate';
+import { DEFAULT_NAMESPACE } from '../commands/context.js';
 import { bootstrapProblem, sortFiles } from '../documents/other-files.js';
 import { readSources } from '../documents/read-sources.js';
 import type { ControlPlane } from '../mesh/control-plane.js';
@@ -10,6 +20,8 @@ import { pilotDebug } from '../mesh/pilot-debug.js';
 import { ReportedError, UsageError } from '../output/cli-error.js';
 import { errorColors, printProblems, problemCounts } from '../output/print.js';
 import { meshOfDocuments } from './mesh-of-documents.js';
+
+const MAX_FILE_BYTES = 16 * 1024 * 1024;
 
 /** What of an answer's input does not depend on the request. */
 export type ReadMesh = Pick<ExplainInput, 'snapshot' | 'documents' | 'meshFile'>;
@@ -22,10 +34,41 @@ export interface DocumentOptions {
   readonly recursive: boolean;
 }
 
-/** The mesh that runs, with its pods as they are. Reasons have the lines at which documents begin: nobody keeps the text. */
+/** The mesh that runs, with its pods as they are. */
 export async function readRunningMesh(controlPlane: ControlPlane): Promise<ReadMesh> {
   const input = await pilotDebug<SnapshotInput>(controlPlane, '/debug/mesh');
-  return { snapshot: buildSnapshot(input), documents: [], meshFile: undefined };
+  const configs = withPlaces(input.configs);
+  return { snapshot: buildSnapshot({ ...input, configs }), documents: [], meshFile: undefined };
+}
+
+/**
+ * The objects with the places of their fields, where the file that they were applied from is still here and says the same.
+ * The mesh itself only knows where each document begins.
+ */
+export function withPlaces(objects: readonly ConfigObject[]): ConfigObject[] {
+  const files = [...new Set(objects.map(({ source }) => source.file))].filter(isReadable);
+  const texts = files.map((name) => ({ name, content: readFileSync(name, 'utf8') }));
+  const written = new Map<string, ConfigObject>();
+  for (const object of parseDocuments(texts, { defaultNamespace: DEFAULT_NAMESPACE }).objects) {
+    written.set(placeKey(object), object);
+  }
+  return objects.map((object) => {
+    const same = written.get(placeKey(object));
+    return same?.kind === object.kind && isDeepStrictEqual(same.spec, object.spec)
+      ? withMetadata(same, object.metadata)
+      : object;
+  });
+}
+
+/** Somebody else may have applied it: what is named there need not be a file that can be read to its end. */
+function isReadable(file: string): boolean {
+  const stat = statSync(file, { throwIfNoEntry: false });
+  return stat?.isFile() === true && stat.size <= MAX_FILE_BYTES;
+}
+
+/** The namespace may have been given on the command line, so it is no part of it. */
+function placeKey({ kind, metadata, source }: ConfigObject): string {
+  return `${source.file}:${source.line} ${kind}/${metadata.name}`;
 }
 
 /** Reads and checks everything that was named; warnings are printed. @throws ReportedError after printing every error */
