@@ -3,7 +3,7 @@
 
 import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
-import { type FixedRateLoad, runFixedRate } from './measure/h2load.js';
+import { type FixedRateLoad, runFixedRate, runFullSpeedHttp2 } from './measure/h2load.js';
 import { cpuUs, rssMiB } from './measure/process-usage.js';
 import { cpuUsPerRequest, rotated, roundRatio, type Slice, type Spread, spread } from './measure/statistics.js';
 import { type FullSpeedLoad, runFullSpeed } from './measure/wrk.js';
@@ -61,14 +61,12 @@ async function runRound(
   const of = <T>(map: Map<ProxyKind, T>, kind: ProxyKind) => map.get(kind) as T;
   try {
     for (const kind of kinds) running.set(kind, await scenario.start(kind, directory, backend));
-    const load = (kind: ProxyKind, seconds: number) =>
-      runFullSpeed({
-        url: of(running, kind).url,
-        headers: scenario.headers,
-        seconds,
-        connections: options.connections,
-        cpus: LOAD_CPU,
-      });
+    const connections = scenario.http2?.connections ?? options.connections;
+    const load = (kind: ProxyKind, seconds: number) => {
+      const { url } = of(running, kind);
+      const asked = { url, headers: scenario.headers, seconds, connections, cpus: LOAD_CPU };
+      return scenario.http2 === undefined ? runFullSpeed(asked) : runFullSpeedHttp2(asked, scenario.http2.streams);
+    };
     const warmUpRequests = scenario.newConnections ? WARM_UP_NEW_CONNECTIONS : WARM_UP_REQUESTS;
     for (const kind of kinds) {
       let served = 0;
@@ -96,11 +94,11 @@ async function runRound(
     }
     if (!scenario.newConnections) {
       const slowest = Math.min(...[...round.values()].map(({ slices }) => fullSpeedRps(slices)));
-      const rps = Math.max(options.connections, Math.round((slowest * BELOW_SATURATION) / 100) * 100);
+      const rps = Math.max(connections, Math.round((slowest * BELOW_SATURATION) / 100) * 100);
       for (let slice = 0; slice < FIXED_RATE_SLICES; slice++) {
         for (const kind of rotated(kinds, slice)) {
           const { url } = of(running, kind);
-          of(round, kind).fixedRate.push(await fixedRateSlice(url, scenario.headers, options.connections, rps));
+          of(round, kind).fixedRate.push(await fixedRateSlice(url, scenario, connections, rps));
         }
       }
     }
@@ -111,9 +109,9 @@ async function runRound(
   }
 }
 
-function fixedRateSlice(url: string, headers: readonly string[], connections: number, rps: number) {
+function fixedRateSlice(url: string, { headers, http2 }: Scenario, connections: number, rps: number) {
   const timing = { seconds: SLICE_SECONDS, warmUpSeconds: 1 };
-  return runFixedRate({ url, headers, connections, rps, cpus: LOAD_CPU, ...timing });
+  return runFixedRate({ url, headers, connections, rps, streams: http2?.streams, cpus: LOAD_CPU, ...timing });
 }
 
 function fullSpeedRps(slices: readonly Slice[]): number {

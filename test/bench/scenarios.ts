@@ -32,6 +32,8 @@ export interface Scenario {
   readonly headers: readonly string[];
   /** Every request has a connection of its own: h2load opens none anew, so there is no run at a fixed rate. */
   readonly newConnections?: boolean;
+  /** Clients speak HTTP/2, with so many requests at a time on each of so many connections. */
+  readonly http2?: { readonly connections: number; readonly streams: number };
   start(kind: ProxyKind, workDir: string, backend: Backend): Promise<Topology>;
 }
 
@@ -167,6 +169,29 @@ export const SCENARIOS: readonly Scenario[] = [
     backend: KIB_BODY,
     headers: [],
     start: (kind, workDir, backend) => oneProxy(kind, workDir, backend, { accessLog: 'on' }),
+  },
+  {
+    key: 'h2',
+    title: 'clients of HTTP/2 (16 connections, 10 streams each), HTTP/1.1 behind, 1 KiB bodies',
+    proxies: NATIVE,
+    cpuGoals: [
+      { peer: 'nginx', atMost: 2 },
+      { peer: 'envoy', atMost: 1 },
+    ],
+    backend: KIB_BODY,
+    headers: [],
+    http2: { connections: 16, streams: 10 },
+    start: (kind, workDir, backend) => oneProxy(kind, workDir, backend, { acceptHttp2: true }),
+  },
+  {
+    key: 'h2-both',
+    title: 'HTTP/2 on both sides, 1 KiB bodies',
+    proxies: ['haproxy', 'envoy', 'sidecar'],
+    cpuGoals: [{ peer: 'envoy', atMost: 1 }],
+    backend: { ...KIB_BODY, http2: true },
+    headers: [],
+    http2: { connections: 16, streams: 10 },
+    start: (kind, workDir, backend) => oneProxy(kind, workDir, backend, { acceptHttp2: true, originateHttp2: true }),
   },
 ];
 

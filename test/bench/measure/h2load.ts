@@ -1,10 +1,11 @@
-// Benchmark: one run of h2load over HTTP/1.1 at a fixed rate, with the latency of each request from its log.
+// Benchmark: one run of h2load, at a fixed rate or as fast as the proxy goes, with the latency of each request from its log.
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runGenerator } from './generator.js';
 import { percentile } from './statistics.js';
+import type { FullSpeedLoad, FullSpeedOptions } from './wrk.js';
 
 export interface FixedRateLoad {
   readonly requests: number;
@@ -54,6 +55,30 @@ export interface FixedRateOptions {
   /** `Name: value`; Host becomes the URL's host, since h2load writes that one itself. */
   readonly headers: readonly string[];
   readonly cpus: string;
+  /** So many requests at a time on each connection, over HTTP/2; over HTTP/1.1 where it is left out. */
+  readonly streams?: number | undefined;
+}
+
+/** Runs h2load over HTTP/2 as fast as the proxy goes, with so many requests at a time on each connection. */
+export async function runFullSpeedHttp2(options: FullSpeedOptions, streams: number): Promise<FullSpeedLoad> {
+  const directory = mkdtempSync(join(tmpdir(), 'lateen-h2load-'));
+  try {
+    const logFile = join(directory, 'log');
+    const args = ['-t1', `-c${options.connections}`, `-m${streams}`, `-D${options.seconds}`, '--warm-up-time=0'];
+    for (const header of options.headers) args.push('-H', header);
+    args.push(`--log-file=${logFile}`);
+    const totals = parseH2loadOutput(await runGenerator(options.cpus, ['h2load', ...args, options.url]));
+    const latencies = parseH2loadLog(readFileSync(logFile, 'utf8'));
+    return {
+      requests: totals.requests,
+      failures: totals.failures,
+      rps: totals.requests / options.seconds,
+      p50Ms: percentile(latencies, 0.5) / 1000,
+      p99Ms: percentile(latencies, 0.99) / 1000,
+    };
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
 }
 
 /** Runs h2load once; rejects when it cannot run. */
@@ -68,7 +93,8 @@ export async function runFixedRate(options: FixedRateOptions): Promise<FixedRate
       .trim();
     const others = options.headers.filter((header) => !/^host:/i.test(header));
     const url = host === undefined ? options.url : `${target.protocol}//${host}${target.pathname}`;
-    const args = ['--h1', '-t1', `-c${options.connections}`, `-D${options.seconds}`];
+    const protocol = options.streams === undefined ? '--h1' : `-m${options.streams}`;
+    const args = [protocol, '-t1', `-c${options.connections}`, `-D${options.seconds}`];
     args.push(`--warm-up-time=${options.warmUpSeconds}`, `--rps=${options.rps / options.connections}`);
     args.push(`--connect-to=${target.host}`, `--log-file=${logFile}`, '-N10');
     for (const header of others) args.push('-H', header);

@@ -103,6 +103,15 @@ const fileAccessLog = (path: string) => ({
 const MANY = 100_000;
 const manyConnections = { max_connections: MANY, max_pending_requests: MANY, max_requests: MANY };
 
+const HTTP_2 = {
+  typed_extension_protocol_options: {
+    'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+      '@type': `${V3}.extensions.upstreams.http.v3.HttpProtocolOptions`,
+      explicit_http_config: { http2_protocol_options: {} },
+    },
+  },
+};
+
 const address = (port: number) => ({ socket_address: { address: '127.0.0.1', port_value: port } });
 
 /** Writes the bootstrap file and returns its path. */
@@ -148,6 +157,7 @@ export function writeBootstrap(options: BootstrapOptions): string {
           connect_timeout: '5s',
           lb_policy: 'ROUND_ROBIN',
           ...(options.manyConnections ? { circuit_breakers: { thresholds: [manyConnections] } } : {}),
+          ...(options.originateHttp2 ? HTTP_2 : {}),
           ...(options.originateTls ? { transport_socket: upstreamTls(options.originateTls) } : {}),
           load_assignment: {
             cluster_name: CLUSTER,

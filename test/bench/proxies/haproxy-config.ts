@@ -50,7 +50,7 @@ ${options.hostNames === undefined ? '' : byHost}
   default_backend backend
 backend backend
   balance roundrobin
-${options.backendPorts.map((port, index) => `  server s${index} 127.0.0.1:${port} pool-max-conn 256${upstreamTls}`).join('\n')}
+${options.backendPorts.map((port, index) => `  server s${index} 127.0.0.1:${port} pool-max-conn 256${options.originateHttp2 ? ' proto h2' : ''}${upstreamTls}`).join('\n')}
 `;
   const path = join(prefix, 'haproxy.cfg');
   writeFileSync(path, config);

@@ -52,11 +52,13 @@ export interface BackendOptions {
   readonly ports: readonly number[];
   readonly bodyBytes: number;
   readonly manyConnections?: boolean;
+  /** It speaks HTTP/2 without TLS. */
+  readonly http2?: boolean | undefined;
 }
 
 /** A backend that answers every request with a body from memory (1 KiB) or from the page cache, on each of the ports. */
-export function nginxBackend({ directory, ports, bodyBytes, manyConnections }: BackendOptions): string[] {
-  const listens = ports.map((port) => `listen 127.0.0.1:${port} backlog=16384;`).join(' ');
+export function nginxBackend({ directory, ports, bodyBytes, manyConnections, http2 }: BackendOptions): string[] {
+  const listens = ports.map((port) => `listen 127.0.0.1:${port} ${http2 ? 'http2 ' : ''}backlog=16384;`).join(' ');
   let answer = `return 200 "${BODY}";`;
   if (bodyBytes !== BODY.length) {
     const root = join(directory, 'backend-root');
@@ -95,7 +97,7 @@ export function nginxProxy(options: ProxyOptions, directory: string): string[] {
        proxy_ssl_server_name on; proxy_ssl_name ${originateTls.server.dnsName};`
     : '';
   const location = `location / { proxy_pass ${originateTls ? 'https' : 'http'}://backend; ${PROXY_DIRECTIVES} ${tlsOut} }`;
-  const listen = `listen 127.0.0.1:${options.listenPort}${acceptTls ? ' ssl' : ''}`;
+  const listen = `listen 127.0.0.1:${options.listenPort}${acceptTls ? ' ssl' : ''}${options.acceptHttp2 ? ' http2' : ''}`;
   const named = (options.hostNames ?? [])
     .map((name) => `server { ${listen}; server_name ${name}; ${location} }`)
     .join('\n');

@@ -15,6 +15,10 @@ export interface ProxyOptions {
   /** With `acceptTls`: clients need no certificate. */
   readonly anyClient?: boolean;
   readonly originateTls?: CertificateFiles;
+  /** Clients speak HTTP/2 without TLS. */
+  readonly acceptHttp2?: boolean;
+  /** Backends speak HTTP/2 without TLS. */
+  readonly originateHttp2?: boolean;
   /** Path of the access log. */
   readonly accessLog?: string;
   /** Lift limits that thousands of connections would reach. */

@@ -66,6 +66,8 @@ export interface BackendShape {
   readonly count: number;
   readonly bodyBytes: number;
   readonly manyConnections?: boolean;
+  /** HTTP/2 without TLS. */
+  readonly http2?: boolean;
 }
 
 /** Starts one nginx that listens on `count` ports. */
