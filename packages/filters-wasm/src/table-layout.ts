@@ -376,6 +376,9 @@ export const POLICY_BYTES = 128;
 
 export const POLICY_FLAG_ATTEMPT_COUNT_IN_REQUEST = 1;
 export const POLICY_FLAG_ATTEMPT_COUNT_IN_RESPONSE = 2;
+/** The route says whether WebSocket upgrades may go through, and what. */
+export const POLICY_FLAG_WEBSOCKET_SET = 4;
+export const POLICY_FLAG_WEBSOCKET = 8;
 
 export const RETRY_ON_5XX = 1;
 export const RETRY_ON_GATEWAY_ERROR = 2;

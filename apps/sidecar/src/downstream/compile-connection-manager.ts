@@ -116,6 +116,7 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
     xfccNeeded,
     rateLimited: rateLimits.length > 0,
     codec: CODECS[hcm.codecType],
+    websocket: compiled.options.allowWebsocket,
     http2: compileHttp2Settings(hcm.http2ProtocolOptions, 'downstream', hcm.streamErrorOnInvalidHttpMessage),
     injectsFaults: fault !== undefined,
     cors: cors?.place ?? CORS_ABSENT,

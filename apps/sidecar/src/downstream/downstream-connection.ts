@@ -10,16 +10,14 @@ import {
   REQUEST_HEADER_TIMEOUT,
   REQUEST_TIMEOUT,
   refusedHead,
-  UPGRADE_NOT_ENABLED,
 } from '../exchange/local-reply.js';
-import { addressText } from '../observe/address-text.js';
 import type { DataPath } from '../transport/data-path.js';
 import { HeldBytes } from '../transport/held-bytes.js';
 import type { OwnedSocket, SocketOwner } from '../transport/proxy-socket.js';
 import { SocketWriter } from '../transport/socket-writer.js';
 import { Timer, type TimerOwner } from '../transport/timer-wheel.js';
-import { createConnectionRecord } from './connection-record.js';
 import type { HttpChain } from './http-chain.js';
+import { AcceptedClient } from './http1/accepted-client.js';
 import { RequestFraming } from './http1/request-framing.js';
 import type { HttpRegistry } from './http2/http-connections.js';
 import type { ServedConnection } from './served-connection.js';
@@ -33,6 +31,8 @@ const WAIT = 2;
 /** The last response is on its way; what the client still sends is dropped. */
 const LINGER = 3;
 const CLOSED = 4;
+/** An upgrade was answered 101: bytes go both ways as they are. */
+const TUNNEL = 5;
 
 const TIMER_IDLE = 0;
 /** The phases that must end in time: a head, a body, lingering. */
@@ -43,15 +43,11 @@ const MAX_FLUSH_MS = 300_000;
 const MAX_HELD_BYTES = 2 * L.READ_BUFFER_BYTES;
 const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n');
 
-export class DownstreamConnection implements ExchangeClient, ServedConnection, SocketOwner, TimerOwner, DrainListener {
+export class DownstreamConnection
+  extends AcceptedClient
+  implements ExchangeClient, ServedConnection, SocketOwner, TimerOwner, DrainListener
+{
   readonly writer: SocketWriter;
-  record = 0;
-  limitBucket = 0;
-  /** Asked of the system while the socket is open, and only where an access log will show them. */
-  readonly localAddressText: string;
-  readonly remoteAddressText: string;
-  peerHint = 0;
-  readonly framesMessages = false;
   closing = false;
   private truncated = false;
   private state = HEAD;
@@ -69,32 +65,23 @@ export class DownstreamConnection implements ExchangeClient, ServedConnection, S
   private readonly ageTimer = new Timer(this, TIMER_AGE);
 
   constructor(
-    private readonly path: DataPath,
-    readonly socket: OwnedSocket,
-    readonly chain: HttpChain,
-    readonly serverName: string,
-    readonly client: VerifiedClient,
-    readonly secure: 0 | 1,
+    path: DataPath,
+    socket: OwnedSocket,
+    chain: HttpChain,
+    serverName: string,
+    client: VerifiedClient,
+    secure: 0 | 1,
     private readonly registry: HttpRegistry,
   ) {
+    super(path, socket, chain, serverName, client, secure);
     this.writer = new SocketWriter(path.core, path.slots, socket);
     this.held = new HeldBytes(path.core);
     this.framing = new RequestFraming(path.core);
     path.clock.tick();
     this.lastActiveMs = path.clock.nowMs;
-    if (chain.connectionRecordNeeded) this.needRecord();
-    this.localAddressText = chain.accessLog === undefined ? '' : addressText(socket.localAddress, socket.localPort);
-    this.remoteAddressText = chain.accessLog === undefined ? '' : addressText(socket.remoteAddress, socket.remotePort);
     this.exchange = new Exchange(path, this);
     this.scheduleIdle();
     if (chain.maxConnectionDurationMs > 0) path.wheel.schedule(this.ageTimer, chain.maxConnectionDurationMs);
-  }
-
-  get securityId(): number {
-    return this.client.securityId;
-  }
-  get peerPrincipal(): string {
-    return this.client.principal;
   }
 
   // ---- Socket ----------------------------------------------------------------------------------------------------------
@@ -125,6 +112,10 @@ export class DownstreamConnection implements ExchangeClient, ServedConnection, S
 
   onEnd(): void {
     this.path.clock.tick();
+    if (this.state === TUNNEL) {
+      this.exchange.endFromClient();
+      return;
+    }
     if (this.exchange.active) this.exchange.onClientGone();
     else if (!this.writer.settled) {
       this.socket.end(() => this.socket.destroy());
@@ -142,15 +133,14 @@ export class DownstreamConnection implements ExchangeClient, ServedConnection, S
   /** Lets go of everything but the socket. */
   release(): void {
     this.state = CLOSED;
-    const { wheel, core } = this.path;
+    const { wheel } = this.path;
     wheel.cancel(this.idleTimer);
     wheel.cancel(this.phaseTimer);
     wheel.cancel(this.ageTimer);
     this.exchange.onClientGone();
     this.writer.releaseAll();
     this.held.clear();
-    if (this.record !== 0) core.connections.release(this.record);
-    if (this.limitBucket > 0) core.connectionBuckets.release(this.limitBucket);
+    this.releaseClient();
     this.framing.release();
   }
 
@@ -188,6 +178,19 @@ export class DownstreamConnection implements ExchangeClient, ServedConnection, S
     this.socket.resume();
   }
 
+  /** What was held is for the upstream; it goes there once nobody else needs the read buffer. */
+  beginTunnel(): void {
+    this.state = TUNNEL;
+    this.closing = true;
+    process.nextTick(() => {
+      if (this.state !== TUNNEL) return;
+      this.resumeRequest();
+      while (this.held.length > 0 && this.state === TUNNEL) {
+        this.consume(L.READ_HEADROOM, this.held.takeTo(L.READ_HEADROOM, MAX_HELD_BYTES));
+      }
+    });
+  }
+
   onExchangeDone(close: boolean): void {
     if (this.state === CLOSED) return;
     this.lastActiveMs = this.path.clock.nowMs;
@@ -209,14 +212,12 @@ export class DownstreamConnection implements ExchangeClient, ServedConnection, S
 
   onTimer(kind: number): void {
     this.path.clock.tick();
-    if (kind === TIMER_AGE) {
-      this.drain();
-      return;
-    }
-    if (kind === TIMER_PHASE) {
-      this.onPhaseTimeout();
-      return;
-    }
+    if (kind === TIMER_AGE) this.drain();
+    else if (kind === TIMER_PHASE) this.onPhaseTimeout();
+    else this.onIdleTimeout();
+  }
+
+  private onIdleTimeout(): void {
     const { active } = this.exchange;
     const limitMs = active ? this.chain.streamIdleTimeoutMs : this.chain.idleTimeoutMs;
     const quietMs = this.path.clock.nowMs - Math.max(this.lastActiveMs, active ? this.exchange.lastActiveMs : 0);
@@ -253,6 +254,7 @@ export class DownstreamConnection implements ExchangeClient, ServedConnection, S
       else if (this.state === BODY) at += this.readBody(at, end - at);
       else {
         if (this.state === WAIT) this.hold(at, end - at);
+        else if (this.state === TUNNEL) this.exchange.requestBytes(at, end - at, end - at, false);
         break;
       }
     }
@@ -302,9 +304,9 @@ export class DownstreamConnection implements ExchangeClient, ServedConnection, S
       this.closing ||
       (flags & L.REQUEST_KEEP_ALIVE) === 0 ||
       (maxRequestsPerConnection > 0 && this.requestsServed >= maxRequestsPerConnection);
-    if ((flags & (L.REQUEST_CONNECT | L.REQUEST_UPGRADE)) !== 0) {
+    if ((flags & L.REQUEST_CONNECT) !== 0) {
       this.closing = true;
-      this.exchange.refuse((flags & L.REQUEST_CONNECT) !== 0 ? CONNECT_NOT_SUPPORTED : UPGRADE_NOT_ENABLED);
+      this.exchange.refuse(CONNECT_NOT_SUPPORTED);
       return length;
     }
     return headLength + this.startRequest(headLength, address + headLength, length - headLength, flags);
@@ -390,10 +392,5 @@ export class DownstreamConnection implements ExchangeClient, ServedConnection, S
     const quietMs = this.path.clock.nowMs - Math.max(this.lastActiveMs, this.exchange.lastActiveMs);
     // Not sooner than a quarter of the limit: the other of the two limits may be the one that counts at the moment.
     this.path.wheel.schedule(this.idleTimer, Math.max(limitMs - quietMs, limitMs / 4, 1));
-  }
-
-  needRecord(): number {
-    if (this.record === 0) this.record = createConnectionRecord(this.path.core, this);
-    return this.record;
   }
 }

@@ -24,6 +24,8 @@ export interface HttpChain extends ServedChain {
   readonly http2: Http2Settings;
   /** The chain has a filter that counts the messages of gRPC for the metrics. */
   readonly countsMessages: boolean;
+  /** WebSocket upgrades may go through, unless their route says otherwise. */
+  readonly websocket: boolean;
   /** Closes a connection without a request; 0 = never. */
   readonly idleTimeoutMs: number;
   /** Ends an exchange in which nothing moves; 0 = never. */

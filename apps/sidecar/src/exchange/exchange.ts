@@ -6,8 +6,9 @@ import { TIMER_BACKOFF, TIMER_IDLE, TIMER_ROUTE, TIMER_STREAM, timeoutReply } fr
 import { CORS_FIRST, CORS_LAST } from './filters/cross-origin.js';
 import { type DelayedRequest, faultAbort, type HeldAnswer, InjectedDelay } from './filters/injected-delay.js';
 import { chargeRateLimits } from './filters/rate-limit.js';
+import { upgradeAllowed } from './filters/upgrades.js';
 import { ForwardingExchange } from './forwarding-exchange.js';
-import { type LocalReply, ROUTE_NOT_FOUND, STREAM_IDLE, UPSTREAM_IDLE } from './local-reply.js';
+import { type LocalReply, ROUTE_NOT_FOUND, STREAM_IDLE, UPGRADE_NOT_ENABLED, UPSTREAM_IDLE } from './local-reply.js';
 import { FLAG } from './response-flags.js';
 
 export class Exchange extends ForwardingExchange implements DelayedRequest {
@@ -36,6 +37,11 @@ export class Exchange extends ForwardingExchange implements DelayedRequest {
     this.policy = i32[L.ROUTE_POLICY >> 2]!;
     this.log?.noteRoute();
     this.requestComplete = complete;
+    if (this.upgrade && !upgradeAllowed(this.path.core, this.policy, chain)) {
+      this.client.closeAfterResponse();
+      this.replyLocally(UPGRADE_NOT_ENABLED);
+      return;
+    }
     if (chain.cors === CORS_FIRST && this.answersPreflight()) return;
     const limited = chain.rateLimited ? chargeRateLimits(this.path, this.client, this) : null;
     if (limited !== null) this.replyLocally(limited);

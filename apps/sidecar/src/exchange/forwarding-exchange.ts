@@ -94,7 +94,8 @@ export abstract class ForwardingExchange extends AnsweringExchange implements Up
     this.requestComplete = true;
     this.requestCompleteMs = this.path.clock.nowMs;
     // The route's time begins when the request leaves, so not while it is held back.
-    if (!this.heldBack) this.timers.requestComplete();
+    // A tunnel has no end that it could run to.
+    if (!this.heldBack && !this.upgrade) this.timers.requestComplete();
   }
 
   protected retryAfterTimeout(): boolean {
@@ -125,7 +126,7 @@ export abstract class ForwardingExchange extends AnsweringExchange implements Up
     this.upstreamSecurityId = upstream.securityId;
     if (this.log !== null) this.upstreamLocalAddress = upstream.localAddressText;
     this.kept.sendTo(upstream.writer);
-    if (this.requestComplete) upstream.writer.endMessage();
+    if (this.requestComplete && !this.upgrade) upstream.writer.endMessage();
     else this.client.resumeRequest();
   }
 
@@ -202,6 +203,24 @@ export abstract class ForwardingExchange extends AnsweringExchange implements Up
   /** The client has taken most of what was written: read on from the upstream. */
   onDrained(): void {
     this.upstream?.resume();
+  }
+
+  /** A 101 was written: from here on bytes flow both ways, until both sides have ended. */
+  onTunnel(): void {
+    this.kept.stopKeeping();
+    this.client.beginTunnel();
+  }
+
+  /** The client has ended its side of the tunnel: the upstream may still have something to say. */
+  endFromClient(): void {
+    this.upstream?.endTunnel();
+  }
+
+  /** A WebSocket whose server has ended is over, as in Envoy; what was sent is still read. */
+  onTunnelEnd(): void {
+    const upstream = this.upstream as UpstreamStream;
+    this.onResponseEnd(upstream.wireBytes);
+    upstream.close();
   }
 
   onResponseTrailers(address: number, length: number): void {

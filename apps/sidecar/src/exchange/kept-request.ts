@@ -105,6 +105,12 @@ export class KeptRequest {
     return this.length - this.headLength + this.moreBytes + added <= this.limitBytes;
   }
 
+  /** No attempt will come after this one, and much may still pass. */
+  stopKeeping(): void {
+    this.limitBytes = -1;
+    this.abandonRetries();
+  }
+
   private abandonRetries(): void {
     this.replayable = false;
     this.more = [];

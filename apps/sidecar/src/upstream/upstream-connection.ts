@@ -15,6 +15,7 @@ import {
   RESPONSE_INFORMATIONAL,
   RESPONSE_KEEP_ALIVE,
   RESPONSE_TO_UPGRADE,
+  RESPONSE_UPGRADE,
 } from '@lateen/filters-wasm';
 import type { UpstreamFailure } from '../exchange/local-reply.js';
 import { isIdempotent } from '../exchange/retries/retry-policy.js';
@@ -35,6 +36,8 @@ const IDLE = 1;
 const HEAD = 2;
 const BODY = 3;
 const CLOSED = 4;
+/** 101: bytes go both ways as they are. */
+const TUNNEL = 5;
 
 export class UpstreamConnection implements PooledConnection, UpstreamStream, TransportEvents, TimerOwner {
   socket!: OwnedSocket;
@@ -127,6 +130,10 @@ export class UpstreamConnection implements PooledConnection, UpstreamStream, Tra
     return `${this.socket.localAddress ?? ''}:${this.socket.localPort ?? 0}`;
   }
 
+  endTunnel(): void {
+    this.socket.end();
+  }
+
   pause(): void {
     this.socket.pause();
   }
@@ -164,11 +171,16 @@ export class UpstreamConnection implements PooledConnection, UpstreamStream, Tra
     this.responseBytes += length;
     if (this.state === BODY) this.readBody(READ_BUFFER, length, false);
     else if (this.state === HEAD) this.readHead(length);
+    else if (this.state === TUNNEL) (this.request as UpstreamRequest).onResponseBytes(READ_BUFFER, length, false);
     else if (this.state !== CLOSED) this.close(); // bytes that nobody asked for
   }
 
   onEnd(): void {
     this.path.clock.tick();
+    if (this.state === TUNNEL && this.request !== null) {
+      this.request.onTunnelEnd();
+      return;
+    }
     if (this.state === BODY && this.bodyKind > BODY_CHUNKED && this.request !== null) {
       this.keepAlive = false;
       this.finishResponse(0);
@@ -273,6 +285,12 @@ export class UpstreamConnection implements PooledConnection, UpstreamStream, Tra
     if (request.onResponseHead(core.i32[RESP_STATUS >> 2]!)) {
       // The request is tried again elsewhere. A short answer that is all here leaves the connection usable.
       this.close();
+      return;
+    }
+    if ((core.i32[RESP_FLAGS >> 2]! & RESPONSE_UPGRADE) !== 0) {
+      this.state = TUNNEL;
+      request.onResponseBytes(address, available, true);
+      if (this.request === request) request.onTunnel();
       return;
     }
     this.state = BODY;

@@ -34,6 +34,10 @@ export interface UpstreamRequest {
   onResponseHead(status: number): boolean;
   /** Body bytes to forward; the first call writes the head before them, also with a length of 0. */
   onResponseBytes(address: number, length: number, isFirst: boolean): void;
+  /** After a 101 was written: what follows are the bytes of a tunnel. */
+  onTunnel(): void;
+  /** The upstream has ended its side of the tunnel. */
+  onTunnelEnd(): void;
   /** Trailers of the response, as header lines; its end follows. */
   onResponseTrailers(address: number, length: number): void;
   /** The response has ended; the connection is unbound already. */

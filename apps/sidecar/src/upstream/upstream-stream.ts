@@ -13,6 +13,8 @@ export interface UpstreamStream {
   /** The client takes no more for the moment. */
   pause(): void;
   resume(): void;
+  /** The client has ended its side of the tunnel. */
+  endTunnel(): void;
   /** Gives the attempt up; the request is not told. */
   close(): void;
 }

@@ -47,6 +47,21 @@ export interface PolicySource {
   readonly responseMutations: readonly Mutation[];
 }
 
+/** What the route says of WebSocket upgrades; no other upgrade is supported. */
+function upgradeFlags(problems: ProblemList, actionPath: string, action: RouteAction | undefined): number {
+  let flags = 0;
+  action?.upgradeConfigs.forEach((config, index) => {
+    const path = join(actionPath, `upgrade_configs[${index}]`);
+    if (config.connectConfig !== undefined) problems.add(`${path}.connect_config`, 'CONNECT is not supported');
+    if (config.upgradeType.toLowerCase() !== 'websocket') {
+      problems.add(`${path}.upgrade_type`, `"${config.upgradeType}" is not supported`);
+      return;
+    }
+    flags = P.POLICY_FLAG_WEBSOCKET_SET | ((config.enabled ?? true) ? P.POLICY_FLAG_WEBSOCKET : 0);
+  });
+  return flags;
+}
+
 /** The record's bytes. */
 export function writePolicy(
   problems: ProblemList,
@@ -80,7 +95,8 @@ export function writePolicy(
   set(
     P.POLICY_FLAGS,
     (virtualHost.includeRequestAttemptCount ? P.POLICY_FLAG_ATTEMPT_COUNT_IN_REQUEST : 0) |
-      (virtualHost.includeAttemptCountInResponse ? P.POLICY_FLAG_ATTEMPT_COUNT_IN_RESPONSE : 0),
+      (virtualHost.includeAttemptCountInResponse ? P.POLICY_FLAG_ATTEMPT_COUNT_IN_RESPONSE : 0) |
+      upgradeFlags(problems, actionPath, action),
   );
   set(
     P.POLICY_RETRY_BUFFER_BYTES,

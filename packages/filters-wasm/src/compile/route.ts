@@ -180,7 +180,7 @@ function writeForward(
     action,
     `cluster weighted_clusters cluster_not_found_response_code prefix_rewrite regex_rewrite host_rewrite_literal host_rewrite_header
      timeout
-     idle_timeout retry_policy max_grpc_timeout max_stream_duration hash_policy`,
+     idle_timeout retry_policy max_grpc_timeout max_stream_duration hash_policy upgrade_configs`,
   );
   if (action.maxStreamDuration !== undefined) {
     refuseOtherFields(

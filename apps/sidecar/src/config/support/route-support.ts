@@ -119,6 +119,7 @@ export const ROUTE_SUPPORT: SupportTable = {
       'max_stream_duration',
       'max_grpc_timeout',
       'hash_policy',
+      'upgrade_configs',
     ],
     notes: { max_grpc_timeout: 'a retry tells the upstream the time of the first attempt, not what is left of it' },
     only: { priority: ['DEFAULT'] },
@@ -126,9 +127,13 @@ export const ROUTE_SUPPORT: SupportTable = {
       cluster_header: 'use cluster or weighted_clusters',
       request_mirror_policies: 'mirroring is not supported yet',
       cors: USE_CORS_FILTER,
-      upgrade_configs: 'upgrades (WebSocket, CONNECT) are not supported yet',
       rate_limits: 'rate limit actions are not supported yet; use local_ratelimit without descriptors',
     },
+  },
+  'envoy.config.route.v3.RouteAction.UpgradeConfig': {
+    acted: ['enabled'],
+    only: { upgrade_type: ['websocket', 'WebSocket', 'WEBSOCKET'] },
+    refused: { connect_config: 'CONNECT is not supported' },
   },
   'envoy.config.route.v3.RouteAction.HashPolicy': {
     acted: ['header', 'cookie', 'connection_properties', 'query_parameter', 'terminal'],

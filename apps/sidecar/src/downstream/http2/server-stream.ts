@@ -16,6 +16,7 @@ import {
 import { Timer, type TimerOwner } from '../../transport/timer-wheel.js';
 import type { HttpChain } from '../http-chain.js';
 import type { Http2ServerConnection } from './server-connection.js';
+import { Tunnel } from './tunnel.js';
 
 /** Envoy's overload.premature_reset_min_stream_lifetime_seconds. */
 const PREMATURE_MS = 1000;
@@ -34,6 +35,7 @@ export class ServerStream extends Http2Stream implements ExchangeClient, TimerOw
   private chunkOpen = false;
   /** The peer has ended the stream: nothing is sent for it any more. */
   private gone = false;
+  private tunnel: Tunnel | null = null;
   private readonly requestTimer = new Timer(this, 0);
 
   constructor(private readonly connection: Http2ServerConnection) {
@@ -91,6 +93,7 @@ export class ServerStream extends Http2Stream implements ExchangeClient, TimerOw
     this.headSeen = true;
     this.remoteEnded = endStream;
     this.gone = false;
+    this.tunnel = null;
     this.chunkOpen = false;
     this.bodyKind = L.BODY_NONE;
     this.bodyLeft = 0;
@@ -107,21 +110,23 @@ export class ServerStream extends Http2Stream implements ExchangeClient, TimerOw
       return;
     }
     const flags = core.i32[L.REQ_FLAGS >> 2]!;
-    if ((flags & (L.REQUEST_CONNECT | L.REQUEST_UPGRADE)) !== 0) {
-      this.exchange.refuse((flags & L.REQUEST_CONNECT) !== 0 ? CONNECT_NOT_SUPPORTED : UPGRADE_NOT_ENABLED);
+    if ((flags & L.REQUEST_CONNECT) !== 0) {
+      this.exchange.refuse(CONNECT_NOT_SUPPORTED);
       return;
     }
-    if ((core.i32[L.H2_DECODED_FLAGS >> 2]! & L.H2_DECODED_PROTOCOL) !== 0) {
+    const upgrade = (flags & L.REQUEST_UPGRADE) !== 0;
+    if (!upgrade && (core.i32[L.H2_DECODED_FLAGS >> 2]! & L.H2_DECODED_PROTOCOL) !== 0) {
       this.exchange.refuse(UPGRADE_NOT_ENABLED);
       return;
     }
+    if (upgrade) this.tunnel = new Tunnel(this.exchange);
     this.bodyKind = core.i32[L.REQ_BODY >> 2]!;
     this.bodyLeft = this.bodyKind === L.BODY_LENGTH ? core.f64[L.REQ_CONTENT_LENGTH >> 3]! : 0;
     if (!endStream && this.chain.requestTimeoutMs > 0) {
       path.wheel.schedule(this.requestTimer, this.chain.requestTimeoutMs);
     }
     const expects = (flags & L.REQUEST_EXPECT_CONTINUE) !== 0 && !endStream;
-    this.exchange.begin(parsed, L.H2_HEAD_BUFFER, 0, wireLength - parsed, endStream);
+    this.exchange.begin(parsed, L.H2_HEAD_BUFFER, 0, wireLength - parsed, endStream || upgrade);
     if (expects && this.id !== 0 && this.exchange.active) this.connection.heads.sendInterim(this, CONTINUE);
   }
 
@@ -148,6 +153,10 @@ export class ServerStream extends Http2Stream implements ExchangeClient, TimerOw
 
   onData(address: number, length: number, end: boolean): void {
     const { exchange } = this;
+    if (this.tunnel !== null) {
+      this.tunnel.take(this.connection.path.core, address, length, end);
+      return;
+    }
     if (exchange.active) exchange.noteRequestData(address, length);
     if (this.bodyKind !== L.BODY_CHUNKED) {
       this.bodyLeft -= length;
@@ -197,6 +206,10 @@ export class ServerStream extends Http2Stream implements ExchangeClient, TimerOw
 
   abort(): void {
     if (this.id !== 0 && !this.gone) this.connection.resetStream(this, F.INTERNAL_ERROR);
+  }
+
+  beginTunnel(): void {
+    this.tunnel?.open(this.connection.path.core);
   }
 
   onExchangeDone(): void {

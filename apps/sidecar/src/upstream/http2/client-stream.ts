@@ -17,6 +17,10 @@ export class ClientStream extends Http2Stream implements UpstreamStream {
   private bodyKind = 0;
   private bodyLeft = 0;
   private chunkOpen = false;
+  /** 101, which is 200 here: bytes go both ways as they are. */
+  private tunnel = false;
+  /** For the server's settings, which say whether it takes the request. */
+  private waiting = false;
 
   constructor(private readonly connection: Http2UpstreamConnection) {
     super(connection);
@@ -35,8 +39,26 @@ export class ClientStream extends Http2Stream implements UpstreamStream {
     this.wireBytes = 0;
     this.chunkOpen = false;
     this.headKind = request.secure ? L.H2_REQUEST | L.H2_HTTPS : L.H2_REQUEST;
+    if (request.upgrade) this.headKind |= L.H2_UPGRADE;
     this.writer.chunked = request.bodyChunked;
-    request.onUpstreamReady(this);
+    this.tunnel = false;
+    this.waiting = request.upgrade && !this.connection.settingsSeen;
+    if (this.waiting) this.connection.whenSettled(this);
+    else this.proceed();
+  }
+
+  /** Whether the server takes extended CONNECT (RFC 8441) is known. */
+  proceed(): void {
+    const { request, connection } = this;
+    this.waiting = false;
+    if (request === null) return;
+    if (request.upgrade && !connection.peerAllowsConnect) {
+      connection.drop(this, F.PROTOCOL_ERROR, 'error', 'the upstream does not take extended CONNECT');
+    } else request.onUpstreamReady(this);
+  }
+
+  endTunnel(): void {
+    this.writer.endMessage();
   }
 
   pause(): void {
@@ -49,7 +71,9 @@ export class ClientStream extends Http2Stream implements UpstreamStream {
 
   close(): void {
     this.request = null;
-    this.connection.resetStream(this, F.CANCEL);
+    // A stream that the server has not seen yet cannot be reset.
+    if (this.waiting) this.connection.drop(this, F.CANCEL, 'closed', '');
+    else this.connection.resetStream(this, F.CANCEL);
   }
 
   onHeaderBlock(address: number, length: number, endStream: boolean): void {
@@ -62,6 +86,11 @@ export class ClientStream extends Http2Stream implements UpstreamStream {
     const { request } = this;
     if (request === null) return;
     this.wireBytes += length + F.FRAME_HEADER_BYTES;
+    if (this.tunnel) {
+      if (length > 0) request.onResponseBytes(address, length, false);
+      if (end && this.request === request) request.onTunnelEnd();
+      return;
+    }
     if (this.bodyKind !== L.BODY_CHUNKED) {
       this.bodyLeft -= length;
       if (this.bodyLeft < 0 || (end && this.bodyLeft > 0)) {
@@ -100,7 +129,9 @@ export class ClientStream extends Http2Stream implements UpstreamStream {
   private onHead(address: number, length: number, endStream: boolean): void {
     const { connection, request } = this;
     const { core } = connection.path;
-    const decoded = connection.decodeHead(address, length, endStream ? L.H2_RESPONSE | L.H2_END_STREAM : L.H2_RESPONSE);
+    let kind = endStream ? L.H2_RESPONSE | L.H2_END_STREAM : L.H2_RESPONSE;
+    if (request?.upgrade) kind |= L.H2_UPGRADE;
+    const decoded = connection.decodeHead(address, length, kind);
     if (this.id === 0 || request === null) return;
     const context = (request.upgrade ? L.RESPONSE_TO_UPGRADE : 0) | (endStream ? L.RESPONSE_TO_ENDED : 0);
     const parsed =
@@ -124,7 +155,13 @@ export class ClientStream extends Http2Stream implements UpstreamStream {
       else connection.resetStream(this, F.CANCEL);
       return;
     }
+    this.tunnel = (core.i32[L.RESP_FLAGS >> 2]! & L.RESPONSE_UPGRADE) !== 0;
     request.onResponseBytes(L.H2_HEAD_BUFFER, 0, true);
+    if (this.tunnel) {
+      if (this.request === request) request.onTunnel();
+      if (endStream && this.request === request) request.onTunnelEnd();
+      return;
+    }
     if (endStream && this.request === request) this.finish(request);
   }
 

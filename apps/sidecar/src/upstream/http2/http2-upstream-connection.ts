@@ -26,7 +26,6 @@ export class Http2UpstreamConnection extends Http2Session implements PooledConne
   readonly isClient = true;
   readonly resuming = false;
   offered = false;
-  settling = true;
   readonly localAddressText: string;
   /** The server has said something: it has taken the connection. */
   heard = false;
@@ -35,12 +34,15 @@ export class Http2UpstreamConnection extends Http2Session implements PooledConne
   failureReason = '';
   private nextStreamId = 1;
   private requestsLeft: number;
+  /** The server has said what it takes. */
+  settingsSeen = false;
   /** It takes no more requests, and ends with its last one. */
   private leaving = false;
   private quietSinceMs: number;
   private readonly reader: FrameReader;
   private readonly inbound: InboundFrames;
   private readonly spare: ClientStream[] = [];
+  private readonly unsettled: ClientStream[] = [];
   private readonly keepalive: Keepalive;
   private readonly idleTimer = new Timer(this, TIMER_IDLE);
 
@@ -85,9 +87,13 @@ export class Http2UpstreamConnection extends Http2Session implements PooledConne
 
   // ---- Pool ------------------------------------------------------------------------------------------------------------
 
+  get settling(): boolean {
+    return !this.settingsSeen && !this.leaving;
+  }
+
   get free(): number {
     if (this.leaving || this.ending) return 0;
-    const allowed = this.settling ? STREAMS_BEFORE_SETTINGS : this.peerMaxStreams;
+    const allowed = this.settingsSeen ? this.peerMaxStreams : STREAMS_BEFORE_SETTINGS;
     const streams = Math.min(this.settings.maxConcurrentStreams, allowed) - this.streams.size;
     return Math.max(0, Math.min(streams, this.requestsLeft));
   }
@@ -99,6 +105,11 @@ export class Http2UpstreamConnection extends Http2Session implements PooledConne
     this.requestsLeft--;
     if (this.requestsLeft <= 0 || this.nextStreamId > F.MAX_STREAM_ID) this.leave();
     stream.start(request);
+  }
+
+  /** `proceed` is called once the server's settings are known. */
+  whenSettled(stream: ClientStream): void {
+    this.unsettled.push(stream);
   }
 
   retire(): void {
@@ -138,7 +149,8 @@ export class Http2UpstreamConnection extends Http2Session implements PooledConne
   // ---- Session ---------------------------------------------------------------------------------------------------------
 
   onSettings(): void {
-    this.settling = false;
+    this.settingsSeen = true;
+    for (const stream of this.unsettled.splice(0)) stream.proceed();
     if (this.free === 0) this.pool.withdraw(this);
     this.pool.onSettled(this);
   }
@@ -208,7 +220,6 @@ export class Http2UpstreamConnection extends Http2Session implements PooledConne
 
   private leave(): void {
     this.leaving = true;
-    this.settling = false;
     this.pool.withdraw(this);
   }
 

@@ -1,0 +1,41 @@
+// Downstream: what a HTTP/2 client sends on a stream that an extended CONNECT (RFC 8441) has asked to make a WebSocket.
+
+import { type Core, H2_HEAD_BUFFER, H2_HEAD_BUFFER_BYTES } from '@lateen/filters-wasm';
+import type { Exchange } from '../../exchange/exchange.js';
+
+export class Tunnel {
+  private opened = false;
+  /** What came before the answer: nobody may take it for the next request. Bounded by the stream's window. */
+  private early: Buffer[] = [];
+  private endedEarly = false;
+
+  constructor(private readonly exchange: Exchange) {}
+
+  /** Bytes from the client, and its end. */
+  take(core: Core, address: number, length: number, end: boolean): void {
+    const { exchange } = this;
+    if (!exchange.active) return;
+    if (!this.opened) {
+      if (length > 0) this.early.push(Buffer.from(core.bytes.subarray(address, address + length)));
+      this.endedEarly = end;
+      return;
+    }
+    if (length > 0) exchange.requestBytes(address, length, length, false);
+    if (end && exchange.active) exchange.endFromClient();
+  }
+
+  /** The upgrade was answered 101. */
+  open(core: Core): void {
+    this.opened = true;
+    const { early } = this;
+    this.early = [];
+    for (const bytes of early) {
+      for (let at = 0; at < bytes.length; at += H2_HEAD_BUFFER_BYTES / 2) {
+        const piece = bytes.subarray(at, at + H2_HEAD_BUFFER_BYTES / 2);
+        core.bytes.set(piece, H2_HEAD_BUFFER);
+        if (this.exchange.active) this.exchange.requestBytes(H2_HEAD_BUFFER, piece.length, piece.length, false);
+      }
+    }
+    if (this.endedEarly && this.exchange.active) this.exchange.endFromClient();
+  }
+}
