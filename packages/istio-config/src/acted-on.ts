@@ -76,6 +76,7 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'exportTo',
       'http[].name',
       'http[].match[].{name,port,gateways,sourceLabels,sourceNamespace,ignoreUriCase}',
+      'http[].delegate.{name,namespace}',
       'http[].match[].{uri,scheme,method,authority}.{exact,prefix,regex}',
       'http[].match[].{headers,withoutHeaders,queryParams}.*.{exact,prefix,regex}',
       'http[].route[].{destination,weight,headers}',

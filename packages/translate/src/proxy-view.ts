@@ -3,6 +3,7 @@
 import type { MeshSnapshot, Problem, ProxyNode, ProxyType, StringMap } from './model.js';
 import { once } from './once.js';
 import { type ClientScope, resolveClientScope } from './resolve/client-scope.js';
+import { delegation } from './resolve/delegation/delegation.js';
 import { type GatewayListener, resolveGateways } from './resolve/gateways.js';
 import { type InboundPort, resolveInboundPorts } from './resolve/inbound-ports.js';
 import { type MeshPort, type MeshService, meshIndex } from './resolve/mesh-index.js';
@@ -114,6 +115,6 @@ export function resolveProxyView(snapshot: MeshSnapshot, proxy: ProxyNode): Prox
     ),
     gatewayListeners: gateways.listeners,
     extraBindAddresses: workload?.extraBindAddresses ?? {},
-    problems: [...snapshot.problems, ...index.problems, ...scope.problems, ...own],
+    problems: [...snapshot.problems, ...index.problems, ...delegation(snapshot).problems, ...scope.problems, ...own],
   };
 }

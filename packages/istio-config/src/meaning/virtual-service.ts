@@ -32,8 +32,6 @@ function isForGatewaysOnly({ gateways }: Loose<VirtualServiceSpec>): boolean {
 /** Without hosts it is for others to delegate to: HTTP rules alone. */
 function checkDelegate(spec: Loose<VirtualServiceSpec>, faults: FaultList): void {
   const advice = 'add the hosts that requests are for';
-  const message = `without hosts this is a delegate, and delegation is not supported yet; ${advice}`;
-  faults.error(['hosts'], 'unsupported', message);
   for (const field of ['gateways', 'tls', 'tcp'] as const) {
     if (!(field in spec) || spec[field]?.length === 0) continue;
     faults.error(

@@ -7,6 +7,7 @@ import { once } from '../once.js';
 import { configHash, configsOf } from '../snapshot.js';
 import { stableHash, stableJson } from '../stable-hash.js';
 import { type AccessLogsByMode, resolveAccessLogs } from './access-logging.js';
+import { delegation } from './delegation/delegation.js';
 import { type EffectiveDestinationRule, resolveDestinationRule } from './destination-rules.js';
 import { isExportedTo, type MeshService, meshIndex, oncePerSnapshot } from './mesh-index.js';
 import { destinationsOf, visibleServices } from './scoped-services.js';
@@ -84,7 +85,7 @@ const selectedLabels = oncePerSnapshot((snapshot): Readonly<Record<SelectingKind
     }
     return values;
   };
-  const matches = configsOf(snapshot, 'VirtualService').flatMap(({ spec }) =>
+  const matches = delegation(snapshot).virtualServices.flatMap(({ spec }) =>
     [...(spec.http ?? []), ...(spec.tcp ?? [])].flatMap(({ match }) => match ?? []),
   );
   return {
@@ -143,7 +144,7 @@ function hashScope(scope: ClientScope): ScopeHashes {
     (spec.subsets ?? []).map(({ name }) => name),
     hashedBy(spec),
   ]);
-  const visible = configsOf(snapshot, 'VirtualService').filter((rule) => isVisible(rule, namespace));
+  const visible = delegation(snapshot).virtualServices.filter((rule) => isVisible(rule, namespace));
   const routes = visible.filter((rule) => isTakenIn(rule, scope));
   const routeLabels = labelsFor('VirtualService', snapshot, labels);
   const isForMesh = (rule: ConfigObject<'VirtualService'>) => boundGateways(rule).includes(MESH_GATEWAY);

@@ -10,7 +10,7 @@ import {
 } from '@lateen/istio-config';
 import type { MeshSnapshot, Problem, StringMap } from '../model.js';
 import { madeFrom } from '../provenance.js';
-import { configsOf } from '../snapshot.js';
+import { delegation } from './delegation/delegation.js';
 import { isExportedTo } from './mesh-index.js';
 
 /** The gateway name that means all sidecars. */
@@ -95,7 +95,7 @@ export function resolveVirtualServices(
   gateways: ReadonlySet<string>,
 ): readonly EffectiveVirtualService[] {
   const result: EffectiveVirtualService[] = [];
-  for (const config of configsOf(snapshot, 'VirtualService')) {
+  for (const config of delegation(snapshot).virtualServices) {
     const { spec } = config;
     const { namespace, name } = config.metadata;
     if (!boundGateways(config).some((gateway) => gateways.has(gateway))) continue;

@@ -184,7 +184,6 @@ function unsupportedFields(rule: HttpRoute): string[] {
     found.push('fault.abort.grpcStatus is not acted on yet: no request is failed');
   if (rule.mirror !== undefined || rule.mirrors !== undefined)
     found.push('mirror is not acted on yet: nothing is copied');
-  if (rule.delegate !== undefined) found.push('delegate is not acted on yet: matching requests are answered 503');
   return found;
 }
 
