@@ -9,7 +9,7 @@ import {
   H2_FIELD_UNKNOWN_PSEUDO, H2_REQUEST, H2_SCRATCH, H2_SCRATCH_BYTES, H2_TRAILERS, H2_UPGRADE,
 } from '../../src/http2/h2-layout';
 import {
-  KNOWN_GRPC_STATUS, KNOWN_HOST, KNOWN_UPGRADE, TEXT_CHUNKED_LINE, TEXT_CONNECT, TEXT_CONNECTION_UPGRADE_LINE, TEXT_GET, TEXT_HTTP,
+  KNOWN_GRPC_STATUS, KNOWN_HOST, KNOWN_UPGRADE, TEXT_CHUNKED_LINE, TEXT_CONNECT, TEXT_CONNECTION_UPGRADE_LINE, TEXT_GET,
   TEXT_HTTPS, TEXT_OPTIONS, TEXT_TRAILERS, TEXT_VERSION, TEXT_VERSION_LINE_END, TEXT_WEBSOCKET,
 } from '../../src/table-layout';
 import { equals, equalsIgnoreCase, findByte, findNonToken, findTargetEnd, parseDigits } from '../ascii';
@@ -252,9 +252,9 @@ function upgrades(connect: bool): bool {
 
 function hasSchemeAndPath(): bool {
   if (schemeLength < 0 || pathLength < 0) return false;
-  const https = isText(schemeAt, schemeLength, TEXT_HTTPS);
-  if (https) store<i32>(H2_DECODED_FLAGS, H2_DECODED_HTTPS);
-  else if (!isText(schemeAt, schemeLength, TEXT_HTTP)) return false;
+  // Any scheme is taken, as in Envoy; nothing but this bit is made of it.
+  if (findNonToken(schemeAt, schemeAt + schemeLength) != schemeAt + schemeLength) return false;
+  if (isText(schemeAt, schemeLength, TEXT_HTTPS)) store<i32>(H2_DECODED_FLAGS, H2_DECODED_HTTPS);
   const first = load<u8>(pathAt);
   if (first == 0x2a) return pathLength == 1 && isMethod(TEXT_OPTIONS);
   return first == 0x2f && findTargetEnd(pathAt, pathAt + pathLength) == pathAt + pathLength;

@@ -66,7 +66,7 @@ const sometimes = <T>(arbitrary: fc.Arbitrary<T>, weight: number) =>
 const requestPseudo = fc
   .tuple(
     sometimes(one(':method', mostly(['GET', 'POST', 'OPTIONS'], ['CONNECT', 'G ET', '', 'get', 'G\r\n'])), 40),
-    sometimes(one(':scheme', mostly(['http', 'https', 'HTTP'], ['ftp', ''])), 40),
+    sometimes(one(':scheme', mostly(['http', 'https', 'HTTP', 'ftp'], ['h ttp', '', 'http:'])), 40),
     sometimes(one(':authority', mostly(['reviews', 'a:80'], ['', 'a b', 'u@h', 'a\r\nb'])), 10),
     sometimes(
       one(

@@ -77,7 +77,7 @@ function requestLines(pseudo: ReadonlyMap<string, string>, kind: number): FirstL
     if (scheme !== undefined || path !== undefined || authority === undefined) return undefined;
     return { lines: [`CONNECT ${authority} HTTP/1.1`, ...host], body: false };
   }
-  if (scheme === undefined || !/^https?$/i.test(scheme) || path === undefined || NOT_IN_TARGET.test(path)) {
+  if (scheme === undefined || !TOKEN.test(scheme) || path === undefined || NOT_IN_TARGET.test(path)) {
     return undefined;
   }
   if (!path.startsWith('/') && !(path === '*' && method === 'OPTIONS')) return undefined;
