@@ -126,6 +126,12 @@ spec: {selector: {app: shell}, ports: [{port: 80, name: http, targetPort: 8080}]
 `;
 }
 
+const REGISTRY_ONLY = `apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: default}
+spec: {outboundTrafficPolicy: {mode: REGISTRY_ONLY}}
+`;
+
 describe('local mode: hosts outside of the mesh', { timeout: TIME_LIMIT_MS }, () => {
   const mesh = new LocalMesh();
   let servers: Server[] = [];
@@ -195,6 +201,20 @@ describe('local mode: hosts outside of the mesh', { timeout: TIME_LIMIT_MS }, ()
       server: 'first',
       path: '/vm',
     });
+  });
+
+  it('may be any other through the forward proxy, until REGISTRY_ONLY forbids it', async () => {
+    const elsewhere = `http://localhost:${portOf(servers[1]!)}/any`;
+    expect(await seen(byProxy(elsewhere))).toMatchObject({ server: 'second', path: '/any' });
+    expect(await byProxy('http://no-such-host.invalid/')).toMatchObject({
+      status: 503,
+      text: 'DNS resolution failure',
+    });
+    mesh.write('registry-only.yaml', REGISTRY_ONLY);
+    await mesh.ok('apply', '-f', 'registry-only.yaml');
+    await waitUntil('unknown hosts are refused', async () => (await byProxy(elsewhere)).status === 502);
+    expect((await byProxy('http://httpbin.example/b')).status).toBe(200);
+    await mesh.ok('delete', '-f', 'registry-only.yaml');
   });
 
   it('keep their address while the ServiceEntry is taken away and comes back', async () => {

@@ -57,8 +57,9 @@ import { SecurityPairs } from './transport/security-pairs.js';
 import { TimerWheel } from './transport/timer-wheel.js';
 import { clusterViews } from './upstream/cluster-views.js';
 import { endpointsOf } from './upstream/discovery/cluster-endpoints.js';
-import { createTransportChooser } from './upstream/transport-chooser.js';
-import { createUpstreamCluster } from './upstream/upstream-cluster.js';
+import { ForwardHosts } from './upstream/forward-hosts.js';
+import { createTransportChooser, type TransportChooser } from './upstream/transport-chooser.js';
+import { createUpstreamCluster, type UpstreamCluster } from './upstream/upstream-cluster.js';
 import { type CompiledCluster, UpstreamSet } from './upstream/upstream-set.js';
 import { UpstreamTls } from './upstream/upstream-tls.js';
 import { createPlainTransport, type UpstreamTransport } from './upstream/upstream-transport.js';
@@ -105,6 +106,7 @@ class Pipeline implements DataPlane {
       endpoints: [],
       clusters: [],
       readBufferBusy: false,
+      forwardHosts: [],
       draining: false,
     };
     const self = ownWorkload(options.node);
@@ -247,7 +249,16 @@ class Pipeline implements DataPlane {
       };
       return this.compileTransport(socket, problem);
     };
-    return { cluster, transports: createTransportChooser(config, this.plain, compileSocket) };
+    const transports = createTransportChooser(config, this.plain, compileSocket);
+    if (cluster.forwards === undefined) return { cluster, transports };
+    return { cluster, transports, forwardHosts: this.forwardHosts(cluster, transports) };
+  }
+
+  private forwardHosts(cluster: UpstreamCluster, transports: TransportChooser): ForwardHosts {
+    return new ForwardHosts(this.path, cluster, {
+      transportOf: (endpoint) => transports.choose(endpoint),
+      isOwn: (address, port) => this.listenerSet.leadsOut(address, port),
+    });
   }
 
   private compileTransport(

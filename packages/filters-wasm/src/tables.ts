@@ -51,6 +51,19 @@ export interface Tables {
   routeConfigSlot(name: string): number;
   clusterSlot(name: string): number;
   clusterName(slot: number): string | undefined;
+  /**
+   * Gives an endpoint outside of the tables a slot: of a cluster that goes where each request says, which pick() answers
+   * with PICK_ORIGINAL_DESTINATION. The same endpoint has the same slot; undefined where all are taken.
+   */
+  addEndpoint(
+    clusterSlot: number,
+    address: string,
+    port: number,
+    lbEndpoint: LbEndpoint,
+    nowMs: number,
+  ): EndpointDescription | undefined;
+  /** Lets the slot of such an endpoint rest. */
+  removeEndpoint(endpoint: Pick<EndpointDescription, 'clusterName' | 'address' | 'port'>, nowMs: number): void;
   /** The endpoint of a slot that pick() returned; stays known for exchanges that outlive a swap. */
   endpoint(slot: number): EndpointDescription | undefined;
   /** Endpoints of a cluster in the present tables. */

@@ -38,7 +38,6 @@ const ENVOY_FILTER =
 const LATER_RELEASE = 'it is stored and takes effect in a later release';
 
 const ONE_NETWORK = 'endpoints of all networks are called at their address';
-const NOT_CALLED_YET = 'calls are answered 503 before a later release';
 
 /** The parts of a traffic policy that work, at each place where one stands. */
 const POLICY = (at: string): string[] =>
@@ -177,12 +176,6 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'subjectAltNames',
     ],
     stored: { 'endpoints[].network': ONE_NETWORK },
-    values: {
-      resolution: {
-        done: ['STATIC', 'DNS', 'DNS_ROUND_ROBIN'],
-        stored: { NONE: NOT_CALLED_YET, DYNAMIC_DNS: NOT_CALLED_YET },
-      },
-    },
   },
   WorkloadEntry: {
     done: ['{address,ports,labels,locality,weight,serviceAccount}'],

@@ -22,7 +22,9 @@ import { file_envoy_config_route_v3_route_components } from '../gen/envoy/config
 import { file_envoy_config_route_v3_route } from '../gen/envoy/config/route/v3/route_pb.js';
 import { file_envoy_extensions_access_loggers_file_v3_file } from '../gen/envoy/extensions/access_loggers/file/v3/file_pb.js';
 import { file_envoy_extensions_access_loggers_stream_v3_stream } from '../gen/envoy/extensions/access_loggers/stream/v3/stream_pb.js';
+import { file_envoy_extensions_clusters_dynamic_forward_proxy_v3_cluster } from '../gen/envoy/extensions/clusters/dynamic_forward_proxy/v3/cluster_pb.js';
 import { file_envoy_extensions_filters_http_cors_v3_cors } from '../gen/envoy/extensions/filters/http/cors/v3/cors_pb.js';
+import { file_envoy_extensions_filters_http_dynamic_forward_proxy_v3_dynamic_forward_proxy } from '../gen/envoy/extensions/filters/http/dynamic_forward_proxy/v3/dynamic_forward_proxy_pb.js';
 import { file_envoy_extensions_filters_http_fault_v3_fault } from '../gen/envoy/extensions/filters/http/fault/v3/fault_pb.js';
 import { file_envoy_extensions_filters_http_grpc_stats_v3_config } from '../gen/envoy/extensions/filters/http/grpc_stats/v3/config_pb.js';
 import { file_envoy_extensions_filters_http_jwt_authn_v3_config } from '../gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.js';
@@ -71,6 +73,8 @@ export const xdsRegistry: Registry = createRegistry(
   file_envoy_extensions_filters_http_rbac_v3_rbac,
   file_envoy_extensions_filters_http_jwt_authn_v3_config,
   file_envoy_extensions_filters_http_fault_v3_fault,
+  file_envoy_extensions_filters_http_dynamic_forward_proxy_v3_dynamic_forward_proxy,
+  file_envoy_extensions_clusters_dynamic_forward_proxy_v3_cluster,
   file_envoy_extensions_filters_http_cors_v3_cors,
   file_envoy_extensions_filters_http_grpc_stats_v3_config,
   file_envoy_extensions_access_loggers_file_v3_file,

@@ -50,9 +50,8 @@ function scopeLines({ scope, gateway }: PodDescription): string[] {
 }
 
 function unknownHostsText({ outboundTrafficPolicy, unknownHosts }: PodDescription['scope']): string {
-  if (unknownHosts === 'PASSED_THROUGH') return `passed through (${outboundTrafficPolicy})`;
-  if (outboundTrafficPolicy === 'REGISTRY_ONLY') return `answered 502 (${outboundTrafficPolicy})`;
-  return `answered 502: ${outboundTrafficPolicy} needs interception of connections, and there is none`;
+  const what = unknownHosts === 'PASSED_THROUGH' ? 'passed through' : 'answered 502';
+  return `${what} (${outboundTrafficPolicy})`;
 }
 
 export function describeServiceText(service: ServiceDescription, paint: (text: string) => string): string {

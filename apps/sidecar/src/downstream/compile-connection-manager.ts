@@ -13,6 +13,7 @@ import {
 import { anyIs, unpackAny } from '@lateen/xds-proto';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import { CorsSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/cors/v3/cors_pb.js';
+import { FilterConfigSchema as ForwardProxySchema } from '@lateen/xds-proto/envoy/extensions/filters/http/dynamic_forward_proxy/v3/dynamic_forward_proxy_pb.js';
 import {
   HTTPFaultSchema as FaultSchema,
   type HTTPFault,
@@ -211,6 +212,8 @@ function readFilters(httpFilters: readonly HttpFilter[], context: ConnectionMana
       countsMessages ||= unpackAny(any, GrpcStatsSchema).emitFilterState;
       return;
     }
+    // Hosts are the cluster's matter.
+    if (any !== undefined && anyIs(any, ForwardProxySchema)) return;
     const refused = readMeshFilter(filter, filters);
     if (refused !== '') context.problem(path, refused);
   });

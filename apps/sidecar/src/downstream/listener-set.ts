@@ -1,6 +1,7 @@
 // Downstream: keeps bound addresses and listeners in step with the configuration; what is unchanged is not touched.
 
 import { TYPE_URL } from '@lateen/xds-proto';
+import { TrafficDirection } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import { type ConfigProblem, ConfigRejected, type ListenerView } from '../data-plane.js';
 import type { TcpProxyParts } from '../tcp/tcp-session.js';
@@ -164,6 +165,16 @@ export class ListenerSet {
         connections: runtime.connectionCount,
       }));
     return [...active, ...leaving];
+  }
+
+  /** Whether what is sent to an address comes back to this proxy to be sent out again. */
+  leadsOut(address: string, port: number): boolean {
+    const outbound = [...this.active.values()].filter(
+      ({ compiled }) => compiled.config.trafficDirection !== TrafficDirection.INBOUND,
+    );
+    return outbound.some(({ sockets }) =>
+      sockets.some(({ bound }) => bound.address === address && bound.port === port),
+    );
   }
 
   connections(): ServedConnection[] {

@@ -3,9 +3,12 @@
 import * as L from '@lateen/filters-wasm';
 import type { DrainListener } from '../codec/message-writer.js';
 import type { ConnectionPool } from '../upstream/connection-pool.js';
+import type { Endpoint } from '../upstream/endpoint.js';
 import type { UpstreamRequest } from '../upstream/upstream-request.js';
 import type { UpstreamStream } from '../upstream/upstream-stream.js';
+import { headerValue } from './access-log-entry.js';
 import { AnsweringExchange } from './answering-exchange.js';
+import { HostSearch, type SearchingRequest } from './filters/host-search.js';
 import {
   HEAD_TOO_LARGE,
   type LocalReply,
@@ -20,13 +23,17 @@ import { endsWithConnection } from './response-writer.js';
 import { isRetriableResponse } from './retries/attempts.js';
 import { isRetriableFailure } from './retries/retry-policy.js';
 
-export abstract class ForwardingExchange extends AnsweringExchange implements UpstreamRequest, DrainListener {
+export abstract class ForwardingExchange
+  extends AnsweringExchange
+  implements UpstreamRequest, DrainListener, SearchingRequest
+{
   nextPending: UpstreamRequest | null = null;
   pendingOn: ConnectionPool | null = null;
   protected upstream: UpstreamStream | null = null;
   /** Held back on purpose: prepared, and not yet forwarded. */
   protected heldBack = false;
   private endpointHeld = false;
+  private search: HostSearch | null = null;
 
   get secure(): boolean {
     return this.client.secure === 1;
@@ -61,10 +68,38 @@ export abstract class ForwardingExchange extends AnsweringExchange implements Up
   protected forward(): void {
     const { core } = this.path;
     const slot = this.attempts.pickFirst(this.clusterSlot);
+    if (slot === L.PICK_ORIGINAL_DESTINATION && this.path.forwardHosts[this.clusterSlot] !== undefined) {
+      this.searchHost();
+      return;
+    }
     if (slot < 0) {
       this.replyLocally(notPicked(core, this.policy, slot));
       return;
     }
+    this.forwardTo(slot);
+  }
+
+  /** The cluster leaves it to the request where it goes. */
+  private searchHost(): void {
+    this.search ??= new HostSearch(this.path, this);
+    this.heldBack = true;
+    const authority = headerValue(this.kept.headText(), 'host') ?? '';
+    this.search.begin(this.clusterSlot, authority);
+    if (this.heldBack && !this.requestComplete) this.client.pauseRequest();
+  }
+
+  onHostFound({ slot }: Endpoint): void {
+    this.heldBack = false;
+    this.forwardTo(slot);
+  }
+
+  onNoHost(reply: LocalReply): void {
+    this.heldBack = false;
+    this.replyLocally(reply);
+  }
+
+  private forwardTo(slot: number): void {
+    const { core } = this.path;
     if (core.wasm.acquire(this.clusterSlot, L.LIMIT_REQUESTS) === 0) {
       this.replyLocally(upstreamReset('overflow', '', false));
       return;
@@ -109,7 +144,9 @@ export abstract class ForwardingExchange extends AnsweringExchange implements Up
   }
 
   protected tryAgain(): void {
-    const slot = this.attempts.pickNext(this.policy, this.clusterSlot);
+    const picked = this.attempts.pickNext(this.policy, this.clusterSlot);
+    // Where the request says where it goes, it says the same again.
+    const slot = picked === L.PICK_ORIGINAL_DESTINATION && this.endpoint !== null ? this.endpoint.slot : picked;
     if (slot < 0) {
       this.replyLocally(notPicked(this.path.core, this.policy, slot));
       return;
@@ -259,6 +296,7 @@ export abstract class ForwardingExchange extends AnsweringExchange implements Up
 
   /** Lets go of the upstream without waiting for its answer. */
   protected dropUpstream(): void {
+    this.search?.cancel();
     this.timers.stopRetry();
     this.pendingOn?.abandon(this);
     const upstream = this.upstream;

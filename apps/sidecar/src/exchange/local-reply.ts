@@ -59,6 +59,14 @@ export function notPicked(core: Core, policy: number, result: number): LocalRepl
   return reply(configured || 503, FLAG.NC, '', 'cluster_not_found');
 }
 
+/** The host that a request is for has no address, in Envoy's words; `why` is for the log. */
+export function unresolvedHost(why: string): LocalReply {
+  return reply(503, FLAG.DF, 'DNS resolution failure', `dns_resolution_failure{${why}}`);
+}
+
+/** Where a request is for is where it came from. */
+export const FORWARD_LOOP = reply(508, 0, 'the request leads back to this proxy', 'forward_loop');
+
 /** The codec refused the head; the connection is closed after the answer. */
 export function refusedHead(status: number): LocalReply {
   switch (status) {

@@ -22,6 +22,7 @@ export const FLAG = {
   UMSDR: 1 << 14,
   OM: 1 << 15,
   RL: 1 << 16,
+  DF: 1 << 19,
 } as const;
 
 export type FlagName = keyof typeof FLAG;

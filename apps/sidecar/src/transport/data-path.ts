@@ -3,6 +3,7 @@
 import type { Core, Tables } from '@lateen/filters-wasm';
 import type { ConnectionLimits, DataPlaneOptions, DataPlaneStats } from '../data-plane.js';
 import type { Endpoint } from '../upstream/endpoint.js';
+import type { ForwardHosts } from '../upstream/forward-hosts.js';
 import type { UpstreamCluster } from '../upstream/upstream-cluster.js';
 import type { Clock } from './clock.js';
 import type { OutSlots } from './out-slots.js';
@@ -25,6 +26,8 @@ export interface DataPath {
   readonly clusters: (UpstreamCluster | undefined)[];
   /** A connection goes through frames in the read buffer: nobody else may put bytes there meanwhile. */
   readBufferBusy: boolean;
+  /** By cluster slot: the hosts of clusters whose requests say where they go. */
+  readonly forwardHosts: (ForwardHosts | undefined)[];
   /** Responses tell clients to leave. */
   draining: boolean;
 }

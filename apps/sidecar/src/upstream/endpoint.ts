@@ -24,6 +24,8 @@ export class Endpoint {
   tcpConnections = 0;
   /** False once the configuration no longer has it: connections close when they fall idle. */
   live = true;
+  /** When a request last asked for its host (ms since the epoch): then it is in no table. 0: it is in one. */
+  requestedAtMs = 0;
   config: LbEndpoint | undefined;
   locality = { region: '', zone: '', subZone: '' };
   /** Interned peer metadata from the endpoint's `istio.workload`, 0 = none. */

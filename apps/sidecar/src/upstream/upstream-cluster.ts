@@ -5,6 +5,7 @@ import { unpackAny } from '@lateen/xds-proto';
 import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import { HttpProtocolOptionsSchema } from '@lateen/xds-proto/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js';
 import { METADATA_EXCHANGE, readStruct } from '../downstream/mesh-filters.js';
+import { type ForwardSettings, readForwardSettings } from './discovery/forward-settings.js';
 import { compileUpstreamHttp, type UpstreamHttp } from './upstream-http.js';
 
 const DEFAULT_CONNECT_TIMEOUT_MS = 5000;
@@ -24,6 +25,8 @@ export interface UpstreamCluster {
   /** 0 = no limit. */
   readonly maxRequestsPerConnection: number;
   readonly http: UpstreamHttp;
+  /** Set where each request says where it goes. */
+  readonly forwards: ForwardSettings | undefined;
 }
 
 /** Milliseconds of a protobuf duration. */
@@ -45,6 +48,7 @@ export function createUpstreamCluster(config: Cluster, slot: number): UpstreamCl
     idleTimeoutMs: options?.idleTimeout === undefined ? DEFAULT_IDLE_TIMEOUT_MS : durationMs(options.idleTimeout),
     exchangeProtocol: exchangeProtocolOf(config),
     http: compileUpstreamHttp(config, protocols),
+    forwards: readForwardSettings(config),
     maxRequestsPerConnection: options?.maxRequestsPerConnection ?? config.maxRequestsPerConnection ?? 0,
   };
 }

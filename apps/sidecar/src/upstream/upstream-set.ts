@@ -2,12 +2,15 @@
 
 import type { DataPath } from '../transport/data-path.js';
 import { Endpoint } from './endpoint.js';
+import type { ForwardHosts } from './forward-hosts.js';
 import type { TransportChooser } from './transport-chooser.js';
 import type { UpstreamCluster } from './upstream-cluster.js';
 
 export interface CompiledCluster {
   readonly cluster: UpstreamCluster;
   readonly transports: TransportChooser;
+  /** Of a cluster whose requests say where they go. */
+  readonly forwardHosts?: ForwardHosts | undefined;
 }
 
 export class UpstreamSet {
@@ -23,6 +26,7 @@ export class UpstreamSet {
     const seen = new Set<Endpoint>();
     for (const compiled of clusters) {
       path.clusters[compiled.cluster.slot] = compiled.cluster;
+      path.forwardHosts[compiled.cluster.slot] = compiled.forwardHosts;
       for (const description of path.tables.endpointsOf(compiled.cluster.slot)) {
         const transport = compiled.transports.choose(description.lbEndpoint);
         let endpoint = path.endpoints[description.slot];
@@ -37,6 +41,7 @@ export class UpstreamSet {
         seen.add(endpoint);
       }
     }
+    this.keepRequested(clusters, seen);
     for (const endpoint of path.endpoints) if (endpoint?.live && !seen.has(endpoint)) this.leave(endpoint);
     for (const endpoint of this.leaving)
       if (seen.has(endpoint) || endpoint.connectionCount === 0) this.leaving.delete(endpoint);
@@ -49,9 +54,13 @@ export class UpstreamSet {
   }
 
   endpointsOf(cluster: UpstreamCluster): Endpoint[] {
-    return this.path.tables
+    const { tables, endpoints } = this.path;
+    if (cluster.forwards !== undefined) {
+      return endpoints.filter((each) => each?.live && each.requestedAtMs > 0 && each.cluster === cluster) as Endpoint[];
+    }
+    return tables
       .endpointsOf(cluster.slot)
-      .map(({ slot }) => this.path.endpoints[slot])
+      .map(({ slot }) => endpoints[slot])
       .filter((endpoint) => endpoint !== undefined);
   }
 
@@ -60,9 +69,26 @@ export class UpstreamSet {
     for (const endpoint of this.leaving) endpoint.closeAll();
   }
 
+  /** Endpoints that requests asked for are in no table; they stay with their cluster. */
+  private keepRequested(clusters: readonly CompiledCluster[], seen: Set<Endpoint>): void {
+    const forwarding = new Map(
+      clusters.flatMap((each) => (each.forwardHosts ? [[each.cluster.name, each] as const] : [])),
+    );
+    for (const endpoint of this.path.endpoints) {
+      if (endpoint?.live !== true || endpoint.requestedAtMs === 0 || endpoint.config === undefined) continue;
+      const compiled = forwarding.get(endpoint.cluster.name);
+      if (compiled === undefined) continue;
+      endpoint.update(compiled.cluster, compiled.transports.choose(endpoint.config), endpoint.config);
+      seen.add(endpoint);
+    }
+  }
+
   private leave(endpoint: Endpoint): void {
     endpoint.live = false;
     endpoint.retireIdle();
     this.leaving.add(endpoint);
+    if (endpoint.requestedAtMs === 0) return;
+    const { address, port, cluster } = endpoint;
+    this.path.tables.removeEndpoint({ clusterName: cluster.name, address, port }, Date.now());
   }
 }

@@ -64,8 +64,10 @@ export function writeCluster(
   hash64: Hash64,
 ): Uint8Array {
   checkCommonLb(problems, cluster);
+  const { clusterDiscoveryType: discovery } = cluster;
+  // A custom type goes where each request says: its endpoints are added one by one, and never picked.
   const originalDestination =
-    cluster.clusterDiscoveryType.case === 'type' && cluster.clusterDiscoveryType.value === DiscoveryType.ORIGINAL_DST;
+    discovery.case === 'clusterType' || (discovery.case === 'type' && discovery.value === DiscoveryType.ORIGINAL_DST);
   const balancing = originalDestination
     ? { policy: T.LB_ORIGINAL_DESTINATION, choices: 2 }
     : readLoadBalancing(problems, cluster);

@@ -1,5 +1,6 @@
 // The table compiler's owner: slots by name, two arenas, and the swap. See tables.ts for what it promises.
 import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
+import type { LbEndpoint } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_components_pb.js';
 import type { ClusterLoadAssignment } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import type { Core } from '../core.js';
@@ -261,9 +262,21 @@ export function createTables(core: Core): Tables {
     arena = next.arena === L.TABLE_ARENA_A ? L.TABLE_ARENA_B : L.TABLE_ARENA_A;
   }
 
+  function addEndpoint(clusterSlot: number, address: string, port: number, lbEndpoint: LbEndpoint, nowMs: number) {
+    const clusterName = clusters.name(clusterSlot) ?? '';
+    const slot = endpoints.slot(requestedName(clusterName, address, port), nowMs);
+    if (slot < 0) return undefined;
+    const description = { slot, clusterSlot, clusterName, address, port, lbEndpoint };
+    descriptions[slot] = description;
+    return description;
+  }
+
   return {
     compile,
     activate,
+    addEndpoint,
+    removeEndpoint: ({ clusterName, address, port }, nowMs) =>
+      endpoints.retire(requestedName(clusterName, address, port), nowMs),
     routeConfigSlot: (name) => routeConfigs.slot(name, active?.nowMs ?? 0),
     clusterSlot: (name) => clusters.slot(name, active?.nowMs ?? 0),
     clusterName: (slot) => clusters.name(slot),
@@ -278,6 +291,11 @@ export function createTables(core: Core): Tables {
       return active?.bytes ?? 0;
     },
   };
+}
+
+/** Unlike the name of any endpoint that tables have, since these are retired with their tables. */
+function requestedName(clusterName: string, address: string, port: number): string {
+  return `requested|${clusterName}|${address}:${port}`;
 }
 
 /** Clusters that exist, and those that routes name. */

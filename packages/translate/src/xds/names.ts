@@ -2,7 +2,7 @@
 
 /** Answers 503: it never has an endpoint. Routes to what does not exist lead here. */
 export const BLACK_HOLE_CLUSTER = 'BlackHoleCluster';
-/** Leads to the original destination; only where connections are intercepted. */
+/** Leads where a call was going: to the original destination, or without interception to the host that the request names. */
 export const PASSTHROUGH_CLUSTER = 'PassthroughCluster';
 /** Route configuration of the forward proxy. */
 export const FORWARD_PROXY_ROUTE = 'http_proxy';

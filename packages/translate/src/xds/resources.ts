@@ -8,7 +8,7 @@ import type { NamedResource, Problem, ProxyResources } from '../model.js';
 import type { ProxyView } from '../proxy-view.js';
 import { compareText, stableHash } from '../stable-hash.js';
 import { endpointPart } from './clusters/endpoints.js';
-import { localClusterPart } from './clusters/local-clusters.js';
+import { isIntercepted, localClusterPart } from './clusters/local-clusters.js';
 import { outboundClusterPart } from './clusters/outbound-clusters.js';
 import { listenerPart } from './listeners/listeners.js';
 import type { RecipeList, ResourcePart, RouteRecipe } from './recipe.js';
@@ -30,6 +30,7 @@ export function partsOf(view: ProxyView): ViewParts {
     outboundClusters: outboundClusterPart(view.scope, {
       exchanges: view.understandsIstioFilters,
       detects: view.type !== 'router',
+      intercepted: isIntercepted(view),
     }),
     endpoints: endpointPart(view.scope),
     localClusters: localClusterPart(view),

@@ -6,6 +6,7 @@ export const CLUSTER_SUPPORT: SupportTable = {
   'envoy.config.cluster.v3.Cluster': {
     acted: [
       'name',
+      'cluster_type',
       'eds_cluster_config',
       'connect_timeout',
       'load_assignment',
@@ -64,13 +65,42 @@ export const CLUSTER_SUPPORT: SupportTable = {
       health_checks: 'active health checks are not supported yet',
       lb_subset_config: 'send a cluster for each subset, as Istio does',
       upstream_bind_config: 'the system chooses the source address',
-      cluster_type: 'use type',
       dns_resolvers: 'use typed_dns_resolver_config',
       dns_resolution_config: 'use typed_dns_resolver_config',
       original_dst_lb_config: 'the original destination of the connection is used, nothing else',
     },
     anyOf: {
       typed_extension_protocol_options: ['envoy.extensions.upstreams.http.v3.HttpProtocolOptions'],
+    },
+  },
+  'envoy.config.cluster.v3.Cluster.CustomClusterType': {
+    acted: ['typed_config'],
+    inert: { name: 'the type of the configuration decides' },
+    anyOf: { typed_config: ['envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig'] },
+  },
+  'envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig': {
+    acted: ['dns_cache_config'],
+    inert: { allow_insecure_cluster_options: 'it is for TLS' },
+    refused: {
+      sub_clusters_config: 'hosts are endpoints of one cluster',
+      allow_coalesced_connections: 'each host has connections of its own',
+    },
+  },
+  'envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig': {
+    acted: ['dns_lookup_family', 'dns_refresh_rate', 'host_ttl', 'max_hosts', 'typed_dns_resolver_config'],
+    inert: {
+      name: 'each cluster has a cache of its own',
+      dns_min_refresh_rate: 'a host is resolved again when it is called after its time',
+      dns_failure_refresh_rate: 'a host that could not be resolved is asked for again at the next call',
+      dns_query_timeout: 'the route’s time limit counts',
+      dns_cache_circuit_breaker: 'requests for one host wait for one query',
+    },
+    notes: { dns_refresh_rate: 'for answers without a time to live, as of the hosts file' },
+    only: { use_tcp_for_dns_lookups: ['false'] },
+    refused: {
+      dns_resolution_config: 'use typed_dns_resolver_config',
+      preresolve_hostnames: 'a host is resolved when it is first called',
+      key_value_config: 'nothing is kept over a restart',
     },
   },
   'envoy.config.cluster.v3.Filter': {

@@ -6,6 +6,7 @@ import type { SupportTable } from './support-types.js';
 
 const HCM = 'envoy.extensions.filters.network.http_connection_manager.v3';
 const TCP = 'envoy.extensions.filters.network.tcp_proxy.v3';
+const FORWARD_PROXY = 'envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig';
 /** How the mesh's own filters travel. */
 const TYPED_STRUCT = ['udpa.type.v1.TypedStruct', 'xds.type.v3.TypedStruct'] as const;
 
@@ -16,6 +17,7 @@ export const HTTP_FILTER_TYPES = [
   'xds.type.v3.TypedStruct',
   'envoy.extensions.filters.http.grpc_stats.v3.FilterConfig',
   CORS_FILTER,
+  FORWARD_PROXY,
   HTTP_FAULT,
   LOCAL_RATE_LIMIT,
 ] as const;
@@ -209,6 +211,15 @@ export const LISTENER_SUPPORT: SupportTable = {
       start_child_span: 'no spans are made yet',
       suppress_grpc_request_failure_code_stats: 'these statistics are not kept',
       upstream_log_options: 'there is no upstream log',
+    },
+  },
+  // Requests wait for DNS at the cluster itself, with or without the filter.
+  [FORWARD_PROXY]: {
+    acted: [],
+    inert: { dns_cache_config: 'the cluster has it too' },
+    refused: {
+      sub_cluster_config: 'hosts are endpoints of one cluster',
+      save_upstream_address: 'there is no filter state',
     },
   },
   'envoy.extensions.filters.http.grpc_stats.v3.FilterConfig': {

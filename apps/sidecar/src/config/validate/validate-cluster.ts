@@ -12,6 +12,7 @@ import { CaresDnsResolverConfigSchema } from '@lateen/xds-proto/envoy/extensions
 import { RawBufferSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js';
 import { UpstreamTlsContextSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import { HttpProtocolOptionsSchema } from '@lateen/xds-proto/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js';
+import { readForwardSettings } from '../../upstream/discovery/forward-settings.js';
 import {
   checkConfigSource,
   checkDuration,
@@ -40,14 +41,18 @@ export function validateCluster(cluster: Cluster, out: ProblemCollector): void {
   } else if (cluster.edsClusterConfig !== undefined) {
     out.add('eds_cluster_config', 'is only used with type EDS');
   }
-  const original = type === Cluster_DiscoveryType.ORIGINAL_DST;
+  const forwards = cluster.clusterDiscoveryType.case === 'clusterType';
+  if (forwards && readForwardSettings(cluster) === undefined) {
+    out.add('cluster_type.typed_config.dns_cache_config', 'is required');
+  }
+  const original = forwards || type === Cluster_DiscoveryType.ORIGINAL_DST;
   if (original !== (cluster.lbPolicy === Cluster_LbPolicy.CLUSTER_PROVIDED)) {
-    out.add('lb_policy', 'CLUSTER_PROVIDED and type ORIGINAL_DST only go together');
+    out.add('lb_policy', 'CLUSTER_PROVIDED and type ORIGINAL_DST, or cluster_type, only go together');
   }
   const isDns = type === Cluster_DiscoveryType.STRICT_DNS || type === Cluster_DiscoveryType.LOGICAL_DNS;
   if (isDns) checkDns(cluster, type === Cluster_DiscoveryType.LOGICAL_DNS, out);
   if (cluster.loadAssignment !== undefined) {
-    if (original) out.add('load_assignment', 'is not used with type ORIGINAL_DST; leave it out');
+    if (original) out.add('load_assignment', 'is not used with this type of cluster; leave it out');
     validateLoadAssignment(cluster.loadAssignment, out, 'load_assignment', isDns);
   }
   checkDuration(cluster.commonHttpProtocolOptions?.idleTimeout, 'common_http_protocol_options.idle_timeout', out);

@@ -10,7 +10,7 @@ import {
 } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
 import { Backoff } from '@lateen/xds-stream';
 import type { DnsSettings } from './dns-settings.js';
-import type { NameResolver, Resolution } from './name-resolver.js';
+import { type NameResolver, resolveName } from './name-resolver.js';
 
 export interface DnsClusterOptions {
   readonly cluster: Cluster;
@@ -91,7 +91,7 @@ export class DnsCluster {
     let nextMs = settings.refreshMs;
     let changed = !name.tried;
     try {
-      const { addresses, ttlMs } = await this.#resolve(name.host);
+      const { addresses, ttlMs } = await resolveName(this.options.resolver, settings, name.host);
       if (this.#closed) return;
       if (settings.respectTtl && ttlMs !== undefined && ttlMs > 0) nextMs = ttlMs;
       name.backoff.reset();
@@ -119,27 +119,6 @@ export class DnsCluster {
     if (!changed) return;
     this.#assignment = undefined;
     this.options.onChange();
-  }
-
-  /** As Envoy: of two families the second is only asked for where the first gave nothing, unless all are wanted. */
-  async #resolve(host: string): Promise<Resolution> {
-    const { resolver, settings } = this.options;
-    if (settings.allFamilies) {
-      const results = await Promise.allSettled(settings.families.map((family) => resolver.resolve(host, family)));
-      const good = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
-      const [first] = results;
-      if (good.length === 0 && first?.status === 'rejected') throw first.reason;
-      const ttls = good.flatMap(({ ttlMs }) => (ttlMs === undefined ? [] : [ttlMs]));
-      return {
-        addresses: good.flatMap(({ addresses }) => addresses),
-        ttlMs: ttls.length === 0 ? undefined : Math.min(...ttls),
-      };
-    }
-    const [first, second] = settings.families;
-    if (first === undefined) throw new Error('no address family is wanted');
-    if (second === undefined) return resolver.resolve(host, first);
-    const preferred = await resolver.resolve(host, first).catch(() => undefined);
-    return preferred !== undefined && preferred.addresses.length > 0 ? preferred : resolver.resolve(host, second);
   }
 
   #assemble(): ClusterLoadAssignment {

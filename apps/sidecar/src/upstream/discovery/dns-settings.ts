@@ -30,7 +30,8 @@ export interface DnsSettings {
   readonly waitForFirst: boolean;
 }
 
-const FAMILIES: Readonly<Record<Family, readonly (4 | 6)[]>> = {
+/** By `dns_lookup_family`. */
+export const FAMILIES: Readonly<Record<Family, readonly (4 | 6)[]>> = {
   [Family.AUTO]: [6, 4],
   [Family.V4_ONLY]: [4],
   [Family.V6_ONLY]: [6],
@@ -64,8 +65,11 @@ export function readDnsSettings(cluster: Cluster): DnsSettings | undefined {
  * The resolver that a cluster asks for, or else the bootstrap file's, or else DNS with the system's servers.
  * @param ofBootstrap `typed_dns_resolver_config` of the bootstrap file
  */
-export function createNameResolver(cluster: Cluster, ofBootstrap: TypedExtensionConfig | undefined): NameResolver {
-  const config = (cluster.typedDnsResolverConfig ?? ofBootstrap)?.typedConfig;
+export function createNameResolver(
+  { typedDnsResolverConfig }: Pick<Cluster, 'typedDnsResolverConfig'>,
+  ofBootstrap: TypedExtensionConfig | undefined,
+): NameResolver {
+  const config = (typedDnsResolverConfig ?? ofBootstrap)?.typedConfig;
   if (config !== undefined && anyIs(config, GetAddrInfoDnsResolverConfigSchema)) return new SystemResolver();
   if (config === undefined || !anyIs(config, CaresDnsResolverConfigSchema)) {
     return new DnsResolver({ servers: [], exactNames: false });

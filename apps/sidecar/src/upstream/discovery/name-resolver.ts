@@ -18,6 +18,38 @@ export interface NameResolver {
   close(): void;
 }
 
+/** Which addresses of a name are wanted. */
+export interface WantedFamilies {
+  /** In the order in which they are tried. */
+  readonly families: readonly (4 | 6)[];
+  /** All of them, not the first that has any. */
+  readonly allFamilies: boolean;
+}
+
+/** As Envoy: of two families the second is only asked for where the first gave nothing, unless all are wanted. */
+export async function resolveName(
+  resolver: NameResolver,
+  { families, allFamilies }: WantedFamilies,
+  host: string,
+): Promise<Resolution> {
+  if (allFamilies) {
+    const results = await Promise.allSettled(families.map((family) => resolver.resolve(host, family)));
+    const good = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+    const [first] = results;
+    if (good.length === 0 && first?.status === 'rejected') throw first.reason;
+    const ttls = good.flatMap(({ ttlMs }) => (ttlMs === undefined ? [] : [ttlMs]));
+    return {
+      addresses: good.flatMap(({ addresses }) => addresses),
+      ttlMs: ttls.length === 0 ? undefined : Math.min(...ttls),
+    };
+  }
+  const [first, second] = families;
+  if (first === undefined) throw new Error('no address family is wanted');
+  if (second === undefined) return resolver.resolve(host, first);
+  const preferred = await resolver.resolve(host, first).catch(() => undefined);
+  return preferred !== undefined && preferred.addresses.length > 0 ? preferred : resolver.resolve(host, second);
+}
+
 export interface DnsResolverOptions {
   /** `ADDRESS:PORT` of the servers to ask; those of the system where there are none. */
   readonly servers: readonly string[];

@@ -15,7 +15,7 @@ const RESOLUTIONS: Readonly<Record<string, Resolution>> = {
   STATIC: 'EDS',
   DNS: 'STRICT_DNS',
   DNS_ROUND_ROBIN: 'LOGICAL_DNS',
-  DYNAMIC_DNS: 'PASSTHROUGH',
+  DYNAMIC_DNS: 'FORWARD',
 };
 
 function subjectOf({ metadata }: Entry): string {
@@ -26,7 +26,8 @@ function portsOf({ spec }: Entry): ServicePort[] {
   return (spec.ports ?? []).map(({ number, name, protocol = '', targetPort = 0 }) => ({
     name,
     port: number,
-    targetPort: targetPort || number,
+    // What goes where the client was going goes to the port that was dialled.
+    targetPort: (spec.resolution ?? 'NONE') === 'NONE' ? number : targetPort || number,
     appProtocol: protocol.toLowerCase(),
   }));
 }
@@ -48,17 +49,23 @@ function declare(entry: Entry, selections: Selections): Omit<ServiceDeclaration,
     external: spec.location !== 'MESH_INTERNAL',
     addresses: (spec.addresses ?? []).filter((address) => !address.includes('/')),
     subjectAltNames: spec.subjectAltNames ?? [],
-    // Whoever is selected has an address, so a client that goes where it was going has no use for it.
+    // Pods have addresses, and nobody asks DNS for them.
     workloads: resolution === 'EDS' ? selections.workloads(namespace, selector) : [],
-    entries: resolution === 'PASSTHROUGH' ? [] : [...named, ...selections.entries(namespace, selector)],
+    entries: [...named, ...selections.entries(namespace, selector)],
     hash: configHash(entry),
   };
 }
 
-/** By DNS the name itself is the endpoint where none is given. */
+function isWildcard({ hostname }: ServiceDeclaration): boolean {
+  return hostname.startsWith('*');
+}
+
+/** A name is its own endpoint where none is given. What goes where requests say needs that only where there is one name. */
 function withOwnName(service: ServiceDeclaration): ServiceDeclaration {
-  const byDns = service.resolution === 'STRICT_DNS' || service.resolution === 'LOGICAL_DNS';
-  if (!byDns || service.entries.length > 0) return service;
+  const { resolution } = service;
+  if (isWildcard(service)) return service;
+  const named = resolution === 'FORWARD' ? { ...service, resolution: 'STRICT_DNS' as const } : service;
+  if (resolution === 'EDS' || service.entries.length > 0) return named;
   const own: EntryEndpoint = {
     name: service.name,
     namespace: service.namespace,
@@ -70,7 +77,7 @@ function withOwnName(service: ServiceDeclaration): ServiceDeclaration {
     serviceAccount: '',
     mutualTls: false,
   };
-  return { ...service, entries: [own] };
+  return { ...named, entries: [own] };
 }
 
 /** Endpoints that answer at the ports of their own ServiceEntry only. */

@@ -2,8 +2,11 @@
 
 import type { ServicePort, StringMap, Workload } from '../../model.js';
 
-/** How a client finds the endpoints, as Istio's clusters do it; `PASSTHROUGH` goes where the client was going. */
-export type Resolution = 'EDS' | 'STRICT_DNS' | 'LOGICAL_DNS' | 'PASSTHROUGH';
+/**
+ * How a client finds the endpoints, as Istio's clusters do it. `PASSTHROUGH` goes where the connection was going,
+ * `FORWARD` to the host that the request names.
+ */
+export type Resolution = 'EDS' | 'STRICT_DNS' | 'LOGICAL_DNS' | 'PASSTHROUGH' | 'FORWARD';
 
 /** Somebody who answers for a service and is no pod: an endpoint of a ServiceEntry, or a WorkloadEntry. */
 export interface EntryEndpoint {

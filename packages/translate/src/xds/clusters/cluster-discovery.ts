@@ -6,20 +6,23 @@ import {
   Cluster_DiscoveryType,
   Cluster_DnsLookupFamily,
   Cluster_EdsClusterConfigSchema,
+  Cluster_LbPolicy,
 } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import { ApiVersion } from '@lateen/xds-proto/envoy/config/core/v3/config_source_pb.js';
 import type { MeshSnapshot } from '../../model.js';
-import { durationOfMs, durationOfText } from '../durations.js';
+import type { MeshService } from '../../resolve/mesh-index.js';
+import type { Resolution } from '../../resolve/services/service-declaration.js';
 import { entryAssignment } from './endpoints.js';
+import { dnsRefreshRate, forwardDiscovery, goesWhereRequestsSay } from './forward-hosts.js';
 import type { OutboundCluster } from './outbound-clusters.js';
 
 type ClusterFields = Pick<Cluster, 'clusterDiscoveryType'> &
   Partial<
-    Pick<Cluster, 'edsClusterConfig' | 'dnsLookupFamily' | 'dnsRefreshRate' | 'respectDnsTtl' | 'loadAssignment'>
+    Pick<
+      Cluster,
+      'lbPolicy' | 'edsClusterConfig' | 'dnsLookupFamily' | 'dnsRefreshRate' | 'respectDnsTtl' | 'loadAssignment'
+    >
   >;
-
-/** Istio's default of MeshConfig `dnsRefreshRate`. */
-const DNS_REFRESH_MS = 60_000;
 
 function discoveryType(value: Cluster_DiscoveryType): Pick<ClusterFields, 'clusterDiscoveryType'> {
   return { clusterDiscoveryType: { case: 'type', value } };
@@ -30,13 +33,25 @@ export function closedDiscovery(): ClusterFields {
   return discoveryType(Cluster_DiscoveryType.STATIC);
 }
 
-/** The fields of a cluster that say where its endpoints come from. */
+/** How a client finds a service's endpoints. Without interception nobody knows where a connection was going but by its name. */
+function resolutionFor(service: MeshService, intercepted: boolean): Resolution {
+  if (goesWhereRequestsSay(service, intercepted)) return 'FORWARD';
+  return service.resolution === 'PASSTHROUGH' && !intercepted ? 'STRICT_DNS' : service.resolution;
+}
+
+/**
+ * The fields of a cluster that say where its endpoints come from.
+ *
+ * @param intercepted connections of the client come with their original destination
+ */
 export function discoveryOf(
   snapshot: MeshSnapshot,
   cluster: Pick<OutboundCluster, 'name' | 'service' | 'port' | 'subset'>,
+  intercepted: boolean,
 ): ClusterFields {
   const { name, service } = cluster;
-  switch (service.resolution) {
+  const resolution = resolutionFor(service, intercepted);
+  switch (resolution) {
     case 'EDS':
       return {
         ...discoveryType(Cluster_DiscoveryType.EDS),
@@ -48,14 +63,19 @@ export function discoveryOf(
     case 'STRICT_DNS':
     case 'LOGICAL_DNS':
       return {
-        ...discoveryType(Cluster_DiscoveryType[service.resolution]),
+        ...discoveryType(Cluster_DiscoveryType[resolution]),
         // As Istio: the addresses of the proxies are IPv4, times to live of records count.
         dnsLookupFamily: Cluster_DnsLookupFamily.V4_ONLY,
-        dnsRefreshRate: durationOfText(snapshot.meshConfig.dnsRefreshRate) ?? durationOfMs(DNS_REFRESH_MS),
+        dnsRefreshRate: dnsRefreshRate(snapshot.meshConfig),
         respectDnsTtl: true,
         loadAssignment: entryAssignment(snapshot, cluster),
       };
     case 'PASSTHROUGH':
-      return discoveryType(Cluster_DiscoveryType.ORIGINAL_DST);
+      return {
+        ...discoveryType(Cluster_DiscoveryType.ORIGINAL_DST),
+        lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED,
+      };
+    case 'FORWARD':
+      return forwardDiscovery(snapshot.meshConfig);
   }
 }

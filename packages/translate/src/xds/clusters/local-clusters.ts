@@ -14,6 +14,7 @@ import { durationOfMs } from '../durations.js';
 import { BLACK_HOLE_CLUSTER, inboundClusterName, PASSTHROUGH_CLUSTER } from '../names.js';
 import type { ResourcePart, ResourceRecipe } from '../recipe.js';
 import { circuitBreakersOf } from './cluster-policy.js';
+import { forwardDiscovery } from './forward-hosts.js';
 import { serviceMetadata } from './outbound-clusters.js';
 import { isHttp2Protocol, protocolOptionsOf, type UpstreamProtocol } from './upstream-protocol.js';
 
@@ -70,20 +71,30 @@ function buildBlackHoleCluster(): Cluster {
   });
 }
 
-function buildPassthroughCluster(): Cluster {
+function buildPassthroughCluster(view: ProxyView): Cluster {
+  const discovery = isIntercepted(view)
+    ? {
+        clusterDiscoveryType: { case: 'type' as const, value: Cluster_DiscoveryType.ORIGINAL_DST },
+        lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED,
+      }
+    : forwardDiscovery(view.snapshot.meshConfig);
   return create(ClusterSchema, {
     name: PASSTHROUGH_CLUSTER,
-    clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.ORIGINAL_DST },
-    lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED,
+    ...discovery,
     connectTimeout: durationOfMs(CONNECT_TIMEOUT_MS),
     circuitBreakers: circuitBreakersOf(undefined),
     typedExtensionProtocolOptions: protocolOptionsOf('client'),
   });
 }
 
-/** Without interception there is no original destination to pass a call on to. */
+/** Connections come with the address that they were going to. */
+export function isIntercepted({ type, interceptionMode }: ProxyView): boolean {
+  return type === 'sidecar' && interceptionMode !== 'NONE';
+}
+
+/** Calls of unknown hosts may go where they were going. Without interception that is the host that they name. */
 export function hasPassthrough(view: ProxyView): boolean {
-  return view.type === 'sidecar' && view.interceptionMode !== 'NONE';
+  return view.type === 'sidecar' && (isIntercepted(view) || view.scope.outboundMode === 'ALLOW_ANY');
 }
 
 function inboundRecipe(inbound: InboundPort): ResourceRecipe<Cluster> {
@@ -100,9 +111,17 @@ function fixedRecipe(name: string, build: () => Cluster): ResourceRecipe<Cluster
   return { name, key: name, build };
 }
 
+function passthroughRecipe(view: ProxyView): ResourceRecipe<Cluster> {
+  const key = isIntercepted(view) ? 'intercepted' : view.snapshot.hashes.settings;
+  return {
+    ...fixedRecipe(PASSTHROUGH_CLUSTER, () => buildPassthroughCluster(view)),
+    key: `${PASSTHROUGH_CLUSTER}/${key}`,
+  };
+}
+
 /** The clusters of a view that are not outbound ones: the same for all replicas of a workload. */
 export function localClusterPart(view: ProxyView): ResourcePart<Cluster> {
   const recipes = [fixedRecipe(BLACK_HOLE_CLUSTER, buildBlackHoleCluster), ...view.inboundPorts.map(inboundRecipe)];
-  if (hasPassthrough(view)) recipes.push(fixedRecipe(PASSTHROUGH_CLUSTER, buildPassthroughCluster));
+  if (hasPassthrough(view)) recipes.push(passthroughRecipe(view));
   return { key: ['local', ...recipes.map(({ key }) => key)].join(' '), list: () => ({ recipes, problems: [] }) };
 }

@@ -4,7 +4,6 @@ import { create, type JsonObject } from '@bufbuild/protobuf';
 import type { Subset, TrafficPolicy } from '@lateen/istio-config';
 import {
   type Cluster,
-  Cluster_LbPolicy,
   Cluster_TransportSocketMatchSchema,
   ClusterSchema,
 } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
@@ -124,9 +123,11 @@ export interface ClientTraits {
   readonly exchanges: boolean;
   /** Its clients are applications: they choose the protocol where nothing else says it. */
   readonly detects: boolean;
+  /** Its connections come with their original destination. */
+  readonly intercepted: boolean;
 }
 
-const SIDECAR: ClientTraits = { exchanges: true, detects: true };
+const SIDECAR: ClientTraits = { exchanges: true, detects: true, intercepted: true };
 
 function outboundCluster(
   scope: ClientScope,
@@ -149,6 +150,7 @@ function outboundCluster(
       scope.snapshot.hashes.settings,
       port.tcp && traits.exchanges ? 'exchange' : '',
       port.protocol === 'auto' && traits.detects ? 'detect' : '',
+      service.resolution === 'PASSTHROUGH' && traits.intercepted ? 'intercepted' : '',
     ].join('/'),
     service,
     port,
@@ -163,7 +165,7 @@ function buildCluster(
   { name, service, port, subset, closed }: Pick<OutboundCluster, 'name' | 'service' | 'port' | 'subset' | 'closed'>,
   rule: EffectiveDestinationRule | undefined,
   policy: TrafficPolicy,
-  { exchanges, detects }: ClientTraits,
+  { exchanges, detects, intercepted }: ClientTraits,
 ): Cluster {
   const { connectionPool } = policy;
   const protocol = upstreamProtocolOf(port.protocol, connectionPool, scope.snapshot.meshConfig, detects);
@@ -173,8 +175,10 @@ function buildCluster(
     durationOfMs(CONNECT_TIMEOUT_MS);
   const discovery = closed
     ? closedDiscovery()
+    : discoveryOf(scope.snapshot, { name, service, port, subset }, intercepted);
+  const transport = closed
+    ? {}
     : {
-        ...discoveryOf(scope.snapshot, { name, service, port, subset }),
         ...transportOf(
           scope,
           service,
@@ -187,13 +191,13 @@ function buildCluster(
   return create(ClusterSchema, {
     name,
     connectTimeout,
-    ...(service.resolution === 'PASSTHROUGH'
-      ? { lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED }
-      : loadBalancingOf(policy)),
+    // What goes where calls were going has no endpoints to choose from.
+    ...(discovery.lbPolicy === undefined ? loadBalancingOf(policy) : {}),
     circuitBreakers: circuitBreakersOf(connectionPool),
     typedExtensionProtocolOptions: protocolOptionsOf(port.tcp ? 'http/1.1' : protocol, connectionPool),
     metadata: { filterMetadata: { istio: istioMetadata(service, port, subset, rule) } },
     ...discovery,
+    ...transport,
   });
 }
 
@@ -241,8 +245,8 @@ function resolveClusters(scope: ClientScope, traits: ClientTraits): OutboundClus
   return { byName, problems };
 }
 
-function traitsKey({ exchanges, detects }: ClientTraits): string {
-  return `${exchanges}/${detects}`;
+function traitsKey({ exchanges, detects, intercepted }: ClientTraits): string {
+  return `${exchanges}/${detects}/${intercepted}`;
 }
 
 const results = new WeakMap<ClientScope, Map<string, OutboundClusters>>();

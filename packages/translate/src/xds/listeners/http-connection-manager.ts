@@ -68,11 +68,16 @@ function routeSpecifier(routes: RouteSource) {
 }
 
 /** What the connection managers of a listener class have in common: made once for all listeners of a scope. */
-function sharedFields(scope: ClientScope, listenerClass: ListenerClass, understandsIstioFilters: boolean) {
+function sharedFields(
+  scope: ClientScope,
+  listenerClass: ListenerClass,
+  understandsIstioFilters: boolean,
+  forwards: boolean,
+) {
   const { meshConfig } = scope.snapshot;
   const accessLogs = scope.accessLogs[listenerClass === 'sidecar-inbound' ? 'SERVER' : 'CLIENT'];
   return {
-    httpFilters: buildHttpFilters(scope, listenerClass, understandsIstioFilters),
+    httpFilters: buildHttpFilters(scope, listenerClass, understandsIstioFilters, forwards),
     accessLog: accessLogs.map(buildAccessLog),
     useRemoteAddress: listenerClass === 'gateway',
     xffNumTrustedHops:
@@ -93,37 +98,39 @@ export interface ConnectionManagers {
    * The connection manager as a network filter.
    *
    * @param address the listener's address and port, `IP_PORT`, for the name of its statistics
+   * @param forwards requests may say themselves where they go
    */
-  build(listenerClass: ListenerClass, address: string, routes: RouteSource): Filter;
+  build(listenerClass: ListenerClass, address: string, routes: RouteSource, forwards?: boolean): Filter;
 }
 
 function createConnectionManagers(scope: ClientScope, understandsIstioFilters: boolean): ConnectionManagers {
-  const shared = new Map<ListenerClass, ReturnType<typeof sharedFields>>();
-  const fieldsOf = (listenerClass: ListenerClass) => {
-    const fields = shared.get(listenerClass) ?? sharedFields(scope, listenerClass, understandsIstioFilters);
-    shared.set(listenerClass, fields);
+  const shared = new Map<string, ReturnType<typeof sharedFields>>();
+  const fieldsOf = (listenerClass: ListenerClass, forwards: boolean) => {
+    const key = `${listenerClass}/${forwards}`;
+    const fields = shared.get(key) ?? sharedFields(scope, listenerClass, understandsIstioFilters, forwards);
+    shared.set(key, fields);
     return fields;
   };
-  const packManager = (listenerClass: ListenerClass, routes: RouteSource) =>
+  const packManager = (listenerClass: ListenerClass, routes: RouteSource, forwards: boolean) =>
     packAny(
       HttpConnectionManagerSchema,
       create(HttpConnectionManagerSchema, {
-        ...fieldsOf(listenerClass),
+        ...fieldsOf(listenerClass, forwards),
         routeSpecifier: routeSpecifier(routes),
       }),
     );
   const byRoute = new Map<string, Any>();
-  const managerOf = (listenerClass: ListenerClass, routes: RouteSource) => {
-    if ('inline' in routes) return packManager(listenerClass, routes);
-    const key = `${listenerClass}/${routes.rds}`;
-    const manager = byRoute.get(key) ?? packManager(listenerClass, routes);
+  const managerOf = (listenerClass: ListenerClass, routes: RouteSource, forwards: boolean) => {
+    if ('inline' in routes) return packManager(listenerClass, routes, forwards);
+    const key = `${listenerClass}/${forwards}/${routes.rds}`;
+    const manager = byRoute.get(key) ?? packManager(listenerClass, routes, forwards);
     byRoute.set(key, manager);
     return manager;
   };
   return {
     key: [understandsIstioFilters, scope.telemetryHash, scope.snapshot.hashes.settings].join('/'),
-    build: (listenerClass, address, routes) => {
-      const manager = managerOf(listenerClass, routes);
+    build: (listenerClass, address, routes, forwards = false) => {
+      const manager = managerOf(listenerClass, routes, forwards);
       const statPrefix = `${listenerClass === 'sidecar-inbound' ? 'inbound' : 'outbound'}_${address}`;
       return create(FilterSchema, {
         name: 'envoy.filters.network.http_connection_manager',

@@ -12,6 +12,7 @@ import {
   HttpFilterSchema,
 } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
+import { forwardFilter } from '../clusters/forward-hosts.js';
 import { CORS_FILTER, FAULT_FILTER } from '../names.js';
 import { type ListenerClass, statsConfig, typedStruct } from './mesh-filters.js';
 
@@ -55,21 +56,27 @@ function router(): HttpFilter {
   });
 }
 
-/** The filters of a listener class, in order. A stock Envoy gets none of `istio.*`: it would refuse them. */
+/**
+ * The filters of a listener class, in order. A stock Envoy gets none of `istio.*`: it would refuse them.
+ *
+ * @param forwards requests may say themselves where they go
+ */
 export function buildHttpFilters(
   scope: ClientScope,
   listenerClass: ListenerClass,
   understandsIstioFilters: boolean,
+  forwards: boolean,
 ): HttpFilter[] {
   // Rules are for the side that calls, so an inbound listener has nothing to configure them with.
   const ofRoutes = listenerClass === 'sidecar-inbound' ? [] : routeFilters();
-  if (!understandsIstioFilters) return [...ofRoutes, grpcStats(), router()];
+  const last = [...(forwards ? [forwardFilter(scope.snapshot.meshConfig)] : []), router()];
+  if (!understandsIstioFilters) return [...ofRoutes, grpcStats(), ...last];
   const overrides = scope.metrics[listenerClass === 'sidecar-inbound' ? 'SERVER' : 'CLIENT'];
   return [
     metadataExchange(listenerClass),
     ...ofRoutes,
     grpcStats(),
     ...(overrides === undefined ? [] : [meshFilter('istio.stats', statsConfig(listenerClass, overrides))]),
-    router(),
+    ...last,
   ];
 }

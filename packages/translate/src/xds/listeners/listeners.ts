@@ -18,6 +18,7 @@ import type { GatewayListener } from '../../resolve/gateways.js';
 import type { InboundPort } from '../../resolve/inbound-ports.js';
 import type { EffectiveMtlsMode } from '../../resolve/peer-authentication.js';
 import { stableHash } from '../../stable-hash.js';
+import { forwardsHosts } from '../clusters/forward-hosts.js';
 import { downstreamMutualTls, ISTIO_ALPN } from '../clusters/tls-context.js';
 import { durationOfMs } from '../durations.js';
 import {
@@ -77,12 +78,12 @@ function outboundTcpListener(
   };
 }
 
-function outboundListener(view: ProxyView, ip: string, port: number, rds: string): ListenerPlan {
+function outboundListener(view: ProxyView, ip: string, port: number, rds: string, forwards = false): ListenerPlan {
   const name = listenerName(ip, port);
   const managers = connectionManagers(view.scope, view.understandsIstioFilters);
   return {
     name,
-    key: `outbound/${managers.key}/${rds}`,
+    key: `outbound/${managers.key}/${rds}/${forwards}`,
     address: { ip, port },
     additionalAddresses: [],
     build: () =>
@@ -90,7 +91,7 @@ function outboundListener(view: ProxyView, ip: string, port: number, rds: string
         name,
         address: socketAddress({ ip, port }),
         trafficDirection: TrafficDirection.OUTBOUND,
-        filterChains: [{ filters: [managers.build('sidecar-outbound', name, { rds })] }],
+        filterChains: [{ filters: [managers.build('sidecar-outbound', name, { rds }, forwards)] }],
       }),
   };
 }
@@ -193,7 +194,7 @@ function gatewayListener(view: ProxyView, { port }: GatewayListener): ListenerPl
   const managers = connectionManagers(view.scope, view.understandsIstioFilters);
   return {
     name,
-    key: `gateway/${managers.key}`,
+    key: `gateway/${managers.key}/${forwardsHosts(view.scope)}`,
     address: { ip: view.address, port },
     additionalAddresses: bindAddresses(view.extraBindAddresses[String(port)]),
     build: (additionalAddresses) =>
@@ -202,7 +203,9 @@ function gatewayListener(view: ProxyView, { port }: GatewayListener): ListenerPl
         address: socketAddress({ ip: view.address, port }),
         additionalAddresses: additionalAddresses.map((address) => ({ address: socketAddress(address) })),
         trafficDirection: TrafficDirection.OUTBOUND,
-        filterChains: [{ filters: [managers.build('gateway', name, { rds: gatewayRouteName(port) })] }],
+        filterChains: [
+          { filters: [managers.build('gateway', name, { rds: gatewayRouteName(port) }, forwardsHosts(view.scope))] },
+        ],
       }),
   };
 }
@@ -246,11 +249,16 @@ function withoutClashes(view: ProxyView, plans: readonly ListenerPlan[], problem
   });
 }
 
+/** Whether calls through the forward proxy may go to hosts that they name. */
+function mayForward({ scope }: ProxyView): boolean {
+  return scope.outboundMode === 'ALLOW_ANY' || forwardsHosts(scope);
+}
+
 function listenerPlans(view: ProxyView, problems: Problem[]): readonly ListenerPlan[] {
   if (view.type === 'router') return view.gatewayListeners.map((listener) => gatewayListener(view, listener));
   const { addresses } = view.outbound();
   return [
-    outboundListener(view, view.address, FORWARD_PROXY_PORT, FORWARD_PROXY_ROUTE),
+    outboundListener(view, view.address, FORWARD_PROXY_PORT, FORWARD_PROXY_ROUTE, mayForward(view)),
     ...view.inboundPorts.map((port) => inboundListener(view, port)),
     ...addresses.map((outbound) =>
       outbound.port.http
@@ -291,6 +299,7 @@ export function listenerPart(view: ProxyView): ResourcePart<Listener> {
     outbound: view.outboundHash(),
     tcpRules: hasTcp(scope) ? tcpRulesHash(scope) : undefined,
     gateway: gatewayListeners.map(({ port }) => port),
+    forwards: mayForward(view),
     extraBindAddresses,
   };
   return {

@@ -13,10 +13,10 @@ export interface CatchAllScope {
 }
 
 /**
- * The last virtual host of every outbound route configuration. ALLOW_ANY passes the call on to where it was going;
- * without interception nobody knows where that was, so there, as under REGISTRY_ONLY, the answer is 502.
+ * The last virtual host of every outbound route configuration. ALLOW_ANY passes the call on to where it was going. At the
+ * address of a service without interception that is nowhere, so there, as under REGISTRY_ONLY, the answer is 502.
  *
- * @param passthrough whether the proxy has a cluster that leads to where a call was going
+ * @param passthrough whether it is known where a call was going
  */
 export function catchAllVirtualHost({ outboundMode, sidecar }: CatchAllScope, passthrough: boolean): VirtualHost {
   const allowAny = outboundMode === 'ALLOW_ANY';

@@ -4,7 +4,7 @@ import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3
 import type { Problem } from '../../model.js';
 import type { ProxyView } from '../../proxy-view.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
-import { hasPassthrough } from '../clusters/local-clusters.js';
+import { isIntercepted } from '../clusters/local-clusters.js';
 import { FORWARD_PROXY_ROUTE } from '../names.js';
 import type { RecipeList, ResourcePart, RouteRecipe } from '../recipe.js';
 import { catchAllVirtualHost } from './catch-all.js';
@@ -18,16 +18,14 @@ interface ScopeRoutes {
   readonly problems: readonly Problem[];
 }
 
-function shareRoutes(scope: ClientScope, passthrough: boolean): ScopeRoutes {
+function shareRoutes(scope: ClientScope, intercepted: boolean): ScopeRoutes {
   const { byPort, problems: ruleProblems } = buildHostRoutes(scope);
   const problems: Problem[] = [...scope.meshRoutes().problems, ...ruleProblems];
-  const common = {
-    clientNamespace: scope.namespace,
-    lastResort: catchAllVirtualHost(scope, passthrough),
-  };
+  const common = { clientNamespace: scope.namespace };
+  const lastResort = catchAllVirtualHost(scope, intercepted);
   const ports = [...byPort].sort(([a], [b]) => a - b);
   const ofPorts = ports.map(([port, hosts]) => {
-    const input = { ...common, name: String(port), hosts, withoutPort: () => true };
+    const input = { ...common, name: String(port), hosts, withoutPort: () => true, lastResort };
     return [port, shareConfiguration(input, problems)] as const;
   });
   const forwardProxy = shareConfiguration(
@@ -36,6 +34,8 @@ function shareRoutes(scope: ClientScope, passthrough: boolean): ScopeRoutes {
       name: FORWARD_PROXY_ROUTE,
       hosts: ports.flatMap(([, hosts]) => hosts),
       withoutPort: (port) => port === VIRTUAL_HOST_PORT,
+      // A forward proxy is told where to go.
+      lastResort: catchAllVirtualHost(scope, true),
     },
     problems,
   );
@@ -44,16 +44,16 @@ function shareRoutes(scope: ClientScope, passthrough: boolean): ScopeRoutes {
 
 const known = new WeakMap<ClientScope, Map<boolean, ScopeRoutes>>();
 
-function scopeRoutes(scope: ClientScope, passthrough: boolean): ScopeRoutes {
+function scopeRoutes(scope: ClientScope, intercepted: boolean): ScopeRoutes {
   const ofScope = known.get(scope) ?? new Map<boolean, ScopeRoutes>();
   known.set(scope, ofScope);
-  const result = ofScope.get(passthrough) ?? shareRoutes(scope, passthrough);
-  ofScope.set(passthrough, result);
+  const result = ofScope.get(intercepted) ?? shareRoutes(scope, intercepted);
+  ofScope.set(intercepted, result);
   return result;
 }
 
 function listRoutes(view: ProxyView, partKey: string): RecipeList<RouteConfiguration, RouteRecipe> {
-  const { byPort, forwardProxy, problems: sharedProblems } = scopeRoutes(view.scope, hasPassthrough(view));
+  const { byPort, forwardProxy, problems: sharedProblems } = scopeRoutes(view.scope, isIntercepted(view));
   const outbound = view.outbound().addresses.filter(({ port }) => port.http);
   const addresses = new Map(outbound.map(({ service, address }) => [service, address]));
   const ports = [...new Set(outbound.map(({ port }) => port.port))].sort((a, b) => a - b);
@@ -71,6 +71,6 @@ export function sidecarRoutePart(view: ProxyView): ResourcePart<RouteConfigurati
   const { declarations, subsets, meshRoutes } = scope.hashes();
   const { settings } = scope.snapshot.hashes;
   const shared = [scope.namespace, declarations, subsets, meshRoutes, settings];
-  const key = ['routes', ...shared, hasPassthrough(view), view.outboundHash()].join('/');
+  const key = ['routes', ...shared, isIntercepted(view), view.outboundHash()].join('/');
   return { key, list: () => listRoutes(view, key) };
 }

@@ -1,0 +1,76 @@
+// Build: clusters that go to the host that each request names (Envoy's dynamic forward proxy), and their HTTP filter.
+
+import { create } from '@bufbuild/protobuf';
+import type { MeshConfig } from '@lateen/istio-config';
+import { packAny } from '@lateen/xds-proto';
+import {
+  type Cluster,
+  Cluster_CustomClusterTypeSchema,
+  Cluster_DnsLookupFamily,
+  Cluster_LbPolicy,
+} from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
+import { ClusterConfigSchema } from '@lateen/xds-proto/envoy/extensions/clusters/dynamic_forward_proxy/v3/cluster_pb.js';
+import {
+  type DnsCacheConfig,
+  DnsCacheConfigSchema,
+} from '@lateen/xds-proto/envoy/extensions/common/dynamic_forward_proxy/v3/dns_cache_pb.js';
+import { FilterConfigSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/dynamic_forward_proxy/v3/dynamic_forward_proxy_pb.js';
+import {
+  type HttpFilter,
+  HttpFilterSchema,
+} from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import type { ClientScope } from '../../resolve/client-scope.js';
+import type { MeshService } from '../../resolve/mesh-index.js';
+import { durationOfMs, durationOfText } from '../durations.js';
+
+/** Istio's default of MeshConfig `dnsRefreshRate`. */
+const DNS_REFRESH_MS = 60_000;
+
+/** How often names are resolved where their records have no time to live. */
+export function dnsRefreshRate({ dnsRefreshRate: rate }: MeshConfig) {
+  return durationOfText(rate) ?? durationOfMs(DNS_REFRESH_MS);
+}
+
+/** Envoy has one cache for all clusters and filters that name it, and wants the same settings from each. */
+function dnsCache(meshConfig: MeshConfig): DnsCacheConfig {
+  return create(DnsCacheConfigSchema, {
+    name: 'forward_hosts',
+    dnsLookupFamily: Cluster_DnsLookupFamily.V4_ONLY,
+    dnsRefreshRate: dnsRefreshRate(meshConfig),
+  });
+}
+
+/** The fields that make a cluster go where each request says. */
+export function forwardDiscovery(meshConfig: MeshConfig): Pick<Cluster, 'clusterDiscoveryType' | 'lbPolicy'> {
+  const config = create(ClusterConfigSchema, {
+    clusterImplementationSpecifier: { case: 'dnsCacheConfig', value: dnsCache(meshConfig) },
+    // Else Envoy wants settings of TLS, which these calls have not.
+    allowInsecureClusterOptions: true,
+  });
+  const value = create(Cluster_CustomClusterTypeSchema, {
+    name: 'envoy.clusters.dynamic_forward_proxy',
+    typedConfig: packAny(ClusterConfigSchema, config),
+  });
+  return { clusterDiscoveryType: { case: 'clusterType', value }, lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED };
+}
+
+/** Lets requests wait for DNS; does nothing for those of other clusters. */
+export function forwardFilter(meshConfig: MeshConfig): HttpFilter {
+  const config = create(FilterConfigSchema, {
+    implementationSpecifier: { case: 'dnsCacheConfig', value: dnsCache(meshConfig) },
+  });
+  return create(HttpFilterSchema, {
+    name: 'envoy.filters.http.dynamic_forward_proxy',
+    configType: { case: 'typedConfig', value: packAny(FilterConfigSchema, config) },
+  });
+}
+
+/** A wildcard that nobody resolved: only the request knows the host. */
+export function goesWhereRequestsSay({ hostname, resolution }: MeshService, intercepted: boolean): boolean {
+  return resolution === 'FORWARD' || (resolution === 'PASSTHROUGH' && !intercepted && hostname.startsWith('*'));
+}
+
+/** Whether calls without interception may go where they say. */
+export function forwardsHosts({ destinations }: ClientScope): boolean {
+  return destinations.some((service) => goesWhereRequestsSay(service, false));
+}
