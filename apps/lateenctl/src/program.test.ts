@@ -67,6 +67,7 @@ describe('completion', () => {
     [['pc', 'end'], ['endpoints']],
     [['pc', 'r', 'rev'], ['reviews-v1-0']],
     [['describe', 'svc', ''], ['reviews']],
+    [['explain', '--from', ''], names.pods],
     [
       ['describe', ''],
       ['pod', 'service', 'help'],

@@ -13,6 +13,7 @@ import { SHELL_SCRIPTS } from './shell-scripts.js';
 const ARGUMENTS: Readonly<Record<string, (names: RunningNames) => readonly string[]>> = {
   kind: () => [...ISTIO_KINDS, ...KUBERNETES_KINDS, 'Pod'].map((kind) => kind.toLowerCase()),
   pod: ({ pods }) => pods,
+  workload: ({ pods }) => pods,
   service: ({ services }) => services,
   namespace: ({ namespaces }) => namespaces,
   target: ({ targets }) => targets,
@@ -28,6 +29,8 @@ const FILE_OPTIONS: ReadonlySet<string> = new Set([
   'key',
   'state-dir',
   'mesh-config',
+  'config',
+  'services',
 ]);
 
 let names: RunningNames = NO_NAMES;
@@ -86,6 +89,7 @@ function commandAt(program: Command, path: string): Command | undefined {
 function optionValues(name: string, description: string): (() => readonly string[]) | undefined {
   if (FILE_OPTIONS.has(name)) return () => matchingPaths(word);
   if (name === 'namespace') return () => names.namespaces;
+  if (name === 'from') return () => names.pods;
   if (name === 'level' || name === 'log-level') return () => LOG_LEVELS;
   // The description of -o lists the formats of its command.
   if (name === 'output') return () => description.match(FORMAT) ?? [];
