@@ -1,7 +1,7 @@
 // Tests of explain: rules that are not followed, with the reason, and the ways in through a gateway.
 
 import { describe, expect, it } from 'vitest';
-import { explainedMesh } from './explained-mesh.js';
+import { explainedMesh, fitsLine, reasonsOf } from './explained-mesh.js';
 
 const WEB = 'web.default.svc.cluster.local';
 
@@ -162,5 +162,52 @@ ${rules.join('')}`);
     expect(answer.notMatched).toHaveLength(count);
     expect(answer.notMatched.at(-1)).toMatchObject({ condition: 'method', actual: '"POST"' });
     expect(answer.notMatched.at(-2)).toMatchObject({ condition: 'uri', expected: 'exact /p1198' });
+  });
+});
+
+describe('a rule that is delegated', () => {
+  const joined = explainedMesh(`apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: root, namespace: default}
+spec:
+  hosts: [web]
+  http:
+  - match:
+    - uri: {prefix: /shop}
+      headers: {x-root: {exact: "1"}}
+    delegate: {name: shop, namespace: other}
+    timeout: 4s
+  - route: [{destination: {host: web, subset: v1}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: shop, namespace: other}
+spec:
+  http:
+  - match:
+    - uri: {prefix: /shop/cart}
+    route:
+    - destination: {host: web.default.svc.cluster.local, subset: v2}
+    retries: {attempts: 5}
+`);
+  const lines = (answer: ReturnType<typeof joined.ask>, decides: string) =>
+    answer.because.filter((each) => each.decides === decides).map((each) => `${each.name} ${each.path}`);
+
+  it('is blamed on both: what each of the two says', () => {
+    const answer = joined.ask('http://web/shop/cart', ['x-root: 1']);
+    expect(answer).toMatchObject({ route: 'VirtualService other/shop http[0].match[0]', timeoutMs: 4000 });
+    expect(lines(answer, 'virtualHost')).toEqual(['web spec.ports[0]', 'root spec.hosts[0]']);
+    expect(lines(answer, 'timeoutMs')).toEqual(['root spec.http[0].timeout']);
+    expect(lines(answer, 'retries')).toEqual(['shop spec.http[0].retries']);
+    expect(lines(answer, 'clusters')).toContain('shop spec.http[0].route[0].destination');
+    expect(reasonsOf(answer).filter((reason) => !fitsLine(joined, reason))).toEqual([]);
+  });
+
+  it('is passed over by a condition of either', () => {
+    const [first] = joined.ask('http://web/shop/cart').notMatched;
+    expect(first).toMatchObject({ condition: 'headers.x-root', because: { name: 'root' } });
+    expect(joined.ask('http://web/shop', ['x-root: 1']).notMatched).toMatchObject([
+      { condition: 'uri', expected: 'prefix /shop/cart', because: { name: 'shop' } },
+    ]);
   });
 });

@@ -23,9 +23,10 @@ export function routeBecause(
   const service = view.scope.serviceByHost.get(host);
   if (view.type === 'sidecar' && service !== undefined) {
     found.push(...serviceBecause(places, service, entry.port, 'virtualHost'));
-    const rule = route && routePlaces(places, route).rules[0];
-    if (rule === undefined) found.push(...serviceBecause(places, service, entry.port, 'route'));
-    else found.push(...hostOf(rule, host, snapshot.clusterDomain));
+    const { rules } = route === undefined ? { rules: [] } : routePlaces(places, route);
+    if (rules.length === 0) found.push(...serviceBecause(places, service, entry.port, 'route'));
+    // A rule that was delegated has no hosts; the one that delegates has.
+    for (const rule of rules) found.push(...hostOf(rule, host, snapshot.clusterDomain));
     return found;
   }
   for (const each of route === undefined ? [] : routePlaces(places, route).rules) {

@@ -3,6 +3,7 @@
 import type { ConfigObject, Destination, HttpMatchRequest, HttpRoute } from '@lateen/istio-config';
 import { fullGatewayName, resolveShortHost } from '@lateen/istio-config';
 import type { MeshSnapshot, Problem } from '../../model.js';
+import { madeFrom } from '../../provenance.js';
 import { configsOf } from '../../snapshot.js';
 import { isExportedTo, oncePerSnapshot } from '../mesh-index.js';
 import { isConflict, joinNames, mergeMatch } from './merge-match.js';
@@ -34,7 +35,7 @@ function mergeConditions(
   for (const inner of delegate) {
     const within = root.filter((outer) => !isConflict(outer, inner));
     if (within.length === 0) return undefined;
-    merged.push(...within.map((outer) => mergeMatch(outer, inner)));
+    merged.push(...within.map((outer) => madeFrom(mergeMatch(outer, inner), inner, outer)));
   }
   return merged;
 }
@@ -57,12 +58,7 @@ function withFullNames(rule: HttpRoute, namespace: string, domain: string): Http
   const { match, route, mirror, mirrors } = rule;
   return {
     ...rule,
-    ...(match && {
-      match: match.map((condition) => ({
-        ...condition,
-        ...(condition.gateways && { gateways: condition.gateways.map((name) => fullGatewayName(name, namespace)) }),
-      })),
-    }),
+    ...(match && { match: [...withGateways(match, namespace)] }),
     ...(route && { route: route.map((each) => ({ ...each, destination: full(each.destination) })) }),
     ...(mirror && { mirror: full(mirror) }),
     ...(mirrors && { mirrors: mirrors.map((each) => ({ ...each, destination: full(each.destination) })) }),
@@ -112,7 +108,8 @@ class Delegates {
         );
       }
       const named = joinNames(rule.name, own.name);
-      return [{ ...inherited(rule), ...inner, match: [...match], ...(named && { name: named }) }];
+      const joined = { ...inherited(rule), ...inner, match: [...match], ...(named && { name: named }) };
+      return [madeFrom(joined, own, rule)];
     });
   }
 
@@ -145,7 +142,10 @@ function withGateways(conditions: readonly HttpMatchRequest[], namespace: string
   return conditions.map((condition) =>
     condition.gateways === undefined
       ? condition
-      : { ...condition, gateways: condition.gateways.map((name) => fullGatewayName(name, namespace)) },
+      : madeFrom(
+          { ...condition, gateways: condition.gateways.map((name) => fullGatewayName(name, namespace)) },
+          condition,
+        ),
   );
 }
 
