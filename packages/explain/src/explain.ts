@@ -155,5 +155,5 @@ function explainHttp(context: ExplainContext, entry: HttpEntry): Answer {
 /** A catch-all that answers by itself under ALLOW_ANY surprises: the mesh was told to let the call through. */
 function unknownHostNotes({ view }: ExplainContext, virtualHost: VirtualHost | undefined): string[] {
   if (virtualHost?.name !== 'block_all' || view.scope.outboundMode !== 'ALLOW_ANY') return [];
-  return ['ALLOW_ANY passes calls of unknown hosts on only where connections are intercepted'];
+  return ['ALLOW_ANY cannot pass this on: at the address of a service nobody knows where a call was going'];
 }

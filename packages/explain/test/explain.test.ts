@@ -212,7 +212,6 @@ describe('answers of the proxy', () => {
     ['http://web/old/1', { action: 'redirect', status: 302, location: 'http://web/new', responseFlag: '' }],
     ['http://web/tea', { action: 'directResponse', status: 418, body: 'short and stout' }],
     ['http://web/tea%00', { action: 'refused', status: 400, responseFlag: 'DPE' }],
-    ['http://nobody.example/', { action: 'directResponse', status: 502, virtualHost: 'block_all' }],
   ])('%s', (request, expected) => {
     expect(mesh.ask(request)).toMatchObject(expected);
   });
@@ -236,11 +235,18 @@ describe('where a call comes in', () => {
 
   it('is the forward proxy for the others, with the reason', () => {
     const answer = mesh.ask('http://stock/x');
-    expect(answer).toMatchObject({ listener: 'forward proxy', virtualHost: 'block_all', status: 502 });
+    expect(answer).toMatchObject({ listener: 'forward proxy', virtualHost: 'allow_any', status: null });
+    expect(answer.clusters).toMatchObject([{ name: 'PassthroughCluster', endpoints: [{ pod: 'stock', port: 80 }] }]);
     expect(answer.notes[0]).toContain(
       'no service of the mesh is called stock in namespace default; did you mean stock.other?',
     );
     expect(mesh.ask('http://web:81/x').notes[0]).toContain(`service ${WEB} has no port 81 (it has 80, 9000)`);
+  });
+
+  it('is the address of a service whatever the Host says, and that may be no host of the mesh', () => {
+    const answer = mesh.ask('http://web/x', ['host: nobody.example']);
+    expect(answer).toMatchObject({ action: 'directResponse', virtualHost: 'block_all', status: 502 });
+    expect(answer.notes).toEqual([expect.stringMatching(/^ALLOW_ANY cannot pass this on/)]);
   });
 
   it('may be a port of which nobody reads requests', () => {

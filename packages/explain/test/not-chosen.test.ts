@@ -138,7 +138,7 @@ spec:
       ['ServiceEntry', 'spec.ports[0]', 'route'],
       ['ServiceEntry', 'spec.ports[0]', 'clusters'],
     ]);
-    expect(entry.ask('http://api/x').virtualHost).toBe('block_all');
+    expect(entry.ask('http://api/x').virtualHost).toBe('allow_any');
   });
 });
 
