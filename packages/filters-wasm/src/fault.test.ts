@@ -134,7 +134,7 @@ describe('a fault', () => {
     ['delay', { delay: { percentage: { numerator: 1 } } }, 'needs fixed_delay'],
     ['delay.fixed_delay', { delay: { fixedDelay: '0s' } }, 'must be greater than 0'],
     ['abort.header_abort', { abort: { headerAbort: {} } }, 'a client must not choose faults'],
-    ['abort.grpc_status', { abort: { grpcStatus: 14 } }, 'is not supported before gRPC is'],
+    ['abort.grpc_status', { abort: { grpcStatus: 17 } }, '17 is not from 0 to 16'],
     ['abort.http_status', { abort: { httpStatus: 600 } }, '600 is not from 200 to 599'],
     ['abort', { abort: {} }, 'needs http_status'],
     ['upstream_cluster', { upstreamCluster: 'c' }, 'is not supported'],

@@ -64,6 +64,8 @@ export const FAULT_DELAY_SHARE = 4;
 export const FAULT_ABORT_STATUS = 8;
 /** Of 1,000,000 requests, how many are answered with it. */
 export const FAULT_ABORT_SHARE = 12;
+/** The HTTP status has so many bits; above it, one more than the gRPC status that gRPC is told instead. */
+export const FAULT_GRPC_SHIFT = 16;
 export const FAULT_BYTES = 16;
 
 /** Filled by decideFault: how long the request at hand is held back, and the status to answer with then; 0 = not at all. */

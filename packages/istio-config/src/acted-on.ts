@@ -84,7 +84,7 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'http[].corsPolicy.{allowOrigin,allowMethods,allowHeaders,exposeHeaders,maxAge,allowCredentials,unmatchedPreflights}',
       'http[].corsPolicy.allowOrigins[].{exact,prefix,regex}',
       'http[].fault.delay.{fixedDelay,percentage,percent}',
-      'http[].fault.abort.{httpStatus,percentage}',
+      'http[].fault.abort.{httpStatus,grpcStatus,percentage}',
       'http[].retries.{attempts,perTryTimeout,retryOn,backoff,retryIgnorePreviousHosts}',
       'tcp[].match[].{port,gateways,sourceLabels,sourceNamespace}',
       'tcp[].route[].{destination,weight}',
@@ -92,9 +92,7 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
     stored: {
       'http[].match[].statPrefix': 'no statistics are kept under it yet',
     },
-    refused: {
-      'http[].fault.abort.grpcStatus': 'write httpStatus until gRPC is',
-    },
+    refused: {},
   },
   DestinationRule: {
     done: [

@@ -68,6 +68,7 @@ export type {
 export { LOCAL_COMMAND_ANNOTATION, parseLocalCommand } from './kubernetes/local-command.js';
 export type { Container, PodTemplate, Probe } from './kubernetes/pod.js';
 export { POD_FIELDS, type PodField, parsePodField } from './kubernetes/pod-field.js';
+export { GRPC_STATUSES } from './meaning/http/http-route-parts.js';
 export {
   type ConfigObject,
   type IstioKind,

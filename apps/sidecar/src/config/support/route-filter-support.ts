@@ -64,10 +64,7 @@ export const ROUTE_FILTER_SUPPORT: SupportTable = {
     refused: { header_delay: `${BY_CLIENT}; use fixed_delay` },
   },
   'envoy.extensions.filters.http.fault.v3.FaultAbort': {
-    acted: ['http_status', 'percentage'],
-    refused: {
-      header_abort: `${BY_CLIENT}; use http_status`,
-      grpc_status: 'gRPC is not supported yet; use http_status',
-    },
+    acted: ['http_status', 'grpc_status', 'percentage'],
+    refused: { header_abort: `${BY_CLIENT}; use http_status` },
   },
 };

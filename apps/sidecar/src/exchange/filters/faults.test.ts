@@ -210,7 +210,6 @@ static_resources:
     expect(await refusal('abort: {header_abort: {}, percentage: {numerator: 100}}')).toMatch(
       /bootstrap\.yaml:\d+:\d+ .*header_abort: field is not supported: a client must not choose faults/,
     );
-    expect(await refusal('abort: {grpc_status: 14}')).toMatch(/grpc_status: field is not supported: gRPC is not/);
     expect(await refusal('delay: {fixed_delay: 0s}')).toMatch(/fixed_delay:? must be greater than 0/);
     const again = `- {name: again, typed_config: {"@type": ${HTTP_FAULT}}}`;
     expect(await refusal('abort: {http_status: 500}', again)).toMatch(/a chain can have one fault filter/);

@@ -1,5 +1,6 @@
 // Exchange: a request that is held back on purpose, and what becomes of it afterwards.
 
+import { FAULT_GRPC_SHIFT } from '@lateen/filters-wasm';
 import type { DataPath } from '../../transport/data-path.js';
 import { Timer, type TimerOwner } from '../../transport/timer-wheel.js';
 import type { LocalReply } from '../local-reply.js';
@@ -57,12 +58,15 @@ export class InjectedDelay implements TimerOwner {
 
 const aborts = new Map<number, LocalReply>();
 
-/** What a request is answered with that fails on purpose. */
-export function faultAbort(status: number): LocalReply {
-  let reply = aborts.get(status);
+/** What a request is answered with that fails on purpose. @param statuses ROUTE_FAULT_ABORT_STATUS */
+export function faultAbort(statuses: number): LocalReply {
+  let reply = aborts.get(statuses);
   if (reply === undefined) {
-    reply = { status, flags: FLAG.FI, body: 'fault filter abort', details: 'fault_filter_abort' };
-    aborts.set(status, reply);
+    const status = statuses & ((1 << FAULT_GRPC_SHIFT) - 1);
+    const grpcStatus = (statuses >> FAULT_GRPC_SHIFT) - 1;
+    const words = { status, flags: FLAG.FI, body: 'fault filter abort', details: 'fault_filter_abort' };
+    reply = grpcStatus < 0 ? words : { ...words, grpcStatus };
+    aborts.set(statuses, reply);
   }
   return reply;
 }

@@ -51,6 +51,9 @@ function writeDelay(problems: ProblemList, blob: BlobWriter, path: string, delay
   blob.int(F.FAULT_DELAY_SHARE, Math.max(millionths(delay.percentage), 0));
 }
 
+/** The last of gRPC's statuses. */
+const MAX_GRPC_STATUS = 16;
+
 function writeAbort(problems: ProblemList, blob: BlobWriter, path: string, abort: FaultAbort): void {
   refuseOtherFields(problems, path, FaultAbortSchema, abort, 'http_status grpc_status header_abort percentage');
   const { errorType: kind } = abort;
@@ -59,10 +62,15 @@ function writeAbort(problems: ProblemList, blob: BlobWriter, path: string, abort
       problems.add(join(path, 'header_abort'), 'is not supported: a client must not choose faults; use http_status');
       return;
     case 'grpcStatus':
-      problems.add(join(path, 'grpc_status'), 'is not supported before gRPC is; use http_status');
+      if (kind.value > MAX_GRPC_STATUS) {
+        problems.add(join(path, 'grpc_status'), `${kind.value} is not from 0 to ${MAX_GRPC_STATUS}`);
+      }
+      // Envoy's status for whoever is not gRPC.
+      blob.int(F.FAULT_ABORT_STATUS, 200 | ((kind.value + 1) << F.FAULT_GRPC_SHIFT));
+      blob.int(F.FAULT_ABORT_SHARE, Math.max(millionths(abort.percentage), 0));
       return;
     case undefined:
-      problems.add(path, 'needs http_status');
+      problems.add(path, 'needs http_status or grpc_status');
       return;
     case 'httpStatus':
   }

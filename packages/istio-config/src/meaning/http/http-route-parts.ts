@@ -11,7 +11,8 @@ import { present } from '../rule.js';
 type Rule = Loose<HttpRoute>;
 
 /** The names of gRPC's status codes (its statuscodes.md). */
-const GRPC_STATUSES = [
+/** Statuses of gRPC, each at the place that is its number. */
+export const GRPC_STATUSES: readonly string[] = [
   'OK',
   'CANCELLED',
   'UNKNOWN',

@@ -2,7 +2,7 @@
 
 import { create } from '@bufbuild/protobuf';
 import type { Any } from '@bufbuild/protobuf/wkt';
-import type { HttpRoute } from '@lateen/istio-config';
+import { GRPC_STATUSES, type HttpRoute } from '@lateen/istio-config';
 import { packAny } from '@lateen/xds-proto';
 import {
   type FaultDelay,
@@ -45,10 +45,13 @@ function faultDelay({ fixedDelay, percentage, percent }: NonNullable<Fault['dela
   });
 }
 
-function faultAbort({ httpStatus, percentage }: NonNullable<Fault['abort']>): FaultAbort | undefined {
-  if (httpStatus === undefined) return undefined;
+function faultAbort({ httpStatus, grpcStatus, percentage }: NonNullable<Fault['abort']>): FaultAbort | undefined {
+  if (httpStatus === undefined && grpcStatus === undefined) return undefined;
   return create(FaultAbortSchema, {
-    errorType: { case: 'httpStatus', value: httpStatus },
+    errorType:
+      httpStatus === undefined
+        ? { case: 'grpcStatus', value: GRPC_STATUSES.indexOf(grpcStatus ?? '') }
+        : { case: 'httpStatus', value: httpStatus },
     percentage: share(percentage?.value),
   });
 }

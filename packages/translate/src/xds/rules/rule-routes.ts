@@ -180,8 +180,6 @@ function buildRoute(context: Context, rule: HttpRoute, condition: HttpMatchReque
 /** Fields of rules that are not acted on yet, by name, and what happens instead. */
 function unsupportedFields(rule: HttpRoute): string[] {
   const found: string[] = [];
-  if (rule.fault?.abort?.grpcStatus !== undefined)
-    found.push('fault.abort.grpcStatus is not acted on yet: no request is failed');
   if (rule.mirror !== undefined || rule.mirrors !== undefined)
     found.push('mirror is not acted on yet: nothing is copied');
   return found;
