@@ -18,6 +18,8 @@ export interface MessageWriter {
   writeCopy(address: number, length: number): void;
   /** Writes bytes outside the memory. */
   writeBuffer(buffer: Buffer): void;
+  /** Writes an interim response (103), which is before the head and not part of the message. */
+  writeInterim(address: number, length: number): void;
   /** Trailers as header lines; HTTP/1.1 drops them, as Envoy does by default. Before `endMessage`. */
   writeTrailers(address: number, length: number): void;
   /** Everything of the message has been written. */

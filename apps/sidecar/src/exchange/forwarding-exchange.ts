@@ -23,6 +23,8 @@ import { endsWithConnection } from './response-writer.js';
 import { isRetriableResponse } from './retries/attempts.js';
 import { isRetriableFailure } from './retries/retry-policy.js';
 
+const EARLY_HINTS = 103;
+
 export abstract class ForwardingExchange
   extends AnsweringExchange
   implements UpstreamRequest, DrainListener, SearchingRequest
@@ -190,6 +192,12 @@ export abstract class ForwardingExchange
       }
     }
     this.replyLocally(upstreamReset(failure, reason, this.attempts.count > 1));
+  }
+
+  /** 103 is for the client (RFC 8297); 100 it has had from us, and HTTP/1.0 knows none of them. */
+  onInterimHead(): void {
+    const http10 = (this.downstreamFlags & L.DOWNSTREAM_HTTP_10) !== 0;
+    if (this.path.core.i32[L.RESP_STATUS >> 2] === EARLY_HINTS && !http10) this.writer.writeInterim(this);
   }
 
   onResponseHead(status: number): boolean {

@@ -115,13 +115,18 @@ describe('plain requests', () => {
     expect(upstream.connections).toHaveLength(1);
   });
 
-  it('skips interim answers', async () => {
+  it('passes early hints on, and no other interim answer', async () => {
     const { proxy, upstream } = await setUp();
     const client = await proxy.client();
     client.send('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
     const server = await upstream.next();
     await server.message();
-    server.send('HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+    server.send('HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\nConnection: x\r\nX: y\r\n\r\n');
+    const hints = (await client.message()).head;
+    expect(hints).toMatch(/^HTTP\/1.1 103 Early Hints\r\n/);
+    expect(hints).toMatch(/\r\nlink: <\/a>\r\n/i);
+    expect(hints).not.toMatch(/\r\nx: y/i);
+    server.send('HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
     expect((await client.message()).head).toMatch(/^HTTP\/1.1 200 /);
   });
 });

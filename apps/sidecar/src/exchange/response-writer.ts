@@ -85,6 +85,23 @@ export class ResponseWriter {
     if (bodyLength > 0) writer.writeCopy(bodyAddress, bodyLength);
   }
 
+  /** RESP_* is an interim response: passes it on, without what configuration adds to answers. */
+  writeInterim(facts: ResponseFacts): void {
+    const { core } = this.path;
+    const flags = facts.downstreamFlags;
+    const { listenerRecord } = facts;
+    const length = core.wasm.writeDownstreamHead(
+      EMBEDDER_SCRATCH,
+      EMBEDDER_SCRATCH_BYTES,
+      listenerRecord,
+      0,
+      flags,
+      -1,
+      0,
+    );
+    if (length > 0) this.client.writer.writeInterim(EMBEDDER_SCRATCH, length);
+  }
+
   /** Writes an answer of our own; returns its length on the wire. */
   writeText(facts: ResponseFacts, body: string): number {
     const length = body === '' ? 0 : this.path.core.bytes.write(body, PATH_SCRATCH, 'latin1');

@@ -48,6 +48,10 @@ export class SocketWriter implements MessageWriter, WriteWatcher {
     if (!this.socket.write(buffer)) this.note(0);
   }
 
+  writeInterim(address: number, length: number): void {
+    this.writeCopy(address, length);
+  }
+
   writeTrailers(): void {}
 
   /** The framing says where a message ends. */

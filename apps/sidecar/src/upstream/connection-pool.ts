@@ -124,6 +124,12 @@ export class ConnectionPool {
     else ready.splice(ready.indexOf(connection), 1);
   }
 
+  /** A connection ends with its last request: who waits needs another one. */
+  onLeaving(connection: PooledConnection): void {
+    this.withdraw(connection);
+    if (this.pendingCount > 0 && this.endpoint.live && !this.leaving) this.openIfAllowed();
+  }
+
   /** A connection has gone; where it never connected, a waiting request fails with it. */
   onGone(connection: PooledConnection, connectFailure: UpstreamFailure | null, reason: string): void {
     this.withdraw(connection);

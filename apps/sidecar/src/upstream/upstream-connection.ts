@@ -264,6 +264,8 @@ export class UpstreamConnection implements PooledConnection, UpstreamStream, Tra
       address += headLength;
       available -= headLength;
       if ((core.i32[RESP_FLAGS >> 2]! & RESPONSE_INFORMATIONAL) === 0) break;
+      request.onInterimHead();
+      if (this.request !== request) return;
       if (available === 0) return;
     }
     this.startBody(request, address, available);

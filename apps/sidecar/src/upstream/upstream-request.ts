@@ -30,6 +30,8 @@ export interface UpstreamRequest {
   onUpstreamReady(upstream: UpstreamStream): void;
   /** The attempt is over and there will be no (further) response bytes. The connection is unbound already. */
   onUpstreamFailed(failure: UpstreamFailure, reason: string, freshConnection: boolean): void;
+  /** RESP_* is an interim response, which is not the answer. */
+  onInterimHead(): void;
   /** RESP_* is filled. True where the response is not wanted because the request is tried again. */
   onResponseHead(status: number): boolean;
   /** Body bytes to forward; the first call writes the head before them, also with a length of 0. */

@@ -40,11 +40,6 @@ export class FrameReader {
     this.held = new HeldBytes(path.core);
   }
 
-  /** Part of a frame is here and the rest is not. */
-  get waiting(): boolean {
-    return this.held.length > 0 || this.inData;
-  }
-
   /** `length` bytes are at `address` in the read buffer; what was held is put before them. */
   read(address: number, length: number): void {
     const { held } = this;

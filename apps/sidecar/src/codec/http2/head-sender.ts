@@ -37,10 +37,8 @@ export class HeadSender {
   }
 
   /** Sends an interim response. */
-  sendInterim(stream: Http2Stream, head: Buffer): void {
-    const { core } = this.session.path;
-    core.bytes.set(head, H2_HEAD_BUFFER);
-    this.sendLarge(stream, H2_HEAD_BUFFER, head.length, H2_RESPONSE, 0);
+  sendInterim(stream: Http2Stream, address: number, length: number): void {
+    this.sendLarge(stream, address, length, H2_RESPONSE, 0);
   }
 
   /** Sends trailers, header lines, and ends our side of the stream with them. */

@@ -15,6 +15,8 @@ import type { StreamWriter } from './stream-writer.js';
 
 /** How long a peer has to take the reason why its connection ends. */
 const LINGER_MS = 1000;
+/** For the last answers to be taken. */
+const MAX_FLUSH_MS = 300_000;
 /** Streams of which frames may still come after we have reset them. */
 const MAX_REMEMBERED_RESETS = 1000;
 /** In turns of so many bytes streams share what the connection's window allows. */
@@ -265,17 +267,17 @@ export abstract class Http2Session implements SocketOwner, DrainListener, TimerO
     this.sendGoaway(code, this.lastPeerStream);
     this.onFailed(code, reason);
     this.endStreams(code, 'error', reason);
-    this.finish();
+    this.finish(LINGER_MS);
   }
 
-  /** After the last frame: our side ends, and the peer has a moment to read it. */
-  finish(): void {
+  /** After the last frame: our side ends, and the peer has a moment to read it once the kernel has all of it. */
+  finish(flushMs = MAX_FLUSH_MS): void {
     this.ending = true;
     if (this.closed) return;
     this.output.flush();
-    this.socket.end(() => {});
-    this.socket.resume();
-    this.path.wheel.schedule(this.lingerTimer, LINGER_MS);
+    this.path.wheel.schedule(this.lingerTimer, flushMs);
+    this.socket.end(() => this.path.wheel.schedule(this.lingerTimer, LINGER_MS));
+    if (!this.closed) this.socket.resume();
   }
 
   protected onFailed(_code: number, _reason: string): void {}
@@ -301,7 +303,13 @@ export abstract class Http2Session implements SocketOwner, DrainListener, TimerO
     this.blocked.delete(stream);
   }
 
-  /** A window has opened: sends what waits, a frame of each stream in turn. */
+  /** A stream's window has opened. */
+  pump(stream: Http2Stream): void {
+    if (!this.blocked.has(stream)) return;
+    while (stream.writer.pump(TURN_BYTES) && this.sendWindow > 0) if (this.ending) return;
+  }
+
+  /** The connection's window has opened: sends what waits, a frame of each stream in turn. */
   pumpBlocked(): void {
     for (let more = true; more && this.sendWindow > 0 && !this.ending; ) {
       more = false;

@@ -250,7 +250,7 @@ export class InboundFrames implements FrameHandler {
     if (increment === 0) session.failStream(stream, 'WINDOW_UPDATE of nothing', F.PROTOCOL_ERROR);
     else if (stream.sendWindow > F.MAX_WINDOW_BYTES) {
       session.failStream(stream, 'a window is too large', F.FLOW_CONTROL_ERROR);
-    } else session.pumpBlocked();
+    } else session.pump(stream);
   }
 
   private onSettings(flags: number, streamId: number, address: number, length: number): void {

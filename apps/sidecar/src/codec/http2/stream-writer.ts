@@ -53,6 +53,10 @@ export class StreamWriter implements MessageWriter {
     }
   }
 
+  writeInterim(address: number, length: number): void {
+    if (!this.headSent && !this.stream.localEnded) this.session.heads.sendInterim(this.stream, address, length);
+  }
+
   writeTrailers(address: number, length: number): void {
     if (this.ended || this.stream.localEnded || length === 0) return;
     this.trailers = Buffer.from(this.session.path.core.bytes.subarray(address, address + length));

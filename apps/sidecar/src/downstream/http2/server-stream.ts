@@ -127,7 +127,10 @@ export class ServerStream extends Http2Stream implements ExchangeClient, TimerOw
     }
     const expects = (flags & L.REQUEST_EXPECT_CONTINUE) !== 0 && !endStream;
     this.exchange.begin(parsed, L.H2_HEAD_BUFFER, 0, wireLength - parsed, endStream || upgrade);
-    if (expects && this.id !== 0 && this.exchange.active) this.connection.heads.sendInterim(this, CONTINUE);
+    if (expects && this.id !== 0 && this.exchange.active) {
+      core.bytes.set(CONTINUE, L.H2_HEAD_BUFFER);
+      this.writer.writeInterim(L.H2_HEAD_BUFFER, CONTINUE.length);
+    }
   }
 
   /** Trailers: a head was seen before. */

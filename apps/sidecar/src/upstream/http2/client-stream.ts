@@ -143,7 +143,10 @@ export class ClientStream extends Http2Stream implements UpstreamStream {
       this.failProtocol('a malformed response head');
       return;
     }
-    if (informational) return;
+    if (informational) {
+      request.onInterimHead();
+      return;
+    }
     this.headSeen = true;
     this.remoteEnded = endStream;
     this.bodyKind = core.i32[L.RESP_BODY >> 2]!;

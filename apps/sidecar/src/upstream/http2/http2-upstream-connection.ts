@@ -220,7 +220,7 @@ export class Http2UpstreamConnection extends Http2Session implements PooledConne
 
   private leave(): void {
     this.leaving = true;
-    this.pool.withdraw(this);
+    this.pool.onLeaving(this);
   }
 
   private endIfDone(): void {

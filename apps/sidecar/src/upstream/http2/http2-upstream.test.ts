@@ -109,6 +109,26 @@ describe('upstreams of HTTP/2', () => {
     expect([body.toString(), trailers['x-got'], trailers['grpc-status']]).toEqual(['body', 'yes', '0']);
   });
 
+  it('give early hints to clients of both versions', async () => {
+    const upstream = await startHttp2Upstream((stream) => {
+      stream.additionalHeaders({ ':status': 103, link: '</style.css>' });
+      stream.respond({ ':status': 200 });
+      stream.end('late');
+    });
+    const { proxy } = await setUp(upstream);
+    const stream = http2Client(proxy.port()).request({ ':path': '/' });
+    const hints = new Promise((resolve) =>
+      stream.once('headers', (headers) => resolve([headers[':status'], headers.link])),
+    );
+    const answer = answerOf(stream);
+    expect(await hints).toEqual([103, '</style.css>']);
+    expect((await answer).body.toString()).toBe('late');
+    const client = await proxy.client();
+    client.send('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+    await client.untilText('0\r\n\r\n');
+    expect(client.received).toMatch(/^HTTP\/1\.1 103 [\s\S]*link: <\/style.css>[\s\S]*HTTP\/1\.1 200 /);
+  });
+
   it('answer with trailers alone, which are then a head', async () => {
     const upstream = await startHttp2Upstream((stream) => {
       stream.respond({ ':status': 200, 'grpc-status': '5' }, { endStream: true });
