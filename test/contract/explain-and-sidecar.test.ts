@@ -14,6 +14,7 @@ import { type ExplainedMesh, explainedMesh } from '../../packages/explain/test/e
 import { type GeneratedRequest, generatedCases } from '../../packages/explain/test/generated-rules.js';
 import { type AppProcess, startApp } from '../harness/app-process.js';
 import { freePort } from '../harness/free-port.js';
+import { httpGet } from '../harness/http-get.js';
 import { REPOSITORY } from '../harness/repository.js';
 import { waitUntil } from '../harness/wait-until.js';
 
@@ -34,7 +35,7 @@ const GET = (path: string, headers: GeneratedRequest['headers'] = []): Generated
 });
 const example = (path: string) => `${readFileSync(join(REPOSITORY, 'examples', path), 'utf8')}\n---\n`;
 
-const generated = generatedCases(25, 8, 7).map(
+const generated = generatedCases(16, 7, 7).map(
   ({ rules, requests }, index): Case => ({
     name: `generated ${index}`,
     mesh: explainedMesh(`apiVersion: networking.istio.io/v1
@@ -84,8 +85,8 @@ const CASES: readonly Case[] = [
 
 const socket = (port: number) => ({ socket_address: { address: '127.0.0.1', port_value: port } });
 
-/** The connection manager of the listener as Pilot sends it, with its routes in it, on another port. */
-function served({ mesh, from, listener }: Case, name: string, port: number): { listener: object; clusters: string[] } {
+/** The connection manager of the listener as Pilot sends it, with its routes in it, on a free port. */
+function served({ mesh, from, listener }: Case, name: string): { listener: object; clusters: string[] } {
   const { snapshot } = mesh;
   const caller = findCaller(snapshot, from, undefined);
   const { resources } = proxyOf(snapshot, caller);
@@ -101,7 +102,7 @@ function served({ mesh, from, listener }: Case, name: string, port: number): { l
     ...(toEnvoyJson(HttpConnectionManagerSchema, inline) as object),
   };
   return {
-    listener: { name, address: socket(port), filter_chains: [{ filters: [{ name: 'hcm', typed_config }] }] },
+    listener: { name, address: socket(0), filter_chains: [{ filters: [{ name: 'hcm', typed_config }] }] },
     clusters: resources.clusters.map((cluster) => cluster.name).filter((each) => each.startsWith('outbound|')),
   };
 }
@@ -138,19 +139,24 @@ async function startUpstreams(clusters: readonly string[], closing: (() => unkno
   );
 }
 
+interface BoundListener {
+  readonly name: string;
+  readonly local_address: { readonly socket_address: { readonly port_value: number } };
+}
+
 const closing: (() => unknown)[] = [];
 const ports: number[] = [];
 
 beforeAll(async () => {
   const directory = mkdtempSync(join(tmpdir(), 'lateen-explain-'));
   closing.push(() => rmSync(directory, { recursive: true, force: true }));
-  for (const _ of CASES) ports.push(await freePort());
-  const all = CASES.map((each, index) => served(each, `case-${index}`, ports[index]!));
+  const all = CASES.map((each, index) => served(each, `case-${index}`));
   const clusters = await startUpstreams([...new Set(all.flatMap((each) => each.clusters))], closing);
   const blackHole = { name: 'BlackHoleCluster', type: 'STATIC', connect_timeout: '1s' };
+  const admin = await freePort();
   const bootstrap = {
     node: { id: 'sidecar~127.0.0.1~client-0.default~default.svc.cluster.local', cluster: 'client.default' },
-    admin: { address: socket(await freePort()) },
+    admin: { address: socket(admin) },
     static_resources: { listeners: all.map(({ listener }) => listener), clusters: [...clusters, blackHole] },
   };
   const file = join(directory, 'bootstrap.json');
@@ -161,6 +167,11 @@ beforeAll(async () => {
     if (app.child.exitCode !== null) throw new Error(app.output());
     return app.output().includes('sidecar started');
   });
+  const { body } = await httpGet(`http://127.0.0.1:${admin}/listeners?format=json`);
+  const { listener_statuses: bound } = JSON.parse(body) as { listener_statuses: readonly BoundListener[] };
+  for (const index of CASES.keys()) {
+    ports.push(bound.find(({ name }) => name === `case-${index}`)!.local_address.socket_address.port_value);
+  }
 });
 afterAll(async () => {
   for (const close of closing.reverse()) await close();

@@ -7,7 +7,7 @@ import { findCaller, proxyOf } from '../src/index.js';
 import { explainedMesh, fitsLine, reasonsOf } from './explained-mesh.js';
 import { generatedCases } from './generated-rules.js';
 
-const cases = generatedCases(40, 5, 20_261_123);
+const cases = generatedCases(25, 5, 20_261_123);
 
 describe('generated rules', () => {
   it.each(cases.map((each, index) => [index, each] as const))('case %i', (_, { rules, requests }) => {
