@@ -5,6 +5,8 @@ const shared = {
   pool: 'forks',
   testTimeout: 60_000,
   hookTimeout: 60_000,
+  // A busy machine needs more than the second that is the default.
+  expect: { poll: { timeout: 20_000, interval: 50 } },
   exclude: ['**/node_modules/**', '**/dist/**'],
 } as const;
 

@@ -3,10 +3,10 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { REPOSITORY } from '../harness/repository.js';
 import { type CommandResult, runCommand } from '../harness/run-command.js';
 
-const LATEENCTL = fileURLToPath(new URL('../../bin/lateenctl', import.meta.url));
+const LATEENCTL = join(REPOSITORY, 'bin/lateenctl');
 
 /** Answers with its pod's name and the text of GREETING; fails its probe while a file `broken` lies beside it. */
 const ECHO_PROGRAM = `

@@ -22,8 +22,9 @@ import { firstIdentity } from './first-identity.js';
 import { type GrpcListener, type GrpcService, startGrpcListener } from './grpc-listener.js';
 import { createPilotMetrics } from './observe/pilot-metrics.js';
 import { createPushEvents } from './observe/push-events.js';
-import { admitCertifiedProxy, admitProxyNode } from './push/admission.js';
+import { admitCertifiedProxy, admitProxyNode, admitQuotaReports } from './push/admission.js';
 import { ProxySource } from './push/proxy-source.js';
+import { Quotas } from './quota/quota-service.js';
 import { RegistryStore } from './registry/registry-store.js';
 import { createWorkloadRegistry } from './registry/workload-registry.js';
 import { Debounce } from './snapshot/debounce.js';
@@ -88,12 +89,14 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
   const cache = new TranslationCache();
   const metrics = createPilotMetrics({ cache, snapshot: () => builder.current, proxies: () => source.statuses() });
   const source = new ProxySource({ cache, logger, onTranslated: metrics.observeTranslation });
+  const quotas = new Quotas(logger);
   const builder = new SnapshotBuilder({
     config,
     registry,
     trustDomain,
     logger,
     publish: (snapshot) => {
+      quotas.publish(snapshot.mesh);
       source.publish(snapshot);
       workloads.hostsChanged();
     },
@@ -135,9 +138,12 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
     address,
     options.xdsPort,
     grpcServerCredentials(identity, { requireClientCertificate: true }),
-    [certifiedAds, workloads],
+    [certifiedAds, workloads, quotas.createService(admitQuotaReports(trustDomain))],
   );
-  const plaintext = await startPlaintext(options, plaintextAds);
+  const plaintext = await startPlaintext(options, [
+    plaintextAds,
+    quotas.createService(() => ({ mayReport: () => true })),
+  ]);
   const galley = subscribeToGalley({
     target: options.galleyAddress,
     credentials: () => grpcChannelCredentials(identity, { expectedSpiffeIds: [systemId('galley')] }),
@@ -169,6 +175,7 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
       certifiedAds.close();
       plaintextAds.close();
       workloads.close();
+      quotas.close();
       await Promise.all([
         xds.close(SHUTDOWN_GRACE_MS),
         plaintext?.close(SHUTDOWN_GRACE_MS),
@@ -180,13 +187,16 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
 }
 
 /** Plaintext xDS is for proxies of this host only. */
-async function startPlaintext(options: PilotOptions, service: GrpcService): Promise<GrpcListener | undefined> {
+async function startPlaintext(
+  options: PilotOptions,
+  services: readonly GrpcService[],
+): Promise<GrpcListener | undefined> {
   const { address, plaintextPort, logger } = options;
   if (!isLoopback(address)) {
     logger.info({ address }, 'plaintext xDS is off: the address is not a loopback address');
     return undefined;
   }
-  return startGrpcListener(address, plaintextPort, ServerCredentials.createInsecure(), [service]);
+  return startGrpcListener(address, plaintextPort, ServerCredentials.createInsecure(), services);
 }
 
 function isLoopback(address: string): boolean {

@@ -7,6 +7,7 @@ import type { Node } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import type { ClusterLoadAssignment } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
 import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
+import type { QuotaBuckets } from './quota/quota-buckets.js';
 
 /** What a secret name stands for at this moment. PEM may hold several certificates. */
 export type TlsSecret =
@@ -119,6 +120,8 @@ export interface DataPlaneOptions {
    * with its message.
    */
   readonly createAccessLogSink?: (accessLogs: readonly AccessLog[], listenerName: string) => AccessLogSink | undefined;
+  /** Cluster of the quota service; left out: there is none, and filters that need one are refused. */
+  readonly quotaCluster?: string | undefined;
   /** Rare events worth a line: a handshake refused, a certificate that cannot be used, an accept error. */
   readonly log?: (level: 'debug' | 'info' | 'warn' | 'error', message: string, fields: Record<string, unknown>) => void;
 }
@@ -269,6 +272,8 @@ export interface DataPlane {
   metricSeries(): IterableIterator<RequestMetricSeries>;
   /** Counters of local rate limits by stat_prefix. */
   rateLimits(): readonly RateLimitCounts[];
+  /** Buckets of quotas, for whoever asks a quota service. */
+  readonly quotas: QuotaBuckets;
   /** Standard metrics of TCP connections. */
   tcpMetricSeries(): IterableIterator<TcpMetricSeries>;
 }

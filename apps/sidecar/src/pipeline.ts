@@ -46,6 +46,7 @@ import { ListenerSet } from './downstream/listener-set.js';
 import { internWorkload, MetricReader } from './exchange/metric-labels.js';
 import { ENDPOINT_WORKLOAD, ownPeerLines, ownWorkload } from './exchange/peer-metadata.js';
 import { MetricScopes } from './observe/metric-scopes.js';
+import { QuotaBuckets } from './quota/quota-buckets.js';
 import { ownIntroduction } from './tcp/peer-exchange.js';
 import { TcpMetrics } from './tcp/tcp-metrics.js';
 import { Clock } from './transport/clock.js';
@@ -93,9 +94,11 @@ class Pipeline implements DataPlane {
     private readonly options: DataPlaneOptions,
   ) {
     const log = options.log ?? (() => {});
+    const tables = createTables(core);
     this.path = {
       core,
-      tables: createTables(core),
+      tables,
+      quotas: new QuotaBuckets(core, tables.quotaBranches),
       slots: new OutSlots(core.headSlots),
       sharedRead: createSharedRead(core.bytes),
       wheel: new TimerWheel(),
@@ -178,6 +181,10 @@ class Pipeline implements DataPlane {
 
   rateLimits(): readonly RateLimitCounts[] {
     return this.path.tables.limitSlots.counts();
+  }
+
+  get quotas(): QuotaBuckets {
+    return this.path.quotas;
   }
 
   tcpMetricSeries(): IterableIterator<TcpMetricSeries> {

@@ -9,7 +9,7 @@ import { AddressSchema } from '@lateen/xds-proto/envoy/config/core/v3/address_pb
 import { type AdminServers, startAdminServers } from './admin/admin-servers.js';
 import { AdminToken } from './admin/admin-token.js';
 import { AdsSession } from './config/ads-session.js';
-import { createAdsTransport } from './config/ads-transport.js';
+import { createAdsTransport, createControlPlaneChannel } from './config/ads-transport.js';
 import { parseBootstrap, type SidecarBootstrap } from './config/bootstrap.js';
 import type { ResourceMessages } from './config/decode-resource.js';
 import { readDiscoveryFile } from './config/files/discovery-file.js';
@@ -23,6 +23,7 @@ import type { ResourceState } from './config/store/resource-state.js';
 import { ConfigRejected, type DataPlane, type DataPlaneOptions } from './data-plane.js';
 import { OwnIdentity } from './identity/own-identity.js';
 import { AccessLogs } from './observe/access-logs.js';
+import { QuotaSession } from './quota/quota-session.js';
 import { StartError } from './start-error.js';
 import { DnsDiscovery } from './upstream/discovery/dns-discovery.js';
 
@@ -95,6 +96,7 @@ export async function validateBootstrap(
   const dataPlane = await options.createDataPlane({
     node: bootstrap.node,
     createAccessLogSink: (configs) => accessLogs.createSink(configs),
+    quotaCluster: bootstrap.ads?.clusterName,
   });
   try {
     await dataPlane.apply({
@@ -152,6 +154,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     node: bootstrap.node,
     connectionLimits: bootstrap.connectionLimits,
     createAccessLogSink: (configs) => accessLogs.createSink(configs),
+    quotaCluster: bootstrap.ads?.clusterName,
     log,
   });
 
@@ -192,6 +195,15 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
       log,
     });
   }
+  const quotas =
+    bootstrap.ads === undefined
+      ? undefined
+      : new QuotaSession({
+          ...createControlPlaneChannel(bootstrap.ads, identity?.source),
+          buckets: dataPlane.quotas,
+          nowMs: () => performance.now(),
+          log,
+        });
   if (identity !== undefined) {
     store.setLocalSecrets(identity.secrets);
     identity.onChange(() => store.setLocalSecrets(identity.secrets));
@@ -253,6 +265,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     stop: async () => {
       stopping = true;
       session?.close();
+      quotas?.close();
       files.close();
       secretFiles.close();
       discovery.close();

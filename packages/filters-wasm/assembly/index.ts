@@ -5,9 +5,10 @@ import { MEMORY_BYTES } from '../src/layout';
 
 export { parseRequest } from './http1/request';
 export { generation, route, setGeneration } from './decide/route-match';
-export { chargeLimits } from './decide/rate-limit';
-export { decideCors } from './decide/cors';
-export { decideFault } from './decide/fault';
+export { chargeQuotas } from './filters/quota';
+export { chargeLimits } from './filters/rate-limit';
+export { decideCors } from './filters/cors';
+export { decideFault } from './filters/fault';
 export { matchesRegex } from './decide/regex';
 export { hash64 } from './decide/hash64';
 export { hashRequest } from './decide/request-hash';

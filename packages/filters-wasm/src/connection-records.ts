@@ -9,6 +9,8 @@ export interface ConnectionDescription {
   readonly mutualTls: boolean;
   /** The element for x-forwarded-client-cert, empty where there is no client certificate. */
   readonly xfcc: string;
+  /** The URI of the verified client certificate, empty where there is none or nobody asks. */
+  readonly principal?: string;
 }
 
 export interface ConnectionRecords {
@@ -26,20 +28,24 @@ export function createConnectionRecords(bytes: Buffer, i32: Int32Array): Connect
     L.LONG_CONNECTION_RECORD_COUNT,
   );
   return {
-    create({ remoteAddress, tls, mutualTls, xfcc }) {
-      const needed = L.CONNECTION_ADDRESS + remoteAddress.length + xfcc.length;
+    create({ remoteAddress, tls, mutualTls, xfcc, principal = '' }) {
+      const needed = L.CONNECTION_ADDRESS + remoteAddress.length + xfcc.length + principal.length;
       if (needed > L.LONG_CONNECTION_RECORD_BYTES) return 0;
       const record = (needed > L.CONNECTION_RECORD_BYTES ? long : usual).take();
       if (record === 0) return 0;
       const addressOffset = record + L.CONNECTION_ADDRESS;
       bytes.write(remoteAddress, addressOffset, 'latin1');
       bytes.write(xfcc, addressOffset + remoteAddress.length, 'latin1');
+      const principalOffset = addressOffset + remoteAddress.length + xfcc.length;
+      bytes.write(principal, principalOffset, 'latin1');
+      i32[(record + L.CONNECTION_PRINCIPAL_OFFSET) >> 2] = principalOffset;
+      i32[(record + L.CONNECTION_PRINCIPAL_LENGTH) >> 2] = principal.length;
       i32[(record + L.CONNECTION_FLAGS) >> 2] =
         (tls ? L.CONNECTION_TLS : 0) | (mutualTls ? L.CONNECTION_MUTUAL_TLS : 0);
       i32[(record + L.CONNECTION_ADDRESS_LENGTH) >> 2] = remoteAddress.length;
       i32[(record + L.CONNECTION_XFCC_OFFSET) >> 2] = addressOffset + remoteAddress.length;
       i32[(record + L.CONNECTION_XFCC_LENGTH) >> 2] = xfcc.length;
-      i32.fill(0, (record + L.CONNECTION_COOKIE) >> 2, (record + L.CONNECTION_ADDRESS) >> 2);
+      i32.fill(0, (record + L.CONNECTION_COOKIE) >> 2, (record + L.CONNECTION_PRINCIPAL_OFFSET) >> 2);
       return record;
     },
     release: (record) => (record >= L.LONG_CONNECTION_RECORDS ? long : usual).release(record),

@@ -45,6 +45,14 @@ export interface CoreFunctions {
    */
   decideCors(listener: number): number;
 
+  /**
+   * Charges the quotas of the listener's filters, after route(). `connection` is a connection record or 0, `secure` as in
+   * route(). Returns 0 to go on or a status to answer with (QUOTA_REPLY_*). Buckets that were made are in QUOTA_MADE, so that
+   * somebody may ask for their quota; a bucket in a place that had another means that the other is gone. Where quotas are not
+   * enforced, writeUpstreamHead adds their headers.
+   */
+  chargeQuotas(listener: number, connection: number, secure: number, nowMs: number): number;
+
   /** Whether all of the bytes match the compiled expression (REGEX_*) at `regex`: 1 or 0. */
   matchesRegex(regex: number, offset: number, length: number): number;
 

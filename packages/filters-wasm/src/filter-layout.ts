@@ -8,7 +8,15 @@ export const BUCKET_COUNT = 16384;
 /** Token buckets of single connections. */
 export const CONNECTION_BUCKETS = 102760448;
 export const CONNECTION_BUCKET_COUNT = 32768;
-// After them: h2-layout.ts.
+// Between them: h2-layout.ts.
+
+/** What chargeQuotas fills (see QUOTA_MADE_COUNT). */
+export const QUOTA_RESULT = 139460608;
+export const QUOTA_RESULT_BYTES = 512;
+/** Buckets of quotas (see QUOTA_BUCKET_*): a hash table, whose places are never moved. */
+export const QUOTA_BUCKETS = 139461120;
+export const QUOTA_BUCKET_COUNT = 16384;
+// They end at MEMORY_BYTES.
 
 /**
  * A token bucket. Time is in whole microseconds, and credit counts tokens times the microseconds of an interval, so that
@@ -108,3 +116,100 @@ export const CORS_NONE = 0;
 export const CORS_SHARED = 1;
 export const CORS_PREFLIGHT = 2;
 export const CORS_REFUSED = 3;
+/**
+ * A filter envoy.filters.http.rate_limit_quota: immutable, within a listener's record; offsets are relative to it, but
+ * QUOTA_COUNTERS is a place.
+ */
+export const QUOTA_ID = 0;
+export const QUOTA_COUNTERS = 4;
+/** Of 1,000,000 requests, how many are looked at, and how many of those over the quota are refused. */
+export const QUOTA_ENABLED = 8;
+export const QUOTA_ENFORCED = 12;
+/** Branches in their order, the first that matches decides: offset, count. */
+export const QUOTA_BRANCHES = 16;
+export const QUOTA_BRANCH_COUNT = 20;
+/** Request mutations where a request over the quota is let through: offset, count. Same places as LIMIT_MUTATIONS. */
+export const QUOTA_MUTATIONS = 24;
+export const QUOTA_MUTATION_COUNT = 28;
+export const QUOTA_BYTES = 32;
+
+/** One action of its matcher tree. Header matchers that must all agree: offset, count. */
+export const BRANCH_MATCHERS = 0;
+export const BRANCH_MATCHER_COUNT = 4;
+/** What the bucket's id is made of: offset, count. None: requests are not limited. */
+export const BRANCH_PARTS = 8;
+export const BRANCH_PART_COUNT = 12;
+export const BRANCH_STATUS = 16;
+/** A policy record with the response mutations of the refusal. */
+export const BRANCH_REPLY = 20;
+/** Text of the refusal: offset, length. */
+export const BRANCH_BODY = 24;
+export const BRANCH_BODY_LENGTH = 28;
+/** Number by which the proxy knows what the parts are called. */
+export const BRANCH_ID = 32;
+/** STRATEGY_* while no quota is assigned. */
+export const BRANCH_STRATEGY = 36;
+/** 64-bit integers, of STRATEGY_BUCKET: as BUCKET_INTERVAL and its neighbours. */
+export const BRANCH_INTERVAL = 40;
+export const BRANCH_MAX_TOKENS = 48;
+export const BRANCH_PER_FILL = 56;
+/** The response mutations `retry-after` and `ratelimit-reset`, whose value is the seconds until a token (0 = none). */
+export const BRANCH_RETRY_AFTER = 64;
+export const BRANCH_RESET = 68;
+export const BRANCH_BYTES = 72;
+
+/** A part of a bucket's id. A request without the value is not limited by the branch. */
+export const PART_KIND = 0;
+/** The constant, or the header's name in lower case: offset, length, hash. */
+export const PART_TEXT = 4;
+export const PART_TEXT_LENGTH = 8;
+export const PART_HASH = 12;
+/** PSEUDO_* of a header that is none. */
+export const PART_PSEUDO = 16;
+export const PART_BYTES = 24;
+export const PART_CONSTANT = 0;
+export const PART_HEADER = 1;
+/** The URI of the client's certificate. */
+export const PART_PRINCIPAL = 2;
+/** The client's address, without port. */
+export const PART_ADDRESS = 3;
+/** Longer values are cut, so that those that agree so far share a bucket. */
+export const MAX_PART_BYTES = 256;
+
+export const STRATEGY_BUCKET = 0;
+export const STRATEGY_ALLOW = 1;
+export const STRATEGY_DENY = 2;
+
+/** A bucket: hash of its id (0 = free); 64-bit. */
+export const QUOTA_BUCKET_KEY = 0;
+export const QUOTA_BUCKET_BRANCH = 8;
+/** STRATEGY_*, once assigned; QUOTA_UNASSIGNED before. */
+export const QUOTA_BUCKET_STRATEGY = 12;
+/** A token bucket, see BUCKET_*. */
+export const QUOTA_BUCKET_TOKENS = 16;
+/** Floats: requests let through and refused since the bucket was made, and when it was last asked. */
+export const QUOTA_BUCKET_ALLOWED = 56;
+export const QUOTA_BUCKET_DENIED = 64;
+export const QUOTA_BUCKET_USED_AT = 72;
+export const QUOTA_BUCKET_BYTES = 80;
+export const QUOTA_UNASSIGNED = 3;
+
+/** Filled by chargeQuotas: how many buckets were made, and for each its place and that of its id (see QUOTA_KEY_TEXT). */
+export const QUOTA_MADE_COUNT = 139460608;
+export const QUOTA_MADE = 139460616;
+/** Of a refusal: policy record, text. */
+export const QUOTA_REPLY_POLICY = 139460872;
+export const QUOTA_REPLY_BODY = 139460876;
+export const QUOTA_REPLY_BODY_LENGTH = 139460880;
+/** Filters that let a request through over their quota: count, records. */
+export const QUOTA_EXCEEDED_COUNT = 139460884;
+export const QUOTA_EXCEEDED = 139460888;
+/** A chain may have so many quota filters. */
+export const MAX_QUOTA_FILTERS = 32;
+/** Ids of buckets: for each part its length (4 bytes) and its text, each beginning at a multiple of 4. */
+export const QUOTA_KEY_TEXT = 458752;
+export const MAX_PARTS = 6;
+/** Room for the digits of `retry-after` and its like. */
+export const RETRY_AFTER_BYTES = 16;
+/** Seconds that are named at most. */
+export const MAX_RETRY_AFTER_S = 86400;

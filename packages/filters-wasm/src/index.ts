@@ -5,6 +5,8 @@ export * from './compile/filters/fault.js';
 export * from './compile/hashing/hash-layout.js';
 export * from './compile/http-connection-manager.js';
 export type { LimitSlots, RateLimitCounts } from './compile/limits/limit-slots.js';
+export type { QuotaBranch, QuotaBranches } from './compile/limits/quota-branches.js';
+export * from './compile/limits/quota-strategy.js';
 export * from './compile/match/retry-headers.js';
 export * from './compile/problems.js';
 export * from './connection-records.js';

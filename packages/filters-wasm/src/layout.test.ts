@@ -67,6 +67,8 @@ describe('the memory map', () => {
       ['HTTP/2 results', H2.H2_DECODED_FLAGS, 8],
       ['HPACK short codes', H2.H2_HUFFMAN_SHORT, 4096 * 4],
       ['HPACK decoders', H2.H2_DECODERS, H2.H2_DECODER_BYTES * H2.H2_DECODER_COUNT],
+      ['quota result', B.QUOTA_RESULT, B.QUOTA_RESULT_BYTES],
+      ['quota buckets', B.QUOTA_BUCKETS, B.QUOTA_BUCKET_BYTES * B.QUOTA_BUCKET_COUNT],
     ];
     let end = 0;
     for (const [name, start, bytes] of regions) {

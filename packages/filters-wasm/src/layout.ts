@@ -6,8 +6,8 @@
 export const KIB = 1024;
 export const MIB = 1048576;
 /** Pages of 64 KiB; the memory is created with this size and never grows. Pages never touched cost nothing. */
-export const MEMORY_PAGES = 2128;
-export const MEMORY_BYTES = 139460608;
+export const MEMORY_PAGES = 2160;
+export const MEMORY_BYTES = 141557760;
 
 /** Constant tables of the AssemblyScript module (its data segments start at 1 KiB). */
 export const STATIC_REGION = 0;
@@ -300,7 +300,10 @@ export const LISTENER_FAULT_FILTER = 44;
 export const LISTENER_FAULT = 48;
 /** Number of the filter that shares answers with other origins (0 = none). */
 export const LISTENER_CORS_FILTER = 52;
-export const LISTENER_BYTES = 56;
+/** Quota filters: offset of a list of offsets, count. */
+export const LISTENER_QUOTAS = 56;
+export const LISTENER_QUOTA_COUNT = 60;
+export const LISTENER_BYTES = 64;
 
 export const LISTENER_NORMALIZE_PATH = 1;
 export const LISTENER_MERGE_SLASHES = 2;
@@ -340,7 +343,10 @@ export const CONNECTION_XFCC_OFFSET = 8;
 export const CONNECTION_XFCC_LENGTH = 12;
 /** u64: what cookies made for this connection say; 0 = none was made. */
 export const CONNECTION_COOKIE = 16;
-export const CONNECTION_ADDRESS = 24;
+/** The URI of the verified client certificate; length 0 = none. Absolute offset. */
+export const CONNECTION_PRINCIPAL_OFFSET = 24;
+export const CONNECTION_PRINCIPAL_LENGTH = 28;
+export const CONNECTION_ADDRESS = 32;
 export const CONNECTION_TLS = 1;
 export const CONNECTION_MUTUAL_TLS = 2;
 

@@ -34,6 +34,8 @@ export interface ListenerOptions {
   readonly corsFilterId?: number | undefined;
   /** The filter that injects faults: its number (limitSlots.filterId), its own fault (compileFault). */
   readonly fault?: { readonly filterId: number; readonly record: Uint8Array | undefined } | undefined;
+  /** Records of quota filters in their order (tables.quota). */
+  readonly quotas?: readonly Uint8Array[];
 }
 
 const FORWARD_CLIENT_CERT = {
@@ -70,7 +72,7 @@ export function internListenerOptions(core: Core, options: ListenerOptions, nowM
   }
   const offset = core.stable.intern(
     'listener',
-    withRateLimits(withFault(record, options.fault), options.rateLimits ?? []),
+    withQuotas(withRateLimits(withFault(record, options.fault), options.rateLimits ?? []), options.quotas ?? []),
     nowMs,
   );
   if (offset === 0) throw new Error('the region for listener options and route policies is full; restart the sidecar');
@@ -105,6 +107,25 @@ function withRateLimits(record: Buffer, limits: NonNullable<ListenerOptions['rat
     end += limit.length;
   });
   return Buffer.concat(parts);
+}
+
+/** The record with the list of its quotas, and the quotas themselves, behind it. */
+function withQuotas(record: Buffer, quotas: readonly Uint8Array[]): Buffer {
+  if (quotas.length === 0) return record;
+  const aligned = (length: number) => (length + 7) & ~7;
+  const list = aligned(record.length);
+  const start = list + aligned(quotas.length * 4);
+  const whole = Buffer.alloc(quotas.reduce((end, { length }) => end + aligned(length), start));
+  record.copy(whole);
+  whole.writeInt32LE(list, L.LISTENER_QUOTAS);
+  whole.writeInt32LE(quotas.length, L.LISTENER_QUOTA_COUNT);
+  let end = start;
+  quotas.forEach((quota, index) => {
+    whole.writeInt32LE(end, list + index * 4);
+    whole.set(quota, end);
+    end += aligned(quota.length);
+  });
+  return whole;
 }
 
 function headerLines(lines: readonly (readonly [string, string])[]): string {

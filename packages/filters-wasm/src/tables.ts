@@ -5,7 +5,9 @@ import type { LbEndpoint } from '@lateen/xds-proto/envoy/config/endpoint/v3/endp
 import type { ClusterLoadAssignment } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import type { LocalRateLimit } from '@lateen/xds-proto/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js';
+import type { RateLimitQuotaFilterConfig } from '@lateen/xds-proto/envoy/extensions/filters/http/rate_limit_quota/v3/rate_limit_quota_pb.js';
 import type { LimitSlots } from './compile/limits/limit-slots.js';
+import type { QuotaBranches } from './compile/limits/quota-branches.js';
 import type { CompileProblem, ProblemList } from './compile/problems.js';
 
 export interface ClusterInput {
@@ -75,6 +77,10 @@ export interface Tables {
    * `bucketName` is what its tokens are kept under from one configuration to the next.
    */
   rateLimit(config: LocalRateLimit, path: string, bucketName: string, problems: ProblemList): Uint8Array | undefined;
+  /** What the buckets of quota filters are called. */
+  readonly quotaBranches: QuotaBranches;
+  /** Record of a quota filter `name`, for ListenerOptions.quotas. */
+  quota(name: string, config: RateLimitQuotaFilterConfig, path: string, problems: ProblemList): Uint8Array;
   /** Bytes of the arena in use. */
   readonly bytes: number;
 }

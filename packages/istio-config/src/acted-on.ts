@@ -211,6 +211,18 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
     stored: {},
     refused: { '': ENVOY_FILTER },
   },
+  RateLimit: {
+    done: [
+      'selector',
+      'hosts',
+      'rules[].{name,match,limit,scope,mode,response}',
+      'rules[].by[].{header,sourceIdentity,clientAddress,method,host}',
+    ],
+    stored: {},
+    refused: {
+      'rules[].by[].jwtClaim': 'tokens are not read yet; count by a header or by sourceIdentity until they are',
+    },
+  },
   MeshConfig: {
     done: [
       'accessLogFile',

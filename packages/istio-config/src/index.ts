@@ -36,6 +36,12 @@ export type {
   TrafficPolicy,
 } from './kinds/fields/traffic-policy.js';
 export type { GatewaySpec } from './kinds/gateway.js';
+export type {
+  RateLimitDescriptor,
+  RateLimitMatch,
+  RateLimitRule,
+  RateLimitSpec,
+} from './kinds/lateen/rate-limit.js';
 export type { ExtensionProvider, MeshConfig } from './kinds/mesh-config.js';
 export type { MutualTlsMode, PeerAuthenticationSpec } from './kinds/peer-authentication.js';
 export type { AuthorizationPolicySpec } from './kinds/policies/authorization-policy.js';

@@ -80,7 +80,8 @@ function scalarType(schema: z.core.$ZodType): string {
 const used = new Set<(typeof DIFFERENCES)[number]>();
 const VERSIONS = ['v1alpha1', 'v1alpha3', 'v1beta1', 'v1'];
 
-describe.each(ISTIO_KINDS)('%s', (kind) => {
+// Of our own kinds nothing is published elsewhere.
+describe.each(ISTIO_KINDS.filter((kind) => describeKind(kind).group !== 'lateen.io'))('%s', (kind) => {
   const { group, versions } = describeKind(kind);
 
   test('has the published versions', () => {

@@ -44,7 +44,7 @@ describe.each([...new Set(cases.map(({ kind }) => kind))])('%s', (kind) => {
 
   test('each rule names its source', () => {
     const pattern =
-      /^(https:\/\/(preliminary\.)?istio\.io\/|https:\/\/kubernetes\.io\/|istio\.io\/api|istio pkg\/config\/validation|RFC |https:\/\/www\.envoyproxy\.io\/)/;
+      /^(https:\/\/(preliminary\.)?istio\.io\/|https:\/\/kubernetes\.io\/|istio\.io\/api|istio pkg\/config\/validation|RFC |https:\/\/www\.envoyproxy\.io\/|docs\/)/;
     expect(own.filter(({ from }) => !pattern.test(from)).map(({ name, from }) => `${name}: ${from}`)).toEqual([]);
   });
 });

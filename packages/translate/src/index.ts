@@ -17,9 +17,11 @@ export { type ClientScope, resolveClientScope } from './resolve/client-scope.js'
 export { type EffectiveDestinationRule, policyForPort } from './resolve/destination-rules.js';
 export { isExportedTo, type MeshPort, type MeshService, meshIndex } from './resolve/mesh-index.js';
 export { type DecidedMtlsMode, decideMtlsMode } from './resolve/peer-authentication.js';
+export { type RateLimitBudget, rateLimitBudget } from './resolve/rate-limits.js';
 export { type AddressedHost, addressedHosts } from './resolve/services/addressed-hosts.js';
 export { boundGateways, type EffectiveVirtualService } from './resolve/virtual-services.js';
 export { buildSnapshot, configsOf } from './snapshot.js';
 export { hasPassthrough } from './xds/clusters/local-clusters.js';
+export { QUOTA_DOMAIN, RULE_KEY } from './xds/listeners/quota-filter.js';
 export type { RecipeList, ResourcePart, ResourceRecipe } from './xds/recipe.js';
 export { buildResources, partsOf, type ViewParts, viewKey } from './xds/resources.js';

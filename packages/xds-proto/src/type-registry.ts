@@ -29,6 +29,7 @@ import { file_envoy_extensions_filters_http_fault_v3_fault } from '../gen/envoy/
 import { file_envoy_extensions_filters_http_grpc_stats_v3_config } from '../gen/envoy/extensions/filters/http/grpc_stats/v3/config_pb.js';
 import { file_envoy_extensions_filters_http_jwt_authn_v3_config } from '../gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.js';
 import { file_envoy_extensions_filters_http_local_ratelimit_v3_local_rate_limit } from '../gen/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js';
+import { file_envoy_extensions_filters_http_rate_limit_quota_v3_rate_limit_quota } from '../gen/envoy/extensions/filters/http/rate_limit_quota/v3/rate_limit_quota_pb.js';
 import { file_envoy_extensions_filters_http_rbac_v3_rbac } from '../gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js';
 import { file_envoy_extensions_filters_http_router_v3_router } from '../gen/envoy/extensions/filters/http/router/v3/router_pb.js';
 import { file_envoy_extensions_filters_listener_http_inspector_v3_http_inspector } from '../gen/envoy/extensions/filters/listener/http_inspector/v3/http_inspector_pb.js';
@@ -40,6 +41,8 @@ import { file_envoy_extensions_filters_network_tcp_proxy_v3_tcp_proxy } from '..
 import { file_envoy_extensions_load_balancing_policies_least_request_v3_least_request } from '../gen/envoy/extensions/load_balancing_policies/least_request/v3/least_request_pb.js';
 import { file_envoy_extensions_load_balancing_policies_random_v3_random } from '../gen/envoy/extensions/load_balancing_policies/random/v3/random_pb.js';
 import { file_envoy_extensions_load_balancing_policies_round_robin_v3_round_robin } from '../gen/envoy/extensions/load_balancing_policies/round_robin/v3/round_robin_pb.js';
+import { file_envoy_extensions_matching_common_inputs_network_v3_network_inputs } from '../gen/envoy/extensions/matching/common_inputs/network/v3/network_inputs_pb.js';
+import { file_envoy_extensions_matching_common_inputs_ssl_v3_ssl_inputs } from '../gen/envoy/extensions/matching/common_inputs/ssl/v3/ssl_inputs_pb.js';
 import { file_envoy_extensions_network_dns_resolver_cares_v3_cares_dns_resolver } from '../gen/envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver_pb.js';
 import { file_envoy_extensions_network_dns_resolver_getaddrinfo_v3_getaddrinfo_dns_resolver } from '../gen/envoy/extensions/network/dns_resolver/getaddrinfo/v3/getaddrinfo_dns_resolver_pb.js';
 import { file_envoy_extensions_retry_host_previous_hosts_v3_previous_hosts } from '../gen/envoy/extensions/retry/host/previous_hosts/v3/previous_hosts_pb.js';
@@ -47,6 +50,7 @@ import { file_envoy_extensions_transport_sockets_raw_buffer_v3_raw_buffer } from
 import { file_envoy_extensions_transport_sockets_tls_v3_secret } from '../gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
 import { file_envoy_extensions_transport_sockets_tls_v3_tls } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import { file_envoy_extensions_upstreams_http_v3_http_protocol_options } from '../gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js';
+import { file_envoy_type_matcher_v3_http_inputs } from '../gen/envoy/type/matcher/v3/http_inputs_pb.js';
 import { file_udpa_type_v1_typed_struct } from '../gen/udpa/type/v1/typed_struct_pb.js';
 import { file_xds_type_v3_typed_struct } from '../gen/xds/type/v3/typed_struct_pb.js';
 
@@ -70,6 +74,10 @@ export const xdsRegistry: Registry = createRegistry(
   file_envoy_extensions_filters_network_rbac_v3_rbac,
   file_envoy_extensions_filters_http_router_v3_router,
   file_envoy_extensions_filters_http_local_ratelimit_v3_local_rate_limit,
+  file_envoy_extensions_filters_http_rate_limit_quota_v3_rate_limit_quota,
+  file_envoy_extensions_matching_common_inputs_network_v3_network_inputs,
+  file_envoy_extensions_matching_common_inputs_ssl_v3_ssl_inputs,
+  file_envoy_type_matcher_v3_http_inputs,
   file_envoy_extensions_filters_http_rbac_v3_rbac,
   file_envoy_extensions_filters_http_jwt_authn_v3_config,
   file_envoy_extensions_filters_http_fault_v3_fault,

@@ -5,6 +5,7 @@ import { GrpcAccessError, parseSpiffeId, peerSpiffeId } from '@lateen/identity';
 import { parseProxyNode } from '@lateen/translate';
 import type { Node } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import type { AdsPeer, AdsRefusal } from '@lateen/xds-stream';
+import type { Call, QuotaAdmission } from '../quota/quota-service.js';
 
 /** Plaintext, loopback only: whoever is on this host may ask, if the node is a proxy's. */
 export function admitProxyNode(node: Node | undefined): AdsRefusal | undefined {
@@ -36,6 +37,22 @@ export function admitCertifiedProxy(
       return undefined;
     } catch (error) {
       if (error instanceof GrpcAccessError) return { refused: error.message, code: error.code };
+      throw error;
+    }
+  };
+}
+
+/** mTLS: a workload reports quotas of its own namespace. */
+export function admitQuotaReports(trustDomain: string): (call: Call) => QuotaAdmission {
+  return (call) => {
+    try {
+      const identity = parseSpiffeId(peerSpiffeId(call));
+      if (identity.trustDomain !== trustDomain) {
+        return { refused: `${identity.id} is not of the trust domain ${trustDomain}` };
+      }
+      return { mayReport: (namespace) => namespace === identity.namespace };
+    } catch (error) {
+      if (error instanceof GrpcAccessError) return { refused: error.message };
       throw error;
     }
   };

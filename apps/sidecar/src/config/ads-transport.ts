@@ -12,13 +12,26 @@ export function createAdsTransport(config: AdsConfig, own: IdentitySource | unde
     target: config.target,
     // They follow renewals by themselves: each new connection takes the certificate of that moment.
     credentials: () => secured,
-    channelOptions: config.authority === undefined ? {} : { 'grpc.default_authority': config.authority },
+    channelOptions: channelOptions(config),
     metadata: () => {
       const metadata = new Metadata();
       for (const { key, value } of config.headers) metadata.add(key, value);
       return metadata;
     },
   });
+}
+
+/** What any call to the control plane needs: its credentials and its name. */
+export function createControlPlaneChannel(config: AdsConfig, own: IdentitySource | undefined) {
+  return {
+    target: config.target,
+    credentials: createCredentials(config, own),
+    channelOptions: channelOptions(config),
+  };
+}
+
+function channelOptions({ authority }: AdsConfig): Record<string, string> {
+  return authority === undefined ? {} : { 'grpc.default_authority': authority };
 }
 
 function createCredentials({ security }: AdsConfig, own: IdentitySource | undefined): ChannelCredentials {

@@ -6,7 +6,6 @@ import {
   compileHttpConnectionManager,
   internListenerOptions,
   type ListenerOptions,
-  MAX_RATE_LIMIT_FILTERS,
   ProblemList,
   type Tables,
 } from '@lateen/filters-wasm';
@@ -19,10 +18,6 @@ import {
   type HTTPFault,
 } from '@lateen/xds-proto/envoy/extensions/filters/http/fault/v3/fault_pb.js';
 import { FilterConfigSchema as GrpcStatsSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/grpc_stats/v3/config_pb.js';
-import {
-  type LocalRateLimit,
-  LocalRateLimitSchema,
-} from '@lateen/xds-proto/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js';
 import { RouterSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/router/v3/router_pb.js';
 import {
   HttpConnectionManager_CodecType as CodecType,
@@ -34,6 +29,7 @@ import { compileHttp2Settings } from '../codec/http2/http2-settings.js';
 import type { DataPlaneOptions } from '../data-plane.js';
 import { CORS_ABSENT, CORS_FIRST, CORS_LAST } from '../exchange/filters/cross-origin.js';
 import type { MetricScopes } from '../observe/metric-scopes.js';
+import { LimitFilters } from '../quota/read-limit-filters.js';
 import { durationMs } from '../upstream/upstream-cluster.js';
 import type { HttpChain } from './http-chain.js';
 import { type MeshFilters, readMeshFilter } from './mesh-filters.js';
@@ -48,7 +44,6 @@ const CODECS = {
   // Refused by its name before.
   [CodecType.HTTP3]: 'auto',
 } as const;
-type RateLimits = NonNullable<ListenerOptions['rateLimits']>;
 type Fault = NonNullable<ListenerOptions['fault']>;
 
 export interface ConnectionManagerContext {
@@ -80,10 +75,7 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
   const { core, tables, options, listenerName, chainName } = context;
   const compiled = compileHttpConnectionManager(hcm, listenerName);
   for (const { path, message } of compiled.problems) context.problem(path, message);
-  const { filters, suppressEnvoyHeaders, rateLimits, fault, cors, countsMessages } = readFilters(
-    hcm.httpFilters,
-    context,
-  );
+  const { filters, suppressEnvoyHeaders, limits, fault, cors, countsMessages } = readFilters(hcm.httpFilters, context);
   const exchangePeers = filters.metadataExchange;
   const listenerOptions = {
     ...compiled.options,
@@ -94,7 +86,8 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
     peerFromResponse: exchangePeers && !context.inbound,
     requestLines: exchangePeers && !context.inbound ? context.peerLines : [],
     responseLines: exchangePeers && context.inbound ? context.peerLines : [],
-    rateLimits,
+    rateLimits: limits.rateLimits,
+    quotas: limits.quotas,
     fault,
     corsFilterId: cors?.filterId,
   };
@@ -113,9 +106,11 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
     listenerName,
     listenerRecord: internListenerOptions(core, listenerOptions, context.nowMs),
     routeConfigSlot: tables.routeConfigSlot(routeName),
-    connectionRecordNeeded: xfccNeeded || listenerOptions.useRemoteAddress,
+    connectionRecordNeeded: xfccNeeded || listenerOptions.useRemoteAddress || limits.quotas.length > 0,
     xfccNeeded,
-    rateLimited: rateLimits.length > 0,
+    principalNeeded: limits.quotas.length > 0,
+    rateLimited: !limits.empty,
+    hasQuotas: limits.quotas.length > 0,
     codec: CODECS[hcm.codecType],
     websocket: compiled.options.allowWebsocket,
     http2: compileHttp2Settings(hcm.http2ProtocolOptions, 'downstream', hcm.streamErrorOnInvalidHttpMessage),
@@ -158,7 +153,7 @@ function compileAccessLog(
 interface FilterSettings {
   readonly filters: MeshFilters;
   readonly suppressEnvoyHeaders: boolean;
-  readonly rateLimits: RateLimits;
+  readonly limits: LimitFilters;
   readonly fault: Fault | undefined;
   readonly cors: { readonly filterId: number; readonly place: number } | undefined;
   readonly countsMessages: boolean;
@@ -170,7 +165,7 @@ function readFilters(httpFilters: readonly HttpFilter[], context: ConnectionMana
   let cors: FilterSettings['cors'];
   let countsMessages = false;
   let fault: Fault | undefined;
-  const rateLimits: RateLimits[number][] = [];
+  const limits = new LimitFilters({ ...context, quotaCluster: context.options.quotaCluster });
   const filters: MeshFilters = { metadataExchange: false, stats: undefined };
   let suppressEnvoyHeaders = false;
   const present = httpFilters.filter((filter) => !filter.disabled);
@@ -185,15 +180,9 @@ function readFilters(httpFilters: readonly HttpFilter[], context: ConnectionMana
       return;
     }
     if (last) context.problem(path, 'the last filter must be the router');
-    if (any !== undefined && anyIs(any, LocalRateLimitSchema)) {
+    if (limits.read(filter, path)) {
       if (fault !== undefined) context.problem(path, 'a rate limit must come before the fault filter');
       if (cors?.place === CORS_LAST) context.problem(path, CORS_ORDER);
-      if (rateLimits.length === MAX_RATE_LIMIT_FILTERS) {
-        context.problem(path, `is one rate limit too many: at most ${MAX_RATE_LIMIT_FILTERS} are supported in a chain`);
-      }
-      rateLimits.push(
-        readRateLimit(filter.name, unpackAny(any, LocalRateLimitSchema), `${path}.typed_config`, context),
-      );
       return;
     }
     if (any !== undefined && anyIs(any, FaultSchema)) {
@@ -204,7 +193,7 @@ function readFilters(httpFilters: readonly HttpFilter[], context: ConnectionMana
     }
     if (any !== undefined && anyIs(any, CorsSchema)) {
       if (cors !== undefined) context.problem(path, 'a chain can have one CORS filter');
-      const place = rateLimits.length === 0 && fault === undefined ? CORS_FIRST : CORS_LAST;
+      const place = limits.empty && fault === undefined ? CORS_FIRST : CORS_LAST;
       cors = { filterId: context.tables.limitSlots.filterId(filter.name, 'cors'), place };
       return;
     }
@@ -217,7 +206,7 @@ function readFilters(httpFilters: readonly HttpFilter[], context: ConnectionMana
     const refused = readMeshFilter(filter, filters);
     if (refused !== '') context.problem(path, refused);
   });
-  return { filters, suppressEnvoyHeaders, rateLimits, fault, cors, countsMessages };
+  return { filters, suppressEnvoyHeaders, limits, fault, cors, countsMessages };
 }
 
 function readFault(
@@ -230,16 +219,4 @@ function readFault(
   const record = compileFault(problems, path, config);
   for (const { path: place, message } of problems.problems) problem(place, message);
   return { filterId: tables.limitSlots.filterId(name, 'fault'), record };
-}
-
-function readRateLimit(
-  name: string,
-  config: LocalRateLimit,
-  path: string,
-  { tables, listenerName, lastingName, problem }: ConnectionManagerContext,
-): RateLimits[number] {
-  const problems = new ProblemList('Listener', listenerName);
-  const record = tables.rateLimit(config, path, `listener ${lastingName} ${name}`, problems);
-  for (const fault of problems.problems) problem(fault.path, fault.message);
-  return { filterId: tables.limitSlots.filterId(name), record };
 }

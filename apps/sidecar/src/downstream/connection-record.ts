@@ -21,5 +21,6 @@ export function createConnectionRecord(
     tls: secure === 1,
     mutualTls: client.principal !== '',
     xfcc: chain.xfccNeeded ? client.xfcc : '',
+    principal: chain.principalNeeded ? client.principal : '',
   });
 }

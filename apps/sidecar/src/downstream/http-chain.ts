@@ -13,8 +13,11 @@ export interface HttpChain extends ServedChain {
   /** The record of a connection must name its client's address or certificate. */
   readonly connectionRecordNeeded: boolean;
   readonly xfccNeeded: boolean;
+  /** The record names the client by its certificate. */
+  readonly principalNeeded: boolean;
   /** The chain has a filter that limits rates. */
   readonly rateLimited: boolean;
+  readonly hasQuotas: boolean;
   /** The chain has a filter that injects faults. */
   readonly injectsFaults: boolean;
   /** CORS_*: where the filter that shares answers with other origins stands in the chain. */

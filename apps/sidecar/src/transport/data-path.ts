@@ -2,6 +2,7 @@
 
 import type { Core, Tables } from '@lateen/filters-wasm';
 import type { ConnectionLimits, DataPlaneOptions, DataPlaneStats } from '../data-plane.js';
+import type { QuotaBuckets } from '../quota/quota-buckets.js';
 import type { Endpoint } from '../upstream/endpoint.js';
 import type { ForwardHosts } from '../upstream/forward-hosts.js';
 import type { UpstreamCluster } from '../upstream/upstream-cluster.js';
@@ -20,6 +21,7 @@ export interface DataPath {
   readonly stats: DataPlaneStats;
   readonly log: NonNullable<DataPlaneOptions['log']>;
   readonly connectionLimits: ConnectionLimits;
+  readonly quotas: QuotaBuckets;
   /** By endpoint slot of the core. */
   readonly endpoints: (Endpoint | undefined)[];
   /** By cluster slot of the core; those that are gone stay for exchanges that began with them. */

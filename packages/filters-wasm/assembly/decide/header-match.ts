@@ -40,15 +40,20 @@ export function matchParameters(table: i32, matchers: i32, count: i32): bool {
 }
 
 function matchHeader(table: i32, matcher: i32, secure: i32): bool {
-  const pseudo = load<i32>(matcher + MATCHER_PSEUDO);
-  let found = true;
-  if (pseudo == 0) {
-    found = findHeader(
-      table + load<i32>(matcher + MATCHER_NAME_OFFSET),
-      load<i32>(matcher + MATCHER_NAME_LENGTH),
-      load<i32>(matcher + MATCHER_NAME_HASH),
-    );
-  } else if (pseudo == PSEUDO_METHOD) {
+  const found = findRequestValue(
+    load<i32>(matcher + MATCHER_PSEUDO),
+    table + load<i32>(matcher + MATCHER_NAME_OFFSET),
+    load<i32>(matcher + MATCHER_NAME_LENGTH),
+    load<i32>(matcher + MATCHER_NAME_HASH),
+    secure,
+  );
+  return decide(table, matcher, found);
+}
+
+/** Finds a header's value, or that of a pseudo header (PSEUDO_*, else 0). */
+export function findRequestValue(pseudo: i32, name: i32, nameLength: i32, hash: i32, secure: i32): bool {
+  if (pseudo == 0) return findHeader(name, nameLength, hash);
+  if (pseudo == PSEUDO_METHOD) {
     foundAt = load<i32>(REQ_METHOD_OFFSET);
     foundLength = load<i32>(REQ_METHOD_LENGTH);
   } else if (pseudo == PSEUDO_PATH) {
@@ -62,7 +67,7 @@ function matchHeader(table: i32, matcher: i32, secure: i32): bool {
     foundAt = textAt(text);
     foundLength = textLength(text);
   }
-  return decide(table, matcher, found);
+  return true;
 }
 
 /** Presence, then the value; a missing value never matches a value matcher, inverted or not, unless it counts as empty. */

@@ -18,7 +18,7 @@ import {
   VIRTUAL_HOST_FLAGS, VIRTUAL_HOST_POLICY, VIRTUAL_HOST_REQUIRE_TLS, VIRTUAL_HOST_ROUTES, VIRTUAL_HOST_ROUTE_COUNT,
   WEIGHTED_BYTES, WEIGHTED_CLUSTER, WEIGHTED_CUMULATIVE, WEIGHTED_POLICY, WILDCARD_ENTRY_BYTES,
 } from '../../src/table-layout';
-import { ROUTE_LIMITED_COUNT } from '../../src/filter-layout';
+import { QUOTA_EXCEEDED_COUNT, ROUTE_LIMITED_COUNT } from '../../src/filter-layout';
 import { equals, equalsIgnoreCase, hashName } from '../ascii';
 import { matchHeaders, matchParameters } from './header-match';
 import { random31 } from '../random';
@@ -49,6 +49,7 @@ export function route(routeConfigSlot: i32, random: i32, secure: i32): i32 {
   store<i32>(ROUTE_BODY_LENGTH, 0);
   store<i32>(ROUTE_LOCATION_LENGTH, 0);
   store<i32>(ROUTE_LIMITED_COUNT, 0);
+  store<i32>(QUOTA_EXCEEDED_COUNT, 0);
   if (<u32>routeConfigSlot >= <u32>ROUTE_CONFIG_SLOT_COUNT) return setAction(ROUTE_ACTION_NONE);
   const table = load<i32>(ROUTE_CONFIG_SLOTS + (routeConfigSlot << 2));
   if (table == 0) return setAction(ROUTE_ACTION_NONE);

@@ -21,7 +21,9 @@ import {
   TEXT_VERSION_LINE_END, VIRTUAL_HOST_MUTATIONS, VIRTUAL_HOST_MUTATION_COUNT, WEIGHTED_HOST_LENGTH,
   WEIGHTED_HOST_OFFSET, WEIGHTED_MUTATIONS, WEIGHTED_MUTATION_COUNT,
 } from '../../src/table-layout';
-import { LIMIT_MUTATIONS, ROUTE_LIMITED, ROUTE_LIMITED_COUNT } from '../../src/filter-layout';
+import {
+  LIMIT_MUTATIONS, QUOTA_EXCEEDED, QUOTA_EXCEEDED_COUNT, QUOTA_MUTATIONS, ROUTE_LIMITED, ROUTE_LIMITED_COUNT,
+} from '../../src/filter-layout';
 import {
   addKnown, addedBytes, applyMutations, authorityAt, authorityLength, beginHeaders, findKnown, findNamed, joinKnown,
   putHeaders, replaceKnown,
@@ -199,6 +201,10 @@ function mutate(): void {
   for (let i = 0, limited = load<i32>(ROUTE_LIMITED_COUNT); i < limited; i++) {
     const limit = load<i32>(ROUTE_LIMITED + (i << 2));
     apply(limit, limit + LIMIT_MUTATIONS);
+  }
+  for (let i = 0, exceeded = load<i32>(QUOTA_EXCEEDED_COUNT); i < exceeded; i++) {
+    const quota = load<i32>(QUOTA_EXCEEDED + (i << 2));
+    apply(quota, quota + QUOTA_MUTATIONS);
   }
   const table = load<i32>(ROUTE_CONFIG_TABLE);
   if (table == 0) return;

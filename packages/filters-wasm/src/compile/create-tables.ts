@@ -11,6 +11,8 @@ import type { ClusterInput, CompileResult, EndpointDescription, TableInput, Tabl
 import { type EndpointAddress, writeCluster } from './cluster.js';
 import { HASH64_RESULT } from './hashing/hash-layout.js';
 import { createLimitSlots } from './limits/limit-slots.js';
+import { createQuotaBranches } from './limits/quota-branches.js';
+import { writeQuotaFilter } from './limits/quota-filter.js';
 import { writeRateLimit } from './limits/rate-limit.js';
 import { type CompileProblem, ProblemList } from './problems.js';
 import { writeRouteConfiguration } from './route-configuration.js';
@@ -70,6 +72,7 @@ export function createTables(core: Core): Tables {
     (slot) => i32.fill(0, endpointState(slot), endpointState(slot) + L.ENDPOINT_STATE_BYTES / 4),
   );
   const limitSlots = createLimitSlots(core);
+  const quotaBranches = createQuotaBranches();
   const descriptions: (EndpointDescription | undefined)[] = [];
   let arena = L.TABLE_ARENA_B;
   let active: Compilation | undefined;
@@ -285,6 +288,9 @@ export function createTables(core: Core): Tables {
       const nowMs = active?.nowMs ?? 0;
       return writeRateLimit({ problems, slots: limitSlots, nowMs, hashName }, path, config, bucketName, 'listener');
     },
+    quotaBranches,
+    quota: (name, config, path, problems) =>
+      writeQuotaFilter({ problems, slots: limitSlots, branches: quotaBranches, hashName }, path, name, config),
     endpoint: (slot) => descriptions[slot],
     endpointsOf: (clusterSlot) => active?.clusters.get(clusters.name(clusterSlot) ?? '')?.endpoints ?? [],
     get bytes() {

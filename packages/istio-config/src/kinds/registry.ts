@@ -4,6 +4,7 @@ import { kubernetesSpecs } from '../kubernetes/kinds.js';
 import type { IstioKind, Kind, KubernetesKind } from '../object.js';
 import { destinationRule } from './destination-rule.js';
 import { gateway } from './gateway.js';
+import { rateLimit } from './lateen/rate-limit.js';
 import { peerAuthentication } from './peer-authentication.js';
 import { authorizationPolicy } from './policies/authorization-policy.js';
 import { envoyFilter } from './policies/envoy-filter.js';
@@ -35,6 +36,8 @@ export interface KindDescription<K extends Kind = Kind> {
 
 const NETWORKING = { group: 'networking.istio.io', versions: ['v1', 'v1beta1', 'v1alpha3'] } as const;
 const SECURITY = { group: 'security.istio.io', versions: ['v1', 'v1beta1'] } as const;
+/** What Istio has no kind for. */
+const LATEEN = { group: 'lateen.io', versions: ['v1alpha1'] } as const;
 const TELEMETRY = { group: 'telemetry.istio.io', versions: ['v1', 'v1alpha1'] } as const;
 
 type Entry = Omit<KindDescription, 'kind' | 'family' | 'namespaced'> & { readonly schema: z.ZodObject };
@@ -82,6 +85,7 @@ const ISTIO: Readonly<Record<IstioKind, Entry>> = {
     shortNames: [],
     schema: envoyFilter,
   },
+  RateLimit: { ...LATEEN, plural: 'ratelimits', shortNames: ['rl'], schema: rateLimit },
 };
 
 const CORE = { group: '', versions: ['v1'] } as const;

@@ -5,6 +5,7 @@ import { checkSecret } from '../kubernetes/secret.js';
 import type { IstioSpecs, KubernetesSpecs } from '../object.js';
 import { checkDestinationRule } from './destination-rule.js';
 import { checkGateway } from './gateway.js';
+import { checkRateLimit } from './lateen/rate-limit.js';
 import { checkPeerAuthentication } from './peer-authentication.js';
 import { checkAuthorizationPolicy } from './policies/authorization-policy.js';
 import { checkEnvoyFilter } from './policies/envoy-filter.js';
@@ -37,6 +38,7 @@ export const MEANING: { readonly [K in keyof Specs]: MeaningRule<Specs[K]> } = {
   RequestAuthentication: checkRequestAuthentication,
   WasmPlugin: checkWasmPlugin,
   EnvoyFilter: checkEnvoyFilter,
+  RateLimit: checkRateLimit,
   Service: checkService,
   Deployment: checkDeployment,
   Namespace: () => {},

@@ -10,6 +10,7 @@ import { type AccessLogsByMode, resolveAccessLogs } from './access-logging.js';
 import { delegation } from './delegation/delegation.js';
 import { type EffectiveDestinationRule, resolveDestinationRule } from './destination-rules.js';
 import { isExportedTo, type MeshService, meshIndex, oncePerSnapshot } from './mesh-index.js';
+import { type EffectiveRateLimit, resolveRateLimits } from './rate-limits.js';
 import { destinationsOf, visibleServices } from './scoped-services.js';
 import { type OutboundMode, resolveSidecarScope, type SidecarScope } from './sidecar-scope.js';
 import { applicableTelemetries, type MetricsByMode, resolveMetrics } from './telemetry.js';
@@ -66,12 +67,15 @@ export interface ClientScope {
   readonly accessLogs: AccessLogsByMode;
   /** Hash of metrics and access logs. */
   readonly telemetryHash: string;
+  /** Rules of RateLimit resources for what the workload or gateway takes. */
+  readonly rateLimits: readonly EffectiveRateLimit[];
+  readonly rateLimitHash: string;
   hashes(): ScopeHashes;
   /** Warnings about Telemetry, and about kinds that are not acted on. */
   readonly problems: readonly Problem[];
 }
 
-type SelectingKind = 'VirtualService' | 'DestinationRule' | 'Telemetry';
+type SelectingKind = 'VirtualService' | 'DestinationRule' | 'Telemetry' | 'RateLimit';
 type LabelValues = ReadonlyMap<string, ReadonlySet<string>>;
 
 /** The label values that configuration of a kind selects clients by; any others cannot make two clients differ. */
@@ -93,6 +97,7 @@ const selectedLabels = oncePerSnapshot((snapshot): Readonly<Record<SelectingKind
     DestinationRule: collect(
       configsOf(snapshot, 'DestinationRule').map(({ spec }) => spec.workloadSelector?.matchLabels),
     ),
+    RateLimit: collect(configsOf(snapshot, 'RateLimit').map(({ spec }) => spec.selector?.matchLabels)),
     Telemetry: collect(configsOf(snapshot, 'Telemetry').map(({ spec }) => spec.selector?.matchLabels)),
   };
 });
@@ -236,6 +241,7 @@ function createScope(
   const telemetries = applicableTelemetries(snapshot, client);
   const { metrics, problems: metricProblems } = resolveMetrics(telemetries, snapshot.meshConfig);
   const { accessLogs, problems: accessLogProblems } = resolveAccessLogs(telemetries, snapshot.meshConfig);
+  const { rateLimits, problems: rateLimitProblems } = resolveRateLimits(snapshot, client);
   const scope: ClientScope = {
     snapshot,
     namespace,
@@ -266,8 +272,16 @@ function createScope(
     metrics,
     accessLogs,
     telemetryHash: stableHash([metrics, accessLogs]),
+    rateLimits,
+    rateLimitHash: rateLimits.length === 0 ? '' : stableHash(rateLimits),
     hashes: once(() => hashScope(scope)),
-    problems: [...metricProblems, ...accessLogProblems, ...(sidecar?.problems() ?? []), ...notActedOn(snapshot)],
+    problems: [
+      ...metricProblems,
+      ...accessLogProblems,
+      ...rateLimitProblems,
+      ...(sidecar?.problems() ?? []),
+      ...notActedOn(snapshot),
+    ],
   };
   return scope;
 }
@@ -285,6 +299,7 @@ export function resolveClientScope(snapshot: MeshSnapshot, { type, namespace, la
     ...labelsFor('VirtualService', snapshot, all),
     ...labelsFor('DestinationRule', snapshot, all),
     ...labelsFor('Telemetry', snapshot, all),
+    ...labelsFor('RateLimit', snapshot, all),
   };
   // As in Istio, a Sidecar is for sidecars: gateways see everything that is exported to them.
   const sidecar = type === 'sidecar' ? resolveSidecarScope(snapshot, namespace, all) : undefined;

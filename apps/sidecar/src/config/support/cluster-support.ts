@@ -1,5 +1,6 @@
 // Support table: clusters, endpoints and load balancing.
 
+import { BUCKET_ID_INPUTS } from './rate-limit-support.js';
 import type { SupportTable } from './support-types.js';
 
 export const CLUSTER_SUPPORT: SupportTable = {
@@ -140,6 +141,7 @@ export const CLUSTER_SUPPORT: SupportTable = {
         'envoy.extensions.load_balancing_policies.random.v3.Random',
         'envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig',
         'envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig',
+        ...BUCKET_ID_INPUTS,
       ],
     },
   },

@@ -1,6 +1,6 @@
 // Support table: listeners, filter chains, the HTTP connection manager and its filters.
 
-import { LOCAL_RATE_LIMIT } from './rate-limit-support.js';
+import { LOCAL_RATE_LIMIT, RATE_LIMIT_QUOTA } from './rate-limit-support.js';
 import { CORS_FILTER, HTTP_FAULT } from './route-filter-support.js';
 import type { SupportTable } from './support-types.js';
 
@@ -20,6 +20,7 @@ export const HTTP_FILTER_TYPES = [
   FORWARD_PROXY,
   HTTP_FAULT,
   LOCAL_RATE_LIMIT,
+  RATE_LIMIT_QUOTA,
 ] as const;
 
 export const LISTENER_SUPPORT: SupportTable = {

@@ -33,6 +33,11 @@ const PSEUDO: Readonly<Record<string, number>> = {
   ':scheme': T.PSEUDO_SCHEME,
 };
 
+/** PSEUDO_* of a name that is no real header's, else 0. */
+export function pseudoHeader(name: string): number {
+  return PSEUDO[name] ?? 0;
+}
+
 /** What `headers` of a route match says; a matcher without a value means presence. */
 export function readHeaderMatcher(problems: ProblemList, path: string, matcher: HeaderMatcher): Matcher {
   refuseOtherFields(
@@ -163,7 +168,7 @@ export function writeMatchers(
     if (matcher.regex === undefined) blob.text(at + T.MATCHER_VALUE_OFFSET, matcher.value);
     else blob.int(at + T.MATCHER_VALUE_OFFSET, writeRegex(problems, blob, matcher.regex.path, matcher.regex.matcher));
     blob.int(at + T.MATCHER_FLAGS, matcher.flags);
-    blob.int(at + T.MATCHER_PSEUDO, pseudoNames ? (PSEUDO[matcher.name] ?? 0) : 0);
+    blob.int(at + T.MATCHER_PSEUDO, pseudoNames ? pseudoHeader(matcher.name) : 0);
     blob.float(at + T.MATCHER_RANGE_START, matcher.rangeStart);
     blob.float(at + T.MATCHER_RANGE_END, matcher.rangeEnd);
   });

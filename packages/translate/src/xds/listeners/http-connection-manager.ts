@@ -128,7 +128,7 @@ function createConnectionManagers(scope: ClientScope, understandsIstioFilters: b
     return manager;
   };
   return {
-    key: [understandsIstioFilters, scope.telemetryHash, scope.snapshot.hashes.settings].join('/'),
+    key: [understandsIstioFilters, scope.telemetryHash, scope.rateLimitHash, scope.snapshot.hashes.settings].join('/'),
     build: (listenerClass, address, routes, forwards = false) => {
       const manager = managerOf(listenerClass, routes, forwards);
       const statPrefix = `${listenerClass === 'sidecar-inbound' ? 'inbound' : 'outbound'}_${address}`;

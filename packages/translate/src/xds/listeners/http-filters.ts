@@ -15,6 +15,7 @@ import type { ClientScope } from '../../resolve/client-scope.js';
 import { forwardFilter } from '../clusters/forward-hosts.js';
 import { CORS_FILTER, FAULT_FILTER } from '../names.js';
 import { type ListenerClass, statsConfig, typedStruct } from './mesh-filters.js';
+import { buildQuotaFilter } from './quota-filter.js';
 
 function meshFilter(name: string, value: Any): HttpFilter {
   return create(HttpFilterSchema, { name, configType: { case: 'typedConfig', value } });
@@ -70,10 +71,16 @@ export function buildHttpFilters(
   // Rules are for the side that calls, so an inbound listener has nothing to configure them with.
   const ofRoutes = listenerClass === 'sidecar-inbound' ? [] : routeFilters();
   const last = [...(forwards ? [forwardFilter(scope.snapshot.meshConfig)] : []), router()];
-  if (!understandsIstioFilters) return [...ofRoutes, grpcStats(), ...last];
+  // Who is called counts; a caller's own proxy does not limit what it sends.
+  const quotas =
+    listenerClass === 'sidecar-outbound'
+      ? []
+      : scope.rateLimits.map((limit) => buildQuotaFilter(limit, scope.snapshot.clusterDomain));
+  if (!understandsIstioFilters) return [...quotas, ...ofRoutes, grpcStats(), ...last];
   const overrides = scope.metrics[listenerClass === 'sidecar-inbound' ? 'SERVER' : 'CLIENT'];
   return [
     metadataExchange(listenerClass),
+    ...quotas,
     ...ofRoutes,
     grpcStats(),
     ...(overrides === undefined ? [] : [meshFilter('istio.stats', statsConfig(listenerClass, overrides))]),

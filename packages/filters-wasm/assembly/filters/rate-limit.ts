@@ -65,7 +65,7 @@ function charge(limit: i32, connectionBucket: i32, now: i64): i32 {
 }
 
 @inline
-function count(counter: i32): void {
+export function count(counter: i32): void {
   store<f64>(counter, load<f64>(counter) + 1);
 }
 
@@ -76,6 +76,11 @@ function takeToken(bucket: i32, limit: i32, ofConnection: bool, now: i64): bool 
     adopt(bucket, limit, now);
     interval = load<i64>(bucket + BUCKET_INTERVAL);
   }
+  return takeFromBucket(bucket, interval, now);
+}
+
+/** Fills the bucket for the time that has passed, and takes a token where it has one. */
+export function takeFromBucket(bucket: i32, interval: i64, now: i64): bool {
   const perFill = load<i64>(bucket + BUCKET_PER_FILL);
   const full = load<i64>(bucket + BUCKET_MAX_TOKENS) * interval;
   const elapsed = now - load<i64>(bucket + BUCKET_FILLED_AT);

@@ -11,7 +11,7 @@ import { equals, hashName } from '../ascii';
 import { randomBelow } from '../random';
 import { putBytes, textAt, textLength } from '../texts';
 import { routeConfigOf } from './filter-config';
-import { findHeader, foundAt, foundLength, matchText } from './header-match';
+import { findHeader, foundAt, foundLength, matchText } from '../decide/header-match';
 
 /** See core-functions.ts. */
 export function decideCors(listener: i32): i32 {

@@ -1,0 +1,156 @@
+// Quotas: the stream to the quota service (envoy.service.rate_limit_quota.v3): usage goes up, assignments come back.
+
+import { create } from '@bufbuild/protobuf';
+import type { Duration } from '@bufbuild/protobuf/wkt';
+import {
+  type ChannelCredentials,
+  type ClientDuplexStream,
+  makeClientConstructor,
+  type ServiceDefinition,
+} from '@grpc/grpc-js';
+import { readStrategy } from '@lateen/filters-wasm';
+import { grpcService } from '@lateen/xds-proto';
+import {
+  BucketIdSchema,
+  RateLimitQuotaUsageReports_BucketQuotaUsageSchema as BucketQuotaUsageSchema,
+  type RateLimitQuotaResponse,
+  type RateLimitQuotaResponse_BucketAction,
+  RateLimitQuotaService,
+  type RateLimitQuotaUsageReports,
+  RateLimitQuotaUsageReportsSchema,
+} from '@lateen/xds-proto/envoy/service/rate_limit_quota/v3/rlqs_pb.js';
+import type { QuotaBucket, QuotaBuckets } from './quota-buckets.js';
+
+export interface QuotaSessionOptions {
+  readonly buckets: QuotaBuckets;
+  /** gRPC target of the quota service. */
+  readonly target: string;
+  readonly credentials: ChannelCredentials;
+  readonly channelOptions: Record<string, string>;
+  /** Milliseconds of the data path's clock. */
+  readonly nowMs: () => number;
+  readonly log: (level: 'info' | 'warn' | 'error', message: string, fields: Record<string, unknown>) => void;
+}
+
+type Stream = ClientDuplexStream<RateLimitQuotaUsageReports, RateLimitQuotaResponse>;
+
+const TICK_MS = 50;
+const RETRY_MS = 1_000;
+const Client = makeClientConstructor(grpcService(RateLimitQuotaService) as ServiceDefinition, 'RateLimitQuotaService');
+
+/** Connects when the first bucket is made. While the service is away the last assignments count. */
+export class QuotaSession {
+  readonly #client: InstanceType<typeof Client>;
+  readonly #streams = new Map<string, Stream>();
+  readonly #reportedAtMs = new Map<string, number>();
+  readonly #retryAtMs = new Map<string, number>();
+  readonly #away = new Set<string>();
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(private readonly options: QuotaSessionOptions) {
+    this.#client = new Client(options.target, options.credentials, options.channelOptions);
+    options.buckets.onMade = (bucket) => this.#onMade(bucket);
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.options.buckets.onMade = undefined;
+    clearInterval(this.#timer);
+    for (const stream of this.#streams.values()) stream.cancel();
+    this.#client.close();
+  }
+
+  /** A new bucket is told of at once, so that its quota comes soon; not before its request has been counted. */
+  #onMade(bucket: QuotaBucket): void {
+    if (this.#closed) return;
+    this.#timer ??= setInterval(() => this.#tick(), TICK_MS).unref();
+    setImmediate(() => {
+      if (!this.#closed) this.#report(bucket.branch.domain, [bucket], this.options.nowMs());
+    });
+  }
+
+  #tick(): void {
+    const { buckets, nowMs } = this.options;
+    const now = nowMs();
+    buckets.expire(now);
+    const due = new Map<string, QuotaBucket[]>();
+    for (const bucket of buckets) {
+      const reportedAtMs = this.#reportedAtMs.get(bucket.key) ?? 0;
+      if (now - reportedAtMs < bucket.branch.reportingIntervalMs) continue;
+      const list = due.get(bucket.branch.domain);
+      if (list === undefined) due.set(bucket.branch.domain, [bucket]);
+      else list.push(bucket);
+    }
+    for (const [domain, list] of due) this.#report(domain, list, now);
+  }
+
+  #report(domain: string, list: readonly QuotaBucket[], nowMs: number): void {
+    const stream = this.#streamOf(domain, nowMs);
+    if (stream === undefined) return;
+    const usages = list.map((bucket) => {
+      const reportedAtMs = this.#reportedAtMs.get(bucket.key);
+      this.#reportedAtMs.set(bucket.key, nowMs);
+      const { allowed, denied } = this.options.buckets.takeUsage(bucket);
+      return create(BucketQuotaUsageSchema, {
+        bucketId: create(BucketIdSchema, { bucket: { ...bucket.id } }),
+        timeElapsed: duration(Math.max(reportedAtMs === undefined ? 1 : nowMs - reportedAtMs, 1)),
+        numRequestsAllowed: BigInt(allowed),
+        numRequestsDenied: BigInt(denied),
+      });
+    });
+    stream.write(create(RateLimitQuotaUsageReportsSchema, { domain, bucketQuotaUsages: usages }));
+  }
+
+  #streamOf(domain: string, nowMs: number): Stream | undefined {
+    const open = this.#streams.get(domain);
+    if (open !== undefined || nowMs < (this.#retryAtMs.get(domain) ?? 0)) return open;
+    const stream = (this.#client as unknown as Record<string, () => Stream>).streamRateLimitQuotas?.() as Stream;
+    this.#streams.set(domain, stream);
+    stream.on('data', (response: RateLimitQuotaResponse) => {
+      if (this.#away.delete(domain)) this.options.log('info', 'the quota service is back', { domain });
+      for (const action of response.bucketAction) this.#act(domain, action);
+    });
+    const over = (reason: string) => {
+      if (this.#streams.get(domain) !== stream || this.#closed) return;
+      this.#streams.delete(domain);
+      this.#retryAtMs.set(domain, this.options.nowMs() + RETRY_MS);
+      if (this.#away.has(domain)) return;
+      this.#away.add(domain);
+      this.options.log('warn', 'the quota service is away; the last quotas count', { domain, reason });
+    };
+    stream.on('error', (error) => over(error.message));
+    stream.on('end', () => over('the stream ended'));
+    return stream;
+  }
+
+  #act(domain: string, { bucketId, bucketAction }: RateLimitQuotaResponse_BucketAction): void {
+    const { buckets, nowMs, log } = this.options;
+    const bucket = buckets.find(domain, bucketId?.bucket ?? {});
+    // It may have been forgotten meanwhile.
+    if (bucket === undefined) return;
+    if (bucketAction.case === 'abandonAction') {
+      buckets.unassign(bucket);
+      return;
+    }
+    if (bucketAction.case !== 'quotaAssignmentAction') return;
+    const { rateLimitStrategy, assignmentTimeToLive } = bucketAction.value;
+    const faults: string[] = [];
+    const add = (path: string, message: string) => faults.push(`${path} ${message}`);
+    const strategy = readStrategy({ add }, 'rate_limit_strategy', rateLimitStrategy);
+    if (faults.length > 0) {
+      log('error', 'a quota was refused; the previous one counts', { domain, bucket: bucketId?.bucket, faults });
+      return;
+    }
+    const ttlMs = milliseconds(assignmentTimeToLive);
+    buckets.assign(bucket, strategy, ttlMs === 0 ? Number.POSITIVE_INFINITY : ttlMs, nowMs());
+  }
+}
+
+function duration(ms: number): { seconds: bigint; nanos: number } {
+  return { seconds: BigInt(Math.floor(ms / 1000)), nanos: Math.round((ms % 1000) * 1e6) };
+}
+
+function milliseconds(value: Duration | undefined): number {
+  return value === undefined ? 0 : Number(value.seconds) * 1000 + value.nanos / 1e6;
+}

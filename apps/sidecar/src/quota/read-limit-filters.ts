@@ -1,0 +1,86 @@
+// Downstream: the filters of a connection manager that limit rates, as records of the core.
+
+import {
+  type ListenerOptions,
+  MAX_QUOTA_FILTERS,
+  MAX_RATE_LIMIT_FILTERS,
+  ProblemList,
+  type Tables,
+} from '@lateen/filters-wasm';
+import { anyIs, unpackAny } from '@lateen/xds-proto';
+import {
+  type LocalRateLimit,
+  LocalRateLimitSchema,
+} from '@lateen/xds-proto/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js';
+import {
+  type RateLimitQuotaFilterConfig,
+  RateLimitQuotaFilterConfigSchema,
+} from '@lateen/xds-proto/envoy/extensions/filters/http/rate_limit_quota/v3/rate_limit_quota_pb.js';
+import type { HttpFilter } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+
+type RateLimits = NonNullable<ListenerOptions['rateLimits']>;
+
+export interface LimitFilterContext {
+  readonly tables: Tables;
+  readonly listenerName: string;
+  /** The same in every configuration, for what is kept from one to the next. */
+  readonly lastingName: string;
+  /** Cluster of the quota service that this process can ask; undefined where there is none. */
+  readonly quotaCluster: string | undefined;
+  problem(path: string, message: string): void;
+}
+
+/** Collects them in their order. */
+export class LimitFilters {
+  readonly rateLimits: RateLimits[number][] = [];
+  readonly quotas: Uint8Array[] = [];
+
+  constructor(private readonly context: LimitFilterContext) {}
+
+  get empty(): boolean {
+    return this.rateLimits.length === 0 && this.quotas.length === 0;
+  }
+
+  /** Takes a filter in; false where it is of another kind. `path` is the filter's. */
+  read(filter: HttpFilter, path: string): boolean {
+    const any = filter.configType.case === 'typedConfig' ? filter.configType.value : undefined;
+    if (any === undefined) return false;
+    if (anyIs(any, LocalRateLimitSchema)) this.#addLimit(filter.name, unpackAny(any, LocalRateLimitSchema), path);
+    else if (anyIs(any, RateLimitQuotaFilterConfigSchema)) {
+      this.#addQuota(filter.name, unpackAny(any, RateLimitQuotaFilterConfigSchema), path);
+    } else return false;
+    return true;
+  }
+
+  #addLimit(name: string, config: LocalRateLimit, path: string): void {
+    const { tables, lastingName, problem } = this.context;
+    if (this.rateLimits.length === MAX_RATE_LIMIT_FILTERS) {
+      problem(path, `is one rate limit too many: at most ${MAX_RATE_LIMIT_FILTERS} are supported in a chain`);
+    }
+    const record = this.#collect((problems) =>
+      tables.rateLimit(config, `${path}.typed_config`, `listener ${lastingName} ${name}`, problems),
+    );
+    this.rateLimits.push({ filterId: tables.limitSlots.filterId(name), record });
+  }
+
+  #addQuota(name: string, config: RateLimitQuotaFilterConfig, path: string): void {
+    const { tables, quotaCluster, problem } = this.context;
+    const target = config.rlqsServer?.targetSpecifier;
+    const cluster = target?.case === 'envoyGrpc' ? target.value.clusterName : undefined;
+    if (cluster === undefined || cluster !== quotaCluster) {
+      const allowed = quotaCluster === undefined ? 'there is none here' : `name "${quotaCluster}"`;
+      problem(`${path}.typed_config.rlqs_server`, `must be the cluster of the control plane: ${allowed}`);
+    }
+    if (this.quotas.length === MAX_QUOTA_FILTERS) {
+      problem(path, `is one quota too many: at most ${MAX_QUOTA_FILTERS} are supported in a chain`);
+    }
+    this.quotas.push(this.#collect((problems) => tables.quota(name, config, `${path}.typed_config`, problems)));
+  }
+
+  #collect<T>(compile: (problems: ProblemList) => T): T {
+    const problems = new ProblemList('Listener', this.context.listenerName);
+    const record = compile(problems);
+    for (const { path, message } of problems.problems) this.context.problem(path, message);
+    return record;
+  }
+}

@@ -1,0 +1,110 @@
+// Kind RateLimit (lateen.io): how many requests a workload or gateway takes, counted by proxy or over the whole mesh.
+
+import type { z } from 'zod';
+import { dnsLabel, matchedHeaderName, regex, wildcardHost } from '../../declare/formats.js';
+import { list, map, message, nested, required } from '../../declare/message.js';
+import { choice, duration, integer, text } from '../../declare/scalars.js';
+import { workloadSelector } from '../fields/selector.js';
+import { stringMatch } from '../fields/string-match.js';
+
+/** A path; a template has `{name}` for one segment and, at its end, `{name...}` for all that follows. */
+export const pathMatch = message(
+  'PathMatch',
+  {
+    exact: text('The whole path, without the query.'),
+    prefix: text('What it begins with.'),
+    regex: text('A regular expression (RE2) for the whole path, without the query.', { format: regex }),
+    template: text('A path with `{name}` for a segment, and `{name...}` at the end for the rest; it counts as one.'),
+  },
+  { exactlyOneOf: [['exact', 'prefix', 'regex', 'template']] },
+);
+
+/** Requests that a rule is for. All that is set has to hold. */
+export const rateLimitMatch = message(
+  'RateLimitMatch',
+  {
+    path: nested(pathMatch, 'The path.'),
+    methods: list(text('', { minLength: 1, maxLength: 32 }), 'Methods, one of which it has to be; case matters.'),
+    headers: map(stringMatch, 'Headers by name in lower case; an empty match means present.', matchedHeaderName),
+  },
+  { instead: { uri: 'path', method: 'methods' } },
+);
+
+/** One value by which requests are counted apart. A request that lacks it is not limited by the rule. */
+export const rateLimitDescriptor = message(
+  'RateLimitDescriptor',
+  {
+    header: nested(
+      message('HeaderDescriptor', { name: required(text('Its name in lower case.', { format: matchedHeaderName })) }),
+      "A header's value, of which the first 256 bytes count.",
+    ),
+    sourceIdentity: nested(message('SourceIdentityDescriptor', {}), "The SPIFFE id of the caller's certificate."),
+    clientAddress: nested(
+      message('ClientAddressDescriptor', {}),
+      'The address of the client; behind trusted proxies that which they name.',
+    ),
+    method: nested(message('MethodDescriptor', {}), 'The method.'),
+    host: nested(message('HostDescriptor', {}), 'The Host header, as it was sent.'),
+    jwtClaim: nested(
+      message('JwtClaimDescriptor', { name: required(text('The name of the claim.', { minLength: 1 })) }),
+      'A claim of the verified token.',
+    ),
+  },
+  { exactlyOneOf: [['header', 'sourceIdentity', 'clientAddress', 'method', 'host', 'jwtClaim']] },
+);
+
+/** How many requests are let through. */
+export const rateLimitAmount = message(
+  'RateLimitAmount',
+  {
+    requests: required(integer('So many requests.', { min: 1, max: 1_000_000_000 })),
+    per: required(duration('In this time; tokens come back steadily, not all at its end.', { minMs: 100 })),
+    burst: integer(
+      'So many may come at once (default: all requests of a period that is longer than a second, else a tenth of them).',
+      { min: 1, max: 1_000_000_000 },
+    ),
+  },
+  { instead: { unit: 'per', tokens: 'requests', requestsPerUnit: 'requests', fillInterval: 'per' } },
+);
+
+/** What is counted how. */
+export const rateLimitRule = message(
+  'RateLimitRule',
+  {
+    name: required(text('Its name, which metrics and logs have.', { format: dnsLabel })),
+    match: list(rateLimitMatch, 'Requests that it is for; any one of them has to hold; none: all.', { max: 32 }),
+    by: list(rateLimitDescriptor, 'What is counted apart; none: all requests together.', { max: 5 }),
+    limit: required(nested(rateLimitAmount, 'How many requests are let through.')),
+    scope: choice('PROXY: each proxy counts for itself (default); MESH: all proxies together.', ['PROXY', 'MESH']),
+    mode: choice('ENFORCE: refuse (default); SHADOW: count, and mark the request with x-lateen-ratelimit-shadow.', [
+      'ENFORCE',
+      'SHADOW',
+    ]),
+    response: nested(
+      message('RateLimitResponse', {
+        status: integer('The status of a refusal (default 429).', { min: 400, max: 599 }),
+        body: text('Its text.', { maxLength: 1_024 }),
+      }),
+      'What a refusal says.',
+    ),
+  },
+  { instead: { limits: 'limit', descriptors: 'by', key: 'by', shadow: 'mode' } },
+);
+
+/** The spec of a RateLimit. */
+export const rateLimit = message(
+  'RateLimit',
+  {
+    selector: nested(workloadSelector, 'The workloads and gateways that this is for; none: all of the namespace.'),
+    hosts: list(text('', { format: wildcardHost }), 'Only requests for these hosts; a Service by any of its names.'),
+    rules: required(
+      list(rateLimitRule, 'All rules that match a request count; any one may refuse it.', { min: 1, max: 32 }),
+    ),
+  },
+  { instead: { workloadSelector: 'selector', limits: 'rules' } },
+);
+
+export type RateLimitSpec = z.infer<typeof rateLimit>;
+export type RateLimitRule = z.infer<typeof rateLimitRule>;
+export type RateLimitDescriptor = z.infer<typeof rateLimitDescriptor>;
+export type RateLimitMatch = z.infer<typeof rateLimitMatch>;

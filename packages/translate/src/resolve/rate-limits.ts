@@ -1,0 +1,70 @@
+// Resolve: which rules of RateLimit resources hold for a workload or a gateway.
+
+import { type ConfigObject, parseDurationMs, type RateLimitRule, selectorMatches } from '@lateen/istio-config';
+import type { MeshSnapshot, Problem, StringMap } from '../model.js';
+import { configsOf } from '../snapshot.js';
+
+/** A rule as it holds: `id` is unique in the mesh, `NAMESPACE/NAME/RULE`. */
+export interface EffectiveRateLimit {
+  readonly id: string;
+  /** In which short hosts are. */
+  readonly namespace: string;
+  /** The hosts that it is limited to, none: all. */
+  readonly hosts: readonly string[];
+  readonly rule: RateLimitRule;
+}
+
+/** How many requests a rule lets through. */
+export interface RateLimitBudget {
+  readonly requests: number;
+  readonly periodMs: number;
+  readonly burst: number;
+}
+
+/** A proxy's chain has room for so many. */
+const MAX_RULES = 32;
+/** Up to here a limit is one of a steady rate, of which a tenth may come at once; longer periods are quotas. */
+const STEADY_PERIOD_MS = 1_000;
+
+/** The rules of the proxy's namespace, and of the root namespace for all, oldest first; what has no room is told. */
+export function resolveRateLimits(
+  snapshot: MeshSnapshot,
+  client: { readonly namespace: string; readonly labels: StringMap },
+): { readonly rateLimits: readonly EffectiveRateLimit[]; readonly problems: readonly Problem[] } {
+  const holding = configsOf(snapshot, 'RateLimit').filter((config) => isFor(config, snapshot.rootNamespace, client));
+  const all = holding.flatMap(({ metadata, spec }) =>
+    (spec.rules ?? []).map((rule) => ({
+      id: `${metadata.namespace}/${metadata.name}/${rule.name}`,
+      namespace: metadata.namespace,
+      hosts: spec.hosts ?? [],
+      rule,
+    })),
+  );
+  const problems = all.slice(MAX_RULES).map(({ id }): Problem => {
+    const [namespace, name, rule] = id.split('/');
+    return {
+      code: 'too-many-rate-limits',
+      severity: 'warning',
+      subject: `RateLimit/${namespace}/${name}`,
+      message: `rule ${rule} is left out: more than ${MAX_RULES} rules hold for one proxy; remove older ones or select fewer workloads`,
+    };
+  });
+  return { rateLimits: all.slice(0, MAX_RULES), problems };
+}
+
+function isFor(
+  { metadata, spec }: ConfigObject<'RateLimit'>,
+  rootNamespace: string,
+  client: { readonly namespace: string; readonly labels: StringMap },
+): boolean {
+  if (metadata.namespace !== client.namespace && metadata.namespace !== rootNamespace) return false;
+  return selectorMatches(spec.selector?.matchLabels, client.labels);
+}
+
+/** The rule's numbers with their defaults. */
+export function rateLimitBudget({ limit }: RateLimitRule): RateLimitBudget {
+  const { requests } = limit;
+  const periodMs = parseDurationMs(limit.per) ?? 1;
+  const whole = periodMs > STEADY_PERIOD_MS ? requests : Math.ceil(requests / 10);
+  return { requests, periodMs, burst: limit.burst ?? whole };
+}
