@@ -113,7 +113,10 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
     done: ['selector', 'servers[].{name,hosts}', 'servers[].port.{number,name,protocol}'],
     stored: {},
     values: {
-      'servers[].port.protocol': { done: ['HTTP'], instead: 'write HTTP, or remove the server until it is' },
+      'servers[].port.protocol': {
+        done: ['HTTP', 'HTTP2', 'GRPC', 'GRPC-WEB'],
+        instead: 'write HTTP, or remove the server until it is',
+      },
     },
   },
   Sidecar: {

@@ -1,7 +1,7 @@
 // Resolve: the servers that a gateway proxy runs, from the Gateway resources that select it.
 
 import type { Server } from '@lateen/istio-config';
-import { protocolFromName, selectorMatches, splitNamespacedHost } from '@lateen/istio-config';
+import { isHttpProtocol, protocolFromName, selectorMatches, splitNamespacedHost } from '@lateen/istio-config';
 import type { MeshSnapshot, Problem, ProxyNode, StringMap, Workload } from '../model.js';
 import { configsOf } from '../snapshot.js';
 import { meshIndex } from './mesh-index.js';
@@ -50,8 +50,10 @@ function serverHosts(server: Server, gatewayNamespace: string): readonly ServerH
   });
 }
 
+/** Both versions of HTTP are spoken on a port of either. */
 function isServedHere(server: Server): boolean {
-  return protocolFromName(server.port.protocol ?? 'HTTP') === 'http';
+  const protocol = protocolFromName(server.port.protocol ?? 'HTTP');
+  return protocol !== undefined && isHttpProtocol(protocol);
 }
 
 /** The listeners of a gateway proxy, by port; what cannot be served is told. */
