@@ -9,6 +9,7 @@ import { type Filter, FilterSchema } from '@lateen/xds-proto/envoy/config/listen
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import {
   HttpConnectionManager_ForwardClientCertDetails as ForwardClientCertDetails,
+  HttpConnectionManager_UpgradeConfigSchema,
   HttpConnectionManagerSchema,
   HttpConnectionManager_PathWithEscapedSlashesAction as PathWithEscapedSlashesAction,
   RdsSchema,
@@ -85,6 +86,8 @@ function sharedFields(
     serverName: 'istio-envoy',
     generateRequestId: true,
     streamIdleTimeout: durationOfMs(0),
+    // As Istio: WebSockets go through every listener.
+    upgradeConfigs: [create(HttpConnectionManager_UpgradeConfigSchema, { upgradeType: 'websocket' })],
     ...pathNormalization(meshConfig),
     ...clientCertificates(listenerClass),
   };
