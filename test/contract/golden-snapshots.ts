@@ -95,7 +95,9 @@ export function goldenSnapshots(forStockEnvoy = false): readonly GoldenSnapshot[
       const input = readMesh(text);
       const { proxy: declared } = readProxy(readFileSync(`${CASES}${name}/proxy.yaml`, 'utf8'), input);
       const proxy = forStockEnvoy ? { ...declared, understandsIstioFilters: false } : declared;
-      const { resources, faults } = new TranslationCache().translate(resolveProxyView(buildSnapshot(input), proxy));
+      const { resources, faults } = new TranslationCache().translate(
+        resolveProxyView(buildSnapshot(input), proxy, true),
+      );
       if (faults.length > 0) throw new Error(`${name}: ${faults[0]?.message}`);
       return {
         name,

@@ -17,13 +17,7 @@ import { waitUntil } from '../harness/wait-until.js';
 import { type GoldenSnapshot, goldenSnapshots } from './golden-snapshots.js';
 
 /** What never comes to a proxy, since Galley refuses it: fields that are not acted on yet. */
-const REFUSED_BY_GALLEY = [
-  'access-log-filter',
-  'gateway-https-redirect',
-  'gateway-without-routes',
-  'rule-tls-modes',
-  'telemetry-custom-metric',
-];
+const REFUSED_BY_GALLEY = ['access-log-filter', 'telemetry-custom-metric'];
 const goldens = goldenSnapshots();
 
 /** A sidecar with a certificate of its own and no Citadel, and the control plane that it takes everything from. */

@@ -46,7 +46,7 @@ export interface PodSeen {
 export interface StatusSeen {
   readonly ready: boolean;
   readonly block: string;
-  readonly ingress: { readonly port: number };
+  readonly ingress: { readonly port: number; readonly httpsPort: number };
   readonly processes: readonly ProcessSeen[];
   readonly pods: readonly PodSeen[];
 }

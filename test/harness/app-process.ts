@@ -11,10 +11,25 @@ export interface AppProcess {
 }
 
 /** Starts `apps/NAME/dist/main.js`. It ends with the test process, because its standard input does. */
-export function startApp(name: string, args: readonly string[]): AppProcess {
-  const child = spawn(process.execPath, [`${REPOSITORY}apps/${name}/dist/main.js`, ...args, '--exit-with-parent'], {
-    stdio: ['pipe', 'pipe', 'pipe'],
-  });
+export function startApp(
+  name: string,
+  args: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): AppProcess {
+  return startProgram(
+    process.execPath,
+    [`${REPOSITORY}apps/${name}/dist/main.js`, ...args, '--exit-with-parent'],
+    environment,
+  );
+}
+
+/** Starts any program. */
+export function startProgram(
+  path: string,
+  args: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): AppProcess {
+  const child = spawn(path, args, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...environment } });
   let output = '';
   const keep = (chunk: Buffer) => {
     output += chunk.toString();

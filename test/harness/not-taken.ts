@@ -3,7 +3,7 @@
 import { shortTypeName, TYPE_URL } from '@lateen/xds-proto';
 import type { AdsTypeReport, ServedSnapshot } from '@lateen/xds-stream';
 
-const SERVED_TYPES = [TYPE_URL.cluster, TYPE_URL.endpoint, TYPE_URL.listener, TYPE_URL.route];
+const SERVED_TYPES = [TYPE_URL.secret, TYPE_URL.cluster, TYPE_URL.endpoint, TYPE_URL.listener, TYPE_URL.route];
 
 /** What a proxy still lacks of a snapshot, or holds beside it, in words; empty once it has taken all of it. */
 export function notTaken(types: readonly AdsTypeReport[], { resources }: ServedSnapshot): string[] {

@@ -132,7 +132,11 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
     controlPlaneId: `pilot ${options.version}`,
   };
   const certifiedAds = createAdsService({ ...ads, authorize: admitCertifiedProxy(trustDomain) });
-  const plaintextAds = createAdsService({ ...ads, authorize: (_peer, node) => admitProxyNode(node) });
+  const plaintextAds = createAdsService({
+    ...ads,
+    source: source.withoutSecrets,
+    authorize: (_peer, node) => admitProxyNode(node),
+  });
 
   const xds = await startGrpcListener(
     address,

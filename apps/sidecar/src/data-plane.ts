@@ -12,7 +12,7 @@ import type { QuotaBuckets } from './quota/quota-buckets.js';
 /** What a secret name stands for at this moment. PEM may hold several certificates. */
 export type TlsSecret =
   | { readonly kind: 'certificate'; readonly certificateChainPem: string; readonly privateKeyPem: string }
-  | { readonly kind: 'validation'; readonly trustedCaPem: string };
+  | { readonly kind: 'validation'; readonly trustedCaPem: string; readonly crlPem?: string | undefined };
 
 /** One complete, warmed configuration: every name that is referred to is in it, or is missing on purpose. */
 export interface DataPlaneConfig {

@@ -23,7 +23,7 @@ export function proxyOf(snapshot: MeshSnapshot, workload: Workload): WorkloadPro
   known.set(snapshot, ofSnapshot);
   let proxy = ofSnapshot.get(workload);
   if (proxy === undefined) {
-    const view = resolveProxyView(snapshot, nodeOfWorkload(workload, snapshot));
+    const view = resolveProxyView(snapshot, nodeOfWorkload(workload, snapshot), true);
     proxy = { view, resources: buildResources(view) };
     ofSnapshot.set(workload, proxy);
   }

@@ -9,7 +9,7 @@ import { PeerIdentityError, parsePeerSpiffeId, readSubjectAltNames } from './sub
 import { TestAuthority } from './test-authority.js';
 import { readCertificates } from './workload-identity.js';
 
-async function certificateWith(names: { type: 'url' | 'dns' | 'email'; value: string }[]): Promise<Uint8Array> {
+async function certificateWith(names: { type: 'url' | 'dns' | 'email' | 'ip'; value: string }[]): Promise<Uint8Array> {
   const keys = await engine.subtle.generateKey(P256, true, ['sign', 'verify']);
   const certificate = await x509.X509CertificateGenerator.createSelfSigned(
     {
@@ -45,8 +45,16 @@ describe('parsePeerSpiffeId', () => {
       { type: 'dns', value: 'reviews.default' },
       { type: 'url', value: ID },
       { type: 'email', value: 'a@b.c' },
+      { type: 'ip', value: '10.1.2.3' },
+      { type: 'ip', value: 'fd00::1' },
     ]);
-    expect(readSubjectAltNames(der)).toEqual({ uris: [ID], dnsNames: ['reviews.default'], others: 1 });
+    expect(readSubjectAltNames(der)).toEqual({
+      uris: [ID],
+      dnsNames: ['reviews.default'],
+      ipAddresses: ['10.1.2.3', 'fd00:0:0:0:0:0:0:1'],
+      emails: ['a@b.c'],
+      others: 0,
+    });
     expect(parsePeerSpiffeId(der)).toBe(ID);
   });
 

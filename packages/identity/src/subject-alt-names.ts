@@ -14,18 +14,23 @@ export class PeerIdentityError extends Error {
 export interface SubjectAltNames {
   readonly uris: readonly string[];
   readonly dnsNames: readonly string[];
-  /** How many names of other types (addresses, mail, ...) there are. */
+  /** In the form in which people write them; IPv6 in full, in lower case. */
+  readonly ipAddresses: readonly string[];
+  readonly emails: readonly string[];
+  /** How many names of other types there are. */
   readonly others: number;
 }
 
-const NO_NAMES: SubjectAltNames = { uris: [], dnsNames: [], others: 0 };
+const NO_NAMES: SubjectAltNames = { uris: [], dnsNames: [], ipAddresses: [], emails: [], others: 0 };
 // A workload certificate is about 600 bytes; RSA chains with long names stay below this by far.
 const MAX_CERTIFICATE_BYTES = 64 * 1024;
 const MAX_NAMES = 256;
 const TAG_VERSION = 0xa0;
 const TAG_EXTENSIONS = 0xa3;
+const TAG_EMAIL = 0x81;
 const TAG_DNS = 0x82;
 const TAG_URI = 0x86;
+const TAG_IP = 0x87;
 
 /**
  * Reads the subject alternative names of one certificate (RFC 5280, section 4.2.1.6) from its DER.
@@ -78,16 +83,31 @@ function readNames(der: Uint8Array, start: number, end: number): SubjectAltNames
   if (sequence.end !== end) throw new DerError('bytes follow the subject alternative names');
   const uris: string[] = [];
   const dnsNames: string[] = [];
+  const ipAddresses: string[] = [];
+  const emails: string[] = [];
   let others = 0;
   for (let offset = sequence.start; offset < sequence.end; ) {
     const name = readDerElement(der, offset, sequence.end);
     offset = name.end;
     if (name.tag === TAG_URI) uris.push(printableAscii(der, name.start, name.end));
     else if (name.tag === TAG_DNS) dnsNames.push(printableAscii(der, name.start, name.end));
+    else if (name.tag === TAG_EMAIL) emails.push(printableAscii(der, name.start, name.end));
+    else if (name.tag === TAG_IP) ipAddresses.push(ipAddress(der.subarray(name.start, name.end)));
     else others++;
-    if (uris.length + dnsNames.length + others > MAX_NAMES) throw new DerError(`more than ${MAX_NAMES} names`);
+    if (uris.length + dnsNames.length + ipAddresses.length + emails.length + others > MAX_NAMES)
+      throw new DerError(`more than ${MAX_NAMES} names`);
   }
-  return { uris, dnsNames, others };
+  return { uris, dnsNames, ipAddresses, emails, others };
+}
+
+/** Four bytes or sixteen, as they are on the wire (RFC 5280, section 4.2.1.6). */
+function ipAddress(octets: Uint8Array): string {
+  if (octets.length === 4) return octets.join('.');
+  if (octets.length !== 16) throw new DerError(`an address has ${octets.length} bytes`);
+  const groups = Array.from({ length: 8 }, (_, index) =>
+    (octets[index * 2]! * 256 + octets[index * 2 + 1]!).toString(16),
+  );
+  return groups.join(':');
 }
 
 /** 2.5.29.17 */

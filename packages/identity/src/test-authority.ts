@@ -54,3 +54,5 @@ export class TestAuthority {
     return new StaticIdentity(await this.issue(options));
   }
 }
+
+export * from './test-web-authority.js';

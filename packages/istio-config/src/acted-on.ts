@@ -46,7 +46,7 @@ const POLICY = (at: string): string[] =>
     `${place}.connectionPool.tcp.{maxConnections,connectTimeout,idleTimeout}`,
     `${place}.connectionPool.http.{http1MaxPendingRequests,http2MaxRequests,maxRetries,idleTimeout,maxRequestsPerConnection}`,
     `${place}.connectionPool.http.{h2UpgradePolicy,useClientProtocol,maxConcurrentStreams}`,
-    `${place}.tls.mode`,
+    `${place}.tls`,
   ]);
 
 const LOAD_BALANCER: ValueRule = {
@@ -54,11 +54,9 @@ const LOAD_BALANCER: ValueRule = {
   stored: { PASSTHROUGH: 'the algorithm of the mesh is used in its place' },
   instead: 'write ROUND_ROBIN, LEAST_REQUEST or RANDOM',
 };
-const TLS_MODE: ValueRule = { done: ['DISABLE', 'ISTIO_MUTUAL'], instead: 'write DISABLE or ISTIO_MUTUAL' };
 
 const POLICY_VALUES = (at: string): Readonly<Record<string, ValueRule>> => ({
   [`${at}.loadBalancer.simple`]: LOAD_BALANCER,
-  [`${at}.tls.mode`]: TLS_MODE,
 });
 
 const KEEPALIVE = 'the probes of the operating system are used';
@@ -86,8 +84,10 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'http[].fault.delay.{fixedDelay,percentage,percent}',
       'http[].fault.abort.{httpStatus,grpcStatus,percentage}',
       'http[].retries.{attempts,perTryTimeout,retryOn,backoff,retryIgnorePreviousHosts}',
-      'tcp[].match[].{port,gateways,sourceLabels,sourceNamespace}',
+      'tcp[].match[].{destinationSubnets,port,gateways,sourceLabels,sourceNamespace}',
       'tcp[].route[].{destination,weight}',
+      'tls[].match[].{sniHosts,destinationSubnets,port,gateways,sourceLabels,sourceNamespace}',
+      'tls[].route[].{destination,weight}',
     ],
     stored: {
       'http[].match[].statPrefix': 'no statistics are kept under it yet',
@@ -110,14 +110,15 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
     values: { ...POLICY_VALUES(POLICIES), ...POLICY_VALUES(`${POLICIES}.portLevelSettings[]`) },
   },
   Gateway: {
-    done: ['selector', 'servers[].{name,hosts}', 'servers[].port.{number,name,protocol}'],
+    done: [
+      'selector',
+      'servers[].{name,hosts}',
+      'servers[].port.{number,name,protocol}',
+      'servers[].tls.{httpsRedirect,mode,credentialName,credentialNames,tlsCertificates,caCertCredentialName}',
+      'servers[].tls.{serverCertificate,privateKey,caCertificates,caCrl,subjectAltNames}',
+      'servers[].tls.{verifyCertificateSpki,verifyCertificateHash,minProtocolVersion,maxProtocolVersion,cipherSuites}',
+    ],
     stored: {},
-    values: {
-      'servers[].port.protocol': {
-        done: ['HTTP', 'HTTP2', 'GRPC', 'GRPC-WEB'],
-        instead: 'write HTTP, or remove the server until it is',
-      },
-    },
   },
   Sidecar: {
     done: [

@@ -95,6 +95,7 @@ export {
   type ParseOptions,
   parseDocuments,
   parseMeshConfig,
+  readSecretValues,
   withMetadata,
 } from './parse.js';
 export {

@@ -5,7 +5,7 @@ import { FaultList, withoutConsequences } from './declare/fault.js';
 import { checkEnvelope, type Envelope, type Identity } from './envelope.js';
 import { type MeshConfig, meshConfig } from './kinds/mesh-config.js';
 import { isIstioKind, specSchema } from './kinds/registry.js';
-import { SECRET_FIELDS, withoutValues } from './kubernetes/secret.js';
+import { decodedValues, SECRET_FIELDS, type SecretBody, withoutValues } from './kubernetes/secret.js';
 import { MEANING } from './meaning/index.js';
 import { checkMeshConfig } from './meaning/mesh-config.js';
 import type { RuleContext } from './meaning/rule.js';
@@ -81,6 +81,19 @@ export function withMetadata<O extends ConfigObject>(object: O, metadata: Object
   const origin = origins.get(object);
   if (origin) origins.set(copy, origin);
   return copy;
+}
+
+/**
+ * The values of a Secret that `parseDocuments` made, by key: read again from its text, since the object itself does not
+ * hold them. Undefined where the object was made otherwise.
+ */
+export function readSecretValues(secret: ConfigObject<'Secret'>): ReadonlyMap<string, string> | undefined {
+  const origin = origins.get(secret);
+  if (!origin) return undefined;
+  const document = readText(origin.content).documents[origin.documentIndex];
+  let value: unknown = document?.value;
+  for (const step of origin.base) value = (value as Record<string, unknown> | undefined)?.[step as string];
+  return decodedValues(specOf(value, 'Secret') as SecretBody);
 }
 
 /** Parses files of YAML or JSON documents, `List`s included. Never throws for what a file holds, never stops early. */

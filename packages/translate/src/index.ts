@@ -14,6 +14,7 @@ export { originsOf } from './provenance.js';
 export * from './proxy-node.js';
 export { type OutboundAddress, type OutboundAddresses, type ProxyView, resolveProxyView } from './proxy-view.js';
 export { type ClientScope, resolveClientScope } from './resolve/client-scope.js';
+export { CREDENTIAL_KEYS, readCertificatePair, readRoots } from './resolve/credentials.js';
 export { type EffectiveDestinationRule, policyForPort } from './resolve/destination-rules.js';
 export { isExportedTo, type MeshPort, type MeshService, meshIndex } from './resolve/mesh-index.js';
 export { type DecidedMtlsMode, decideMtlsMode } from './resolve/peer-authentication.js';

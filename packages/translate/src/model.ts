@@ -6,6 +6,7 @@ import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_
 import type { ClusterLoadAssignment } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
 import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
+import type { Secret } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
 
 /** String map, as labels, annotations and selectors are. */
 export type StringMap = Readonly<Record<string, string>>;
@@ -68,6 +69,14 @@ export interface Workload {
   readonly extraBindAddresses: StringMap;
 }
 
+/** A Secret with certificates, keys or trust roots in it (lateen.registry.v1.Credential). Never to be logged or shown. */
+export interface Credential {
+  readonly namespace: string;
+  readonly name: string;
+  /** By the Secret's own keys (`tls.crt`, `tls.key`, `ca.crt`, `cert`, `key`, `cacert`). */
+  readonly values: StringMap;
+}
+
 /** What a snapshot is built from; see {@link buildSnapshot}. Order does not matter. */
 export interface SnapshotInput {
   /** MeshConfig with its defaults; left out means Istio's defaults. */
@@ -75,6 +84,7 @@ export interface SnapshotInput {
   readonly namespaces: readonly Namespace[];
   readonly services: readonly Service[];
   readonly workloads: readonly Workload[];
+  readonly credentials?: readonly Credential[];
   /** Validated Istio objects of every kind (MeshConfig excepted). */
   readonly configs: readonly ConfigObject[];
 }
@@ -86,6 +96,7 @@ export interface SnapshotHashes {
   /** All services as declared. */
   readonly services: string;
   readonly workloads: string;
+  readonly credentials: string;
   /** All objects of a kind; a kind without objects is absent. */
   readonly configs: ReadonlyMap<Kind, string>;
 }
@@ -106,6 +117,7 @@ export interface MeshSnapshot {
   readonly namespaces: readonly Namespace[];
   readonly services: readonly Service[];
   readonly workloads: readonly Workload[];
+  readonly credentials: readonly Credential[];
   /** Config objects by kind (`VirtualService`, `DestinationRule`, …). */
   readonly configsByKind: ReadonlyMap<Kind, readonly ConfigObject[]>;
   /** What is wrong with the snapshot whoever looks at it: duplicates that were dropped, conflicts. */
@@ -171,6 +183,7 @@ export interface ProxyResources {
   readonly endpoints: readonly NamedResource<ClusterLoadAssignment>[];
   readonly listeners: readonly NamedResource<Listener>[];
   readonly routes: readonly NamedResource<RouteConfiguration>[];
+  readonly secrets: readonly NamedResource<Secret>[];
   /** Warnings found while building: missing destinations, conflicts. Sorted, no duplicates. */
   readonly problems: readonly Problem[];
 }

@@ -3,6 +3,7 @@
 import type { MeshSnapshot, Problem, ProxyNode, ProxyType, StringMap } from './model.js';
 import { once } from './once.js';
 import { type ClientScope, resolveClientScope } from './resolve/client-scope.js';
+import { type Credentials, resolveCredentials } from './resolve/credentials.js';
 import { delegation } from './resolve/delegation/delegation.js';
 import { type GatewayListener, resolveGateways } from './resolve/gateways.js';
 import { type InboundPort, resolveInboundPorts } from './resolve/inbound-ports.js';
@@ -26,6 +27,7 @@ export interface OutboundAddresses {
 export interface ProxyView {
   readonly snapshot: MeshSnapshot;
   readonly type: ProxyType;
+  readonly namespace: string;
   /** The address that its listeners are bound to. */
   readonly address: string;
   readonly interceptionMode: ProxyNode['interceptionMode'];
@@ -39,6 +41,8 @@ export interface ProxyView {
   /** Hash of what `outbound` is worked out from. */
   outboundHash(): string;
   readonly gatewayListeners: readonly GatewayListener[];
+  /** The Secrets that it may use. */
+  readonly credentials: Credentials;
   /** Further addresses of gateway listeners, `IP:PORT` lists by listener port. */
   readonly extraBindAddresses: StringMap;
   /** Warnings about configuration as this proxy sees it, and about the snapshot. */
@@ -78,8 +82,10 @@ const NO_LISTENERS = { listeners: [], problems: [] };
 /**
  * Resolves what a proxy sees: its namespace, labels and addresses as the registry knows them (the node's own word
  * counts where the registry does not know the pod). The builders see only the result.
+ *
+ * @param authenticated whether a certificate has proved that the proxy is what its node says; without, it gets no Secrets
  */
-export function resolveProxyView(snapshot: MeshSnapshot, proxy: ProxyNode): ProxyView {
+export function resolveProxyView(snapshot: MeshSnapshot, proxy: ProxyNode, authenticated = false): ProxyView {
   const index = meshIndex(snapshot);
   const podKey = `${proxy.namespace}/${proxy.podName}`;
   const workload = index.workloadByName.get(podKey);
@@ -87,7 +93,8 @@ export function resolveProxyView(snapshot: MeshSnapshot, proxy: ProxyNode): Prox
   const scope = resolveClientScope(snapshot, { type: proxy.type, namespace: proxy.namespace, labels });
   const isSidecar = proxy.type === 'sidecar';
   const inbound = isSidecar && workload !== undefined ? resolveInboundPorts(snapshot, workload) : NO_PORTS;
-  const gateways = isSidecar ? NO_LISTENERS : resolveGateways(snapshot, proxy, labels, workload);
+  const credentials = resolveCredentials(snapshot, proxy, workload, authenticated);
+  const gateways = isSidecar ? NO_LISTENERS : resolveGateways(snapshot, proxy, labels, workload, credentials);
   const bindsServices = isSidecar && Object.keys(workload?.serviceAddresses ?? {}).length > 0;
   const serviceAddresses = bindsServices ? workload!.serviceAddresses : NO_ADDRESSES;
   const own: Problem[] = [...inbound.problems, ...gateways.problems];
@@ -102,6 +109,7 @@ export function resolveProxyView(snapshot: MeshSnapshot, proxy: ProxyNode): Prox
   return {
     snapshot,
     type: proxy.type,
+    namespace: proxy.namespace,
     address: workload?.address ?? proxy.ipAddress,
     interceptionMode: proxy.interceptionMode,
     understandsIstioFilters: proxy.understandsIstioFilters,
@@ -114,6 +122,7 @@ export function resolveProxyView(snapshot: MeshSnapshot, proxy: ProxyNode): Prox
         : stableHash([podKey, scope.hashes().declarations, contentHash(serviceAddresses)]),
     ),
     gatewayListeners: gateways.listeners,
+    credentials,
     extraBindAddresses: workload?.extraBindAddresses ?? {},
     problems: [...snapshot.problems, ...index.problems, ...delegation(snapshot).problems, ...scope.problems, ...own],
   };

@@ -84,11 +84,13 @@ export function buildSnapshot(input: SnapshotInput): MeshSnapshot {
   const namespaces = [...input.namespaces].sort((a, b) => compareText(a.name, b.name));
   const services = uniqueSorted('Service', input.services, problems);
   const workloads = uniqueSorted('Workload', input.workloads, problems);
+  const credentials = uniqueSorted('Secret', input.credentials ?? [], problems);
   const configsByKind = groupByKind(input.configs);
   const hashes: SnapshotHashes = {
     settings: stableHash(meshConfig),
     services: stableHash(services.map(contentHash)),
     workloads: stableHash(workloads.map(workloadHash)),
+    credentials: stableHash(credentials.map(contentHash)),
     configs: new Map([...configsByKind].map(([kind, configs]) => [kind, stableHash(configs.map(configHash))])),
   };
   return {
@@ -101,6 +103,7 @@ export function buildSnapshot(input: SnapshotInput): MeshSnapshot {
     namespaces,
     services,
     workloads,
+    credentials,
     configsByKind,
     problems,
   };

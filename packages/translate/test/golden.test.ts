@@ -34,6 +34,7 @@ function render(resources: ProxyResources, show: Shown): string {
       endpoints: resources.endpoints.map(({ name }) => name),
       listeners: resources.listeners.map(({ name }) => name),
       routes: resources.routes.map(({ name }) => name),
+      ...(resources.secrets.length > 0 ? { secrets: resources.secrets.map(({ name }) => name) } : {}),
     },
   };
   const put = (key: keyof Shown, values: unknown[]) => {
@@ -68,7 +69,7 @@ describe('golden cases', () => {
     it(`${name}: ${readFileSync(file('why'), 'utf8').trim()}`, () => {
       const input = readMesh(readFileSync(file('in.yaml'), 'utf8'));
       const { proxy, show } = readProxy(readFileSync(file('proxy.yaml'), 'utf8'), input);
-      const resources = buildResources(resolveProxyView(buildSnapshot(input), proxy));
+      const resources = buildResources(resolveProxyView(buildSnapshot(input), proxy, true));
       expect(checkConsistency(resources)).toEqual([]);
       const actual = render(resources, show);
       if (process.env.UPDATE_GOLDEN === '1' || !existsSync(file('out.yaml'))) writeFileSync(file('out.yaml'), actual);

@@ -8,6 +8,7 @@ import { fromEnvoyJson } from '@lateen/xds-proto';
 import { NodeSchema } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import { parseAllDocuments } from 'yaml';
 import {
+  type Credential,
   type Namespace,
   type ProxyNode,
   parseProxyNode,
@@ -59,6 +60,8 @@ interface Document {
     readonly creationTimestamp?: string;
   };
   readonly spec?: TestSpec;
+  /** Of a Secret. */
+  readonly stringData?: Record<string, string>;
   /** Kind Include: files relative to the repository, with the namespace of documents that name none. */
   readonly files?: readonly string[];
   readonly namespace?: string;
@@ -81,6 +84,7 @@ class FixtureBuilder {
   readonly services: Service[] = [];
   readonly workloads: Workload[] = [];
   readonly configs: ConfigObject[] = [];
+  readonly credentials: Credential[] = [];
   meshConfig: MeshConfig | undefined;
   private podCount = 0;
 
@@ -100,7 +104,9 @@ class FixtureBuilder {
     const annotations = metadata.annotations ?? {};
     if (kind === 'Namespace') this.namespaces.push({ name: metadata.name, labels });
     else if (kind === 'Service') this.addService(document, namespace);
-    else if (kind === 'Deployment') this.addDeployment(document, namespace);
+    else if (kind === 'Secret') {
+      this.credentials.push({ namespace, name: metadata.name, values: document.stringData ?? {} });
+    } else if (kind === 'Deployment') this.addDeployment(document, namespace);
     else if (kind === 'Pod') {
       this.addPod(metadata.name, metadata.name, namespace, labels, spec ?? {});
     } else if (isIstioKind(kind)) {
@@ -195,8 +201,9 @@ class FixtureBuilder {
       const addresses = hosts.map((host, index) => [host, `127.1.${pod + 1}.${index + 1}`]);
       return { ...workload, serviceAddresses: Object.fromEntries(addresses) };
     });
-    const { meshConfig, namespaces, services, configs } = this;
-    return { ...(meshConfig === undefined ? {} : { meshConfig }), namespaces, services, workloads, configs };
+    const { meshConfig, namespaces, services, credentials, configs } = this;
+    const settings = meshConfig === undefined ? {} : { meshConfig };
+    return { ...settings, namespaces, services, workloads, credentials, configs };
   }
 }
 
@@ -241,6 +248,7 @@ export function proxyOf(
     id: `${kind}~${workload?.address ?? '127.1.9.9'}~${pod}~${namespace}.svc.cluster.local`,
     metadata: {
       NAMESPACE: namespace,
+      SERVICE_ACCOUNT: workload?.serviceAccount ?? 'default',
       LABELS: workload?.labels ?? {},
       INTERCEPTION_MODE: 'NONE',
       LATEEN_VERSION: '0.1.0',

@@ -122,8 +122,8 @@ describe('two hundred proxies that see the mesh in four ways', () => {
     expect(distinct('routes')).toBe(4);
     expect(distinct('localClusters')).toBe(1);
     expect(distinct('listeners')).toBe(PROXIES);
-    // 4 outbound, 4 endpoints, 4 routes, 1 local; and the listeners, which hold the pod's own address.
-    expect([first.misses, first.hits]).toEqual([13 + PROXIES, 5 * PROXIES - 13 - PROXIES]);
+    // 4 outbound, 4 endpoints, 4 routes, 1 local, 1 of secrets; and the listeners, which hold the pod's own address.
+    expect([first.misses, first.hits]).toEqual([14 + PROXIES, 6 * PROXIES - 14 - PROXIES]);
     // Clusters and endpoints are the same from all four namespaces; routes are not: short names count from the caller's.
     expect(first.built).toEqual([SERVICES + 3, SERVICES, 2 * PROXIES, 4]);
   });

@@ -4,7 +4,6 @@ import { type ConfigObject, type Problem, parseDocuments } from '@lateen/istio-c
 import type { ObjectResult, SourceText } from '../control/control-api.js';
 import { bootstrapProblem, meshConfigProblem, sortFiles } from '../documents/other-files.js';
 import { isKubernetesObject, istioFiles } from '../documents/split-documents.js';
-import { SECRET_REFUSED } from '../kubernetes/read-object.js';
 import type { ControlClient } from '../mesh/control-client.js';
 import type { ControlPlane } from '../mesh/control-plane.js';
 import { problemFromWire, withGalley } from '../mesh/galley-client.js';
@@ -26,19 +25,11 @@ export function parseSources(files: readonly SourceText[], defaultNamespace: str
     ...ofDocuments,
     ...meshConfigs.map(meshConfigProblem),
     ...bootstraps.map((file) => bootstrapProblem(file, 'error')),
-    ...objects.filter(({ kind }) => kind === 'Secret').map(secretProblem),
   ];
   printProblems(problems);
   refuseErrors(problems);
   if (objects.length === 0) throw new UsageError('there is no document in what was given');
   return { files, objects, defaultNamespace };
-}
-
-/** A Secret is refused before its text is sent to anybody. */
-function secretProblem({ kind, metadata, source }: ConfigObject): Problem {
-  const { namespace, name } = metadata;
-  const what = { severity: 'error' as const, code: 'unsupported', message: SECRET_REFUSED };
-  return { ...source, kind, namespace, name, path: 'kind', ...what };
 }
 
 /** What a change did. */

@@ -22,8 +22,8 @@ export function addApplyCommand(program: Command): void {
     .command('apply')
     .summary('apply Istio and Kubernetes documents')
     .description(
-      'Applies documents to the running mesh: Istio kinds go to Galley, Namespace, ServiceAccount, Service and Deployment\n' +
-        'to the supervisor. Everything is validated first; with one error anywhere nothing changes.',
+      'Applies documents to the running mesh: Istio kinds go to Galley, Namespace, ServiceAccount, Service, Deployment and\n' +
+        'Secret to the supervisor. Everything is validated first; with one error anywhere nothing changes.',
     )
     .requiredOption('-f, --filename <path>', 'file, directory or - for standard input; may be repeated', collect, [])
     .option('-n, --namespace <name>', 'namespace of documents that name none', DEFAULT_NAMESPACE)

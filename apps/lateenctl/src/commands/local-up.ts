@@ -25,6 +25,7 @@ interface UpOptions {
   readonly namespace: string;
   readonly recursive: boolean;
   readonly ingressPort: string;
+  readonly ingressHttpsPort?: string;
   readonly meshConfig?: string;
   readonly foreground: boolean;
   readonly exitWithParent: boolean;
@@ -49,6 +50,10 @@ export function addLocalUp(local: Command): void {
     .option('-n, --namespace <name>', 'namespace of documents that name none', DEFAULT_NAMESPACE)
     .option('-R, --recursive', 'enter the directories of a directory too', false)
     .option('--ingress-port <port>', 'port of 127.0.0.1 for the ingress gateway; 0 takes a free one', '8080')
+    .option(
+      '--ingress-https-port <port>',
+      'the same for HTTPS; default: 8443 beside 8080, a free one beside 0, else none',
+    )
     .option('--mesh-config <file>', 'MeshConfig; default: mesh.yaml in the state directory')
     .option('--foreground', 'stay and end the mesh with this command (Ctrl-C)', false)
     .option('--exit-with-parent', 'with --foreground: end the mesh when standard input closes', false)
@@ -79,12 +84,19 @@ Examples:
     });
 }
 
-function ingressPortOf(options: UpOptions): number {
-  const port = Number(options.ingressPort);
+function portOf(option: string, text: string): number {
+  const port = Number(text);
   if (!Number.isInteger(port) || port < 0 || port > 65_535) {
-    throw new UsageError(`--ingress-port ${options.ingressPort}: not a port (0 to 65535)`);
+    throw new UsageError(`${option} ${text}: not a port (0 to 65535)`);
   }
   return port;
+}
+
+function ingressPortsOf({ ingressPort, ingressHttpsPort }: UpOptions) {
+  return {
+    ingressPort: portOf('--ingress-port', ingressPort),
+    ingressHttpsPort: ingressHttpsPort === undefined ? undefined : portOf('--ingress-https-port', ingressHttpsPort),
+  };
 }
 
 /** Galley would only log what is wrong with it; who starts a mesh is told. */
@@ -118,7 +130,7 @@ async function runInForeground(
 ): Promise<void> {
   const supervisor = await startSupervisor({
     layout,
-    ingressPort: ingressPortOf(options),
+    ...ingressPortsOf(options),
     meshConfigFile: options.meshConfig === undefined ? undefined : resolve(options.meshConfig),
     trustDomain: TRUST_DOMAIN,
     logLevel: options.logLevel,
@@ -163,7 +175,9 @@ async function runDetached(layout: StateLayout, options: UpOptions, sources: Par
   makePrivateDirectory(layout.supervisor);
   const log = openSync(layout.supervisorLog, 'a', 0o600);
   const args = ['local', 'up', '--foreground', '--state-dir', layout.root];
-  args.push('--ingress-port', String(ingressPortOf(options)), '--log-level', options.logLevel);
+  const { ingressPort, ingressHttpsPort } = ingressPortsOf(options);
+  args.push('--ingress-port', String(ingressPort), '--log-level', options.logLevel);
+  if (ingressHttpsPort !== undefined) args.push('--ingress-https-port', String(ingressHttpsPort));
   if (options.meshConfig !== undefined) args.push('--mesh-config', resolve(options.meshConfig));
   const child = spawn(process.execPath, [process.argv[1]!, ...args], {
     detached: true,

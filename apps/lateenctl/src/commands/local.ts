@@ -102,8 +102,9 @@ Examples:
           status.processes.map(processRow),
         ),
       );
-      const { address, port } = status.ingress;
-      print(`\ningress http://${address}:${port}, addresses ${status.block}, state in ${status.stateDir}`);
+      const { address, port, httpsPort } = status.ingress;
+      const https = httpsPort === undefined ? '' : `, https://${address}:${httpsPort}`;
+      print(`\ningress http://${address}:${port}${https}, addresses ${status.block}, state in ${status.stateDir}`);
       if (status.ready) print(outColors.green('everything is ready'));
       else print(`${outColors.yellow('waiting for')} ${status.waitingFor.join('; ')}`);
     });

@@ -115,7 +115,8 @@ export interface MeshStatus {
   readonly block: string;
   readonly stateDir: string;
   readonly trustDomain: string;
-  readonly ingress: { readonly address: string; readonly port: number };
+  /** `httpsPort` is absent where only the gateway's own address takes HTTPS. */
+  readonly ingress: { readonly address: string; readonly port: number; readonly httpsPort?: number | undefined };
   /** Pilot has taken the registry's reports. */
   readonly registryConnected: boolean;
   readonly processes: readonly ProcessStatus[];

@@ -1,10 +1,10 @@
 // Explain: the mesh that documents describe, as `local up` would report it to Pilot, with nothing running: every replica of
 // every Deployment is a pod that is ready.
 
-import type { ConfigObject, MeshConfig, Problem } from '@lateen/istio-config';
+import { type ConfigObject, type MeshConfig, type Problem, readSecretValues } from '@lateen/istio-config';
 import { addressedHosts, buildSnapshot, type MeshSnapshot, type Service, type Workload } from '@lateen/translate';
 import { isKubernetesObject } from '../documents/split-documents.js';
-import { type KubeDeployment, type KubeService, serviceHost } from '../kubernetes/objects.js';
+import { type KubeCredential, type KubeDeployment, type KubeService, serviceHost } from '../kubernetes/objects.js';
 import { readKubeObject } from '../kubernetes/read-object.js';
 import { GATEWAY_POD, GATEWAY_SERVICE } from '../supervisor/pods/gateway-pod.js';
 import { planPods, resolveTargetPort } from '../supervisor/pods/pod-plan.js';
@@ -50,6 +50,7 @@ export function meshOfDocuments(objects: readonly ConfigObject[], meshConfig: Me
     namespaces: [...namespaces].map(([name, labels]) => ({ name, labels })),
     services: services.map((service) => reportedService(service, deployments)),
     workloads,
+    credentials: kubernetes.flatMap(kubeCredential),
     configs: objects.filter((object) => !isKubernetesObject(object)),
   };
   // Which hosts of ServiceEntries have addresses is Pilot's to say.
@@ -70,6 +71,12 @@ function kubeService(object: Parameters<typeof readKubeObject>[0]): KubeService[
   const problems: Problem[] = [];
   const read = object.kind === 'Service' ? readKubeObject(object, '/', problems) : undefined;
   return read?.kind === 'Service' ? [read.value] : [];
+}
+
+function kubeCredential(object: Parameters<typeof readKubeObject>[0]): KubeCredential[] {
+  if (object.kind !== 'Secret') return [];
+  const read = readKubeObject(object, '/', [], Object.fromEntries(readSecretValues(object) ?? []));
+  return read?.kind === 'Secret' ? [read.value] : [];
 }
 
 function reportedService(service: KubeService, deployments: readonly KubeDeployment[]): Service {

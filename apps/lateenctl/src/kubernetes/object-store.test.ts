@@ -1,7 +1,8 @@
 // Tests of the objects that local mode plays: what it reads, refuses with a position, and remembers.
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { TestWebAuthority } from '@lateen/identity/testing';
 import type { Problem } from '@lateen/istio-config';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readKubernetesDocuments } from '../documents/split-documents.js';
@@ -118,17 +119,37 @@ describe('object store', () => {
     expect(store.list()).toEqual([]);
   });
 
-  it('refuses Secrets by name, and keeps and says nothing of their values', async () => {
+  it('keeps the values of Secrets in a file of its own, and gives gateways what they use of them', async () => {
+    const { certPem, keyPem } = await (await TestWebAuthority.create('ca')).issue({ dnsNames: ['a.example.com'] });
+    const secret = (key: string) =>
+      `apiVersion: v1\nkind: Secret\nmetadata: {name: tls}\ntype: kubernetes.io/tls\nstringData: {password: hunter2}\ndata:\n` +
+      `  tls.crt: ${Buffer.from(certPem).toString('base64')}\n  tls.key: ${Buffer.from(key).toString('base64')}\n`;
     const store = await ObjectStore.open(file);
-    const { objects, problems } = read(
-      'apiVersion: v1\nkind: Secret\nmetadata: {name: tls}\nstringData: {password: hunter2}\n',
-    );
+    const { objects, problems } = read(secret(keyPem));
     await store.apply(objects, problems, false);
-    expect(problems.filter(({ severity }) => severity === 'error')).toMatchObject([
-      { line: 2, kind: 'Secret', name: 'tls', path: 'kind', code: 'unsupported' },
+    expect(problems).toEqual([]);
+    expect(store.objects.credentials.get('default/tls')?.values).toEqual({ 'tls.crt': certPem, 'tls.key': keyPem });
+    const shown = JSON.stringify([objects, store.list(), readFileSync(file, 'utf8')]);
+    for (const value of ['hunter2', 'PRIVATE', Buffer.from(keyPem).toString('base64')]) {
+      expect(shown).not.toContain(value);
+    }
+    const secretsFile = join(directory, 'secrets.json');
+    expect(statSync(secretsFile).mode & 0o777).toBe(0o600);
+    const again = await ObjectStore.open(file);
+    expect(again.objects.credentials).toEqual(store.objects.credentials);
+    const actionsOf = async (key: string) => {
+      const found: Problem[] = [];
+      const results = await again.apply(read(secret(key)).objects, found, false);
+      return [results.map(({ action }) => action), found.map(({ message }) => message)].flat();
+    };
+    expect(await actionsOf(keyPem)).toEqual(['unchanged']);
+    const { keyPem: foreign } = await (await TestWebAuthority.create('ca')).issue({ dnsNames: ['a.example.com'] });
+    expect(await actionsOf(foreign)).toEqual([
+      'configured',
+      'gateways cannot use the Secret: it has a key in `tls.key` that is not that of `tls.crt`; write the pair anew',
     ]);
-    expect(JSON.stringify([objects, problems, store.list()])).not.toContain('hunter2');
-    expect(store.list()).toEqual([]);
+    await again.delete([{ kind: 'Secret', namespace: 'default', name: 'tls' }]);
+    expect(readFileSync(secretsFile, 'utf8')).toBe('{}\n');
   });
 
   it('deletes by name; a namespace takes its objects along', async () => {

@@ -63,12 +63,20 @@ export interface KubeDeployment {
   readonly directory: string;
 }
 
+/** What of a Secret gateways use: certificates, keys and trust roots by the Secret's own keys. Never to be shown. */
+export interface KubeCredential {
+  readonly namespace: string;
+  readonly name: string;
+  readonly values: Readonly<Record<string, string>>;
+}
+
 /** Everything that was applied, by `NAMESPACE/NAME` (namespaces by name). */
 export interface KubeObjects {
   readonly namespaces: ReadonlyMap<string, KubeNamespace>;
   readonly serviceAccounts: ReadonlyMap<string, KubeServiceAccount>;
   readonly services: ReadonlyMap<string, KubeService>;
   readonly deployments: ReadonlyMap<string, KubeDeployment>;
+  readonly credentials: ReadonlyMap<string, KubeCredential>;
 }
 
 /** NAME.NAMESPACE.svc.cluster.local */

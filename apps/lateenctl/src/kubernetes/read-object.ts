@@ -1,8 +1,9 @@
 // Kubernetes: validated documents -> the objects that local mode plays.
 
 import { type ConfigObject, formatPath, type KubernetesKind, locateField, type Problem } from '@lateen/istio-config';
-import type { KubeDeployment, KubeNamespace, KubeService, KubeServiceAccount } from './objects.js';
+import type { KubeCredential, KubeDeployment, KubeNamespace, KubeService, KubeServiceAccount } from './objects.js';
 import { type Report, readDeployment } from './read-deployment.js';
+import { readCredential } from './secret-values.js';
 
 export type KubernetesObject = ConfigObject<KubernetesKind>;
 
@@ -10,16 +11,19 @@ export type KubeObject =
   | { readonly kind: 'Namespace'; readonly value: KubeNamespace }
   | { readonly kind: 'ServiceAccount'; readonly value: KubeServiceAccount }
   | { readonly kind: 'Service'; readonly value: KubeService }
-  | { readonly kind: 'Deployment'; readonly value: KubeDeployment };
+  | { readonly kind: 'Deployment'; readonly value: KubeDeployment }
+  | { readonly kind: 'Secret'; readonly value: KubeCredential };
 
-/** Why a Secret is not taken: nothing uses it yet, and what is not kept cannot leak. */
-export const SECRET_REFUSED = 'local mode takes no Secrets yet; remove it from what is applied here';
-
-/** Reads one object; undefined after an error was added to `problems`. */
+/**
+ * Reads one object; undefined after an error was added to `problems`.
+ *
+ * @param values a Secret's, which the object itself does not hold
+ */
 export function readKubeObject(
   object: KubernetesObject,
   directory: string,
   problems: Problem[],
+  values?: Readonly<Record<string, string>>,
 ): KubeObject | undefined {
   const report: Report = (path, severity, code, message) => {
     const { source, kind, metadata } = object;
@@ -41,8 +45,7 @@ export function readKubeObject(
       return value === undefined ? undefined : { kind: 'Deployment', value };
     }
     case 'Secret':
-      report(['kind'], 'error', 'unsupported', SECRET_REFUSED);
-      return undefined;
+      return { kind: 'Secret', value: readCredential(object, values ?? {}, report) };
   }
 }
 

@@ -2,6 +2,7 @@
 
 import type { StateLayout } from '../state/state-layout.js';
 import type { MeshAddresses } from './mesh-addresses.js';
+import type { IngressPorts } from './network/ingress-port.js';
 
 /** Content of mesh.json. */
 export interface MeshFile {
@@ -9,7 +10,7 @@ export interface MeshFile {
   /** For example "127.23.0.0/16". */
   readonly block: string;
   readonly trustDomain: string;
-  readonly ingress: { readonly address: string; readonly port: number };
+  readonly ingress: { readonly address: string; readonly port: number; readonly httpsPort?: number | undefined };
   readonly controlSocket: string;
   readonly citadel: MeshAddresses['citadel'];
   readonly galley: MeshAddresses['galley'];
@@ -20,7 +21,7 @@ export interface MeshFileInput {
   readonly layout: StateLayout;
   readonly mesh: MeshAddresses;
   readonly trustDomain: string;
-  readonly ingressPort: number;
+  readonly ingressPorts: IngressPorts;
 }
 
 /** The file's text. */
@@ -30,7 +31,7 @@ export function meshFileContent(input: MeshFileInput): string {
     pid: process.pid,
     block: `127.${block}.0.0/16`,
     trustDomain: input.trustDomain,
-    ingress: { address: '127.0.0.1', port: input.ingressPort },
+    ingress: { address: '127.0.0.1', port: input.ingressPorts.http, httpsPort: input.ingressPorts.https },
     controlSocket: input.layout.controlSocket,
     citadel,
     galley,

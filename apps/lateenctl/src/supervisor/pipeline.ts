@@ -16,7 +16,7 @@ import { type MeshAddresses, meshAddresses } from './mesh-addresses.js';
 import { meshFileContent } from './mesh-file.js';
 import { lastBlock, openAddressBook } from './network/address-book.js';
 import { leaseBlock } from './network/block-lease.js';
-import { chooseIngressPort } from './network/ingress-port.js';
+import { chooseIngressPorts } from './network/ingress-port.js';
 import { SidecarRunner } from './pods/sidecar-runner.js';
 import { startReaper } from './processes/reaper.js';
 import { appProgram, reaperProgram } from './programs.js';
@@ -32,6 +32,8 @@ export interface SupervisorOptions {
   readonly layout: StateLayout;
   /** Port of 127.0.0.1 for the ingress gateway; 0 takes a free one. */
   readonly ingressPort: number;
+  /** The same for HTTPS; undefined leaves it to the choice of the other. */
+  readonly ingressHttpsPort: number | undefined;
   /** Undefined: `mesh.yaml` of the state directory. */
   readonly meshConfigFile: string | undefined;
   readonly trustDomain: string;
@@ -48,7 +50,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
   for (const app of ['citadel', 'galley', 'pilot', 'sidecar'] as const) appProgram(app);
   for (const directory of [layout.root, layout.supervisor, layout.logs, layout.pods]) makePrivateDirectory(directory);
 
-  const ingressPort = await chooseIngressPort(options.ingressPort);
+  const ingressPorts = await chooseIngressPorts(options.ingressPort, options.ingressHttpsPort);
   const lease = await leaseBlock({
     runtimeDir: runtimeDirectory(),
     stateDir: layout.root,
@@ -75,7 +77,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     sidecars,
     store,
     entryHosts,
-    ingressPort,
+    ingressPorts,
     onChange: changed,
     settled: () => registry.settled(),
   });
@@ -92,7 +94,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
   const supervisor = new Supervisor({
     ...shared,
     ownLogFile: options.ownLogFile,
-    ingressPort,
+    ingressPorts,
     controlPlane,
     workloads,
     registry,
@@ -103,7 +105,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     identities.start();
     await workloads.reconcile();
     supervisor.attachControl(await ControlServer.listen(layout.controlSocket, supervisor));
-    await writeFileAtomic(layout.meshFile, meshFileContent({ layout, mesh, trustDomain, ingressPort }));
+    await writeFileAtomic(layout.meshFile, meshFileContent({ layout, mesh, trustDomain, ingressPorts }));
   } catch (error) {
     await supervisor.close();
     throw error;

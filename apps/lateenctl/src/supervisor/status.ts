@@ -6,6 +6,7 @@ import { type KubeService, serviceHost } from '../kubernetes/objects.js';
 import type { StateLayout } from '../state/state-layout.js';
 import type { Component, ControlPlane } from './control-plane.js';
 import type { MeshAddresses } from './mesh-addresses.js';
+import type { IngressPorts } from './network/ingress-port.js';
 import { GATEWAY_HTTP_PORT, SYSTEM_NAMESPACE } from './pods/gateway-pod.js';
 import type { Pod } from './pods/pod.js';
 import type { ManagedProcess } from './processes/managed-process.js';
@@ -17,7 +18,7 @@ export interface StatusInput {
   readonly layout: StateLayout;
   readonly mesh: MeshAddresses;
   readonly trustDomain: string;
-  readonly ingressPort: number;
+  readonly ingressPorts: IngressPorts;
   readonly controlPlane: ControlPlane;
   readonly pods: readonly Pod[];
   readonly services: readonly KubeService[];
@@ -53,7 +54,7 @@ export function buildStatus(input: StatusInput): MeshStatus {
     block: `127.${input.mesh.block}.0.0/16`,
     stateDir: input.layout.root,
     trustDomain: input.trustDomain,
-    ingress: { address: '127.0.0.1', port: input.ingressPort },
+    ingress: { address: '127.0.0.1', port: input.ingressPorts.http, httpsPort: input.ingressPorts.https },
     registryConnected: input.registryFailure === undefined,
     processes,
     pods: input.pods.map((pod) => podStatus(input, pod)),

@@ -9,6 +9,7 @@ import type { StateLayout } from '../state/state-layout.js';
 import type { ControlPlane } from './control-plane.js';
 import type { ControlServer } from './control-server.js';
 import type { MeshAddresses } from './mesh-addresses.js';
+import type { IngressPorts } from './network/ingress-port.js';
 import type { Reaper } from './processes/reaper.js';
 import type { EntryHost } from './registry/entry-hosts.js';
 import type { RegistryStream } from './registry/registry-stream.js';
@@ -22,7 +23,7 @@ export interface SupervisorParts {
   readonly ownLogFile: string;
   readonly mesh: MeshAddresses;
   readonly trustDomain: string;
-  readonly ingressPort: number;
+  readonly ingressPorts: IngressPorts;
   readonly controlPlane: ControlPlane;
   readonly workloads: Workloads;
   readonly registry: RegistryStream;

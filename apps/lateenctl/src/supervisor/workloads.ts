@@ -10,8 +10,9 @@ import type { ObjectStore } from '../kubernetes/object-store.js';
 import { type KubeObjects, type KubeService, serviceHost } from '../kubernetes/objects.js';
 import type { StateLayout } from '../state/state-layout.js';
 import type { AddressBook } from './network/address-book.js';
+import type { IngressPorts } from './network/ingress-port.js';
 import { requireLoopback } from './network/loopback-alias.js';
-import { GATEWAY_HTTP_PORT, GATEWAY_POD, GATEWAY_SERVICE } from './pods/gateway-pod.js';
+import { GATEWAY_POD, GATEWAY_SERVICE, gatewayBindAddresses } from './pods/gateway-pod.js';
 import { Pod } from './pods/pod.js';
 import { type PodPlan, planPods } from './pods/pod-plan.js';
 import { PodSet } from './pods/pod-set.js';
@@ -27,7 +28,7 @@ export interface WorkloadsOptions {
   readonly sidecars: SidecarRunner;
   readonly store: ObjectStore;
   readonly entryHosts: EntryHosts;
-  readonly ingressPort: number;
+  readonly ingressPorts: IngressPorts;
   readonly reaper: Reaper;
   readonly logger: Logger;
   /** Called when the report to Pilot has changed. */
@@ -110,7 +111,7 @@ export class Workloads {
       pods: this.pods,
       serviceAddress: (pod, host) => this.serviceAddress(pod.plan, host),
       entryHosts: (namespace) => this.entryHosts(namespace),
-      gatewayBindAddresses: { [GATEWAY_HTTP_PORT]: `127.0.0.1:${this.#options.ingressPort}` },
+      gatewayBindAddresses: gatewayBindAddresses(this.#options.ingressPorts),
     });
   }
 

@@ -73,7 +73,7 @@ export function checkTls(
 }
 
 function resourcesOf(workload: Workload, mesh: MeshSnapshot, cache: TranslationCache): Resources {
-  return cache.translate(resolveProxyView(mesh, nodeOf(workload, mesh))).resources;
+  return cache.translate(resolveProxyView(mesh, nodeOf(workload, mesh), true)).resources;
 }
 
 function serverModes(resources: Resources): ReadonlyMap<number, ServerMode> {

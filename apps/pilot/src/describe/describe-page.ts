@@ -48,7 +48,7 @@ export function describeServiceByName(
 }
 
 function problemsOf(mesh: MeshSnapshot, cache: TranslationCache, workload: Workload): readonly Problem[] {
-  return cache.translate(resolveProxyView(mesh, nodeOf(workload, mesh))).problems;
+  return cache.translate(resolveProxyView(mesh, nodeOf(workload, mesh), true)).problems;
 }
 
 /**

@@ -1,7 +1,7 @@
 // Describe: a pod: the services that select it, what it accepts, and what it sees of the mesh.
 
-import { hostMatches, objectsOfKind, resolveShortHost, selectorMatches } from '@lateen/istio-config';
-import type { PodDescription, SourceRef, Warning } from '@lateen/telemetry';
+import { type ConfigObject, hostMatches, objectsOfKind, resolveShortHost, selectorMatches } from '@lateen/istio-config';
+import type { PodDescription, Warning } from '@lateen/telemetry';
 import {
   hasPassthrough,
   type MeshSnapshot,
@@ -19,7 +19,7 @@ import { findSource, sourceOf, uniqueWarnings, warningOf } from './sources.js';
 
 /** @param problems what the translation of its own view found */
 export function describePod(mesh: MeshSnapshot, workload: Workload, problems: readonly Problem[]): PodDescription {
-  const view = resolveProxyView(mesh, nodeOf(workload, mesh));
+  const view = resolveProxyView(mesh, nodeOf(workload, mesh), true);
   const { scope } = view;
   const { name, namespace, labels } = workload;
   const everything = resolveClientScope(mesh, { type: 'router', namespace, labels });
@@ -30,7 +30,12 @@ export function describePod(mesh: MeshSnapshot, workload: Workload, problems: re
     const rule = scope.destinationRule(service);
     return rule === undefined ? [] : [{ service, rule }];
   });
-  const own = new Set([`Workload/${namespace}/${name}`, ...(scope.sidecar ? [`Sidecar/${scope.sidecar.name}`] : [])]);
+  const gateways = gatewayObjects(mesh, workload);
+  const own = new Set([
+    `Workload/${namespace}/${name}`,
+    ...(scope.sidecar ? [`Sidecar/${scope.sidecar.name}`] : []),
+    ...gateways.map(({ metadata }) => `Gateway/${metadata.namespace}/${metadata.name}`),
+  ]);
   return {
     name,
     namespace,
@@ -42,7 +47,7 @@ export function describePod(mesh: MeshSnapshot, workload: Workload, problems: re
     labels,
     ports: workload.ports.map(({ port, name: portName }) => ({ port, name: portName })),
     mtls: describeMtls(mesh, workload),
-    gateways: gatewaysOf(mesh, workload),
+    gateways: gateways.map(sourceOf),
     services: services.map((service) => describeService(mesh, service, problems)),
     scope: {
       ...(sidecar === undefined ? {} : { sidecar }),
@@ -63,11 +68,10 @@ export function describePod(mesh: MeshSnapshot, workload: Workload, problems: re
   };
 }
 
-function gatewaysOf(mesh: MeshSnapshot, { gateway, labels }: Workload): SourceRef[] {
+function gatewayObjects(mesh: MeshSnapshot, { gateway, labels }: Workload): readonly ConfigObject<'Gateway'>[] {
   if (!gateway) return [];
-  return objectsOfKind(mesh.configsByKind.get('Gateway') ?? [], 'Gateway')
-    .filter(({ spec }) => selectorMatches(spec.selector, labels))
-    .map(sourceOf);
+  const all = objectsOfKind(mesh.configsByKind.get('Gateway') ?? [], 'Gateway');
+  return all.filter(({ spec }) => selectorMatches(spec.selector, labels));
 }
 
 const WITHOUT_SERVICE: Warning = {

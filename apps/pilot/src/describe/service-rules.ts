@@ -32,7 +32,7 @@ export function tlsOf({ trafficPolicy }: EffectiveDestinationRule): string {
 
 /** What the workload accepts at the ports of the service. @param service undefined: at all of its ports */
 export function describeMtls(mesh: MeshSnapshot, workload: Workload, service?: MeshService): PortMtls[] {
-  const { inboundPorts } = resolveProxyView(mesh, nodeOf(workload, mesh));
+  const { inboundPorts } = resolveProxyView(mesh, nodeOf(workload, mesh), true);
   const wanted = service && new Set(service.ports.map(({ targetPort }) => targetPort));
   return inboundPorts
     .filter(({ port }) => wanted === undefined || wanted.has(port))

@@ -78,15 +78,16 @@ test('gateways with the same view are translated once, and again only for what c
     source.publish(snapshot(`v${version}`, workload('a-1', `127.9.1.${version}`)));
     for (const view of views) view.current();
   }
-  // The first snapshot makes all five parts, each further one the endpoints.
+  // The first snapshot makes all six parts, each further one the endpoints.
   const { hits, misses, built } = cache.counts;
-  expect([misses, hits]).toEqual([5 + 3, 4 * 15 - 8]);
+  expect([misses, hits]).toEqual([6 + 3, 4 * 18 - 9]);
   // One service and the black hole; the endpoints of each snapshot; a gateway without Gateway resources has no more.
   expect(Object.fromEntries(built)).toEqual({
     [TYPE_URL.cluster]: 2,
     [TYPE_URL.endpoint]: 4,
     [TYPE_URL.listener]: 0,
     [TYPE_URL.route]: 0,
+    [TYPE_URL.secret]: 0,
   });
 });
 

@@ -54,12 +54,23 @@ export class ProxySource implements ResourceSource {
     for (const view of this.views) view.onChange();
   }
 
+  /** For clients that have proved who they are. */
   open(client: AdsSubscriber, onChange: () => void): ResourceView {
+    return this.openView(client, onChange, true);
+  }
+
+  /** For clients without a certificate: they are served everything but Secrets. */
+  readonly withoutSecrets: ResourceSource = {
+    open: (client, onChange) => this.openView(client, onChange, false),
+  };
+
+  private openView(client: AdsSubscriber, onChange: () => void, authenticated: boolean): ResourceView {
     const parsed = parseProxyNode(client.node);
     // Admission parsed the same node and refuses what is not a proxy.
     if (!parsed.ok) throw new Error(`a proxy was admitted whose node is not valid: ${parsed.errors.join('; ')}`);
     const view = new PushedView(
       parsed.proxy,
+      authenticated,
       () => this.snapshot,
       this.options,
       onChange,
@@ -81,6 +92,7 @@ class PushedView implements ResourceView {
 
   constructor(
     private readonly proxy: ProxyNode,
+    private readonly authenticated: boolean,
     private readonly newest: () => PublishedSnapshot | undefined,
     private readonly options: ProxySourceOptions,
     readonly onChange: () => void,
@@ -93,7 +105,7 @@ class PushedView implements ResourceView {
     this.seen = newest;
     const startedMs = performance.now();
     const { cache, logger, onTranslated } = this.options;
-    this.translation = cache.translate(resolveProxyView(newest.mesh, this.proxy));
+    this.translation = cache.translate(resolveProxyView(newest.mesh, this.proxy, this.authenticated));
     onTranslated?.(performance.now() - startedMs);
     const { faults, resources } = this.translation;
     if (faults.length > 0) {

@@ -2,6 +2,7 @@
 
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { createSecureContext } from 'node:tls';
 import type { DataSource } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import type {
   CertificateValidationContext,
@@ -66,7 +67,16 @@ export function readTrustedCa(
     report(`${path}.trusted_ca`, fault);
     return undefined;
   }
-  return { kind: 'validation', trustedCaPem };
+  if (context.crl === undefined) return { kind: 'validation', trustedCaPem };
+  const crlPem = readDataSource(context.crl, `${path}.crl`, report);
+  if (crlPem === undefined) return undefined;
+  try {
+    createSecureContext({ crl: crlPem });
+  } catch {
+    report(`${path}.crl`, 'is no list of revoked certificates in PEM form');
+    return undefined;
+  }
+  return { kind: 'validation', trustedCaPem, crlPem };
 }
 
 export function readTlsCertificate(

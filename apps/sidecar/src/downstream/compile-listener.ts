@@ -1,5 +1,6 @@
 // Downstream: compiles a listener's filter chains; chains whose bytes did not change keep their objects and connections.
 
+import { isIP } from 'node:net';
 import { toBinary } from '@bufbuild/protobuf';
 import { anyIs, unpackAny } from '@lateen/xds-proto';
 import { TrafficDirection } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
@@ -16,7 +17,7 @@ import { DownstreamTlsContextSchema } from '@lateen/xds-proto/envoy/extensions/t
 import { compileTcpProxy, endsInTcpProxy } from '../tcp/compile-tcp-proxy.js';
 import { durationMs } from '../upstream/upstream-cluster.js';
 import { type ConnectionManagerContext, compileConnectionManager } from './compile-connection-manager.js';
-import { filterChainMatchKey, unsupportedMatchFields } from './filter-chain-match.js';
+import { filterChainMatchKey, matchesByAddress, unsupportedMatchFields } from './filter-chain-match.js';
 import type { FilterChainRuntime, ListenerSettings } from './listener-runtime.js';
 import type { ClientCertDetails, DownstreamTls } from './tls-acceptor.js';
 
@@ -108,6 +109,7 @@ class ListenerCompiler {
         config.listenerFiltersTimeout === undefined ? INSPECT_TIMEOUT_MS : durationMs(config.listenerFiltersTimeout),
       continueOnTimeout: config.continueOnListenerFiltersTimeout,
       chains,
+      byAddress: matchesByAddress(chains),
       defaultChain,
     };
     const inlineRoutes = [...this.chains.values()]
@@ -131,6 +133,11 @@ class ListenerCompiler {
     if (chain.filterChainMatch !== undefined) {
       for (const field of unsupportedMatchFields(chain.filterChainMatch))
         problem(`filter_chain_match.${field}`, 'is not supported');
+      chain.filterChainMatch.prefixRanges.forEach(({ addressPrefix, prefixLen = 0 }, at) => {
+        const family = isIP(addressPrefix);
+        if (family !== 0 && prefixLen <= (family === 4 ? 32 : 128)) return;
+        problem(`filter_chain_match.prefix_ranges[${at}]`, 'is not an address with the length of its prefix');
+      });
     }
     const chainName = `inline|${hash(key)}|${config.name}|${chain.name === '' ? index : chain.name}`;
     if (endsInTcpProxy(chain.filters)) return this.compileTcp(chain, key, problem);

@@ -192,25 +192,29 @@ export class TlsAcceptor implements DownstreamTls {
 
   /** @throws Error where a secret is missing */
   private contextOptions(): TlsOptions {
-    const certificate = this.settings.certificate();
+    const certificates = this.settings.certificates();
     const bundle = this.settings.trustBundle();
-    if (certificate === undefined) throw new Error('there is no certificate for this listener yet');
-    if (this.settings.verifiesPeer && bundle === undefined) {
-      throw new Error('there is no trust bundle for this listener yet');
+    const revoked = this.settings.revocations();
+    const certificate = certificates?.[0];
+    const fault = this.settings.faultOfSecrets();
+    if (fault !== undefined || certificates === undefined || certificate === undefined) {
+      throw new Error(`${fault ?? 'there is no certificate'} for this listener`);
     }
     this.certificate = certificate;
     return {
       ...this.settings.contextOptions,
-      cert: certificate.chainPem,
-      key: certificate.keyPem,
+      // Of several, as one with RSA beside one with ECDSA, OpenSSL shows the one that the client can verify.
+      cert: certificates.map(({ chainPem }) => chainPem),
+      key: certificates.map(({ keyPem }) => keyPem),
       ...(bundle === undefined ? {} : { ca: bundle }),
-      ...this.ticketOptions(bundle ?? ''),
+      ...(revoked === undefined ? {} : { crl: revoked }),
+      ...this.ticketOptions(bundle ?? '', revoked ?? ''),
     };
   }
 
   /** Sessions are resumed across renewals of the certificate, never across a change of the trust bundle. */
-  private ticketOptions(bundle: string): Pick<TlsOptions, 'ticketKeys' | 'sessionIdContext'> {
-    const scope = JSON.stringify([bundle, this.requireClient, this.settings.verifiesPeer]);
+  private ticketOptions(bundle: string, revoked: string): Pick<TlsOptions, 'ticketKeys' | 'sessionIdContext'> {
+    const scope = JSON.stringify([bundle, revoked, this.requireClient, this.settings.verifiesPeer]);
     return {
       ticketKeys: createHmac('sha384', TICKET_SECRET).update(scope).digest(),
       sessionIdContext: createHash('sha256').update(scope).digest('hex').slice(0, 32),
@@ -263,7 +267,7 @@ export class TlsAcceptor implements DownstreamTls {
     const own = this.certificate?.principal ?? '';
     const anonymous = !this.settings.verifiesPeer || (!this.requireClient && shown.certificate() === undefined);
     if (anonymous) return { principal: '', securityId: this.pairs.idOf('', own, false), xfcc: '' };
-    const peer = checkPeer(shown, this.settings.nameRules);
+    const peer = checkPeer(shown, this.settings);
     return {
       principal: peer.principal,
       securityId: this.pairs.idOf(peer.principal, own, true),

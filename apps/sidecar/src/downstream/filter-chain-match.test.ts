@@ -17,6 +17,7 @@ function chain(name: string, match?: MatchFields) {
 }
 
 const PLAIN: ConnectionFacts = {
+  destinationAddress: '',
   destinationPort: 9080,
   serverName: '',
   transportProtocol: 'raw_buffer',
@@ -24,6 +25,7 @@ const PLAIN: ConnectionFacts = {
 };
 const tls = (serverName: string, ...applicationProtocols: string[]): ConnectionFacts => ({
   destinationPort: 9080,
+  destinationAddress: '',
   serverName,
   transportProtocol: 'tls',
   applicationProtocols,
@@ -61,6 +63,23 @@ describe('matchFilterChain', () => {
     ];
     expect(matchFilterChain(chains, PLAIN)).toBeUndefined();
     expect(matchFilterChain(chains, { ...PLAIN, destinationPort: 1 })?.name).toBe('plain');
+  });
+
+  it('prefers the narrower range of addresses, which come before server names', () => {
+    const range = (addressPrefix: string, prefixLen: number) => ({ addressPrefix, prefixLen });
+    const chains = [
+      chain('any', {}),
+      chain('wide', { prefixRanges: [range('10.0.0.0', 8), range('fd00::', 8)] }),
+      chain('narrow', { prefixRanges: [range('10.1.0.0', 16)] }),
+      chain('named', { serverNames: ['a.example.com'] }),
+    ];
+    const to = (destinationAddress: string) =>
+      matchFilterChain(chains, { ...tls('a.example.com'), destinationAddress });
+    expect(to('10.1.2.3')?.name).toBe('narrow');
+    expect(to('10.2.2.3')?.name).toBe('wide');
+    expect(to('fd00::1')?.name).toBe('wide');
+    expect(to('192.168.1.1')?.name).toBe('named');
+    expect(to('')?.name).toBe('named');
   });
 
   it('takes the protocol that the client names first', () => {

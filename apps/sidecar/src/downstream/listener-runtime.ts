@@ -30,6 +30,8 @@ export interface ListenerSettings {
   /** What has sent nothing in time is taken for plain text instead of being closed: its server may speak first. */
   readonly continueOnTimeout: boolean;
   readonly chains: readonly FilterChainRuntime[];
+  /** Some chain is chosen by the address that a connection was opened to. */
+  readonly byAddress: boolean;
   readonly defaultChain: FilterChainRuntime | undefined;
 }
 
@@ -60,14 +62,14 @@ export class ListenerRuntime implements Acceptor, HttpRegistry {
     }
     stats.downstreamCxActive++;
     if (!this.settings.inspect) {
-      this.route(socket, { ...PLAIN, destinationPort: boundPort }, null);
+      this.route(socket, { ...PLAIN, ...this.destinationOf(socket, boundPort) }, null);
       return;
     }
     this.opening.add(socket);
     socket.owner = new TlsInspector(this.path, socket, this.settings, {
       onInspected: (facts, first) => {
         this.opening.delete(socket);
-        this.route(socket, { ...facts, destinationPort: boundPort }, first);
+        this.route(socket, { ...facts, ...this.destinationOf(socket, boundPort) }, first);
       },
       onRefused: (reason) => {
         this.opening.delete(socket);
@@ -78,6 +80,12 @@ export class ListenerRuntime implements Acceptor, HttpRegistry {
         }
       },
     });
+  }
+
+  /** The address costs a call of the system, so it is asked for only where a chain is chosen by it. */
+  private destinationOf(socket: ProxySocket, destinationPort: number) {
+    const destinationAddress = this.settings.byAddress ? (socket.localAddress ?? '') : '';
+    return { destinationPort, destinationAddress };
   }
 
   onAcceptError(error: Error): void {
@@ -173,6 +181,7 @@ export class ListenerRuntime implements Acceptor, HttpRegistry {
 
 const PLAIN: ConnectionFacts = {
   destinationPort: 0,
+  destinationAddress: '',
   serverName: '',
   transportProtocol: 'raw_buffer',
   applicationProtocols: [],

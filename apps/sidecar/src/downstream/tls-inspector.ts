@@ -17,6 +17,7 @@ export interface InspectionResult {
 const NOTHING = new Uint8Array(0);
 const PLAIN_TEXT: ConnectionFacts = {
   destinationPort: 0,
+  destinationAddress: '',
   serverName: '',
   transportProtocol: 'raw_buffer',
   applicationProtocols: [],
@@ -53,7 +54,10 @@ export class TlsInspector implements SocketOwner, TimerOwner {
         return;
       case 'hello':
         this.path.wheel.cancel(this.timer);
-        this.result.onInspected({ destinationPort: 0, transportProtocol: 'tls', ...outcome.hello }, bytes);
+        this.result.onInspected(
+          { destinationPort: 0, destinationAddress: '', transportProtocol: 'tls', ...outcome.hello },
+          bytes,
+        );
     }
   }
 

@@ -1,6 +1,7 @@
 // Transport: checks a TLS peer after every handshake, resumed ones included, before the first byte is used.
 
-import { X509Certificate } from 'node:crypto';
+import { createHash, X509Certificate } from 'node:crypto';
+import { BlockList, isIP, isIPv6 } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { readSubjectAltNames, type SubjectAltNames } from '@lateen/identity';
 import {
@@ -18,6 +19,8 @@ export interface PeerCertificate {
   readonly notAfterMs: number;
   /** SHA-256 of the certificate, lower-case hexadecimal. */
   readonly hash: string;
+  /** SHA-256 of the public key in its DER form, in base64. */
+  readonly keyHash: string;
   readonly subject: string;
 }
 
@@ -51,8 +54,10 @@ export class PeerRefused extends Error {
   }
 }
 
+type NameType = 'uri' | 'dns' | 'ip' | 'email';
+
 interface NameRule {
-  readonly type: 'uri' | 'dns';
+  readonly type: NameType;
   readonly matches: (name: string) => boolean;
 }
 
@@ -70,16 +75,67 @@ export function compileNameRules(
     const matches = compileStringMatcher(matcher);
     if (matches === undefined) problem(`${path}.matcher`, 'must be exact, prefix, suffix or contains');
     else if (sanType === SanType.URI) rules.push({ type: 'uri', matches });
-    else if (sanType === SanType.DNS) rules.push({ type: 'dns', matches });
-    else problem(`${path}.san_type`, 'must be URI or DNS');
+    else if (sanType === SanType.IP_ADDRESS) rules.push({ type: 'ip', matches: matchAddress(matcher, matches) });
+    else if (sanType === SanType.EMAIL) rules.push({ type: 'email', matches });
+    else if (sanType === SanType.DNS) rules.push({ type: 'dns', matches: matchDnsName(matcher, matches) });
+    else problem(`${path}.san_type`, 'must be URI, DNS, IP_ADDRESS or EMAIL');
   });
   context?.matchSubjectAltNames.forEach((matcher, index) => {
     const matches = compileStringMatcher(matcher);
     if (matches === undefined)
       problem(`match_subject_alt_names[${index}]`, 'must be exact, prefix, suffix or contains');
-    else rules.push({ type: 'uri', matches }, { type: 'dns', matches });
+    else for (const type of NAME_TYPES) rules.push({ type, matches });
   });
   return rules;
+}
+
+const NAME_TYPES: readonly NameType[] = ['uri', 'dns', 'ip', 'email'];
+
+/** As in Envoy: an exact name of a host is also taken where the certificate has it under a wildcard of one label. */
+function matchDnsName(matcher: StringMatcher | undefined, matches: (name: string) => boolean): NameRule['matches'] {
+  if (matcher?.matchPattern.case !== 'exact') return matches;
+  const wanted = matcher.matchPattern.value.toLowerCase();
+  const parent = wanted.slice(wanted.indexOf('.'));
+  return (raw) => {
+    const name = raw.toLowerCase();
+    return name === wanted || (name.startsWith('*.') && wanted.includes('.', 1) && name.slice(1) === parent);
+  };
+}
+
+/** An address may be written in several ways. */
+function matchAddress(matcher: StringMatcher | undefined, matches: (name: string) => boolean): NameRule['matches'] {
+  if (matcher?.matchPattern.case !== 'exact') return matches;
+  const wanted = matcher.matchPattern.value;
+  const family = isIPv6(wanted) ? 'ipv6' : 'ipv4';
+  if (isIP(wanted) === 0) return matches;
+  const list = new BlockList();
+  list.addAddress(wanted, family);
+  return (name) => isIPv6(name) === (family === 'ipv6') && list.check(name, family);
+}
+
+/** Certificates and public keys of which a peer must have one; where both are empty, any will do. */
+export interface CertificatePins {
+  readonly hashes: ReadonlySet<string>;
+  readonly keyHashes: ReadonlySet<string>;
+}
+
+export const NO_PINS: CertificatePins = { hashes: new Set(), keyHashes: new Set() };
+
+/** `problem` is told of pins that no certificate could satisfy. */
+export function compilePins(
+  context: CertificateValidationContext | undefined,
+  problem: (path: string, message: string) => void,
+): CertificatePins {
+  if (context === undefined) return NO_PINS;
+  const hashes = context.verifyCertificateHash.map((hash) => hash.replaceAll(':', '').toLowerCase());
+  hashes.forEach((hash, index) => {
+    if (!/^[0-9a-f]{64}$/.test(hash)) problem(`verify_certificate_hash[${index}]`, 'must be a SHA-256 in hexadecimal');
+  });
+  context.verifyCertificateSpki.forEach((hash, index) => {
+    const bytes = Buffer.from(hash, 'base64');
+    if (bytes.length !== 32) problem(`verify_certificate_spki[${index}]`, 'must be a SHA-256 in base64');
+  });
+  return { hashes: new Set(hashes), keyHashes: new Set(context.verifyCertificateSpki) };
 }
 
 function compileStringMatcher(matcher: StringMatcher | undefined): ((text: string) => boolean) | undefined {
@@ -112,7 +168,11 @@ const MAX_PARSED = 1024;
  *   give the certificate of a resumed session, and resuming proves that it is the same peer
  * @throws PeerRefused
  */
-export function checkPeer(shown: ShownPeer, rules: NameRules, remembered?: PeerCertificate): PeerCertificate {
+export function checkPeer(
+  shown: ShownPeer,
+  { nameRules: rules, pins }: { readonly nameRules: NameRules; readonly pins: CertificatePins },
+  remembered?: PeerCertificate,
+): PeerCertificate {
   const reason = shown.verifyError();
   if (reason !== undefined) throw new PeerRefused(`certificate verification failed: ${reason}`);
   const certificate = shown.certificate();
@@ -123,17 +183,29 @@ export function checkPeer(shown: ShownPeer, rules: NameRules, remembered?: PeerC
     const [from, to] = [new Date(peer.notBeforeMs).toISOString(), new Date(peer.notAfterMs).toISOString()];
     throw new PeerRefused(`the certificate is valid from ${from} to ${to}`);
   }
-  const { uris, dnsNames } = peer.names;
+  const { uris, dnsNames, ipAddresses, emails } = peer.names;
   // An identity is one URI name; a certificate with several could be taken for any of them. Plain TLS has none.
   if (uris.length > 1) throw new PeerRefused(`the certificate has ${uris.length} URI names, an identity is one`);
   if (rules.length > 0 && !rules.some((rule) => matchesRule(rule, peer))) {
-    throw new PeerRefused(`none of the names ${[...uris, ...dnsNames].join(', ') || '(none)'} is expected`);
+    const shownNames = [...uris, ...dnsNames, ...ipAddresses, ...emails].join(', ');
+    throw new PeerRefused(`none of the names ${shownNames || '(none)'} is expected`);
+  }
+  const pinned = pins.hashes.size + pins.keyHashes.size > 0;
+  if (pinned && !pins.hashes.has(peer.hash) && !pins.keyHashes.has(peer.keyHash)) {
+    throw new PeerRefused(`the certificate ${peer.hash} is not one of those that are taken`);
   }
   return peer;
 }
 
+const NAMES_OF: Readonly<Record<NameType, (names: SubjectAltNames) => readonly string[]>> = {
+  uri: ({ uris }) => uris,
+  dns: ({ dnsNames }) => dnsNames,
+  ip: ({ ipAddresses }) => ipAddresses,
+  email: ({ emails }) => emails,
+};
+
 function matchesRule(rule: NameRule, { names }: PeerCertificate): boolean {
-  return (rule.type === 'dns' ? names.dnsNames : names.uris).some(rule.matches);
+  return NAMES_OF[rule.type](names).some(rule.matches);
 }
 
 function parsePeer(raw: Buffer | undefined): PeerCertificate | undefined {
@@ -154,6 +226,9 @@ function parsePeer(raw: Buffer | undefined): PeerCertificate | undefined {
     notBeforeMs: Date.parse(certificate.validFrom),
     notAfterMs: Date.parse(certificate.validTo),
     hash: certificate.fingerprint256.replaceAll(':', '').toLowerCase(),
+    keyHash: createHash('sha256')
+      .update(certificate.publicKey.export({ type: 'spki', format: 'der' }))
+      .digest('base64'),
     subject: certificate.subject?.split('\n').reverse().join(',') ?? '',
   };
   if (parsed.size >= MAX_PARSED) parsed.clear();

@@ -34,7 +34,8 @@ export class SecretStore {
         if (secret.kind === 'certificate') {
           const same = this.secrets.get(name) === secret ? this.certificates.get(name) : undefined;
           certificates.set(name, same ?? readCertificate(secret.certificateChainPem, secret.privateKeyPem));
-        } else if (this.secrets.get(name) !== secret) createSecureContext({ ca: secret.trustedCaPem });
+        } else if (this.secrets.get(name) !== secret)
+          createSecureContext({ ca: secret.trustedCaPem, crl: secret.crlPem });
       } catch (error) {
         const message = `cannot be used: ${(error as Error).message}`;
         problems.push({ resourceType: TYPE_URL.secret, resourceName: name, path: '', message });
@@ -53,6 +54,12 @@ export class SecretStore {
   trustedCa(name: string): string | undefined {
     const secret = this.secrets.get(name);
     return secret?.kind === 'validation' ? secret.trustedCaPem : undefined;
+  }
+
+  /** Certificates of the trust roots that are revoked. */
+  revocations(name: string): string | undefined {
+    const secret = this.secrets.get(name);
+    return secret?.kind === 'validation' ? secret.crlPem : undefined;
   }
 }
 

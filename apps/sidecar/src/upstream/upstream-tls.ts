@@ -32,6 +32,8 @@ interface Current {
   readonly version: number;
   readonly context: SecureContext;
   readonly bundle: string;
+  /** Why no connection can be made; undefined where one can. */
+  readonly fault: string | undefined;
   readonly principal: string;
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
@@ -78,6 +80,8 @@ export class UpstreamTls implements UpstreamTransport {
     const socket = connect(options);
     const { socket: owned, begin } = keepSocket(socket, this.path.sharedRead, true);
     owned.owner = events;
+    // Without what it shall show or check there is no connection, rather than one that promises less.
+    if (current.fault !== undefined) socket.destroy(new Error(current.fault));
     let peer: PeerCertificate | undefined;
     let verified = false;
     socket.on('session', (session: Buffer) => {
@@ -91,7 +95,7 @@ export class UpstreamTls implements UpstreamTransport {
     socket.once('secureConnect', () => {
       try {
         const remembered = resumable ? stored.peer : undefined;
-        if (verifiesPeer) peer = checkPeer(shownBySocket(socket), this.settings.nameRules, remembered);
+        if (verifiesPeer) peer = checkPeer(shownBySocket(socket), this.settings, remembered);
       } catch (error) {
         this.sessions.delete(endpoint);
         socket.destroy(error as Error);
@@ -113,17 +117,21 @@ export class UpstreamTls implements UpstreamTransport {
 
   private currentContext(): Current {
     if (this.current !== undefined && this.current.version === this.secrets.version) return this.current;
-    const certificate = this.settings.certificate();
+    const certificates = this.settings.certificates();
+    const certificate = certificates?.[0];
     const bundle = this.settings.trustBundle();
+    const revoked = this.settings.revocations();
     this.current = {
       version: this.secrets.version,
       context: createSecureContext({
         ...this.settings.contextOptions,
         ...(certificate === undefined ? {} : { cert: certificate.chainPem, key: certificate.keyPem }),
+        ...(revoked === undefined ? {} : { crl: revoked }),
         // An empty list trusts nobody; without the option Node would trust the public roots.
         ...(this.settings.verifiesPeer ? { ca: bundle ?? [] } : {}),
       }),
-      bundle: bundle ?? '',
+      bundle: `${bundle ?? ''}${revoked ?? ''}`,
+      fault: this.settings.faultOfSecrets(),
       principal: certificate?.principal ?? '',
       notBeforeMs: certificate?.notBeforeMs ?? 0,
       notAfterMs: certificate?.notAfterMs ?? Number.POSITIVE_INFINITY,

@@ -32,9 +32,6 @@ const CERTIFICATES: ReadonlySet<string> = new Set(['tls.crt', 'cert', 'ca.crt', 
 const KEYS: ReadonlySet<string> = new Set(['tls.key', 'key']);
 
 export const checkSecret: MeaningRule<SecretBody> = (body, faults) => {
-  const message =
-    'a Secret is checked, but local mode takes none yet, and `lateenctl apply` refuses it; keep it for the cluster';
-  faults.warning([], 'not-acted-on', message);
   if ('type' in body && typeof body.type !== 'string') {
     faults.error(['type'], 'type', '`type` must be a string; write one such as Opaque');
   }
@@ -137,4 +134,19 @@ export function withoutValues(body: SecretBody): SecretBody {
     ...('data' in body && { data: hidden(body.data) }),
     ...('stringData' in body && { stringData: hidden(body.stringData) }),
   };
+}
+
+/** The values as they are, by key; those that are wrong are left out. For whoever keeps them safe, never for a log. */
+export function decodedValues(body: SecretBody): ReadonlyMap<string, string> {
+  const values = new Map<string, string>();
+  const add = (map: unknown, decode: (value: string) => string | undefined) => {
+    if (typeof map !== 'object' || map === null) return;
+    for (const [key, value] of Object.entries(map)) {
+      const decoded = typeof value === 'string' ? decode(value) : undefined;
+      if (decoded !== undefined) values.set(key, decoded);
+    }
+  };
+  add(body.data, decodeBase64);
+  add(body.stringData, (value) => value);
+  return values;
 }

@@ -9,6 +9,7 @@ import { ClusterSchema } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster
 import { ClusterLoadAssignmentSchema } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
 import { ListenerSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import { RouteConfigurationSchema } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
+import { SecretSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
 import {
   type ClusterFacts,
   checkClusterLinks,
@@ -67,6 +68,7 @@ export class TranslationCache {
   private readonly endpoints = new PartCache(plain(ClusterLoadAssignmentSchema, () => undefined));
   private readonly listeners = new PartCache(plain(ListenerSchema, listenerFacts));
   private readonly routes = new PartCache(makeRoutes);
+  private readonly secrets = new PartCache(plain(SecretSchema, () => undefined));
   private readonly compositions = new Map<string, Composition>();
   private readonly clusterSets = onceForTwo(mergeClusters);
   private readonly clusterFaults = onceForTwo(checkClusterLinks);
@@ -82,7 +84,7 @@ export class TranslationCache {
   }
 
   get counts(): TranslationCacheCounts {
-    const { clusters, endpoints, listeners, routes } = this;
+    const { clusters, endpoints, listeners, routes, secrets } = this;
     const sum = (of: (cache: PartCache<never, unknown, never>) => number) =>
       this.caches().reduce((total, cache) => total + of(cache), 0);
     return {
@@ -93,6 +95,7 @@ export class TranslationCache {
         [TYPE_URL.endpoint, endpoints.built],
         [TYPE_URL.listener, listeners.built],
         [TYPE_URL.route, routes.built],
+        [TYPE_URL.secret, secrets.built],
       ]),
       parts: sum(({ partCount }) => partCount),
       resources: sum(({ resourceCount }) => resourceCount),
@@ -126,6 +129,7 @@ export class TranslationCache {
     const endpoints = this.endpoints.get(parts.endpoints, generation);
     const listeners = this.listeners.get(parts.listeners, generation);
     const routes = this.routes.get(parts.routes, generation);
+    const secrets = this.secrets.get(parts.secrets, generation);
     const key = Object.values(parts)
       .map((part) => part.key)
       .join('\n');
@@ -141,6 +145,7 @@ export class TranslationCache {
         [TYPE_URL.endpoint, endpoints.resources],
         [TYPE_URL.listener, listeners.resources],
         [TYPE_URL.route, routes.resources],
+        [TYPE_URL.secret, secrets.resources],
       ]),
       faults: [
         ...duplicates('CDS', outbound, local),
@@ -159,7 +164,7 @@ export class TranslationCache {
   }
 
   private caches(): readonly PartCache<never, unknown, never>[] {
-    return [this.clusters, this.endpoints, this.listeners, this.routes];
+    return [this.clusters, this.endpoints, this.listeners, this.routes, this.secrets];
   }
 }
 

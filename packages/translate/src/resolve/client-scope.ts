@@ -90,7 +90,7 @@ const selectedLabels = oncePerSnapshot((snapshot): Readonly<Record<SelectingKind
     return values;
   };
   const matches = delegation(snapshot).virtualServices.flatMap(({ spec }) =>
-    [...(spec.http ?? []), ...(spec.tcp ?? [])].flatMap(({ match }) => match ?? []),
+    [...(spec.http ?? []), ...(spec.tcp ?? []), ...(spec.tls ?? [])].flatMap(({ match }) => match ?? []),
   );
   return {
     VirtualService: collect(matches.map(({ sourceLabels }) => sourceLabels)),

@@ -1,9 +1,18 @@
 // Resolve: the servers that a gateway proxy runs, from the Gateway resources that select it.
 
-import type { Server } from '@lateen/istio-config';
-import { isHttpProtocol, protocolFromName, selectorMatches, splitNamespacedHost } from '@lateen/istio-config';
+import type { ConfigObject, Server } from '@lateen/istio-config';
+import { selectorMatches, splitNamespacedHost } from '@lateen/istio-config';
 import type { MeshSnapshot, Problem, ProxyNode, StringMap, Workload } from '../model.js';
 import { configsOf } from '../snapshot.js';
+import type { Credentials } from './credentials.js';
+import {
+  faultOfCredentials,
+  type ServerKind,
+  serverKind,
+  type TerminatedTls,
+  takesTls,
+  terminatedTls,
+} from './gateway-tls.js';
 import { meshIndex } from './mesh-index.js';
 
 /** A host of a server: which namespaces' VirtualServices may bind to it. */
@@ -18,14 +27,22 @@ export interface GatewayServer {
   readonly gateway: string;
   /** As the Gateway says it. */
   readonly port: number;
+  readonly portName: string;
   readonly hosts: readonly ServerHost[];
+  readonly kind: ServerKind;
   readonly httpsRedirect: boolean;
+  /** TLS that is terminated here. */
+  readonly tls: TerminatedTls | undefined;
 }
 
-/** All HTTP servers that share a listener. */
+/** Which servers share a port: those of plain HTTP by host, those with TLS by server name; plain TCP has it alone. */
+export type GatewayLayer = 'http' | 'tls' | 'tcp';
+
+/** All servers that share a listener. */
 export interface GatewayListener {
   /** The port that is listened on. */
   readonly port: number;
+  readonly layer: GatewayLayer;
   readonly servers: readonly GatewayServer[];
 }
 
@@ -50,10 +67,59 @@ function serverHosts(server: Server, gatewayNamespace: string): readonly ServerH
   });
 }
 
-/** Both versions of HTTP are spoken on a port of either. */
-function isServedHere(server: Server): boolean {
-  const protocol = protocolFromName(server.port.protocol ?? 'HTTP');
-  return protocol !== undefined && isHttpProtocol(protocol);
+function layerOf(server: Server, kind: ServerKind): GatewayLayer {
+  if (takesTls(server)) return 'tls';
+  return kind === 'http' ? 'http' : 'tcp';
+}
+
+/** Gathers servers by port; what cannot be served is told and left out, the others are served. */
+class ListenerCollector {
+  private readonly byPort = new Map<number, { readonly layer: GatewayLayer; readonly servers: GatewayServer[] }>();
+  readonly problems: Problem[] = [];
+
+  constructor(private readonly credentials: Credentials) {}
+
+  add({ metadata }: ConfigObject<'Gateway'>, server: Server, port: number): void {
+    const { namespace, name } = metadata;
+    const at = `the server of port ${server.port.number} (${server.port.name || server.port.protocol})`;
+    const refuse = (code: string, why: string) => {
+      const message = `${at} is not served: ${why}. Other servers are not touched`;
+      this.problems.push({ code, severity: 'warning', subject: `Gateway/${namespace}/${name}`, message });
+    };
+    const kind = serverKind(server);
+    if (kind === undefined) {
+      refuse('unsupported-gateway-server', `gateways do not know the protocol ${server.port.protocol}`);
+      return;
+    }
+    const layer = layerOf(server, kind);
+    const listener = this.byPort.get(port);
+    if (listener !== undefined && (listener.layer !== layer || layer === 'tcp')) {
+      const what = { http: 'HTTP', tls: 'TLS', tcp: 'TCP' }[listener.layer];
+      refuse('conflict-gateway-port', `a server before it has the port for ${what}; choose another port`);
+      return;
+    }
+    const tls = terminatedTls(server);
+    const fault = tls === undefined ? undefined : faultOfCredentials(tls, this.credentials);
+    if (fault !== undefined) {
+      refuse('missing-credential', fault);
+      return;
+    }
+    const servers = listener?.servers ?? [];
+    this.byPort.set(port, { layer, servers });
+    servers.push({
+      gateway: `${namespace}/${name}`,
+      port: server.port.number,
+      portName: server.port.name ?? '',
+      hosts: serverHosts(server, namespace),
+      kind,
+      httpsRedirect: server.tls?.httpsRedirect === true && layer === 'http',
+      tls,
+    });
+  }
+
+  listeners(): readonly GatewayListener[] {
+    return [...this.byPort].sort(([a], [b]) => a - b).map(([port, each]) => ({ port, ...each }));
+  }
 }
 
 /** The listeners of a gateway proxy, by port; what cannot be served is told. */
@@ -62,33 +128,14 @@ export function resolveGateways(
   proxy: ProxyNode,
   labels: StringMap,
   workload: Workload | undefined,
+  credentials: Credentials,
 ): { readonly listeners: readonly GatewayListener[]; readonly problems: readonly Problem[] } {
-  const byPort = new Map<number, GatewayServer[]>();
-  const problems: Problem[] = [];
-  for (const { metadata, spec } of configsOf(snapshot, 'Gateway')) {
-    if (!selectorMatches(spec.selector, labels)) continue;
-    const { namespace, name } = metadata;
-    for (const server of spec.servers ?? []) {
-      if (!isServedHere(server)) {
-        problems.push({
-          code: 'unsupported-gateway-server',
-          severity: 'warning',
-          subject: `Gateway/${namespace}/${name}`,
-          message: `the server of port ${server.port.number} (${server.port.protocol}) is not served yet, only HTTP is; calls to it find no listener`,
-        });
-        continue;
-      }
-      const port = listenPort(snapshot, proxy, workload, server.port.number);
-      const servers = byPort.get(port) ?? [];
-      byPort.set(port, servers);
-      servers.push({
-        gateway: `${namespace}/${name}`,
-        port: server.port.number,
-        hosts: serverHosts(server, namespace),
-        httpsRedirect: server.tls?.httpsRedirect === true,
-      });
+  const collector = new ListenerCollector(credentials);
+  for (const gateway of configsOf(snapshot, 'Gateway')) {
+    if (!selectorMatches(gateway.spec.selector, labels)) continue;
+    for (const server of gateway.spec.servers ?? []) {
+      collector.add(gateway, server, listenPort(snapshot, proxy, workload, server.port.number));
     }
   }
-  const listeners = [...byPort].sort(([a], [b]) => a - b).map(([port, servers]) => ({ port, servers }));
-  return { listeners, problems };
+  return { listeners: collector.listeners(), problems: collector.problems };
 }

@@ -1,6 +1,6 @@
 // Resolve: which VirtualService rules a proxy follows for a host.
 
-import type { ConfigObject, HttpMatchRequest, HttpRoute, TcpRoute } from '@lateen/istio-config';
+import type { ConfigObject, HttpMatchRequest, HttpRoute, TcpRoute, TlsRoute } from '@lateen/istio-config';
 import {
   compareHostSpecificity,
   fullGatewayName,
@@ -25,6 +25,8 @@ export interface EffectiveVirtualService {
   readonly rules: readonly HttpRoute[];
   /** The same for connections. */
   readonly tcpRules: readonly TcpRoute[];
+  /** The same for TLS that is not terminated. */
+  readonly tlsRules: readonly TlsRoute[];
 }
 
 /** What the conditions of HTTP and TCP rules say of who asks. */
@@ -102,8 +104,9 @@ export function resolveVirtualServices(
     if (!isExportedTo(spec.exportTo, namespace, client.namespace)) continue;
     const rules = rulesForClient(withFullGatewayNames(spec.http ?? [], namespace), client, gateways);
     const tcpRules = rulesForClient(withFullGatewayNames(spec.tcp ?? [], namespace), client, gateways);
+    const tlsRules = rulesForClient(withFullGatewayNames(spec.tls ?? [], namespace), client, gateways);
     const hosts = (spec.hosts ?? []).map((host) => resolveShortHost(host, namespace, snapshot.clusterDomain));
-    result.push({ namespace, name, hosts: [...new Set(hosts)], rules, tcpRules });
+    result.push({ namespace, name, hosts: [...new Set(hosts)], rules, tcpRules, tlsRules });
   }
   return result;
 }

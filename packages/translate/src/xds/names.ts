@@ -42,6 +42,17 @@ export function gatewayRouteName(port: number): string {
   return `http.${port}`;
 }
 
+/** `https.PORT.PORTNAME.GATEWAY.NAMESPACE`: route configuration of a gateway's server that terminates TLS. */
+export function gatewayTlsRouteName(server: {
+  readonly port: number;
+  readonly portName: string;
+  /** `NAMESPACE/NAME`. */
+  readonly gateway: string;
+}): string {
+  const [namespace, name] = server.gateway.split('/');
+  return `https.${server.port}.${server.portName}.${name}.${namespace}`;
+}
+
 /** `HOST:PORT`. */
 export function virtualHostName(host: string, port: number): string {
   return `${host}:${port}`;

@@ -4,6 +4,7 @@ import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_
 import type { ClusterLoadAssignment } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
 import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
+import type { Secret } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
 import type { NamedResource, Problem, ProxyResources } from '../model.js';
 import type { ProxyView } from '../proxy-view.js';
 import { compareText, stableHash } from '../stable-hash.js';
@@ -14,6 +15,7 @@ import { listenerPart } from './listeners/listeners.js';
 import type { RecipeList, ResourcePart, RouteRecipe } from './recipe.js';
 import { gatewayRoutePart } from './routes/gateway-routes.js';
 import { sidecarRoutePart } from './routes/sidecar-routes.js';
+import { secretPart } from './tls/gateway-secrets.js';
 
 /** The parts of a view. The first two are the same for all proxies of a scope, the others may be a proxy's own. */
 export interface ViewParts {
@@ -22,20 +24,24 @@ export interface ViewParts {
   readonly localClusters: ResourcePart<Cluster>;
   readonly listeners: ResourcePart<Listener>;
   readonly routes: ResourcePart<RouteConfiguration, RouteRecipe>;
+  readonly secrets: ResourcePart<Secret>;
 }
 
 /** The parts of a view, with nothing built yet. */
 export function partsOf(view: ProxyView): ViewParts {
+  const traits = {
+    exchanges: view.understandsIstioFilters,
+    detects: view.type !== 'router',
+    intercepted: isIntercepted(view),
+    credentials: view.credentials,
+  };
   return {
-    outboundClusters: outboundClusterPart(view.scope, {
-      exchanges: view.understandsIstioFilters,
-      detects: view.type !== 'router',
-      intercepted: isIntercepted(view),
-    }),
-    endpoints: endpointPart(view.scope),
+    outboundClusters: outboundClusterPart(view.scope, traits),
+    endpoints: endpointPart(view.scope, traits),
     localClusters: localClusterPart(view),
     listeners: listenerPart(view),
     routes: view.type === 'router' ? gatewayRoutePart(view) : sidecarRoutePart(view),
+    secrets: secretPart(view),
   };
 }
 
@@ -72,12 +78,14 @@ export function buildResources(view: ProxyView): ProxyResources {
   const endpoints = parts.endpoints.list();
   const listeners = parts.listeners.list();
   const routes = parts.routes.list();
-  const lists = [outboundClusters, localClusters, endpoints, listeners, routes];
+  const secrets = parts.secrets.list();
+  const lists = [outboundClusters, localClusters, endpoints, listeners, routes, secrets];
   return {
     clusters: buildAll([outboundClusters, localClusters]),
     endpoints: buildAll([endpoints]),
     listeners: buildAll([listeners]),
     routes: buildAll([routes]),
+    secrets: buildAll([secrets]),
     problems: uniqueProblems([...view.problems, ...lists.flatMap(({ problems }) => problems)]),
   };
 }

@@ -1,6 +1,7 @@
 // Pods: the ingress gateway that every local mesh has, as Istio's demo profile would deploy it.
 
 import type { KubeDeployment, KubeService } from '../../kubernetes/objects.js';
+import type { IngressPorts } from '../network/ingress-port.js';
 import type { PodPlan } from './pod-plan.js';
 import { DEFAULT_PROBE } from './probe.js';
 
@@ -8,7 +9,7 @@ export const SYSTEM_NAMESPACE = 'istio-system';
 const NAME = 'istio-ingressgateway';
 const LABELS = { app: NAME, istio: 'ingressgateway', version: 'latest' };
 
-/** Port that the gateway's listener for port 80 binds. */
+/** Ports that the gateway's listeners for 80 and 443 bind. */
 export const GATEWAY_HTTP_PORT = 8080;
 const GATEWAY_HTTPS_PORT = 8443;
 
@@ -30,6 +31,14 @@ const DEPLOYMENT: KubeDeployment = {
     terminationGraceMs: 5000,
   },
 };
+
+/** The host's addresses of the gateway, by the port of its listener. */
+export function gatewayBindAddresses({ http, https }: IngressPorts): Readonly<Record<string, string>> {
+  return {
+    [GATEWAY_HTTP_PORT]: `127.0.0.1:${http}`,
+    ...(https === undefined ? {} : { [GATEWAY_HTTPS_PORT]: `127.0.0.1:${https}` }),
+  };
+}
 
 /** The gateway's pod: always the same name, since it is not made from a document. */
 export const GATEWAY_POD: PodPlan = {

@@ -37,6 +37,9 @@ export function buildReport(input: ReportInput): RegistryReport {
     namespaces: [...named].sort(byFirst).map(([name, labels]) => ({ name, labels })),
     services: services.map((service) => reportService(service, input.objects)),
     workloads: input.pods.map((pod) => reportPod(pod, services, input)),
+    credentials: [...input.objects.credentials.values()]
+      .filter(({ values }) => Object.keys(values).length > 0)
+      .map(({ namespace, name, values }) => ({ namespace, name, values: { ...values } })),
   });
 }
 

@@ -5,6 +5,7 @@ import type { Secret } from '@lateen/xds-proto/envoy/extensions/transport_socket
 import type { TlsSecret } from '../../data-plane.js';
 import { readSecret } from '../read-secret.js';
 import { FileWatch } from './file-watch.js';
+import { hostFileSecret } from './host-file-secrets.js';
 
 export interface SecretFilesOptions {
   /** Called when a secret that is followed has another content. */
@@ -15,9 +16,18 @@ export interface SecretFilesOptions {
 /** What a secret's message says, read once; `reread` replaces it. */
 const contents = new WeakMap<Secret, TlsSecret>();
 
-/** @throws Error where it cannot be used, which was refused when the message came */
+/**
+ * Undefined where it names files of this host that cannot be used now: what needs them waits, and nothing else.
+ *
+ * @throws Error where another cannot be used, which was refused when the message came
+ */
 export function tlsSecretOf(secret: Secret): TlsSecret | undefined {
   let value = contents.get(secret);
+  if (value === undefined && hostFileSecret(secret.name) !== undefined) {
+    value = readSecret(secret, () => {});
+    if (value !== undefined) contents.set(secret, value);
+    return value;
+  }
   if (value === undefined) {
     value = readSecret(secret, (path, message) => {
       throw new Error(`secret ${JSON.stringify(secret.name)} ${path}: ${message}`);
@@ -46,6 +56,7 @@ export class SecretFiles {
       if (this.#watches.has(secret) || files.length === 0) continue;
       const directory = watchedDirectoryOf(secret);
       this.#watches.set(secret, new FileWatch({ files, directory, onChange: () => this.#reread(secret) }));
+      if (!contents.has(secret)) this.#reread(secret);
     }
   }
 
@@ -60,7 +71,10 @@ export class SecretFiles {
     if (value === undefined) {
       // Key and certificate are two files: between the two writes they do not belong together.
       const fields = { files: filesOf(secret), problems };
-      this.options.log('warn', 'changed certificate files cannot be used; what they held before stays', fields);
+      const message = contents.has(secret)
+        ? 'changed certificate files cannot be used; what they held before stays'
+        : 'certificate files cannot be used; connections that need them are refused until they can';
+      this.options.log('warn', message, fields);
       return;
     }
     contents.set(secret, value);

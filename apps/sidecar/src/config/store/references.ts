@@ -18,6 +18,7 @@ import {
   UpstreamTlsContextSchema,
 } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import { watchedCertificateName, watchedRootsName } from '../../identity/watched-secrets.js';
+import { hostFileSecret } from '../files/host-file-secrets.js';
 import { type ResourceSource, readResourceSource } from '../files/resource-source.js';
 
 /** Where a secret comes from: the control plane, a file, this process's own identity, or the bootstrap file. */
@@ -90,7 +91,14 @@ function collectSecrets(
   if (socket?.configType.case !== 'typedConfig') return;
   const context = commonContext(socket.configType.value);
   if (context === undefined) return;
-  for (const config of context.tlsCertificateSdsSecretConfigs) secrets.set(config.name, sourceOf(config));
+  const refer = (config: SdsSecretConfig) => {
+    const source = sourceOf(config);
+    const file = source === 'local' ? hostFileSecret(config.name) : undefined;
+    // What is read from files here is not waited for: where it is missing, what uses it is refused, and nothing else.
+    if (file === undefined) secrets.set(config.name, source);
+    else fileSecrets.push(fileSecret(config.name, file));
+  };
+  for (const config of context.tlsCertificateSdsSecretConfigs) refer(config);
   const { validationContextType: validation } = context;
   const roots =
     validation.case === 'validationContextSdsSecretConfig'
@@ -98,7 +106,7 @@ function collectSecrets(
       : validation.case === 'combinedValidationContext'
         ? validation.value.validationContextSdsSecretConfig
         : undefined;
-  if (roots !== undefined) secrets.set(roots.name, sourceOf(roots));
+  if (roots !== undefined) refer(roots);
   for (const certificate of context.tlsCertificates) {
     const name = watchedCertificateName(certificate);
     if (name !== undefined) fileSecrets.push(fileSecret(name, { case: 'tlsCertificate', value: certificate }));

@@ -74,8 +74,9 @@ export const LISTENER_SUPPORT: SupportTable = {
     inert: { metadata: 'nothing reads the metadata of a filter chain' },
   },
   'envoy.config.listener.v3.FilterChainMatch': {
-    acted: ['destination_port', 'transport_protocol', 'application_protocols', 'server_names'],
+    acted: ['destination_port', 'prefix_ranges', 'transport_protocol', 'application_protocols', 'server_names'],
   },
+  'envoy.config.core.v3.CidrRange': { acted: ['address_prefix', 'prefix_len'] },
   'envoy.config.listener.v3.ListenerFilter': {
     acted: ['typed_config'],
     inert: { name: 'the type of the configuration decides' },

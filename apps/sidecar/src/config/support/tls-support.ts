@@ -44,8 +44,8 @@ export const TLS_SUPPORT: SupportTable = {
   [`${TLS}.TlsParameters`]: {
     acted: ['cipher_suites'],
     only: {
-      tls_minimum_protocol_version: ['TLS_AUTO', 'TLSv1_2', 'TLSv1_3'],
-      tls_maximum_protocol_version: ['TLS_AUTO', 'TLSv1_2', 'TLSv1_3'],
+      tls_minimum_protocol_version: ['TLS_AUTO', 'TLSv1_0', 'TLSv1_1', 'TLSv1_2', 'TLSv1_3'],
+      tls_maximum_protocol_version: ['TLS_AUTO', 'TLSv1_0', 'TLSv1_1', 'TLSv1_2', 'TLSv1_3'],
     },
   },
   [`${TLS}.TlsCertificate`]: {
@@ -56,13 +56,21 @@ export const TLS_SUPPORT: SupportTable = {
     },
   },
   [`${TLS}.CertificateValidationContext`]: {
-    acted: ['trusted_ca', 'watched_directory', 'match_typed_subject_alt_names', 'match_subject_alt_names'],
+    acted: [
+      'trusted_ca',
+      'crl',
+      'watched_directory',
+      'match_typed_subject_alt_names',
+      'match_subject_alt_names',
+      'verify_certificate_hash',
+      'verify_certificate_spki',
+    ],
     notes: { watched_directory: WATCHED },
     only: { trust_chain_verification: ['VERIFY_TRUST_CHAIN'], allow_expired_certificate: ['false'] },
   },
   [`${TLS}.SubjectAltNameMatcher`]: {
     acted: ['matcher'],
-    only: { san_type: ['URI', 'DNS'] },
+    only: { san_type: ['URI', 'DNS', 'IP_ADDRESS', 'EMAIL'] },
   },
   [`${TLS}.SdsSecretConfig`]: { acted: ['name', 'sds_config'] },
   [`${TLS}.Secret`]: {

@@ -56,8 +56,10 @@ export function validateListener(listener: Listener, out: ProblemCollector): voi
 function matchKey({ filterChainMatch: match }: FilterChain): string {
   if (match === undefined) return '{}';
   const names = [...match.serverNames].sort();
+  const ranges = match.prefixRanges.map(({ addressPrefix, prefixLen }) => `${addressPrefix}/${prefixLen ?? 0}`).sort();
   return JSON.stringify([
     match.destinationPort,
+    ranges,
     match.transportProtocol,
     [...match.applicationProtocols].sort(),
     names,

@@ -25,7 +25,9 @@ export function checkCommonTlsContext(
   if (requirements.certificateRequired && certificates === 0) {
     out.add(path, 'needs `tls_certificates` or `tls_certificate_sds_secret_configs`');
   }
-  if (certificates > 1) out.add(path, 'more than one certificate is not supported');
+  if (certificates > 1 && !requirements.certificateRequired) {
+    out.add(path, 'more than one certificate of a client is not supported');
+  }
   context.tlsCertificates.forEach((certificate, index) => {
     const { watchedDirectory } = certificate;
     if (watchedDirectory === undefined) return;

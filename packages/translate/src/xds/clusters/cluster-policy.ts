@@ -72,7 +72,7 @@ function hashingOf(hash: ConsistentHash): Pick<Cluster, 'lbPolicy' | 'lbConfig'>
 /** Everything in a policy that is not acted on yet. */
 export function unsupportedSettings(policy: TrafficPolicy): readonly UnsupportedSetting[] {
   const found: UnsupportedSetting[] = [];
-  const { loadBalancer, outlierDetection, tls } = policy;
+  const { loadBalancer, outlierDetection } = policy;
   if (loadBalancer?.simple === 'PASSTHROUGH') {
     found.push({
       code: 'unsupported-load-balancer',
@@ -81,12 +81,6 @@ export function unsupportedSettings(policy: TrafficPolicy): readonly Unsupported
   }
   if (outlierDetection !== undefined) {
     found.push({ code: 'unsupported-outlier-detection', message: 'outlierDetection is not acted on yet' });
-  }
-  if (tls?.mode === 'SIMPLE' || tls?.mode === 'MUTUAL') {
-    found.push({
-      code: 'unsupported-tls-mode',
-      message: `tls.mode ${tls.mode} is not acted on yet; calls are answered 503 rather than sent in plain text. Use ISTIO_MUTUAL between sidecars, or DISABLE`,
-    });
   }
   return found;
 }

@@ -20,7 +20,7 @@ import type { EntryEndpoint } from '../../resolve/services/service-declaration.j
 import { whyUnusable } from '../../resolve/services/workload-entries.js';
 import { stableHash, stableJson } from '../../stable-hash.js';
 import type { ResourcePart } from '../recipe.js';
-import { type OutboundCluster, outboundClusterPart, outboundClusters } from './outbound-clusters.js';
+import { type ClientTraits, type OutboundCluster, outboundClusterPart, outboundClusters } from './outbound-clusters.js';
 
 const CLUSTER_ID = 'Kubernetes';
 
@@ -219,15 +219,18 @@ const READ = ['PeerAuthentication', 'ServiceEntry', 'WorkloadEntry'] as const;
  * The load assignments of a scope's outbound clusters. A change of workloads lists them anew; made again are only those
  * whose endpoints changed.
  */
-export function endpointPart(scope: ClientScope): ResourcePart<ClusterLoadAssignment> {
+export function endpointPart(scope: ClientScope, traits?: ClientTraits): ResourcePart<ClusterLoadAssignment> {
   const { snapshot } = scope;
   const { workloads, configs } = snapshot.hashes;
   return {
-    key: ['endpoints', outboundClusterPart(scope).key, workloads, ...READ.map((kind) => configs.get(kind) ?? '')].join(
-      '/',
-    ),
+    key: [
+      'endpoints',
+      outboundClusterPart(scope, traits).key,
+      workloads,
+      ...READ.map((kind) => configs.get(kind) ?? ''),
+    ].join('/'),
     list: () => ({
-      recipes: [...outboundClusters(scope).byName.values()]
+      recipes: [...outboundClusters(scope, traits).byName.values()]
         .filter(({ closed, service }) => !closed && service.resolution === 'EDS')
         .map((cluster) => {
           const { key, endpoints } = endpointSet(snapshot, cluster);

@@ -16,6 +16,7 @@ import type { ResourcePart, ResourceRecipe } from '../recipe.js';
 import { circuitBreakersOf } from './cluster-policy.js';
 import { forwardDiscovery } from './forward-hosts.js';
 import { serviceMetadata } from './outbound-clusters.js';
+import { sniClusterRecipes } from './sni-clusters.js';
 import { isHttp2Protocol, protocolOptionsOf, type UpstreamProtocol } from './upstream-protocol.js';
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -122,6 +123,7 @@ function passthroughRecipe(view: ProxyView): ResourceRecipe<Cluster> {
 /** The clusters of a view that are not outbound ones: the same for all replicas of a workload. */
 export function localClusterPart(view: ProxyView): ResourcePart<Cluster> {
   const recipes = [fixedRecipe(BLACK_HOLE_CLUSTER, buildBlackHoleCluster), ...view.inboundPorts.map(inboundRecipe)];
+  recipes.push(...sniClusterRecipes(view));
   if (hasPassthrough(view)) recipes.push(passthroughRecipe(view));
   return { key: ['local', ...recipes.map(({ key }) => key)].join(' '), list: () => ({ recipes, problems: [] }) };
 }

@@ -9,12 +9,14 @@ import {
 } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import type { MeshSnapshot, Problem } from '../../model.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
+import { type Credentials, NO_CREDENTIALS } from '../../resolve/credentials.js';
 import { type EffectiveDestinationRule, policyForPort } from '../../resolve/destination-rules.js';
 import type { MeshPort, MeshService } from '../../resolve/mesh-index.js';
 import { durationOfMs, durationOfText } from '../durations.js';
 import { clusterMetadataExchange } from '../listeners/mesh-filters.js';
 import { outboundClusterName, sniOf } from '../names.js';
 import type { ResourcePart, ResourceRecipe } from '../recipe.js';
+import { type CalledHost, clientTlsSocket, faultOfClientTls, originatesTls } from '../tls/client-tls-context.js';
 import { closedDiscovery, discoveryOf } from './cluster-discovery.js';
 import { circuitBreakersOf, loadBalancingOf, unsupportedSettings } from './cluster-policy.js';
 import {
@@ -37,6 +39,8 @@ export interface OutboundCluster extends ResourceRecipe<Cluster> {
   readonly subset: Subset | undefined;
   /** It has no endpoints from discovery: calls are refused on purpose. */
   readonly closed: boolean;
+  /** Why that is. */
+  readonly tlsFault: string | undefined;
 }
 
 export interface OutboundClusters {
@@ -83,10 +87,12 @@ function transportOf(
   policy: TrafficPolicy,
   sni: string,
   alpn: readonly string[],
+  called: CalledHost,
 ) {
   const { tls } = policy;
   const { snapshot } = scope;
   if (tls?.mode === 'DISABLE') return {};
+  if (originatesTls(tls)) return { transportSocket: clientTlsSocket(tls, called) };
   const uris = tls?.subjectAltNames?.length ? tls.subjectAltNames : serverNames(snapshot, service);
   if (tls?.mode === 'ISTIO_MUTUAL') return { transportSocket: upstreamMutualTls(snapshot, tls.sni || sni, uris, alpn) };
   if (service.external || snapshot.meshConfig.enableAutoMtls === false) return {};
@@ -125,9 +131,20 @@ export interface ClientTraits {
   readonly detects: boolean;
   /** Its connections come with their original destination. */
   readonly intercepted: boolean;
+  /** The Secrets that it may use. */
+  readonly credentials: Credentials;
 }
 
-const SIDECAR: ClientTraits = { exchanges: true, detects: true, intercepted: true };
+const SIDECAR: ClientTraits = { exchanges: true, detects: true, intercepted: true, credentials: NO_CREDENTIALS };
+
+/** Whom TLS of its own goes to. */
+function calledHost(
+  { hostname, subjectAltNames }: MeshService,
+  port: MeshPort,
+  protocol?: UpstreamProtocol,
+): CalledHost {
+  return { hostname, http: !port.tcp, http2: protocol === 'http/2' && !port.tcp, subjectAltNames };
+}
 
 function outboundCluster(
   scope: ClientScope,
@@ -139,7 +156,10 @@ function outboundCluster(
 ): OutboundCluster {
   const policy = policyForPort(rule, subset, port.port);
   const name = outboundClusterName(port.port, subset?.name ?? '', service.hostname);
-  const closed = policy.tls?.mode === 'SIMPLE' || policy.tls?.mode === 'MUTUAL';
+  const tlsFault = originatesTls(policy.tls)
+    ? faultOfClientTls(policy.tls, calledHost(service, port), traits.credentials)
+    : undefined;
+  const closed = tlsFault !== undefined;
   return {
     name,
     // Of the snapshot it reads the settings; a rule's hash tells its subsets and policies too.
@@ -151,11 +171,13 @@ function outboundCluster(
       port.tcp && traits.exchanges ? 'exchange' : '',
       port.protocol === 'auto' && traits.detects ? 'detect' : '',
       service.resolution === 'PASSTHROUGH' && traits.intercepted ? 'intercepted' : '',
+      closed ? 'closed' : '',
     ].join('/'),
     service,
     port,
     subset,
     closed,
+    tlsFault,
     build: () => buildCluster(scope, { name, service, port, subset, closed }, rule, policy, traits),
   };
 }
@@ -185,8 +207,9 @@ function buildCluster(
           policy,
           sniOf(port.port, subset?.name ?? '', service.hostname),
           clientAlpn(port, protocol, exchanges),
+          calledHost(service, port, protocol),
         ),
-        ...(port.tcp && exchanges ? { filters: [clusterMetadataExchange()] } : {}),
+        ...(port.tcp && exchanges && !originatesTls(policy.tls) ? { filters: [clusterMetadataExchange()] } : {}),
       };
   return create(ClusterSchema, {
     name,
@@ -224,6 +247,16 @@ function unhashedPort(rule: EffectiveDestinationRule, service: MeshService, port
   };
 }
 
+/** Calls are refused rather than made in another way than the rule says. */
+function closedCluster(rule: EffectiveDestinationRule, { name, tlsFault }: OutboundCluster): Problem {
+  return {
+    code: 'missing-credential',
+    severity: 'warning',
+    subject: `DestinationRule/${rule.namespace}/${rule.name}`,
+    message: `calls by ${name} are answered 503: ${tlsFault}`,
+  };
+}
+
 function resolveClusters(scope: ClientScope, traits: ClientTraits): OutboundClusters {
   const byName = new Map<string, OutboundCluster>();
   const problems: Problem[] = [];
@@ -235,6 +268,7 @@ function resolveClusters(scope: ClientScope, traits: ClientTraits): OutboundClus
       for (const subset of [undefined, ...(rule?.subsets ?? [])]) {
         const cluster = outboundCluster(scope, service, port, subset, rule, traits);
         byName.set(cluster.name, cluster);
+        if (rule !== undefined && cluster.closed) problems.push(closedCluster(rule, cluster));
         const { loadBalancer } = policyForPort(rule, subset, port.port);
         if (rule !== undefined && port.tcp && loadBalancer?.consistentHash !== undefined) {
           problems.push(unhashedPort(rule, service, port));
@@ -245,8 +279,8 @@ function resolveClusters(scope: ClientScope, traits: ClientTraits): OutboundClus
   return { byName, problems };
 }
 
-function traitsKey({ exchanges, detects, intercepted }: ClientTraits): string {
-  return `${exchanges}/${detects}/${intercepted}`;
+function traitsKey({ exchanges, detects, intercepted, credentials }: ClientTraits): string {
+  return `${exchanges}/${detects}/${intercepted}/${credentials.key}`;
 }
 
 const results = new WeakMap<ClientScope, Map<string, OutboundClusters>>();
@@ -267,9 +301,10 @@ export function outboundClusters(scope: ClientScope, traits = SIDECAR): Outbound
 /** The outbound clusters of a scope: a cluster is made again when its service, its rule or MeshConfig changes. */
 export function outboundClusterPart(scope: ClientScope, traits = SIDECAR): ResourcePart<Cluster> {
   const { identities, destinationRules } = scope.hashes();
-  const { settings } = scope.snapshot.hashes;
+  const { settings, credentials } = scope.snapshot.hashes;
+  const secrets = traits.credentials === NO_CREDENTIALS ? '' : credentials;
   return {
-    key: ['outbound', scope.namespace, identities, destinationRules, settings, traitsKey(traits)].join('/'),
+    key: ['outbound', scope.namespace, identities, destinationRules, settings, traitsKey(traits), secrets].join('/'),
     list: () => {
       const { byName, problems } = outboundClusters(scope, traits);
       return { recipes: [...byName.values()], problems };

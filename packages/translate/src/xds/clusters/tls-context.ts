@@ -3,7 +3,6 @@
 import { create } from '@bufbuild/protobuf';
 import { packAny } from '@lateen/xds-proto';
 import { type TransportSocket, TransportSocketSchema } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
-import { ApiConfigSource_ApiType, ApiVersion } from '@lateen/xds-proto/envoy/config/core/v3/config_source_pb.js';
 import { RawBufferSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js';
 import {
   type SubjectAltNameMatcher,
@@ -12,16 +11,13 @@ import {
   TlsParameters_TlsProtocol,
 } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/common_pb.js';
 import {
-  type SdsSecretConfig,
-  SdsSecretConfigSchema,
-} from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
-import {
   CommonTlsContextSchema,
   DownstreamTlsContextSchema,
   UpstreamTlsContextSchema,
 } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import type { MeshSnapshot } from '../../model.js';
 import { compareText } from '../../stable-hash.js';
+import { localSecret } from '../tls/secret-references.js';
 
 /** Offered for HTTP/1.1 between sidecars. */
 export const HTTP_CLIENT_ALPN = ['istio-http/1.1', 'istio-http/1.0', 'istio', 'http/1.1'];
@@ -40,25 +36,6 @@ const SERVER_ALPN = [PEER_EXCHANGE, 'h2', 'http/1.1'];
 /** ALPN by which a caller shows that it is a sidecar; what an inbound chain for mutual TLS matches. */
 export const ISTIO_ALPN = ['istio', PEER_EXCHANGE, 'istio-http/1.0', 'istio-http/1.1', 'istio-h2'];
 
-/** A secret that the workload itself has: served under the cluster name `sds-grpc`, which a sidecar does not dial. */
-function workloadSecret(name: 'default' | 'ROOTCA'): SdsSecretConfig {
-  return create(SdsSecretConfigSchema, {
-    name,
-    sdsConfig: {
-      resourceApiVersion: ApiVersion.V3,
-      configSourceSpecifier: {
-        case: 'apiConfigSource',
-        value: {
-          apiType: ApiConfigSource_ApiType.GRPC,
-          transportApiVersion: ApiVersion.V3,
-          setNodeOnFirstMessageOnly: true,
-          grpcServices: [{ targetSpecifier: { case: 'envoyGrpc', value: { clusterName: 'sds-grpc' } } }],
-        },
-      },
-    },
-  });
-}
-
 function uriMatcher(pattern: { case: 'exact' | 'prefix'; value: string }): SubjectAltNameMatcher {
   return create(SubjectAltNameMatcherSchema, {
     sanType: SubjectAltNameMatcher_SanType.URI,
@@ -72,7 +49,7 @@ function trustDomains(snapshot: MeshSnapshot): readonly string[] {
 }
 
 /** Takes every identity of the trust domain (and its aliases), and none of another. */
-function anyOfTrustDomain(snapshot: MeshSnapshot): SubjectAltNameMatcher[] {
+export function anyOfTrustDomain(snapshot: MeshSnapshot): SubjectAltNameMatcher[] {
   return trustDomains(snapshot).map((domain) => uriMatcher({ case: 'prefix', value: `spiffe://${domain}/` }));
 }
 
@@ -97,12 +74,12 @@ function commonTlsContext(alpnProtocols: readonly string[], names: SubjectAltNam
       tlsMaximumProtocolVersion: TlsParameters_TlsProtocol.TLSv1_3,
     },
     alpnProtocols: [...alpnProtocols],
-    tlsCertificateSdsSecretConfigs: [workloadSecret('default')],
+    tlsCertificateSdsSecretConfigs: [localSecret('default')],
     validationContextType: {
       case: 'combinedValidationContext',
       value: {
         defaultValidationContext: { matchTypedSubjectAltNames: names },
-        validationContextSdsSecretConfig: workloadSecret('ROOTCA'),
+        validationContextSdsSecretConfig: localSecret('ROOTCA'),
       },
     },
   });

@@ -1,8 +1,6 @@
 // Build: the listeners of a view: outbound addresses, forward proxy, inbound ports, gateway ports.
 
 import { create } from '@bufbuild/protobuf';
-import { packAny } from '@lateen/xds-proto';
-import { type Address, AddressSchema } from '@lateen/xds-proto/envoy/config/core/v3/address_pb.js';
 import { TrafficDirection } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import {
   type Filter,
@@ -10,50 +8,29 @@ import {
   FilterChainSchema,
 } from '@lateen/xds-proto/envoy/config/listener/v3/listener_components_pb.js';
 import { type Listener, ListenerSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
-import { TlsInspectorSchema } from '@lateen/xds-proto/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js';
 import type { Problem } from '../../model.js';
 import type { OutboundAddress, ProxyView } from '../../proxy-view.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
-import type { GatewayListener } from '../../resolve/gateways.js';
 import type { InboundPort } from '../../resolve/inbound-ports.js';
 import type { EffectiveMtlsMode } from '../../resolve/peer-authentication.js';
 import { stableHash } from '../../stable-hash.js';
 import { forwardsHosts } from '../clusters/forward-hosts.js';
 import { downstreamMutualTls, ISTIO_ALPN } from '../clusters/tls-context.js';
 import { durationOfMs } from '../durations.js';
-import {
-  FORWARD_PROXY_PORT,
-  FORWARD_PROXY_ROUTE,
-  gatewayRouteName,
-  inboundClusterName,
-  listenerName,
-} from '../names.js';
+import { FORWARD_PROXY_PORT, FORWARD_PROXY_ROUTE, inboundClusterName, listenerName } from '../names.js';
 import type { ResourcePart, ResourceRecipe } from '../recipe.js';
 import { buildInboundRoute } from '../routes/inbound-route.js';
-import { tcpDestinations } from '../routes/tcp-destinations.js';
+import { outboundTargets } from '../routes/tcp-destinations.js';
+import { gatewayListener } from './gateway-listeners.js';
 import { connectionManagers } from './http-connection-manager.js';
+import {
+  connectionMatch,
+  type ListenerPlan,
+  type SocketAddress,
+  socketAddress,
+  tlsInspector,
+} from './listener-plan.js';
 import { buildTcpFilters } from './tcp-proxy.js';
-
-function socketAddress({ ip, port }: SocketAddress): Address {
-  return create(AddressSchema, {
-    address: { case: 'socketAddress', value: { address: ip, portSpecifier: { case: 'portValue', value: port } } },
-  });
-}
-
-/** A listener before it is made: what it wants to bind, in order of preference. */
-interface ListenerPlan {
-  readonly name: string;
-  /** Everything that it is made of, addresses aside. */
-  readonly key: string;
-  readonly address: SocketAddress;
-  readonly additionalAddresses: readonly SocketAddress[];
-  build(additionalAddresses: readonly SocketAddress[]): Listener;
-}
-
-interface SocketAddress {
-  readonly ip: string;
-  readonly port: number;
-}
 
 /** A listener that passes on bytes as they are. */
 function outboundTcpListener(
@@ -62,10 +39,11 @@ function outboundTcpListener(
   problems: Problem[],
 ): ListenerPlan {
   const name = listenerName(ip, port.port);
-  const to = tcpDestinations(view.scope, service, port, problems);
+  const targets = outboundTargets(view.scope, service, port, problems);
+  const byName = targets.some(({ serverNames }) => serverNames.length > 0);
   return {
     name,
-    key: `outbound-tcp/${connectionManagers(view.scope, view.understandsIstioFilters).key}/${stableHash(to)}`,
+    key: `outbound-tcp/${connectionManagers(view.scope, view.understandsIstioFilters).key}/${stableHash(targets)}`,
     address: { ip, port: port.port },
     additionalAddresses: [],
     build: () =>
@@ -73,7 +51,12 @@ function outboundTcpListener(
         name,
         address: socketAddress({ ip, port: port.port }),
         trafficDirection: TrafficDirection.OUTBOUND,
-        filterChains: [{ filters: buildTcpFilters(view, 'sidecar-outbound', to) }],
+        // Only where names decide: a client that says nothing would have to wait for its server otherwise.
+        listenerFilters: byName ? [tlsInspector()] : [],
+        filterChains: targets.map(({ to, ...target }) => ({
+          ...connectionMatch(target),
+          filters: buildTcpFilters(view, 'sidecar-outbound', to),
+        })),
       }),
   };
 }
@@ -164,48 +147,11 @@ function inboundListener(view: ProxyView, inbound: InboundPort): ListenerPlan {
         name,
         address: socketAddress({ ip: view.address, port }),
         trafficDirection: TrafficDirection.INBOUND,
-        listenerFilters: takesTls
-          ? [
-              {
-                name: 'envoy.filters.listener.tls_inspector',
-                configType: { case: 'typedConfig', value: packAny(TlsInspectorSchema, create(TlsInspectorSchema)) },
-              },
-            ]
-          : [],
+        listenerFilters: takesTls ? [tlsInspector()] : [],
         ...(takesTls && kind === 'tcp'
           ? { listenerFiltersTimeout: durationOfMs(SERVER_FIRST_DELAY_MS), continueOnListenerFiltersTimeout: true }
           : {}),
         filterChains: chains(),
-      }),
-  };
-}
-
-/** `IP:PORT` lists, separated by commas; IPv6 in brackets. */
-function bindAddresses(text: string | undefined): SocketAddress[] {
-  return (text ?? '')
-    .split(',')
-    .map((part) => /^\s*\[?([^\]]+?)\]?:(\d+)\s*$/.exec(part))
-    .filter((match) => match !== null)
-    .map((match) => ({ ip: match[1]!, port: Number(match[2]) }));
-}
-
-function gatewayListener(view: ProxyView, { port }: GatewayListener): ListenerPlan {
-  const name = listenerName('0.0.0.0', port);
-  const managers = connectionManagers(view.scope, view.understandsIstioFilters);
-  return {
-    name,
-    key: `gateway/${managers.key}/${forwardsHosts(view.scope)}`,
-    address: { ip: view.address, port },
-    additionalAddresses: bindAddresses(view.extraBindAddresses[String(port)]),
-    build: (additionalAddresses) =>
-      create(ListenerSchema, {
-        name,
-        address: socketAddress({ ip: view.address, port }),
-        additionalAddresses: additionalAddresses.map((address) => ({ address: socketAddress(address) })),
-        trafficDirection: TrafficDirection.OUTBOUND,
-        filterChains: [
-          { filters: [managers.build('gateway', name, { rds: gatewayRouteName(port) }, forwardsHosts(view.scope))] },
-        ],
       }),
   };
 }
@@ -255,7 +201,9 @@ function mayForward({ scope }: ProxyView): boolean {
 }
 
 function listenerPlans(view: ProxyView, problems: Problem[]): readonly ListenerPlan[] {
-  if (view.type === 'router') return view.gatewayListeners.map((listener) => gatewayListener(view, listener));
+  if (view.type === 'router') {
+    return view.gatewayListeners.flatMap((listener) => gatewayListener(view, listener, problems) ?? []);
+  }
   const { addresses } = view.outbound();
   return [
     outboundListener(view, view.address, FORWARD_PROXY_PORT, FORWARD_PROXY_ROUTE, mayForward(view)),
@@ -282,6 +230,16 @@ function tcpRulesHash(scope: ClientScope): string {
   return stableHash([scope.namespace, declarations, destinationRules, meshRoutes]);
 }
 
+/** Servers of a gateway that follow rules for connections. */
+function hasConnectionServers({ gatewayListeners }: ProxyView): boolean {
+  return gatewayListeners.some(({ servers }) => servers.some(({ kind }) => kind !== 'http'));
+}
+
+function connectionRulesHash(scope: ClientScope): string {
+  const { declarations, destinationRules, gatewayRoutes } = scope.hashes();
+  return stableHash([scope.namespace, declarations, destinationRules, gatewayRoutes]);
+}
+
 /** All listeners of a view; of two that want the same address the first in the order above has it. */
 export function listenerPart(view: ProxyView): ResourcePart<Listener> {
   const { scope, address, inboundPorts, gatewayListeners, extraBindAddresses } = view;
@@ -298,8 +256,9 @@ export function listenerPart(view: ProxyView): ResourcePart<Listener> {
     ]),
     outbound: view.outboundHash(),
     tcpRules: hasTcp(scope) ? tcpRulesHash(scope) : undefined,
-    gateway: gatewayListeners.map(({ port }) => port),
     forwards: mayForward(view),
+    gateway: gatewayListeners.map((listener) => (listener.layer === 'http' ? listener.port : listener)),
+    gatewayConnections: hasConnectionServers(view) ? connectionRulesHash(scope) : undefined,
     extraBindAddresses,
   };
   return {

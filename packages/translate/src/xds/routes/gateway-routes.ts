@@ -1,7 +1,6 @@
 // Build: the route configurations of a gateway, from the VirtualServices that are bound to its servers.
 
 import { create } from '@bufbuild/protobuf';
-import { hostMatches } from '@lateen/istio-config';
 import {
   type Route,
   RouteSchema,
@@ -13,25 +12,12 @@ import type { Problem } from '../../model.js';
 import type { ProxyView } from '../../proxy-view.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
 import type { GatewayListener, GatewayServer } from '../../resolve/gateways.js';
-import type { EffectiveVirtualService } from '../../resolve/virtual-services.js';
 import { compareText, stableHash } from '../../stable-hash.js';
-import { gatewayRouteName, virtualHostName } from '../names.js';
+import { gatewayRouteName, gatewayTlsRouteName, virtualHostName } from '../names.js';
 import type { ResourcePart } from '../recipe.js';
 import { matchesEverything } from '../rules/route-match.js';
 import { buildRuleRoutes } from '../rules/rule-routes.js';
-
-/** Hosts that a VirtualService and a server have in common; of two that overlap the more specific one. */
-function intersectingHosts(server: GatewayServer, rule: EffectiveVirtualService): string[] {
-  const hosts = new Set<string>();
-  for (const { namespace, host } of server.hosts) {
-    if (namespace !== '*' && namespace !== rule.namespace) continue;
-    for (const wanted of rule.hosts) {
-      if (hostMatches(host, wanted)) hosts.add(wanted);
-      else if (hostMatches(wanted, host)) hosts.add(host);
-    }
-  }
-  return [...hosts].sort(compareText);
-}
+import { intersectingHosts } from './gateway-hosts.js';
 
 /** Rules of several VirtualServices of a host stand one after another, but one that takes everything stands last. */
 function lastResortLast(routes: readonly Route[]): Route[] {
@@ -47,9 +33,13 @@ interface HostEntry {
   httpsRedirect: boolean;
 }
 
-function collectHosts(scope: ClientScope, listener: GatewayListener, problems: Problem[]): Map<string, HostEntry> {
+function collectHosts(
+  scope: ClientScope,
+  servers: readonly GatewayServer[],
+  problems: Problem[],
+): Map<string, HostEntry> {
   const byHost = new Map<string, HostEntry>();
-  for (const server of listener.servers) {
+  for (const server of servers) {
     for (const rule of scope.gatewayRoutes(server.gateway)) {
       const hosts = intersectingHosts(server, rule);
       if (hosts.length === 0) continue;
@@ -98,18 +88,23 @@ function virtualHost(host: string, { port, routes, httpsRedirect }: HostEntry): 
   });
 }
 
-function buildListenerRoutes(scope: ClientScope, listener: GatewayListener, problems: Problem[]) {
-  const name = gatewayRouteName(listener.port);
-  const byHost = collectHosts(scope, listener, problems);
+function buildServerRoutes(scope: ClientScope, name: string, servers: readonly GatewayServer[], problems: Problem[]) {
+  const byHost = collectHosts(scope, servers, problems);
   const virtualHosts = [...byHost].map(([host, entry]) => virtualHost(host, entry));
   if (virtualHosts.length === 0) {
     // No routes: every request is answered 404 with the flag NR.
-    const port = listener.servers[0]?.port ?? listener.port;
+    const port = servers[0]?.port ?? 0;
     virtualHosts.push(create(VirtualHostSchema, { name: virtualHostName('blackhole', port), domains: ['*'] }));
   }
   virtualHosts.sort((a, b) => compareText(a.name, b.name));
   const message = create(RouteConfigurationSchema, { name, virtualHosts, maxDirectResponseBodySizeBytes: 1_048_576 });
   return { name, message };
+}
+
+/** Servers of plain HTTP on a port share their routes; one that terminates TLS has its own, so that no other's host is served under its name. */
+function routeGroups({ port, layer, servers }: GatewayListener): (readonly [string, readonly GatewayServer[]])[] {
+  if (layer === 'http') return [[gatewayRouteName(port), servers]];
+  return servers.filter(({ kind }) => kind === 'http').map((server) => [gatewayTlsRouteName(server), [server]]);
 }
 
 /** The route configurations that a gateway's listeners name: the same for all of its replicas. */
@@ -122,8 +117,8 @@ export function gatewayRoutePart({ scope, gatewayListeners }: ProxyView): Resour
     key,
     list: () => {
       const problems: Problem[] = [];
-      const recipes = gatewayListeners.map((listener) => {
-        const { name, message } = buildListenerRoutes(scope, listener, problems);
+      const recipes = gatewayListeners.flatMap(routeGroups).map(([wanted, servers]) => {
+        const { name, message } = buildServerRoutes(scope, wanted, servers, problems);
         return { name, key: `${key}/${name}`, build: () => message };
       });
       return { recipes, problems };

@@ -6,6 +6,7 @@ import type { ClientScope } from '../../resolve/client-scope.js';
 import { policyForPort } from '../../resolve/destination-rules.js';
 import type { MeshPort, MeshService } from '../../resolve/mesh-index.js';
 import type { EffectiveVirtualService } from '../../resolve/virtual-services.js';
+import { compareText } from '../../stable-hash.js';
 import { outboundClusterName } from '../names.js';
 import { destinationCluster } from '../rules/destinations.js';
 
@@ -17,34 +18,87 @@ export interface TcpDestinations {
   readonly idleTimeout: string | undefined;
 }
 
-/** The destinations of connections that a client opens to a service port. */
-export function tcpDestinations(
+/** Some of the connections to a port, and where they go. */
+export interface ConnectionTarget {
+  /** Names in the ClientHello; empty: any connection. */
+  readonly serverNames: readonly string[];
+  /** Addresses that the connection was opened to; empty: any. */
+  readonly subnets: readonly string[];
+  readonly to: TcpDestinations;
+}
+
+/** Two chains for the same connections would be refused: the first of them counts, as it does among rules. */
+function withoutRepeats(targets: readonly ConnectionTarget[]): readonly ConnectionTarget[] {
+  const seen = new Set<string>();
+  return targets.flatMap((target) => {
+    const names = target.serverNames.length === 0 ? ['*'] : target.serverNames;
+    const key = (name: string) => `${name} ${[...target.subnets].sort(compareText).join(',')}`;
+    const free = names.filter((name) => !seen.has(key(name)));
+    for (const name of free) seen.add(key(name));
+    if (free.length === 0) return [];
+    return [{ ...target, serverNames: target.serverNames.length === 0 ? [] : free }];
+  });
+}
+
+/** A name alone, as `*`, is every name. */
+export function serverNamesOf(sniHosts: readonly string[]): readonly string[] {
+  const names = [...new Set(sniHosts.map((name) => name.toLowerCase()))];
+  return names.includes('*') ? [] : names;
+}
+
+/**
+ * Where the connections go that a client opens to a service port: by the rules for TLS, where the port speaks it and they
+ * are for it, else by those for TCP, else to the service. As in Istio names that no rule for TLS takes lead nowhere.
+ */
+export function outboundTargets(
   scope: ClientScope,
   service: MeshService,
   port: MeshPort,
   problems: Problem[],
-): TcpDestinations {
+): readonly ConnectionTarget[] {
   const statPrefix = outboundClusterName(port.port, '', service.hostname);
   const virtualService = scope.meshRoutes(port.port).forHost(service.hostname);
-  const rule = virtualService?.tcpRules.find((candidate) => isForPort(candidate, port.port));
-  const clusters =
-    virtualService === undefined || rule === undefined
-      ? [{ name: statPrefix, weight: 1 }]
-      : ruleClusters(scope, virtualService, rule, port.port, problems);
   const policy = policyForPort(scope.destinationRule(service), undefined, port.port);
-  return { statPrefix, clusters, idleTimeout: policy.connectionPool?.tcp?.idleTimeout };
+  const idleTimeout = policy.connectionPool?.tcp?.idleTimeout;
+  const whole = { statPrefix, clusters: [{ name: statPrefix, weight: 1 }], idleTimeout };
+  if (virtualService === undefined) return [{ serverNames: [], subnets: [], to: whole }];
+  const following = (rule: Pick<TcpRoute, 'route'>): TcpDestinations => {
+    const clusters = ruleClusters(scope, virtualService, rule, port.port, problems);
+    return { statPrefix, clusters, idleTimeout };
+  };
+  const speaksTls = port.protocol === 'tls' || port.protocol === 'https';
+  const byName = !speaksTls
+    ? []
+    : virtualService.tlsRules.flatMap((rule) =>
+        rule.match
+          .filter((match) => match.port === undefined || match.port === port.port)
+          .map(({ sniHosts, destinationSubnets = [] }) => ({
+            serverNames: serverNamesOf(sniHosts),
+            subnets: destinationSubnets,
+            to: following(rule),
+          })),
+      );
+  if (byName.length > 0) return withoutRepeats(byName);
+  const targets: ConnectionTarget[] = [];
+  for (const rule of virtualService.tcpRules) {
+    for (const subnets of subnetsFor(rule, port.port)) targets.push({ serverNames: [], subnets, to: following(rule) });
+  }
+  return withoutRepeats([...targets, { serverNames: [], subnets: [], to: whole }]);
 }
 
-function isForPort({ match }: TcpRoute, port: number): boolean {
-  if (match === undefined || match.length === 0) return true;
-  return match.some((condition) => condition.port === undefined || condition.port === port);
+/** The subnets of each match of a rule that is for a port; an empty list is any address. */
+function subnetsFor({ match }: TcpRoute, port: number): readonly (readonly string[])[] {
+  if (match === undefined || match.length === 0) return [[]];
+  return match
+    .filter((condition) => condition.port === undefined || condition.port === port)
+    .map(({ destinationSubnets = [] }) => destinationSubnets);
 }
 
 /** By weight; a single destination needs none, one with the weight 0 gets nothing. */
 export function ruleClusters(
   scope: ClientScope,
   virtualService: EffectiveVirtualService,
-  { route = [] }: TcpRoute,
+  { route = [] }: Pick<TcpRoute, 'route'>,
   port: number,
   problems: Problem[],
 ): TcpDestinations['clusters'] {

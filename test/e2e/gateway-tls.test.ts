@@ -1,0 +1,201 @@
+// End-to-end: docs/gateway-tls.md as it is written: Secrets and Gateways by `lateenctl apply`, real TLS clients, and no key where it does not belong.
+
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { connect } from 'node:tls';
+import { fileURLToPath } from 'node:url';
+import { TestWebAuthority, type WebCertificate } from '@lateen/identity/testing';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { getTls } from '../contract/tls/tls-client.js';
+import { httpGet } from '../harness/http-get.js';
+import { waitUntil } from '../harness/wait-until.js';
+import { echoDocuments, LocalMesh } from './local-mesh.js';
+
+const TIME_LIMIT_MS = 120_000;
+const PAGE = fileURLToPath(new URL('../../docs/gateway-tls.md', import.meta.url));
+const [HTTPS = '', PARTNER = '', THROUGH = ''] = [
+  ...readFileSync(PAGE, 'utf8').matchAll(/```yaml\n([\s\S]*?)```/g),
+].map(([, block]) => block ?? '');
+/** Shows its own certificate, whatever it is asked. */
+const STORE = `
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:tls';
+const options = { cert: readFileSync('store.crt'), key: readFileSync('store.key') };
+createServer(options, (socket) => socket.on('error', () => {}).end('store of ' + socket.servername))
+  .listen(Number(process.env.PORT), process.env.HOST);
+`;
+const PRODUCTPAGE = echoDocuments()
+  .replaceAll(/\becho\b(?!\.mjs)/g, 'productpage')
+  .replace('{port: 80, name: http,', '{port: 9080, name: http,')
+  .replaceAll('http-productpage', 'http-echo');
+const STORE_DOCUMENTS = `---
+apiVersion: v1
+kind: Service
+metadata: {name: store}
+spec: {selector: {app: store}, ports: [{port: 8443, name: tls}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: store}
+spec:
+  selector: {matchLabels: {app: store}}
+  template:
+    metadata:
+      labels: {app: store}
+      annotations: {lateen.io/local-command: '["node", "store.mjs"]'}
+    spec:
+      containers: [{name: store, image: "store:1", ports: [{containerPort: 8443}]}]
+`;
+
+function secret(name: string, values: Readonly<Record<string, string>>): string {
+  const data = Object.entries(values).map(([key, text]) => `  ${key}: ${Buffer.from(text).toString('base64')}\n`);
+  return `---\napiVersion: v1\nkind: Secret\nmetadata: {name: ${name}, namespace: istio-system}\ndata:\n${data.join('')}`;
+}
+
+describe('the page about TLS at a gateway', () => {
+  const mesh = new LocalMesh();
+  const certificates: Record<string, WebCertificate> = {};
+  let authority: TestWebAuthority;
+  let httpPort = 0;
+  let port = 0;
+
+  const shop = (name: string) => {
+    const { certPem, keyPem } = certificates[name]!;
+    return secret('shop', { 'tls.crt': certPem, 'tls.key': keyPem });
+  };
+  const apply = (documents: string) => mesh.ok('apply', '-f', mesh.write('documents.yaml', documents));
+  const get = (servername: string, options: object = {}) =>
+    getTls({ host: '127.0.0.1', port, servername, ca: authority.rootsPem, rejectUnauthorized: true, ...options });
+  const answering = (what: string, servername: string, options: object = {}) =>
+    waitUntil(what, async () => (await get(servername, options)).status === 200);
+
+  beforeAll(async () => {
+    authority = await TestWebAuthority.create('trial');
+    const dnsNames = ['shop.example.com', 'partner.example.com', 'store.through.example.com'];
+    for (const name of ['first', 'second', 'client', 'store']) {
+      certificates[name] = await authority.issue({ dnsNames, subject: name });
+    }
+    mesh.write('store.mjs', STORE);
+    mesh.write('store.crt', certificates.store!.certPem);
+    mesh.write('store.key', certificates.store!.keyPem);
+    mesh.write('mesh-documents.yaml', `${PRODUCTPAGE}${STORE_DOCUMENTS}`);
+    await mesh.up('-f', 'mesh-documents.yaml');
+    const { ingress } = await mesh.status();
+    httpPort = ingress.port;
+    port = ingress.httpsPort;
+  }, TIME_LIMIT_MS);
+
+  afterAll(() => mesh.remove(), TIME_LIMIT_MS);
+
+  it(
+    'serves HTTPS once the Secret is there, and redirects plain HTTP to it',
+    async () => {
+      await apply(HTTPS);
+      await waitUntil('the redirect', async () => {
+        const url = `http://127.0.0.1:${httpPort}/productpage`;
+        const { status, headers } = await httpGet(url, { host: 'shop.example.com' });
+        return status === 301 && headers.location === 'https://shop.example.com/productpage';
+      });
+      const described = await mesh.ok('describe', 'pod', 'istio-ingressgateway-0.istio-system');
+      expect(described).toContain('there is no Secret istio-system/shop');
+      await expect(get('shop.example.com')).rejects.toThrow();
+      await apply(shop('first'));
+      await answering('the server of the Secret', 'shop.example.com');
+      expect((await get('shop.example.com')).serial).toBe(certificates.first!.serial);
+    },
+    TIME_LIMIT_MS,
+  );
+
+  it(
+    'asks the clients of one server for certificates, and passes TLS of another through',
+    async () => {
+      const { certPem, keyPem } = certificates.first!;
+      await apply(
+        `${PARTNER}${secret('partner', { cert: certPem, key: keyPem, cacert: authority.rootsPem })}---\n${THROUGH}`,
+      );
+      const { certPem: cert, keyPem: key } = certificates.client!;
+      await answering('the server for partners', 'partner.example.com', { cert, key });
+      await expect(get('partner.example.com')).rejects.toThrow();
+      const text = await waitUntil('the store', () => through(port));
+      expect(text).toEqual(['store of store.through.example.com', certificates.store!.serial]);
+      expect((await get('shop.example.com')).status).toBe(200);
+    },
+    TIME_LIMIT_MS,
+  );
+
+  it(
+    'shows a renewed certificate to new clients, also after Pilot was restarted without the supervisor knowing more',
+    async () => {
+      await apply(shop('second'));
+      const serial = async () => (await get('shop.example.com')).serial;
+      await waitUntil('the renewed certificate', async () => (await serial()) === certificates.second!.serial);
+      await mesh.ok('local', 'stop', 'pilot');
+      expect(await serial()).toBe(certificates.second!.serial);
+      await mesh.ok('local', 'start', 'pilot');
+      await waitUntil('pilot', async () => (await mesh.status()).ready);
+      expect(await serial()).toBe(certificates.second!.serial);
+    },
+    TIME_LIMIT_MS,
+  );
+
+  it(
+    'has keys in private files only, and shows them nowhere',
+    async () => {
+      const base64Key = Buffer.from(certificates.second!.keyPem).toString('base64').slice(40, 120);
+      const found = execFileSync('grep', ['-rlE', `${base64Key}|PRIVATE KEY`, mesh.stateDir], { encoding: 'utf8' });
+      const files = found.trim().split('\n');
+      const names = files.map((file) => file.slice(mesh.stateDir.length + 1)).sort();
+      expect(names).toContain('supervisor/secrets.json');
+      expect(names).toContain('pilot/credentials.json');
+      for (const name of names) {
+        expect([name, (statSync(join(mesh.stateDir, name)).mode & 0o077).toString(8)]).toEqual([name, '0']);
+        expect(name).not.toMatch(/\.log$|objects\.json$|galley\/config|registry\.json$/);
+      }
+      expect(readdirSync(join(mesh.stateDir, 'galley')).length).toBeGreaterThan(0);
+      const gateway = 'istio-ingressgateway-0.istio-system';
+      const shown = [
+        await mesh.ok('proxy-config', 'all', gateway, '-o', 'json'),
+        await mesh.ok('proxy-config', 'secret', gateway, '-o', 'json'),
+        await mesh.ok('get', 'secret', '-n', 'istio-system', '-o', 'yaml'),
+      ].join('\n');
+      expect(shown).toContain('kubernetes://shop');
+      expect(shown).not.toContain('PRIVATE');
+      expect(shown).not.toContain(base64Key);
+    },
+    TIME_LIMIT_MS,
+  );
+
+  it(
+    'ends a server whose Secret is deleted, and no other',
+    async () => {
+      await mesh.ok('delete', 'secret', 'shop', '-n', 'istio-system');
+      await waitUntil('the server to end', () =>
+        get('shop.example.com').then(
+          () => false,
+          () => true,
+        ),
+      );
+      const { certPem: cert, keyPem: key } = certificates.client!;
+      expect((await get('partner.example.com', { cert, key })).status).toBe(200);
+    },
+    TIME_LIMIT_MS,
+  );
+});
+
+/** What the store says through the gateway, and whose certificate it showed. */
+function through(port: number): Promise<[string, string] | undefined> {
+  return new Promise((resolve) => {
+    let text = '';
+    let serial = '';
+    const servername = 'store.through.example.com';
+    const socket = connect({ host: '127.0.0.1', port, servername, rejectUnauthorized: false }, () => {
+      serial = socket.getPeerCertificate().serialNumber ?? '';
+    });
+    socket.on('data', (chunk) => {
+      text += chunk.toString();
+    });
+    socket.on('error', () => undefined);
+    socket.on('close', () => resolve(text === '' ? undefined : [text, serial]));
+  });
+}
