@@ -132,6 +132,14 @@ metadata: {name: default}
 spec: {outboundTrafficPolicy: {mode: REGISTRY_ONLY}}
 `;
 
+const INGRESS = `apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: shell}
+spec:
+  workloadSelector: {labels: {app: shell}}
+  ingress: [{port: {number: 7070, name: http, protocol: HTTP}, defaultEndpoint: 127.0.0.1:8080}]
+`;
+
 describe('local mode: hosts outside of the mesh', { timeout: TIME_LIMIT_MS }, () => {
   const mesh = new LocalMesh();
   let servers: Server[] = [];
@@ -215,6 +223,20 @@ describe('local mode: hosts outside of the mesh', { timeout: TIME_LIMIT_MS }, ()
     await waitUntil('unknown hosts are refused', async () => (await byProxy(elsewhere)).status === 502);
     expect((await byProxy('http://httpbin.example/b')).status).toBe(200);
     await mesh.ok('delete', '-f', 'registry-only.yaml');
+  });
+
+  it('a Sidecar says at which ports a workload takes calls, and where they lead', async () => {
+    mesh.write('ingress.yaml', INGRESS);
+    await mesh.ok('apply', '-f', 'ingress.yaml');
+    const { address } = client;
+    await waitUntil('the port of the ingress listener', async () => {
+      return (await get(address, 7070, '/').catch(() => undefined))?.status === 200;
+    });
+    // The port of the pod is not among them.
+    await waitUntil('the port of the pod is closed', async () => {
+      return (await get(address, 8080, '/').catch(() => undefined)) === undefined;
+    });
+    await mesh.ok('delete', '-f', 'ingress.yaml');
   });
 
   it('keep their address while the ServiceEntry is taken away and comes back', async () => {

@@ -49,6 +49,12 @@ const POLICY = (at: string): string[] =>
     `${place}.tls`,
   ]);
 
+/** Limits for calls to a workload. */
+const INBOUND_POOL = (at: string): string[] => [
+  `${at}.tcp.{maxConnections,connectTimeout}`,
+  `${at}.http.{http1MaxPendingRequests,http2MaxRequests,maxRetries,idleTimeout,maxRequestsPerConnection}`,
+];
+
 const LOAD_BALANCER: ValueRule = {
   done: ['UNSPECIFIED', 'ROUND_ROBIN', 'LEAST_REQUEST', 'LEAST_CONN', 'RANDOM'],
   stored: { PASSTHROUGH: 'the algorithm of the mesh is used in its place' },
@@ -126,18 +132,27 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'egress[].{hosts,captureMode}',
       'egress[].port.{number,name}',
       'outboundTrafficPolicy.mode',
+      'ingress[].port.{number,name,protocol}',
+      'ingress[].{defaultEndpoint,captureMode}',
+      ...INBOUND_POOL('inboundConnectionPool'),
+      ...INBOUND_POOL('ingress[].connectionPool'),
     ],
     stored: {
+      'inboundConnectionPool.tcp.tcpKeepalive': KEEPALIVE,
+      'ingress[].connectionPool.tcp.tcpKeepalive': KEEPALIVE,
       'egress[].port.protocol': 'the protocol that the port of the service says counts',
       'egress[].port.targetPort': 'Istio does not use it either',
     },
     refused: {
-      ingress: 'a workload takes calls at the ports of its pod and its Services',
-      inboundConnectionPool: 'no limits are set for calls to a workload',
+      'ingress[].bind': 'a sidecar listens at the address of its pod',
+      'ingress[].tls': 'a port takes mutual TLS of the mesh as PeerAuthentication says, and no other',
       'egress[].bind': 'a sidecar listens at the addresses that its pod has for services, and at its forward proxy',
       'outboundTrafficPolicy.egressProxy': 'calls of unknown hosts are not sent through a gateway',
     },
-    values: { 'egress[].captureMode': { done: ['DEFAULT'], instead: 'write DEFAULT, or remove it' } },
+    values: {
+      'egress[].captureMode': { done: ['DEFAULT'], instead: 'write DEFAULT, or remove it' },
+      'ingress[].captureMode': { done: ['DEFAULT'], instead: 'write DEFAULT, or remove it' },
+    },
   },
   PeerAuthentication: { done: ['selector', 'mtls', 'portLevelMtls'], stored: {} },
   Telemetry: {

@@ -1,9 +1,10 @@
 // Resolve: the ports at which a workload takes calls, with their mutual TLS mode.
 
-import { isHttpProtocol, type PortProtocol, protocolOfPort } from '@lateen/istio-config';
+import { type ConnectionPoolSettings, isHttpProtocol, type PortProtocol, protocolOfPort } from '@lateen/istio-config';
 import type { MeshSnapshot, Problem, Workload } from '../model.js';
 import { isTcpProtocol, type MeshService, meshIndex, type ServedPort } from './mesh-index.js';
 import { type EffectiveMtlsMode, effectiveMtlsMode } from './peer-authentication.js';
+import { type TakingPort, takingPorts } from './sidecars.js';
 
 export interface InboundPort {
   /** Port at the pod's address. */
@@ -19,6 +20,8 @@ export interface InboundPort {
   readonly services: readonly MeshService[];
   /** Port of the first of these services; the workload's own where there is none. */
   readonly servicePort: number;
+  /** Limits for calls to the application. */
+  readonly pool: ConnectionPoolSettings | undefined;
 }
 
 /** The ports of a workload that can be served, in order. Those of services that cannot be are told by the mesh index. */
@@ -29,7 +32,8 @@ export function resolveInboundPorts(
   const ports: InboundPort[] = [];
   const problems: Problem[] = [];
   const served = meshIndex(snapshot).servedBy.get(workload) ?? [];
-  for (const { port, appPort, name } of [...workload.ports].sort((a, b) => a.port - b.port)) {
+  for (const taking of [...takingPorts(snapshot, workload)].sort((a, b) => a.port - b.port)) {
+    const { port, appPort, name, appProtocol, pool } = taking;
     const subject = `Workload/${workload.namespace}/${workload.name}`;
     if (ports.at(-1)?.port === port) {
       const message = `port ${port} is declared twice; the first one counts`;
@@ -37,15 +41,15 @@ export function resolveInboundPorts(
       continue;
     }
     const leading = served.filter((candidate) => candidate.port.targetPort === port);
-    const kind = kindOf(leading, { name, port });
+    const kind = kindOf(leading, taking);
     if (kind === undefined) {
       if (leading.length > 0) continue; // told with the service
-      const message = `port ${port} (${name}) is ${protocolOfPort({ name, port })}: no listener is made for it, as UDP is not proxied`;
+      const message = `port ${port} (${name}) is ${protocolOfPort({ name, port, appProtocol })}: no listener is made for it, as UDP is not proxied`;
       problems.push({ code: 'unsupported-protocol', severity: 'warning', subject, message });
       continue;
     }
     const ofKind = leading.filter((candidate) => candidate.port[kind]);
-    const other = leading.find((candidate) => !candidate.port[kind]);
+    const other = ofKind.length === 0 ? undefined : leading.find((candidate) => !candidate.port[kind]);
     if (other !== undefined) {
       const words = { http: 'HTTP', tcp: 'TCP' };
       const message = `port ${port} is ${words[kind]} for ${ofKind[0]!.service.hostname} and ${other.port.protocol} for ${other.service.hostname}; it is served as ${words[kind]}. Give both service ports the same protocol`;
@@ -55,24 +59,26 @@ export function resolveInboundPorts(
       port,
       appPort,
       kind,
-      protocol: ofKind[0]?.port.protocol ?? protocolOfPort({ name, port }),
+      protocol: appProtocol === '' && ofKind[0] ? ofKind[0].port.protocol : protocolOfPort({ name, port, appProtocol }),
       mtlsMode: effectiveMtlsMode(snapshot, workload, port),
       services: [...new Set(ofKind.map(({ service }) => service))],
       servicePort: ofKind[0]?.port.port ?? port,
+      pool,
     });
   }
   return { ports, problems };
 }
 
-/** HTTP where any service says so; without a service the port's own name decides. Undefined: it cannot be served. */
-function kindOf(
-  leading: readonly ServedPort[],
-  own: { readonly name: string; readonly port: number },
-): InboundPort['kind'] | undefined {
+/** HTTP where a Sidecar or any service says so; without these the port's own name decides. Undefined: it cannot be served. */
+function kindOf(leading: readonly ServedPort[], own: TakingPort): InboundPort['kind'] | undefined {
+  if (own.appProtocol !== '') return kindOfProtocol(protocolOfPort(own));
   if (leading.some(({ port }) => port.http)) return 'http';
   if (leading.some(({ port }) => port.tcp)) return 'tcp';
   if (leading.length > 0) return undefined;
-  const protocol = protocolOfPort(own);
+  return kindOfProtocol(protocolOfPort(own));
+}
+
+function kindOfProtocol(protocol: PortProtocol): InboundPort['kind'] | undefined {
   if (isTcpProtocol(protocol)) return 'tcp';
   return protocol === 'auto' || isHttpProtocol(protocol) ? 'http' : undefined;
 }

@@ -2,12 +2,14 @@
 
 import { isHttpProtocol, type PortProtocol, protocolOfPort } from '@lateen/istio-config';
 import type { MeshSnapshot, Problem, Workload } from '../model.js';
+import { oncePerSnapshot } from '../once-per-snapshot.js';
 import { compareText, stableHash } from '../stable-hash.js';
 import { entryServices } from './services/entry-services.js';
 import { registryServices } from './services/registry-services.js';
 import { selectionsOf } from './services/selection.js';
 import type { ServiceDeclaration } from './services/service-declaration.js';
 import { whyUnusable } from './services/workload-entries.js';
+import { takingPorts } from './sidecars.js';
 
 /** A port of a mesh service with the protocol that its name says. */
 export interface MeshPort {
@@ -55,18 +57,7 @@ export interface MeshIndex {
   readonly problems: readonly Problem[];
 }
 
-/** Remembers one result for each snapshot: snapshots are immutable, so this changes nothing but the time it takes. */
-export function oncePerSnapshot<T>(compute: (snapshot: MeshSnapshot) => T): (snapshot: MeshSnapshot) => T {
-  const results = new WeakMap<MeshSnapshot, { readonly value: T }>();
-  return (snapshot) => {
-    let result = results.get(snapshot);
-    if (result === undefined) {
-      result = { value: compute(snapshot) };
-      results.set(snapshot, result);
-    }
-    return result.value;
-  };
-}
+export { oncePerSnapshot };
 
 /** Whether something of `owner` namespace with this `exportTo` is seen from `client` namespace. */
 export function isExportedTo(exportTo: readonly string[] | undefined, owner: string, client: string): boolean {
@@ -115,14 +106,17 @@ function accountsOf({ workloads, entries }: ServiceDeclaration): readonly Servic
   return [...accounts].sort(([a], [b]) => compareText(a, b)).map(([, account]) => account);
 }
 
-/** Whether calls to this port find something: a sidecar listens only on the ports that its pod declares. */
-export function listensOn(workload: Workload, port: number): boolean {
-  return workload.gateway || workload.ports.some((candidate) => candidate.port === port);
+/** Whether calls to this port find something: a sidecar listens only on the ports that its pod, or its Sidecar, declares. */
+export function listensOn(snapshot: MeshSnapshot, workload: Workload, port: number): boolean {
+  return workload.gateway || takingPorts(snapshot, workload).some((candidate) => candidate.port === port);
 }
 
-function undeclaredPorts({ kind, hostname, namespace, name, ports, workloads }: MeshService): Problem[] {
+function undeclaredPorts(
+  snapshot: MeshSnapshot,
+  { kind, hostname, namespace, name, ports, workloads }: MeshService,
+): Problem[] {
   return ports.flatMap(({ port, targetPort }) => {
-    const silent = workloads.filter((workload) => !listensOn(workload, targetPort));
+    const silent = workloads.filter((workload) => !listensOn(snapshot, workload, targetPort));
     if (silent.length === 0) return [];
     const pods = `${silent.length} of ${workloads.length} pods (${silent[0]!.name}, …)`;
     const message = `${hostname}:${port} leads to port ${targetPort}, which ${pods} do not declare; they get no calls for it. Add it to the container's ports, or correct targetPort`;
@@ -176,7 +170,10 @@ export const meshIndex = oncePerSnapshot((snapshot: MeshSnapshot): MeshIndex => 
   );
   // Of one host the registry's service is first, then the oldest: sorting is stable.
   services.sort((a, b) => compareText(a.hostname, b.hostname));
-  problems.push(...services.flatMap(undeclaredPorts), ...services.flatMap(unusableEntries));
+  problems.push(
+    ...services.flatMap((service) => undeclaredPorts(snapshot, service)),
+    ...services.flatMap(unusableEntries),
+  );
 
   const servedBy = new Map<Workload, ServedPort[]>();
   for (const service of services) {

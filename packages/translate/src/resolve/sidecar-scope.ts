@@ -1,12 +1,13 @@
 // Resolve: which Sidecar resource holds for a proxy, and what it lets the proxy see of the mesh.
 
 import type { ConfigObject } from '@lateen/istio-config';
-import { hostsOverlap, resolveShortHost, selectorMatches, splitNamespacedHost } from '@lateen/istio-config';
+import { hostsOverlap, resolveShortHost, splitNamespacedHost } from '@lateen/istio-config';
 import type { MeshSnapshot, Problem, StringMap } from '../model.js';
 import { once } from '../once.js';
 import { configsOf } from '../snapshot.js';
 import { stableHash } from '../stable-hash.js';
 import { type MeshPort, type MeshService, meshIndex, oncePerSnapshot } from './mesh-index.js';
+import { sidecarConflicts, sidecarFor } from './sidecars.js';
 import { boundGateways, MESH_GATEWAY } from './virtual-services.js';
 
 type Sidecar = ConfigObject<'Sidecar'>;
@@ -36,47 +37,6 @@ export interface SidecarScope {
    */
   takesInHost(host: string, namespace: string, port?: number): boolean;
   problems(): readonly Problem[];
-}
-
-interface NamespaceSidecars {
-  /** Oldest first. */
-  readonly selecting: readonly Sidecar[];
-  /** The oldest without a selector. */
-  readonly general: Sidecar | undefined;
-  readonly conflicts: readonly Problem[];
-}
-
-const sidecarsByNamespace = oncePerSnapshot((snapshot): ReadonlyMap<string, NamespaceSidecars> => {
-  const byNamespace = new Map<string, Sidecar[]>();
-  for (const sidecar of configsOf(snapshot, 'Sidecar')) {
-    const group = byNamespace.get(sidecar.metadata.namespace);
-    if (group) group.push(sidecar);
-    else byNamespace.set(sidecar.metadata.namespace, [sidecar]);
-  }
-  return new Map([...byNamespace].map(([namespace, sidecars]) => [namespace, sortSidecars(sidecars)]));
-});
-
-function sortSidecars(sidecars: readonly Sidecar[]): NamespaceSidecars {
-  const selecting = sidecars.filter(({ spec }) => spec.workloadSelector !== undefined);
-  const [general, ...ignored] = sidecars.filter(({ spec }) => spec.workloadSelector === undefined);
-  const conflicts = ignored.map(({ metadata }) => ({
-    code: 'conflict-sidecar',
-    severity: 'warning' as const,
-    subject: `Sidecar/${metadata.namespace}/${metadata.name}`,
-    message: `the older Sidecar ${general!.metadata.name} is for all workloads of the namespace too, and counts alone. Merge the two, or give this one a workloadSelector`,
-  }));
-  return { selecting, general, conflicts };
-}
-
-/** The one that selects the workload, else the namespace's, else the root namespace's; the oldest of several. */
-function sidecarFor(snapshot: MeshSnapshot, namespace: string, labels: StringMap): Sidecar | undefined {
-  const byNamespace = sidecarsByNamespace(snapshot);
-  const own = byNamespace.get(namespace);
-  return (
-    own?.selecting.find(({ spec }) => selectorMatches(spec.workloadSelector?.labels, labels)) ??
-    own?.general ??
-    byNamespace.get(snapshot.rootNamespace)?.general
-  );
 }
 
 /** A host of an egress listener, with `.` resolved. */
@@ -148,7 +108,7 @@ function createScope(snapshot: MeshSnapshot, sidecar: Sidecar, clientNamespace: 
         ? listeners.some((listener) => takesHost(listener, host, owner))
         : takesHost(listenerFor(port), host, owner),
     problems: once(() => [
-      ...(sidecarsByNamespace(snapshot).get(namespace)?.conflicts ?? []),
+      ...sidecarConflicts(snapshot, namespace),
       ...hostsOfNothing(snapshot, sidecar, listeners, clientNamespace),
     ]),
   };

@@ -142,7 +142,7 @@ function readyEndpoints(snapshot: MeshSnapshot, service: MeshService, port: Mesh
   let endpoints = byPort.get(port);
   if (endpoints === undefined) {
     const pods = service.workloads
-      .filter((workload) => workload.ready && listensOn(workload, port.targetPort))
+      .filter((workload) => workload.ready && listensOn(snapshot, workload, port.targetPort))
       .map((workload) => podEndpoint(snapshot, workload, port.targetPort));
     const entries = service.entries
       .filter(({ address, servesOnly = [port.port] }) => servesOnly.includes(port.port) && isUsable(service, address))
@@ -213,7 +213,7 @@ export function entryAssignment(
 }
 
 /** Kinds that endpoints are made of, beside the registry's pods. */
-const READ = ['PeerAuthentication', 'ServiceEntry', 'WorkloadEntry'] as const;
+const READ = ['PeerAuthentication', 'ServiceEntry', 'Sidecar', 'WorkloadEntry'] as const;
 
 /**
  * The load assignments of a scope's outbound clusters. A change of workloads lists them anew; made again are only those

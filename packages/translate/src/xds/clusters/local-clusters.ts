@@ -10,7 +10,8 @@ import {
 } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import type { ProxyView } from '../../proxy-view.js';
 import type { InboundPort } from '../../resolve/inbound-ports.js';
-import { durationOfMs } from '../durations.js';
+import { stableJson } from '../../stable-hash.js';
+import { durationOfMs, durationOfText } from '../durations.js';
 import { BLACK_HOLE_CLUSTER, inboundClusterName, PASSTHROUGH_CLUSTER } from '../names.js';
 import type { ResourcePart, ResourceRecipe } from '../recipe.js';
 import { circuitBreakersOf } from './cluster-policy.js';
@@ -28,16 +29,16 @@ function appProtocolOf(protocol: PortProtocol): UpstreamProtocol {
 }
 
 /** `inbound|PORT||`: the application's own port on the loopback address. */
-function buildInboundCluster({ port, appPort, services, kind, protocol }: InboundPort): Cluster {
+function buildInboundCluster({ port, appPort, services, kind, protocol, pool }: InboundPort): Cluster {
   const name = inboundClusterName(port);
   const istio: JsonObject = { services: serviceMetadata(services) };
   return create(ClusterSchema, {
     name,
     clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.STATIC },
-    connectTimeout: durationOfMs(CONNECT_TIMEOUT_MS),
+    connectTimeout: durationOfText(pool?.tcp?.connectTimeout) ?? durationOfMs(CONNECT_TIMEOUT_MS),
     lbPolicy: Cluster_LbPolicy.ROUND_ROBIN,
-    circuitBreakers: circuitBreakersOf(undefined),
-    typedExtensionProtocolOptions: protocolOptionsOf(kind === 'tcp' ? 'http/1.1' : appProtocolOf(protocol)),
+    circuitBreakers: circuitBreakersOf(pool),
+    typedExtensionProtocolOptions: protocolOptionsOf(kind === 'tcp' ? 'http/1.1' : appProtocolOf(protocol), pool),
     metadata: services.length === 0 ? undefined : { filterMetadata: { istio } },
     loadAssignment: {
       clusterName: name,
@@ -103,7 +104,7 @@ function inboundRecipe(inbound: InboundPort): ResourceRecipe<Cluster> {
   const hosts = inbound.services.map(({ hostname }) => hostname);
   return {
     name,
-    key: [name, inbound.appPort, inbound.protocol, ...hosts].join('/'),
+    key: [name, inbound.appPort, inbound.protocol, inbound.kind, stableJson(inbound.pool ?? {}), ...hosts].join('/'),
     build: () => buildInboundCluster(inbound),
   };
 }

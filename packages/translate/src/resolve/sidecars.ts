@@ -1,0 +1,96 @@
+// Resolve: which Sidecar resource holds for a workload, and the ports at which the workload takes calls by it.
+
+import type { ConfigObject, ConnectionPoolSettings } from '@lateen/istio-config';
+import { selectorMatches } from '@lateen/istio-config';
+import type { MeshSnapshot, Problem, StringMap, Workload } from '../model.js';
+import { oncePerSnapshot } from '../once-per-snapshot.js';
+import { configsOf } from '../snapshot.js';
+
+type Sidecar = ConfigObject<'Sidecar'>;
+
+interface NamespaceSidecars {
+  /** Oldest first. */
+  readonly selecting: readonly Sidecar[];
+  /** The oldest without a selector. */
+  readonly general: Sidecar | undefined;
+  readonly conflicts: readonly Problem[];
+}
+
+const sidecarsByNamespace = oncePerSnapshot((snapshot): ReadonlyMap<string, NamespaceSidecars> => {
+  const byNamespace = new Map<string, Sidecar[]>();
+  for (const sidecar of configsOf(snapshot, 'Sidecar')) {
+    const group = byNamespace.get(sidecar.metadata.namespace);
+    if (group) group.push(sidecar);
+    else byNamespace.set(sidecar.metadata.namespace, [sidecar]);
+  }
+  return new Map([...byNamespace].map(([namespace, sidecars]) => [namespace, sortSidecars(sidecars)]));
+});
+
+function sortSidecars(sidecars: readonly Sidecar[]): NamespaceSidecars {
+  const selecting = sidecars.filter(({ spec }) => spec.workloadSelector !== undefined);
+  const [general, ...ignored] = sidecars.filter(({ spec }) => spec.workloadSelector === undefined);
+  const conflicts = ignored.map(({ metadata }) => ({
+    code: 'conflict-sidecar',
+    severity: 'warning' as const,
+    subject: `Sidecar/${metadata.namespace}/${metadata.name}`,
+    message: `the older Sidecar ${general!.metadata.name} is for all workloads of the namespace too, and counts alone. Merge the two, or give this one a workloadSelector`,
+  }));
+  return { selecting, general, conflicts };
+}
+
+/** The one that selects the workload, else the namespace's, else the root namespace's; the oldest of several. */
+export function sidecarFor(snapshot: MeshSnapshot, namespace: string, labels: StringMap): Sidecar | undefined {
+  const byNamespace = sidecarsByNamespace(snapshot);
+  const own = byNamespace.get(namespace);
+  return (
+    own?.selecting.find(({ spec }) => selectorMatches(spec.workloadSelector?.labels, labels)) ??
+    own?.general ??
+    byNamespace.get(snapshot.rootNamespace)?.general
+  );
+}
+
+/** Sidecars of a namespace that do not count, with why. */
+export function sidecarConflicts(snapshot: MeshSnapshot, namespace: string): readonly Problem[] {
+  return sidecarsByNamespace(snapshot).get(namespace)?.conflicts ?? [];
+}
+
+/** A port at which a workload takes calls. */
+export interface TakingPort {
+  /** Port at the pod's address. */
+  readonly port: number;
+  /** Port of the application on 127.0.0.1. */
+  readonly appPort: number;
+  readonly name: string;
+  /** What a Sidecar says that it speaks; empty where the services that lead here decide. */
+  readonly appProtocol: string;
+  /** Limits for calls to the application. */
+  readonly pool: ConnectionPoolSettings | undefined;
+}
+
+type IngressListener = NonNullable<Sidecar['spec']['ingress']>[number];
+
+/** The port in `127.0.0.1:8080` and its like; without an endpoint the application listens at the port itself. */
+function portBehind({ port, defaultEndpoint }: IngressListener): number {
+  const digits = /:(\d+)$/.exec(defaultEndpoint ?? '')?.[1];
+  return digits === undefined ? (port.number ?? 0) : Number(digits);
+}
+
+/** The ports of a workload: those of its pod, or, where its Sidecar has `ingress`, these and no others. */
+export function takingPorts(snapshot: MeshSnapshot, workload: Workload): readonly TakingPort[] {
+  const { ports, namespace, labels, gateway } = workload;
+  const sidecar = gateway ? undefined : sidecarFor(snapshot, namespace, labels);
+  const { ingress = [], inboundConnectionPool } = sidecar?.spec ?? {};
+  if (ingress.length === 0) return ports.map((port) => ({ ...port, appProtocol: '', pool: inboundConnectionPool }));
+  return ingress.map((listener) => {
+    const { port, connectionPool } = listener;
+    const behind = portBehind(listener);
+    return {
+      port: port.number ?? 0,
+      // An application that was told another port than its container declares listens there.
+      appPort: ports.find((declared) => declared.port === behind)?.appPort ?? behind,
+      name: port.name ?? '',
+      appProtocol: (port.protocol ?? '').toLowerCase(),
+      pool: connectionPool ?? inboundConnectionPool,
+    };
+  });
+}
