@@ -31,12 +31,17 @@ export function dnsRefreshRate({ dnsRefreshRate: rate }: MeshConfig) {
   return durationOfText(rate) ?? durationOfMs(DNS_REFRESH_MS);
 }
 
-/** Envoy has one cache for all clusters and filters that name it, and wants the same settings from each. */
+/**
+ * Envoy has one cache for all clusters and filters that name it, and refuses other settings under the same name for as
+ * long as anything still uses it: so the name says the settings.
+ */
 function dnsCache(meshConfig: MeshConfig): DnsCacheConfig {
+  const rate = dnsRefreshRate(meshConfig);
+  const rateMs = Number(rate.seconds) * 1000 + rate.nanos / 1e6;
   return create(DnsCacheConfigSchema, {
-    name: 'forward_hosts',
+    name: `forward_hosts_${rateMs}ms`,
     dnsLookupFamily: Cluster_DnsLookupFamily.V4_ONLY,
-    dnsRefreshRate: dnsRefreshRate(meshConfig),
+    dnsRefreshRate: rate,
   });
 }
 
