@@ -46,6 +46,8 @@ export interface Expectation {
   /** Pods of which one answers; empty: no pod may be reached. */
   readonly upstream: readonly string[] | undefined;
   readonly received: ExpectedRequest | undefined;
+  /** Copies that pods got of it, by pod; undefined: nobody looks. */
+  readonly copies: Readonly<Record<string, ExpectedRequest>> | undefined;
   /** Requests that reached a pod, retries included. */
   readonly attempts: number | undefined;
   readonly log: Readonly<Record<string, string>>;
@@ -63,6 +65,8 @@ export interface Together {
   readonly statuses: Readonly<Record<string, string>> | undefined;
   /** Connections that pods saw. */
   readonly connections: number | undefined;
+  /** How many copies each pod got: a number, or a range `1..3`. */
+  readonly copies: Readonly<Record<string, string>> | undefined;
   /** All answers are of one pod. */
   readonly sameUpstream: boolean;
 }
@@ -162,6 +166,7 @@ function readReceived(fields: Fields): ExpectedRequest {
 
 function readExpectation(fields: Fields): Expectation {
   const received = fields.below('received');
+  const copies = fields.entries('copies').map(([pod, each]) => [pod, readReceived(each)] as const);
   const upstream = fields.textOrList('upstream');
   const expectation = {
     status: fields.number('status'),
@@ -169,6 +174,7 @@ function readExpectation(fields: Fields): Expectation {
     body: fields.text('body'),
     upstream: upstream?.length === 1 && upstream[0] === 'none' ? [] : upstream,
     received: received && readReceived(received),
+    copies: fields.has('copies') ? Object.fromEntries(copies) : undefined,
     attempts: fields.number('attempts'),
     log: fields.texts('log') ?? {},
     minMs: fields.number('minMs'),
@@ -184,6 +190,7 @@ function readTogether(fields: Fields): Together {
     distribution: fields.numbers('distribution'),
     statuses: fields.texts('statuses'),
     connections: fields.number('connections'),
+    copies: fields.texts('copies'),
     sameUpstream: fields.flag('sameUpstream') ?? false,
   };
   fields.done();

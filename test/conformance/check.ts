@@ -66,7 +66,22 @@ function timeFailures({ minMs, maxMs }: Expectation, elapsedMs: number): Failure
   return [];
 }
 
-function failuresOf(expect: Expectation, { answer, received, log }: Observation): Failure[] {
+function copyFailures(expected: NonNullable<Expectation['copies']>, copies: readonly ReceivedRequest[]): Failure[] {
+  const pods = (names: readonly string[]) => [...names].sort().join(', ') || 'none';
+  const seen = pods(copies.map(({ pod }) => pod));
+  return [
+    ...compare('copies', pods(Object.keys(expected)), seen),
+    ...Object.entries(expected).flatMap(([pod, each]) => {
+      const failures = requestFailures(
+        each,
+        copies.find((copy) => copy.pod === pod),
+      );
+      return failures.map((failure) => ({ ...failure, field: failure.field.replace('request', 'copy') }));
+    }),
+  ];
+}
+
+function failuresOf(expect: Expectation, { answer, received, copies, log }: Observation): Failure[] {
   const lines = Object.entries(expect.log).flatMap(([name, value]) => {
     return compare(`log ${name}`, value, (log as unknown as Record<string, string> | undefined)?.[name]);
   });
@@ -77,6 +92,7 @@ function failuresOf(expect: Expectation, { answer, received, log }: Observation)
     ...compare('text', expect.text, answer.body),
     ...(expect.upstream === undefined ? [] : upstreamFailures(expect.upstream, received)),
     ...(expect.received === undefined ? [] : requestFailures(expect.received, received.at(-1))),
+    ...(expect.copies === undefined ? [] : copyFailures(expect.copies, copies)),
     ...compare('attempts', expect.attempts, received.length),
     ...lines,
     ...timeFailures(expect, answer.elapsedMs),
@@ -114,17 +130,35 @@ function distributionFailures(shares: Readonly<Record<string, number>>, observat
 function statusFailures(expected: Readonly<Record<string, string>>, observations: readonly Observation[]): Failure[] {
   const seen: Record<string, number> = {};
   for (const { answer } of observations) seen[answer.status] = (seen[answer.status] ?? 0) + 1;
-  return [...new Set([...Object.keys(expected), ...Object.keys(seen)])].flatMap((status) => {
-    const wanted = expected[status] ?? '0';
+  return rangeFailures('answers with status', expected, seen);
+}
+
+/** Counts of things by name, each within its range; of what is not named there must be none. */
+function rangeFailures(
+  what: string,
+  expected: Readonly<Record<string, string>>,
+  seen: Readonly<Record<string, number>>,
+): Failure[] {
+  return [...new Set([...Object.keys(expected), ...Object.keys(seen)])].flatMap((name) => {
+    const wanted = expected[name] ?? '0';
     const [least = '0', most = least] = wanted.split('..');
-    const count = seen[status] ?? 0;
+    const count = seen[name] ?? 0;
     if (count >= Number(least) && count <= Number(most)) return [];
-    return [{ field: `answers with status ${status}`, expected: wanted, seen: String(count) }];
+    return [{ field: `${what} ${name}`, expected: wanted, seen: String(count) }];
   });
 }
 
+function copyCountFailures(
+  expected: Readonly<Record<string, string>>,
+  observations: readonly Observation[],
+): Failure[] {
+  const seen: Record<string, number> = {};
+  for (const { pod } of observations.flatMap(({ copies }) => copies)) seen[pod] = (seen[pod] ?? 0) + 1;
+  return rangeFailures('copies to', expected, seen);
+}
+
 function togetherFailures(
-  { distribution, statuses, connections, sameUpstream }: Together,
+  { distribution, statuses, copies, connections, sameUpstream }: Together,
   observations: readonly Observation[],
 ): Failure[] {
   const requests = observations.flatMap(({ received }) => received);
@@ -132,6 +166,7 @@ function togetherFailures(
   return [
     ...(distribution === undefined ? [] : distributionFailures(distribution, observations)),
     ...(statuses === undefined ? [] : statusFailures(statuses, observations)),
+    ...(copies === undefined ? [] : copyCountFailures(copies, observations)),
     ...compare('connections', connections, new Set(requests.map(({ connection }) => connection)).size),
     ...(sameUpstream ? compare('upstreams', 1, pods.size) : []),
   ];

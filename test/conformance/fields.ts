@@ -81,6 +81,10 @@ export class Fields {
     return Object.fromEntries(Object.entries(this.headers(name)).map(([key, value]) => [key, value ?? '']));
   }
 
+  has(name: string): boolean {
+    return this.value[name] !== undefined;
+  }
+
   below(name: string): Fields | undefined {
     const value = this.take(name, 'a mapping', isObject);
     return value && new Fields(`${this.where}: ${name}`, value);

@@ -9,10 +9,15 @@ const UNSTEADY_VALUES = new Set([
   'response x-envoy-upstream-service-time',
   'request x-request-id',
   'request x-conformance-id',
+  'copy x-request-id',
+  'copy x-conformance-id',
 ]);
 
 /** What a Lateen proxy tells the proxies of its mesh about itself; a stock Envoy has no such filter. */
 const OF_THE_MESH = ['request x-envoy-peer-metadata', 'request x-envoy-peer-metadata-id'];
+
+/** What Envoy says in copies of the proxy that made them. */
+const OF_COPIES = ['copy x-envoy-internal', 'copy x-forwarded-for'];
 
 /** Both have addresses and certificates of their own. */
 function steadyText(value: string): string {
@@ -22,7 +27,7 @@ function steadyText(value: string): string {
 }
 
 /** @param isDetermined whether the case says which pod answers */
-function fieldsOf({ answer, received, log }: Observation, isDetermined: boolean): Map<string, string> {
+function fieldsOf({ answer, received, copies, log }: Observation, isDetermined: boolean): Map<string, string> {
   const fields = new Map<string, string>([['status', String(answer.status)]]);
   const add = (prefix: string, headers: readonly (readonly [string, string])[]) => {
     for (const [name, value] of headers) {
@@ -42,8 +47,15 @@ function fieldsOf({ answer, received, log }: Observation, isDetermined: boolean)
     fields.set('request body', request.body);
     add('request', request.headers);
   }
+  for (const { pod, method, path, body: copied, headers } of copies) {
+    fields.set(`copy to ${pod}`, `${method} ${path} ${copied}`);
+    add('copy', headers);
+  }
   for (const [name, value] of Object.entries(log ?? {})) fields.set(`log ${name}`, value);
-  for (const name of [...Object.keys(NOT_COMPARED), ...OF_THE_MESH]) fields.delete(name);
+  for (const name of [...Object.keys(NOT_COMPARED), ...OF_THE_MESH, ...OF_COPIES]) {
+    fields.delete(name);
+    fields.delete(name.replace('request', 'copy'));
+  }
   return fields;
 }
 

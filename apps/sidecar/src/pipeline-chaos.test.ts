@@ -119,6 +119,7 @@ it('gives everything back after any disturbance, and then still serves', async (
     ),
   );
   const secrets = await workloadSecrets(authority, 'productpage');
+  const mirrors = [{ cluster: 'copies' }, { cluster: 'reviews' }];
   const thresholds = [{ max_connections: 8, max_pending_requests: 20 }];
   const outboundConfig = (version: number) =>
     dataPlaneConfig(
@@ -126,9 +127,12 @@ it('gives everything back after any disturbance, and then still serves', async (
         listener('out', [
           {
             filters: [
-              connectionManager(anyHost(toCluster('reviews', { timeout: '0.5s', ...retry })), {
-                server_name: `version-${version}`,
-              }),
+              connectionManager(
+                anyHost(toCluster('reviews', { timeout: '0.5s', request_mirror_policies: mirrors, ...retry })),
+                {
+                  server_name: `version-${version}`,
+                },
+              ),
             ],
           },
         ]),
@@ -138,6 +142,7 @@ it('gives everything back after any disturbance, and then still serves', async (
           transport_socket: meshClientSocket('reviews'),
           circuit_breakers: { thresholds },
         }),
+        cluster('copies', [endpointOf(upstream)], { circuit_breakers: { thresholds } }),
       ],
       secrets,
     );

@@ -110,6 +110,7 @@ class Pipeline implements DataPlane {
       clusters: [],
       readBufferBusy: false,
       forwardHosts: [],
+      mirrorMemory: { waitingBytes: 0 },
       draining: false,
     };
     const self = ownWorkload(options.node);

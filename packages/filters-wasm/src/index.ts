@@ -8,6 +8,7 @@ export type { LimitSlots, RateLimitCounts } from './compile/limits/limit-slots.j
 export type { QuotaBranch, QuotaBranches } from './compile/limits/quota-branches.js';
 export * from './compile/limits/quota-strategy.js';
 export * from './compile/match/retry-headers.js';
+export * from './compile/mirrors/mirror-layout.js';
 export * from './compile/problems.js';
 export * from './connection-records.js';
 export * from './core.js';

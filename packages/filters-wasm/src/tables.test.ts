@@ -47,7 +47,7 @@ describe('what is not supported', () => {
           match: { prefix: '/', grpc: {} },
           route: {
             cluster: 'c',
-            requestMirrorPolicies: [{}],
+            requestMirrorPolicies: [{ cluster: 'c', clusterHeader: 'x-cluster' }],
             retryPolicy: { retryOn: '5xx,bogus', retryPriority: { name: 'p' } },
           },
         },
@@ -80,7 +80,7 @@ describe('what is not supported', () => {
       'RouteConfiguration r: virtual_hosts[0].routes[0].match.grpc is not supported',
       'RouteConfiguration r: virtual_hosts[0].routes[0].route.retry_policy.retry_priority is not supported',
       'RouteConfiguration r: virtual_hosts[0].routes[0].route.retry_policy.retry_on condition "bogus" is not supported',
-      'RouteConfiguration r: virtual_hosts[0].routes[0].route.request_mirror_policies is not supported',
+      'RouteConfiguration r: virtual_hosts[0].routes[0].route.request_mirror_policies[0].cluster_header is not supported',
       'RouteConfiguration r: virtual_hosts[0].routes[1].filter_action is not supported',
       'RouteConfiguration r: virtual_hosts[0].routes[1].match.headers[0].string_match.custom is not supported',
       'RouteConfiguration r: virtual_hosts[0].routes[1].match.headers[1].name ":status" is not supported',

@@ -87,6 +87,8 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'http[].rewrite.{uri,authority,uriRegexRewrite}',
       'http[].corsPolicy.{allowOrigin,allowMethods,allowHeaders,exposeHeaders,maxAge,allowCredentials,unmatchedPreflights}',
       'http[].corsPolicy.allowOrigins[].{exact,prefix,regex}',
+      'http[].{mirror,mirrorPercent,mirror_percent,mirrorPercentage}',
+      'http[].mirrors[].{destination,percentage}',
       'http[].fault.delay.{fixedDelay,percentage,percent}',
       'http[].fault.abort.{httpStatus,grpcStatus,percentage}',
       'http[].retries.{attempts,perTryTimeout,retryOn,backoff,retryIgnorePreviousHosts}',

@@ -48,13 +48,14 @@ export function clusterFacts({ name, clusterDiscoveryType: type, edsClusterConfi
   return { loadAssignment: isEds ? edsClusterConfig?.serviceName || name : undefined };
 }
 
-/** The clusters that a route sends requests to. */
+/** The clusters that a route sends requests to, or copies of them. */
 function clustersOf(route: Route): readonly string[] {
   if (route.action.case !== 'route') return [];
-  const { clusterSpecifier: specifier } = route.action.value;
-  if (specifier.case === 'cluster') return [specifier.value];
-  if (specifier.case === 'weightedClusters') return specifier.value.clusters.map(({ name }) => name);
-  return [];
+  const { clusterSpecifier: specifier, requestMirrorPolicies } = route.action.value;
+  const mirrors = requestMirrorPolicies.map(({ cluster }) => cluster);
+  if (specifier.case === 'cluster') return [specifier.value, ...mirrors];
+  if (specifier.case === 'weightedClusters') return [...specifier.value.clusters.map(({ name }) => name), ...mirrors];
+  return mirrors;
 }
 
 export function routeFacts(configuration: RouteConfiguration): ExtensibleRouteFacts {

@@ -23,11 +23,15 @@ export interface ReceivedRequest {
   readonly connection: string;
 }
 
+/** The host of a copy, which an engine that mirrors makes of the request's. */
+const SHADOW = /-shadow(:\d+)?$/;
+
 const PLAIN: ScriptedAnswer = { status: 200, headers: {}, body: undefined, delayMs: 0, reset: false };
 
 export class EchoPods {
   private readonly servers: TcpServer[] = [];
   private readonly sockets = new Set<Socket>();
+  private readonly copies = new Map<string, ReceivedRequest[]>();
   private readonly received = new Map<string, ReceivedRequest[]>();
   private readonly scripts = new Map<string, readonly ScriptedAnswer[]>();
 
@@ -39,6 +43,11 @@ export class EchoPods {
   /** Everything that arrived of a request, in order. */
   receivedOf(requestId: string): readonly ReceivedRequest[] {
     return this.received.get(requestId) ?? [];
+  }
+
+  /** Copies that arrived of a request so far, in the order of the pods' names. */
+  copiesOf(requestId: string): readonly ReceivedRequest[] {
+    return [...(this.copies.get(requestId) ?? [])].sort((a, b) => (a.pod < b.pod ? -1 : 1));
   }
 
   /** An HTTP application, of either version: the first bytes of a connection tell. @returns its port */
@@ -104,11 +113,12 @@ export class EchoPods {
       headers.push([(rawHeaders[index] ?? '').toLowerCase(), rawHeaders[index + 1] ?? '']);
     }
     const id = String(known[REQUEST_ID] ?? '');
-    const before = this.received.get(id) ?? [];
+    const host = known.host ?? String(known[':authority'] ?? '');
+    const arrived = SHADOW.test(host) ? this.copies : this.received;
+    const before = arrived.get(id) ?? [];
     const { remoteAddress, remotePort } = request.socket;
     const connection = `${remoteAddress}:${remotePort}`;
-    const host = known.host ?? String(known[':authority'] ?? '');
-    this.received.set(id, [...before, { pod, protocol, method, path, host, headers, body, connection }]);
+    arrived.set(id, [...before, { pod, protocol, method, path, host, headers, body, connection }]);
     const answers = this.scripts.get(id) ?? [];
     const script = answers[Math.min(before.length, answers.length - 1)] ?? PLAIN;
     const write = () => {

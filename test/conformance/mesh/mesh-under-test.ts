@@ -21,6 +21,8 @@ export interface Observation {
   readonly answer: ReceivedAnswer;
   /** What reached pods of it, in order. */
   readonly received: readonly ReceivedRequest[];
+  /** Copies of it that reached pods. */
+  readonly copies: readonly ReceivedRequest[];
   readonly log: LogLine | undefined;
 }
 
@@ -34,6 +36,7 @@ export interface SendingResult {
 const LISTENED_ON: Readonly<Record<number, number>> = { 80: 8080, 443: 8443 };
 const PARALLEL = 8;
 const CONNECT_WITHIN_MS = 10_000;
+const COPIED_WITHIN_MS = 5_000;
 
 function accepts({ host, port }: SocketAddress): Promise<boolean> {
   return new Promise((resolve) => {
@@ -157,11 +160,11 @@ export class MeshUnderTest {
       this.requests += 1;
       const id = `request-${this.requests}`;
       if (sending.kind === 'tcp') {
-        return { id, answer: await this.sender.tcp(target, sending), received: [], log: undefined };
+        return { id, answer: await this.sender.tcp(target, sending), received: [], copies: [], log: undefined };
       }
       pods.script(id, sending.answers);
       const answer = await this.sender.http(target, sending, id);
-      return { id, answer, received: pods.receivedOf(id), log: undefined };
+      return { id, answer, received: pods.receivedOf(id), copies: [], log: undefined };
     };
     const observations: Observation[] = [];
     while (observations.length < sending.times) {
@@ -171,7 +174,7 @@ export class MeshUnderTest {
       const batch = pauseMs === undefined ? Math.min(PARALLEL, times - observations.length) : 1;
       observations.push(...(await Promise.all(Array.from({ length: batch }, once))));
     }
-    return observations;
+    return withCopies(sending, observations, pods);
   }
 
   /** Of many requests that are sent to see how they spread the lines are not looked at. */
@@ -193,6 +196,30 @@ export class MeshUnderTest {
     this.lease.release();
     rmSync(this.directory, { recursive: true, force: true });
   }
+}
+
+/** Copies arrive when they like: as many as the case expects at least are waited for. */
+async function withCopies(
+  { name, expect, together }: SendingOfCase,
+  observations: readonly Observation[],
+  pods: EchoPods,
+): Promise<readonly Observation[]> {
+  if (expect.copies === undefined && together.copies === undefined) return observations;
+  const ofEach = Object.keys(expect.copies ?? {}).length;
+  const ofAll = Object.values(together.copies ?? {}).reduce((sum, range) => sum + Number.parseInt(range, 10), 0);
+  const found = () => observations.map((observation) => ({ ...observation, copies: pods.copiesOf(observation.id) }));
+  try {
+    await waitUntil(
+      `the copies of ${name}`,
+      () =>
+        found().every(({ copies }) => copies.length >= ofEach) &&
+        found().flatMap(({ copies }) => copies).length >= ofAll,
+      COPIED_WITHIN_MS,
+    );
+  } catch {
+    // That they are missing is what the comparison with the case will say.
+  }
+  return found();
 }
 
 /** The address that a request is sent to. */

@@ -87,21 +87,20 @@ describe('parseBootstrap', () => {
     expect(problemsOf(PROXY.replace('cluster: backend,', `weighted_clusters: ${weights},`))).toEqual([
       expect.stringContaining(`${at}.routes[0].route.weighted_clusters.clusters[1].name: there is no cluster "other"`),
     ]);
+    const mirrors = 'cluster: backend, request_mirror_policies: [{cluster: backend}, {cluster: copies}],';
+    expect(problemsOf(PROXY.replace('cluster: backend,', mirrors))).toEqual([
+      expect.stringContaining(`${at}.routes[0].route.request_mirror_policies[1].cluster: there is no cluster "copies"`),
+    ]);
     expect(problemsOf(astray.replace('name: local', 'name: local\n            validate_clusters: false'))).toEqual([]);
   });
 
   it('refuses what it does not support, by path', () => {
-    const text = PROXY.replace(
-      '{cluster: backend, timeout: 5s}',
-      '{cluster: backend, request_mirror_policies: [{cluster: backend}]}',
-    )
+    const text = PROXY.replace('{cluster: backend, timeout: 5s}', '{cluster: backend, rate_limits: [{}]}')
       .replace('name: all', 'name: all\n              rate_limits: [{}]')
       .replace('port_value: 9000', 'port_value: 90000');
     const problems = problemsOf(text);
     expect(
-      problems.some((line) =>
-        line.includes('virtual_hosts[0].routes[0].route.request_mirror_policies: field is not supported'),
-      ),
+      problems.some((line) => line.includes('virtual_hosts[0].routes[0].route.rate_limits: field is not supported')),
     ).toBe(true);
     expect(problems.some((line) => line.includes('virtual_hosts[0].rate_limits: field is not supported'))).toBe(true);
     expect(problems.some((line) => line.includes('90000 is not a port'))).toBe(true);

@@ -35,7 +35,8 @@ export class ExchangeTimers {
   private readonly idle: Timer;
   private readonly tryIdle: Timer;
   private attemptMs = 0;
-  private routeMs = 0;
+  /** Limit of the whole request, from its end; 0 = none. */
+  routeMs = 0;
 
   constructor(
     private readonly path: DataPath,

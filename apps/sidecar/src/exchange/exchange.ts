@@ -60,6 +60,7 @@ export class Exchange extends ForwardingExchange implements DelayedRequest {
     this.requestWireBytes += wireLength;
     this.requestBodyBytes += length;
     const upstream = this.upstream;
+    this.mirroring?.add(address, length);
     this.kept.add(address, length, upstream === null ? null : upstream.writer);
     if (complete) {
       this.completeRequest();
@@ -78,6 +79,7 @@ export class Exchange extends ForwardingExchange implements DelayedRequest {
 
   /** Trailers, as header lines; the end of the request follows. */
   requestTrailers(address: number, length: number): void {
+    this.mirroring?.addTrailers(address, length);
     this.kept.addTrailers(address, length, this.upstream === null ? null : this.upstream.writer);
   }
 

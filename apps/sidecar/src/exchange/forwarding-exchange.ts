@@ -18,6 +18,7 @@ import {
   upstreamReset,
   VIA_UPSTREAM_DETAILS,
 } from './local-reply.js';
+import { Mirroring } from './mirrors/mirroring.js';
 import { FLAG } from './response-flags.js';
 import { endsWithConnection } from './response-writer.js';
 import { isRetriableResponse } from './retries/attempts.js';
@@ -36,6 +37,8 @@ export abstract class ForwardingExchange
   protected heldBack = false;
   private endpointHeld = false;
   private search: HostSearch | null = null;
+  /** Null until a request has a mirror. */
+  protected mirroring: Mirroring | null = null;
 
   get secure(): boolean {
     return this.client.secure === 1;
@@ -107,6 +110,10 @@ export abstract class ForwardingExchange
       return;
     }
     this.holdsRequestUnit = true;
+    if (this.policy !== 0 && core.i32[(this.policy + L.POLICY_MIRRORS) >> 2] !== 0 && !this.upgrade) {
+      this.mirroring ??= new Mirroring(this.path);
+      this.mirroring.begin(this.policy, this.kept, this.timers.routeMs, this);
+    }
     if (this.requestComplete) this.completeRequest();
     this.useEndpoint(slot);
     if (!this.requestComplete && this.upstream === null && this.active) this.client.pauseRequest();
@@ -131,8 +138,10 @@ export abstract class ForwardingExchange
     this.requestComplete = true;
     this.requestCompleteMs = this.path.clock.nowMs;
     // The route's time begins when the request leaves, so not while it is held back.
+    if (this.heldBack) return;
     // A tunnel has no end that it could run to.
-    if (!this.heldBack && !this.upgrade) this.timers.requestComplete();
+    if (!this.upgrade) this.timers.requestComplete();
+    this.mirroring?.end();
   }
 
   protected retryAfterTimeout(): boolean {
@@ -314,6 +323,11 @@ export abstract class ForwardingExchange
       upstream.close();
     }
     this.releaseEndpoint(false);
+  }
+
+  protected override finish(close: boolean): void {
+    this.mirroring?.cancel();
+    super.finish(close);
   }
 
   private releaseEndpoint(success: boolean): void {

@@ -117,6 +117,17 @@ export class KeptRequest {
     this.moreBytes = 0;
   }
 
+  /** What is here of the request, for somebody else: before anything of it is given up. */
+  copy(): { readonly head: Buffer; readonly body: readonly Buffer[]; readonly trailers: Buffer | null } {
+    const { bytes } = this.path.core;
+    const { trailers } = this;
+    if (this.block === 0) return { head: this.buffer ?? Buffer.alloc(0), body: [...this.more], trailers };
+    const end = this.block + this.headLength;
+    const head = Buffer.from(bytes.subarray(this.block, end));
+    const started = this.length > this.headLength ? [Buffer.from(bytes.subarray(end, this.block + this.length))] : [];
+    return { head, body: [...started, ...this.more], trailers };
+  }
+
   /** Says which attempt it is, in a head that carries the count. */
   setAttempt(attempt: number): void {
     if (this.block !== 0 && attempt <= MAX_WRITTEN_ATTEMPT) {

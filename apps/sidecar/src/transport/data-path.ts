@@ -2,6 +2,7 @@
 
 import type { Core, Tables } from '@lateen/filters-wasm';
 import type { ConnectionLimits, DataPlaneOptions, DataPlaneStats } from '../data-plane.js';
+import type { MirrorMemory } from '../exchange/mirrors/mirrored-request.js';
 import type { QuotaBuckets } from '../quota/quota-buckets.js';
 import type { Endpoint } from '../upstream/endpoint.js';
 import type { ForwardHosts } from '../upstream/forward-hosts.js';
@@ -30,6 +31,8 @@ export interface DataPath {
   readBufferBusy: boolean;
   /** By cluster slot: the hosts of clusters whose requests say where they go. */
   readonly forwardHosts: (ForwardHosts | undefined)[];
+  /** What waits in copies of requests. */
+  readonly mirrorMemory: MirrorMemory;
   /** Responses tell clients to leave. */
   draining: boolean;
 }

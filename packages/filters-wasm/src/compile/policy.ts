@@ -8,9 +8,11 @@ import {
 } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
 import * as P from '../table-layout.js';
 import { BlobWriter } from './blob-writer.js';
+import type { CompileContext } from './compile-context.js';
 import { durationMs } from './duration.js';
 import { writeHashPolicies } from './hashing/hash-policy.js';
 import { readRetryHeaders } from './match/retry-headers.js';
+import { writeMirrors } from './mirrors/mirrors.js';
 import { type Mutation, writeMutations } from './mutations.js';
 import type { ProblemList } from './problems.js';
 import { join, refuseOtherFields } from './supported-fields.js';
@@ -62,12 +64,11 @@ function upgradeFlags(problems: ProblemList, actionPath: string, action: RouteAc
   return flags;
 }
 
+type PolicyContext = Pick<CompileContext, 'problems' | 'hashName' | 'clusterSlot'>;
+
 /** The record's bytes. */
-export function writePolicy(
-  problems: ProblemList,
-  source: PolicySource,
-  hashName: (name: string) => number,
-): Uint8Array {
+export function writePolicy(context: PolicyContext, source: PolicySource): Uint8Array {
+  const { problems, hashName } = context;
   const { action, virtualHost } = source;
   const actionPath = join(source.path, 'route');
   const blob = new BlobWriter();
@@ -107,8 +108,10 @@ export function writePolicy(
   } else if (action !== undefined && virtualHost.retryPolicy !== undefined) {
     writeRetries(problems, join(source.virtualHostPath, 'retry_policy'), virtualHost.retryPolicy, blob);
   }
-  if (action !== undefined)
+  if (action !== undefined) {
     writeHashPolicies(problems, join(actionPath, 'hash_policy'), action.hashPolicy, blob, hashName);
+    writeMirrors(context, blob, join(actionPath, 'request_mirror_policies'), action.requestMirrorPolicies);
+  }
   blob.int(P.POLICY_RESPONSE_MUTATIONS, writeMutations(blob, source.responseMutations, hashName));
   blob.int(P.POLICY_RESPONSE_MUTATION_COUNT, source.responseMutations.length);
   return blob.finish();

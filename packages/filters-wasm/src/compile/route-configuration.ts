@@ -124,11 +124,7 @@ function writeVirtualHost(
   const mostSpecificWins = config.mostSpecificHeaderMutationsWins;
   const local = mostSpecificWins ? [...configResponse, ...response] : [...response, ...configResponse];
   checkMutationCount(problems, path, 'response', local.length);
-  const policy = writePolicy(
-    problems,
-    { path, virtualHost, virtualHostPath: path, responseMutations: local },
-    context.hashName,
-  );
+  const policy = writePolicy(context, { path, virtualHost, virtualHostPath: path, responseMutations: local });
   blob.int(at + T.VIRTUAL_HOST_POLICY, context.internPolicy(policy));
 
   writeFilterConfigs(

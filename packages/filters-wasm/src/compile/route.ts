@@ -85,12 +85,7 @@ export function writeRoute(
       ? [...config, ...host, ...response, ...weighted]
       : [...weighted, ...response, ...host, ...config];
     checkMutationCount(problems, path, 'response', mutations.length);
-    const record = writePolicy(
-      problems,
-      { ...scope, path, route, action, responseMutations: mutations },
-      context.hashName,
-    );
-    return context.internPolicy(record);
+    return context.internPolicy(writePolicy(context, { ...scope, path, route, action, responseMutations: mutations }));
   };
   blob.int(at + T.ROUTE_ENTRY_POLICY, policy([]));
 
@@ -180,7 +175,7 @@ function writeForward(
     action,
     `cluster weighted_clusters cluster_not_found_response_code prefix_rewrite regex_rewrite host_rewrite_literal host_rewrite_header
      timeout
-     idle_timeout retry_policy max_grpc_timeout max_stream_duration hash_policy upgrade_configs`,
+     idle_timeout retry_policy max_grpc_timeout max_stream_duration hash_policy upgrade_configs request_mirror_policies`,
   );
   if (action.maxStreamDuration !== undefined) {
     refuseOtherFields(

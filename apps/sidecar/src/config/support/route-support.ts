@@ -120,12 +120,12 @@ export const ROUTE_SUPPORT: SupportTable = {
       'max_grpc_timeout',
       'hash_policy',
       'upgrade_configs',
+      'request_mirror_policies',
     ],
     notes: { max_grpc_timeout: 'a retry tells the upstream the time of the first attempt, not what is left of it' },
     only: { priority: ['DEFAULT'] },
     refused: {
       cluster_header: 'use cluster or weighted_clusters',
-      request_mirror_policies: 'mirroring is not supported yet',
       cors: USE_CORS_FILTER,
       rate_limits: 'rate limit actions are not supported yet; use local_ratelimit without descriptors',
     },
@@ -134,6 +134,11 @@ export const ROUTE_SUPPORT: SupportTable = {
     acted: ['enabled'],
     only: { upgrade_type: ['websocket', 'WebSocket', 'WEBSOCKET'] },
     refused: { connect_config: 'CONNECT is not supported' },
+  },
+  'envoy.config.route.v3.RouteAction.RequestMirrorPolicy': {
+    acted: ['cluster', 'runtime_fraction', 'disable_shadow_host_suffix_append'],
+    inert: { trace_sampled: 'no spans are made yet' },
+    refused: { cluster_header: 'use cluster' },
   },
   'envoy.config.route.v3.RouteAction.HashPolicy': {
     acted: ['header', 'cookie', 'connection_properties', 'query_parameter', 'terminal'],

@@ -71,7 +71,15 @@ function references({ virtualHosts }: RouteConfiguration): { readonly name: stri
   );
 }
 
-function clustersOf(
+function clustersOf(action: RouteAction, at: string): { readonly name: string; readonly place: string }[] {
+  const mirrors = action.requestMirrorPolicies.map(({ cluster }, index) => ({
+    name: cluster,
+    place: `${at}.request_mirror_policies[${index}].cluster`,
+  }));
+  return [...destinationsOf(action, at), ...mirrors];
+}
+
+function destinationsOf(
   { clusterSpecifier }: RouteAction,
   at: string,
 ): { readonly name: string; readonly place: string }[] {

@@ -171,6 +171,9 @@ function checkRouteAction(action: RouteAction, path: string, out: ProblemCollect
     out.add(`${path}.prefix_rewrite`, 'must start with `/`');
   }
   if (action.retryPolicy !== undefined) checkRetryPolicy(action.retryPolicy, `${path}.retry_policy`, out);
+  action.requestMirrorPolicies.forEach(({ cluster }, index) => {
+    if (cluster === '') out.add(`${path}.request_mirror_policies[${index}].cluster`, 'is required');
+  });
 }
 
 function checkRetryPolicy(policy: RetryPolicy, path: string, out: ProblemCollector): void {

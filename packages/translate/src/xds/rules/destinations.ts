@@ -26,6 +26,7 @@ function whyMissing(scope: ClientScope, host: string, port: number, subset: stri
  *
  * @param listenerPort the port that the request was sent to; used where the destination names none and the service has
  *   several
+ * @param consequence what a problem says of requests, where the cluster is missing
  */
 export function destinationCluster(
   scope: ClientScope,
@@ -33,6 +34,7 @@ export function destinationCluster(
   destination: Destination,
   listenerPort: number,
   problems: Problem[],
+  consequence = 'requests for it are answered 503',
 ): string {
   const host = resolveShortHost(destination.host, rule.namespace, scope.snapshot.clusterDomain);
   const service = scope.destinationByHost.get(host);
@@ -45,7 +47,7 @@ export function destinationCluster(
     code: 'missing-destination',
     severity: 'warning',
     subject: `VirtualService/${rule.namespace}/${rule.name}`,
-    message: `${whyMissing(scope, host, port, subset)}; requests for it are answered 503`,
+    message: `${whyMissing(scope, host, port, subset)}; ${consequence}`,
   });
   return BLACK_HOLE_CLUSTER;
 }

@@ -15,25 +15,13 @@ import {
   type HTTPFault,
   HTTPFaultSchema,
 } from '@lateen/xds-proto/envoy/extensions/filters/http/fault/v3/fault_pb.js';
-import {
-  type FractionalPercent,
-  FractionalPercent_DenominatorType,
-  FractionalPercentSchema,
-} from '@lateen/xds-proto/envoy/type/v3/percent_pb.js';
 import { durationOfText } from '../durations.js';
 import { CORS_FILTER, FAULT_FILTER } from '../names.js';
 import { stringMatcher } from './route-match.js';
+import { share } from './share.js';
 
 type Fault = NonNullable<HttpRoute['fault']>;
 type Cors = NonNullable<HttpRoute['corsPolicy']>;
-
-/** A percentage, as Istio writes it: so many of a million. Nothing where the share is not said. */
-function share(percent: number | undefined): FractionalPercent {
-  return create(FractionalPercentSchema, {
-    numerator: Math.round((percent ?? 0) * 10_000),
-    denominator: FractionalPercent_DenominatorType.MILLION,
-  });
-}
 
 function faultDelay({ fixedDelay, percentage, percent }: NonNullable<Fault['delay']>): FaultDelay | undefined {
   const duration = durationOfText(fixedDelay);

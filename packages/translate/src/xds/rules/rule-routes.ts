@@ -21,6 +21,7 @@ import { BLACK_HOLE_CLUSTER } from '../names.js';
 import { destinationCluster } from './destinations.js';
 import { hashPolicies } from './hash-policy.js';
 import { buildHeaderMutations, type HeaderMutations } from './header-mutations.js';
+import { buildMirrors } from './mirrors.js';
 import { buildRetryPolicy } from './retry-policy.js';
 import { buildRouteFilters } from './route-filters.js';
 import { buildRouteMatch, matchesEverything, pathOf } from './route-match.js';
@@ -120,6 +121,16 @@ function routeAction(context: Context, rule: HttpRoute, authority: string | unde
       regex === undefined ? undefined : { pattern: { regex: regex.match ?? '' }, substitution: regex.rewrite ?? '' },
     hostRewriteSpecifier: host ? { case: 'hostRewriteLiteral', value: host } : { case: undefined },
     retryPolicy: buildRetryPolicy(rule.retries),
+    requestMirrorPolicies: buildMirrors(rule, (destination) =>
+      destinationCluster(
+        context.scope,
+        context.rule,
+        destination,
+        context.port,
+        context.problems,
+        'no copies are sent there',
+      ),
+    ),
   });
 }
 
@@ -177,14 +188,6 @@ function buildRoute(context: Context, rule: HttpRoute, condition: HttpMatchReque
   return madeFrom(route, rule, condition);
 }
 
-/** Fields of rules that are not acted on yet, by name, and what happens instead. */
-function unsupportedFields(rule: HttpRoute): string[] {
-  const found: string[] = [];
-  if (rule.mirror !== undefined || rule.mirrors !== undefined)
-    found.push('mirror is not acted on yet: nothing is copied');
-  return found;
-}
-
 /**
  * The routes of a VirtualService for requests to a port, in order. Rules after one that matches everything are left
  * out. Empty where no rule is for this port.
@@ -198,10 +201,6 @@ export function buildRuleRoutes(
   const context: Context = { scope, rule, port, problems };
   const routes: Route[] = [];
   for (const httpRule of rule.rules) {
-    for (const what of unsupportedFields(httpRule)) {
-      const subject = `VirtualService/${rule.namespace}/${rule.name}`;
-      problems.push({ code: 'unsupported-route-setting', severity: 'warning', subject, message: what });
-    }
     const conditions = httpRule.match?.length ? httpRule.match : [undefined];
     for (const condition of conditions) {
       if (condition?.port !== undefined && condition.port !== port) continue;
