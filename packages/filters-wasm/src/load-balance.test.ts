@@ -165,6 +165,24 @@ describe('circuit breakers', () => {
     expect(wasm.acquire(cluster, 4)).toBe(0);
   });
 
+  it('let as many requests be tried again as a budget allows', () => {
+    const budget = (retryBudget: { budgetPercent?: { value: number }; minRetryConcurrency?: number }) =>
+      use('ROUND_ROBIN', [{}], { circuitBreakers: { thresholds: [{ maxRetries: 1, retryBudget }] } }, 'budget');
+    const taken = (cluster: number) => {
+      let count = 0;
+      while (count < 100 && wasm.acquire(cluster, T.LIMIT_RETRIES) === 1) count++;
+      for (let each = 0; each < count; each++) wasm.release(cluster, T.LIMIT_RETRIES);
+      return count;
+    };
+    expect(taken(budget({}))).toBe(3);
+    const cluster = budget({ budgetPercent: { value: 12.5 }, minRetryConcurrency: 2 });
+    for (let each = 0; each < 40; each++) wasm.acquire(cluster, T.LIMIT_REQUESTS);
+    expect(taken(cluster)).toBe(5);
+    for (let each = 0; each < 30; each++) wasm.release(cluster, T.LIMIT_REQUESTS);
+    expect(taken(cluster)).toBe(2);
+    expect(taken(budget({ budgetPercent: { value: 0 }, minRetryConcurrency: 0 }))).toBe(0);
+  });
+
   it('never count below zero', () => {
     const cluster = use('ROUND_ROBIN', [{}], { circuitBreakers: { thresholds: [{ maxConnections: 1 }] } }, 'floor');
     wasm.release(cluster, T.LIMIT_CONNECTIONS);

@@ -52,7 +52,8 @@ export const CLUSTER_LIMITS = 20;
 export const CLUSTER_CHOICES = 36;
 /** CLUSTER_FLAG_* bits. */
 export const CLUSTER_FLAGS = 40;
-export const CLUSTER_TABLE_BYTES = 48;
+/** At 44: CLUSTER_CHOICES_BY_HASH, at 48: CLUSTER_RETRY_BUDGET. */
+export const CLUSTER_TABLE_BYTES = 56;
 export const CLUSTER_ENDPOINT_BYTES = 16;
 
 export const LB_ROUND_ROBIN = 0;

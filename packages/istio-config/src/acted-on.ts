@@ -43,7 +43,8 @@ const ONE_NETWORK = 'endpoints of all networks are called at their address';
 const POLICY = (at: string): string[] =>
   [at, `${at}.portLevelSettings[]`].flatMap((place) => [
     `${place}.loadBalancer.{simple,consistentHash}`,
-    `${place}.connectionPool.tcp.{maxConnections,connectTimeout,idleTimeout}`,
+    `${place}.connectionPool.tcp.{maxConnections,connectTimeout,idleTimeout,maxConnectionDuration}`,
+    `${place}.connectionPool.tcp.tcpKeepalive.time`,
     `${place}.connectionPool.http.{http1MaxPendingRequests,http2MaxRequests,maxRetries,idleTimeout,maxRequestsPerConnection}`,
     `${place}.connectionPool.http.{h2UpgradePolicy,useClientProtocol,maxConcurrentStreams}`,
     `${place}.tls`,
@@ -56,8 +57,7 @@ const INBOUND_POOL = (at: string): string[] => [
 ];
 
 const LOAD_BALANCER: ValueRule = {
-  done: ['UNSPECIFIED', 'ROUND_ROBIN', 'LEAST_REQUEST', 'LEAST_CONN', 'RANDOM'],
-  stored: { PASSTHROUGH: 'the algorithm of the mesh is used in its place' },
+  done: ['UNSPECIFIED', 'ROUND_ROBIN', 'LEAST_REQUEST', 'LEAST_CONN', 'RANDOM', 'PASSTHROUGH'],
   instead: 'write ROUND_ROBIN, LEAST_REQUEST or RANDOM',
 };
 
@@ -66,6 +66,7 @@ const POLICY_VALUES = (at: string): Readonly<Record<string, ValueRule>> => ({
 });
 
 const KEEPALIVE = 'the probes of the operating system are used';
+const PROBES = 'a sidecar probes ten times, once a second';
 
 /** Where a DestinationRule has policies. */
 const POLICIES = '{trafficPolicy,subsets[].trafficPolicy}';
@@ -109,11 +110,12 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'exportTo',
       'subsets[].{name,labels}',
       `${POLICIES}.portLevelSettings[].port`,
+      `${POLICIES}.retryBudget`,
       ...POLICY(POLICIES),
     ],
     stored: {
-      [`${POLICIES}.connectionPool.tcp.tcpKeepalive`]: KEEPALIVE,
-      [`${POLICIES}.portLevelSettings[].connectionPool.tcp.tcpKeepalive`]: KEEPALIVE,
+      [`${POLICIES}.connectionPool.tcp.tcpKeepalive.{probes,interval}`]: PROBES,
+      [`${POLICIES}.portLevelSettings[].connectionPool.tcp.tcpKeepalive.{probes,interval}`]: PROBES,
     },
     values: { ...POLICY_VALUES(POLICIES), ...POLICY_VALUES(`${POLICIES}.portLevelSettings[]`) },
   },

@@ -138,7 +138,7 @@ export class TcpConnector implements TransportEvents, TimerOwner {
     stats.upstreamCxTotal++;
     stats.upstreamCxActive++;
     this.path.wheel.schedule(this.timer, endpoint.cluster.connectTimeoutMs);
-    const { socket, resuming } = endpoint.transport.open(endpoint, this, []);
+    const { socket, resuming } = endpoint.transport.open(endpoint, this, [], endpoint.cluster.keepAliveMs);
     this.socket = socket;
     this.resuming = resuming;
   }

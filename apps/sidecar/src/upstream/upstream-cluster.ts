@@ -24,6 +24,10 @@ export interface UpstreamCluster {
   readonly exchangeProtocol: string;
   /** 0 = no limit. */
   readonly maxRequestsPerConnection: number;
+  /** From when on a connection takes no further request, and is closed once it has none; 0 = never. */
+  readonly maxConnectionDurationMs: number;
+  /** Idle time before TCP probes the peer, 0 = the system's; undefined: it does not. */
+  readonly keepAliveMs: number | undefined;
   readonly http: UpstreamHttp;
   /** Set where each request says where it goes. */
   readonly forwards: ForwardSettings | undefined;
@@ -47,10 +51,18 @@ export function createUpstreamCluster(config: Cluster, slot: number): UpstreamCl
       config.connectTimeout === undefined ? DEFAULT_CONNECT_TIMEOUT_MS : durationMs(config.connectTimeout),
     idleTimeoutMs: options?.idleTimeout === undefined ? DEFAULT_IDLE_TIMEOUT_MS : durationMs(options.idleTimeout),
     exchangeProtocol: exchangeProtocolOf(config),
+    keepAliveMs: keepAliveOf(config),
     http: compileUpstreamHttp(config, protocols),
     forwards: readForwardSettings(config),
+    maxConnectionDurationMs:
+      options?.maxConnectionDuration === undefined ? 0 : durationMs(options.maxConnectionDuration),
     maxRequestsPerConnection: options?.maxRequestsPerConnection ?? config.maxRequestsPerConnection ?? 0,
   };
+}
+
+function keepAliveOf({ upstreamConnectionOptions }: Cluster): number | undefined {
+  const keepalive = upstreamConnectionOptions?.tcpKeepalive;
+  return keepalive && (keepalive.keepaliveTime ?? 0) * 1000;
 }
 
 /** From the cluster's metadata exchange filter; what else a cluster's filters might be was refused. */

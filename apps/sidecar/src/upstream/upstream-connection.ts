@@ -30,6 +30,9 @@ import type { UpstreamRequest } from './upstream-request.js';
 import type { UpstreamStream } from './upstream-stream.js';
 import type { TransportEvents, UpstreamTransport } from './upstream-transport.js';
 
+const TIMER_CONNECT_OR_IDLE = 0;
+const TIMER_AGE = 1;
+
 const CONNECTING = 0;
 const IDLE = 1;
 /** Bound to a request, the head of the response has not been seen. */
@@ -62,6 +65,8 @@ export class UpstreamConnection implements PooledConnection, UpstreamStream, Tra
   private scanned = 0;
   private readonly held: HeldBytes;
   private readonly timer: Timer;
+  private ageTimer: Timer | undefined;
+  private isAged = false;
   private idleSinceMs = 0;
   private openedMs = 0;
   private readyMs = 0;
@@ -77,7 +82,7 @@ export class UpstreamConnection implements PooledConnection, UpstreamStream, Tra
     this.path = pool.endpoint.path;
     this.held = new HeldBytes(this.path.core);
     // One timer serves twice: until the connection is made, then while it is idle.
-    this.timer = new Timer(this, 0);
+    this.timer = new Timer(this, TIMER_CONNECT_OR_IDLE);
   }
 
   open(): void {
@@ -85,7 +90,7 @@ export class UpstreamConnection implements PooledConnection, UpstreamStream, Tra
     path.clock.tick();
     this.openedMs = path.clock.nowMs;
     path.wheel.schedule(this.timer, this.cluster.connectTimeoutMs);
-    const { socket, resuming } = this.transport.open(this.pool.endpoint, this, []);
+    const { socket, resuming } = this.transport.open(this.pool.endpoint, this, [], this.cluster.keepAliveMs);
     this.socket = socket;
     this.resuming = resuming;
     this.writer = new SocketWriter(path.core, path.slots, this.socket);
@@ -153,8 +158,13 @@ export class UpstreamConnection implements PooledConnection, UpstreamStream, Tra
     this.destroy();
   }
 
-  onTimer(): void {
+  onTimer(kind: number): void {
     this.path.clock.tick();
+    if (kind === TIMER_AGE) {
+      this.isAged = true;
+      if (this.state === IDLE) this.close();
+      return;
+    }
     if (this.state === CONNECTING) {
       this.path.stats.upstreamCxConnectTimeout++;
       this.failureKind = 'connect-timeout';
@@ -193,6 +203,7 @@ export class UpstreamConnection implements PooledConnection, UpstreamStream, Tra
     this.state = CLOSED;
     this.path.clock.tick();
     this.path.wheel.cancel(this.timer);
+    if (this.ageTimer !== undefined) this.path.wheel.cancel(this.ageTimer);
     this.writer.releaseAll();
     this.held.clear();
     if (this.chunkState !== 0) this.path.core.chunkStates.release(this.chunkState);
@@ -212,7 +223,12 @@ export class UpstreamConnection implements PooledConnection, UpstreamStream, Tra
     this.path.clock.tick();
     this.readyMs = this.path.clock.nowMs;
     this.idleSinceMs = this.readyMs;
-    if (this.cluster.idleTimeoutMs > 0) this.path.wheel.schedule(this.timer, this.cluster.idleTimeoutMs);
+    const { idleTimeoutMs, maxConnectionDurationMs } = this.cluster;
+    if (idleTimeoutMs > 0) this.path.wheel.schedule(this.timer, idleTimeoutMs);
+    if (maxConnectionDurationMs > 0) {
+      this.ageTimer = new Timer(this, TIMER_AGE);
+      this.path.wheel.schedule(this.ageTimer, maxConnectionDurationMs);
+    }
   }
 
   private failureOfRequest(request: UpstreamRequest): UpstreamFailure {
@@ -335,6 +351,7 @@ export class UpstreamConnection implements PooledConnection, UpstreamStream, Tra
       this.keepAlive &&
       excessBytes === 0 &&
       request.requestComplete &&
+      !this.isAged &&
       (maxRequestsPerConnection === 0 || this.requestsServed < maxRequestsPerConnection);
     if (reusable) {
       this.state = IDLE;

@@ -15,7 +15,7 @@ import type { SecretStore } from '../transport/secret-store.js';
 import type { SecurityPairs } from '../transport/security-pairs.js';
 import { compileTlsSettings, type Problem, type TlsSettings } from '../transport/tls-settings.js';
 import type { Endpoint } from './endpoint.js';
-import type { OpenedSocket, TransportEvents, UpstreamTransport } from './upstream-transport.js';
+import { keepAlive, type OpenedSocket, type TransportEvents, type UpstreamTransport } from './upstream-transport.js';
 
 const MAX_MARGIN_MS = 30_000;
 
@@ -59,7 +59,7 @@ export class UpstreamTls implements UpstreamTransport {
     this.sni = isIP(context.sni) === 0 ? context.sni : '';
   }
 
-  open(endpoint: Endpoint, events: TransportEvents, alpn: readonly string[]): OpenedSocket {
+  open(endpoint: Endpoint, events: TransportEvents, alpn: readonly string[], keepAliveMs?: number): OpenedSocket {
     const current = this.currentContext();
     const stored = this.sessions.get(endpoint);
     const resumable = stored !== undefined && stored.bundle === current.bundle && Date.now() < stored.validUntilMs;
@@ -76,6 +76,7 @@ export class UpstreamTls implements UpstreamTransport {
       ...(this.sni === '' ? {} : { servername: this.sni }),
       ...(offered.length === 0 ? {} : { ALPNProtocols: [...offered] }),
       ...(resumable ? { session: stored.session } : {}),
+      ...keepAlive(keepAliveMs),
     };
     const socket = connect(options);
     const { socket: owned, begin } = keepSocket(socket, this.path.sharedRead, true);

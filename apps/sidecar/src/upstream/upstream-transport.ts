@@ -17,7 +17,7 @@ export interface UpstreamTransport {
   readonly key: string;
   readonly tls: boolean;
   /** `alpn` is offered in a TLS handshake where the configuration names no protocols. */
-  open(endpoint: Endpoint, events: TransportEvents, alpn: readonly string[]): OpenedSocket;
+  open(endpoint: Endpoint, events: TransportEvents, alpn: readonly string[], keepAliveMs?: number): OpenedSocket;
 }
 
 export interface OpenedSocket {
@@ -26,13 +26,19 @@ export interface OpenedSocket {
   readonly resuming: boolean;
 }
 
+/** As options of a socket that connects. */
+export function keepAlive(keepAliveMs: number | undefined): { keepAlive?: true; keepAliveInitialDelay?: number } {
+  return keepAliveMs === undefined ? {} : { keepAlive: true, keepAliveInitialDelay: keepAliveMs };
+}
+
 /** TCP without TLS. */
 export function createPlainTransport(path: DataPath): UpstreamTransport {
   return {
     key: 'raw_buffer',
     tls: false,
-    open(endpoint, events) {
-      const keeper = connect({ host: endpoint.address, port: endpoint.port, allowHalfOpen: true, noDelay: true });
+    open(endpoint, events, _alpn, keepAliveMs) {
+      const to = { host: endpoint.address, port: endpoint.port };
+      const keeper = connect({ ...to, allowHalfOpen: true, noDelay: true, ...keepAlive(keepAliveMs) });
       const { socket, begin } = keepSocket(keeper, path.sharedRead, false);
       socket.owner = events;
       keeper.once('connect', () => {

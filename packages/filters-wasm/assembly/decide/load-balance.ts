@@ -3,10 +3,12 @@ import { CLUSTER_SLOT_COUNT, CLUSTER_STATES, CLUSTER_STATE_BYTES, ENDPOINT_SLOT_
 import {
   CLUSTER_CHOICES, CLUSTER_ENDPOINTS, CLUSTER_ENDPOINT_BYTES, CLUSTER_FLAGS, CLUSTER_FLAG_EQUAL_WEIGHTS,
   CLUSTER_FLAG_EXTERNAL, CLUSTER_LIMITS, CLUSTER_POLICY, CLUSTER_PRIORITIES, CLUSTER_PRIORITY_COUNT,
+  CLUSTER_STATE_PENDING, CLUSTER_STATE_REQUESTS, LIMIT_RETRIES,
   CLUSTER_STATE_CONNECTIONS, CLUSTER_STATE_CURSOR, CLUSTER_STATE_OVERFLOWS, CLUSTER_STATE_TABLE, CLUSTER_STATE_TOTAL,
   ENDPOINT_STATE_ACTIVE, ENDPOINT_STATE_CURRENT_WEIGHT, ENDPOINT_STATE_EJECTED, ENDPOINT_STATE_TOTAL,
   LB_LEAST_REQUEST, LB_ORIGINAL_DESTINATION, LB_RANDOM, PICK_NO_CLUSTER, PICK_NO_HEALTHY, PICK_ORIGINAL_DESTINATION,
 } from '../../src/table-layout';
+import { CLUSTER_RETRY_BUDGET } from '../../src/compile/limits/budget-layout';
 import { LB_MAGLEV, LB_RING_HASH, PICK_HASH, PICK_HASH_SET } from '../../src/compile/hashing/hash-layout';
 import { random64, randomBelow } from '../random';
 import { pickByHash } from './consistent-hash';
@@ -202,13 +204,23 @@ export function acquire(clusterSlot: i32, kind: i32): i32 {
   const table = load<i32>(state + CLUSTER_STATE_TABLE);
   const used = load<i32>(counter);
   // Without a table (the cluster is gone) what still drains is not limited.
-  if (table != 0 && used >= load<i32>(table + CLUSTER_LIMITS + (kind << 2))) {
+  if (table != 0 && used >= limitOf(state, table, kind)) {
     const overflow = state + CLUSTER_STATE_OVERFLOWS + (kind << 2);
     store<i32>(overflow, load<i32>(overflow) + 1);
     return 0;
   }
   store<i32>(counter, used + 1);
   return 1;
+}
+
+/** With a budget the retries that there may be follow the requests that there are. */
+function limitOf(state: i32, table: i32, kind: i32): i32 {
+  const budget = kind == LIMIT_RETRIES ? load<i32>(table + CLUSTER_RETRY_BUDGET) : 0;
+  if (budget == 0) return load<i32>(table + CLUSTER_LIMITS + (kind << 2));
+  const active = <i64>load<i32>(state + CLUSTER_STATE_REQUESTS) + load<i32>(state + CLUSTER_STATE_PENDING);
+  const share = (active * ((budget >> 16) & 0x3fff)) / 10000;
+  const least = <i64>(budget & 0xffff);
+  return <i32>(share > least ? share : least);
 }
 
 export function release(clusterSlot: i32, kind: i32): void {

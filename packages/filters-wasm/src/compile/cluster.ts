@@ -32,6 +32,7 @@ import {
   writeChoicesByHash,
 } from './hashing/consistent-hashing.js';
 import { LB_MAGLEV, LB_RING_HASH } from './hashing/hash-layout.js';
+import { CLUSTER_RETRY_BUDGET, RETRY_BUDGET_SET } from './limits/budget-layout.js';
 import { readTypedLoadBalancing } from './load-balancing-policy.js';
 import type { ProblemList } from './problems.js';
 import { join, refuseOtherFields } from './supported-fields.js';
@@ -116,6 +117,7 @@ export function writeCluster(
   readLimits(problems, cluster).forEach((limit, index) => {
     blob.int(T.CLUSTER_LIMITS + index * 4, limit);
   });
+  blob.int(CLUSTER_RETRY_BUDGET, readRetryBudget(problems, cluster));
   return blob.finish();
 }
 
@@ -187,7 +189,7 @@ function readLimits(problems: ProblemList, cluster: Cluster): readonly number[] 
       `circuit_breakers.thresholds[${index}]`,
       CircuitBreakers_ThresholdsSchema,
       threshold,
-      'priority max_connections max_pending_requests max_requests max_retries track_remaining',
+      'priority max_connections max_pending_requests max_requests max_retries retry_budget track_remaining',
     );
     // Routes of high priority are refused, so thresholds for them never apply.
     if (threshold.priority !== RoutingPriority.DEFAULT) return;
@@ -195,6 +197,22 @@ function readLimits(problems: ProblemList, cluster: Cluster): readonly number[] 
     limits = given.map((value, kind) => Math.min(value ?? DEFAULT_LIMITS[kind]!, 0x7fffffff));
   });
   return limits;
+}
+
+/** Envoy's defaults, in percent and in retries. */
+const DEFAULT_BUDGET_PERCENT = 20;
+const DEFAULT_MIN_RETRIES = 3;
+
+/** In the form of CLUSTER_RETRY_BUDGET; 0 where the limit of retries counts. */
+function readRetryBudget(problems: ProblemList, { circuitBreakers }: Cluster): number {
+  const index = circuitBreakers?.thresholds.findIndex(({ priority }) => priority === RoutingPriority.DEFAULT) ?? -1;
+  const budget = circuitBreakers?.thresholds[index]?.retryBudget;
+  if (budget === undefined) return 0;
+  const path = `circuit_breakers.thresholds[${index}].retry_budget`;
+  const percent = budget.budgetPercent?.value ?? DEFAULT_BUDGET_PERCENT;
+  if (!(percent >= 0 && percent <= 100)) problems.add(`${path}.budget_percent`, 'must be from 0 to 100');
+  const least = Math.min(budget.minRetryConcurrency ?? DEFAULT_MIN_RETRIES, 0xffff);
+  return RETRY_BUDGET_SET | (Math.round(percent * 100) << 16) | least;
 }
 
 /** Healthy endpoints in order of appearance. */

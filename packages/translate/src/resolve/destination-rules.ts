@@ -4,6 +4,7 @@ import type { ConfigObject, Subset, TrafficPolicy } from '@lateen/istio-config';
 import { compareHostSpecificity, hostMatches, resolveShortHost, selectorMatches } from '@lateen/istio-config';
 import type { MeshSnapshot, StringMap } from '../model.js';
 import { configHash, configsOf } from '../snapshot.js';
+import { stableJson } from '../stable-hash.js';
 import { isExportedTo, oncePerSnapshot } from './mesh-index.js';
 
 type Rule = ConfigObject<'DestinationRule'>;
@@ -62,6 +63,20 @@ function mergeRules(rules: readonly Rule[]): EffectiveDestinationRule {
   };
 }
 
+/** Rules for the same clients and namespaces are one; the group of the oldest first. */
+function mergeable(rules: readonly Rule[]): readonly (readonly Rule[])[] {
+  const groups = new Map<string, Rule[]>();
+  for (const rule of rules) {
+    const { exportTo = [], workloadSelector } = rule.spec;
+    const namespaces = [...new Set(exportTo.map((each) => (each === '.' ? rule.metadata.namespace : each)))].sort();
+    const key = stableJson([workloadSelector?.matchLabels ?? {}, namespaces.length === 0 ? ['*'] : namespaces]);
+    const group = groups.get(key);
+    if (group) group.push(rule);
+    else groups.set(key, [rule]);
+  }
+  return [...groups.values()];
+}
+
 function selectsWorkload(rule: Rule): boolean {
   return Object.keys(rule.spec.workloadSelector?.matchLabels ?? {}).length > 0;
 }
@@ -81,16 +96,16 @@ function rulesFor(snapshot: MeshSnapshot, namespace: string, hostname: string, c
     const visible = (inNamespace.byHost.get(pattern) ?? []).filter((rule) =>
       isExportedTo(rule.spec.exportTo, rule.metadata.namespace, client.namespace),
     );
+    const groups = mergeable(visible);
     // A rule for chosen clients counts in their own namespace only, and there before one for everybody.
-    const selecting = visible.filter(
-      (rule) =>
-        selectsWorkload(rule) &&
-        rule.metadata.namespace === client.namespace &&
-        selectorMatches(rule.spec.workloadSelector?.matchLabels, client.labels),
+    const chosen = groups.find(
+      ([rule]) =>
+        selectsWorkload(rule!) &&
+        rule!.metadata.namespace === client.namespace &&
+        selectorMatches(rule!.spec.workloadSelector?.matchLabels, client.labels),
     );
-    if (selecting.length > 0) return mergeRules(selecting);
-    const general = visible.filter((rule) => !selectsWorkload(rule));
-    if (general.length > 0) return mergeRules(general);
+    const group = chosen ?? groups.find(([rule]) => !selectsWorkload(rule!));
+    if (group !== undefined) return mergeRules(group);
   }
   return undefined;
 }
@@ -124,9 +139,15 @@ export function policyForPort(
 function ownPolicyForPort(base: TrafficPolicy, policy: TrafficPolicy | undefined, port: number): TrafficPolicy {
   if (policy === undefined) return base;
   const portLevel = policy.portLevelSettings?.find((settings) => settings.port?.number === port);
-  // Istio: port level settings do not inherit; what they leave out has its default.
-  if (portLevel !== undefined) return portLevel;
+  const whole = {
+    retryBudget: policy.retryBudget ?? base.retryBudget,
+    proxyProtocol: policy.proxyProtocol ?? base.proxyProtocol,
+    tunnel: policy.tunnel ?? base.tunnel,
+  };
+  // Istio: port level settings do not inherit; what they leave out has its default. What cannot stand in them stays.
+  if (portLevel !== undefined) return { ...whole, ...portLevel };
   return {
+    ...whole,
     loadBalancer: policy.loadBalancer ?? base.loadBalancer,
     connectionPool: policy.connectionPool ?? base.connectionPool,
     outlierDetection: policy.outlierDetection ?? base.outlierDetection,

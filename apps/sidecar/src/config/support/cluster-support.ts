@@ -31,6 +31,7 @@ export const CLUSTER_SUPPORT: SupportTable = {
       'load_balancing_policy',
       'typed_extension_protocol_options',
       'filters',
+      'upstream_connection_options',
     ],
     inert: {
       alt_stat_name: 'statistics carry the name of the cluster',
@@ -159,11 +160,22 @@ export const CLUSTER_SUPPORT: SupportTable = {
   'envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin': { acted: [] },
   'envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest': { acted: ['choice_count'] },
   'envoy.extensions.load_balancing_policies.random.v3.Random': { acted: [] },
+  'envoy.config.cluster.v3.UpstreamConnectionOptions': { acted: ['tcp_keepalive'] },
+  'envoy.config.core.v3.TcpKeepalive': {
+    acted: ['keepalive_time'],
+    inert: {
+      keepalive_probes: 'Node probes ten times',
+      keepalive_interval: 'Node probes once a second',
+    },
+  },
   'envoy.config.cluster.v3.CircuitBreakers': { acted: ['thresholds'] },
   'envoy.config.cluster.v3.CircuitBreakers.Thresholds': {
-    acted: ['priority', 'max_connections', 'max_pending_requests', 'max_requests', 'max_retries'],
+    acted: ['priority', 'max_connections', 'max_pending_requests', 'max_requests', 'max_retries', 'retry_budget'],
     inert: { track_remaining: 'the remaining room is not exported' },
     // Routes of high priority are refused, so their thresholds never apply.
+  },
+  'envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget': {
+    acted: ['budget_percent', 'min_retry_concurrency'],
   },
   'envoy.config.core.v3.Metadata': {
     acted: ['filter_metadata'],

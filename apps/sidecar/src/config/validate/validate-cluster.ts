@@ -56,9 +56,12 @@ export function validateCluster(cluster: Cluster, out: ProblemCollector): void {
     validateLoadAssignment(cluster.loadAssignment, out, 'load_assignment', isDns);
   }
   checkDuration(cluster.commonHttpProtocolOptions?.idleTimeout, 'common_http_protocol_options.idle_timeout', out);
-  if (cluster.commonHttpProtocolOptions?.maxConnectionDuration !== undefined) {
-    out.add('common_http_protocol_options.max_connection_duration', 'is not supported toward upstreams yet');
-  }
+  checkDuration(
+    cluster.commonHttpProtocolOptions?.maxConnectionDuration,
+    'common_http_protocol_options.max_connection_duration',
+    out,
+    1,
+  );
   checkProtocols(cluster, out);
   checkTransportSocket(cluster.transportSocket, 'transport_socket', out);
   cluster.transportSocketMatches.forEach((match, index) => {

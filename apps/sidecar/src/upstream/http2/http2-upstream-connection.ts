@@ -17,6 +17,7 @@ import { ClientStream } from './client-stream.js';
 
 const TIMER_IDLE = 0;
 const TIMER_KEEPALIVE = 1;
+const TIMER_AGE = 2;
 /** A server that allows few would refuse what comes before it has said so: the first request does not wait, the others do. */
 const STREAMS_BEFORE_SETTINGS = 1;
 /** Streams that are kept for later requests. */
@@ -45,6 +46,7 @@ export class Http2UpstreamConnection extends Http2Session implements PooledConne
   private readonly unsettled: ClientStream[] = [];
   private readonly keepalive: Keepalive;
   private readonly idleTimer = new Timer(this, TIMER_IDLE);
+  private readonly ageTimer = new Timer(this, TIMER_AGE);
 
   constructor(
     private readonly pool: ConnectionPool,
@@ -82,7 +84,9 @@ export class Http2UpstreamConnection extends Http2Session implements PooledConne
       [F.SETTINGS_INITIAL_WINDOW_SIZE, this.settings.streamWindowBytes],
     ]);
     this.keepalive.start();
-    if (this.cluster.idleTimeoutMs > 0) this.path.wheel.schedule(this.idleTimer, this.cluster.idleTimeoutMs);
+    const { idleTimeoutMs, maxConnectionDurationMs } = this.cluster;
+    if (idleTimeoutMs > 0) this.path.wheel.schedule(this.idleTimer, idleTimeoutMs);
+    if (maxConnectionDurationMs > 0) this.path.wheel.schedule(this.ageTimer, maxConnectionDurationMs);
   }
 
   // ---- Pool ------------------------------------------------------------------------------------------------------------
@@ -204,6 +208,10 @@ export class Http2UpstreamConnection extends Http2Session implements PooledConne
       this.keepalive.onTimer();
       return;
     }
+    if (kind === TIMER_AGE) {
+      this.retire();
+      return;
+    }
     const quietMs = this.streams.size > 0 ? 0 : this.path.clock.nowMs - this.quietSinceMs;
     const { idleTimeoutMs } = this.cluster;
     if (quietMs >= idleTimeoutMs) this.retire();
@@ -212,6 +220,7 @@ export class Http2UpstreamConnection extends Http2Session implements PooledConne
 
   protected onSessionClosed(error: Error | null): void {
     this.path.wheel.cancel(this.idleTimer);
+    this.path.wheel.cancel(this.ageTimer);
     this.keepalive.stop();
     this.reader.release();
     this.inbound.release();

@@ -11,7 +11,10 @@ import {
   Cluster_LbPolicy,
   Cluster_MaglevLbConfigSchema,
   Cluster_RingHashLbConfigSchema,
+  type UpstreamConnectionOptions,
+  UpstreamConnectionOptionsSchema,
 } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
+import { durationOfText } from '../durations.js';
 
 type ConsistentHash = NonNullable<NonNullable<TrafficPolicy['loadBalancer']>['consistentHash']>;
 
@@ -24,12 +27,16 @@ export interface UnsupportedSetting {
 /** Istio's defaults: no limit, so that a burst of retries while pods change does not trip the breaker. */
 const NO_LIMIT = 4_294_967_295;
 
+/** Of the requests under way, and in any case. */
+const DEFAULT_BUDGET_PERCENT = 20;
+const DEFAULT_MIN_RETRIES = 3;
+
 function limit(value: number | undefined): number {
   return value !== undefined && value > 0 ? value : NO_LIMIT;
 }
 
 /** Circuit breakers; a setting that is absent or 0 means no limit, as in Istio. */
-export function circuitBreakersOf(pool: ConnectionPoolSettings | undefined): CircuitBreakers {
+export function circuitBreakersOf({ connectionPool: pool, retryBudget }: TrafficPolicy): CircuitBreakers {
   return create(CircuitBreakersSchema, {
     thresholds: [
       {
@@ -37,6 +44,10 @@ export function circuitBreakersOf(pool: ConnectionPoolSettings | undefined): Cir
         maxPendingRequests: limit(pool?.http?.http1MaxPendingRequests),
         maxRequests: limit(pool?.http?.http2MaxRequests),
         maxRetries: limit(pool?.http?.maxRetries),
+        retryBudget: retryBudget && {
+          budgetPercent: { value: retryBudget.percent ?? DEFAULT_BUDGET_PERCENT },
+          minRetryConcurrency: retryBudget.minRetryConcurrency ?? DEFAULT_MIN_RETRIES,
+        },
         trackRemaining: true,
       },
     ],
@@ -51,6 +62,8 @@ export function loadBalancingOf({ loadBalancer }: TrafficPolicy): Pick<Cluster, 
     case 'ROUND_ROBIN':
       return { lbPolicy: Cluster_LbPolicy.ROUND_ROBIN, lbConfig };
     case 'RANDOM':
+    // Where a call was going is an address that stands for the whole service, and any of its endpoints answers there.
+    case 'PASSTHROUGH':
       return { lbPolicy: Cluster_LbPolicy.RANDOM, lbConfig };
     default:
       return { lbPolicy: Cluster_LbPolicy.LEAST_REQUEST, lbConfig };
@@ -72,15 +85,26 @@ function hashingOf(hash: ConsistentHash): Pick<Cluster, 'lbPolicy' | 'lbConfig'>
 /** Everything in a policy that is not acted on yet. */
 export function unsupportedSettings(policy: TrafficPolicy): readonly UnsupportedSetting[] {
   const found: UnsupportedSetting[] = [];
-  const { loadBalancer, outlierDetection } = policy;
-  if (loadBalancer?.simple === 'PASSTHROUGH') {
-    found.push({
-      code: 'unsupported-load-balancer',
-      message: 'loadBalancer.simple PASSTHROUGH is not acted on yet; LEAST_REQUEST is used',
-    });
-  }
+  const { outlierDetection } = policy;
   if (outlierDetection !== undefined) {
     found.push({ code: 'unsupported-outlier-detection', message: 'outlierDetection is not acted on yet' });
   }
   return found;
+}
+
+/** Keep-alive probes of TCP; undefined where none are asked for. */
+export function connectionOptionsOf(pool: ConnectionPoolSettings | undefined): UpstreamConnectionOptions | undefined {
+  const keepalive = pool?.tcp?.tcpKeepalive;
+  if (keepalive === undefined) return undefined;
+  const seconds = (text: string | undefined) => {
+    const duration = durationOfText(text);
+    return duration === undefined ? undefined : Math.max(1, Number(duration.seconds));
+  };
+  return create(UpstreamConnectionOptionsSchema, {
+    tcpKeepalive: {
+      keepaliveProbes: keepalive.probes || undefined,
+      keepaliveTime: seconds(keepalive.time),
+      keepaliveInterval: seconds(keepalive.interval),
+    },
+  });
 }

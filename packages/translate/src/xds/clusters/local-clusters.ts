@@ -37,7 +37,7 @@ function buildInboundCluster({ port, appPort, services, kind, protocol, pool }: 
     clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.STATIC },
     connectTimeout: durationOfText(pool?.tcp?.connectTimeout) ?? durationOfMs(CONNECT_TIMEOUT_MS),
     lbPolicy: Cluster_LbPolicy.ROUND_ROBIN,
-    circuitBreakers: circuitBreakersOf(pool),
+    circuitBreakers: circuitBreakersOf({ connectionPool: pool }),
     typedExtensionProtocolOptions: protocolOptionsOf(kind === 'tcp' ? 'http/1.1' : appProtocolOf(protocol), pool),
     metadata: services.length === 0 ? undefined : { filterMetadata: { istio } },
     loadAssignment: {
@@ -84,7 +84,7 @@ function buildPassthroughCluster(view: ProxyView): Cluster {
     name: PASSTHROUGH_CLUSTER,
     ...discovery,
     connectTimeout: durationOfMs(CONNECT_TIMEOUT_MS),
-    circuitBreakers: circuitBreakersOf(undefined),
+    circuitBreakers: circuitBreakersOf({}),
     typedExtensionProtocolOptions: protocolOptionsOf('client'),
   });
 }

@@ -18,7 +18,7 @@ import { outboundClusterName, sniOf } from '../names.js';
 import type { ResourcePart, ResourceRecipe } from '../recipe.js';
 import { type CalledHost, clientTlsSocket, faultOfClientTls, originatesTls } from '../tls/client-tls-context.js';
 import { closedDiscovery, discoveryOf } from './cluster-discovery.js';
-import { circuitBreakersOf, loadBalancingOf, unsupportedSettings } from './cluster-policy.js';
+import { circuitBreakersOf, connectionOptionsOf, loadBalancingOf, unsupportedSettings } from './cluster-policy.js';
 import {
   ANY_HTTP_CLIENT_ALPN,
   HTTP_CLIENT_ALPN,
@@ -216,7 +216,8 @@ function buildCluster(
     connectTimeout,
     // What goes where calls were going has no endpoints to choose from.
     ...(discovery.lbPolicy === undefined ? loadBalancingOf(policy) : {}),
-    circuitBreakers: circuitBreakersOf(connectionPool),
+    circuitBreakers: circuitBreakersOf(policy),
+    upstreamConnectionOptions: connectionOptionsOf(connectionPool),
     typedExtensionProtocolOptions: protocolOptionsOf(port.tcp ? 'http/1.1' : protocol, connectionPool),
     metadata: { filterMetadata: { istio: istioMetadata(service, port, subset, rule) } },
     ...discovery,

@@ -29,7 +29,7 @@ function buildSniCluster(name: string, { name: endpoints, service, port, subset 
     },
     connectTimeout: durationOfMs(CONNECT_TIMEOUT_MS),
     lbPolicy: Cluster_LbPolicy.LEAST_REQUEST,
-    circuitBreakers: circuitBreakersOf(undefined),
+    circuitBreakers: circuitBreakersOf({}),
     metadata: {
       filterMetadata: {
         istio: {

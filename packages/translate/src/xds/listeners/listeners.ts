@@ -134,7 +134,12 @@ function inboundListener(view: ProxyView, inbound: InboundPort): ListenerPlan {
       return httpChains(view, mtlsMode, [filter]);
     }
     const cluster = inboundClusterName(port);
-    const to = { statPrefix: cluster, clusters: [{ name: cluster, weight: 1 }], idleTimeout: undefined };
+    const to = {
+      statPrefix: cluster,
+      clusters: [{ name: cluster, weight: 1 }],
+      idleTimeout: undefined,
+      maxDuration: undefined,
+    };
     return tcpChains(view, mtlsMode, buildTcpFilters(view, 'sidecar-inbound', to));
   };
   return {

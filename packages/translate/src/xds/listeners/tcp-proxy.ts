@@ -22,6 +22,7 @@ export function buildTcpFilters(view: ProxyView, listenerClass: ListenerClass, t
     statPrefix: to.statPrefix,
     clusterSpecifier: clusterSpecifier(to),
     idleTimeout: durationOfText(to.idleTimeout),
+    maxDownstreamConnectionDuration: durationOfText(to.maxDuration),
     accessLog: scope.accessLogs[mode].map(buildAccessLog),
   });
   filters.push(

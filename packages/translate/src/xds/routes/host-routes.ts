@@ -69,6 +69,13 @@ function buildDefaultRoute(service: MeshService, port: number, hashPolicy: Route
 /** Hosts that only VirtualServices name (`api.example.com`): Istio serves them on port 80. */
 export const VIRTUAL_HOST_PORT = 80;
 
+/** As in Istio these are served on the ports of services too that the same VirtualService names. */
+function portsOfHost(scope: ClientScope, { hosts }: EffectiveVirtualService): ReadonlySet<number> {
+  const services = hosts.flatMap((host) => scope.serviceByHost.get(host) ?? []);
+  const ports = services.flatMap((service) => service.ports.filter(({ http }) => http).map(({ port }) => port));
+  return new Set([VIRTUAL_HOST_PORT, ...ports]);
+}
+
 /** Built once for all sidecars of the scope. */
 export function buildHostRoutes(scope: ClientScope): HostRoutesByPort {
   const problems: Problem[] = [];
@@ -108,8 +115,10 @@ export function buildHostRoutes(scope: ClientScope): HostRoutesByPort {
       ({ hostname }) => hostMatches(host, hostname) && meshRoutes.forHost(hostname) === rule,
     );
     if (host.startsWith('*') && isForServices) continue;
-    const routes = routesOf(rule, VIRTUAL_HOST_PORT);
-    if (routes.length > 0) add({ host, port: VIRTUAL_HOST_PORT, service: undefined, routes });
+    for (const port of portsOfHost(scope, rule)) {
+      const routes = routesOf(rule, port);
+      if (routes.length > 0) add({ host, port, service: undefined, routes });
+    }
   }
   for (const hosts of byPort.values()) {
     hosts.sort((a, b) => compareText(virtualHostName(a.host, a.port), virtualHostName(b.host, b.port)));

@@ -16,6 +16,8 @@ export interface TcpDestinations {
   readonly clusters: readonly { readonly name: string; readonly weight: number }[];
   /** As the DestinationRule writes it; undefined: the proxy's default. */
   readonly idleTimeout: string | undefined;
+  /** Longest life of a connection, as the DestinationRule writes it. */
+  readonly maxDuration?: string | undefined;
 }
 
 /** Some of the connections to a port, and where they go. */
@@ -59,12 +61,12 @@ export function outboundTargets(
   const statPrefix = outboundClusterName(port.port, '', service.hostname);
   const virtualService = scope.meshRoutes(port.port).forHost(service.hostname);
   const policy = policyForPort(scope.destinationRule(service), undefined, port.port);
-  const idleTimeout = policy.connectionPool?.tcp?.idleTimeout;
-  const whole = { statPrefix, clusters: [{ name: statPrefix, weight: 1 }], idleTimeout };
+  const { idleTimeout, maxConnectionDuration: maxDuration } = policy.connectionPool?.tcp ?? {};
+  const whole = { statPrefix, clusters: [{ name: statPrefix, weight: 1 }], idleTimeout, maxDuration };
   if (virtualService === undefined) return [{ serverNames: [], subnets: [], to: whole }];
   const following = (rule: Pick<TcpRoute, 'route'>): TcpDestinations => {
     const clusters = ruleClusters(scope, virtualService, rule, port.port, problems);
-    return { statPrefix, clusters, idleTimeout };
+    return { statPrefix, clusters, idleTimeout, maxDuration };
   };
   const speaksTls = port.protocol === 'tls' || port.protocol === 'https';
   const byName = !speaksTls
