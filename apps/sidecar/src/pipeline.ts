@@ -23,9 +23,11 @@ import {
   EMBEDDER_SCRATCH,
   type RateLimitCounts,
 } from '@lateen/filters-wasm';
-import { TYPE_URL, unpackAny } from '@lateen/xds-proto';
+import { anyIs, TYPE_URL, unpackAny } from '@lateen/xds-proto';
 import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import type { TransportSocket } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
+import { ProxyProtocolConfig_Version } from '@lateen/xds-proto/envoy/config/core/v3/proxy_protocol_pb.js';
+import { ProxyProtocolUpstreamTransportSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol_pb.js';
 import { UpstreamTlsContextSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import {
   type ClusterView,
@@ -63,7 +65,7 @@ import { createTransportChooser, type TransportChooser } from './upstream/transp
 import { createUpstreamCluster, type UpstreamCluster } from './upstream/upstream-cluster.js';
 import { type CompiledCluster, UpstreamSet } from './upstream/upstream-set.js';
 import { UpstreamTls } from './upstream/upstream-tls.js';
-import { createPlainTransport, type UpstreamTransport } from './upstream/upstream-transport.js';
+import { createPlainTransport, type ProxyVersion, type UpstreamTransport } from './upstream/upstream-transport.js';
 
 /** Idle connections are closed this long after a drain began; requests that come before are still served. */
 const DRAIN_IDLE_MS = 2000;
@@ -272,14 +274,24 @@ class Pipeline implements DataPlane {
   private compileTransport(
     socket: TransportSocket,
     problem: (path: string, message: string) => void,
+    proxyVersion: ProxyVersion = 0,
   ): UpstreamTransport {
     if (socket.configType.case !== 'typedConfig') {
       problem('typed_config', 'is missing');
       return this.plain;
     }
-    if (socket.configType.value.typeUrl.endsWith('.RawBuffer')) return this.plain;
-    const context = unpackAny(socket.configType.value, UpstreamTlsContextSchema);
-    return new UpstreamTls(context, this.path, this.secrets, this.pairs, problem);
+    const any = socket.configType.value;
+    if (anyIs(any, ProxyProtocolUpstreamTransportSchema)) {
+      const { config, transportSocket } = unpackAny(any, ProxyProtocolUpstreamTransportSchema);
+      const version = config?.version === ProxyProtocolConfig_Version.V2 ? 2 : 1;
+      if (transportSocket !== undefined) return this.compileTransport(transportSocket, problem, version);
+      problem('transport_socket', 'is missing');
+    }
+    if (!anyIs(any, UpstreamTlsContextSchema)) {
+      return proxyVersion === 0 ? this.plain : createPlainTransport(this.path, proxyVersion);
+    }
+    const context = unpackAny(any, UpstreamTlsContextSchema);
+    return new UpstreamTls(context, this.path, this.secrets, this.pairs, problem, proxyVersion);
   }
 
   /** Endpoints say of themselves which workload they are, for peers that send no metadata. */

@@ -111,6 +111,7 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'subsets[].{name,labels}',
       `${POLICIES}.portLevelSettings[].port`,
       `${POLICIES}.retryBudget`,
+      `${POLICIES}.proxyProtocol`,
       ...POLICY(POLICIES),
     ],
     stored: {
@@ -260,7 +261,7 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'extensionProviders[].{name,prometheus}',
       'extensionProviders[].envoyFileAccessLog',
       'defaultProviders.{metrics,accessLogging}',
-      'defaultConfig.gatewayTopology.numTrustedProxies',
+      'defaultConfig.gatewayTopology.{numTrustedProxies,proxyProtocol}',
       'enableAutoMtls',
       'connectTimeout',
       'h2UpgradePolicy',

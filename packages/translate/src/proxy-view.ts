@@ -1,6 +1,7 @@
 // Translate: what one proxy sees of the mesh. The only step that knows the proxy; the builders read nothing but the view.
 
-import type { MeshSnapshot, Problem, ProxyNode, ProxyType, StringMap } from './model.js';
+import { PROXY_CONFIG_ANNOTATION, parseProxyConfig } from '@lateen/istio-config';
+import type { MeshSnapshot, Problem, ProxyNode, ProxyType, StringMap, Workload } from './model.js';
 import { once } from './once.js';
 import { type ClientScope, resolveClientScope } from './resolve/client-scope.js';
 import { type Credentials, resolveCredentials } from './resolve/credentials.js';
@@ -41,6 +42,8 @@ export interface ProxyView {
   /** Hash of what `outbound` is worked out from. */
   outboundHash(): string;
   readonly gatewayListeners: readonly GatewayListener[];
+  /** Connections to its gateway listeners begin with a header of the PROXY protocol. */
+  readonly proxyProtocol: boolean;
   /** The Secrets that it may use. */
   readonly credentials: Credentials;
   /** Further addresses of gateway listeners, `IP:PORT` lists by listener port. */
@@ -73,6 +76,12 @@ function resolveOutboundAddresses(scope: ClientScope, serviceAddresses: StringMa
   }
   const names = [...byListener.keys()].sort();
   return { addresses: names.map((name) => byListener.get(name)!), problems };
+}
+
+/** The gateway's own settings count before those of the mesh, as in Istio. */
+function takesProxyProtocol({ meshConfig }: MeshSnapshot, workload: Workload | undefined): boolean {
+  const own = parseProxyConfig(workload?.annotations[PROXY_CONFIG_ANNOTATION])?.gatewayTopology;
+  return (own ?? meshConfig.defaultConfig?.gatewayTopology)?.proxyProtocol !== undefined;
 }
 
 const NO_ADDRESSES: StringMap = {};
@@ -123,6 +132,7 @@ export function resolveProxyView(snapshot: MeshSnapshot, proxy: ProxyNode, authe
     ),
     gatewayListeners: gateways.listeners,
     credentials,
+    proxyProtocol: !isSidecar && takesProxyProtocol(snapshot, workload),
     extraBindAddresses: workload?.extraBindAddresses ?? {},
     problems: [...snapshot.problems, ...index.problems, ...delegation(snapshot).problems, ...scope.problems, ...own],
   };

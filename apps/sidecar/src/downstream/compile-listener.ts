@@ -1,15 +1,19 @@
 // Downstream: compiles a listener's filter chains; chains whose bytes did not change keep their objects and connections.
 
 import { isIP } from 'node:net';
-import { toBinary } from '@bufbuild/protobuf';
+import { type DescMessage, toBinary } from '@bufbuild/protobuf';
 import { anyIs, unpackAny } from '@lateen/xds-proto';
 import { TrafficDirection } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
+import { ProxyProtocolConfig_Version } from '@lateen/xds-proto/envoy/config/core/v3/proxy_protocol_pb.js';
 import {
   type FilterChain,
   FilterChainSchema,
+  type ListenerFilter,
 } from '@lateen/xds-proto/envoy/config/listener/v3/listener_components_pb.js';
 import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
+import { ProxyProtocolSchema } from '@lateen/xds-proto/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol_pb.js';
+import { TlsInspectorSchema } from '@lateen/xds-proto/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js';
 import { HttpConnectionManagerSchema } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import { RawBufferSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js';
 import type { DownstreamTlsContext } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
@@ -18,11 +22,10 @@ import { compileTcpProxy, endsInTcpProxy } from '../tcp/compile-tcp-proxy.js';
 import { durationMs } from '../upstream/upstream-cluster.js';
 import { type ConnectionManagerContext, compileConnectionManager } from './compile-connection-manager.js';
 import { filterChainMatchKey, matchesByAddress, unsupportedMatchFields } from './filter-chain-match.js';
+import type { ProxyHeaderRules } from './listener-filters/proxy-header-reader.js';
 import type { FilterChainRuntime, ListenerSettings } from './listener-runtime.js';
 import type { ClientCertDetails, DownstreamTls } from './tls-acceptor.js';
 
-const TLS_INSPECTOR = 'envoy.filters.listener.tls_inspector';
-const HTTP_INSPECTOR = 'envoy.filters.listener.http_inspector';
 /** Envoy's default of `per_connection_buffer_limit_bytes`. */
 const DEFAULT_RETRY_BUFFER_BYTES = 1 << 20;
 const NO_DETAILS: ClientCertDetails = { subject: false, uri: false, dns: false };
@@ -104,6 +107,7 @@ class ListenerCompiler {
     if (config.filterChains.length === 0 && defaultChain === undefined) context.problem('filter_chains', 'is empty');
     const settings: ListenerSettings = {
       name: config.name,
+      proxyHeader: this.proxyHeader(),
       inspect: this.inspects(),
       inspectTimeoutMs:
         config.listenerFiltersTimeout === undefined ? INSPECT_TIMEOUT_MS : durationMs(config.listenerFiltersTimeout),
@@ -218,14 +222,8 @@ class ListenerCompiler {
 
   /** The listener asks for it, or a chain can only be chosen with it. */
   private inspects(): boolean {
-    const { config, context } = this;
-    let inspects = false;
-    config.listenerFilters.forEach((filter, index) => {
-      if (filter.name === TLS_INSPECTOR) inspects = true;
-      else if (filter.name !== HTTP_INSPECTOR) {
-        context.problem(`listener_filters[${index}]`, `listener filter ${filter.name} is not supported`);
-      }
-    });
+    const { config } = this;
+    const inspects = config.listenerFilters.some(({ configType }) => isOfType(configType, TlsInspectorSchema));
     return (
       inspects ||
       config.filterChains.some(({ filterChainMatch: match }) => {
@@ -233,6 +231,19 @@ class ListenerCompiler {
         return match.serverNames.length > 0 || match.transportProtocol !== '' || match.applicationProtocols.length > 0;
       })
     );
+  }
+
+  /** A header of the PROXY protocol stands before everything else, so its filter has to be the first. */
+  private proxyHeader(): ProxyHeaderRules | undefined {
+    const { listenerFilters } = this.config;
+    const index = listenerFilters.findIndex(({ configType }) => isOfType(configType, ProxyProtocolSchema));
+    if (index < 0) return undefined;
+    if (index > 0) this.context.problem(`listener_filters[${index}]`, 'must come before the others');
+    const { configType } = listenerFilters[index]!;
+    if (configType.case !== 'typedConfig') return undefined;
+    const filter = unpackAny(configType.value, ProxyProtocolSchema);
+    const refused = filter.disallowedVersions.map((version) => (version === ProxyProtocolConfig_Version.V2 ? 2 : 1));
+    return { optional: filter.allowRequestsWithoutProxyProtocol, refusedVersions: new Set(refused) };
   }
 
   private addresses(): { address: string; port: number; path: string }[] {
@@ -253,6 +264,10 @@ class ListenerCompiler {
     }
     return found;
   }
+}
+
+function isOfType(configType: ListenerFilter['configType'], schema: DescMessage): boolean {
+  return configType.case === 'typedConfig' && anyIs(configType.value, schema);
 }
 
 function hash(text: string): string {

@@ -9,6 +9,7 @@ import type { DownstreamConnection } from './downstream-connection.js';
 import { type ConnectionFacts, matchFilterChain } from './filter-chain-match.js';
 import type { HttpChain } from './http-chain.js';
 import { createHttpConnection, type HttpRegistry, switchToHttp2 } from './http2/http-connections.js';
+import { ProxyHeaderReader, type ProxyHeaderRules } from './listener-filters/proxy-header-reader.js';
 import type { ServedChain, ServedConnection } from './served-connection.js';
 import type { Acceptor } from './socket-listener.js';
 import type { DownstreamTls, VerifiedClient } from './tls-acceptor.js';
@@ -24,6 +25,8 @@ export interface FilterChainRuntime {
 
 export interface ListenerSettings {
   readonly name: string;
+  /** Connections begin with a header of the PROXY protocol, by these rules. */
+  readonly proxyHeader: ProxyHeaderRules | undefined;
   /** Look for a ClientHello before choosing the chain. */
   readonly inspect: boolean;
   readonly inspectTimeoutMs: number;
@@ -61,25 +64,48 @@ export class ListenerRuntime implements Acceptor, HttpRegistry {
       return;
     }
     stats.downstreamCxActive++;
-    if (!this.settings.inspect) {
-      this.route(socket, { ...PLAIN, ...this.destinationOf(socket, boundPort) }, null);
+    const { proxyHeader, inspectTimeoutMs } = this.settings;
+    if (proxyHeader === undefined) {
+      this.inspect(socket, boundPort, null);
       return;
     }
     this.opening.add(socket);
-    socket.owner = new TlsInspector(this.path, socket, this.settings, {
-      onInspected: (facts, first) => {
+    socket.owner = new ProxyHeaderReader(this.path, socket, proxyHeader, inspectTimeoutMs, {
+      onHeader: (addresses, rest) => {
         this.opening.delete(socket);
-        this.route(socket, { ...facts, ...this.destinationOf(socket, boundPort) }, first);
+        socket.owner = null;
+        socket.presented = addresses ?? null;
+        this.inspect(socket, addresses?.localPort ?? boundPort, rest.length > 0 ? rest : null);
       },
-      onRefused: (reason) => {
-        this.opening.delete(socket);
-        stats.downstreamCxActive--;
-        if (reason !== '') {
-          stats.downstreamCxTlsErrors++;
-          this.path.log('info', 'connection closed while inspecting it', { listener: this.settings.name, reason });
-        }
-      },
+      onRefused: (reason) => this.refused(socket, reason),
     });
+  }
+
+  /** Looks at the connection as far as its chain is chosen by that. `first` are bytes that were read already. */
+  private inspect(socket: ProxySocket, port: number, first: Uint8Array | null): void {
+    if (!this.settings.inspect) {
+      this.route(socket, { ...PLAIN, ...this.destinationOf(socket, port) }, first);
+      return;
+    }
+    this.opening.add(socket);
+    const inspector = new TlsInspector(this.path, socket, this.settings, {
+      onInspected: (facts, bytes) => {
+        this.opening.delete(socket);
+        this.route(socket, { ...facts, ...this.destinationOf(socket, port) }, bytes);
+      },
+      onRefused: (reason) => this.refused(socket, reason),
+    });
+    socket.owner = inspector;
+    if (first !== null) inspector.inspect(first);
+  }
+
+  private refused(socket: ProxySocket, reason: string): void {
+    const { stats } = this.path;
+    this.opening.delete(socket);
+    stats.downstreamCxActive--;
+    if (reason === '') return;
+    stats.downstreamCxTlsErrors++;
+    this.path.log('info', 'connection closed while inspecting it', { listener: this.settings.name, reason });
   }
 
   /** The address costs a call of the system, so it is asked for only where a chain is chosen by it. */
@@ -150,6 +176,7 @@ export class ListenerRuntime implements Acceptor, HttpRegistry {
         path.stats.downstreamCxActive--;
         return;
       }
+      secured.presented = socket.presented;
       this.start(secured, chain.served, facts, true, client, null);
     });
   }

@@ -37,7 +37,11 @@ export class TlsInspector implements SocketOwner, TimerOwner {
   }
 
   onRead(length: number): void {
-    const read = this.path.core.bytes.subarray(READ_BUFFER, READ_BUFFER + length);
+    this.inspect(this.path.core.bytes.subarray(READ_BUFFER, READ_BUFFER + length));
+  }
+
+  /** Looks at bytes that were read from the connection. */
+  inspect(read: Uint8Array): void {
     const bytes = this.gathered.length === 0 ? read : Buffer.concat([this.gathered, read]);
     const outcome = parseClientHello(bytes);
     switch (outcome.kind) {

@@ -2,6 +2,7 @@
 
 import type { MessageWriter } from '../codec/message-writer.js';
 import type { HttpChain } from '../downstream/http-chain.js';
+import type { PresentedAddresses } from '../downstream/listener-filters/proxy-header.js';
 
 export interface ExchangeClient {
   readonly chain: HttpChain;
@@ -19,6 +20,8 @@ export interface ExchangeClient {
   limitBucket: number;
   /** The peer's metadata id seen last on this connection. */
   peerHint: number;
+  /** Whom its connection is between; asked of the system at each call. */
+  readonly addresses: PresentedAddresses | undefined;
   readonly localAddressText: string;
   readonly remoteAddressText: string;
   readonly serverName: string;

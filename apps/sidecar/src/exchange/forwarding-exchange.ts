@@ -2,6 +2,7 @@
 
 import * as L from '@lateen/filters-wasm';
 import type { DrainListener } from '../codec/message-writer.js';
+import type { PresentedAddresses } from '../downstream/listener-filters/proxy-header.js';
 import type { ConnectionPool } from '../upstream/connection-pool.js';
 import type { Endpoint } from '../upstream/endpoint.js';
 import type { UpstreamRequest } from '../upstream/upstream-request.js';
@@ -132,6 +133,10 @@ export abstract class ForwardingExchange
     if (this.peer === 0 && !this.client.chain.inbound) this.peer = endpoint.workloadPeer;
     this.timers.beginAttempt(this.policy);
     endpoint.acquire(this);
+  }
+
+  get clientAddresses(): PresentedAddresses | undefined {
+    return this.client.addresses;
   }
 
   protected completeRequest(): void {

@@ -1,6 +1,7 @@
 // TCP: opens the connection to an endpoint: picks, limits, tries again; and holds what that took until it is released.
 
 import { LIMIT_CONNECTIONS, PICK_NO_CLUSTER } from '@lateen/filters-wasm';
+import type { PresentedAddresses } from '../downstream/listener-filters/proxy-header.js';
 import { FLAG } from '../exchange/response-flags.js';
 import type { DataPath } from '../transport/data-path.js';
 import type { OwnedSocket } from '../transport/proxy-socket.js';
@@ -43,6 +44,8 @@ export class TcpConnector implements TransportEvents, TimerOwner {
     private readonly path: DataPath,
     private readonly maxAttempts: number,
     private readonly outcome: ConnectOutcome,
+    /** Whom the connection is for. */
+    private readonly client: () => PresentedAddresses | undefined,
   ) {}
 
   /** Starts; the outcome is told once, perhaps before this returns. */
@@ -138,7 +141,9 @@ export class TcpConnector implements TransportEvents, TimerOwner {
     stats.upstreamCxTotal++;
     stats.upstreamCxActive++;
     this.path.wheel.schedule(this.timer, endpoint.cluster.connectTimeoutMs);
-    const { socket, resuming } = endpoint.transport.open(endpoint, this, [], endpoint.cluster.keepAliveMs);
+    const { transport, cluster } = endpoint;
+    const client = transport.clientBound ? this.client() : undefined;
+    const { socket, resuming } = transport.open(endpoint, this, [], client, cluster.keepAliveMs);
     this.socket = socket;
     this.resuming = resuming;
   }

@@ -1,5 +1,6 @@
 // TCP: one client's connection and the one to an endpoint that it is joined with, to the end of both.
 
+import { addressesOf } from '../downstream/listener-filters/proxy-header.js';
 import type { ConnectionRegistry, ServedConnection } from '../downstream/served-connection.js';
 import type { VerifiedClient } from '../downstream/tls-acceptor.js';
 import { parseEndpointWorkload, type WorkloadFacts } from '../exchange/peer-metadata.js';
@@ -78,7 +79,7 @@ export class TcpSession implements ServedConnection, ConnectOutcome, SideEvents,
     if (chain.idleTimeoutMs > 0) path.wheel.schedule(this.idleTimer, chain.idleTimeoutMs);
     if (chain.maxDurationMs > 0) path.wheel.schedule(this.ageTimer, chain.maxDurationMs);
     this.clusterName = pickCluster(chain);
-    this.connector = new TcpConnector(path, chain.maxConnectAttempts, this);
+    this.connector = new TcpConnector(path, chain.maxConnectAttempts, this, () => addressesOf(socket));
   }
 
   /** Connects to an endpoint. `first` are bytes of the client that were read already. */

@@ -2,6 +2,7 @@
 
 import { Socket } from 'node:net';
 import { constants } from 'node:os';
+import type { PresentedAddresses } from '../downstream/listener-filters/proxy-header.js';
 import {
   applicationProtocolOf,
   ignoreError,
@@ -57,6 +58,7 @@ export class HandleSocket implements ProxySocket {
   destroyed = false;
   unwrittenBytes = 0;
   private handle: StreamHandle | null = null;
+  presented: PresentedAddresses | null = null;
   private writesUnderWay = 0;
   private bytesUnderWay = 0;
   private queue: Uint8Array[] | null = null;
@@ -86,16 +88,16 @@ export class HandleSocket implements ProxySocket {
     return this.handle?.getALPNNegotiatedProtocol?.() || applicationProtocolOf(this.keeper);
   }
   get remoteAddress(): string | undefined {
-    return this.peer().address;
+    return this.presented?.remoteAddress ?? this.peer().address;
   }
   get remotePort(): number | undefined {
-    return this.peer().port;
+    return this.presented?.remotePort ?? this.peer().port;
   }
   get localAddress(): string | undefined {
-    return this.self().address;
+    return this.presented?.localAddress ?? this.self().address;
   }
   get localPort(): number | undefined {
-    return this.self().port;
+    return this.presented?.localPort ?? this.self().port;
   }
 
   write(bytes: Uint8Array): boolean {

@@ -3,6 +3,7 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { READ_BUFFER, READ_BUFFER_BYTES } from '@lateen/filters-wasm';
+import type { PresentedAddresses } from '../downstream/listener-filters/proxy-header.js';
 import type { StreamHandle } from './stream-handles.js';
 
 /** Who handles a socket's bytes. Bytes are in the shared read buffer and valid until the call returns. */
@@ -42,6 +43,8 @@ export interface OwnedSocket {
   resetAndDestroy(): void;
   /** The ALPN that a TLS handshake settled on, empty where there is none. */
   readonly applicationProtocol: string;
+  /** What a PROXY protocol header said of the connection: it takes the place of its own addresses below. */
+  presented: PresentedAddresses | null;
   readonly remoteAddress: string | undefined;
   readonly remotePort: number | undefined;
   readonly localAddress: string | undefined;

@@ -2,6 +2,7 @@
 
 import type { Socket } from 'node:net';
 import { READ_BUFFER, READ_BUFFER_BYTES } from '@lateen/filters-wasm';
+import type { PresentedAddresses } from '../downstream/listener-filters/proxy-header.js';
 import {
   applicationProtocolOf,
   ignoreError,
@@ -18,6 +19,7 @@ export class StreamSocket implements ProxySocket {
   owner: SocketOwner | null = null;
   watcher: WriteWatcher | null = null;
   destroyed = false;
+  presented: PresentedAddresses | null = null;
   private released = false;
   private readonly onData = (chunk: Uint8Array): void => this.deliver(chunk);
   private readonly onEnd = (): void => this.owner?.onEnd();
@@ -40,16 +42,16 @@ export class StreamSocket implements ProxySocket {
     return applicationProtocolOf(this.socket);
   }
   get remoteAddress(): string | undefined {
-    return this.socket.remoteAddress;
+    return this.presented?.remoteAddress ?? this.socket.remoteAddress;
   }
   get remotePort(): number | undefined {
-    return this.socket.remotePort;
+    return this.presented?.remotePort ?? this.socket.remotePort;
   }
   get localAddress(): string | undefined {
-    return this.socket.localAddress;
+    return this.presented?.localAddress ?? this.socket.localAddress;
   }
   get localPort(): number | undefined {
-    return this.socket.localPort;
+    return this.presented?.localPort ?? this.socket.localPort;
   }
 
   write(bytes: Uint8Array): boolean {

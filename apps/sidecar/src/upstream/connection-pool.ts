@@ -1,6 +1,7 @@
 // Upstream: the connections to one endpoint that speak the same protocol, and the requests that wait for one.
 
 import { LIMIT_CONNECTIONS, LIMIT_PENDING } from '@lateen/filters-wasm';
+import type { PresentedAddresses } from '../downstream/listener-filters/proxy-header.js';
 import type { UpstreamFailure } from '../exchange/local-reply.js';
 import type { Endpoint } from './endpoint.js';
 import { Http2Connector } from './http2/http2-connector.js';
@@ -45,6 +46,8 @@ export class ConnectionPool {
   constructor(
     readonly endpoint: Endpoint,
     readonly protocol: UpstreamProtocol,
+    /** The only client that its connections are for; undefined: any. */
+    readonly client?: PresentedAddresses | undefined,
   ) {}
 
   get connectionCount(): number {
@@ -145,6 +148,7 @@ export class ConnectionPool {
       if (connection.resuming && connectFailure === 'connect') this.openIfAllowed();
       else this.failPending(connectFailure, reason);
     } else if (this.pendingFirst !== null) this.openIfAllowed();
+    if (this.connections.size === 0) this.endpoint.poolEmptied(this);
   }
 
   /** The configuration changed: connections that are idle and no longer wanted close. */

@@ -1,6 +1,7 @@
 // Upstream: one endpoint with its pools of connections: one, or one for each protocol that its clients speak.
 
 import type { LbEndpoint } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_components_pb.js';
+import type { PresentedAddresses } from '../downstream/listener-filters/proxy-header.js';
 import type { DataPath } from '../transport/data-path.js';
 import { ConnectionPool } from './connection-pool.js';
 import type { UpstreamCluster } from './upstream-cluster.js';
@@ -33,6 +34,8 @@ export class Endpoint {
   private pool: ConnectionPool;
   /** Where the client's protocol decides: for clients of HTTP/2. */
   private http2Pool: ConnectionPool | null = null;
+  /** Where connections are for one client alone. */
+  private readonly clientPools = new Map<string, ConnectionPool>();
   /** Pools of an earlier configuration that still have connections. */
   private readonly leaving = new Set<ConnectionPool>();
 
@@ -71,11 +74,28 @@ export class Endpoint {
 
   /** Binds a connection to the request, now or when there is one; the answer is one of the request's callbacks. */
   acquire(request: UpstreamRequest): void {
-    if (this.cluster.http.protocol !== 'downstream' || !request.http2) this.pool.acquire(request);
+    if (this.transport.clientBound) this.poolOf(request).acquire(request);
+    else if (this.cluster.http.protocol !== 'downstream' || !request.http2) this.pool.acquire(request);
     else {
       this.http2Pool ??= new ConnectionPool(this, 'http2');
       this.http2Pool.acquire(request);
     }
+  }
+
+  /** A pool has no connection left. Those of single clients are not kept. */
+  poolEmptied(pool: ConnectionPool): void {
+    if (pool.client !== undefined) this.clientPools.delete(keyOf(pool.client, pool.protocol));
+  }
+
+  /** Connections that begin with whom they are for are used again by the same client only. */
+  private poolOf(request: UpstreamRequest): ConnectionPool {
+    const client = request.clientAddresses ?? NOBODY;
+    const downstream = this.cluster.http.protocol === 'downstream' && request.http2;
+    const protocol = downstream ? 'http2' : protocolOf(this.cluster);
+    const key = keyOf(client, protocol);
+    const pool = this.clientPools.get(key) ?? new ConnectionPool(this, protocol, client);
+    this.clientPools.set(key, pool);
+    return pool;
   }
 
   /** The configuration changed: other transport, or gone altogether. */
@@ -91,6 +111,7 @@ export class Endpoint {
   private *pools(): Iterable<ConnectionPool> {
     yield this.pool;
     if (this.http2Pool !== null) yield this.http2Pool;
+    yield* this.clientPools.values();
     yield* this.leaving;
   }
 
@@ -103,6 +124,12 @@ export class Endpoint {
     this.pool = new ConnectionPool(this, protocolOf(this.cluster));
     this.http2Pool = null;
   }
+}
+
+const NOBODY: PresentedAddresses = { remoteAddress: '', remotePort: 0, localAddress: '', localPort: 0 };
+
+function keyOf({ remoteAddress, remotePort, localAddress, localPort }: PresentedAddresses, protocol: string): string {
+  return `${protocol} ${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
 }
 
 function protocolOf({ http }: UpstreamCluster): ConnectionPool['protocol'] {

@@ -90,7 +90,8 @@ export class UpstreamConnection implements PooledConnection, UpstreamStream, Tra
     path.clock.tick();
     this.openedMs = path.clock.nowMs;
     path.wheel.schedule(this.timer, this.cluster.connectTimeoutMs);
-    const { socket, resuming } = this.transport.open(this.pool.endpoint, this, [], this.cluster.keepAliveMs);
+    const { endpoint, client } = this.pool;
+    const { socket, resuming } = endpoint.transport.open(endpoint, this, [], client, this.cluster.keepAliveMs);
     this.socket = socket;
     this.resuming = resuming;
     this.writer = new SocketWriter(path.core, path.slots, this.socket);

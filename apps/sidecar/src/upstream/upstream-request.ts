@@ -1,5 +1,6 @@
 // Upstream: what a pool and its connections know of the exchange that uses them.
 
+import type { PresentedAddresses } from '../downstream/listener-filters/proxy-header.js';
 import type { UpstreamFailure } from '../exchange/local-reply.js';
 import type { ConnectionPool } from './connection-pool.js';
 import type { UpstreamStream } from './upstream-stream.js';
@@ -17,6 +18,8 @@ export interface UpstreamRequest {
   readonly secure: boolean;
   /** The client speaks HTTP/2. */
   readonly http2: boolean;
+  /** Whom the request is from; asked for only where an upstream is told. */
+  readonly clientAddresses: PresentedAddresses | undefined;
   /** The body is written with chunked framing. */
   readonly bodyChunked: boolean;
   /** The request has been sent to its end, so the connection may be used again. */

@@ -1,13 +1,14 @@
 // Upstream: TLS toward endpoints, with sessions resumed by endpoint and the peer checked after every handshake.
 
 import { createHash } from 'node:crypto';
-import { isIP } from 'node:net';
+import { connect as connectTcp, isIP } from 'node:net';
 import { type ConnectionOptions, connect, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
 import { toBinary } from '@bufbuild/protobuf';
 import {
   type UpstreamTlsContext,
   UpstreamTlsContextSchema,
 } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
+import { type PresentedAddresses, writeProxyHeader } from '../downstream/listener-filters/proxy-header.js';
 import type { DataPath } from '../transport/data-path.js';
 import { keepSocket } from '../transport/keep-socket.js';
 import { checkPeer, type PeerCertificate, shownBySocket } from '../transport/peer-check.js';
@@ -15,7 +16,13 @@ import type { SecretStore } from '../transport/secret-store.js';
 import type { SecurityPairs } from '../transport/security-pairs.js';
 import { compileTlsSettings, type Problem, type TlsSettings } from '../transport/tls-settings.js';
 import type { Endpoint } from './endpoint.js';
-import { keepAlive, type OpenedSocket, type TransportEvents, type UpstreamTransport } from './upstream-transport.js';
+import {
+  keepAlive,
+  type OpenedSocket,
+  type ProxyVersion,
+  type TransportEvents,
+  type UpstreamTransport,
+} from './upstream-transport.js';
 
 const MAX_MARGIN_MS = 30_000;
 
@@ -53,21 +60,32 @@ export class UpstreamTls implements UpstreamTransport {
     private readonly secrets: SecretStore,
     private readonly pairs: SecurityPairs,
     problem: Problem,
+    private readonly proxyVersion: ProxyVersion = 0,
   ) {
-    this.key = createHash('sha256').update(toBinary(UpstreamTlsContextSchema, context)).digest('hex');
+    const digest = createHash('sha256').update(toBinary(UpstreamTlsContextSchema, context)).digest('hex');
+    this.key = `${digest} ${proxyVersion}`;
     this.settings = compileTlsSettings(context.commonTlsContext, secrets, problem);
     this.sni = isIP(context.sni) === 0 ? context.sni : '';
   }
 
-  open(endpoint: Endpoint, events: TransportEvents, alpn: readonly string[], keepAliveMs?: number): OpenedSocket {
+  get clientBound(): boolean {
+    return this.proxyVersion !== 0;
+  }
+
+  open(
+    endpoint: Endpoint,
+    events: TransportEvents,
+    alpn: readonly string[],
+    client: PresentedAddresses | undefined,
+    keepAliveMs?: number,
+  ): OpenedSocket {
     const current = this.currentContext();
     const stored = this.sessions.get(endpoint);
     const resumable = stored !== undefined && stored.bundle === current.bundle && Date.now() < stored.validUntilMs;
     const { applicationProtocols, verifiesPeer } = this.settings;
     const offered = applicationProtocols.length === 0 ? alpn : applicationProtocols;
     const options: ConnectionOptions & { allowHalfOpen: boolean } = {
-      host: endpoint.address,
-      port: endpoint.port,
+      ...this.destination(endpoint, client, keepAliveMs),
       secureContext: current.context,
       rejectUnauthorized: verifiesPeer,
       // Not called on resumed sessions, so names are checked below, in every case.
@@ -76,9 +94,9 @@ export class UpstreamTls implements UpstreamTransport {
       ...(this.sni === '' ? {} : { servername: this.sni }),
       ...(offered.length === 0 ? {} : { ALPNProtocols: [...offered] }),
       ...(resumable ? { session: stored.session } : {}),
-      ...keepAlive(keepAliveMs),
     };
     const socket = connect(options);
+    options.socket?.on('error', (error) => socket.destroy(error));
     const { socket: owned, begin } = keepSocket(socket, this.path.sharedRead, true);
     owned.owner = events;
     // Without what it shall show or check there is no connection, rather than one that promises less.
@@ -114,6 +132,19 @@ export class UpstreamTls implements UpstreamTransport {
     // A server that no longer accepts the session, or us, must see a full handshake next time.
     socket.once('error', () => this.sessions.delete(endpoint));
     return { socket: owned, resuming: resumable };
+  }
+
+  /** Where a PROXY protocol header goes first, TLS is put on a socket that has it written already. */
+  private destination(
+    endpoint: Endpoint,
+    client: PresentedAddresses | undefined,
+    keepAliveMs: number | undefined,
+  ): ConnectionOptions {
+    const to = { host: endpoint.address, port: endpoint.port, ...keepAlive(keepAliveMs) };
+    if (this.proxyVersion === 0) return to;
+    const socket = connectTcp({ ...to, allowHalfOpen: true, noDelay: true });
+    socket.write(writeProxyHeader(this.proxyVersion, client));
+    return { socket };
   }
 
   private currentContext(): Current {

@@ -1,6 +1,7 @@
 // Upstream: how a connection to an endpoint is made: plain TCP here, TLS in upstream-tls.ts.
 
 import { connect } from 'node:net';
+import { type PresentedAddresses, writeProxyHeader } from '../downstream/listener-filters/proxy-header.js';
 import type { DataPath } from '../transport/data-path.js';
 import { keepSocket } from '../transport/keep-socket.js';
 import type { OwnedSocket, SocketOwner } from '../transport/proxy-socket.js';
@@ -16,8 +17,20 @@ export interface TransportEvents extends SocketOwner {
 export interface UpstreamTransport {
   readonly key: string;
   readonly tls: boolean;
-  /** `alpn` is offered in a TLS handshake where the configuration names no protocols. */
-  open(endpoint: Endpoint, events: TransportEvents, alpn: readonly string[], keepAliveMs?: number): OpenedSocket;
+  /** Connections begin with whom they are for, so each of them serves one client alone. */
+  readonly clientBound: boolean;
+  /**
+   * @param alpn offered in a TLS handshake where the configuration names no protocols
+   * @param client whom the connection is for, where it is for one client alone
+   * @param keepAliveMs after how long a silence the connection is probed, where it is
+   */
+  open(
+    endpoint: Endpoint,
+    events: TransportEvents,
+    alpn: readonly string[],
+    client: PresentedAddresses | undefined,
+    keepAliveMs?: number,
+  ): OpenedSocket;
 }
 
 export interface OpenedSocket {
@@ -31,17 +44,22 @@ export function keepAlive(keepAliveMs: number | undefined): { keepAlive?: true; 
   return keepAliveMs === undefined ? {} : { keepAlive: true, keepAliveInitialDelay: keepAliveMs };
 }
 
+/** The version of the PROXY protocol that connections begin with; 0 = they do not. */
+export type ProxyVersion = 0 | 1 | 2;
+
 /** TCP without TLS. */
-export function createPlainTransport(path: DataPath): UpstreamTransport {
+export function createPlainTransport(path: DataPath, proxyVersion: ProxyVersion = 0): UpstreamTransport {
   return {
-    key: 'raw_buffer',
+    key: `raw_buffer ${proxyVersion}`,
     tls: false,
-    open(endpoint, events, _alpn, keepAliveMs) {
+    clientBound: proxyVersion !== 0,
+    open(endpoint, events, _alpn, client, keepAliveMs) {
       const to = { host: endpoint.address, port: endpoint.port };
       const keeper = connect({ ...to, allowHalfOpen: true, noDelay: true, ...keepAlive(keepAliveMs) });
       const { socket, begin } = keepSocket(keeper, path.sharedRead, false);
       socket.owner = events;
       keeper.once('connect', () => {
+        if (proxyVersion !== 0) keeper.write(writeProxyHeader(proxyVersion, client));
         begin();
         events.onReady('', 0);
       });

@@ -7,6 +7,7 @@ import { type Cluster, Cluster_DiscoveryType } from '@lateen/xds-proto/envoy/con
 import type { TransportSocket } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import { HttpConnectionManagerSchema } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import { ProxyProtocolUpstreamTransportSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol_pb.js';
 import {
   type SdsSecretConfig,
   type Secret,
@@ -89,6 +90,11 @@ function collectSecrets(
   fileSecrets: Secret[],
 ): void {
   if (socket?.configType.case !== 'typedConfig') return;
+  if (anyIs(socket.configType.value, ProxyProtocolUpstreamTransportSchema)) {
+    const { transportSocket } = unpackAny(socket.configType.value, ProxyProtocolUpstreamTransportSchema);
+    collectSecrets(transportSocket, secrets, fileSecrets);
+    return;
+  }
   const context = commonContext(socket.configType.value);
   if (context === undefined) return;
   const refer = (config: SdsSecretConfig) => {

@@ -84,6 +84,7 @@ export const LISTENER_SUPPORT: SupportTable = {
       typed_config: [
         'envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector',
         'envoy.extensions.filters.listener.http_inspector.v3.HttpInspector',
+        'envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol',
       ],
     },
   },
@@ -93,6 +94,14 @@ export const LISTENER_SUPPORT: SupportTable = {
     only: { enable_ja3_fingerprinting: ['false'] },
   },
   'envoy.extensions.filters.listener.http_inspector.v3.HttpInspector': { acted: [] },
+  'envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol': {
+    acted: ['allow_requests_without_proxy_protocol', 'disallowed_versions'],
+    inert: {
+      stat_prefix: 'statistics carry the name of the listener',
+      pass_through_tlvs: 'values behind the addresses are skipped',
+    },
+    refused: { rules: 'values behind the addresses are skipped' },
+  },
   'envoy.config.listener.v3.Filter': {
     acted: ['typed_config'],
     inert: { name: 'the type of the configuration decides' },
@@ -133,10 +142,18 @@ export const LISTENER_SUPPORT: SupportTable = {
         'envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext',
         'envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext',
         'envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer',
+        'envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport',
       ],
     },
   },
   'envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer': { acted: [] },
+  'envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport': {
+    acted: ['config', 'transport_socket'],
+  },
+  'envoy.config.core.v3.ProxyProtocolConfig': {
+    acted: ['version'],
+    inert: { pass_through_tlvs: 'values behind the addresses are skipped' },
+  },
   [`${HCM}.HttpConnectionManager`]: {
     acted: [
       'rds',

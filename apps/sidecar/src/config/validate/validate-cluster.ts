@@ -9,6 +9,7 @@ import {
 import type { TransportSocket } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import type { ClusterLoadAssignment } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
 import { CaresDnsResolverConfigSchema } from '@lateen/xds-proto/envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver_pb.js';
+import { ProxyProtocolUpstreamTransportSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol_pb.js';
 import { RawBufferSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js';
 import { UpstreamTlsContextSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import { HttpProtocolOptionsSchema } from '@lateen/xds-proto/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js';
@@ -104,7 +105,10 @@ function checkProtocols(cluster: Cluster, out: ProblemCollector): void {
 }
 
 function isTls(socket: TransportSocket | undefined): boolean {
-  return socket?.configType.case === 'typedConfig' && anyIs(socket.configType.value, UpstreamTlsContextSchema);
+  if (socket?.configType.case !== 'typedConfig') return false;
+  const any = socket.configType.value;
+  if (!anyIs(any, ProxyProtocolUpstreamTransportSchema)) return anyIs(any, UpstreamTlsContextSchema);
+  return isTls(unpackAny(any, ProxyProtocolUpstreamTransportSchema).transportSocket);
 }
 
 function checkDns(cluster: Cluster, logical: boolean, out: ProblemCollector): void {
@@ -138,8 +142,15 @@ function checkTransportSocket(socket: TransportSocket | undefined, path: string,
       certificateRequired: false,
       validationRequired: false,
     });
+  } else if (anyIs(any, ProxyProtocolUpstreamTransportSchema)) {
+    const { transportSocket } = unpackAny(any, ProxyProtocolUpstreamTransportSchema);
+    if (transportSocket === undefined) out.add(`${at}.transport_socket`, 'is required');
+    checkTransportSocket(transportSocket, `${at}.transport_socket`, out);
   } else if (!anyIs(any, RawBufferSchema)) {
-    out.add(at, 'a cluster takes an UpstreamTlsContext or a RawBuffer');
+    out.add(
+      at,
+      'a cluster takes an UpstreamTlsContext, a RawBuffer, or one of them in a ProxyProtocolUpstreamTransport',
+    );
   }
 }
 

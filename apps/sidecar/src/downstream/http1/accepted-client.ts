@@ -5,6 +5,7 @@ import type { DataPath } from '../../transport/data-path.js';
 import type { OwnedSocket } from '../../transport/proxy-socket.js';
 import { createConnectionRecord } from '../connection-record.js';
 import type { HttpChain } from '../http-chain.js';
+import { addressesOf, type PresentedAddresses } from '../listener-filters/proxy-header.js';
 import type { VerifiedClient } from '../tls-acceptor.js';
 
 export abstract class AcceptedClient {
@@ -45,5 +46,9 @@ export abstract class AcceptedClient {
     const { core } = this.path;
     if (this.record !== 0) core.connections.release(this.record);
     if (this.limitBucket > 0) core.connectionBuckets.release(this.limitBucket);
+  }
+
+  get addresses(): PresentedAddresses | undefined {
+    return addressesOf(this.socket);
   }
 }

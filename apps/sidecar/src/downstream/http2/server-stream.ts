@@ -15,6 +15,7 @@ import {
 } from '../../exchange/local-reply.js';
 import { Timer, type TimerOwner } from '../../transport/timer-wheel.js';
 import type { HttpChain } from '../http-chain.js';
+import { addressesOf, type PresentedAddresses } from '../listener-filters/proxy-header.js';
 import type { Http2ServerConnection } from './server-connection.js';
 import { Tunnel } from './tunnel.js';
 
@@ -74,6 +75,10 @@ export class ServerStream extends Http2Stream implements ExchangeClient, TimerOw
   set peerHint(peer: number) {
     this.connection.peerHint = peer;
   }
+  get addresses(): PresentedAddresses | undefined {
+    return addressesOf(this.connection.socket);
+  }
+
   get localAddressText(): string {
     return this.connection.localAddressText;
   }

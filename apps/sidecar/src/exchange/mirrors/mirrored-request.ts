@@ -29,6 +29,8 @@ export class MirroredRequest implements UpstreamRequest, DrainListener, TimerOwn
   pendingOn: ConnectionPool | null = null;
   readonly method: number;
   readonly upgrade = false;
+  /** A copy is the proxy's own doing, as in Envoy. */
+  readonly clientAddresses = undefined;
   readonly listenerRecord: number;
   readonly secure: boolean;
   readonly http2: boolean;

@@ -36,7 +36,8 @@ export class Http2Connector implements PooledConnection, TransportEvents, TimerO
     this.openedMs = endpoint.path.clock.nowMs;
     endpoint.path.wheel.schedule(this.timer, this.cluster.connectTimeoutMs);
     const alpn = protocol === 'negotiated' ? NEGOTIATED_ALPN : HTTP_2_ALPN;
-    const { socket, resuming } = this.transport.open(endpoint, this, alpn, this.cluster.keepAliveMs);
+    const { client } = this.pool;
+    const { socket, resuming } = this.transport.open(endpoint, this, alpn, client, this.cluster.keepAliveMs);
     this.socket = socket;
     this.resuming = resuming;
   }

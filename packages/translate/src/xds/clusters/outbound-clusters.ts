@@ -17,6 +17,7 @@ import { clusterMetadataExchange } from '../listeners/mesh-filters.js';
 import { outboundClusterName, sniOf } from '../names.js';
 import type { ResourcePart, ResourceRecipe } from '../recipe.js';
 import { type CalledHost, clientTlsSocket, faultOfClientTls, originatesTls } from '../tls/client-tls-context.js';
+import { withProxyHeader } from '../tls/proxy-protocol.js';
 import { closedDiscovery, discoveryOf } from './cluster-discovery.js';
 import { circuitBreakersOf, connectionOptionsOf, loadBalancingOf, unsupportedSettings } from './cluster-policy.js';
 import {
@@ -201,13 +202,16 @@ function buildCluster(
   const transport = closed
     ? {}
     : {
-        ...transportOf(
-          scope,
-          service,
+        ...withProxyHeader(
+          transportOf(
+            scope,
+            service,
+            policy,
+            sniOf(port.port, subset?.name ?? '', service.hostname),
+            clientAlpn(port, protocol, exchanges),
+            calledHost(service, port, protocol),
+          ),
           policy,
-          sniOf(port.port, subset?.name ?? '', service.hostname),
-          clientAlpn(port, protocol, exchanges),
-          calledHost(service, port, protocol),
         ),
         ...(port.tcp && exchanges && !originatesTls(policy.tls) ? { filters: [clusterMetadataExchange()] } : {}),
       };

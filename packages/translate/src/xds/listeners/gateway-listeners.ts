@@ -17,6 +17,7 @@ import { PEER_EXCHANGE } from '../clusters/tls-context.js';
 import { gatewayRouteName, gatewayTlsRouteName, listenerName } from '../names.js';
 import { connectionTargets } from '../routes/gateway-connections.js';
 import type { TcpDestinations } from '../routes/tcp-destinations.js';
+import { proxyProtocolFilter } from '../tls/proxy-protocol.js';
 import { GATEWAY_HTTP_ALPN, serverTlsSocket } from '../tls/server-tls-context.js';
 import { connectionManagers } from './http-connection-manager.js';
 import { bindAddresses, connectionMatch, type ListenerPlan, socketAddress, tlsInspector } from './listener-plan.js';
@@ -107,16 +108,19 @@ export function gatewayListener(
     address: { ip: view.address, port },
     additionalAddresses: bindAddresses(view.extraBindAddresses[String(port)]),
   };
+  // Before everything else: what follows is the connection itself.
+  const headers = view.proxyProtocol ? [proxyProtocolFilter()] : [];
   const others = (addresses: Parameters<ListenerPlan['build']>[0]) =>
     addresses.map((address) => ({ address: socketAddress(address) }));
   if (layer === 'http') {
     return {
       ...plan,
-      key: `gateway/${managers.key}/${forwardsHosts(view.scope)}`,
+      key: `gateway/${managers.key}/${forwardsHosts(view.scope)}/${view.proxyProtocol}`,
       build: (addresses) =>
         create(ListenerSchema, {
           ...own,
           additionalAddresses: others(addresses),
+          listenerFilters: headers,
           filterChains: [
             { filters: [managers.build('gateway', name, { rds: gatewayRouteName(port) }, forwardsHosts(view.scope))] },
           ],
@@ -127,12 +131,12 @@ export function gatewayListener(
   if (chains.length === 0) return undefined;
   return {
     ...plan,
-    key: `gateway-${layer}/${managers.key}/${forwardsHosts(view.scope)}/${stableHash(chains)}`,
+    key: `gateway-${layer}/${managers.key}/${forwardsHosts(view.scope)}/${view.proxyProtocol}/${stableHash(chains)}`,
     build: (addresses) =>
       create(ListenerSchema, {
         ...own,
         additionalAddresses: others(addresses),
-        listenerFilters: layer === 'tls' ? [tlsInspector()] : [],
+        listenerFilters: [...headers, ...(layer === 'tls' ? [tlsInspector()] : [])],
         filterChains: chains.map((chain) => buildChain(view, name, chain)),
       }),
   };

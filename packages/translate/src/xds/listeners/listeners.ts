@@ -265,6 +265,7 @@ export function listenerPart(view: ProxyView): ResourcePart<Listener> {
     gateway: gatewayListeners.map((listener) => (listener.layer === 'http' ? listener.port : listener)),
     gatewayConnections: hasConnectionServers(view) ? connectionRulesHash(scope) : undefined,
     extraBindAddresses,
+    proxyProtocol: view.proxyProtocol,
   };
   return {
     key: `listeners/${stableHash(madeOf)}`,
