@@ -334,7 +334,8 @@ export const TEXT_REQUEST_PRIVATE_NETWORK = 58;
 export const TEXT_ALLOW_ORIGIN = 59;
 export const TEXT_TRUE = 60;
 export const TEXT_GRPC_MESSAGE = 61;
-export const TEXT_COUNT = 62;
+export const TEXT_NO_BODY_LINE = 62;
+export const TEXT_COUNT = 63;
 
 // ---- Policy record of a route (in STABLE_REGION, immutable) -----------------------------------------------------------
 /** Whole-request time limit in ms, 0 = none. */

@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import * as L from './layout.js';
 import type { ListenerOptions } from './listener-options.js';
 import { requestHeads } from './reference/http1-arbitraries.js';
-import { HOP_BY_HOP, parseReferenceRequest } from './reference/reference-head.js';
+import { HOP_BY_HOP, parseReferenceRequest, type ReferenceRequest } from './reference/reference-head.js';
 import { createTestCore } from './reference/test-core.js';
 import { createTables } from './tables.js';
 
@@ -55,6 +55,10 @@ function forward(text: string, listener: number, connection = 0): string | numbe
   expect(length).toBeGreaterThan(0);
   return core.text(L.OUTPUT_RING, length);
 }
+const BODILESS = new Set(['GET', 'HEAD', 'DELETE', 'TRACE', 'CONNECT']);
+function saysThatNothingFollows({ method, body, headers }: ReferenceRequest): boolean {
+  return body === 'none' && !BODILESS.has(method) && !headers.some(({ name }) => name === 'content-length');
+}
 const head = (lines: readonly string[] = [], target = '/p?q=1') =>
   `GET ${target} HTTP/1.1\r\nhost: reviews\r\n${lines.map((l) => `${l}\r\n`).join('')}\r\n`;
 function sent(
@@ -99,7 +103,8 @@ describe('writeUpstreamHead', () => {
             if (name !== 'transfer-encoding') expect(names).not.toMatch(new RegExp(`^${name}:`, 'm'));
           const plain = (list: readonly { name: string; value: string }[]) =>
             list.filter((h) => h.name !== 'host' && h.name !== 'x-forwarded-proto');
-          expect(plain(again.headers)).toEqual(plain(request.headers));
+          const added = saysThatNothingFollows(request) ? [{ name: 'content-length', value: '0' }] : [];
+          expect(plain(again.headers)).toEqual([...plain(request.headers), ...added]);
         },
       ),
       { numRuns: RUNS },
@@ -127,6 +132,23 @@ describe('writeUpstreamHead', () => {
     expect(sent([line])).toEqual(['host: reviews', written, forwarded]);
     expect(sent([first, line, last])).toEqual(['host: reviews', first, written, last, forwarded]);
     expect(sent([line, last, line])).toEqual(['host: reviews', written, last, forwarded]);
+  });
+
+  it.each(['POST', 'PUT', 'OPTIONS', 'PATCH', 'QUERY'])('says that %s without a body has none', (method) => {
+    use(forwardAll());
+    const text = (lines: string) => `${method} /x HTTP/1.1\r\nhost: reviews\r\n${lines}\r\n`;
+    expect(forward(text(''), options())).toBe(text('x-forwarded-proto: http\r\ncontent-length: 0\r\n'));
+    expect(forward(text('Content-Length: 0\r\n'), options())).toBe(
+      text('Content-Length: 0\r\nx-forwarded-proto: http\r\n'),
+    );
+    const chunked = 'x-forwarded-proto: http\r\ntransfer-encoding: chunked\r\n';
+    expect(forward(text('Transfer-Encoding: chunked\r\n'), options())).toBe(text(chunked));
+  });
+
+  it.each(['GET', 'HEAD', 'DELETE', 'TRACE'])('says nothing of the body of %s', (method) => {
+    use(forwardAll());
+    const text = (lines: string) => `${method} /x HTTP/1.1\r\nhost: reviews\r\n${lines}\r\n`;
+    expect(forward(text(''), options())).toBe(text('x-forwarded-proto: http\r\n'));
   });
 
   it('replaces Host by the authority of an absolute target', () => {

@@ -19,6 +19,7 @@ const PATH_ROOT = 4;
 const SCHEME_HTTP = 6;
 const SCHEME_HTTPS = 7;
 const STATUS_200 = 8;
+const CONTENT_LENGTH = 28;
 
 /** What a field needs beside its bytes: the first bytes, lengths, and wide stores. */
 const FIELD_BYTES = 40;
@@ -174,6 +175,10 @@ function putLines(at: i32, end: i32, request: bool): i32 {
     const length = valueEnd - valueAt;
     if ((rule & (H2_NAME_DROPPED | H2_NAME_HOST | H2_NAME_TE)) == 0) {
       if ((rule & H2_NAME_CONTENT_TYPE) != 0 && request) grpc = isGrpc(length);
+      if (request && isZeroLength(rule, length)) {
+        at = lineEnd + 2;
+        continue;
+      }
       if (!putField(at, nameLength, rule, length)) return 0;
     } else if ((rule & H2_NAME_HOST) != 0 && !request) {
       if (!putField(at, nameLength, rule, length)) return 0;
@@ -183,6 +188,12 @@ function putLines(at: i32, end: i32, request: bool): i32 {
   // gRPC servers want to know that nothing on the way loses trailers.
   if (grpc && !putTe()) return 0;
   return at < end ? at + 2 : at;
+}
+
+/** The end of the stream says it better. */
+@inline
+function isZeroLength(rule: i32, length: i32): bool {
+  return (rule & H2_NAME_INDEX_MASK) == CONTENT_LENGTH && length == 1 && load<u8>(valueAt) == 0x30;
 }
 
 function isGrpc(length: i32): bool {

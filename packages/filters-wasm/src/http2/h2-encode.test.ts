@@ -45,6 +45,13 @@ describe('h2EncodeHead', () => {
       ['content-type: application/grpc+proto', 'x-b: padded', 'te: trailers'],
     ],
     [
+      'a request that has no body, which the end of its stream says',
+      head('PUT /x HTTP/1.1', 'host: a', 'content-length: 0'),
+      H.H2_REQUEST,
+      [':method: PUT', ':scheme: http', ':path: /x', ':authority: a'],
+      [],
+    ],
+    [
       'what means one connection alone',
       head(
         'GET / HTTP/1.1',
