@@ -1,6 +1,5 @@
 // The formats of compiled tables and of the state that outlives them, read by TypeScript and by AssemblyScript.
-// Like layout.ts: literals only, no import. Offsets inside a table are relative to the table's own start, so that a table
-// can be copied between arenas as it is.
+// Like layout.ts: literals only, no import. Offsets in a table are relative to its start: it can be copied as it is.
 
 // ---- Cluster state (CLUSTER_STATES + slot * CLUSTER_STATE_BYTES) -------------------------------------------------------
 /** Absolute offset of the cluster's table; 0 = no such cluster now. */
