@@ -73,6 +73,7 @@ export function nodeOfWorkload(workload: Workload, snapshot: MeshSnapshot): Prox
     labels: workload.labels,
     interceptionMode: 'NONE',
     understandsIstioFilters: true,
+    proxyless: false,
     metadata: {},
   };
 }

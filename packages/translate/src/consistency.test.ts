@@ -40,6 +40,7 @@ const proxy = {
   labels: {},
   interceptionMode: 'NONE' as const,
   understandsIstioFilters: true,
+  proxyless: false,
   metadata: {},
 };
 

@@ -104,11 +104,14 @@ export function listenerFacts(listener: Listener): ListenerFacts {
   const routes = new Set<string>();
   const inlineRoutes: RouteFacts[] = [];
   const tcpClusters: string[] = [];
-  for (const { configType } of listener.filterChains.flatMap(({ filters }) => filters)) {
-    if (configType.case !== 'typedConfig') continue;
-    if (anyIs(configType.value, TcpProxySchema)) tcpClusters.push(...tcpClustersOf(configType.value));
-    if (!anyIs(configType.value, HttpConnectionManagerSchema)) continue;
-    const { routeSpecifier } = unpackAny(configType.value, HttpConnectionManagerSchema);
+  const filters = listener.filterChains.flatMap((chain) => chain.filters);
+  const configs = filters.flatMap(({ configType }) => (configType.case === 'typedConfig' ? [configType.value] : []));
+  // What proxyless gRPC clients read of a listener.
+  const api = listener.apiListener?.apiListener;
+  for (const config of api === undefined ? configs : [...configs, api]) {
+    if (anyIs(config, TcpProxySchema)) tcpClusters.push(...tcpClustersOf(config));
+    if (!anyIs(config, HttpConnectionManagerSchema)) continue;
+    const { routeSpecifier } = unpackAny(config, HttpConnectionManagerSchema);
     if (routeSpecifier.case === 'rds') routes.add(routeSpecifier.value.routeConfigName);
     if (routeSpecifier.case === 'routeConfig') inlineRoutes.push(routeFacts(routeSpecifier.value));
   }

@@ -146,6 +146,8 @@ export interface ProxyNode {
   readonly interceptionMode: 'NONE' | 'REDIRECT' | 'TPROXY';
   /** The node has `LATEEN_VERSION` or `ISTIO_VERSION`: it may be sent `istio.*` filters. */
   readonly understandsIstioFilters: boolean;
+  /** A gRPC client without a proxy (metadata `GENERATOR: grpc`): it asks for the hosts that it calls, by name. */
+  readonly proxyless: boolean;
   readonly metadata: JsonObject;
 }
 

@@ -39,6 +39,16 @@ function interceptionModeOf(metadata: JsonObject, errors: string[]): ProxyNode['
   return mode ?? 'REDIRECT';
 }
 
+/** Istio's name for who makes the resources; absent for a proxy. */
+function isProxyless(metadata: JsonObject, type: string, errors: string[]): boolean {
+  const generator = stringOf(metadata, 'GENERATOR', errors);
+  if (generator === '') return false;
+  if (generator !== 'grpc') errors.push(`node metadata GENERATOR: ${generator} is not known; only grpc is`);
+  if (type === 'router')
+    errors.push('node metadata GENERATOR: a client without a proxy has the type sidecar, not router');
+  return true;
+}
+
 /**
  * Reads the node of a discovery request. The id is Istio's: `TYPE~IP~POD.NAMESPACE~DNS-DOMAIN` with TYPE `sidecar` or
  * `router`; metadata as docs/architecture.md lists it. Returns every fault at once.
@@ -84,6 +94,7 @@ export function parseProxyNode(node: Node | undefined): ProxyNodeResult {
     interceptionMode: interceptionModeOf(metadata, errors),
     understandsIstioFilters:
       stringOf(metadata, 'LATEEN_VERSION', errors) !== '' || stringOf(metadata, 'ISTIO_VERSION', errors) !== '',
+    proxyless: isProxyless(metadata, type, errors),
     metadata,
   };
   return errors.length > 0 ? { ok: false, errors } : { ok: true, proxy };

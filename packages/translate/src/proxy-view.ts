@@ -4,7 +4,7 @@ import { PROXY_CONFIG_ANNOTATION, parseProxyConfig } from '@lateen/istio-config'
 import type { MeshSnapshot, Problem, ProxyNode, ProxyType, StringMap, Workload } from './model.js';
 import { once } from './once.js';
 import { type ClientScope, resolveClientScope } from './resolve/client-scope.js';
-import { type Credentials, resolveCredentials } from './resolve/credentials.js';
+import { type Credentials, NO_CREDENTIALS, resolveCredentials } from './resolve/credentials.js';
 import { delegation } from './resolve/delegation/delegation.js';
 import { type GatewayListener, resolveGateways } from './resolve/gateways.js';
 import { type InboundPort, resolveInboundPorts } from './resolve/inbound-ports.js';
@@ -34,6 +34,8 @@ export interface ProxyView {
   readonly interceptionMode: ProxyNode['interceptionMode'];
   /** It may be sent `istio.*` filters. */
   readonly understandsIstioFilters: boolean;
+  /** A gRPC client without a proxy: nobody listens for it, nor calls it through us. */
+  readonly proxyless: boolean;
   /** Shared by all proxies that see the same as clients. */
   readonly scope: ClientScope;
   readonly inboundPorts: readonly InboundPort[];
@@ -88,6 +90,38 @@ const NO_ADDRESSES: StringMap = {};
 const NO_PORTS = { ports: [], problems: [] };
 const NO_LISTENERS = { listeners: [], problems: [] };
 
+/** It calls, and that is all. */
+function proxylessView(
+  snapshot: MeshSnapshot,
+  proxy: ProxyNode,
+  workload: Workload | undefined,
+  scope: ClientScope,
+): ProxyView {
+  return {
+    snapshot,
+    type: proxy.type,
+    namespace: proxy.namespace,
+    address: workload?.address ?? proxy.ipAddress,
+    interceptionMode: 'NONE',
+    understandsIstioFilters: false,
+    proxyless: true,
+    scope,
+    inboundPorts: [],
+    outbound: () => ({ addresses: [], problems: [] }),
+    outboundHash: () => 'none',
+    gatewayListeners: [],
+    credentials: NO_CREDENTIALS,
+    proxyProtocol: false,
+    extraBindAddresses: {},
+    problems: [
+      ...snapshot.problems,
+      ...meshIndex(snapshot).problems,
+      ...delegation(snapshot).problems,
+      ...scope.problems,
+    ],
+  };
+}
+
 /**
  * Resolves what a proxy sees: its namespace, labels and addresses as the registry knows them (the node's own word
  * counts where the registry does not know the pod). The builders see only the result.
@@ -101,6 +135,7 @@ export function resolveProxyView(snapshot: MeshSnapshot, proxy: ProxyNode, authe
   const labels = workload?.labels ?? proxy.labels;
   const scope = resolveClientScope(snapshot, { type: proxy.type, namespace: proxy.namespace, labels });
   const isSidecar = proxy.type === 'sidecar';
+  if (proxy.proxyless) return proxylessView(snapshot, proxy, workload, scope);
   const inbound = isSidecar && workload !== undefined ? resolveInboundPorts(snapshot, workload) : NO_PORTS;
   const credentials = resolveCredentials(snapshot, proxy, workload, authenticated);
   const gateways = isSidecar ? NO_LISTENERS : resolveGateways(snapshot, proxy, labels, workload, credentials);
@@ -122,6 +157,7 @@ export function resolveProxyView(snapshot: MeshSnapshot, proxy: ProxyNode, authe
     address: workload?.address ?? proxy.ipAddress,
     interceptionMode: proxy.interceptionMode,
     understandsIstioFilters: proxy.understandsIstioFilters,
+    proxyless: false,
     scope,
     inboundPorts: inbound.ports,
     outbound: once(() => resolveOutboundAddresses(scope, serviceAddresses, podKey)),

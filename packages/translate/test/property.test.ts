@@ -15,6 +15,7 @@ import {
   checkConsistency,
   type NamedResource,
   type PackedSet,
+  type ProxyNode,
   resolveProxyView,
   type SnapshotInput,
   TranslationCache,
@@ -209,6 +210,13 @@ const mesh: fc.Arbitrary<SnapshotInput> = fc.record({
   }),
 });
 
+/** Of the pods of a mesh, and of a client without a proxy. */
+function proxiesOf(input: SnapshotInput): ProxyNode[] {
+  const pods = [...input.workloads.map((pod) => `${pod.name}.${pod.namespace}`), 'stranger.default'];
+  const proxyless = proxyOf(input, 'stranger.default', { GENERATOR: 'grpc', LATEEN_VERSION: '' });
+  return [...pods.map((pod) => proxyOf(input, pod)), proxyless];
+}
+
 it('gives every proxy consistent resources, whatever the configuration', () => {
   fc.assert(
     fc.property(mesh, (input) => {
@@ -219,9 +227,7 @@ it('gives every proxy consistent resources, whatever the configuration', () => {
         workloads: [...input.workloads].reverse(),
         configs: [...input.configs].reverse(),
       });
-      const pods = [...input.workloads.map((pod) => `${pod.name}.${pod.namespace}`), 'stranger.default'];
-      for (const pod of pods) {
-        const proxy = proxyOf(input, pod);
+      for (const proxy of proxiesOf(input)) {
         const view = resolveProxyView(snapshot, proxy);
         const resources = buildResources(view);
         expect(checkConsistency(resources)).toEqual([]);
@@ -267,6 +273,7 @@ it('never gives two different resources the same key, in whatever snapshots', ()
             log.noteView(resolveProxyView(snapshot, proxyOf(input, pod, metadata)));
           }
         }
+        log.noteView(resolveProxyView(snapshot, proxiesOf(input).at(-1)!));
       }
     }),
     { numRuns: 100 },
@@ -289,8 +296,8 @@ it('serves from the cache, over several snapshots, what building all of it anew 
       for (const input of [one, other, one]) {
         const snapshot = buildSnapshot(structuredClone(input));
         cache.startGeneration();
-        for (const pod of [...input.workloads.map((each) => `${each.name}.${each.namespace}`), 'stranger.default']) {
-          const view = resolveProxyView(snapshot, proxyOf(input, pod));
+        for (const proxy of proxiesOf(input)) {
+          const view = resolveProxyView(snapshot, proxy);
           const { resources, faults, problems } = cache.translate(view);
           const expected = buildResources(view);
           expect(faults).toEqual([]);

@@ -11,6 +11,7 @@ import type {
 } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import { HttpConnectionManagerSchema } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import { DownstreamTlsContextSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import type { StringMatcher } from '@lateen/xds-proto/envoy/type/matcher/v3/string_pb.js';
 import type { ProxyResources } from '../src/index.js';
 
@@ -138,12 +139,22 @@ export function endpointsOf(resources: ProxyResources, cluster: string): string[
   );
 }
 
+function wantsCertificate({ transportSocket }: FilterChain): boolean {
+  if (transportSocket?.configType.case !== 'typedConfig') return false;
+  const { value } = transportSocket.configType;
+  return (
+    anyIs(value, DownstreamTlsContextSchema) &&
+    unpackAny(value, DownstreamTlsContextSchema).requireClientCertificate === true
+  );
+}
+
 /** Runs a request through listener, filter chain, virtual host and route. */
 export function simulate(resources: ProxyResources, request: SimulatedRequest): Outcome {
   const listener = resources.listeners.find(({ message }) => addressesOf(message).includes(request.to));
   if (listener === undefined) return { refused: 'no listener' };
   const chain = chainFor(listener.message, request.transport);
   if (chain === undefined) return { refused: 'no filter chain' };
+  if (request.transport === 'tls' && wantsCertificate(chain)) return { refused: 'no certificate' };
   const configuration = routesOf(chain, resources);
   const virtualHost = matchVirtualHost(configuration, request.host);
   const route = virtualHost?.routes.find(({ match }) => match !== undefined && matchRoute(match, request));

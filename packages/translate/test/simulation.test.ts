@@ -65,7 +65,7 @@ describe('Bookinfo with the handbook', () => {
     const reviews = resourcesFor(input, 'reviews-v1-0.default');
     const inbound = { to: podAddress('reviews-v1-0'), host: 'reviews:9080' };
     expect(simulate(reviews, inbound)).toEqual({ refused: 'no filter chain' });
-    expect(simulate(reviews, { ...inbound, transport: 'tls' })).toEqual({ refused: 'no filter chain' });
+    expect(simulate(reviews, { ...inbound, transport: 'tls' })).toEqual({ refused: 'no certificate' });
     expect(simulate(reviews, { ...inbound, transport: 'mtls' })).toMatchObject({ clusters: { 'inbound|9080||': 1 } });
   });
 

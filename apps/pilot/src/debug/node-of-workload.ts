@@ -18,6 +18,7 @@ export function nodeOf(workload: Workload, mesh: MeshSnapshot): ProxyNode {
     labels: workload.labels,
     interceptionMode: 'NONE',
     understandsIstioFilters: true,
+    proxyless: false,
     metadata: {},
   };
 }

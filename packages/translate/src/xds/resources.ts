@@ -11,6 +11,7 @@ import { compareText, stableHash } from '../stable-hash.js';
 import { endpointPart } from './clusters/endpoints.js';
 import { isIntercepted, localClusterPart } from './clusters/local-clusters.js';
 import { outboundClusterPart } from './clusters/outbound-clusters.js';
+import { grpcParts } from './grpc/grpc-parts.js';
 import { listenerPart } from './listeners/listeners.js';
 import type { RecipeList, ResourcePart, RouteRecipe } from './recipe.js';
 import { gatewayRoutePart } from './routes/gateway-routes.js';
@@ -29,6 +30,7 @@ export interface ViewParts {
 
 /** The parts of a view, with nothing built yet. */
 export function partsOf(view: ProxyView): ViewParts {
+  if (view.proxyless) return grpcParts(view);
   const traits = {
     exchanges: view.understandsIstioFilters,
     detects: view.type !== 'router',

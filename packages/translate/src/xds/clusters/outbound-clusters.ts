@@ -76,7 +76,7 @@ function istioMetadata(
 }
 
 /** SPIFFE ids that a service's certificate may have: of its accounts, and those that its ServiceEntry names. */
-function serverNames(snapshot: MeshSnapshot, { accounts, subjectAltNames }: MeshService): readonly string[] {
+export function serverNames(snapshot: MeshSnapshot, { accounts, subjectAltNames }: MeshService): readonly string[] {
   const declared = subjectAltNames.filter((name) => name.startsWith('spiffe://'));
   return [...new Set([...spiffeIds(snapshot, accounts), ...declared])];
 }

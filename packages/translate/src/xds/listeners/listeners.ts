@@ -79,11 +79,14 @@ function outboundListener(view: ProxyView, ip: string, port: number, rds: string
   };
 }
 
-/** The TLS chain takes sidecars only: they show themselves by their ALPN, and must have a certificate of the mesh. */
-function mutualTlsChain(view: ProxyView, filters: Filter[]): FilterChain {
+/**
+ * The TLS chain takes members of the mesh only: they must have its certificate. Where other TLS may come they show
+ * themselves by their ALPN, which only proxies offer.
+ */
+function mutualTlsChain(view: ProxyView, filters: Filter[], applicationProtocols = ISTIO_ALPN): FilterChain {
   return create(FilterChainSchema, {
     name: 'mtls',
-    filterChainMatch: { transportProtocol: 'tls', applicationProtocols: ISTIO_ALPN },
+    filterChainMatch: { transportProtocol: 'tls', applicationProtocols },
     filters,
     transportSocket: downstreamMutualTls(view.snapshot),
   });
@@ -99,7 +102,8 @@ function plainTextChain(filters: Filter[]): FilterChain {
 
 function httpChains(view: ProxyView, mtlsMode: EffectiveMtlsMode, filters: Filter[]): FilterChain[] {
   return [
-    ...(mtlsMode === 'DISABLE' ? [] : [mutualTlsChain(view, filters)]),
+    // As Istio: under STRICT also a client without a proxy (proxyless gRPC, which offers h2) is welcome with its certificate.
+    ...(mtlsMode === 'DISABLE' ? [] : [mutualTlsChain(view, filters, mtlsMode === 'STRICT' ? [] : ISTIO_ALPN)]),
     ...(mtlsMode === 'STRICT' ? [] : [plainTextChain(filters)]),
   ];
 }
