@@ -113,7 +113,6 @@ const REFUSED: readonly Refused[] = [
   { why: 'HTTP/1.10', send: 'GET / HTTP/1.10\r\nHost: a\r\n\r\n' },
   { why: 'http/1.1', send: 'GET / http/1.1\r\nHost: a\r\n\r\n' },
   { why: 'HTTP/2.0', send: 'GET / HTTP/2.0\r\nHost: a\r\n\r\n', status: 505 },
-  { why: 'the HTTP/2 preface', send: 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', status: 505 },
   { why: 'a very long method', send: `${'A'.repeat(100)} / HTTP/1.1\r\nHost: a\r\n\r\n` },
   { why: 'no Host', send: 'GET / HTTP/1.1\r\n\r\n' },
   { why: 'two Hosts', send: 'GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n' },
@@ -212,6 +211,17 @@ describe('what is refused', () => {
         why,
       ).toEqual(['/first']);
     }
+  });
+
+  test('the HTTP/2 preface: what follows are no frames, and later it is no request', async () => {
+    const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
+    const sent = bytes(preface + SMUGGLED);
+    for (const pieces of [[sent], everyByte(preface + SMUGGLED)]) {
+      expect((await exchange(port, pieces)).statuses).toEqual([]);
+    }
+    const first = bytes('GET /first HTTP/1.1\r\nHost: a\r\n\r\n');
+    expect((await exchange(port, [Buffer.concat([first, sent])])).statuses).toEqual([200, 505]);
+    expect(upstream.seen.map(({ target }) => target)).toEqual(['/first']);
   });
 
   test('TE in HTTP/1.0, where 1.0 is accepted', async () => {

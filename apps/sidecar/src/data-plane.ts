@@ -8,6 +8,7 @@ import type { ClusterLoadAssignment } from '@lateen/xds-proto/envoy/config/endpo
 import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import type { QuotaBuckets } from './quota/quota-buckets.js';
+import type { OutlierCounts } from './upstream/outliers/outlier-detector.js';
 
 /** What a secret name stands for at this moment. PEM may hold several certificates. */
 export type TlsSecret =
@@ -187,6 +188,8 @@ export interface EndpointView {
   readonly healthy: boolean;
   /** EDS health status by its proto name (`HEALTHY`, `UNHEALTHY`, ...). */
   readonly edsHealth: string;
+  /** By outlier detection. */
+  readonly ejected: boolean;
   readonly weight: number;
   readonly locality: { readonly region: string; readonly zone: string; readonly subZone: string };
   readonly cxActive: number;
@@ -206,6 +209,8 @@ export interface ClusterView {
   readonly maxRequests: number;
   readonly maxRetries: number;
   readonly rqPending: number;
+  /** Undefined where the cluster has no outlier detection. */
+  readonly outliers: Readonly<OutlierCounts> | undefined;
   readonly endpoints: readonly EndpointView[];
 }
 

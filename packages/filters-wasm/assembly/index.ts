@@ -1,5 +1,5 @@
 // The data plane core. What each function does is told in ../src/core-functions.ts, the structs in ../src/layout.ts.
-// Reading order: http1/request, decide/route-match, decide/request-hash, decide/load-balance, http1/write-upstream-head, http1/response,
+// Reading order: http1/request, decide/route-match, decide/request-hash, decide/balancing/load-balance, http1/write-upstream-head, http1/response,
 // http1/write-downstream-head; then http1/chunked, http2/decode-head, http2/encode-head, peers and counters.
 import { MEMORY_BYTES } from '../src/layout';
 
@@ -12,7 +12,7 @@ export { decideFault } from './filters/fault';
 export { matchesRegex } from './decide/regex';
 export { hash64 } from './decide/hash64';
 export { hashRequest } from './decide/request-hash';
-export { acquire, endpointBegin, endpointEnd, pick, release } from './decide/load-balance';
+export { acquire, endpointBegin, endpointEnd, pick, release } from './decide/balancing/load-balance';
 export { setAttemptCount, writeUpstreamHead } from './http1/write-upstream-head';
 export { parseResponse } from './http1/response';
 export { isRetriableStatus } from './http1/retriable-status';

@@ -10,7 +10,7 @@ import * as L from './layout.js';
 import { chooseFromRing, fillMaglevTable, xxHash64 } from './reference/reference-hash.js';
 import { createTestCore } from './reference/test-core.js';
 import * as T from './table-layout.js';
-import { createTables, endpointStateOffset } from './tables.js';
+import { createTables, setEjected } from './tables.js';
 
 type Json = { [key: string]: JsonValue };
 
@@ -167,14 +167,13 @@ describe.each(['RING_HASH', 'MAGLEV'])('%s', (policy) => {
     const some = keys.slice(0, 1000);
     const before = some.map((key) => chosenFor('c', key));
     const { slot } = tables.endpointsOf(tables.clusterSlot('c')).find(({ address }) => address === '10.0.0.7')!;
-    const ejected = (endpointStateOffset(slot) + T.ENDPOINT_STATE_EJECTED) >> 2;
-    core.i32[ejected] = 1;
+    setEjected(core, tables.clusterSlot('c'), slot, true);
     some.forEach((key, index) => {
       const now = chosenFor('c', key);
       if (before[index] === '10.0.0.7:80') expect(now).not.toBe('10.0.0.7:80');
       else expect(now).toBe(before[index]);
     });
-    core.i32[ejected] = 0;
+    setEjected(core, tables.clusterSlot('c'), slot, false);
     expect(some.map((key) => chosenFor('c', key))).toEqual(before);
   });
 
@@ -196,11 +195,11 @@ describe.each(['RING_HASH', 'MAGLEV'])('%s', (policy) => {
     use([cluster(policy, [])]);
     hash({ 'x-key': 'a' });
     expect(wasm.pick(tables.clusterSlot('c'), 0, 1)).toBe(T.PICK_NO_HEALTHY);
-    use([cluster(policy, hosts(1))]);
+    use([cluster(policy, hosts(1), { commonLbConfig: { healthyPanicThreshold: { value: 0 } } })]);
     const slot = wasm.pick(tables.clusterSlot('c'), 0, 1);
-    core.i32[(endpointStateOffset(slot) + T.ENDPOINT_STATE_EJECTED) >> 2] = 1;
+    setEjected(core, tables.clusterSlot('c'), slot, true);
     expect(wasm.pick(tables.clusterSlot('c'), 0, 1)).toBe(T.PICK_NO_HEALTHY);
-    core.i32[(endpointStateOffset(slot) + T.ENDPOINT_STATE_EJECTED) >> 2] = 0;
+    setEjected(core, tables.clusterSlot('c'), slot, false);
   });
 });
 

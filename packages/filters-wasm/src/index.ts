@@ -1,6 +1,7 @@
 // Reading order: layout.ts (the memory), core-functions.ts (what WebAssembly does), core.ts (the loader), tables.ts (names
 // to slots, resources to tables), listener-options.ts, metric-series.ts.
 
+export * from './compile/balancing/priority-layout.js';
 export * from './compile/filters/fault.js';
 export * from './compile/hashing/hash-layout.js';
 export * from './compile/http-connection-manager.js';

@@ -6,10 +6,12 @@ import { describe, expect, it } from 'vitest';
 import * as L from './layout.js';
 import { createTestCore } from './reference/test-core.js';
 import * as T from './table-layout.js';
-import { createTables, endpointStateOffset, overflowsOf } from './tables.js';
+import { createTables, overflowsOf, setEjected } from './tables.js';
 
 const { core, wasm } = createTestCore();
 const tables = createTables(core);
+
+const NO_PANIC = { commonLbConfig: { healthyPanicThreshold: { value: 0 } } };
 
 interface Host {
   readonly weight?: number;
@@ -53,7 +55,7 @@ function shares(cluster: number, picks: number, busy = false): number[] {
 }
 function eject(cluster: number, host: number, on = true): void {
   const endpoint = tables.endpointsOf(cluster).find(({ address }) => address === `10.0.0.${host}`)!;
-  core.i32[(endpointStateOffset(endpoint.slot) + T.ENDPOINT_STATE_EJECTED) >> 2] = on ? 1 : 0;
+  setEjected(core, cluster, endpoint.slot, on);
 }
 
 describe('pick', () => {
@@ -103,7 +105,7 @@ describe('pick', () => {
   });
 
   it.each(['ROUND_ROBIN', 'LEAST_REQUEST', 'RANDOM'])('never takes an ejected endpoint under %s', (policy) => {
-    const cluster = use(policy, [{}, {}, {}], {}, `ejected-${policy}`);
+    const cluster = use(policy, [{}, {}, {}], NO_PANIC, `ejected-${policy}`);
     eject(cluster, 2);
     const counts = shares(cluster, 3000);
     expect(counts[1]).toBeUndefined();

@@ -44,14 +44,15 @@ export const CLUSTER_ENDPOINT_COUNT = 4;
 /** Relative offset of entries of CLUSTER_ENDPOINT_BYTES: slot, weight, priority, cumulative weight in the priority. */
 export const CLUSTER_ENDPOINTS = 8;
 export const CLUSTER_PRIORITY_COUNT = 12;
-/** Relative offset of i32 pairs: first endpoint, count. */
+/** Relative offset of PRIORITY_* records. */
 export const CLUSTER_PRIORITIES = 16;
 /** Limits in the order of LIMIT_*; 4 x i32. */
 export const CLUSTER_LIMITS = 20;
 export const CLUSTER_CHOICES = 36;
 /** CLUSTER_FLAG_* bits. */
 export const CLUSTER_FLAGS = 40;
-export const CLUSTER_TABLE_BYTES = 56; // 44: CLUSTER_CHOICES_BY_HASH, 48: CLUSTER_RETRY_BUDGET
+/** From 44 on: hash-layout.ts, budget-layout.ts, priority-layout.ts. */
+export const CLUSTER_TABLE_BYTES = 80;
 export const CLUSTER_ENDPOINT_BYTES = 16;
 
 export const LB_ROUND_ROBIN = 0;
@@ -243,28 +244,6 @@ export const SERIES_DURATION_BUCKETS = 64;
 export const SERIES_REQUEST_BYTES_BUCKETS = 144;
 export const SERIES_RESPONSE_BYTES_BUCKETS = 224;
 export const SERIES_BUCKET_COUNT = 20;
-
-// ---- Errors of the parsers (PARSE_ERROR), for response details and logs ---------------------------------------------------
-export const PARSE_ERROR_NONE = 0;
-export const PARSE_ERROR_REQUEST_LINE = 1;
-export const PARSE_ERROR_METHOD = 2;
-export const PARSE_ERROR_TARGET = 3;
-export const PARSE_ERROR_VERSION = 4;
-export const PARSE_ERROR_HEADER_NAME = 5;
-export const PARSE_ERROR_HEADER_VALUE = 6;
-export const PARSE_ERROR_LINE_END = 7;
-export const PARSE_ERROR_FOLDED_HEADER = 8;
-export const PARSE_ERROR_TOO_MANY_HEADERS = 9;
-export const PARSE_ERROR_HEAD_TOO_LARGE = 10;
-export const PARSE_ERROR_CONTENT_LENGTH = 11;
-export const PARSE_ERROR_TRANSFER_ENCODING = 12;
-export const PARSE_ERROR_BOTH_LENGTHS = 13;
-export const PARSE_ERROR_HOST = 14;
-export const PARSE_ERROR_CONNECTION_HEADER = 15;
-export const PARSE_ERROR_STATUS_LINE = 16;
-export const PARSE_ERROR_PATH = 17;
-export const PARSE_ERROR_CHUNK = 18;
-export const PARSE_ERROR_TRAILER = 19;
 
 // ---- Header names the core knows (HEADER_KNOWN) and texts it writes; core-texts.ts holds the words -------------------------
 export const KNOWN_HOST = 1;

@@ -95,14 +95,14 @@ describe('what is not supported', () => {
   it('is refused in clusters and connection managers as well', () => {
     const bad = cluster('c', {
       lbPolicy: 'CLUSTER_PROVIDED',
-      commonLbConfig: { healthyPanicThreshold: { value: 50 } },
+      commonLbConfig: { zoneAwareLbConfig: {} },
       circuitBreakers: { perHostThresholds: [{}] },
     });
     const local = cluster('d', {
       loadAssignment: { clusterName: 'd', endpoints: [{ lbEndpoints: [{ endpointName: 'n' }] }] },
     });
     expect(problemsOf({}, [bad, local, local])).toEqual([
-      'Cluster c: common_lb_config.healthy_panic_threshold is not supported above 0: unhealthy endpoints are never used',
+      'Cluster c: common_lb_config.zone_aware_lb_config is not supported',
       'Cluster c: lb_policy CLUSTER_PROVIDED is not supported; use ROUND_ROBIN, LEAST_REQUEST, RANDOM, RING_HASH or MAGLEV',
       'Cluster c: circuit_breakers.per_host_thresholds is not supported',
       ...Array.from({ length: 3 }).flatMap((_, index) =>

@@ -85,4 +85,10 @@ export interface Tables {
   readonly bytes: number;
 }
 
-export { clusterStateOffset, createTables, endpointStateOffset, overflowsOf } from './compile/create-tables.js';
+export {
+  clusterStateOffset,
+  createTables,
+  endpointStateOffset,
+  overflowsOf,
+  setEjected,
+} from './compile/create-tables.js';

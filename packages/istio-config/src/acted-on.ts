@@ -43,6 +43,7 @@ const ONE_NETWORK = 'endpoints of all networks are called at their address';
 const POLICY = (at: string): string[] =>
   [at, `${at}.portLevelSettings[]`].flatMap((place) => [
     `${place}.loadBalancer.{simple,consistentHash}`,
+    `${place}.outlierDetection`,
     `${place}.connectionPool.tcp.{maxConnections,connectTimeout,idleTimeout,maxConnectionDuration}`,
     `${place}.connectionPool.tcp.tcpKeepalive.time`,
     `${place}.connectionPool.http.{http1MaxPendingRequests,http2MaxRequests,maxRetries,idleTimeout,maxRequestsPerConnection}`,

@@ -19,7 +19,7 @@ export function clustersText(clusters: readonly ClusterView[]): string {
       for (const [stat, value] of counters(endpoint)) lines.push(`${host}::${stat}::${value}`);
       lines.push(
         `${host}::hostname::${endpoint.hostname}`,
-        `${host}::health_flags::${endpoint.healthy ? 'healthy' : '/failed_eds_health'}`,
+        `${host}::health_flags::${healthFlags(endpoint)}`,
         `${host}::weight::${endpoint.weight}`,
         `${host}::region::${endpoint.locality.region}`,
         `${host}::zone::${endpoint.locality.zone}`,
@@ -54,7 +54,10 @@ export function clustersJson(clusters: readonly ClusterView[], isDynamic: (name:
           value: String(value),
           ...(type === 'gauge' ? { type: 'GAUGE' } : {}),
         })),
-        health_status: { eds_health_status: endpoint.edsHealth },
+        health_status: {
+          eds_health_status: endpoint.edsHealth,
+          ...(endpoint.ejected ? { failed_outlier_check: true } : {}),
+        },
         weight: endpoint.weight,
         hostname: endpoint.hostname,
         locality: {
@@ -65,6 +68,12 @@ export function clustersJson(clusters: readonly ClusterView[], isDynamic: (name:
       })),
     })),
   };
+}
+
+/** Envoy's words for what is wrong with an endpoint. */
+function healthFlags({ healthy, ejected }: EndpointView): string {
+  const flags = `${ejected ? '/failed_outlier_check' : ''}${healthy ? '' : '/failed_eds_health'}`;
+  return flags === '' ? 'healthy' : flags;
 }
 
 function counters(endpoint: EndpointView): [string, number, 'counter' | 'gauge'][] {

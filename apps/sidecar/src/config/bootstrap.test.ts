@@ -145,7 +145,9 @@ describe('parseBootstrap', () => {
     expect(single).not.toEqual(PROXY);
     expect(parseBootstrap(single, 'b.yaml').clusters.map(({ name }) => name)).toEqual(['backend']);
     expect(problemsOf(single.replace('connect_timeout: 1s', 'outlier_detection: {}'))).toEqual([
-      expect.stringMatching(/^b\.yaml:26:\d+ static_resources\.clusters\[0\]\.outlier_detection: /),
+      expect.stringMatching(
+        /^b\.yaml:26:\d+ static_resources\.clusters\[0\]\.outlier_detection\.enforcing_success_rate: must be 0/,
+      ),
     ]);
   });
 

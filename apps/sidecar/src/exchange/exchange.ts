@@ -100,6 +100,7 @@ export class Exchange extends ForwardingExchange implements DelayedRequest {
     else if (kind === TIMER_IDLE) this.onStreamIdle();
     else {
       if (this.endpoint !== null) this.endpoint.stats.rqTimeout++;
+      if (this.waitsForAnswer) this.endpoint?.outlier?.failedLocally(true);
       if (kind === TIMER_ROUTE || !this.retryAfterTimeout()) this.fail(timeoutReply(kind, this.requestComplete));
     }
   }

@@ -53,6 +53,11 @@ export abstract class ForwardingExchange
     return this.kept.chunked;
   }
 
+  /** An endpoint has the request, and has not answered yet. */
+  protected get waitsForAnswer(): boolean {
+    return this.endpointHeld && !this.responseStarted;
+  }
+
   // ---- To the upstream -----------------------------------------------------------------------------------------------
 
   /** Writes the head for the cluster, and keeps what is here of the body; false where that was answered with an error. */
@@ -176,6 +181,7 @@ export abstract class ForwardingExchange
 
   onUpstreamReady(upstream: UpstreamStream): void {
     this.upstream = upstream;
+    this.endpoint?.outlier?.connected();
     this.upstreamSecurityId = upstream.securityId;
     if (this.log !== null) this.upstreamLocalAddress = upstream.localAddressText;
     this.kept.sendTo(upstream.writer);
@@ -184,6 +190,8 @@ export abstract class ForwardingExchange
   }
 
   onUpstreamFailed(failure: UpstreamFailure, reason: string, freshConnection: boolean): void {
+    // A limit of the cluster says nothing about the endpoint.
+    if (failure !== 'overflow') this.endpoint?.outlier?.failedLocally(failure === 'timeout');
     this.releaseEndpoint(false);
     this.upstream = null;
     this.failureReason = reason;
@@ -217,6 +225,7 @@ export abstract class ForwardingExchange
   onResponseHead(status: number): boolean {
     const { i32, wasm } = this.path.core;
     const { count, anyLeft } = this.attempts;
+    this.endpoint?.outlier?.answered(status, i32[L.RESP_GRPC_STATUS >> 2]!);
     if ((count > 1 || anyLeft) && isRetriableResponse(this.path.core, this.policy, status)) {
       if (this.requestComplete && this.kept.replayable && this.attempts.take(this.clusterSlot)) {
         this.releaseEndpoint(status < 500);

@@ -4,6 +4,7 @@ import { shortTypeName } from '@lateen/xds-proto';
 import type { SubscriptionStatus } from '@lateen/xds-stream';
 import type { DataPlane } from '../data-plane.js';
 import type { OwnIdentity } from '../identity/own-identity.js';
+import { OUTLIER_KINDS } from '../upstream/outliers/outlier-settings.js';
 import type { AccessLogs } from './access-logs.js';
 import { formatLabels, type MetricType, type PrometheusText } from './prometheus-text.js';
 
@@ -84,6 +85,7 @@ export function writeSidecarMetrics(out: PrometheusText, sources: SidecarMetricS
   one('lateen_config_rejected_total', 'counter', 'Configurations that the data path refused.', stats.configRejected);
   writeRateLimits(out, dataPlane);
   writeClusters(out, dataPlane);
+  writeOutliers(out, dataPlane);
   out.metric('lateen_access_log_lines_dropped_total', 'counter', 'Access log lines lost for lack of room.');
   for (const [path, dropped] of sources.accessLogs.dropped) {
     out.sample('lateen_access_log_lines_dropped_total', formatLabels([['path', path]]), dropped);
@@ -139,7 +141,7 @@ function writeClusters(out: PrometheusText, dataPlane: DataPlane): void {
       'envoy_cluster_membership_healthy',
       'gauge',
       'Healthy endpoints.',
-      ({ sum }) => sum(({ healthy }) => Number(healthy)),
+      ({ sum }) => sum(({ healthy, ejected }) => Number(healthy && !ejected)),
     ],
     ['envoy_cluster_upstream_cx_total', 'counter', 'Connections opened.', ({ sum }) => sum(({ cxTotal }) => cxTotal)],
     ['envoy_cluster_upstream_cx_active', 'gauge', 'Open connections.', ({ sum }) => sum(({ cxActive }) => cxActive)],
@@ -156,5 +158,26 @@ function writeClusters(out: PrometheusText, dataPlane: DataPlane): void {
   for (const [name, type, help, read] of METRICS) {
     out.metric(name, type, help);
     for (const cluster of clusters) out.sample(name, cluster.labels, read(cluster));
+  }
+}
+
+/** Under Envoy's names; clusters without outlier detection have none. */
+function writeOutliers(out: PrometheusText, dataPlane: DataPlane): void {
+  const clusters = dataPlane.clusters().flatMap(({ name, outliers }) => (outliers ? [{ name, outliers }] : []));
+  if (clusters.length === 0) return;
+  type Counts = (typeof clusters)[number]['outliers'];
+  const metric = (name: string, type: MetricType, help: string, read: (counts: Counts) => number) => {
+    out.metric(`envoy_cluster_outlier_detection_${name}`, type, help);
+    for (const { name: cluster, outliers } of clusters) {
+      const labels = formatLabels([['cluster_name', cluster]]);
+      out.sample(`envoy_cluster_outlier_detection_${name}`, labels, read(outliers));
+    }
+  };
+  metric('ejections_active', 'gauge', 'Endpoints that are ejected.', ({ ejectionsActive }) => ejectionsActive);
+  metric('ejections_enforced_total', 'counter', 'Ejections.', (counts) => counts.ejectionsEnforcedTotal);
+  metric('ejections_overflow', 'counter', 'Not ejected: too many were.', ({ ejectionsOverflow }) => ejectionsOverflow);
+  for (const kind of OUTLIER_KINDS) {
+    metric(`ejections_detected_${kind}`, 'counter', 'Limits of errors reached.', ({ detected }) => detected[kind]);
+    metric(`ejections_enforced_${kind}`, 'counter', 'Ejections by kind of error.', ({ enforced }) => enforced[kind]);
   }
 }

@@ -83,6 +83,7 @@ export class TcpConnector implements TransportEvents, TimerOwner {
     if (!this.connecting || endpoint === null || socket === null) return;
     this.connecting = false;
     this.path.wheel.cancel(this.timer);
+    endpoint.outlier?.succeeded();
     const { transport, cluster } = endpoint;
     this.outcome.onConnected({ socket, secure: transport.tls, endpoint, cluster, principal, securityId });
   }
@@ -108,7 +109,10 @@ export class TcpConnector implements TransportEvents, TimerOwner {
       this.withoutSession = true;
       this.attempts--;
       this.attempt();
-    } else if (this.attempts < this.maxAttempts) this.attempt();
+      return;
+    }
+    endpoint?.outlier?.failedLocally(this.timedOut);
+    if (this.attempts < this.maxAttempts) this.attempt();
     else this.outcome.onConnectFailed(FLAG.UF | FLAG.URX, error === null ? '' : describeError(error));
   }
 

@@ -33,6 +33,7 @@ function clusterView(path: DataPath, upstreams: UpstreamSet, cluster: UpstreamCl
     maxPendingRequests: thresholds?.maxPendingRequests ?? DEFAULT_LIMIT,
     maxRequests: thresholds?.maxRequests ?? DEFAULT_LIMIT,
     maxRetries: thresholds?.maxRetries ?? DEFAULT_MAX_RETRIES,
+    outliers: upstreams.outliersOf(cluster),
     rqPending: path.core.i32[(state + CLUSTER_STATE_PENDING) >> 2]!,
     endpoints: upstreams.endpointsOf(cluster).map((endpoint) => endpointView(path, endpoint)),
   };
@@ -48,6 +49,7 @@ function endpointView(path: DataPath, endpoint: Endpoint): EndpointView {
     hostname: host?.case === 'endpoint' ? host.value.hostname : '',
     healthy: health === HealthStatus.UNKNOWN || health === HealthStatus.HEALTHY || health === HealthStatus.DEGRADED,
     edsHealth: HealthStatus[health],
+    ejected: endpoint.outlier?.ejected ?? false,
     weight: config?.loadBalancingWeight ?? 1,
     locality: endpoint.locality,
     cxActive: endpoint.connectionCount,

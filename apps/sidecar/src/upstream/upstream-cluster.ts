@@ -6,6 +6,7 @@ import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_
 import { HttpProtocolOptionsSchema } from '@lateen/xds-proto/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js';
 import { METADATA_EXCHANGE, readStruct } from '../downstream/mesh-filters.js';
 import { type ForwardSettings, readForwardSettings } from './discovery/forward-settings.js';
+import { type OutlierSettings, outlierSettings } from './outliers/outlier-settings.js';
 import { compileUpstreamHttp, type UpstreamHttp } from './upstream-http.js';
 
 const DEFAULT_CONNECT_TIMEOUT_MS = 5000;
@@ -31,6 +32,8 @@ export interface UpstreamCluster {
   readonly http: UpstreamHttp;
   /** Set where each request says where it goes. */
   readonly forwards: ForwardSettings | undefined;
+  /** Undefined where endpoints that fail stay in use. */
+  readonly outliers: OutlierSettings | undefined;
 }
 
 /** Milliseconds of a protobuf duration. */
@@ -56,6 +59,7 @@ export function createUpstreamCluster(config: Cluster, slot: number): UpstreamCl
     forwards: readForwardSettings(config),
     maxConnectionDurationMs:
       options?.maxConnectionDuration === undefined ? 0 : durationMs(options.maxConnectionDuration),
+    outliers: outlierSettings(config.outlierDetection),
     maxRequestsPerConnection: options?.maxRequestsPerConnection ?? config.maxRequestsPerConnection ?? 0,
   };
 }

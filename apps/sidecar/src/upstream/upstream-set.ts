@@ -1,8 +1,10 @@
 // Upstream: keeps clusters and endpoints in step with the tables; what is unchanged keeps its connections.
 
+import { isDeepStrictEqual } from 'node:util';
 import type { DataPath } from '../transport/data-path.js';
 import { Endpoint } from './endpoint.js';
 import type { ForwardHosts } from './forward-hosts.js';
+import { type OutlierCounts, OutlierDetector } from './outliers/outlier-detector.js';
 import type { TransportChooser } from './transport-chooser.js';
 import type { UpstreamCluster } from './upstream-cluster.js';
 
@@ -17,6 +19,8 @@ export class UpstreamSet {
   private active: CompiledCluster[] = [];
   /** Endpoints that are no longer configured and still serve requests. */
   private readonly leaving = new Set<Endpoint>();
+  /** By cluster name, of those with outlier detection. */
+  private readonly detectors = new Map<string, OutlierDetector>();
 
   constructor(private readonly path: DataPath) {}
 
@@ -27,6 +31,8 @@ export class UpstreamSet {
     for (const compiled of clusters) {
       path.clusters[compiled.cluster.slot] = compiled.cluster;
       path.forwardHosts[compiled.cluster.slot] = compiled.forwardHosts;
+      const detector = this.keepDetector(compiled.cluster);
+      const slots = new Set<number>();
       for (const description of path.tables.endpointsOf(compiled.cluster.slot)) {
         const transport = compiled.transports.choose(description.lbEndpoint);
         let endpoint = path.endpoints[description.slot];
@@ -38,19 +44,27 @@ export class UpstreamSet {
           path.endpoints[slot] = endpoint;
         }
         endpoint.update(compiled.cluster, transport, description.lbEndpoint);
+        endpoint.outlier = detector?.monitor(slot, endpoint.addressText) ?? null;
+        slots.add(slot);
         seen.add(endpoint);
       }
+      detector?.retain(slots);
     }
     this.keepRequested(clusters, seen);
     for (const endpoint of path.endpoints) if (endpoint?.live && !seen.has(endpoint)) this.leave(endpoint);
     for (const endpoint of this.leaving)
       if (seen.has(endpoint) || endpoint.connectionCount === 0) this.leaving.delete(endpoint);
     this.active = [...clusters];
+    this.closeDetectors(new Set(clusters.map(({ cluster }) => cluster.name)));
   }
 
   /** The clusters of the present configuration. */
   get clusters(): readonly CompiledCluster[] {
     return this.active;
+  }
+
+  outliersOf({ name }: UpstreamCluster): OutlierCounts | undefined {
+    return this.detectors.get(name)?.counts;
   }
 
   endpointsOf(cluster: UpstreamCluster): Endpoint[] {
@@ -65,6 +79,7 @@ export class UpstreamSet {
   }
 
   closeAll(): void {
+    this.closeDetectors(new Set());
     for (const endpoint of this.path.endpoints) endpoint?.closeAll();
     for (const endpoint of this.leaving) endpoint.closeAll();
   }
@@ -83,7 +98,28 @@ export class UpstreamSet {
     }
   }
 
+  /** The cluster's detector: the one that was there where its settings are the same. */
+  private keepDetector({ name, slot, outliers }: UpstreamCluster): OutlierDetector | undefined {
+    const known = this.detectors.get(name);
+    if (known !== undefined && isDeepStrictEqual(known.settings, outliers)) return known;
+    known?.close();
+    this.detectors.delete(name);
+    if (outliers === undefined) return undefined;
+    const detector = new OutlierDetector(this.path, slot, name, outliers);
+    this.detectors.set(name, detector);
+    return detector;
+  }
+
+  private closeDetectors(kept: ReadonlySet<string>): void {
+    for (const [name, detector] of this.detectors) {
+      if (kept.has(name)) continue;
+      detector.close();
+      this.detectors.delete(name);
+    }
+  }
+
   private leave(endpoint: Endpoint): void {
+    endpoint.outlier = null;
     endpoint.live = false;
     endpoint.retireIdle();
     this.leaving.add(endpoint);

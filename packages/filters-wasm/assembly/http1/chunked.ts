@@ -7,7 +7,7 @@ import {
   CHUNK_PHASE_TRAILER_VALUE, CHUNK_REMAINING, CHUNK_SIZE_DIGITS, CHUNK_TRAILER_BYTES, MAX_CHUNK_EXTENSION_BYTES,
   MAX_TRAILER_BYTES,
 } from '../../src/layout';
-import { PARSE_ERROR_CHUNK, PARSE_ERROR_TRAILER } from '../../src/table-layout';
+import { PARSE_ERROR_CHUNK, PARSE_ERROR_TRAILER } from './parse-errors';
 import { findControl, findNonToken, hexDigit } from '../ascii';
 import { refuse } from './head';
 

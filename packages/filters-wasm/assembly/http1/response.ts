@@ -10,9 +10,9 @@ import {
 } from '../../src/layout';
 import {
   KNOWN_CONTENT_LENGTH, KNOWN_GRPC_STATUS, KNOWN_LAST_HOP_BY_HOP, KNOWN_PEER_METADATA, KNOWN_PEER_METADATA_ID,
-  KNOWN_TRANSFER_ENCODING, KNOWN_UPGRADE, PARSE_ERROR_CONTENT_LENGTH, PARSE_ERROR_HEAD_TOO_LARGE,
-  PARSE_ERROR_STATUS_LINE,
+  KNOWN_TRANSFER_ENCODING, KNOWN_UPGRADE,
 } from '../../src/table-layout';
+import { PARSE_ERROR_CONTENT_LENGTH, PARSE_ERROR_HEAD_TOO_LARGE, PARSE_ERROR_STATUS_LINE } from './parse-errors';
 import { findControl, hasEmptyLine, parseDigits } from '../ascii';
 import {
   checkFraming, connectionClose, connectionKeepAlive, contentLength, drop, headerCount, readConnections,

@@ -4,7 +4,7 @@ import {
   LISTENER_UNESCAPE_SLASHES, PATH_SCRATCH, REQ_FLAGS, REQ_PATH_LENGTH, REQ_PATH_OFFSET, REQ_PATH_ONLY_LENGTH,
   REQUEST_PATH_CHANGED,
 } from '../../src/layout';
-import { PARSE_ERROR_PATH } from '../../src/table-layout';
+import { PARSE_ERROR_PATH } from './parse-errors';
 import { equals, findByte, hexDigit } from '../ascii';
 import { refuse } from './head';
 

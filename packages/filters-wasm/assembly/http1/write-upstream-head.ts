@@ -31,7 +31,7 @@ import {
 } from './header-table';
 import { chooseTimeouts, putGrpcTimeout } from '../grpc/grpc-request';
 import { isAuthority } from './target';
-import { isExternal } from '../decide/load-balance';
+import { isExternal } from '../decide/balancing/load-balance';
 import { putUuid } from '../random';
 import { rewritePath } from '../decide/regex-rewrite';
 import { generation } from '../decide/route-match';

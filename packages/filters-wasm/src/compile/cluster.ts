@@ -16,6 +16,7 @@ import { HealthStatus } from '@lateen/xds-proto/envoy/config/core/v3/health_chec
 import {
   type LbEndpoint,
   LbEndpointSchema,
+  type LocalityLbEndpoints,
   LocalityLbEndpointsSchema,
 } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_components_pb.js';
 import {
@@ -23,6 +24,9 @@ import {
   ClusterLoadAssignmentSchema,
 } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
 import * as T from '../table-layout.js';
+import { readTypedLoadBalancing } from './balancing/load-balancing-policy.js';
+import { isLocalityWeighted, writePriorities } from './balancing/priorities.js';
+import * as P from './balancing/priority-layout.js';
 import { BlobWriter } from './blob-writer.js';
 import {
   type ConsistentHashing,
@@ -33,7 +37,6 @@ import {
 } from './hashing/consistent-hashing.js';
 import { LB_MAGLEV, LB_RING_HASH } from './hashing/hash-layout.js';
 import { CLUSTER_RETRY_BUDGET, RETRY_BUDGET_SET } from './limits/budget-layout.js';
-import { readTypedLoadBalancing } from './load-balancing-policy.js';
 import type { ProblemList } from './problems.js';
 import { join, refuseOtherFields } from './supported-fields.js';
 
@@ -47,6 +50,9 @@ export interface EndpointAddress {
   readonly lbEndpoint: LbEndpoint;
   readonly weight: number;
   readonly priority: number;
+  /** Place of its locality in the assignment, and that one's weight (0 where it has none). */
+  readonly locality: number;
+  readonly localityWeight: number;
 }
 
 /** Balancing settings, from lb_policy or from load_balancing_policy. */
@@ -73,7 +79,7 @@ export function writeCluster(
     ? { policy: T.LB_ORIGINAL_DESTINATION, choices: 2 }
     : readLoadBalancing(problems, cluster);
   const endpoints = originalDestination || assignment === undefined ? [] : readEndpoints(problems, assignment);
-  endpoints.sort((a, b) => a.priority - b.priority);
+  endpoints.sort((a, b) => a.priority - b.priority || a.locality - b.locality);
 
   const blob = new BlobWriter();
   blob.reserve(T.CLUSTER_TABLE_BYTES);
@@ -86,32 +92,25 @@ export function writeCluster(
   const list = blob.reserve(endpoints.length * T.CLUSTER_ENDPOINT_BYTES);
   blob.int(T.CLUSTER_ENDPOINTS, list);
   const slots: number[] = [];
-  const priorities: { first: number; count: number; weight: number }[] = [];
+  let weightSum = 0;
   endpoints.forEach((endpoint, index) => {
-    if (index === 0 || endpoints[index - 1]!.priority !== endpoint.priority) {
-      priorities.push({ first: index, count: 0, weight: 0 });
-    }
-    const group = priorities[priorities.length - 1]!;
-    group.count++;
-    group.weight += endpoint.weight;
+    weightSum = endpoints[index - 1]?.priority === endpoint.priority ? weightSum + endpoint.weight : endpoint.weight;
     const at = list + index * T.CLUSTER_ENDPOINT_BYTES;
     const slot = endpointSlot(endpoint);
     slots.push(slot);
     blob.int(at, slot);
     blob.int(at + 4, endpoint.weight);
     blob.int(at + 8, endpoint.priority);
-    if (group.weight > 0x7fffffff) problems.add('load_assignment', 'has weights that add up to more than 2^31 - 1');
-    blob.int(at + 12, group.weight | 0);
+    if (weightSum > 0x7fffffff) problems.add('load_assignment', 'has weights that add up to more than 2^31 - 1');
+    blob.int(at + 12, weightSum | 0);
   });
-  const groups = blob.reserve(priorities.length * 8);
-  blob.int(T.CLUSTER_PRIORITIES, groups);
-  blob.int(T.CLUSTER_PRIORITY_COUNT, priorities.length);
-  priorities.forEach((group, index) => {
-    blob.int(groups + index * 8, group.first);
-    blob.int(groups + index * 8 + 4, group.count);
-  });
+  const priorities = writePriorities(blob, endpoints, isLocalityWeighted(cluster));
+  blob.int(P.CLUSTER_PANIC_THRESHOLD, Math.round((cluster.commonLbConfig?.healthyPanicThreshold?.value ?? 50) * 100));
+  blob.int(P.CLUSTER_OVERPROVISIONING, assignment?.policy?.overprovisioningFactor ?? 140);
   if (balancing.hashing !== undefined) {
     const hosts = endpoints.map((endpoint, index) => ({ endpoint, slot: slots[index]! }));
+    if (isLocalityWeighted(cluster))
+      problems.add('common_lb_config.locality_weighted_lb_config', 'is not supported with consistent hashing');
     writeChoicesByHash(blob, balancing.hashing, priorities, hosts, hash64);
   }
   readLimits(problems, cluster).forEach((limit, index) => {
@@ -159,7 +158,7 @@ function readLoadBalancing(problems: ProblemList, cluster: Cluster): LoadBalanci
   }
 }
 
-/** Only healthy endpoints are ever picked: what would mean panic mode, zones or weighted localities is refused. */
+/** What would mean zone-aware routing or other hash functions is refused. */
 function checkCommonLb(problems: ProblemList, cluster: Cluster): void {
   const config = cluster.commonLbConfig;
   if (config === undefined) return;
@@ -168,14 +167,8 @@ function checkCommonLb(problems: ProblemList, cluster: Cluster): void {
     'common_lb_config',
     Cluster_CommonLbConfigSchema,
     config,
-    'healthy_panic_threshold update_merge_window',
+    'healthy_panic_threshold locality_weighted_lb_config update_merge_window',
   );
-  if ((config.healthyPanicThreshold?.value ?? 0) > 0) {
-    problems.add(
-      'common_lb_config.healthy_panic_threshold',
-      'is not supported above 0: unhealthy endpoints are never used',
-    );
-  }
 }
 
 function readLimits(problems: ProblemList, cluster: Cluster): readonly number[] {
@@ -224,7 +217,6 @@ function readEndpoints(problems: ProblemList, assignment: ClusterLoadAssignment)
   const endpoints: EndpointAddress[] = [];
   assignment.endpoints.forEach((locality, index) => {
     const where = `${path}.endpoints[${index}]`;
-    // Weights of localities only count under locality_weighted_lb_config, which is refused.
     refuseOtherFields(
       problems,
       where,
@@ -233,7 +225,7 @@ function readEndpoints(problems: ProblemList, assignment: ClusterLoadAssignment)
       'locality metadata lb_endpoints load_balancing_weight priority',
     );
     locality.lbEndpoints.forEach((lbEndpoint, place) => {
-      const endpoint = readEndpoint(problems, join(where, `lb_endpoints[${place}]`), lbEndpoint, locality.priority);
+      const endpoint = readEndpoint(problems, join(where, `lb_endpoints[${place}]`), lbEndpoint, locality, index);
       if (endpoint !== undefined) endpoints.push(endpoint);
     });
   });
@@ -244,7 +236,8 @@ function readEndpoint(
   problems: ProblemList,
   path: string,
   lbEndpoint: LbEndpoint,
-  priority: number,
+  { priority, loadBalancingWeight = 0 }: LocalityLbEndpoints,
+  locality: number,
 ): EndpointAddress | undefined {
   refuseOtherFields(
     problems,
@@ -261,12 +254,13 @@ function readEndpoint(
     lbEndpoint.healthStatus === HealthStatus.HEALTHY ||
     lbEndpoint.healthStatus === HealthStatus.DEGRADED;
   if (weight < 1) problems.add(join(path, 'load_balancing_weight'), 'must be at least 1');
+  const place = { lbEndpoint, weight, priority, locality, localityWeight: loadBalancingWeight };
   if (address?.case === 'socketAddress' && address.value.portSpecifier.case === 'portValue') {
     const port = address.value.portSpecifier.value;
-    return usable ? { address: address.value.address, port, lbEndpoint, weight, priority } : undefined;
+    return usable ? { ...place, address: address.value.address, port } : undefined;
   }
   if (address?.case === 'pipe') {
-    return usable ? { address: address.value.path, port: 0, lbEndpoint, weight, priority } : undefined;
+    return usable ? { ...place, address: address.value.path, port: 0 } : undefined;
   }
   problems.add(join(path, 'endpoint.address'), 'must be a socket_address with port_value, or a pipe');
   return undefined;

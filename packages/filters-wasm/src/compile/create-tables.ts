@@ -8,6 +8,7 @@ import * as L from '../layout.js';
 import { createSlotNames } from '../slot-names.js';
 import * as T from '../table-layout.js';
 import type { ClusterInput, CompileResult, EndpointDescription, TableInput, Tables } from '../tables.js';
+import * as P from './balancing/priority-layout.js';
 import { type EndpointAddress, writeCluster } from './cluster.js';
 import { HASH64_RESULT } from './hashing/hash-layout.js';
 import { createLimitSlots } from './limits/limit-slots.js';
@@ -341,4 +342,13 @@ export function endpointStateOffset(slot: number): number {
 export function overflowsOf(core: Core, clusterSlot: number): readonly number[] {
   const at = (clusterStateOffset(clusterSlot) + T.CLUSTER_STATE_OVERFLOWS) >> 2;
   return Array.from(core.i32.subarray(at, at + 4));
+}
+
+/** Whether an endpoint may be picked; the shares of its cluster's priorities and localities follow. */
+export function setEjected(core: Core, clusterSlot: number, endpointSlot: number, ejected: boolean): void {
+  const { i32 } = core;
+  const at = (endpointStateOffset(endpointSlot) + T.ENDPOINT_STATE_EJECTED) >> 2;
+  if (i32[at] === Number(ejected)) return;
+  i32[at] = Number(ejected);
+  i32[(clusterStateOffset(clusterSlot) + P.CLUSTER_STATE_HEALTH_CHANGES) >> 2]!++;
 }

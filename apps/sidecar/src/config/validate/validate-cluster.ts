@@ -21,6 +21,7 @@ import {
   checkUnique,
   type ProblemCollector,
 } from './field-checks.js';
+import { checkOutliers, checkPanic } from './validate-health.js';
 import { checkHttp2Options } from './validate-http2.js';
 import { checkCommonTlsContext } from './validate-tls.js';
 
@@ -63,6 +64,8 @@ export function validateCluster(cluster: Cluster, out: ProblemCollector): void {
     out,
     1,
   );
+  checkOutliers(cluster.outlierDetection, out);
+  checkPanic(cluster, out);
   checkProtocols(cluster, out);
   checkTransportSocket(cluster.transportSocket, 'transport_socket', out);
   cluster.transportSocketMatches.forEach((match, index) => {

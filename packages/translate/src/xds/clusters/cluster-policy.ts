@@ -18,12 +18,6 @@ import { durationOfText } from '../durations.js';
 
 type ConsistentHash = NonNullable<NonNullable<TrafficPolicy['loadBalancer']>['consistentHash']>;
 
-/** What cannot be done yet of a policy: its name and what happens instead. */
-export interface UnsupportedSetting {
-  readonly code: string;
-  readonly message: string;
-}
-
 /** Istio's defaults: no limit, so that a burst of retries while pods change does not trip the breaker. */
 const NO_LIMIT = 4_294_967_295;
 
@@ -80,16 +74,6 @@ function hashingOf(hash: ConsistentHash): Pick<Cluster, 'lbPolicy' | 'lbConfig'>
   const size = hash.ringHash?.minimumRingSize || hash.minimumRingSize;
   const value = create(Cluster_RingHashLbConfigSchema, { minimumRingSize: size ? BigInt(size) : undefined });
   return { lbPolicy: Cluster_LbPolicy.RING_HASH, lbConfig: { case: 'ringHashLbConfig', value } };
-}
-
-/** Everything in a policy that is not acted on yet. */
-export function unsupportedSettings(policy: TrafficPolicy): readonly UnsupportedSetting[] {
-  const found: UnsupportedSetting[] = [];
-  const { outlierDetection } = policy;
-  if (outlierDetection !== undefined) {
-    found.push({ code: 'unsupported-outlier-detection', message: 'outlierDetection is not acted on yet' });
-  }
-  return found;
 }
 
 /** Keep-alive probes of TCP; undefined where none are asked for. */

@@ -19,7 +19,8 @@ import type { ResourcePart, ResourceRecipe } from '../recipe.js';
 import { type CalledHost, clientTlsSocket, faultOfClientTls, originatesTls } from '../tls/client-tls-context.js';
 import { withProxyHeader } from '../tls/proxy-protocol.js';
 import { closedDiscovery, discoveryOf } from './cluster-discovery.js';
-import { circuitBreakersOf, connectionOptionsOf, loadBalancingOf, unsupportedSettings } from './cluster-policy.js';
+import { circuitBreakersOf, connectionOptionsOf, loadBalancingOf } from './cluster-policy.js';
+import { outlierDetectionOf, panicThresholdOf } from './outlier-detection.js';
 import {
   ANY_HTTP_CLIENT_ALPN,
   HTTP_CLIENT_ALPN,
@@ -222,6 +223,7 @@ function buildCluster(
     ...(discovery.lbPolicy === undefined ? loadBalancingOf(policy) : {}),
     circuitBreakers: circuitBreakersOf(policy),
     upstreamConnectionOptions: connectionOptionsOf(connectionPool),
+    ...healthOf(policy),
     typedExtensionProtocolOptions: protocolOptionsOf(port.tcp ? 'http/1.1' : protocol, connectionPool),
     metadata: { filterMetadata: { istio: istioMetadata(service, port, subset, rule) } },
     ...discovery,
@@ -229,17 +231,12 @@ function buildCluster(
   });
 }
 
-function policyProblems(rule: EffectiveDestinationRule): Problem[] {
-  const policies = [rule.trafficPolicy, ...rule.subsets.map((subset) => subset.trafficPolicy)];
-  const levels = policies.flatMap((policy) =>
-    policy === undefined ? [] : [policy, ...(policy.portLevelSettings ?? [])],
-  );
-  return levels.flatMap(unsupportedSettings).map(({ code, message }) => ({
-    code,
-    severity: 'warning',
-    subject: `DestinationRule/${rule.namespace}/${rule.name}`,
-    message,
-  }));
+function healthOf({ outlierDetection }: TrafficPolicy) {
+  if (outlierDetection === undefined) return {};
+  return {
+    outlierDetection: outlierDetectionOf(outlierDetection),
+    commonLbConfig: panicThresholdOf(outlierDetection),
+  };
 }
 
 /** Of connections nothing is hashed yet: a ring or Maglev table is asked by a random number. */
@@ -267,7 +264,6 @@ function resolveClusters(scope: ClientScope, traits: ClientTraits): OutboundClus
   const problems: Problem[] = [];
   for (const service of scope.destinations) {
     const rule = scope.destinationRule(service);
-    if (rule !== undefined) problems.push(...policyProblems(rule));
     for (const port of service.ports) {
       if (port.protocol === 'udp') continue;
       for (const subset of [undefined, ...(rule?.subsets ?? [])]) {

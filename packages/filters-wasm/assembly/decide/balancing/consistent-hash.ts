@@ -1,7 +1,7 @@
 // Chooses by hash from a ring or a Maglev table: the same endpoint as Envoy for the same hash, also when asked again.
 import {
   CHOICES_BYTES, CHOICES_COUNT, CHOICES_HASHES, CHOICES_SLOTS, CLUSTER_CHOICES_BY_HASH,
-} from '../../src/compile/hashing/hash-layout';
+} from '../../../src/compile/hashing/hash-layout';
 import { isEjected, wasTried } from './load-balance';
 
 /**

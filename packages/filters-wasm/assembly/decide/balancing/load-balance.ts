@@ -1,5 +1,5 @@
 // Chooses an endpoint of a cluster, and counts what a cluster's circuit breakers limit. State is keyed by stable slots.
-import { CLUSTER_SLOT_COUNT, CLUSTER_STATES, CLUSTER_STATE_BYTES, ENDPOINT_SLOT_COUNT, ENDPOINT_STATES, ENDPOINT_STATE_BYTES, PICK_TRIED, PICK_TRIED_MAX } from '../../src/layout';
+import { CLUSTER_SLOT_COUNT, CLUSTER_STATES, CLUSTER_STATE_BYTES, ENDPOINT_SLOT_COUNT, ENDPOINT_STATES, ENDPOINT_STATE_BYTES, PICK_TRIED, PICK_TRIED_MAX } from '../../../src/layout';
 import {
   CLUSTER_CHOICES, CLUSTER_ENDPOINTS, CLUSTER_ENDPOINT_BYTES, CLUSTER_FLAGS, CLUSTER_FLAG_EQUAL_WEIGHTS,
   CLUSTER_FLAG_EXTERNAL, CLUSTER_LIMITS, CLUSTER_POLICY, CLUSTER_PRIORITIES, CLUSTER_PRIORITY_COUNT,
@@ -7,16 +7,25 @@ import {
   CLUSTER_STATE_CONNECTIONS, CLUSTER_STATE_CURSOR, CLUSTER_STATE_OVERFLOWS, CLUSTER_STATE_TABLE, CLUSTER_STATE_TOTAL,
   ENDPOINT_STATE_ACTIVE, ENDPOINT_STATE_CURRENT_WEIGHT, ENDPOINT_STATE_EJECTED, ENDPOINT_STATE_TOTAL,
   LB_LEAST_REQUEST, LB_ORIGINAL_DESTINATION, LB_RANDOM, PICK_NO_CLUSTER, PICK_NO_HEALTHY, PICK_ORIGINAL_DESTINATION,
-} from '../../src/table-layout';
-import { CLUSTER_RETRY_BUDGET } from '../../src/compile/limits/budget-layout';
-import { LB_MAGLEV, LB_RING_HASH, PICK_HASH, PICK_HASH_SET } from '../../src/compile/hashing/hash-layout';
-import { random64, randomBelow } from '../random';
+} from '../../../src/table-layout';
+import {
+  LOCALITY_COUNT, LOCALITY_CURSOR, LOCALITY_FIRST, LOCALITY_WEIGHT_BEFORE, PRIORITY_BYTES, PRIORITY_COUNT,
+  PRIORITY_CURSOR, PRIORITY_FIRST, PRIORITY_PANIC,
+} from '../../../src/compile/balancing/priority-layout';
+import { CLUSTER_RETRY_BUDGET } from '../../../src/compile/limits/budget-layout';
+import { LB_MAGLEV, LB_RING_HASH, PICK_HASH, PICK_HASH_SET } from '../../../src/compile/hashing/hash-layout';
+import { random64, randomBelow } from '../../random';
 import { pickByHash } from './consistent-hash';
+import { balance, chooseLocality, choosePriority } from './priorities';
 
 /** Draws that may meet an unusable endpoint before the next usable one in order is taken. */
 const REDRAWS = 8;
 
 let triedCount: i32 = 0;
+/** The priority that is looked at has so few healthy endpoints that all are used. */
+let inPanic: bool = false;
+/** What the sums of weights begin with in the range that is drawn from. */
+let weightBefore: i32 = 0;
 
 /** See core-functions.ts. */
 export function pick(clusterSlot: i32, tried: i32, attempts: i32): i32 {
@@ -30,28 +39,52 @@ export function pick(clusterSlot: i32, tried: i32, attempts: i32): i32 {
   // Without a hash any endpoint will do: the table is asked by a random number.
   const hash: u64 = !byHash ? 0 : load<i32>(PICK_HASH_SET) != 0 ? load<u64>(PICK_HASH) : random64();
   store<i32>(PICK_HASH_SET, 0);
-  const priorities = table + load<i32>(table + CLUSTER_PRIORITIES);
-  for (let i = 0, count = load<i32>(table + CLUSTER_PRIORITY_COUNT); i < count; i++) {
-    const endpoints = table + load<i32>(table + CLUSTER_ENDPOINTS) + load<i32>(priorities + (i << 3)) * CLUSTER_ENDPOINT_BYTES;
-    const size = load<i32>(priorities + (i << 3) + 4);
-    triedCount = tried < 0 ? 0 : tried > PICK_TRIED_MAX ? PICK_TRIED_MAX : tried;
-    let slot = byHash ? pickByHash(table, i, hash, attempts) : pickIn(table, state, policy, endpoints, size, attempts);
-    if (slot < 0 && triedCount > 0 && !byHash) {
-      // Only endpoints that were tried are left: one of them again, rather than none.
-      triedCount = 0;
-      slot = pickIn(table, state, policy, endpoints, size, attempts);
-    }
-    if (slot >= 0) {
-      const endpoint = ENDPOINT_STATES + slot * ENDPOINT_STATE_BYTES;
-      store<i32>(endpoint + ENDPOINT_STATE_TOTAL, load<i32>(endpoint + ENDPOINT_STATE_TOTAL) + 1);
-      return slot;
-    }
+  balance(table, state);
+  const count = load<i32>(table + CLUSTER_PRIORITY_COUNT);
+  const first = count > 1 ? choosePriority(table, byHash ? <i32>(hash % 100) : randomBelow(100)) : 0;
+  let slot = pickInPriority(table, state, policy, first, hash, tried, attempts);
+  // The one that was chosen has only tried endpoints, or none: the others in their order.
+  for (let i = 0; slot < 0 && i < count; i++) {
+    if (i != first) slot = pickInPriority(table, state, policy, i, hash, tried, attempts);
   }
-  return PICK_NO_HEALTHY;
+  inPanic = false;
+  if (slot < 0) return PICK_NO_HEALTHY;
+  const endpoint = ENDPOINT_STATES + slot * ENDPOINT_STATE_BYTES;
+  store<i32>(endpoint + ENDPOINT_STATE_TOTAL, load<i32>(endpoint + ENDPOINT_STATE_TOTAL) + 1);
+  return slot;
 }
 
-/** One priority: by policy, and where that only met unusable endpoints, the next usable one in order. */
-function pickIn(table: i32, state: i32, policy: i32, endpoints: i32, size: i32, attempts: i32): i32 {
+/** An endpoint of one priority, -1 where there is none. In panic all of them are usable. */
+function pickInPriority(table: i32, state: i32, policy: i32, index: i32, hash: u64, tried: i32, attempts: i32): i32 {
+  if (index >= load<i32>(table + CLUSTER_PRIORITY_COUNT)) return -1;
+  const priority = table + load<i32>(table + CLUSTER_PRIORITIES) + index * PRIORITY_BYTES;
+  inPanic = load<i32>(priority + PRIORITY_PANIC) != 0;
+  triedCount = tried < 0 ? 0 : tried > PICK_TRIED_MAX ? PICK_TRIED_MAX : tried;
+  if (policy == LB_RING_HASH || policy == LB_MAGLEV) return pickByHash(table, index, hash, attempts);
+  const all = table + load<i32>(table + CLUSTER_ENDPOINTS);
+  // A single priority goes on with its turns when the tables change.
+  const cursor = load<i32>(table + CLUSTER_PRIORITY_COUNT) == 1 ? state + CLUSTER_STATE_CURSOR : priority + PRIORITY_CURSOR;
+  const endpoints = all + load<i32>(priority + PRIORITY_FIRST) * CLUSTER_ENDPOINT_BYTES;
+  const size = load<i32>(priority + PRIORITY_COUNT);
+  const locality = inPanic ? 0 : chooseLocality(table, priority);
+  let slot = -1;
+  if (locality != 0) {
+    const own = all + load<i32>(locality + LOCALITY_FIRST) * CLUSTER_ENDPOINT_BYTES;
+    weightBefore = load<i32>(locality + LOCALITY_WEIGHT_BEFORE);
+    slot = pickIn(table, locality + LOCALITY_CURSOR, policy, own, load<i32>(locality + LOCALITY_COUNT), attempts);
+    weightBefore = 0;
+  }
+  if (slot < 0) slot = pickIn(table, cursor, policy, endpoints, size, attempts);
+  if (slot < 0 && triedCount > 0) {
+    // Only endpoints that were tried are left: one of them again, rather than none.
+    triedCount = 0;
+    slot = pickIn(table, cursor, policy, endpoints, size, attempts);
+  }
+  return slot;
+}
+
+/** One range of endpoints: by policy, and where that only met unusable endpoints, the next usable one in order. */
+function pickIn(table: i32, cursorAt: i32, policy: i32, endpoints: i32, size: i32, attempts: i32): i32 {
   if (size == 0) return -1;
   const equal = (load<i32>(table + CLUSTER_FLAGS) & CLUSTER_FLAG_EQUAL_WEIGHTS) != 0;
   if (policy == LB_LEAST_REQUEST) return leastRequest(table, endpoints, size, equal, attempts);
@@ -63,11 +96,11 @@ function pickIn(table: i32, state: i32, policy: i32, endpoints: i32, size: i32, 
     return nextUsable(endpoints, size, randomBelow(size));
   }
   if (!equal) return smoothWeighted(endpoints, size);
-  const cursor = load<i32>(state + CLUSTER_STATE_CURSOR);
+  const cursor = load<i32>(cursorAt);
   const start = <i32>(<u32>cursor % <u32>size);
   const slot = nextUsable(endpoints, size, start);
   // Past the endpoint chosen, so that the one after an ejected endpoint does not get its share as well.
-  store<i32>(state + CLUSTER_STATE_CURSOR, (cursor - start + lastIndex + 1) & 0x7fffffff);
+  store<i32>(cursorAt, (cursor - start + lastIndex + 1) & 0x7fffffff);
   return slot;
 }
 
@@ -84,7 +117,7 @@ function isUsable(slot: i32): bool {
 }
 
 export function isEjected(slot: i32): bool {
-  return load<i32>(ENDPOINT_STATES + slot * ENDPOINT_STATE_BYTES + ENDPOINT_STATE_EJECTED) != 0;
+  return !inPanic && load<i32>(ENDPOINT_STATES + slot * ENDPOINT_STATE_BYTES + ENDPOINT_STATE_EJECTED) != 0;
 }
 
 export function wasTried(slot: i32): bool {
@@ -110,8 +143,8 @@ function nextUsable(endpoints: i32, size: i32, start: i32): i32 {
 /** A random index, by weight. */
 function draw(endpoints: i32, size: i32, equal: bool): i32 {
   if (equal) return randomBelow(size);
-  const total = load<i32>(endpoints + (size - 1) * CLUSTER_ENDPOINT_BYTES + 12);
-  const chosen = randomBelow(total);
+  const total = load<i32>(endpoints + (size - 1) * CLUSTER_ENDPOINT_BYTES + 12) - weightBefore;
+  const chosen = randomBelow(total) + weightBefore;
   let low = 0;
   let high = size - 1;
   while (low < high) {

@@ -4,10 +4,10 @@ import type { LoadBalancingPolicy } from '@lateen/xds-proto/envoy/config/cluster
 import { LeastRequestSchema } from '@lateen/xds-proto/envoy/extensions/load_balancing_policies/least_request/v3/least_request_pb.js';
 import { RandomSchema } from '@lateen/xds-proto/envoy/extensions/load_balancing_policies/random/v3/random_pb.js';
 import { RoundRobinSchema } from '@lateen/xds-proto/envoy/extensions/load_balancing_policies/round_robin/v3/round_robin_pb.js';
-import * as T from '../table-layout.js';
-import type { LoadBalancing } from './cluster.js';
-import type { ProblemList } from './problems.js';
-import { refuseOtherFields } from './supported-fields.js';
+import * as T from '../../table-layout.js';
+import type { LoadBalancing } from '../cluster.js';
+import type { ProblemList } from '../problems.js';
+import { refuseOtherFields } from '../supported-fields.js';
 
 /** Envoy takes the first policy in the list that it supports; so does this. */
 export function readTypedLoadBalancing(problems: ProblemList, policy: LoadBalancingPolicy): LoadBalancing {
