@@ -9,7 +9,14 @@ import {
   resolveShortHost,
   selectorMatches,
 } from '@lateen/istio-config';
-import { boundGateways, configsOf, isExportedTo, type MeshSnapshot, type Workload } from '@lateen/translate';
+import {
+  boundGateways,
+  configsOf,
+  exportToOf,
+  isRuleExportedTo,
+  type MeshSnapshot,
+  type Workload,
+} from '@lateen/translate';
 import type { NotMatched } from '../explanation.js';
 import { because, type Place, placeName } from '../places/places.js';
 
@@ -110,15 +117,15 @@ function whyNotFollowed(
   client: TraceClient,
   followed: ReadonlySet<ConfigObject>,
 ): NotMatched | undefined {
-  const { spec, metadata } = object;
+  const { spec } = object;
   const bound = boundGateways(object);
   if (!bound.some((gateway) => client.gateways.has(gateway))) {
     const place: Place = { object, path: spec.gateways?.length ? ['spec', 'gateways'] : [] };
     return missed(place, 'gateways', bound.join(', '), [...client.gateways].join(', ') || 'none');
   }
-  if (!isExportedTo(spec.exportTo, metadata.namespace, client.workload.namespace)) {
-    const place: Place = { object, path: ['spec', 'exportTo'] };
-    return missed(place, 'exportTo', (spec.exportTo ?? []).join(', '), client.workload.namespace);
+  if (!isRuleExportedTo(snapshot, object, client.workload.namespace)) {
+    const place: Place = { object, path: spec.exportTo?.length ? ['spec', 'exportTo'] : [] };
+    return missed(place, 'exportTo', (exportToOf(snapshot, object) ?? []).join(', '), client.workload.namespace);
   }
   const place: Place = { object, path: ['spec', 'hosts', named.index] };
   for (const other of followed) {

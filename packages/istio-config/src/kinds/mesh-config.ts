@@ -3,7 +3,9 @@ import type { z } from 'zod';
 import { dnsLabel } from '../declare/formats.js';
 import { list, map, message, nested, opaque, required } from '../declare/message.js';
 import { choice, duration, flag, integer, portNumber, text } from '../declare/scalars.js';
+import { tcpKeepalive } from './fields/connection-pool.js';
 import { exportTo } from './fields/export-to.js';
+import { httpRetry } from './fields/http-route.js';
 import { proxyConfig } from './proxy-config.js';
 
 /** Somebody who takes metrics, logs, traces or decisions; exactly one field beside the name. */
@@ -103,7 +105,10 @@ export const meshConfig = message('MeshConfig', {
   proxyListenPort: portNumber('Port of outbound interception (default 15001).'),
   proxyInboundListenPort: portNumber('Port of inbound interception (default 15006).'),
   proxyHttpPort: integer('Port of the forward proxy (default 0: none).', { max: 65_535 }),
-  tcpKeepalive: opaque('Keep-alive probes of all connections.'),
+  tcpKeepalive: nested(
+    tcpKeepalive,
+    'Keep-alive probes of connections to services, where a DestinationRule sets none.',
+  ),
   ingressClass: text('Class of Ingress resources that are taken (default istio).'),
   ingressService: text('Service of the ingress gateway (default istio-ingressgateway).'),
   ingressControllerMode: choice('Which Ingress resources are taken.', ['UNSPECIFIED', 'OFF', 'DEFAULT', 'STRICT']),
@@ -137,7 +142,7 @@ export const meshConfig = message('MeshConfig', {
     }),
     'How paths are normalized.',
   ),
-  defaultHttpRetryPolicy: opaque('What is tried again where a route does not say.'),
+  defaultHttpRetryPolicy: nested(httpRetry, 'What is tried again where a route does not say.'),
   meshMTLS: opaque('TLS versions and suites between sidecars.'),
   tlsDefaults: opaque('TLS versions and suites elsewhere.'),
 });

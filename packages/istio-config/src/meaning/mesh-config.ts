@@ -4,6 +4,7 @@ import type { FaultList } from '../declare/fault.js';
 import { parseDurationMs } from '../duration.js';
 import type { MeshConfig } from '../kinds/mesh-config.js';
 import type { FieldPath } from '../problem.js';
+import { checkRetryPolicy } from './http/retries.js';
 import { checkUnique, present } from './rule.js';
 
 /** Labels of lower case (SPIFFE), the last of which may be empty (Istio). */
@@ -21,6 +22,9 @@ export function checkMeshConfig(config: Loose<MeshConfig>, faults: FaultList): v
     checkTrustDomain(alias, ['trustDomainAliases', index], faults);
   }
   checkTimes(config, faults);
+  if (config.defaultHttpRetryPolicy) {
+    checkRetryPolicy(config.defaultHttpRetryPolicy, ['defaultHttpRetryPolicy'], faults);
+  }
   checkUnique(
     config.extensionProviders,
     ({ name }) => name,

@@ -9,7 +9,7 @@ import { stableHash, stableJson } from '../stable-hash.js';
 import { type AccessLogsByMode, resolveAccessLogs } from './access-logging.js';
 import { delegation } from './delegation/delegation.js';
 import { type EffectiveDestinationRule, resolveDestinationRule } from './destination-rules.js';
-import { isExportedTo, type MeshService, meshIndex, oncePerSnapshot } from './mesh-index.js';
+import { isExportedTo, isRuleExportedTo, type MeshService, meshIndex, oncePerSnapshot } from './mesh-index.js';
 import { type EffectiveRateLimit, resolveRateLimits } from './rate-limits.js';
 import { destinationsOf, visibleServices } from './scoped-services.js';
 import { type OutboundMode, resolveSidecarScope, type SidecarScope } from './sidecar-scope.js';
@@ -126,10 +126,6 @@ function notActedOn(snapshot: MeshSnapshot): Problem[] {
   );
 }
 
-function isVisible({ metadata, spec }: ConfigObject<'VirtualService' | 'DestinationRule'>, namespace: string): boolean {
-  return isExportedTo(spec.exportTo, metadata.namespace, namespace);
-}
-
 /** A Sidecar leaves out VirtualServices of which it takes in no host. */
 function isTakenIn({ metadata, spec }: ConfigObject<'VirtualService'>, { sidecar, snapshot }: ClientScope): boolean {
   if (sidecar === undefined) return true;
@@ -139,7 +135,7 @@ function isTakenIn({ metadata, spec }: ConfigObject<'VirtualService'>, { sidecar
 
 function hashScope(scope: ClientScope): ScopeHashes {
   const { snapshot, namespace, labels, sidecar, destinations } = scope;
-  const rules = configsOf(snapshot, 'DestinationRule').filter((rule) => isVisible(rule, namespace));
+  const rules = configsOf(snapshot, 'DestinationRule').filter((rule) => isRuleExportedTo(snapshot, rule, namespace));
   const ruleLabels = labelsFor('DestinationRule', snapshot, labels);
   const subsets = rules.map(({ metadata, spec }) => [
     metadata.namespace,
@@ -149,7 +145,7 @@ function hashScope(scope: ClientScope): ScopeHashes {
     (spec.subsets ?? []).map(({ name }) => name),
     hashedBy(spec),
   ]);
-  const visible = delegation(snapshot).virtualServices.filter((rule) => isVisible(rule, namespace));
+  const visible = delegation(snapshot).virtualServices.filter((rule) => isRuleExportedTo(snapshot, rule, namespace));
   const routes = visible.filter((rule) => isTakenIn(rule, scope));
   const routeLabels = labelsFor('VirtualService', snapshot, labels);
   const isForMesh = (rule: ConfigObject<'VirtualService'>) => boundGateways(rule).includes(MESH_GATEWAY);

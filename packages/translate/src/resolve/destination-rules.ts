@@ -5,7 +5,7 @@ import { compareHostSpecificity, hostMatches, resolveShortHost, selectorMatches 
 import type { MeshSnapshot, StringMap } from '../model.js';
 import { configHash, configsOf } from '../snapshot.js';
 import { stableJson } from '../stable-hash.js';
-import { isExportedTo, oncePerSnapshot } from './mesh-index.js';
+import { exportToOf, isRuleExportedTo, oncePerSnapshot } from './mesh-index.js';
 
 type Rule = ConfigObject<'DestinationRule'>;
 
@@ -64,10 +64,11 @@ function mergeRules(rules: readonly Rule[]): EffectiveDestinationRule {
 }
 
 /** Rules for the same clients and namespaces are one; the group of the oldest first. */
-function mergeable(rules: readonly Rule[]): readonly (readonly Rule[])[] {
+function mergeable(snapshot: MeshSnapshot, rules: readonly Rule[]): readonly (readonly Rule[])[] {
   const groups = new Map<string, Rule[]>();
   for (const rule of rules) {
-    const { exportTo = [], workloadSelector } = rule.spec;
+    const { workloadSelector } = rule.spec;
+    const exportTo = exportToOf(snapshot, rule) ?? [];
     const namespaces = [...new Set(exportTo.map((each) => (each === '.' ? rule.metadata.namespace : each)))].sort();
     const key = stableJson([workloadSelector?.matchLabels ?? {}, namespaces.length === 0 ? ['*'] : namespaces]);
     const group = groups.get(key);
@@ -94,9 +95,9 @@ function rulesFor(snapshot: MeshSnapshot, namespace: string, hostname: string, c
   for (const wildcard of inNamespace.wildcards) if (hostMatches(wildcard, hostname)) patterns.push(wildcard);
   for (const pattern of patterns) {
     const visible = (inNamespace.byHost.get(pattern) ?? []).filter((rule) =>
-      isExportedTo(rule.spec.exportTo, rule.metadata.namespace, client.namespace),
+      isRuleExportedTo(snapshot, rule, client.namespace),
     );
-    const groups = mergeable(visible);
+    const groups = mergeable(snapshot, visible);
     // A rule for chosen clients counts in their own namespace only, and there before one for everybody.
     const chosen = groups.find(
       ([rule]) =>

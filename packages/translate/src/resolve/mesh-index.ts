@@ -1,6 +1,6 @@
 // Resolve: what every view needs of a snapshot, worked out once: services with their ports' protocols and workloads.
 
-import { isHttpProtocol, type PortProtocol, protocolOfPort } from '@lateen/istio-config';
+import { type ConfigObject, isHttpProtocol, type PortProtocol, protocolOfPort } from '@lateen/istio-config';
 import type { MeshSnapshot, Problem, Workload } from '../model.js';
 import { oncePerSnapshot } from '../once-per-snapshot.js';
 import { compareText, stableHash } from '../stable-hash.js';
@@ -63,6 +63,26 @@ export { oncePerSnapshot };
 export function isExportedTo(exportTo: readonly string[] | undefined, owner: string, client: string): boolean {
   if (exportTo === undefined || exportTo.length === 0) return true;
   return exportTo.some((target) => target === '*' || target === client || (target === '.' && owner === client));
+}
+
+/** The namespaces that see a rule: what it says, else MeshConfig's default for its kind; undefined: all. */
+export function exportToOf(
+  { meshConfig }: MeshSnapshot,
+  { kind, spec }: ConfigObject<'VirtualService' | 'DestinationRule'>,
+): readonly string[] | undefined {
+  if (spec.exportTo !== undefined && spec.exportTo.length > 0) return spec.exportTo;
+  return kind === 'VirtualService'
+    ? meshConfig.defaultVirtualServiceExportTo
+    : meshConfig.defaultDestinationRuleExportTo;
+}
+
+/** Whether a rule is seen from `client` namespace. */
+export function isRuleExportedTo(
+  snapshot: MeshSnapshot,
+  rule: ConfigObject<'VirtualService' | 'DestinationRule'>,
+  client: string,
+): boolean {
+  return isExportedTo(exportToOf(snapshot, rule), rule.metadata.namespace, client);
 }
 
 /** Whether connections of the protocol are passed on byte by byte. */

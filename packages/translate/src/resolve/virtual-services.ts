@@ -11,7 +11,7 @@ import {
 import type { MeshSnapshot, Problem, StringMap } from '../model.js';
 import { madeFrom } from '../provenance.js';
 import { delegation } from './delegation/delegation.js';
-import { isExportedTo } from './mesh-index.js';
+import { isRuleExportedTo } from './mesh-index.js';
 
 /** The gateway name that means all sidecars. */
 export const MESH_GATEWAY = 'mesh';
@@ -101,7 +101,7 @@ export function resolveVirtualServices(
     const { spec } = config;
     const { namespace, name } = config.metadata;
     if (!boundGateways(config).some((gateway) => gateways.has(gateway))) continue;
-    if (!isExportedTo(spec.exportTo, namespace, client.namespace)) continue;
+    if (!isRuleExportedTo(snapshot, config, client.namespace)) continue;
     const rules = rulesForClient(withFullGatewayNames(spec.http ?? [], namespace), client, gateways);
     const tcpRules = rulesForClient(withFullGatewayNames(spec.tcp ?? [], namespace), client, gateways);
     const tlsRules = rulesForClient(withFullGatewayNames(spec.tls ?? [], namespace), client, gateways);

@@ -17,15 +17,20 @@ import {
 export function checkRetries({ retries, timeout }: Loose<HttpRoute>, path: FieldPath, faults: FaultList): void {
   if (!retries) return;
   const at = [...path, 'retries'];
-  checkAttempts(retries, at, faults);
-  const { perTryTimeout, retryOn } = retries;
+  checkRetryPolicy(retries, at, faults);
+  const { perTryTimeout } = retries;
   const whole = timeout === undefined ? undefined : parseDurationMs(timeout);
   const each = perTryTimeout === undefined ? undefined : parseDurationMs(perTryTimeout);
   if (whole !== undefined && each !== undefined && each > whole) {
     const message = `\`perTryTimeout\` is longer than the \`timeout\` of the rule (${timeout}); make it shorter`;
     faults.warning([...at, 'perTryTimeout'], 'range', message);
   }
-  if (retryOn) checkRetryOn(retryOn, [...at, 'retryOn'], faults);
+}
+
+/** Checks how often and when a request is tried again, wherever that is said. */
+export function checkRetryPolicy(retries: Retries, path: FieldPath, faults: FaultList): void {
+  checkAttempts(retries, path, faults);
+  if (retries.retryOn) checkRetryOn(retries.retryOn, [...path, 'retryOn'], faults);
 }
 
 type Retries = NonNullable<Loose<HttpRoute>['retries']>;

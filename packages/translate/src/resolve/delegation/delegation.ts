@@ -5,7 +5,7 @@ import { fullGatewayName, resolveShortHost } from '@lateen/istio-config';
 import type { MeshSnapshot, Problem } from '../../model.js';
 import { madeFrom } from '../../provenance.js';
 import { configsOf } from '../../snapshot.js';
-import { isExportedTo, oncePerSnapshot } from '../mesh-index.js';
+import { isRuleExportedTo, oncePerSnapshot } from '../mesh-index.js';
 import { isConflict, joinNames, mergeMatch } from './merge-match.js';
 
 type VirtualService = ConfigObject<'VirtualService'>;
@@ -90,7 +90,7 @@ class Delegates {
     if (found === undefined) return this.refuse(root, `there is no VirtualService ${name} without hosts`);
     this.used.add(found);
     const { spec, metadata } = found;
-    if (!isExportedTo(spec.exportTo, metadata.namespace, namespace)) {
+    if (!isRuleExportedTo(this.snapshot, found, namespace)) {
       return this.refuse(
         root,
         `VirtualService ${name} is not exported to namespace ${namespace}; add it to its exportTo`,

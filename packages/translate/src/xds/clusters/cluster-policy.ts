@@ -1,7 +1,7 @@
 // Build: a DestinationRule's traffic policy as fields of a cluster.
 
 import { create } from '@bufbuild/protobuf';
-import type { ConnectionPoolSettings, TrafficPolicy } from '@lateen/istio-config';
+import type { ConnectionPoolSettings, MeshConfig, TrafficPolicy } from '@lateen/istio-config';
 import {
   type CircuitBreakers,
   CircuitBreakersSchema,
@@ -76,10 +76,13 @@ function hashingOf(hash: ConsistentHash): Pick<Cluster, 'lbPolicy' | 'lbConfig'>
   return { lbPolicy: Cluster_LbPolicy.RING_HASH, lbConfig: { case: 'ringHashLbConfig', value } };
 }
 
-/** Keep-alive probes of TCP; undefined where none are asked for. */
-export function connectionOptionsOf(pool: ConnectionPoolSettings | undefined): UpstreamConnectionOptions | undefined {
-  const keepalive = pool?.tcp?.tcpKeepalive;
-  if (keepalive === undefined) return undefined;
+/** Keep-alive probes of TCP: the rule's, each setting over the mesh's; undefined where none are asked for. */
+export function connectionOptionsOf(
+  pool: ConnectionPoolSettings | undefined,
+  { tcpKeepalive }: MeshConfig,
+): UpstreamConnectionOptions | undefined {
+  if (pool?.tcp?.tcpKeepalive === undefined && tcpKeepalive === undefined) return undefined;
+  const keepalive = { ...tcpKeepalive, ...pool?.tcp?.tcpKeepalive };
   const seconds = (text: string | undefined) => {
     const duration = durationOfText(text);
     return duration === undefined ? undefined : Math.max(1, Number(duration.seconds));

@@ -222,7 +222,7 @@ function buildCluster(
     // What goes where calls were going has no endpoints to choose from.
     ...(discovery.lbPolicy === undefined ? loadBalancingOf(policy) : {}),
     circuitBreakers: circuitBreakersOf(policy),
-    upstreamConnectionOptions: connectionOptionsOf(connectionPool),
+    upstreamConnectionOptions: connectionOptionsOf(connectionPool, scope.snapshot.meshConfig),
     ...healthOf(policy),
     typedExtensionProtocolOptions: protocolOptionsOf(port.tcp ? 'http/1.1' : protocol, connectionPool),
     metadata: { filterMetadata: { istio: istioMetadata(service, port, subset, rule) } },

@@ -8,7 +8,7 @@ import {
   type RouteAction_HashPolicy,
   RouteSchema,
 } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
-import type { Problem } from '../../model.js';
+import type { MeshSnapshot, Problem } from '../../model.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
 import { type MeshPort, type MeshService, oncePerSnapshot } from '../../resolve/mesh-index.js';
 import type { EffectiveVirtualService } from '../../resolve/virtual-services.js';
@@ -41,14 +41,19 @@ function defaultRoute(scope: ClientScope, service: MeshService, port: MeshPort):
   const cluster = outboundClusterName(port.port, '', service.hostname);
   const hashPolicy = hashPolicies(scope, [cluster]);
   // A DestinationRule is not the same for all clients.
-  if (hashPolicy.length > 0) return buildDefaultRoute(service, port.port, hashPolicy);
+  if (hashPolicy.length > 0) return buildDefaultRoute(scope.snapshot, service, port.port, hashPolicy);
   const known = defaultRoutes(scope.snapshot);
-  const route = known.get(port) ?? buildDefaultRoute(service, port.port, hashPolicy);
+  const route = known.get(port) ?? buildDefaultRoute(scope.snapshot, service, port.port, hashPolicy);
   known.set(port, route);
   return route;
 }
 
-function buildDefaultRoute(service: MeshService, port: number, hashPolicy: RouteAction_HashPolicy[]): Route {
+function buildDefaultRoute(
+  { meshConfig }: MeshSnapshot,
+  service: MeshService,
+  port: number,
+  hashPolicy: RouteAction_HashPolicy[],
+): Route {
   return create(RouteSchema, {
     name: 'default',
     match: { pathSpecifier: { case: 'prefix', value: '/' } },
@@ -59,7 +64,7 @@ function buildDefaultRoute(service: MeshService, port: number, hashPolicy: Route
         clusterSpecifier: { case: 'cluster', value: outboundClusterName(port, '', service.hostname) },
         timeout: durationOfMs(0),
         maxGrpcTimeout: durationOfMs(0),
-        retryPolicy: buildRetryPolicy(undefined),
+        retryPolicy: buildRetryPolicy(meshConfig.defaultHttpRetryPolicy),
         hashPolicy,
       },
     },

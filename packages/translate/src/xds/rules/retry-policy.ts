@@ -37,7 +37,7 @@ function previousHosts() {
   };
 }
 
-/** The policy of a route: the rule's, else Istio's default; undefined where `attempts` is 0. */
+/** The policy of a route: the rule's or the mesh's, else Istio's default; undefined where `attempts` is 0. */
 export function buildRetryPolicy(retries: HttpRetry | undefined): RetryPolicy | undefined {
   const attempts = retries?.attempts ?? (retries === undefined ? DEFAULT_ATTEMPTS : 0);
   if (attempts <= 0) return undefined;

@@ -120,7 +120,7 @@ function routeAction(context: Context, rule: HttpRoute, authority: string | unde
     regexRewrite:
       regex === undefined ? undefined : { pattern: { regex: regex.match ?? '' }, substitution: regex.rewrite ?? '' },
     hostRewriteSpecifier: host ? { case: 'hostRewriteLiteral', value: host } : { case: undefined },
-    retryPolicy: buildRetryPolicy(rule.retries),
+    retryPolicy: buildRetryPolicy(rule.retries ?? context.scope.snapshot.meshConfig.defaultHttpRetryPolicy),
     requestMirrorPolicies: buildMirrors(rule, (destination) =>
       destinationCluster(
         context.scope,
