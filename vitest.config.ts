@@ -33,7 +33,7 @@ export default defineConfig({
           ...shared,
           name: 'systems',
           // They start many processes each and keep time limits of their own: side by side they would starve each other.
-          include: ['test/{conformance,contract,e2e,fuzz,security}/**/*.test.ts'],
+          include: ['test/{conformance,contract,e2e,fuzz,security,tasks}/**/*.test.ts'],
           maxWorkers: 1,
           sequence: { groupOrder: 1 },
         },

@@ -140,6 +140,29 @@ describe('local mode: what is done to a running mesh', { timeout: TIME_LIMIT_MS 
     expect((await mesh.run('local', 'stop', 'nothing')).stderr).toContain('no pod "nothing"');
   });
 
+  it('runs programs as a pod would, and ends as they do', async () => {
+    const program = 'console.log(process.env.POD_NAME, process.env.GREETING, process.env.http_proxy); process.exit(3)';
+    const { exitCode, stdout } = await mesh.run(
+      'local',
+      'exec',
+      'deployment/echo',
+      '--',
+      process.execPath,
+      '-e',
+      program,
+    );
+    const [pod] = await mesh.pods();
+    expect(stdout.trim()).toBe(`${pod?.name} hello http://${pod?.address}:15007`);
+    expect(exitCode).toBe(3);
+    const killed = 'process.kill(process.pid, "SIGKILL")';
+    expect(await mesh.run('local', 'exec', 'echo', '--', process.execPath, '-e', killed)).toMatchObject({
+      exitCode: 137,
+    });
+    const gateway = await mesh.run('local', 'exec', 'istio-ingressgateway', '--', 'true');
+    expect(gateway).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('has no application') });
+    expect(await mesh.run('local', 'exec', 'echo', '--', 'no-such-program')).toMatchObject({ exitCode: 127 });
+  });
+
   it('injects the faults and applies the CORS policy of a VirtualService where it is called from', async () => {
     const [pod] = await mesh.pods();
     const url = `http://${pod!.serviceAddresses[HOST]}`;

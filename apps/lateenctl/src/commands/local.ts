@@ -1,4 +1,4 @@
-// Commands: `lateenctl local down|status|stop|start|logs`.
+// Commands: `lateenctl local down|status|stop|start`.
 
 import { rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -14,6 +14,7 @@ import { outColors, outputFormat, print, printJson } from '../output/print.js';
 import { formatTable } from '../output/table.js';
 import { processExists } from '../supervisor/processes/process-identity.js';
 import { requireLocal, stateDirOf, supervisorOf, targetOf, timeoutMsOf } from './context.js';
+import { addLocalExec } from './local-exec.js';
 import { addLocalLogs } from './local-logs.js';
 import { addLocalUp } from './local-up.js';
 
@@ -32,6 +33,7 @@ Examples:
   lateenctl local up -f examples/bookinfo/bookinfo.yaml
   lateenctl local status
   lateenctl local logs productpage-v1/sidecar --tail 20
+  lateenctl local exec productpage-v1 -- curl -s http://reviews:9080/reviews/0
   lateenctl local stop pilot --signal KILL
   lateenctl local start pilot
   lateenctl local down`,
@@ -40,6 +42,7 @@ Examples:
   addDown(local);
   addStatus(local);
   addLocalLogs(local);
+  addLocalExec(local);
   addStop(local);
   addStart(local);
 }

@@ -9,6 +9,7 @@ export const CONTROL_PATH = {
   objects: '/v1/objects',
   stop: '/v1/stop',
   start: '/v1/start',
+  environment: '/v1/environment',
   shutdown: '/v1/shutdown',
 } as const;
 
@@ -131,6 +132,16 @@ export interface StopRequest {
 
 export interface StopResponse {
   readonly stopped: readonly string[];
+}
+
+export interface EnvironmentRequest {
+  /** NAMESPACE/NAME. */
+  readonly pod: string;
+}
+
+export interface EnvironmentResponse {
+  /** Variables of the pod's application as it would have them if it started now. */
+  readonly environment: Readonly<Record<string, string>>;
 }
 
 export interface StartResponse {

@@ -6,6 +6,7 @@ import {
   type ChangeResponse,
   CONTROL_PATH,
   type DeleteRequest,
+  type EnvironmentResponse,
   type MeshStatus,
   type ObjectsResponse,
   type StartResponse,
@@ -43,6 +44,10 @@ export class ControlClient {
 
   start(target: string): Promise<StartResponse> {
     return this.#call('POST', CONTROL_PATH.start, { target });
+  }
+
+  environment(pod: string): Promise<EnvironmentResponse> {
+    return this.#call('POST', CONTROL_PATH.environment, { pod });
   }
 
   shutdown(): Promise<unknown> {

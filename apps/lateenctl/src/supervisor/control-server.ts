@@ -4,7 +4,13 @@ import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { dirname } from 'node:path';
 import type { Problem } from '@lateen/istio-config';
-import { type ApplyRequest, CONTROL_PATH, type DeleteRequest, type StopRequest } from '../control/control-api.js';
+import {
+  type ApplyRequest,
+  CONTROL_PATH,
+  type DeleteRequest,
+  type EnvironmentRequest,
+  type StopRequest,
+} from '../control/control-api.js';
 import { readKubernetesDocuments } from '../documents/split-documents.js';
 import type { Supervisor } from './supervisor.js';
 import { UnknownTargetError } from './targets.js';
@@ -74,6 +80,8 @@ async function follow(supervisor: Supervisor, request: IncomingMessage): Promise
     }
     case `POST ${CONTROL_PATH.start}`:
       return { started: supervisor.start((await readBody<StopRequest>(request)).target) };
+    case `POST ${CONTROL_PATH.environment}`:
+      return { environment: supervisor.environment((await readBody<EnvironmentRequest>(request)).pod) };
     case `POST ${CONTROL_PATH.shutdown}`:
       // The socket closes last, so that whoever asked hears when everything has ended.
       void supervisor.close();

@@ -14,7 +14,7 @@ import type { Reaper } from './processes/reaper.js';
 import type { EntryHost } from './registry/entry-hosts.js';
 import type { RegistryStream } from './registry/registry-stream.js';
 import { buildStatus } from './status.js';
-import { findProcesses } from './targets.js';
+import { findApplication, findProcesses } from './targets.js';
 import type { Workloads } from './workloads.js';
 
 export interface SupervisorParts {
@@ -132,6 +132,11 @@ export class Supervisor {
     const processes = findProcesses(target, this.#parts.controlPlane, this.#parts.workloads.pods);
     for (const each of processes) each.start();
     return processes.map((each) => each.name);
+  }
+
+  /** The variables of a pod's application. @throws UnknownTargetError where there is no such pod, or it is a gateway */
+  environment(pod: string): Record<string, string> {
+    return findApplication(pod, this.#parts.workloads.pods).environment();
   }
 
   /** Ends every process and leaves nothing behind but the state directory. */

@@ -18,12 +18,7 @@ export function findProcesses(target: string, controlPlane: ControlPlane, pods: 
     if (component.name === target) return [component.process];
   }
   const [, podText = target, part] = /^(.+)\/(app|sidecar)$/.exec(target) ?? [];
-  const named = pods.map((pod) => ({
-    name: pod.plan.name,
-    namespace: pod.plan.namespace,
-    deployment: pod.plan.deployment.name,
-    pod,
-  }));
+  const named = namedPods(pods);
   const found = findPods(named, podText, undefined);
   if (found.length === 0) {
     const components = [...controlPlane.components.keys()].join(', ');
@@ -36,4 +31,22 @@ export function findProcesses(target: string, controlPlane: ControlPlane, pods: 
   });
   if (processes.length === 0) throw new UnknownTargetError(`${podText} is a gateway and has no application`);
   return processes;
+}
+
+/** The one pod of a name, which has an application. @throws UnknownTargetError */
+export function findApplication(name: string, pods: readonly Pod[]): Pod {
+  const named = namedPods(pods);
+  const [found] = findPods(named, name, undefined);
+  if (found === undefined) throw new UnknownTargetError(unknownPodMessage(named, name, undefined));
+  if (found.pod.app === undefined) throw new UnknownTargetError(`${name} is a gateway and has no application`);
+  return found.pod;
+}
+
+function namedPods(pods: readonly Pod[]) {
+  return pods.map((pod) => ({
+    name: pod.plan.name,
+    namespace: pod.plan.namespace,
+    deployment: pod.plan.deployment.name,
+    pod,
+  }));
 }

@@ -72,7 +72,8 @@ describe('environment', () => {
   it('names the forward proxy, and not for addresses that the sidecar binds', () => {
     expect(environment()).toMatchObject({
       HTTP_PROXY: 'http://127.30.0.16:15007',
-      NO_PROXY: 'localhost,127.0.0.1,127.30.0.18,127.30.0.17',
+      POD_IP: '127.30.0.16',
+      NO_PROXY: 'localhost,127.0.0.1,127.30.0.16,127.30.0.18,127.30.0.17',
     });
   });
 

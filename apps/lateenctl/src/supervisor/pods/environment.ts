@@ -48,11 +48,12 @@ export function buildEnvironment(options: EnvironmentOptions): Record<string, st
   for (const { name, address, ports } of called) Object.assign(env, serviceVariables(name, address, ports));
 
   const proxy = `http://${options.fields.address}:${FORWARD_PROXY_PORT}`;
-  const direct = ['localhost', LOOPBACK, ...called.map(({ address }) => address)];
+  const direct = ['localhost', LOOPBACK, options.fields.address, ...called.map(({ address }) => address)];
   Object.assign(env, {
     HOSTNAME: options.fields.podName,
     POD_NAME: options.fields.podName,
     NAMESPACE: options.fields.namespace,
+    POD_IP: options.fields.address,
     LATEEN_HOSTS_FILE: options.hostsFile,
     HTTP_PROXY: proxy,
     http_proxy: proxy,

@@ -134,6 +134,21 @@ export class Pod {
     renameSync(fresh, this.#hostsFile);
   }
 
+  /** The variables of its application. */
+  environment(): Record<string, string> {
+    const { name, namespace, deployment } = this.plan;
+    const { serviceAccount, labels, annotations, env } = deployment.template;
+    return buildEnvironment({
+      fields: { podName: name, namespace, serviceAccount, address: this.address, labels, annotations },
+      env,
+      appPorts: this.#appPorts,
+      services: this.#options.services().filter((service) => service.namespace === namespace),
+      entryHosts: this.#options.entryHosts(),
+      hostsFile: this.#hostsFile,
+      serviceAddress: this.#options.serviceAddress,
+    });
+  }
+
   /** Marks the pod as leaving, so that it is reported as not ready; its processes still run. */
   markTerminating(): void {
     this.#terminating = true;
@@ -166,34 +181,18 @@ export class Pod {
 
   async #planApp() {
     const { plan, directory } = this;
-    const { template } = plan.deployment;
     // A fresh port at each start: another program may have taken the last one meanwhile.
     for (const port of this.#appPorts.values()) releasePort(port);
     const ports = new Map<number, number>();
     for (const { port } of plan.ports) ports.set(port, await takeFreePort());
     this.#appPorts = ports;
     this.writeHosts();
-    const [command, ...args] = template.command as [string, ...string[]];
+    const [command, ...args] = plan.deployment.template.command as [string, ...string[]];
     return {
       command,
       args,
       workingDirectory: plan.deployment.directory,
-      env: buildEnvironment({
-        fields: {
-          podName: plan.name,
-          namespace: plan.namespace,
-          serviceAccount: template.serviceAccount,
-          address: this.address,
-          labels: template.labels,
-          annotations: template.annotations,
-        },
-        env: template.env,
-        appPorts: ports,
-        services: this.#options.services().filter((service) => service.namespace === plan.namespace),
-        entryHosts: this.#options.entryHosts(),
-        hostsFile: this.#hostsFile,
-        serviceAddress: this.#options.serviceAddress,
-      }),
+      env: this.environment(),
       logFile: join(directory, 'app.log'),
       holdsInput: false,
     };

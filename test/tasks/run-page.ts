@@ -1,0 +1,131 @@
+// Task pages: takes the steps of a page on a running demo, as a reader with a shell would.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { freePort } from '../harness/free-port.js';
+import { REPOSITORY } from '../harness/repository.js';
+import type { BookinfoDemo } from './bookinfo-demo.js';
+import { matchesOutput, parseOutputPattern } from './output-pattern.js';
+import type { CommandStep, TaskPage } from './task-page.js';
+
+/** How long what a page shows may take to come about. */
+const OUTPUT_LIMIT_MS = 20_000;
+const RETRY_MS = 50;
+/** Done once; everything else is looked at until it shows what the page shows. */
+const CHANGES = /^lateenctl (apply|delete|local (stop|start))\b/;
+
+interface Ran {
+  readonly exitCode: number | null;
+  /** Standard output and errors, as they come in a terminal. */
+  readonly printed: string;
+}
+
+/** @throws Error naming the line of the page whose command did something else than the page shows */
+export async function runPage(page: TaskPage, demo: BookinfoDemo): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), 'lateen-task-'));
+  symlinkSync(join(REPOSITORY, 'examples'), join(directory, 'examples'));
+  const reader = new Reader(directory, demo, await portsOf(page));
+  try {
+    for (const step of page.steps) {
+      if (step.kind === 'file') writeFileSync(join(directory, step.name), reader.withPorts(step.content));
+      else await reader.take(step);
+    }
+  } finally {
+    reader.close();
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** Ports that the page chose -> those that they have here. */
+async function portsOf(page: TaskPage): Promise<Map<string, string>> {
+  const ports = new Map<string, string>();
+  for (const port of page.ownPorts) ports.set(port, String(await freePort()));
+  return ports;
+}
+
+class Reader {
+  readonly #directory: string;
+  readonly #demo: BookinfoDemo;
+  readonly #env: NodeJS.ProcessEnv;
+  readonly #ports: ReadonlyMap<string, string>;
+  readonly #background: ChildProcess[] = [];
+
+  constructor(directory: string, demo: BookinfoDemo, ports: ReadonlyMap<string, string>) {
+    this.#directory = directory;
+    this.#demo = demo;
+    this.#ports = ports;
+    const path = [join(REPOSITORY, 'bin'), dirname(process.execPath), process.env.PATH].join(':');
+    this.#env = { ...process.env, PATH: path, LATEEN_STATE_DIR: demo.stateDir, NO_COLOR: '1', LC_ALL: 'C' };
+  }
+
+  /** A text of the page with the ports that its own programs have here. */
+  withPorts(text: string): string {
+    return text.replaceAll(/\b\d{4,5}\b/g, (port) => this.#ports.get(port) ?? port);
+  }
+
+  /** What a reader types or sees, where the ingress has other ports than the page says. */
+  #asHere(text: string): string {
+    const { httpPort, httpsPort } = this.#demo;
+    return this.withPorts(text).replaceAll(':8080', `:${httpPort}`).replaceAll(':8443', `:${httpsPort}`);
+  }
+
+  async take(step: CommandStep): Promise<void> {
+    const command = this.#asHere(step.command);
+    if (step.background) {
+      this.#background.push(this.#spawn(command.slice(0, -' &'.length)));
+      return;
+    }
+    const once = CHANGES.test(command);
+    const deadline = Date.now() + OUTPUT_LIMIT_MS;
+    for (;;) {
+      const ran = await this.#run(command);
+      if (this.#shows(step, ran)) return;
+      if (once || Date.now() > deadline) throw new Error(complaint(step, command, ran));
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    }
+  }
+
+  #shows({ output }: CommandStep, { exitCode, printed }: Ran): boolean {
+    // A page need not show what a command prints; then it only has to succeed.
+    if (output === undefined) return exitCode === 0;
+    return matchesOutput(
+      parseOutputPattern(
+        output.lines.map((line) => this.#asHere(line)),
+        output.numbersVaryBy,
+      ),
+      printed,
+    );
+  }
+
+  close(): void {
+    for (const child of this.#background) {
+      if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, 'SIGTERM');
+    }
+  }
+
+  #spawn(command: string): ChildProcess {
+    const options = { cwd: this.#directory, env: this.#env, detached: true } as const;
+    return spawn('bash', ['-c', command], { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
+  }
+
+  #run(command: string): Promise<Ran> {
+    const child = this.#spawn(command);
+    return new Promise((resolve, reject) => {
+      let printed = '';
+      for (const stream of [child.stdout, child.stderr]) {
+        stream?.setEncoding('utf8').on('data', (text: string) => {
+          printed += text;
+        });
+      }
+      child.once('error', reject);
+      child.once('close', (exitCode) => resolve({ exitCode, printed }));
+    });
+  }
+}
+
+function complaint({ line, output }: CommandStep, command: string, { exitCode, printed }: Ran): string {
+  const wanted = output === undefined ? 'exit code 0' : `\n${output.lines.join('\n')}`;
+  return `line ${line}: ${command}\nexits ${exitCode} and prints\n${printed.trimEnd()}\nwhere the page says ${wanted}`;
+}
