@@ -122,6 +122,8 @@ export interface ConformanceCase {
   /** The pods that a proxy under test stands for. */
   readonly clients: readonly PodOfCase[];
   readonly requests: readonly SendingOfCase[];
+  /** Why the case is not run against a stock Envoy; undefined: it is. */
+  readonly withoutEnvoy: string | undefined;
 }
 
 /** The proxy of this name is the ingress gateway. */
@@ -261,6 +263,7 @@ export function readCase(name: string): ConformanceCase {
     pods: fields.entries('pods').map(([pod, each]) => readPod(pod, each, pod)),
     clients: named.some((client) => client.name === GATEWAY) ? named : [...named, gateway],
     requests: fields.list('requests').map(readSending),
+    withoutEnvoy: fields.text('withoutEnvoy'),
   };
   if (read.why === '') throw fields.wrong('`why` must say in a line what the case shows');
   fields.done();

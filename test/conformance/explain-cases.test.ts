@@ -80,8 +80,11 @@ function checkHttp(sending: HttpSending, answer: Explanation): void {
     expect([name, answer.location]).toEqual([name, location]);
 }
 
+/** What a RateLimit lets through depends on what came before, and explain does not know these limits (docs/explain.md). */
+const COUNTED = /^rate-limit\//;
+
 describe('explain foretells', () => {
-  test.each(caseNames())('%s', (name) => {
+  test.each(caseNames().filter((name) => !COUNTED.test(name)))('%s', (name) => {
     const conformanceCase = readCase(name);
     const ask = answersOf(conformanceCase);
     for (const sending of conformanceCase.requests.filter(isOutbound)) {

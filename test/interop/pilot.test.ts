@@ -21,6 +21,17 @@ interface Seen {
   readonly certificate: string | undefined;
 }
 
+/** For requests with a header, at the gateway. */
+const RATE_LIMIT = `
+apiVersion: lateen.io/v1alpha1
+kind: RateLimit
+metadata: { name: few, namespace: istio-system }
+spec:
+  selector: { matchLabels: { istio: ingressgateway } }
+  rules:
+    - { name: few, match: [{ headers: { x-limited: {} } }], by: [{ header: { name: x-limited } }], limit: { requests: 2, per: 1h } }
+`;
+
 const envoyPath = requireStockEnvoy();
 
 describe.skipIf(envoyPath === undefined)('stock Envoy on Pilot', () => {
@@ -159,6 +170,15 @@ describe.skipIf(envoyPath === undefined)('stock Envoy on Pilot', () => {
     await waitUntil('a line of the access log', () =>
       mesh.outputOf('productpage-v1').includes('outbound|9080|v2|reviews.default.svc.cluster.local'),
     );
+  });
+
+  test('a RateLimit holds at an Envoy, by quotas that Pilot assigns', async () => {
+    await mesh.operator.apply('rate-limit.yaml', RATE_LIMIT);
+    const limited = () => httpGet(`http://${mesh.podAddress(0)}:8080/productpage`, { 'x-limited': 'yes' });
+    // Until it has its quota an Envoy lets requests through.
+    await waitUntil('a refusal', async () => (await limited()).status === 429);
+    for (let call = 0; call < 5; call++) expect((await limited()).status).toBe(429);
+    expect((await page()).status).toBe(200);
   });
 
   test.each(['istio-ingressgateway-latest', 'productpage-v1'])('%s refused nothing that Pilot sent', async (pod) => {

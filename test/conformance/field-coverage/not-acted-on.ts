@@ -68,11 +68,16 @@ function stepsOfProblem(path: string): readonly string[] {
 const isAbove = (path: readonly string[], steps: readonly string[]) =>
   path.every((step, index) => step === steps[index]);
 
+const API_VERSIONS: Readonly<Partial<Record<CoveredKind, string>>> = {
+  ProxyConfig: 'networking.istio.io/v1beta1',
+  RateLimit: 'lateen.io/v1alpha1',
+};
+
 const documentOf = (kind: CoveredKind, spec: unknown): unknown =>
   kind === 'MeshConfig'
     ? spec
     : {
-        apiVersion: kind === 'ProxyConfig' ? 'networking.istio.io/v1beta1' : 'networking.istio.io/v1',
+        apiVersion: API_VERSIONS[kind] ?? 'networking.istio.io/v1',
         kind,
         metadata: { name: 'sample' },
         spec,

@@ -14,6 +14,7 @@ export const COVERED_KINDS = [
   'Sidecar',
   'ProxyConfig',
   'MeshConfig',
+  'RateLimit',
 ] as const;
 export type CoveredKind = (typeof COVERED_KINDS)[number];
 

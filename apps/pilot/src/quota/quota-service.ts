@@ -135,7 +135,9 @@ function answer(call: Call, bucket: QuotaBucketId, bucketAction: BucketAction['b
   call.write(create(RateLimitQuotaResponseSchema, { bucketAction: [action] }));
 }
 
-/** For ever: a quota counts until the next one comes. */
+/** A quota counts until the next one comes; to Envoy an assignment without a time is over at once. */
+const ASSIGNED_FOR = create(DurationSchema, { seconds: 365n * 86_400n });
+
 function assignment({ requests, periodMs, burst }: QuotaShare): BucketAction['bucketAction'] {
   const fillInterval = create(DurationSchema, {
     seconds: BigInt(Math.floor(periodMs / 1_000)),
@@ -143,5 +145,8 @@ function assignment({ requests, periodMs, burst }: QuotaShare): BucketAction['bu
   });
   const tokenBucket = create(TokenBucketSchema, { maxTokens: burst, tokensPerFill: requests, fillInterval });
   const rateLimitStrategy = create(RateLimitStrategySchema, { strategy: { case: 'tokenBucket', value: tokenBucket } });
-  return { case: 'quotaAssignmentAction', value: create(AssignmentSchema, { rateLimitStrategy }) };
+  return {
+    case: 'quotaAssignmentAction',
+    value: create(AssignmentSchema, { rateLimitStrategy, assignmentTimeToLive: ASSIGNED_FOR }),
+  };
 }

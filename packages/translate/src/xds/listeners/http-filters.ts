@@ -75,7 +75,7 @@ export function buildHttpFilters(
   const quotas =
     listenerClass === 'sidecar-outbound'
       ? []
-      : scope.rateLimits.map((limit) => buildQuotaFilter(limit, scope.snapshot.clusterDomain));
+      : scope.rateLimits.map((limit) => buildQuotaFilter(limit, scope.snapshot.clusterDomain, understandsIstioFilters));
   if (!understandsIstioFilters) return [...quotas, ...ofRoutes, grpcStats(), ...last];
   const overrides = scope.metrics[listenerClass === 'sidecar-inbound' ? 'SERVER' : 'CLIENT'];
   return [

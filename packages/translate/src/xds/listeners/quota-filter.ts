@@ -26,6 +26,7 @@ import { HttpRequestHeaderMatchInputSchema } from '@lateen/xds-proto/envoy/type/
 import { HttpStatusSchema } from '@lateen/xds-proto/envoy/type/v3/http_status_pb.js';
 import {
   type RateLimitStrategy,
+  RateLimitStrategy_BlanketRule,
   RateLimitStrategySchema,
 } from '@lateen/xds-proto/envoy/type/v3/ratelimit_strategy_pb.js';
 import { TokenBucketSchema } from '@lateen/xds-proto/envoy/type/v3/token_bucket_pb.js';
@@ -49,11 +50,22 @@ const KEPT_MS = 24 * 3_600_000;
 const DEFAULT_STATUS = 429;
 const DEFAULT_BODY = 'rate limit exceeded';
 
-/** The filter; its name is what metrics have. */
-export function buildQuotaFilter(limit: EffectiveRateLimit, clusterDomain: string): HttpFilter {
+/**
+ * The filter; its name is what metrics have.
+ *
+ * @param countsUnassigned the proxy can count before it has an assignment
+ */
+export function buildQuotaFilter(
+  limit: EffectiveRateLimit,
+  clusterDomain: string,
+  countsUnassigned: boolean,
+): HttpFilter {
   const { id, rule } = limit;
   const action = {
-    onMatch: { case: 'action' as const, value: { name: 'bucket', typedConfig: bucketSettings(id, rule) } },
+    onMatch: {
+      case: 'action' as const,
+      value: { name: 'bucket', typedConfig: bucketSettings(id, rule, countsUnassigned) },
+    },
   };
   const predicates = rulePredicates(limit, clusterDomain);
   const matchers = predicates.map((predicate) => ({ predicate, onMatch: action }));
@@ -76,12 +88,15 @@ export function buildQuotaFilter(limit: EffectiveRateLimit, clusterDomain: strin
   });
 }
 
-function bucketSettings(id: string, rule: RateLimitRule): Any {
+function bucketSettings(id: string, rule: RateLimitRule, countsUnassigned: boolean): Any {
   const settings = create(RateLimitQuotaBucketSettingsSchema, {
     bucketIdBuilder: { bucketIdBuilder: Object.fromEntries([ruleIdPart(id), ...(rule.by ?? []).map(idPart)]) },
     reportingInterval: durationOfMs(REPORTING_INTERVAL_MS),
     noAssignmentBehavior: {
-      noAssignmentBehavior: { case: 'fallbackRateLimit', value: unassignedStrategy(rule) },
+      noAssignmentBehavior: {
+        case: 'fallbackRateLimit',
+        value: countsUnassigned ? unassignedStrategy(rule) : letAllThrough(),
+      },
     },
     expiredAssignmentBehavior: {
       expiredAssignmentBehaviorTimeout: durationOfMs(KEPT_MS),
@@ -106,6 +121,12 @@ function unassignedStrategy(rule: RateLimitRule): RateLimitStrategy {
     fillInterval: durationOfMs(periodMs * parts),
   });
   return create(RateLimitStrategySchema, { strategy: { case: 'tokenBucket', value: tokenBucket } });
+}
+
+/** Envoy 1.40 crashes at the second request where a token bucket stands here. */
+function letAllThrough(): RateLimitStrategy {
+  const value = RateLimitStrategy_BlanketRule.ALLOW_ALL;
+  return create(RateLimitStrategySchema, { strategy: { case: 'blanketRule', value } });
 }
 
 /** A Lateen sidecar writes the true seconds; what stands here is what another proxy sends. */
