@@ -21,6 +21,7 @@ function installFingerprint() {
     'pnpm-lock.yaml',
     'test/package.json',
     'examples/bookinfo/package.json',
+    'examples/services/package.json',
   ];
   for (const folder of ['apps', 'packages']) {
     for (const name of readdirSync(join(root, folder)).sort()) manifests.push(`${folder}/${name}/package.json`);

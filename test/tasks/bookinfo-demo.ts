@@ -14,19 +14,28 @@ interface AppliedDocument {
   readonly spec: unknown;
 }
 
+/** What pages change of the demo itself. */
+const RESTORED = [
+  'examples/handbook/destination-rule-reviews.yaml',
+  'examples/handbook/virtual-service-reviews.yaml',
+  'examples/handbook/peer-authentication-default.yaml',
+];
+
 export class BookinfoDemo {
   readonly stateDir: string;
-  readonly httpPort: number;
-  readonly httpsPort: number;
   readonly #directory: string;
   readonly #process: ChildProcess;
+  #ports = { http: 0, https: 0 };
 
-  private constructor(directory: string, child: ChildProcess, ports: { http: number; https: number }) {
+  private constructor(directory: string, child: ChildProcess) {
     this.#directory = directory;
     this.stateDir = join(directory, 'state');
     this.#process = child;
-    this.httpPort = ports.http;
-    this.httpsPort = ports.https;
+  }
+
+  /** Of the ingress, on 127.0.0.1. */
+  get ports(): { readonly http: number; readonly https: number } {
+    return this.#ports;
   }
 
   /** What `npm run demo` starts, on free ports and in a directory of its own. */
@@ -36,17 +45,16 @@ export class BookinfoDemo {
     const args = [join(REPOSITORY, 'tools/demo.mjs'), '--state-dir', stateDir, '--ingress-port', '0'];
     const child = spawn(process.execPath, args, { cwd: REPOSITORY, stdio: ['ignore', 'pipe', 'pipe'] });
     await readiness(child);
-    const status = await runCommand(
-      process.execPath,
-      [join(REPOSITORY, 'bin/lateenctl'), 'local', 'status', '-o', 'json'],
-      { directory: REPOSITORY, env: { LATEEN_STATE_DIR: stateDir } },
-    );
-    const { ingress } = JSON.parse(status.stdout) as { ingress: { port: number; httpsPort: number } };
-    return new BookinfoDemo(directory, child, { http: ingress.port, https: ingress.httpsPort });
+    const demo = new BookinfoDemo(directory, child);
+    const { ingress } = JSON.parse(await demo.lateenctl('local', 'status', '-o', 'json')) as {
+      ingress: { port: number; httpsPort: number };
+    };
+    demo.#ports = { http: ingress.port, https: ingress.httpsPort };
+    return demo;
   }
 
-  /** Everything that is applied, a line for each document: its kind, namespace, name and content. */
-  applied(): string[] {
+  /** Everything that is applied: the content of each document by `KIND NAMESPACE NAME`. */
+  applied(): Map<string, string> {
     const galley = join(this.stateDir, 'galley/config/applied');
     const documents = readdirSync(galley, { recursive: true, encoding: 'utf8' })
       .filter((path) => path.endsWith('.yaml'))
@@ -54,9 +62,28 @@ export class BookinfoDemo {
     const objects = JSON.parse(readFileSync(join(this.stateDir, 'supervisor/objects.json'), 'utf8')) as {
       object: AppliedDocument;
     }[];
-    return [...documents, ...objects.map(({ object }) => object)]
-      .map(({ kind, metadata: { name, namespace }, spec }) => `${kind} ${namespace}/${name} ${JSON.stringify(spec)}`)
-      .sort();
+    const all = [...documents, ...objects.map(({ object }) => object)];
+    return new Map(
+      all.map(({ kind, metadata, spec }) => [`${kind} ${metadata.namespace} ${metadata.name}`, JSON.stringify(spec)]),
+    );
+  }
+
+  /** Takes away what is not of the demo, and applies what a page has changed of it again. */
+  async restore(wanted: ReadonlyMap<string, string>): Promise<void> {
+    for (const place of this.applied().keys()) {
+      const [kind = '', namespace = '', name = ''] = place.split(' ');
+      if (!wanted.has(place)) await this.lateenctl('delete', kind, name, '-n', namespace);
+    }
+    await this.lateenctl('apply', ...RESTORED.flatMap((file) => ['-f', join(REPOSITORY, file)]));
+  }
+
+  /** Runs lateenctl on the demo, which has to succeed; what it prints. */
+  async lateenctl(...args: readonly string[]): Promise<string> {
+    const options = { directory: REPOSITORY, env: { LATEEN_STATE_DIR: this.stateDir } };
+    const result = await runCommand(process.execPath, [join(REPOSITORY, 'bin/lateenctl'), ...args], options);
+    if (result.exitCode !== 0)
+      throw new Error(`lateenctl ${args.join(' ')} exits ${result.exitCode}: ${result.stderr}`);
+    return result.stdout;
   }
 
   async stop(): Promise<void> {

@@ -67,8 +67,8 @@ class Reader {
 
   /** What a reader types or sees, where the ingress has other ports than the page says. */
   #asHere(text: string): string {
-    const { httpPort, httpsPort } = this.#demo;
-    return this.withPorts(text).replaceAll(':8080', `:${httpPort}`).replaceAll(':8443', `:${httpsPort}`);
+    const { http, https } = this.#demo.ports;
+    return this.withPorts(text).replaceAll(':8080', `:${http}`).replaceAll(':8443', `:${https}`);
   }
 
   async take(step: CommandStep): Promise<void> {

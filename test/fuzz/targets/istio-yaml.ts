@@ -3,15 +3,25 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatProblem, locateField, type Problem, parseDocuments, validateObjects } from '@lateen/istio-config';
-import { buildSnapshot, resolveProxyView, TranslationCache } from '@lateen/translate';
+import { buildSnapshot, type Credential, resolveProxyView, TranslationCache } from '@lateen/translate';
 import { REPOSITORY } from '../../harness/repository.js';
+import { Authority } from '../../security/mesh-certificates.js';
 import { type FuzzTarget, failed, type Outcome, passed } from '../loop/fuzz-target.js';
 import type { Random } from '../loop/random.js';
 import { mutateYaml } from '../mutate/mutate-yaml.js';
 import { FUZZ_MESH, FUZZ_PROXIES } from './fuzz-mesh.js';
 
 /** Folders whose YAML is what users write, or what tests pin. */
-const SEED_FOLDERS = ['examples', 'packages/istio-config/test'];
+const SEED_FOLDERS = [
+  'examples',
+  'packages/istio-config/test',
+  'packages/translate/test/cases',
+  'test/conformance/cases',
+];
+/** Whose blocks are what users write. */
+const PAGE_FOLDER = 'docs';
+/** Documents of other kinds are not Galley's, and a text with one of them is never accepted. */
+const ISTIO_DOCUMENT = /^apiVersion: *"?(?:[a-z]+\.istio\.io|lateen\.io)\//m;
 const MAX_SEED_BYTES = 16 * 1024;
 const MAX_RUN_MS = 3_000;
 
@@ -20,10 +30,17 @@ export class IstioYamlTarget implements FuzzTarget {
   readonly oracle =
     'parsing and validation never throw and place every problem; what they accept gives a consistent snapshot';
 
-  async start(): Promise<void> {}
+  #credentials: readonly Credential[] = [];
+
+  async start(): Promise<void> {
+    this.#credentials = await gatewayCredentials();
+  }
   async stop(): Promise<void> {}
 
-  seeds = () => SEED_FOLDERS.flatMap((folder) => yamlBelow(join(REPOSITORY, folder)));
+  seeds = () => [
+    ...SEED_FOLDERS.flatMap((folder) => yamlBelow(join(REPOSITORY, folder))),
+    ...blocksBelow(join(REPOSITORY, PAGE_FOLDER)),
+  ];
   mutate = (random: Random, input: Buffer, other: Buffer) => mutateYaml(random, input, other);
 
   run(input: Buffer): Outcome {
@@ -42,7 +59,7 @@ export class IstioYamlTarget implements FuzzTarget {
     for (const object of objects) locateField(object, ['spec']);
     const accepted = found.every(({ severity }) => severity !== 'error');
     if (accepted && objects.length > 0) {
-      const snapshot = buildSnapshot({ ...FUZZ_MESH, configs: objects });
+      const snapshot = buildSnapshot({ ...FUZZ_MESH, credentials: this.#credentials, configs: objects });
       const cache = new TranslationCache();
       for (const proxy of FUZZ_PROXIES) {
         const { faults } = cache.translate(resolveProxyView(snapshot, proxy));
@@ -69,10 +86,37 @@ function signatureOf(problems: readonly Problem[]): string {
   return [...kinds].sort().slice(0, 6).join('; ');
 }
 
+/** Secrets of the names that cases and pages use, all with one certificate. */
+async function gatewayCredentials(): Promise<Credential[]> {
+  const authority = await Authority.create();
+  const { cert, key } = await authority.issue({ dnsNames: ['*.example.com'] });
+  const values = { 'tls.crt': cert, 'tls.key': key, 'ca.crt': authority.rootPem };
+  return ['shop', 'partner', 'a', 'cert', 'client', 'ca'].map((name) => ({ namespace: 'istio-system', name, values }));
+}
+
 function yamlBelow(directory: string): Buffer[] {
+  return textsBelow(directory, /\.ya?ml$/).flatMap(istioDocuments);
+}
+
+/** The YAML blocks of pages. */
+function blocksBelow(directory: string): Buffer[] {
+  const pages = textsBelow(directory, /\.md$/);
+  return pages.flatMap((text) =>
+    [...text.matchAll(/^```yaml.*\n([\s\S]*?)^```/gm)].flatMap(([, block = '']) => istioDocuments(block)),
+  );
+}
+
+function textsBelow(directory: string, name: RegExp): string[] {
   return readdirSync(directory, { recursive: true, encoding: 'utf8' })
-    .filter((name) => /\.ya?ml$/.test(name) && !name.includes('node_modules'))
+    .filter((path) => name.test(path) && !path.includes('node_modules'))
     .sort()
-    .map((name) => readFileSync(join(directory, name)))
-    .filter(({ length }) => length <= MAX_SEED_BYTES);
+    .map((path) => readFileSync(join(directory, path), 'utf8'));
+}
+
+/** A text without documents of kinds that are not Galley's; nothing where none is left, or too much. */
+function istioDocuments(text: string): Buffer[] {
+  const documents = text.split(/^---\n/m);
+  const kept = documents.length === 1 ? documents : documents.filter((document) => ISTIO_DOCUMENT.test(document));
+  const seed = Buffer.from(kept.join('---\n'));
+  return kept.length > 0 && seed.length <= MAX_SEED_BYTES ? [seed] : [];
 }
