@@ -58,6 +58,7 @@ export function compileTcpProxy(filters: readonly Filter[], context: TcpProxyCon
     maxDurationMs:
       proxy.maxDownstreamConnectionDuration === undefined ? 0 : durationMs(proxy.maxDownstreamConnectionDuration),
     maxConnectAttempts: proxy.maxConnectAttempts ?? 1,
+    hashesSource: proxy.hashPolicy.length > 0,
     inbound: context.inbound,
     exchangeProtocol,
     metricScope: stats === undefined ? 0 : context.scopes.scopeOf(context.inbound, stats),

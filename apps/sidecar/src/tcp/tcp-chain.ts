@@ -21,6 +21,8 @@ export interface TcpChain extends ServedChain {
   readonly maxDurationMs: number;
   /** Endpoints that are tried before a connection is given up; at least 1. */
   readonly maxConnectAttempts: number;
+  /** Clusters with a ring or a Maglev table choose by the client's address. */
+  readonly hashesSource: boolean;
   /** The listener's traffic direction is INBOUND: this side reports as the destination. */
   readonly inbound: boolean;
   /** The ALPN under which clients and this side tell each other who they are; empty where they never do. */

@@ -10,6 +10,7 @@ import type { Endpoint } from '../upstream/endpoint.js';
 import type { UpstreamCluster } from '../upstream/upstream-cluster.js';
 import { describeError } from '../upstream/upstream-connection.js';
 import type { TransportEvents } from '../upstream/upstream-transport.js';
+import { hashSource } from './source-hash.js';
 
 /** A connection that can be written to. Whoever takes it sets the socket's owner before returning. */
 export interface OpenedConnection {
@@ -43,6 +44,7 @@ export class TcpConnector implements TransportEvents, TimerOwner {
   constructor(
     private readonly path: DataPath,
     private readonly maxAttempts: number,
+    private readonly hashesSource: boolean,
     private readonly outcome: ConnectOutcome,
     /** Whom the connection is for. */
     private readonly client: () => PresentedAddresses | undefined,
@@ -124,6 +126,7 @@ export class TcpConnector implements TransportEvents, TimerOwner {
 
   private attempt(): void {
     const { core, stats } = this.path;
+    if (this.hashesSource) hashSource(this.path, this.client()?.remoteAddress ?? '');
     const slot = core.wasm.pick(this.clusterSlot, 0, 1);
     const endpoint = slot < 0 ? undefined : this.path.endpoints[slot];
     if (endpoint === undefined) {

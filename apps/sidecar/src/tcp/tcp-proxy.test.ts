@@ -1,7 +1,7 @@
 // TCP proxy: what a client and an upstream see of each other, half-closes and failures included.
 
 import { once } from 'node:events';
-import { createServer, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import type { AccessLogRecord } from '../data-plane.js';
 import { cluster, dataPlaneConfig, endpointOf, listener, TLS_INSPECTOR } from '../testing/envoy-config.js';
@@ -218,6 +218,26 @@ describe('TCP proxy', () => {
     }
     // 80 % within five standard deviations.
     expect(Math.abs(toA - 240)).toBeLessThan(35);
+  });
+
+  it('chooses the endpoint by the address of the client where the listener hashes it', async () => {
+    const names = ['a', 'b', 'c'];
+    const ports = await Promise.all(names.map((name) => startTcpServer((socket) => socket.end(name))));
+    const { proxy } = await start(ports, {
+      proxy: { hash_policy: [{ source_ip: {} }] },
+      cluster: { lb_policy: 'MAGLEV' },
+    });
+    const askFrom = async (localAddress: string): Promise<string> => {
+      const client = connect({ port: proxy.port(), host: '127.0.0.1', localAddress });
+      return (await readAll(client)).toString();
+    };
+    const chosen = new Set<string>();
+    for (let last = 1; last <= 12; last++) {
+      const answers = await Promise.all([1, 2, 3].map(() => askFrom(`127.0.0.${last}`)));
+      expect(new Set(answers).size, `of 127.0.0.${last}`).toBe(1);
+      chosen.add(answers[0]!);
+    }
+    expect([...chosen].sort()).toEqual(names);
   });
 
   it('ends what is idle, and what is too old', async () => {

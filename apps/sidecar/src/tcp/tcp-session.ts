@@ -79,7 +79,9 @@ export class TcpSession implements ServedConnection, ConnectOutcome, SideEvents,
     if (chain.idleTimeoutMs > 0) path.wheel.schedule(this.idleTimer, chain.idleTimeoutMs);
     if (chain.maxDurationMs > 0) path.wheel.schedule(this.ageTimer, chain.maxDurationMs);
     this.clusterName = pickCluster(chain);
-    this.connector = new TcpConnector(path, chain.maxConnectAttempts, this, () => addressesOf(socket));
+    this.connector = new TcpConnector(path, chain.maxConnectAttempts, chain.hashesSource, this, () =>
+      addressesOf(socket),
+    );
   }
 
   /** Connects to an endpoint. `first` are bytes of the client that were read already. */

@@ -114,6 +114,7 @@ export const LISTENER_SUPPORT: SupportTable = {
       'idle_timeout',
       'max_downstream_connection_duration',
       'max_connect_attempts',
+      'hash_policy',
       'access_log',
     ],
     inert: { stat_prefix: 'statistics carry the names of listener and cluster' },
@@ -122,7 +123,6 @@ export const LISTENER_SUPPORT: SupportTable = {
       metadata_match: 'send a cluster for each subset, as Istio does',
       downstream_idle_timeout: 'use idle_timeout, which is for both directions',
       upstream_idle_timeout: 'use idle_timeout, which is for both directions',
-      hash_policy: 'hash load balancing is not supported yet',
       tunneling_config: 'tunnels are not supported yet',
       access_log_flush_interval: 'a line is written when a connection ends',
       flush_access_log_on_connected: 'a line is written when a connection ends',
@@ -130,6 +130,11 @@ export const LISTENER_SUPPORT: SupportTable = {
     },
   },
   [`${TCP}.TcpProxy.WeightedCluster`]: { acted: ['clusters'] },
+  'envoy.type.v3.HashPolicy': {
+    acted: ['source_ip'],
+    refused: { filter_state: 'filters keep no state for a connection' },
+  },
+  'envoy.type.v3.HashPolicy.SourceIp': { acted: [] },
   [`${TCP}.TcpProxy.WeightedCluster.ClusterWeight`]: {
     acted: ['name', 'weight'],
     refused: { metadata_match: 'send a cluster for each subset, as Istio does' },

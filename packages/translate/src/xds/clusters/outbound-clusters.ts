@@ -239,14 +239,18 @@ function healthOf({ outlierDetection }: TrafficPolicy) {
   };
 }
 
-/** Of connections nothing is hashed yet: a ring or Maglev table is asked by a random number. */
+/** Of connections only the client's address is hashed, as in Istio: otherwise a ring or Maglev table is asked by a random number. */
 function unhashedPort(rule: EffectiveDestinationRule, service: MeshService, port: MeshPort): Problem {
   return {
     code: 'unsupported-load-balancer',
     severity: 'warning',
     subject: `DestinationRule/${rule.namespace}/${rule.name}`,
-    message: `loadBalancer.consistentHash is not acted on yet for TCP (${service.hostname}, port ${port.port}); connections go to random endpoints`,
+    message: `loadBalancer.consistentHash hashes nothing of TCP connections (${service.hostname}, port ${port.port}): they go to random endpoints; write useSourceIp`,
   };
+}
+
+function hashesOnlyRequests(loadBalancer: TrafficPolicy['loadBalancer']): boolean {
+  return loadBalancer?.consistentHash !== undefined && loadBalancer.consistentHash.useSourceIp !== true;
 }
 
 /** Calls are refused rather than made in another way than the rule says. */
@@ -271,7 +275,7 @@ function resolveClusters(scope: ClientScope, traits: ClientTraits): OutboundClus
         byName.set(cluster.name, cluster);
         if (rule !== undefined && cluster.closed) problems.push(closedCluster(rule, cluster));
         const { loadBalancer } = policyForPort(rule, subset, port.port);
-        if (rule !== undefined && port.tcp && loadBalancer?.consistentHash !== undefined) {
+        if (rule !== undefined && port.tcp && hashesOnlyRequests(loadBalancer)) {
           problems.push(unhashedPort(rule, service, port));
         }
       }

@@ -143,6 +143,7 @@ function inboundListener(view: ProxyView, inbound: InboundPort): ListenerPlan {
       clusters: [{ name: cluster, weight: 1 }],
       idleTimeout: undefined,
       maxDuration: undefined,
+      hashesSource: false,
     };
     return tcpChains(view, mtlsMode, buildTcpFilters(view, 'sidecar-inbound', to));
   };

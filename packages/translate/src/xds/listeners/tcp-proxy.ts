@@ -23,6 +23,7 @@ export function buildTcpFilters(view: ProxyView, listenerClass: ListenerClass, t
     clusterSpecifier: clusterSpecifier(to),
     idleTimeout: durationOfText(to.idleTimeout),
     maxDownstreamConnectionDuration: durationOfText(to.maxDuration),
+    hashPolicy: to.hashesSource ? [{ policySpecifier: { case: 'sourceIp', value: {} } }] : [],
     accessLog: scope.accessLogs[mode].map(buildAccessLog),
   });
   filters.push(

@@ -9,14 +9,20 @@ import type { EffectiveVirtualService } from '../../resolve/virtual-services.js'
 import { outboundClusters } from '../clusters/outbound-clusters.js';
 import { sniOf } from '../names.js';
 import { intersectingHosts } from './gateway-hosts.js';
-import { type ConnectionTarget, ruleClusters, serverNamesOf, type TcpDestinations } from './tcp-destinations.js';
+import {
+  type ConnectionTarget,
+  hashesSource,
+  ruleClusters,
+  serverNamesOf,
+  type TcpDestinations,
+} from './tcp-destinations.js';
 
 function boundRules(scope: ClientScope, server: GatewayServer): readonly EffectiveVirtualService[] {
   return scope.gatewayRoutes(server.gateway).filter((rule) => intersectingHosts(server, rule).length > 0);
 }
 
-function destinations(clusters: TcpDestinations['clusters'], statPrefix: string): TcpDestinations {
-  return { statPrefix, clusters, idleTimeout: undefined };
+function destinations(scope: ClientScope, clusters: TcpDestinations['clusters'], statPrefix: string): TcpDestinations {
+  return { statPrefix, clusters, idleTimeout: undefined, hashesSource: hashesSource(scope, clusters) };
 }
 
 /** What leads nowhere is told: a listener without a chain would be refused. */
@@ -36,7 +42,7 @@ function tcpTargets(scope: ClientScope, server: GatewayServer, problems: Problem
     if (rule === undefined) continue;
     const clusters = ruleClusters(scope, virtualService, rule, server.port, problems);
     const first = clusters[0];
-    if (first !== undefined) return [{ serverNames: [], subnets: [], to: destinations(clusters, first.name) }];
+    if (first !== undefined) return [{ serverNames: [], subnets: [], to: destinations(scope, clusters, first.name) }];
   }
   problems.push(withoutRoutes(server, 'tcp'));
   return [];
@@ -57,7 +63,7 @@ function sniTargets(scope: ClientScope, server: GatewayServer, problems: Problem
           const clusters = ruleClusters(scope, virtualService, rule, server.port, problems);
           const first = clusters[0];
           if (first === undefined) return [];
-          const to = destinations(clusters, first.name);
+          const to = destinations(scope, clusters, first.name);
           return [{ serverNames: serverNamesOf(sniHosts), subnets: destinationSubnets, to }];
         }),
     ),
@@ -80,7 +86,11 @@ export function sniClusters(scope: ClientScope, server: GatewayServer) {
 function autoSniTargets(scope: ClientScope, server: GatewayServer): ConnectionTarget[] {
   return sniClusters(scope, server).map(({ service, port, subset }) => {
     const name = sniOf(port.port, subset?.name ?? '', service.hostname);
-    return { serverNames: [name], subnets: [], to: destinations([{ name, weight: 1 }], name) };
+    return {
+      serverNames: [name],
+      subnets: [],
+      to: { statPrefix: name, clusters: [{ name, weight: 1 }], idleTimeout: undefined, hashesSource: false },
+    };
   });
 }
 

@@ -7,6 +7,7 @@ import { policyForPort } from '../../resolve/destination-rules.js';
 import type { MeshPort, MeshService } from '../../resolve/mesh-index.js';
 import type { EffectiveVirtualService } from '../../resolve/virtual-services.js';
 import { compareText } from '../../stable-hash.js';
+import { outboundClusters } from '../clusters/outbound-clusters.js';
 import { outboundClusterName } from '../names.js';
 import { destinationCluster } from '../rules/destinations.js';
 
@@ -18,6 +19,8 @@ export interface TcpDestinations {
   readonly idleTimeout: string | undefined;
   /** Longest life of a connection, as the DestinationRule writes it. */
   readonly maxDuration?: string | undefined;
+  /** Endpoints are chosen by the client's address, where a cluster hashes. */
+  readonly hashesSource: boolean;
 }
 
 /** Some of the connections to a port, and where they go. */
@@ -62,11 +65,18 @@ export function outboundTargets(
   const virtualService = scope.meshRoutes(port.port).forHost(service.hostname);
   const policy = policyForPort(scope.destinationRule(service), undefined, port.port);
   const { idleTimeout, maxConnectionDuration: maxDuration } = policy.connectionPool?.tcp ?? {};
-  const whole = { statPrefix, clusters: [{ name: statPrefix, weight: 1 }], idleTimeout, maxDuration };
+  const toService = [{ name: statPrefix, weight: 1 }];
+  const whole = {
+    statPrefix,
+    clusters: toService,
+    idleTimeout,
+    maxDuration,
+    hashesSource: hashesSource(scope, toService),
+  };
   if (virtualService === undefined) return [{ serverNames: [], subnets: [], to: whole }];
   const following = (rule: Pick<TcpRoute, 'route'>): TcpDestinations => {
     const clusters = ruleClusters(scope, virtualService, rule, port.port, problems);
-    return { statPrefix, clusters, idleTimeout, maxDuration };
+    return { statPrefix, clusters, idleTimeout, maxDuration, hashesSource: hashesSource(scope, clusters) };
   };
   const speaksTls = port.protocol === 'tls' || port.protocol === 'https';
   const byName = !speaksTls
@@ -94,6 +104,17 @@ function subnetsFor({ match }: TcpRoute, port: number): readonly (readonly strin
   return match
     .filter((condition) => condition.port === undefined || condition.port === port)
     .map(({ destinationSubnets = [] }) => destinationSubnets);
+}
+
+/** Whether the DestinationRule of one of the clusters hashes the client's address, the one thing of a connection that can be hashed. */
+export function hashesSource(scope: ClientScope, clusters: TcpDestinations['clusters']): boolean {
+  const { byName } = outboundClusters(scope);
+  return clusters.some(({ name }) => {
+    const cluster = byName.get(name);
+    if (cluster === undefined) return false;
+    const { loadBalancer } = policyForPort(scope.destinationRule(cluster.service), cluster.subset, cluster.port.port);
+    return loadBalancer?.consistentHash?.useSourceIp === true;
+  });
 }
 
 /** By weight; a single destination needs none, one with the weight 0 gets nothing. */
