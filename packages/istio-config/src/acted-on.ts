@@ -53,8 +53,10 @@ const POLICY = (at: string): string[] =>
 
 /** Limits for calls to a workload. */
 const INBOUND_POOL = (at: string): string[] => [
-  `${at}.tcp.{maxConnections,connectTimeout}`,
+  `${at}.tcp.{maxConnections,connectTimeout,idleTimeout,maxConnectionDuration}`,
+  `${at}.tcp.tcpKeepalive.time`,
   `${at}.http.{http1MaxPendingRequests,http2MaxRequests,maxRetries,idleTimeout,maxRequestsPerConnection}`,
+  `${at}.http.{useClientProtocol,maxConcurrentStreams}`,
 ];
 
 const LOAD_BALANCER: ValueRule = {
@@ -66,7 +68,7 @@ const POLICY_VALUES = (at: string): Readonly<Record<string, ValueRule>> => ({
   [`${at}.loadBalancer.simple`]: LOAD_BALANCER,
 });
 
-const KEEPALIVE = 'the probes of the operating system are used';
+const INBOUND_UPGRADE = 'an application gets the HTTP that its port is declared for, in Istio too';
 const PROBES = 'a sidecar probes ten times, once a second';
 
 /** Where a DestinationRule has policies. */
@@ -144,8 +146,10 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       ...INBOUND_POOL('ingress[].connectionPool'),
     ],
     stored: {
-      'inboundConnectionPool.tcp.tcpKeepalive': KEEPALIVE,
-      'ingress[].connectionPool.tcp.tcpKeepalive': KEEPALIVE,
+      'inboundConnectionPool.tcp.tcpKeepalive.{probes,interval}': PROBES,
+      'ingress[].connectionPool.tcp.tcpKeepalive.{probes,interval}': PROBES,
+      'inboundConnectionPool.http.h2UpgradePolicy': INBOUND_UPGRADE,
+      'ingress[].connectionPool.http.h2UpgradePolicy': INBOUND_UPGRADE,
       'egress[].port.protocol': 'the protocol that the port of the service says counts',
       'egress[].port.targetPort': 'Istio does not use it either',
     },

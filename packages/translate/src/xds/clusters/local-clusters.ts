@@ -1,7 +1,7 @@
 // Build: clusters that lead to the own application, and the ones for calls that lead nowhere or anywhere.
 
 import { create, type JsonObject } from '@bufbuild/protobuf';
-import type { PortProtocol } from '@lateen/istio-config';
+import type { MeshConfig } from '@lateen/istio-config';
 import {
   type Cluster,
   Cluster_DiscoveryType,
@@ -14,7 +14,7 @@ import { stableJson } from '../../stable-hash.js';
 import { durationOfMs, durationOfText } from '../durations.js';
 import { BLACK_HOLE_CLUSTER, inboundClusterName, PASSTHROUGH_CLUSTER } from '../names.js';
 import type { ResourcePart, ResourceRecipe } from '../recipe.js';
-import { circuitBreakersOf } from './cluster-policy.js';
+import { circuitBreakersOf, connectionOptionsOf } from './cluster-policy.js';
 import { forwardDiscovery } from './forward-hosts.js';
 import { serviceMetadata } from './outbound-clusters.js';
 import { sniClusterRecipes } from './sni-clusters.js';
@@ -23,13 +23,15 @@ import { isHttp2Protocol, protocolOptionsOf, type UpstreamProtocol } from './ups
 const CONNECT_TIMEOUT_MS = 10_000;
 
 /** The application gets what its port is declared for, whatever came; where nothing is, it gets what came. */
-function appProtocolOf(protocol: PortProtocol): UpstreamProtocol {
+function appProtocolOf({ protocol, pool }: InboundPort): UpstreamProtocol {
+  if (pool?.http?.useClientProtocol === true) return 'client';
   if (isHttp2Protocol(protocol)) return 'http/2';
   return protocol === 'auto' ? 'client' : 'http/1.1';
 }
 
 /** `inbound|PORT||`: the application's own port on the loopback address. */
-function buildInboundCluster({ port, appPort, services, kind, protocol, pool }: InboundPort): Cluster {
+function buildInboundCluster(inbound: InboundPort, meshConfig: MeshConfig): Cluster {
+  const { port, appPort, services, kind, pool } = inbound;
   const name = inboundClusterName(port);
   const istio: JsonObject = { services: serviceMetadata(services) };
   return create(ClusterSchema, {
@@ -38,7 +40,8 @@ function buildInboundCluster({ port, appPort, services, kind, protocol, pool }: 
     connectTimeout: durationOfText(pool?.tcp?.connectTimeout) ?? durationOfMs(CONNECT_TIMEOUT_MS),
     lbPolicy: Cluster_LbPolicy.ROUND_ROBIN,
     circuitBreakers: circuitBreakersOf({ connectionPool: pool }),
-    typedExtensionProtocolOptions: protocolOptionsOf(kind === 'tcp' ? 'http/1.1' : appProtocolOf(protocol), pool),
+    upstreamConnectionOptions: connectionOptionsOf(pool, meshConfig),
+    typedExtensionProtocolOptions: protocolOptionsOf(kind === 'tcp' ? 'http/1.1' : appProtocolOf(inbound), pool),
     metadata: services.length === 0 ? undefined : { filterMetadata: { istio } },
     loadAssignment: {
       clusterName: name,
@@ -99,13 +102,14 @@ export function hasPassthrough(view: ProxyView): boolean {
   return view.type === 'sidecar' && (isIntercepted(view) || view.scope.outboundMode === 'ALLOW_ANY');
 }
 
-function inboundRecipe(inbound: InboundPort): ResourceRecipe<Cluster> {
+function inboundRecipe(inbound: InboundPort, meshConfig: MeshConfig): ResourceRecipe<Cluster> {
   const name = inboundClusterName(inbound.port);
   const hosts = inbound.services.map(({ hostname }) => hostname);
+  const settings = stableJson({ pool: inbound.pool ?? {}, keepalive: meshConfig.tcpKeepalive ?? {} });
   return {
     name,
-    key: [name, inbound.appPort, inbound.protocol, inbound.kind, stableJson(inbound.pool ?? {}), ...hosts].join('/'),
-    build: () => buildInboundCluster(inbound),
+    key: [name, inbound.appPort, inbound.protocol, inbound.kind, settings, ...hosts].join('/'),
+    build: () => buildInboundCluster(inbound, meshConfig),
   };
 }
 
@@ -123,7 +127,10 @@ function passthroughRecipe(view: ProxyView): ResourceRecipe<Cluster> {
 
 /** The clusters of a view that are not outbound ones: the same for all replicas of a workload. */
 export function localClusterPart(view: ProxyView): ResourcePart<Cluster> {
-  const recipes = [fixedRecipe(BLACK_HOLE_CLUSTER, buildBlackHoleCluster), ...view.inboundPorts.map(inboundRecipe)];
+  const recipes = [
+    fixedRecipe(BLACK_HOLE_CLUSTER, buildBlackHoleCluster),
+    ...view.inboundPorts.map((inbound) => inboundRecipe(inbound, view.snapshot.meshConfig)),
+  ];
   recipes.push(...sniClusterRecipes(view));
   if (hasPassthrough(view)) recipes.push(passthroughRecipe(view));
   return { key: ['local', ...recipes.map(({ key }) => key)].join(' '), list: () => ({ recipes, problems: [] }) };

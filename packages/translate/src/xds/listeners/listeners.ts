@@ -128,7 +128,7 @@ function tcpChains(view: ProxyView, mtlsMode: EffectiveMtlsMode, filters: Filter
 const SERVER_FIRST_DELAY_MS = 1000;
 
 function inboundListener(view: ProxyView, inbound: InboundPort): ListenerPlan {
-  const { port, mtlsMode, services, servicePort, kind } = inbound;
+  const { port, mtlsMode, services, servicePort, kind, pool } = inbound;
   const name = listenerName(view.address, port);
   const managers = connectionManagers(view.scope, view.understandsIstioFilters);
   const takesTls = mtlsMode !== 'DISABLE';
@@ -141,15 +141,23 @@ function inboundListener(view: ProxyView, inbound: InboundPort): ListenerPlan {
     const to = {
       statPrefix: cluster,
       clusters: [{ name: cluster, weight: 1 }],
-      idleTimeout: undefined,
-      maxDuration: undefined,
+      idleTimeout: pool?.tcp?.idleTimeout,
+      maxDuration: pool?.tcp?.maxConnectionDuration,
       hashesSource: false,
     };
     return tcpChains(view, mtlsMode, buildTcpFilters(view, 'sidecar-inbound', to));
   };
   return {
     name,
-    key: ['inbound', kind, managers.key, mtlsMode, services[0]?.hostname ?? '', servicePort].join('/'),
+    key: [
+      'inbound',
+      kind,
+      managers.key,
+      mtlsMode,
+      services[0]?.hostname ?? '',
+      servicePort,
+      stableHash(pool?.tcp ?? {}),
+    ].join('/'),
     address: { ip: view.address, port },
     additionalAddresses: [],
     build: () =>
