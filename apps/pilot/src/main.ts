@@ -54,6 +54,12 @@ const command = new Command('pilot')
     5_000,
   )
   .option('--removal-grace-ms <ms>', 'how long removed clusters stay after the routes changed', milliseconds, 1_500)
+  .option(
+    '--workload-grace-ms <ms>',
+    'how long a workload that registered itself stays after its proxy has gone',
+    milliseconds,
+    10_000,
+  )
   .addOption(new Option('--log-level <level>', 'least severe level that is logged').choices(LOG_LEVELS).default('info'))
   .option('--exit-with-parent', 'end when standard input closes', false)
   .parse();

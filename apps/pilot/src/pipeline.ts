@@ -29,6 +29,8 @@ import { RegistryStore } from './registry/registry-store.js';
 import { createWorkloadRegistry } from './registry/workload-registry.js';
 import { Debounce } from './snapshot/debounce.js';
 import { SnapshotBuilder } from './snapshot/snapshot-builder.js';
+import { admitRegistrations, refuseRegistrations, withRegistrations } from './workload-groups/registration-events.js';
+import { Registrations } from './workload-groups/registrations.js';
 
 /** What the command line sets; main.ts says what each means. */
 export interface PilotFlags {
@@ -44,6 +46,7 @@ export interface PilotFlags {
   readonly debounceMaxMs: number;
   readonly ackTimeoutMs: number;
   readonly removalGraceMs: number;
+  readonly workloadGraceMs: number;
 }
 
 export interface PilotOptions extends PilotFlags {
@@ -84,6 +87,14 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
   const changed = () => debounce.changed();
   const config = await ConfigStore.open(join(stateDir, 'config'), logger, changed);
   const registry = await RegistryStore.open(join(stateDir, 'registry.json'), logger, changed);
+  const registrations = await Registrations.open({
+    file: join(stateDir, 'registered-workloads.json'),
+    graceMs: options.workloadGraceMs,
+    configs: () => config.objects(),
+    podAt: (at) => registry.current?.workloads.find((workload) => workload.address === at)?.name,
+    logger,
+    onChange: changed,
+  });
 
   // What is made of it.
   const cache = new TranslationCache();
@@ -93,6 +104,7 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
   const builder = new SnapshotBuilder({
     config,
     registry,
+    registrations,
     trustDomain,
     logger,
     publish: (snapshot) => {
@@ -131,11 +143,15 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
     removalGraceMs: options.removalGraceMs,
     controlPlaneId: `pilot ${options.version}`,
   };
-  const certifiedAds = createAdsService({ ...ads, authorize: admitCertifiedProxy(trustDomain) });
+  const certifiedAds = createAdsService({
+    ...ads,
+    events: withRegistrations(ads.events, registrations),
+    authorize: admitRegistrations(admitCertifiedProxy(trustDomain), registrations),
+  });
   const plaintextAds = createAdsService({
     ...ads,
     source: source.withoutSecrets,
-    authorize: (_peer, node) => admitProxyNode(node),
+    authorize: refuseRegistrations((_peer, node) => admitProxyNode(node)),
   });
 
   const xds = await startGrpcListener(
@@ -185,7 +201,7 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
         plaintext?.close(SHUTDOWN_GRACE_MS),
         debug.close(SHUTDOWN_GRACE_MS),
       ]);
-      await Promise.all([config.flushed(), registry.flushed(), monitoring.close()]);
+      await Promise.all([config.flushed(), registry.flushed(), registrations.close(), monitoring.close()]);
     },
   };
 }

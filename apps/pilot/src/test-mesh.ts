@@ -125,7 +125,9 @@ export class TestMesh {
     for (const listener of this.galleyListeners) listener();
   }
 
-  async startPilot(options: { removalGraceMs?: number; ackTimeoutMs?: number } = {}): Promise<Pilot> {
+  async startPilot(
+    options: { removalGraceMs?: number; workloadGraceMs?: number; ackTimeoutMs?: number } = {},
+  ): Promise<Pilot> {
     const pilot = await startPilot({
       address: '127.0.0.1',
       stateDir: join(this.stateDir, 'pilot'),
@@ -139,6 +141,7 @@ export class TestMesh {
       debounceMaxMs: 1_000,
       ackTimeoutMs: options.ackTimeoutMs ?? 5_000,
       removalGraceMs: options.removalGraceMs ?? 50,
+      workloadGraceMs: options.workloadGraceMs ?? 100,
       version: 'test',
       logger: createLogger('pilot', (process.env.PILOT_TEST_LOG as 'debug' | undefined) ?? 'silent'),
       identity: await this.source('pilot'),

@@ -26,6 +26,8 @@ import { AccessLogs } from './observe/access-logs.js';
 import { QuotaSession } from './quota/quota-session.js';
 import { StartError } from './start-error.js';
 import { DnsDiscovery } from './upstream/discovery/dns-discovery.js';
+import { startHealthLoop } from './workload-health/health-loop.js';
+import { readReadinessProbe } from './workload-health/readiness-probe.js';
 
 const FREE_ADDRESS = create(AddressSchema, {
   address: {
@@ -87,6 +89,7 @@ export async function validateBootstrap(
   options: Pick<SidecarOptions, 'configPath' | 'createDataPlane'>,
 ): Promise<readonly string[]> {
   const bootstrap = loadBootstrap(options.configPath);
+  readReadinessProbe(bootstrap.node.metadata);
   const statics = createStaticResources(bootstrap);
   const filed = {
     listeners: readWholeFile(bootstrap.dynamic?.listeners, TYPE_URL.listener),
@@ -140,6 +143,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     logger[level](fields, message);
   const bootstrap = loadBootstrap(options.configPath);
   for (const warning of bootstrap.warnings) log('warn', 'the bootstrap file is taken with a difference', { warning });
+  const probe = readReadinessProbe(bootstrap.node.metadata);
   const stateDir = await prepareStateDir(options, bootstrap);
 
   const identity = createIdentity(options, bootstrap, stateDir);
@@ -195,6 +199,11 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
       log,
     });
   }
+  const tellHealth = (fault: string | undefined) => {
+    if (fault === undefined) log('info', 'the application is healthy', {});
+    else log('warn', 'the application is not healthy', { fault });
+    session?.reportHealth(fault);
+  };
   const quotas =
     bootstrap.ads === undefined
       ? undefined
@@ -224,6 +233,9 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   // What the files' listeners and clusters name is in other files, which are read by now.
   while (store.hasPending) await store.applyNow();
   session?.start();
+
+  const registers = bootstrap.node.metadata?.AUTO_REGISTER_GROUP !== undefined;
+  const health = probe && startHealthLoop(probe, tellHealth);
 
   let stopping = false;
   let wasReady = false;
@@ -264,6 +276,8 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     dataPlane,
     stop: async () => {
       stopping = true;
+      health?.stop();
+      if (registers) await session?.leave();
       session?.close();
       quotas?.close();
       files.close();

@@ -208,7 +208,13 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
     done: ['{address,ports,labels,locality,weight,serviceAccount}'],
     stored: { network: ONE_NETWORK },
   },
-  WorkloadGroup: { done: [], stored: { '': 'it is stored, and no workload can register before a later release' } },
+  WorkloadGroup: {
+    done: ['metadata.{labels,annotations}', 'template.{ports,labels,locality,weight,serviceAccount}', 'probe'],
+    stored: {
+      'template.address': 'the address of each WorkloadEntry is that of the workload',
+      'template.network': ONE_NETWORK,
+    },
+  },
   ProxyConfig: {
     done: ['selector'],
     stored: { concurrency: 'a sidecar is one process', image: 'the image is the one of this release' },

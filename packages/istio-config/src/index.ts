@@ -11,6 +11,7 @@ export {
   resolveShortHost,
   splitNamespacedHost,
 } from './host.js';
+export { ipVersion } from './ip-address.js';
 export type { DestinationRuleSpec, Subset } from './kinds/destination-rule.js';
 export type { ConnectionPoolSettings } from './kinds/fields/connection-pool.js';
 export type { Destination, HttpRouteDestination, RouteDestination } from './kinds/fields/destination.js';

@@ -21,7 +21,7 @@ export { type DecidedMtlsMode, decideMtlsMode } from './resolve/peer-authenticat
 export { type RateLimitBudget, rateLimitBudget } from './resolve/rate-limits.js';
 export { type AddressedHost, addressedHosts } from './resolve/services/addressed-hosts.js';
 export { boundGateways, type EffectiveVirtualService } from './resolve/virtual-services.js';
-export { buildSnapshot, configsOf } from './snapshot.js';
+export { buildSnapshot, configsOf, HEALTHY_ANNOTATION, isHealthy } from './snapshot.js';
 export { hasPassthrough } from './xds/clusters/local-clusters.js';
 export { QUOTA_DOMAIN, RULE_KEY } from './xds/listeners/quota-filter.js';
 export type { RecipeList, ResourcePart, ResourceRecipe } from './xds/recipe.js';

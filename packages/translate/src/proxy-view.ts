@@ -8,7 +8,7 @@ import { type Credentials, NO_CREDENTIALS, resolveCredentials } from './resolve/
 import { delegation } from './resolve/delegation/delegation.js';
 import { type GatewayListener, resolveGateways } from './resolve/gateways.js';
 import { type InboundPort, resolveInboundPorts } from './resolve/inbound-ports.js';
-import { type MeshPort, type MeshService, meshIndex } from './resolve/mesh-index.js';
+import { type MeshIndex, type MeshPort, type MeshService, meshIndex } from './resolve/mesh-index.js';
 import { contentHash, stableHash } from './stable-hash.js';
 
 /** An address that the sidecar binds for calls to a service port. */
@@ -122,6 +122,14 @@ function proxylessView(
   };
 }
 
+/** The sidecar of a WorkloadEntry is known by its address, and by its service account where the entry says one. */
+function workloadOfEntry({ workloadByEntry }: MeshIndex, proxy: ProxyNode): Workload | undefined {
+  if (proxy.type !== 'sidecar') return undefined;
+  const workload = workloadByEntry.get(`${proxy.namespace}/${proxy.ipAddress}`);
+  const isSame = workload?.serviceAccount === '' || workload?.serviceAccount === proxy.serviceAccount;
+  return isSame ? workload : undefined;
+}
+
 /**
  * Resolves what a proxy sees: its namespace, labels and addresses as the registry knows them (the node's own word
  * counts where the registry does not know the pod). The builders see only the result.
@@ -131,7 +139,7 @@ function proxylessView(
 export function resolveProxyView(snapshot: MeshSnapshot, proxy: ProxyNode, authenticated = false): ProxyView {
   const index = meshIndex(snapshot);
   const podKey = `${proxy.namespace}/${proxy.podName}`;
-  const workload = index.workloadByName.get(podKey);
+  const workload = index.workloadByName.get(podKey) ?? workloadOfEntry(index, proxy);
   const labels = workload?.labels ?? proxy.labels;
   const scope = resolveClientScope(snapshot, { type: proxy.type, namespace: proxy.namespace, labels });
   const isSidecar = proxy.type === 'sidecar';

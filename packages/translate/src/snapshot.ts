@@ -1,7 +1,7 @@
 // Translate: makes the immutable snapshot of the mesh: sorts, drops duplicates, hashes.
 
 import type { ConfigObject, Kind } from '@lateen/istio-config';
-import type { MeshSnapshot, Problem, SnapshotHashes, SnapshotInput, Workload } from './model.js';
+import type { MeshSnapshot, Problem, SnapshotHashes, SnapshotInput, StringMap, Workload } from './model.js';
 import { compareText, contentHash, stableHash } from './stable-hash.js';
 
 const ROOT_NAMESPACE = 'istio-system';
@@ -54,15 +54,22 @@ function groupByKind(configs: readonly ConfigObject[]): ReadonlyMap<Kind, readon
   return new Map([...byKind].sort(([a], [b]) => compareText(a, b)));
 }
 
+/** Annotation of a WorkloadEntry: `false` takes it out of the endpoints. Pilot sets it on those that it registers. */
+export const HEALTHY_ANNOTATION = 'lateen.io/healthy';
+
+export function isHealthy(annotations: StringMap): boolean {
+  return annotations[HEALTHY_ANNOTATION] !== 'false';
+}
+
 const configHashes = new WeakMap<ConfigObject, string>();
 
 /** Hash of what translation reads of a config object: kind, name, age, spec, labels that select; not where it was written. */
 export function configHash(config: ConfigObject): string {
   let hash = configHashes.get(config);
   if (hash === undefined) {
-    const { namespace, name, creationTimestamp, labels } = config.metadata;
-    // Services select WorkloadEntries by the labels of the resource.
-    const selected = config.kind === 'WorkloadEntry' ? labels : undefined;
+    const { namespace, name, creationTimestamp, labels, annotations } = config.metadata;
+    // Services select WorkloadEntries by the labels of the resource, and call those that are well.
+    const selected = config.kind === 'WorkloadEntry' ? [labels, isHealthy(annotations)] : undefined;
     hash = stableHash([config.kind, namespace, name, creationTimestamp, config.spec, selected]);
     configHashes.set(config, hash);
   }

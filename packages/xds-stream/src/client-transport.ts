@@ -72,6 +72,7 @@ export function createGrpcTransport(options: GrpcTransportOptions): AdsTransport
       send: (request) => {
         if (!ended) call.write(request);
       },
+      finish: () => call.end(),
       cancel: () => {
         ended = true;
         call.cancel();

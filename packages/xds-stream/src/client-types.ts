@@ -104,6 +104,8 @@ export interface SubscriptionStatus {
 /** One open stream, as a transport gives it to the client. Messages are decoded protobuf messages. */
 export interface ClientStream<Request> {
   send(request: Request): void;
+  /** Ends the own half, after what was sent; the server's answer to that ends the stream. */
+  finish(): void;
   /** Ends the stream without further events. */
   cancel(): void;
 }

@@ -50,6 +50,7 @@ class FakeTransport implements AdsTransport {
     list.push(stream);
     return {
       send: (request: Q) => stream.sent.push(request),
+      finish: () => {},
       cancel: () => {
         stream.cancelled = true;
       },

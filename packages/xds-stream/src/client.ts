@@ -1,6 +1,12 @@
 // ADS client: one stream for all types; connects, subscribes, answers, and connects again. Generic over resource types.
 
+import { create } from '@bufbuild/protobuf';
 import type { Node } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
+import {
+  DeltaDiscoveryRequestSchema,
+  DiscoveryRequestSchema,
+} from '@lateen/xds-proto/envoy/service/discovery/v3/discovery_pb.js';
+import { StatusSchema } from '@lateen/xds-proto/google/rpc/status_pb.js';
 import { Backoff, type BackoffOptions } from './client-backoff.js';
 import { DeltaTypeState } from './client-delta.js';
 import { SotwTypeState } from './client-sotw.js';
@@ -13,6 +19,7 @@ import type {
   TypeSubscription,
   XdsProtocol,
 } from './client-types.js';
+import { HEALTH_INFORMATION_TYPE_URL } from './server/model.js';
 
 export interface AdsClientOptions {
   readonly transport: AdsTransport;
@@ -27,6 +34,9 @@ export interface AdsClientOptions {
   /** Called for each NACK sent. */
   readonly onReject?: (typeUrl: string, message: string) => void;
 }
+
+/** Istio's agents use HTTP's 500 as the code. */
+const UNHEALTHY = 500;
 
 interface WireRequest {
   typeUrl: string;
@@ -50,6 +60,8 @@ export class AdsClient {
   #closed = false;
   #started = false;
   #retryTimer: NodeJS.Timeout | undefined;
+  #onLeft: (() => void) | undefined;
+  #health: { readonly fault: string | undefined } | undefined;
 
   constructor(private readonly options: AdsClientOptions) {
     this.#backoff = new Backoff(options.backoff ?? { initialMs: 200, maxMs: 3_000 });
@@ -87,6 +99,33 @@ export class AdsClient {
         return refused;
       },
     };
+  }
+
+  /**
+   * Tells the control plane how the application behind this client is, now and on each new stream: as Istio's agents do,
+   * by a request that is not answered. `fault` undefined: it is well.
+   */
+  reportHealth(fault: string | undefined): void {
+    this.#health = { fault };
+    this.#sendHealth();
+  }
+
+  /**
+   * Tells the control plane that nobody should call the application behind this client any more, and ends the stream.
+   * Resolves when the server has taken that, at the latest after `limitMs`; then `close` the client.
+   */
+  leave(fault: string, limitMs: number): Promise<void> {
+    const stream = this.#stream;
+    if (!this.#connected || stream === undefined) return Promise.resolve();
+    this.reportHealth(fault);
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, limitMs);
+      this.#onLeft = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      stream.finish();
+    });
   }
 
   /** Connects, now and whenever the stream ends. */
@@ -145,6 +184,18 @@ export class AdsClient {
     if (attempt.over) return;
     this.#stream = attempt.stream;
     for (const state of this.#types.values()) this.#send(state.opened());
+    this.#sendHealth();
+  }
+
+  #sendHealth(): void {
+    if (this.#health === undefined) return;
+    const { fault } = this.#health;
+    const errorDetail = fault === undefined ? undefined : create(StatusSchema, { code: UNHEALTHY, message: fault });
+    const request = { typeUrl: HEALTH_INFORMATION_TYPE_URL, errorDetail };
+    const { protocol } = this.options;
+    this.#send(
+      protocol === 'sotw' ? create(DiscoveryRequestSchema, request) : create(DeltaDiscoveryRequestSchema, request),
+    );
   }
 
   #opened(): void {
@@ -157,6 +208,10 @@ export class AdsClient {
     this.#stream = undefined;
     this.#connected = false;
     for (const state of this.#types.values()) state.closed();
+    if (this.#onLeft !== undefined) {
+      this.#onLeft();
+      return;
+    }
     const retryInMs = this.#backoff.nextMs();
     this.options.onDisconnected?.(reason, retryInMs);
     this.#retryTimer = setTimeout(() => this.#connect(), retryInMs);

@@ -1,6 +1,6 @@
 // Debug API: services and workloads as Pilot knows them.
 
-import type { MeshSnapshot, Service, Workload } from '@lateen/translate';
+import { configsOf, isHealthy, type MeshSnapshot, type Service, type Workload } from '@lateen/translate';
 
 export interface RegistryDescription {
   readonly services: readonly {
@@ -22,9 +22,20 @@ export interface RegistryDescription {
     readonly ports: readonly { name: string; port: number; appPort: number }[];
     readonly labels: Readonly<Record<string, string>>;
   }[];
+  /** Workloads outside of the registry: applied, or registered by themselves (then `group` names their WorkloadGroup). */
+  readonly workloadEntries: readonly {
+    readonly name: string;
+    readonly namespace: string;
+    readonly address: string;
+    readonly serviceAccount: string;
+    readonly group: string;
+    readonly healthy: boolean;
+    readonly labels: Readonly<Record<string, string>>;
+  }[];
 }
 
-export function describeRegistry({ services, workloads, clusterDomain }: MeshSnapshot): RegistryDescription {
+export function describeRegistry(snapshot: MeshSnapshot): RegistryDescription {
+  const { services, workloads, clusterDomain } = snapshot;
   return {
     services: services.map((service) => ({
       hostname: `${service.name}.${service.namespace}.svc.${clusterDomain}`,
@@ -45,6 +56,15 @@ export function describeRegistry({ services, workloads, clusterDomain }: MeshSna
       gateway: workload.gateway,
       ports: workload.ports.map(({ name, port, appPort }) => ({ name, port, appPort })),
       labels: workload.labels,
+    })),
+    workloadEntries: configsOf(snapshot, 'WorkloadEntry').map(({ metadata, spec }) => ({
+      name: metadata.name,
+      namespace: metadata.namespace,
+      address: spec.address ?? '',
+      serviceAccount: spec.serviceAccount ?? '',
+      group: metadata.annotations['istio.io/autoRegistrationGroup'] ?? '',
+      healthy: isHealthy(metadata.annotations),
+      labels: { ...spec.labels, ...metadata.labels },
     })),
   };
 }

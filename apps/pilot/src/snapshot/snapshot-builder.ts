@@ -4,6 +4,7 @@ import type { Logger } from '@lateen/telemetry';
 import { buildSnapshot, type MeshSnapshot } from '@lateen/translate';
 import type { ConfigStore } from '../config/config-store.js';
 import type { RegistryStore } from '../registry/registry-store.js';
+import type { Registrations } from '../workload-groups/registrations.js';
 
 /** A snapshot of the mesh and when the change that it shows came in. */
 export interface PublishedSnapshot {
@@ -16,6 +17,8 @@ export interface PublishedSnapshot {
 export interface SnapshotBuilderOptions {
   readonly config: ConfigStore;
   readonly registry: RegistryStore;
+  /** Workloads that registered themselves. */
+  readonly registrations: Pick<Registrations, 'entries'>;
   readonly trustDomain: string;
   readonly logger: Logger;
   readonly publish: (snapshot: PublishedSnapshot) => void;
@@ -45,16 +48,17 @@ export class SnapshotBuilder {
 
   /** Builds and publishes, unless something is missing or nothing changed. */
   rebuild(changedAtMs: number): void {
-    const { config, registry, trustDomain, logger, publish } = this.options;
+    const { config, registry, registrations, trustDomain, logger, publish } = this.options;
     const missing = this.missing();
     if (missing !== undefined || registry.current === undefined) {
       logger.info({ reason: missing }, 'no snapshot yet');
       return;
     }
+    const objects = config.objects();
     const mesh = buildSnapshot({
       meshConfig: { trustDomain, ...config.meshConfig() },
       ...registry.current,
-      configs: config.objects(),
+      configs: [...objects, ...registrations.entries(objects)],
     });
     if (mesh.contentHash === this.published?.mesh.contentHash) return;
     this.published = { mesh, version: mesh.contentHash.slice(0, VERSION_CHARACTERS), changedAtMs };

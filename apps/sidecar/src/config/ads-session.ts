@@ -26,6 +26,8 @@ export interface AdsSessionOptions {
 
 /** The longest time that removed clusters stay after a reconnection while other types are still to come. */
 const SYNC_LIMIT_MS = 5_000;
+/** The longest time that a proxy which stops waits until it is out of the endpoints. */
+const LEAVE_LIMIT_MS = 1_000;
 
 export class AdsSession {
   readonly #client: AdsClient;
@@ -95,6 +97,16 @@ export class AdsSession {
   /** To be called by the store: a listener that was refused, since its address was busy, serves now. */
   listenerBound(name: string): void {
     if (this.#handles.get(TYPE_URL.listener)?.withdrawRefusal(name) === true) this.#unheld.delete(name);
+  }
+
+  /** Tells how the application is; see AdsClient. */
+  reportHealth(fault: string | undefined): void {
+    this.#client.reportHealth(fault);
+  }
+
+  /** Tells that nobody should call the application any more. Resolves when that was taken, or after a short while. */
+  leave(): Promise<void> {
+    return this.#client.leave('the proxy is stopping', LEAVE_LIMIT_MS);
   }
 
   close(): void {

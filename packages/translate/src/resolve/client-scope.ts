@@ -1,6 +1,6 @@
 // Resolve: what all proxies of one namespace with the same labels see as clients: services, policies, rules, telemetry.
 
-import type { ConfigObject, Kind } from '@lateen/istio-config';
+import type { ConfigObject } from '@lateen/istio-config';
 import { resolveShortHost } from '@lateen/istio-config';
 import type { MeshSnapshot, Problem, ProxyType, StringMap } from '../model.js';
 import { once } from '../once.js';
@@ -109,22 +109,6 @@ function labelsFor(kind: SelectingKind, snapshot: MeshSnapshot, labels: StringMa
 
 /** Scopes made of a snapshot so far, by key. */
 const scopesOf = oncePerSnapshot(() => new Map<string, ClientScope>());
-
-/** Kinds that are stored but not acted on yet, and what users see meanwhile. */
-const NOT_ACTED_ON: Readonly<Partial<Record<Kind, string>>> = {
-  WorkloadGroup: 'it is not acted on yet: no workload can register',
-};
-
-function notActedOn(snapshot: MeshSnapshot): Problem[] {
-  return Object.entries(NOT_ACTED_ON).flatMap(([kind, effect]) =>
-    configsOf(snapshot, kind as Kind).map(({ metadata }) => ({
-      code: 'not-acted-on',
-      severity: 'warning' as const,
-      subject: `${kind}/${metadata.namespace}/${metadata.name}`,
-      message: effect,
-    })),
-  );
-}
 
 /** A Sidecar leaves out VirtualServices of which it takes in no host. */
 function isTakenIn({ metadata, spec }: ConfigObject<'VirtualService'>, { sidecar, snapshot }: ClientScope): boolean {
@@ -271,13 +255,7 @@ function createScope(
     rateLimits,
     rateLimitHash: rateLimits.length === 0 ? '' : stableHash(rateLimits),
     hashes: once(() => hashScope(scope)),
-    problems: [
-      ...metricProblems,
-      ...accessLogProblems,
-      ...rateLimitProblems,
-      ...(sidecar?.problems() ?? []),
-      ...notActedOn(snapshot),
-    ],
+    problems: [...metricProblems, ...accessLogProblems, ...rateLimitProblems, ...(sidecar?.problems() ?? [])],
   };
   return scope;
 }

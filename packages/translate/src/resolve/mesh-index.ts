@@ -5,6 +5,7 @@ import type { MeshSnapshot, Problem, Workload } from '../model.js';
 import { oncePerSnapshot } from '../once-per-snapshot.js';
 import { compareText, stableHash } from '../stable-hash.js';
 import { entryServices } from './services/entry-services.js';
+import { entryWorkloads } from './services/entry-workloads.js';
 import { registryServices } from './services/registry-services.js';
 import { selectionsOf } from './services/selection.js';
 import type { ServiceDeclaration } from './services/service-declaration.js';
@@ -52,6 +53,8 @@ export interface MeshIndex {
   readonly services: readonly MeshService[];
   /** By `NAMESPACE/POD`. */
   readonly workloadByName: ReadonlyMap<string, Workload>;
+  /** Workloads outside of the registry, by `NAMESPACE/ADDRESS`: those that WorkloadEntries stand for. */
+  readonly workloadByEntry: ReadonlyMap<string, Workload>;
   /** Service ports by the workload that serves them, in hostname order. */
   readonly servedBy: ReadonlyMap<Workload, readonly ServedPort[]>;
   readonly problems: readonly Problem[];
@@ -203,8 +206,10 @@ export const meshIndex = oncePerSnapshot((snapshot: MeshSnapshot): MeshIndex => 
       servedBy.set(workload, served);
     }
   }
+  const workloadByEntry = entryWorkloads(snapshot, services, servedBy);
   return {
     services,
+    workloadByEntry,
     workloadByName: new Map(snapshot.workloads.map((workload) => [`${workload.namespace}/${workload.name}`, workload])),
     servedBy,
     problems,

@@ -4,6 +4,9 @@ import type { Any } from '@bufbuild/protobuf/wkt';
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import type { Node } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 
+/** The type of a request that is no subscription: how the application behind a proxy is. */
+export const HEALTH_INFORMATION_TYPE_URL = 'type.googleapis.com/istio.v1.HealthInformation';
+
 /** One resource as it is sent. `version` changes whenever `any` does; equal versions mean equal bytes. */
 export interface ResourceEntry {
   readonly version: string;
@@ -107,6 +110,11 @@ export interface AdsEvents {
   onSent?(event: AdsResponseEvent & { readonly pushMs: number | undefined }): void;
   onAck?(event: AdsResponseEvent & { readonly elapsedMs: number }): void;
   onNack?(event: AdsResponseEvent & { readonly elapsedMs: number; readonly error: string }): void;
+  /**
+   * The client tells how the application behind it is, as Istio's agents do: by a request of the type
+   * {@link HEALTH_INFORMATION_TYPE_URL}, which is never answered. `fault` is undefined where it is well.
+   */
+  onHealthReport?(client: AdsSubscriber, fault: string | undefined): void;
   /** Everything of this snapshot that the client subscribed to was sent and answered. `elapsedMs` since it was created. */
   onConverged?(client: AdsSubscriber, snapshot: ServedSnapshot, elapsedMs: number): void;
   /** The client did not answer in time; what waited for it goes on. */

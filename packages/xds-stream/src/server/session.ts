@@ -9,14 +9,15 @@ import type {
 } from '@lateen/xds-proto/envoy/service/discovery/v3/discovery_pb.js';
 import type { Status } from '@lateen/xds-proto/google/rpc/status_pb.js';
 import { applyDeltaSubscription, deltaResponse } from './delta.js';
-import type {
-  AdsEvents,
-  AdsResponseEvent,
-  AdsSubscriber,
-  AdsTypeReport,
-  ResourceView,
-  ServedSnapshot,
-  ServedType,
+import {
+  type AdsEvents,
+  type AdsResponseEvent,
+  type AdsSubscriber,
+  type AdsTypeReport,
+  HEALTH_INFORMATION_TYPE_URL,
+  type ResourceView,
+  type ServedSnapshot,
+  type ServedType,
 } from './model.js';
 import { PushOrder } from './push-order.js';
 import { plainServedType } from './served-types.js';
@@ -85,6 +86,11 @@ export class AdsSession {
   /** Takes one request. @throws BadRequest */
   receive(request: DiscoveryRequest | DeltaDiscoveryRequest): void {
     if (request.typeUrl === '') throw new BadRequest('a discovery request without type_url; set it on every request');
+    if (request.typeUrl === HEALTH_INFORMATION_TYPE_URL) {
+      const { client, events } = this.options;
+      events.onHealthReport?.(client, request.errorDetail && describeStatus(request.errorDetail));
+      return;
+    }
     const known = this.states.get(request.typeUrl);
     const state = known ?? this.addType(request.typeUrl);
     const first = known === undefined;

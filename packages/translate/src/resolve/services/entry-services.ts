@@ -76,6 +76,7 @@ function withOwnName(service: ServiceDeclaration): ServiceDeclaration {
     locality: '',
     serviceAccount: '',
     mutualTls: false,
+    ready: true,
   };
   return { ...named, entries: [own] };
 }

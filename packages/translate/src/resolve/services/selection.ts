@@ -2,7 +2,7 @@
 
 import { selectorMatches } from '@lateen/istio-config';
 import type { MeshSnapshot, StringMap, Workload } from '../../model.js';
-import { configsOf } from '../../snapshot.js';
+import { configsOf, isHealthy } from '../../snapshot.js';
 import type { EntryEndpoint } from './service-declaration.js';
 import { entryEndpoint } from './workload-entries.js';
 
@@ -43,7 +43,10 @@ export interface Selections {
 export function selectionsOf(snapshot: MeshSnapshot): Selections {
   const entries = configsOf(snapshot, 'WorkloadEntry').map(({ metadata, spec }) =>
     // As in Istio, labels of the resource come before those of its spec.
-    entryEndpoint({ ...spec, labels: { ...spec.labels, ...metadata.labels } }, metadata.namespace, metadata.name),
+    ({
+      ...entryEndpoint({ ...spec, labels: { ...spec.labels, ...metadata.labels } }, metadata.namespace, metadata.name),
+      ready: isHealthy(metadata.annotations),
+    }),
   );
   return { workloads: selectionOf(snapshot.workloads), entries: selectionOf(entries) };
 }

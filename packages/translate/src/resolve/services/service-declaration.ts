@@ -25,6 +25,8 @@ export interface EntryEndpoint {
   readonly serviceAccount: string;
   /** It has a sidecar that takes mutual TLS. */
   readonly mutualTls: boolean;
+  /** It is well: it gets calls. */
+  readonly ready: boolean;
   /** The ports of the service that it answers at; undefined: all. */
   readonly servesOnly?: readonly number[];
 }

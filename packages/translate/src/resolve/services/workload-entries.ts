@@ -29,6 +29,7 @@ export function entryEndpoint(spec: WorkloadEntrySpec, namespace: string, name: 
     locality: locality || (labelled.includes('/') ? labelled : labelled.replaceAll('.', '/')),
     serviceAccount,
     mutualTls: takesMutualTls(spec),
+    ready: true,
   };
 }
 

@@ -145,6 +145,7 @@ function readyEndpoints(snapshot: MeshSnapshot, service: MeshService, port: Mesh
       .filter((workload) => workload.ready && listensOn(snapshot, workload, port.targetPort))
       .map((workload) => podEndpoint(snapshot, workload, port.targetPort));
     const entries = service.entries
+      .filter(({ ready }) => ready)
       .filter(({ address, servesOnly = [port.port] }) => servesOnly.includes(port.port) && isUsable(service, address))
       .map((entry) => entryEndpoint(snapshot, service, port, entry));
     endpoints = [...pods, ...entries];
