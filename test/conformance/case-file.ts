@@ -106,6 +106,10 @@ export interface TcpSending extends Sending {
   readonly kind: 'tcp';
   readonly connect: string;
   readonly send: string;
+  /** The client says nothing before its server has. */
+  readonly waits: boolean;
+  /** The client speaks at once, and ends its side only when the server has said something. */
+  readonly stays: boolean;
 }
 
 export type SendingOfCase = HttpSending | TcpSending;
@@ -217,7 +221,12 @@ function readSending(fields: Fields): SendingOfCase {
   if (tcp !== undefined) {
     const connect = tcp.text('connect') ?? '';
     const sending = { kind: 'tcp' as const, ...common, name: fields.text('name') ?? `TCP to ${connect}`, connect };
-    const whole = { ...sending, send: tcp.text('send') ?? '' };
+    const whole = {
+      ...sending,
+      send: tcp.text('send') ?? '',
+      waits: tcp.flag('waits') ?? false,
+      stays: tcp.flag('stays') ?? false,
+    };
     tcp.done();
     fields.done();
     return whole;

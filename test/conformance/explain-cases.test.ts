@@ -42,6 +42,14 @@ function headersOf({ host, headers }: HttpSending): string[] {
   return [`host: ${host}`, ...lines];
 }
 
+/** The port of a Service says no protocol. */
+function detects(conformanceCase: ConformanceCase, connect: string): boolean {
+  const [host = '', port] = connect.split(':');
+  const service = readCaseConfig(conformanceCase).services.find(({ name }) => name === host.split('.')[0]);
+  const { name = '', appProtocol = '' } = service?.ports.find((each) => each.port === Number(port)) ?? {};
+  return name === '' && appProtocol === '';
+}
+
 /** The status that is to be seen, as far as configuration alone decides it; undefined: pods or time do. */
 function foretold({ status, fault, limits }: Explanation): number | undefined {
   if (status !== null) return status;
@@ -91,7 +99,9 @@ describe('explain foretells', () => {
       const answer = ask(sending);
       expect(answer.from.gateway, sending.name).toBe(sending.from === GATEWAY);
       if (sending.kind === 'http') checkHttp(sending, answer);
-      if (sending.kind === 'tcp') expect([sending.name, answer.action]).toEqual([sending.name, 'tcp']);
+      // Of a port that says no protocol it tells what becomes of a request.
+      const isTcp = sending.kind === 'tcp' && !detects(conformanceCase, sending.connect);
+      if (isTcp) expect([sending.name, answer.action]).toEqual([sending.name, 'tcp']);
     }
   });
 });

@@ -1,7 +1,7 @@
 // Wires the data path in the order in which bytes meet it; read this first.
 //
 //   downstream/socket-listener.ts      a bound address: accepted handles become sockets that read into WASM memory
-//   downstream/listener-runtime.ts     a listener: is it TLS (tls-inspector.ts), which filter chain (filter-chain-match.ts)
+//   downstream/listener-runtime.ts     a listener: is it TLS, or HTTP (listener-filters), which filter chain (filter-chain-match.ts)
 //   downstream/downstream-tls.ts       handshake and peer check, where the chain has TLS
 //   downstream/downstream-connection.ts  frames requests, one at a time (parsing is the core's)
 //   downstream/http2/server-connection.ts  the same for HTTP/2: a stream is a request (frames: codec/http2)

@@ -115,7 +115,7 @@ function sidecarEntry(
   const listener = own && listenerAt(resources, `${own.address}_${connectPort}`);
   if (service !== undefined && own !== undefined && listener !== undefined) {
     const label = `${service.hostname}:${connectPort}`;
-    const chain = chooseChain(listener.filterChains, { transport: 'raw_buffer', serverName: '', alpn: [] });
+    const chain = chooseChain(listener.filterChains, { transport: 'raw_buffer', serverName: '', alpn: ['http/1.1'] });
     const manager = chain && managerOf(chain);
     const routes = manager && routesOf(manager, resources);
     if (manager !== undefined && routes !== undefined) {

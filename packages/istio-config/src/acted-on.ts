@@ -279,11 +279,11 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'defaultConfig.gatewayTopology.{numTrustedProxies,proxyProtocol}',
       'enableAutoMtls',
       'connectTimeout',
+      'protocolDetectionTimeout',
       'h2UpgradePolicy',
       'pathNormalization.normalization',
     ],
     stored: {
-      protocolDetectionTimeout: 'protocols are not detected yet',
       enablePrometheusMerge: "the application's metrics are not merged yet",
       enableTracing: 'no spans are reported yet',
       disableEnvoyListenerLog: 'no such log is written',

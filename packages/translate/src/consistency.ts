@@ -104,7 +104,9 @@ export function listenerFacts(listener: Listener): ListenerFacts {
   const routes = new Set<string>();
   const inlineRoutes: RouteFacts[] = [];
   const tcpClusters: string[] = [];
-  const filters = listener.filterChains.flatMap((chain) => chain.filters);
+  const { filterChains, defaultFilterChain } = listener;
+  const chains = defaultFilterChain === undefined ? filterChains : [...filterChains, defaultFilterChain];
+  const filters = chains.flatMap((chain) => chain.filters);
   const configs = filters.flatMap(({ configType }) => (configType.case === 'typedConfig' ? [configType.value] : []));
   // What proxyless gRPC clients read of a listener.
   const api = listener.apiListener?.apiListener;

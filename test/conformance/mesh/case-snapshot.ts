@@ -33,7 +33,7 @@ export interface CaseAddresses {
 export interface PodPort {
   readonly pod: PodOfCase;
   readonly port: number;
-  readonly protocol: 'http' | 'tcp';
+  readonly protocol: 'http' | 'tcp' | 'any';
 }
 
 /** What is the same for all proxies of a case. */
@@ -88,8 +88,11 @@ function podPortsOf(pods: readonly PodOfCase[], services: readonly Service[]): P
     for (const service of services.filter((each) => selects(each, pod))) {
       for (const port of service.ports) {
         const protocol = protocolOfPort(port);
-        const kind = protocol === 'auto' || isHttpProtocol(protocol) ? 'http' : 'tcp';
-        found.set(`${pod.name}:${port.targetPort}`, { pod, port: port.targetPort, protocol: kind });
+        const kind = protocol === 'auto' ? 'any' : isHttpProtocol(protocol) ? 'http' : 'tcp';
+        const place = `${pod.name}:${port.targetPort}`;
+        // One Service can say what another leaves open.
+        if (kind === 'any' && found.has(place)) continue;
+        found.set(place, { pod, port: port.targetPort, protocol: kind });
       }
     }
   }

@@ -52,6 +52,30 @@ export class EchoPods {
 
   /** An HTTP application, of either version: the first bytes of a connection tell. @returns its port */
   async http(pod: string, host: string, port: number): Promise<number> {
+    const serve = this.httpServer(pod);
+    return this.listen(createTcpServer(onFirstBytes(serve)), host, port);
+  }
+
+  /** A TCP server that says its name first, answers in capitals, and says goodbye. @returns its port */
+  async tcp(pod: string, host: string, port: number): Promise<number> {
+    return this.listen(
+      createTcpServer({ allowHalfOpen: true }, (socket) => talk(pod, socket)),
+      host,
+      port,
+    );
+  }
+
+  /** Both at one port: the first bytes of a connection tell. @returns its port */
+  async any(pod: string, host: string, port: number): Promise<number> {
+    const serve = this.httpServer(pod);
+    const serveAny = onFirstBytes((socket, first) => {
+      if (/^(PRI|[A-Z]+ \S+ HTTP)/.test(first)) serve(socket, first);
+      else talk(pod, socket);
+    });
+    return this.listen(createTcpServer({ allowHalfOpen: true }, serveAny), host, port);
+  }
+
+  private httpServer(pod: string): (socket: Socket, first: string) => void {
     const serve = (request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse) => {
       let body = '';
       request.setEncoding('latin1');
@@ -63,27 +87,10 @@ export class EchoPods {
     const http1 = createServer(serve);
     http1.keepAliveTimeout = 120_000;
     const http2 = createHttp2Server(serve);
-    const server = createTcpServer((socket) => {
-      socket.on('error', () => socket.destroy());
-      socket.once('readable', () => {
-        const first = socket.read() as Buffer | null;
-        if (first === null) return;
-        socket.unshift(first);
-        (first.toString('latin1', 0, 3) === 'PRI' ? http2 : http1).emit('connection', socket);
-      });
-    });
-    return this.listen(server, host, port);
-  }
-
-  /** A TCP server that says its name first, answers in capitals, and says goodbye. @returns its port */
-  async tcp(pod: string, host: string, port: number): Promise<number> {
-    const server = createTcpServer({ allowHalfOpen: true }, (socket) => {
-      socket.on('error', () => socket.destroy());
-      socket.write(`hello from ${pod}\n`);
-      socket.on('data', (chunk: Buffer) => socket.write(chunk.toString('latin1').toUpperCase(), 'latin1'));
-      socket.on('end', () => socket.end('goodbye\n'));
-    });
-    return this.listen(server, host, port);
+    return (socket, first) => {
+      socket.allowHalfOpen = false;
+      (first.startsWith('PRI') ? http2 : http1).emit('connection', socket);
+    };
   }
 
   private async listen(server: TcpServer, host: string, port: number): Promise<number> {
@@ -137,4 +144,27 @@ export class EchoPods {
     for (const socket of this.sockets) socket.destroy();
     await Promise.all(this.servers.map((server) => new Promise((resolve) => server.close(resolve))));
   }
+}
+
+/** Hands a connection on as soon as something has come, with the bytes still to be read. */
+function onFirstBytes(serve: (socket: Socket, first: string) => void): (socket: Socket) => void {
+  return (socket) => {
+    socket.on('error', () => socket.destroy());
+    socket.once('readable', () => {
+      const first = socket.read() as Buffer | null;
+      if (first === null) {
+        socket.end();
+        return;
+      }
+      socket.unshift(first);
+      serve(socket, first.toString('latin1', 0, 200));
+    });
+  };
+}
+
+function talk(pod: string, socket: Socket): void {
+  socket.on('error', () => socket.destroy());
+  socket.write(`hello from ${pod}\n`);
+  socket.on('data', (chunk: Buffer) => socket.write(chunk.toString('latin1').toUpperCase(), 'latin1'));
+  socket.on('end', () => socket.end('goodbye\n'));
 }

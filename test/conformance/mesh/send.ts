@@ -98,12 +98,14 @@ export class Sender {
     });
   }
 
-  /** Reads to the end, having sent all and ended its side. */
-  tcp({ host, port }: SocketAddress, { send }: TcpSending): Promise<ReceivedAnswer> {
+  /** Reads to the end, having sent all and ended its side; one or both when the server has said something. */
+  tcp({ host, port }: SocketAddress, { send, waits, stays }: TcpSending): Promise<ReceivedAnswer> {
     const startedMs = performance.now();
     return new Promise((resolve) => {
       let text = '';
-      const socket = connect({ host, port, allowHalfOpen: true }, () => socket.end(send, 'latin1'));
+      const socket = connect({ host, port, allowHalfOpen: true });
+      socket.once(waits ? 'data' : 'connect', () => socket.write(send, 'latin1'));
+      socket.once(waits || stays ? 'data' : 'connect', () => socket.end());
       const finish = (status: number) => {
         socket.destroy();
         resolve({ status, headers: [], body: text, elapsedMs: performance.now() - startedMs });

@@ -12,6 +12,7 @@ import {
 } from '@lateen/xds-proto/envoy/config/listener/v3/listener_components_pb.js';
 import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
+import { HttpInspectorSchema } from '@lateen/xds-proto/envoy/extensions/filters/listener/http_inspector/v3/http_inspector_pb.js';
 import { ProxyProtocolSchema } from '@lateen/xds-proto/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol_pb.js';
 import { TlsInspectorSchema } from '@lateen/xds-proto/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js';
 import { HttpConnectionManagerSchema } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
@@ -109,6 +110,7 @@ class ListenerCompiler {
       name: config.name,
       proxyHeader: this.proxyHeader(),
       inspect: this.inspects(),
+      detectHttp: this.asksFor(HttpInspectorSchema),
       inspectTimeoutMs:
         config.listenerFiltersTimeout === undefined ? INSPECT_TIMEOUT_MS : durationMs(config.listenerFiltersTimeout),
       continueOnTimeout: config.continueOnListenerFiltersTimeout,
@@ -223,14 +225,18 @@ class ListenerCompiler {
   /** The listener asks for it, or a chain can only be chosen with it. */
   private inspects(): boolean {
     const { config } = this;
-    const inspects = config.listenerFilters.some(({ configType }) => isOfType(configType, TlsInspectorSchema));
     return (
-      inspects ||
+      this.asksFor(TlsInspectorSchema) ||
+      this.asksFor(HttpInspectorSchema) ||
       config.filterChains.some(({ filterChainMatch: match }) => {
         if (match === undefined) return false;
         return match.serverNames.length > 0 || match.transportProtocol !== '' || match.applicationProtocols.length > 0;
       })
     );
+  }
+
+  private asksFor(filter: DescMessage): boolean {
+    return this.config.listenerFilters.some(({ configType }) => isOfType(configType, filter));
   }
 
   /** A header of the PROXY protocol stands before everything else, so its filter has to be the first. */

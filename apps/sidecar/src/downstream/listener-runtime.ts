@@ -1,5 +1,6 @@
 // Downstream: one configured listener: looks at new connections, chooses their filter chain and keeps track of them.
 
+import { READ_BUFFER, READ_BUFFER_BYTES } from '@lateen/filters-wasm';
 import type { FilterChainMatch } from '@lateen/xds-proto/envoy/config/listener/v3/listener_components_pb.js';
 import type { TcpChain } from '../tcp/tcp-chain.js';
 import { type TcpProxyParts, TcpSession } from '../tcp/tcp-session.js';
@@ -9,11 +10,11 @@ import type { DownstreamConnection } from './downstream-connection.js';
 import { type ConnectionFacts, matchFilterChain } from './filter-chain-match.js';
 import type { HttpChain } from './http-chain.js';
 import { createHttpConnection, type HttpRegistry, switchToHttp2 } from './http2/http-connections.js';
+import { ConnectionInspector, type InspectionRules } from './listener-filters/connection-inspector.js';
 import { ProxyHeaderReader, type ProxyHeaderRules } from './listener-filters/proxy-header-reader.js';
 import type { ServedChain, ServedConnection } from './served-connection.js';
 import type { Acceptor } from './socket-listener.js';
 import type { DownstreamTls, VerifiedClient } from './tls-acceptor.js';
-import { TlsInspector } from './tls-inspector.js';
 
 /** A compiled filter chain. `key` changes with anything that its connections depend on. */
 export interface FilterChainRuntime {
@@ -23,15 +24,12 @@ export interface FilterChainRuntime {
   readonly tls: DownstreamTls | undefined;
 }
 
-export interface ListenerSettings {
+export interface ListenerSettings extends InspectionRules {
   readonly name: string;
   /** Connections begin with a header of the PROXY protocol, by these rules. */
   readonly proxyHeader: ProxyHeaderRules | undefined;
-  /** Look for a ClientHello before choosing the chain. */
+  /** Look at the first bytes before choosing the chain: for a ClientHello, and for HTTP where `detectHttp` says so. */
   readonly inspect: boolean;
-  readonly inspectTimeoutMs: number;
-  /** What has sent nothing in time is taken for plain text instead of being closed: its server may speak first. */
-  readonly continueOnTimeout: boolean;
   readonly chains: readonly FilterChainRuntime[];
   /** Some chain is chosen by the address that a connection was opened to. */
   readonly byAddress: boolean;
@@ -88,7 +86,7 @@ export class ListenerRuntime implements Acceptor, HttpRegistry {
       return;
     }
     this.opening.add(socket);
-    const inspector = new TlsInspector(this.path, socket, this.settings, {
+    const inspector = new ConnectionInspector(this.path, socket, this.settings, {
       onInspected: (facts, bytes) => {
         this.opening.delete(socket);
         this.route(socket, { ...facts, ...this.destinationOf(socket, port) }, bytes);
@@ -193,7 +191,8 @@ export class ListenerRuntime implements Acceptor, HttpRegistry {
       const accepted = { socket, serverName: facts.serverName, client, secure };
       const session = new TcpSession(this.path, chain, this.tcp, accepted, this);
       this.connections.add(session);
-      session.start(first);
+      session.start(first === null ? null : first.subarray(0, READ_BUFFER_BYTES));
+      this.handRestOver(socket, first);
       return;
     }
     const connection = createHttpConnection(this.path, socket, chain, facts.serverName, client, secure, this);
@@ -202,7 +201,20 @@ export class ListenerRuntime implements Acceptor, HttpRegistry {
       // Without it the client's address and certificate could not be told on, nor a forged one removed.
       this.path.log('warn', 'connection refused: no room for its record', { listener: this.settings.name });
       connection.abort();
-    } else if (first !== null) connection.onBytes(first);
+    } else if (first !== null) {
+      connection.onBytes(first.subarray(0, READ_BUFFER_BYTES));
+      this.handRestOver(socket, first);
+    }
+  }
+
+  /** What was read in several reads can be more than one read may bring. */
+  private handRestOver(socket: OwnedSocket, first: Uint8Array | null): void {
+    const length = first?.length ?? 0;
+    for (let at = READ_BUFFER_BYTES; first !== null && at < length && !socket.destroyed; at += READ_BUFFER_BYTES) {
+      const piece = first.subarray(at, at + READ_BUFFER_BYTES);
+      this.path.core.bytes.set(piece, READ_BUFFER);
+      socket.owner?.onRead(piece.length);
+    }
   }
 }
 

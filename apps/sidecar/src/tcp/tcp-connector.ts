@@ -9,7 +9,7 @@ import { Timer, type TimerOwner } from '../transport/timer-wheel.js';
 import type { Endpoint } from '../upstream/endpoint.js';
 import type { UpstreamCluster } from '../upstream/upstream-cluster.js';
 import { describeError } from '../upstream/upstream-connection.js';
-import type { TransportEvents } from '../upstream/upstream-transport.js';
+import { TCP_OFFER, type TransportEvents } from '../upstream/upstream-transport.js';
 import { hashSource } from './source-hash.js';
 
 /** A connection that can be written to. Whoever takes it sets the socket's owner before returning. */
@@ -150,7 +150,7 @@ export class TcpConnector implements TransportEvents, TimerOwner {
     this.path.wheel.schedule(this.timer, endpoint.cluster.connectTimeoutMs);
     const { transport, cluster } = endpoint;
     const client = transport.clientBound ? this.client() : undefined;
-    const { socket, resuming } = transport.open(endpoint, this, [], client, cluster.keepAliveMs);
+    const { socket, resuming } = transport.open(endpoint, this, TCP_OFFER, client, cluster.keepAliveMs);
     this.socket = socket;
     this.resuming = resuming;
   }

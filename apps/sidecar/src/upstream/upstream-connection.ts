@@ -28,7 +28,7 @@ import type { ConnectionPool, PooledConnection } from './connection-pool.js';
 import type { UpstreamCluster } from './upstream-cluster.js';
 import type { UpstreamRequest } from './upstream-request.js';
 import type { UpstreamStream } from './upstream-stream.js';
-import type { TransportEvents, UpstreamTransport } from './upstream-transport.js';
+import { HTTP_1_OFFER, type TransportEvents, type UpstreamTransport } from './upstream-transport.js';
 
 const TIMER_CONNECT_OR_IDLE = 0;
 const TIMER_AGE = 1;
@@ -91,7 +91,8 @@ export class UpstreamConnection implements PooledConnection, UpstreamStream, Tra
     this.openedMs = path.clock.nowMs;
     path.wheel.schedule(this.timer, this.cluster.connectTimeoutMs);
     const { endpoint, client } = this.pool;
-    const { socket, resuming } = endpoint.transport.open(endpoint, this, [], client, this.cluster.keepAliveMs);
+    const { keepAliveMs } = this.cluster;
+    const { socket, resuming } = endpoint.transport.open(endpoint, this, HTTP_1_OFFER, client, keepAliveMs);
     this.socket = socket;
     this.resuming = resuming;
     this.writer = new SocketWriter(path.core, path.slots, this.socket);

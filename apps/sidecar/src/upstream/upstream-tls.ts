@@ -17,6 +17,7 @@ import type { SecurityPairs } from '../transport/security-pairs.js';
 import { compileTlsSettings, type Problem, type TlsSettings } from '../transport/tls-settings.js';
 import type { Endpoint } from './endpoint.js';
 import {
+  type AlpnOffer,
   keepAlive,
   type OpenedSocket,
   type ProxyVersion,
@@ -75,7 +76,7 @@ export class UpstreamTls implements UpstreamTransport {
   open(
     endpoint: Endpoint,
     events: TransportEvents,
-    alpn: readonly string[],
+    offer: AlpnOffer,
     client: PresentedAddresses | undefined,
     keepAliveMs?: number,
   ): OpenedSocket {
@@ -83,7 +84,9 @@ export class UpstreamTls implements UpstreamTransport {
     const stored = this.sessions.get(endpoint);
     const resumable = stored !== undefined && stored.bundle === current.bundle && Date.now() < stored.validUntilMs;
     const { applicationProtocols, verifiesPeer } = this.settings;
-    const offered = applicationProtocols.length === 0 ? alpn : applicationProtocols;
+    const exchanges = applicationProtocols.includes(endpoint.cluster.exchangeProtocol);
+    const configured = exchanges ? (offer.http ?? applicationProtocols) : applicationProtocols;
+    const offered = configured.length === 0 ? offer.unset : configured;
     const options: ConnectionOptions & { allowHalfOpen: boolean } = {
       ...this.destination(endpoint, client, keepAliveMs),
       secureContext: current.context,

@@ -20,18 +20,36 @@ export interface UpstreamTransport {
   /** Connections begin with whom they are for, so each of them serves one client alone. */
   readonly clientBound: boolean;
   /**
-   * @param alpn offered in a TLS handshake where the configuration names no protocols
    * @param client whom the connection is for, where it is for one client alone
    * @param keepAliveMs after how long a silence the connection is probed, where it is
    */
   open(
     endpoint: Endpoint,
     events: TransportEvents,
-    alpn: readonly string[],
+    offer: AlpnOffer,
     client: PresentedAddresses | undefined,
     keepAliveMs?: number,
   ): OpenedSocket;
 }
+
+/** What a TLS handshake offers, by what the connection is for. */
+export interface AlpnOffer {
+  /** Where the configuration names no protocols. */
+  readonly unset: readonly string[];
+  /**
+   * In the place of the protocol by which sidecars introduce themselves, which is for TCP alone: where a port takes both, its
+   * server tells HTTP from TCP by this. Istio's proxy does it by a filter of the listener.
+   */
+  readonly http: readonly string[] | undefined;
+}
+
+export const TCP_OFFER: AlpnOffer = { unset: [], http: undefined };
+export const HTTP_1_OFFER: AlpnOffer = {
+  unset: [],
+  http: ['istio-http/1.1', 'istio-http/1.0', 'istio', 'http/1.1'],
+};
+export const HTTP_2_OFFER: AlpnOffer = { unset: ['h2'], http: ['istio-h2', 'istio', 'h2'] };
+export const NEGOTIATED_OFFER: AlpnOffer = { unset: ['h2', 'http/1.1'], http: ['h2', 'http/1.1'] };
 
 export interface OpenedSocket {
   readonly socket: OwnedSocket;
@@ -53,7 +71,7 @@ export function createPlainTransport(path: DataPath, proxyVersion: ProxyVersion 
     key: `raw_buffer ${proxyVersion}`,
     tls: false,
     clientBound: proxyVersion !== 0,
-    open(endpoint, events, _alpn, client, keepAliveMs) {
+    open(endpoint, events, _offer, client, keepAliveMs) {
       const to = { host: endpoint.address, port: endpoint.port };
       const keeper = connect({ ...to, allowHalfOpen: true, noDelay: true, ...keepAlive(keepAliveMs) });
       const { socket, begin } = keepSocket(keeper, path.sharedRead, false);

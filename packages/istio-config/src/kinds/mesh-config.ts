@@ -94,7 +94,10 @@ export const meshConfig = message('MeshConfig', {
   defaultProviders: nested(defaultProviders, 'Providers that are used where Telemetry names none.'),
   enableAutoMtls: flag('Mutual TLS between sidecars by itself (default true).'),
   connectTimeout: duration('Limit for opening a connection (default 10s).'),
-  protocolDetectionTimeout: duration('How long the first bytes are waited for (default 0s: no limit).', { minMs: 0 }),
+  protocolDetectionTimeout: duration(
+    'How long the first bytes of a connection are waited for, on ports that do not say their protocol; then its server may speak first (default 1s; 0s: no limit).',
+    { minMs: 0 },
+  ),
   enablePrometheusMerge: flag("Whether the application's metrics are merged into the proxy's (default true)."),
   enableTracing: flag('Traces, also where no provider is named (deprecated).'),
   disableEnvoyListenerLog: flag('No log for connections that match no filter chain.'),

@@ -12,8 +12,8 @@ export interface InboundPort {
   /** Port of the application on 127.0.0.1. */
   readonly appPort: number;
   readonly mtlsMode: EffectiveMtlsMode;
-  /** How its connections are served. */
-  readonly kind: 'http' | 'tcp';
+  /** How its connections are served; `any`: what it is, the first bytes tell. */
+  readonly kind: 'http' | 'tcp' | 'any';
   /** What its application speaks, as the first service that leads here says, or the port's own name. */
   readonly protocol: PortProtocol;
   /** Services that lead here, by hostname; none for a port that no service has. */
@@ -48,11 +48,10 @@ export function resolveInboundPorts(
       problems.push({ code: 'unsupported-protocol', severity: 'warning', subject, message });
       continue;
     }
-    const ofKind = leading.filter((candidate) => candidate.port[kind]);
-    const other = ofKind.length === 0 ? undefined : leading.find((candidate) => !candidate.port[kind]);
+    const ofKind = leading.filter((candidate) => isOfKind(candidate, kind));
+    const other = ofKind.length === 0 ? undefined : leading.find((candidate) => !isOfKind(candidate, kind));
     if (other !== undefined) {
-      const words = { http: 'HTTP', tcp: 'TCP' };
-      const message = `port ${port} is ${words[kind]} for ${ofKind[0]!.service.hostname} and ${other.port.protocol} for ${other.service.hostname}; it is served as ${words[kind]}. Give both service ports the same protocol`;
+      const message = `port ${port} is ${WORDS[kind]} for ${ofKind[0]!.service.hostname} and ${other.port.protocol} for ${other.service.hostname}; it is served as ${WORDS[kind]}. Give both service ports the same protocol`;
       problems.push({ code: 'conflict-inbound-listener', severity: 'warning', metric: METRIC, subject, message });
     }
     ports.push({
@@ -69,18 +68,29 @@ export function resolveInboundPorts(
   return { ports, problems };
 }
 
-/** HTTP where a Sidecar or any service says so; without these the port's own name decides. Undefined: it cannot be served. */
+const WORDS = { http: 'HTTP', tcp: 'TCP', any: 'of no said protocol' } as const;
+
+/** HTTP goes to a port of HTTP that says so, or says nothing. */
+function isOfKind({ port: { http, tcp, protocol } }: ServedPort, kind: InboundPort['kind']): boolean {
+  if (kind === 'any') return protocol === 'auto';
+  return kind === 'http' ? http : tcp;
+}
+
+/**
+ * HTTP where a Sidecar or any service says so, else whatever comes where one says nothing, else TCP; without services the
+ * port's own name decides. Undefined: it cannot be served.
+ */
 function kindOf(leading: readonly ServedPort[], own: TakingPort): InboundPort['kind'] | undefined {
   if (own.appProtocol !== '') return kindOfProtocol(protocolOfPort(own));
-  if (leading.some(({ port }) => port.http)) return 'http';
-  if (leading.some(({ port }) => port.tcp)) return 'tcp';
-  if (leading.length > 0) return undefined;
+  const kinds = new Set(leading.map(({ port }) => kindOfProtocol(port.protocol)));
+  if (leading.length > 0) return (['http', 'any', 'tcp'] as const).find((kind) => kinds.has(kind));
   return kindOfProtocol(protocolOfPort(own));
 }
 
 function kindOfProtocol(protocol: PortProtocol): InboundPort['kind'] | undefined {
+  if (protocol === 'auto') return 'any';
   if (isTcpProtocol(protocol)) return 'tcp';
-  return protocol === 'auto' || isHttpProtocol(protocol) ? 'http' : undefined;
+  return isHttpProtocol(protocol) ? 'http' : undefined;
 }
 
 const METRIC = 'pilot_conflict_inbound_listener';

@@ -6,11 +6,8 @@ import { Timer, type TimerOwner } from '../../transport/timer-wheel.js';
 import type { ConnectionPool, PooledConnection } from '../connection-pool.js';
 import type { UpstreamCluster } from '../upstream-cluster.js';
 import { describeError, UpstreamConnection } from '../upstream-connection.js';
-import type { TransportEvents, UpstreamTransport } from '../upstream-transport.js';
+import { HTTP_2_OFFER, NEGOTIATED_OFFER, type TransportEvents, type UpstreamTransport } from '../upstream-transport.js';
 import { Http2UpstreamConnection } from './http2-upstream-connection.js';
-
-const HTTP_2_ALPN = ['h2'];
-const NEGOTIATED_ALPN = ['h2', 'http/1.1'];
 
 export class Http2Connector implements PooledConnection, TransportEvents, TimerOwner {
   resuming = false;
@@ -35,9 +32,9 @@ export class Http2Connector implements PooledConnection, TransportEvents, TimerO
     endpoint.path.clock.tick();
     this.openedMs = endpoint.path.clock.nowMs;
     endpoint.path.wheel.schedule(this.timer, this.cluster.connectTimeoutMs);
-    const alpn = protocol === 'negotiated' ? NEGOTIATED_ALPN : HTTP_2_ALPN;
+    const offer = protocol === 'negotiated' ? NEGOTIATED_OFFER : HTTP_2_OFFER;
     const { client } = this.pool;
-    const { socket, resuming } = this.transport.open(endpoint, this, alpn, client, this.cluster.keepAliveMs);
+    const { socket, resuming } = this.transport.open(endpoint, this, offer, client, this.cluster.keepAliveMs);
     this.socket = socket;
     this.resuming = resuming;
   }

@@ -120,8 +120,21 @@ const HTTP_ALPN: Readonly<Record<UpstreamProtocol, readonly string[]>> = {
   client: ANY_HTTP_CLIENT_ALPN,
 };
 
-function clientAlpn(port: MeshPort, protocol: UpstreamProtocol, exchanges: boolean): readonly string[] {
-  if (!port.tcp) return HTTP_ALPN[protocol];
+/** Connections of mere bytes go there, perhaps among others. */
+function takesTcp({ tcp, protocol }: MeshPort): boolean {
+  return tcp || protocol === 'auto';
+}
+
+/**
+ * Where a port says no protocol, what is offered is for TCP: for HTTP a sidecar offers what says so. Where its clients cannot know what the server
+ * speaks, it is HTTP.
+ */
+function clientAlpn(
+  port: MeshPort,
+  protocol: UpstreamProtocol,
+  { exchanges, detects }: ClientTraits,
+): readonly string[] {
+  if (!port.tcp && !(port.protocol === 'auto' && (exchanges || detects))) return HTTP_ALPN[protocol];
   return exchanges ? TCP_CLIENT_ALPN : PLAIN_TCP_CLIENT_ALPN;
 }
 
@@ -170,7 +183,7 @@ function outboundCluster(
       service.identityHash,
       rule?.hash ?? '',
       scope.snapshot.hashes.settings,
-      port.tcp && traits.exchanges ? 'exchange' : '',
+      takesTcp(port) && traits.exchanges ? 'exchange' : '',
       port.protocol === 'auto' && traits.detects ? 'detect' : '',
       service.resolution === 'PASSTHROUGH' && traits.intercepted ? 'intercepted' : '',
       closed ? 'closed' : '',
@@ -189,9 +202,10 @@ function buildCluster(
   { name, service, port, subset, closed }: Pick<OutboundCluster, 'name' | 'service' | 'port' | 'subset' | 'closed'>,
   rule: EffectiveDestinationRule | undefined,
   policy: TrafficPolicy,
-  { exchanges, detects, intercepted }: ClientTraits,
+  traits: ClientTraits,
 ): Cluster {
   const { connectionPool } = policy;
+  const { exchanges, detects, intercepted } = traits;
   const protocol = upstreamProtocolOf(port.protocol, connectionPool, scope.snapshot.meshConfig, detects);
   const connectTimeout =
     durationOfText(policy.connectionPool?.tcp?.connectTimeout) ??
@@ -209,12 +223,12 @@ function buildCluster(
             service,
             policy,
             sniOf(port.port, subset?.name ?? '', service.hostname),
-            clientAlpn(port, protocol, exchanges),
+            clientAlpn(port, protocol, traits),
             calledHost(service, port, protocol),
           ),
           policy,
         ),
-        ...(port.tcp && exchanges && !originatesTls(policy.tls) ? { filters: [clusterMetadataExchange()] } : {}),
+        ...(takesTcp(port) && exchanges && !originatesTls(policy.tls) ? { filters: [clusterMetadataExchange()] } : {}),
       };
   return create(ClusterSchema, {
     name,

@@ -35,6 +35,10 @@ const SERVER_ALPN = [PEER_EXCHANGE, 'h2', 'http/1.1'];
 
 /** ALPN by which a caller shows that it is a sidecar; what an inbound chain for mutual TLS matches. */
 export const ISTIO_ALPN = ['istio', PEER_EXCHANGE, 'istio-http/1.0', 'istio-http/1.1', 'istio-h2'];
+/** By these a sidecar says that it brings HTTP, where a port takes both. */
+export const ISTIO_HTTP_ALPN = ['istio-http/1.0', 'istio-http/1.1', 'istio-h2'];
+/** And by these that it brings anything else. */
+export const ISTIO_TCP_ALPN = ['istio', PEER_EXCHANGE];
 
 function uriMatcher(pattern: { case: 'exact' | 'prefix'; value: string }): SubjectAltNameMatcher {
   return create(SubjectAltNameMatcherSchema, {

@@ -2,27 +2,19 @@
 
 import { create } from '@bufbuild/protobuf';
 import { TrafficDirection } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
-import {
-  type Filter,
-  type FilterChain,
-  FilterChainSchema,
-} from '@lateen/xds-proto/envoy/config/listener/v3/listener_components_pb.js';
+import { FilterChainMatchSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_components_pb.js';
 import { type Listener, ListenerSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import type { Problem } from '../../model.js';
 import type { OutboundAddress, ProxyView } from '../../proxy-view.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
-import type { InboundPort } from '../../resolve/inbound-ports.js';
-import type { EffectiveMtlsMode } from '../../resolve/peer-authentication.js';
 import { stableHash } from '../../stable-hash.js';
 import { forwardsHosts } from '../clusters/forward-hosts.js';
-import { downstreamMutualTls, ISTIO_ALPN } from '../clusters/tls-context.js';
-import { durationOfMs } from '../durations.js';
-import { FORWARD_PROXY_PORT, FORWARD_PROXY_ROUTE, inboundClusterName, listenerName } from '../names.js';
+import { FORWARD_PROXY_PORT, FORWARD_PROXY_ROUTE, listenerName } from '../names.js';
 import type { ResourcePart, ResourceRecipe } from '../recipe.js';
-import { buildInboundRoute } from '../routes/inbound-route.js';
-import { outboundTargets } from '../routes/tcp-destinations.js';
+import { type ConnectionTarget, outboundTargets, type TcpDestinations } from '../routes/tcp-destinations.js';
 import { gatewayListener } from './gateway-listeners.js';
 import { connectionManagers } from './http-connection-manager.js';
+import { inboundListener } from './inbound-listener.js';
 import {
   connectionMatch,
   type ListenerPlan,
@@ -30,6 +22,7 @@ import {
   socketAddress,
   tlsInspector,
 } from './listener-plan.js';
+import { detectionLimit, detectionTimeoutMs, httpInspector, PLAIN_HTTP_ALPN } from './protocol-detection.js';
 import { buildTcpFilters } from './tcp-proxy.js';
 
 /** A listener that passes on bytes as they are. */
@@ -79,99 +72,56 @@ function outboundListener(view: ProxyView, ip: string, port: number, rds: string
   };
 }
 
-/**
- * The TLS chain takes members of the mesh only: they must have its certificate. Where other TLS may come they show
- * themselves by their ALPN, which only proxies offer.
- */
-function mutualTlsChain(view: ProxyView, filters: Filter[], applicationProtocols = ISTIO_ALPN): FilterChain {
-  return create(FilterChainSchema, {
-    name: 'mtls',
-    filterChainMatch: { transportProtocol: 'tls', applicationProtocols },
-    filters,
-    transportSocket: downstreamMutualTls(view.snapshot),
-  });
+function isForAll({ serverNames, subnets }: ConnectionTarget): boolean {
+  return serverNames.length === 0 && subnets.length === 0;
 }
 
-function plainTextChain(filters: Filter[]): FilterChain {
-  return create(FilterChainSchema, {
-    name: 'plaintext',
-    filterChainMatch: { transportProtocol: 'raw_buffer' },
-    filters,
-  });
-}
-
-function httpChains(view: ProxyView, mtlsMode: EffectiveMtlsMode, filters: Filter[]): FilterChain[] {
-  return [
-    // As Istio: under STRICT also a client without a proxy (proxyless gRPC, which offers h2) is welcome with its certificate.
-    ...(mtlsMode === 'DISABLE' ? [] : [mutualTlsChain(view, filters, mtlsMode === 'STRICT' ? [] : ISTIO_ALPN)]),
-    ...(mtlsMode === 'STRICT' ? [] : [plainTextChain(filters)]),
-  ];
-}
-
-/** TLS that is not the mesh's is the application's own, and passes through. */
-function tcpChains(view: ProxyView, mtlsMode: EffectiveMtlsMode, filters: Filter[]): FilterChain[] {
-  // Nothing to choose by: connections need not be looked at, so their server may speak first.
-  if (mtlsMode === 'DISABLE') return [create(FilterChainSchema, { name: 'tcp', filters })];
-  if (mtlsMode === 'STRICT') return [mutualTlsChain(view, filters)];
-  const foreign = create(FilterChainSchema, {
-    name: 'tls-passthrough',
-    filterChainMatch: { transportProtocol: 'tls' },
-    filters,
-  });
-  return [mutualTlsChain(view, filters), foreign, plainTextChain(filters)];
-}
-
-/**
- * How long a client that says nothing is taken for TLS that is about to begin; then its server may speak first. Istio's
- * value for inbound listeners.
- */
-const SERVER_FIRST_DELAY_MS = 1000;
-
-function inboundListener(view: ProxyView, inbound: InboundPort): ListenerPlan {
-  const { port, mtlsMode, services, servicePort, kind, pool } = inbound;
-  const name = listenerName(view.address, port);
+/** A listener that takes HTTP by the rules for HTTP, and passes on as it is whatever else comes. */
+function outboundDetectingListener(
+  view: ProxyView,
+  { address: ip, port, service }: OutboundAddress,
+  problems: Problem[],
+): ListenerPlan {
+  const { meshConfig } = view.snapshot;
+  const name = listenerName(ip, port.port);
   const managers = connectionManagers(view.scope, view.understandsIstioFilters);
-  const takesTls = mtlsMode !== 'DISABLE';
-  const chains = (): FilterChain[] => {
-    if (kind === 'http') {
-      const filter = managers.build('sidecar-inbound', name, { inline: buildInboundRoute(inbound) });
-      return httpChains(view, mtlsMode, [filter]);
-    }
-    const cluster = inboundClusterName(port);
-    const to = {
-      statPrefix: cluster,
-      clusters: [{ name: cluster, weight: 1 }],
-      idleTimeout: pool?.tcp?.idleTimeout,
-      maxDuration: pool?.tcp?.maxConnectionDuration,
-      hashesSource: false,
-    };
-    return tcpChains(view, mtlsMode, buildTcpFilters(view, 'sidecar-inbound', to));
-  };
+  const targets = outboundTargets(view.scope, service, port, problems);
+  const others = targets.find(isForAll);
+  const chosen = targets.filter((target) => target !== others);
+  const filtersTo = (to: TcpDestinations) => buildTcpFilters(view, 'sidecar-outbound', to);
+  const httpMatch = { transportProtocol: 'raw_buffer', applicationProtocols: PLAIN_HTTP_ALPN };
   return {
     name,
-    key: [
-      'inbound',
-      kind,
-      managers.key,
-      mtlsMode,
-      services[0]?.hostname ?? '',
-      servicePort,
-      stableHash(pool?.tcp ?? {}),
-    ].join('/'),
-    address: { ip: view.address, port },
+    key: `outbound-any/${managers.key}/${detectionTimeoutMs(meshConfig)}/${stableHash(targets)}`,
+    address: { ip, port: port.port },
     additionalAddresses: [],
     build: () =>
       create(ListenerSchema, {
         name,
-        address: socketAddress({ ip: view.address, port }),
-        trafficDirection: TrafficDirection.INBOUND,
-        listenerFilters: takesTls ? [tlsInspector()] : [],
-        ...(takesTls && kind === 'tcp'
-          ? { listenerFiltersTimeout: durationOfMs(SERVER_FIRST_DELAY_MS), continueOnListenerFiltersTimeout: true }
-          : {}),
-        filterChains: chains(),
+        address: socketAddress({ ip, port: port.port }),
+        trafficDirection: TrafficDirection.OUTBOUND,
+        listenerFilters: [tlsInspector(), httpInspector()],
+        ...detectionLimit(meshConfig),
+        filterChains: [
+          {
+            name: 'http',
+            filterChainMatch: create(FilterChainMatchSchema, httpMatch),
+            filters: [managers.build('sidecar-outbound', name, { rds: String(port.port) })],
+          },
+          ...chosen.map(({ to, ...target }) => ({ ...connectionMatch(target), filters: filtersTo(to) })),
+        ],
+        // Not a chain without a match: one that asks for plain connections is chosen before, and there is no way back.
+        ...(others === undefined ? {} : { defaultFilterChain: { name: 'tcp', filters: filtersTo(others.to) } }),
       }),
   };
+}
+
+/** The listener for a port of a service, by what the port says of its protocol. */
+function outboundPortListener(view: ProxyView, outbound: OutboundAddress, problems: Problem[]): ListenerPlan {
+  const { address, port } = outbound;
+  if (port.protocol === 'auto') return outboundDetectingListener(view, outbound, problems);
+  if (port.tcp) return outboundTcpListener(view, outbound, problems);
+  return outboundListener(view, address, port.port, String(port.port));
 }
 
 /** Ports that the proxy itself listens on at its own address (CONTRACTS "Ports"). */
@@ -226,18 +176,17 @@ function listenerPlans(view: ProxyView, problems: Problem[]): readonly ListenerP
   return [
     outboundListener(view, view.address, FORWARD_PROXY_PORT, FORWARD_PROXY_ROUTE, mayForward(view)),
     ...view.inboundPorts.map((port) => inboundListener(view, port)),
-    ...addresses.map((outbound) =>
-      outbound.port.http
-        ? outboundListener(view, outbound.address, outbound.port.port, String(outbound.port.port))
-        : outboundTcpListener(view, outbound, problems),
-    ),
+    ...addresses.map((outbound) => outboundPortListener(view, outbound, problems)),
   ];
 }
 
+/** By scope: whether some port passes on bytes as they are. */
 const scopesWithTcp = new WeakMap<ClientScope, boolean>();
 
 function hasTcp(scope: ClientScope): boolean {
-  const known = scopesWithTcp.get(scope) ?? scope.services.some(({ ports }) => ports.some(({ tcp }) => tcp));
+  const known =
+    scopesWithTcp.get(scope) ??
+    scope.services.some(({ ports }) => ports.some(({ tcp, protocol }) => tcp || protocol === 'auto'));
   scopesWithTcp.set(scope, known);
   return known;
 }
@@ -273,6 +222,7 @@ export function listenerPart(view: ProxyView): ResourcePart<Listener> {
       servicePort,
     ]),
     outbound: view.outboundHash(),
+    detectionTimeoutMs: detectionTimeoutMs(view.snapshot.meshConfig),
     tcpRules: hasTcp(scope) ? tcpRulesHash(scope) : undefined,
     forwards: mayForward(view),
     gateway: gatewayListeners.map((listener) => (listener.layer === 'http' ? listener.port : listener)),

@@ -1,0 +1,136 @@
+// Build: the listener of a port at which a workload takes calls: by mutual TLS or not, HTTP or mere bytes, or whatever comes.
+
+import { create } from '@bufbuild/protobuf';
+import { TrafficDirection } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
+import {
+  type Filter,
+  type FilterChain,
+  FilterChainSchema,
+} from '@lateen/xds-proto/envoy/config/listener/v3/listener_components_pb.js';
+import { ListenerSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
+import type { ProxyView } from '../../proxy-view.js';
+import type { InboundPort } from '../../resolve/inbound-ports.js';
+import type { EffectiveMtlsMode } from '../../resolve/peer-authentication.js';
+import { stableHash } from '../../stable-hash.js';
+import { downstreamMutualTls, ISTIO_ALPN, ISTIO_HTTP_ALPN, ISTIO_TCP_ALPN } from '../clusters/tls-context.js';
+import { inboundClusterName, listenerName } from '../names.js';
+import { buildInboundRoute } from '../routes/inbound-route.js';
+import { connectionManagers } from './http-connection-manager.js';
+import { type ListenerPlan, socketAddress, tlsInspector } from './listener-plan.js';
+import { detectionLimit, detectionTimeoutMs, httpInspector, PLAIN_HTTP_ALPN } from './protocol-detection.js';
+import { buildTcpFilters } from './tcp-proxy.js';
+
+/** What the chains of a port lead to. */
+interface PortFilters {
+  readonly http: Filter[];
+  readonly tcp: Filter[];
+}
+
+/**
+ * The TLS chain takes members of the mesh only: they must have its certificate. Where other TLS may come they show
+ * themselves by their ALPN, which only proxies offer.
+ */
+function mutualTlsChain(view: ProxyView, name: string, alpn: readonly string[], filters: Filter[]): FilterChain {
+  return create(FilterChainSchema, {
+    name,
+    filterChainMatch: { transportProtocol: 'tls', applicationProtocols: [...alpn] },
+    filters,
+    transportSocket: downstreamMutualTls(view.snapshot),
+  });
+}
+
+function plainChain(name: string, filters: Filter[], applicationProtocols: readonly string[] = []): FilterChain {
+  const filterChainMatch = { transportProtocol: 'raw_buffer', applicationProtocols: [...applicationProtocols] };
+  return create(FilterChainSchema, { name, filterChainMatch, filters });
+}
+
+/** TLS that is not the mesh's is the application's own, and passes through. */
+function foreignTlsChain(filters: Filter[]): FilterChain {
+  return create(FilterChainSchema, {
+    name: 'tls-passthrough',
+    filterChainMatch: { transportProtocol: 'tls' },
+    filters,
+  });
+}
+
+function httpChains(view: ProxyView, mtlsMode: EffectiveMtlsMode, { http }: PortFilters): FilterChain[] {
+  return [
+    // As Istio: under STRICT also a client without a proxy (proxyless gRPC, which offers h2) is welcome with its certificate.
+    ...(mtlsMode === 'DISABLE' ? [] : [mutualTlsChain(view, 'mtls', mtlsMode === 'STRICT' ? [] : ISTIO_ALPN, http)]),
+    ...(mtlsMode === 'STRICT' ? [] : [plainChain('plaintext', http)]),
+  ];
+}
+
+function tcpChains(view: ProxyView, mtlsMode: EffectiveMtlsMode, { tcp }: PortFilters): FilterChain[] {
+  // Nothing to choose by: connections need not be looked at, so their server may speak first.
+  if (mtlsMode === 'DISABLE') return [create(FilterChainSchema, { name: 'tcp', filters: tcp })];
+  const mutual = mutualTlsChain(view, 'mtls', ISTIO_ALPN, tcp);
+  return mtlsMode === 'STRICT' ? [mutual] : [mutual, foreignTlsChain(tcp), plainChain('plaintext', tcp)];
+}
+
+/** Callers by mutual TLS have looked already, and say by their ALPN what it is; the others are looked at here. */
+function detectingChains(view: ProxyView, mtlsMode: EffectiveMtlsMode, { http, tcp }: PortFilters): FilterChain[] {
+  // Under STRICT clients without a proxy are members of the mesh as well, by what they offer for HTTP.
+  const httpAlpn = mtlsMode === 'STRICT' ? [...ISTIO_HTTP_ALPN, 'h2', 'http/1.1'] : ISTIO_HTTP_ALPN;
+  const mutual = [mutualTlsChain(view, 'mtls-http', httpAlpn, http), mutualTlsChain(view, 'mtls', ISTIO_TCP_ALPN, tcp)];
+  const open = [
+    plainChain('plaintext-http', http, PLAIN_HTTP_ALPN),
+    plainChain('plaintext', tcp),
+    foreignTlsChain(tcp),
+  ];
+  return [...(mtlsMode === 'DISABLE' ? [] : mutual), ...(mtlsMode === 'STRICT' ? [] : open)];
+}
+
+const CHAINS = { http: httpChains, tcp: tcpChains, any: detectingChains } as const;
+
+/** The listener `IP_PORT` of a port of the workload. */
+export function inboundListener(view: ProxyView, inbound: InboundPort): ListenerPlan {
+  const { port, mtlsMode, services, servicePort, kind, pool } = inbound;
+  const name = listenerName(view.address, port);
+  const managers = connectionManagers(view.scope, view.understandsIstioFilters);
+  const takesTls = mtlsMode !== 'DISABLE';
+  // What speaks HTTP begins by itself; of anything else the server may.
+  const waits = kind === 'any' || (kind === 'tcp' && takesTls);
+  const { meshConfig } = view.snapshot;
+  const filters = (): PortFilters => {
+    const cluster = inboundClusterName(port);
+    const to = {
+      statPrefix: cluster,
+      clusters: [{ name: cluster, weight: 1 }],
+      idleTimeout: pool?.tcp?.idleTimeout,
+      maxDuration: pool?.tcp?.maxConnectionDuration,
+      hashesSource: false,
+    };
+    return {
+      http: kind === 'tcp' ? [] : [managers.build('sidecar-inbound', name, { inline: buildInboundRoute(inbound) })],
+      tcp: kind === 'http' ? [] : buildTcpFilters(view, 'sidecar-inbound', to),
+    };
+  };
+  return {
+    name,
+    key: [
+      'inbound',
+      kind,
+      managers.key,
+      mtlsMode,
+      services[0]?.hostname ?? '',
+      servicePort,
+      stableHash(pool?.tcp ?? {}),
+      waits ? detectionTimeoutMs(meshConfig) : '',
+    ].join('/'),
+    address: { ip: view.address, port },
+    additionalAddresses: [],
+    build: () =>
+      create(ListenerSchema, {
+        name,
+        address: socketAddress({ ip: view.address, port }),
+        trafficDirection: TrafficDirection.INBOUND,
+        listenerFilters: [
+          ...(takesTls || kind === 'any' ? [tlsInspector()] : []),
+          ...(kind === 'any' ? [httpInspector()] : []),
+        ],
+        ...(waits ? detectionLimit(meshConfig) : {}),
+        filterChains: CHAINS[kind](view, mtlsMode, filters()),
+      }),
+  };
+}
