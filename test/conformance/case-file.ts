@@ -15,6 +15,10 @@ export interface PodOfCase {
   readonly labels: Readonly<Record<string, string>>;
   readonly serviceAccount: string;
   readonly ready: boolean;
+  /** HTTP ports at which it answers beside those that Services lead to. */
+  readonly listens: readonly number[];
+  /** It is no pod of the mesh, and answers at 127.0.0.1, at free ports: names under `localhost` lead there. */
+  readonly loopback: boolean;
 }
 
 /** What an application answers to one attempt. */
@@ -132,6 +136,8 @@ export interface ConformanceCase {
 
 /** The proxy of this name is the ingress gateway. */
 export const GATEWAY = 'gateway';
+/** To be connected to by this name: the client's own forward proxy, which is told the host in the request's target. */
+export const FORWARD_PROXY = 'forward-proxy';
 
 const readPod = (name: string, fields: Fields, label: string): PodOfCase => {
   const pod = {
@@ -140,6 +146,8 @@ const readPod = (name: string, fields: Fields, label: string): PodOfCase => {
     labels: fields.texts('labels') ?? { app: label },
     serviceAccount: fields.text('serviceAccount') ?? name,
     ready: fields.flag('ready') ?? true,
+    listens: (fields.textOrList('listens') ?? []).map(Number),
+    loopback: fields.flag('loopback') ?? false,
   };
   fields.done();
   return pod;
@@ -241,7 +249,7 @@ function readSending(fields: Fields): SendingOfCase {
     name: fields.text('name') ?? (line as string),
     method,
     host,
-    target: target === '' ? '/' : target,
+    target: `${fields.text('connect')?.startsWith(`${FORWARD_PROXY}:`) ? `http://${host}` : ''}${target === '' ? '/' : target}`,
     headers: fields.headerLines('headers'),
     body: fields.text('body'),
     connect: fields.text('connect') ?? (host.includes(':') ? host : `${host}:80`),
@@ -262,6 +270,8 @@ export function readCase(name: string): ConformanceCase {
     labels: { istio: 'ingressgateway' },
     serviceAccount: GATEWAY,
     ready: true,
+    listens: [],
+    loopback: false,
   };
   const named = clients.length > 0 ? clients : [readPod('client', Fields.empty(fields), 'client')];
   const read: ConformanceCase = {

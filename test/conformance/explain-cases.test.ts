@@ -11,28 +11,48 @@ import {
   type SendingOfCase,
 } from './case-file.js';
 import { type CaseAddresses, readCaseConfig, snapshotOf } from './mesh/case-snapshot.js';
+import { locatedCase } from './mesh/located-case.js';
 
 /** Calls of the client's own port do not go through its outbound configuration, which is what explain is about. */
 function isOutbound(sending: SendingOfCase): boolean {
   return !sending.connect.startsWith('inbound:');
 }
 
-function answersOf(conformanceCase: ConformanceCase): (sending: SendingOfCase) => Explanation {
-  const { pods, clients } = conformanceCase;
+type Question = readonly [sending: SendingOfCase, ask: () => Explanation];
+
+/** Who is no pod of the mesh is known to explain by the name that leads there. */
+function withoutUpstream(sending: SendingOfCase, outside: ReadonlySet<string>): SendingOfCase {
+  const { expect: expected } = sending;
+  return expected.upstream?.some((pod) => outside.has(pod))
+    ? { ...sending, expect: { ...expected, upstream: undefined } }
+    : sending;
+}
+
+function answersOf(written: ConformanceCase): readonly Question[] {
+  const { pods, clients } = written;
   const names = [...clients, ...pods].map(({ name }) => name);
   const addresses: CaseAddresses = {
     pod: (name) => `127.1.0.${1 + names.indexOf(name)}`,
     service: (client, index) => `127.1.${1 + names.indexOf(client)}.${1 + index}`,
   };
+  const conformanceCase = locatedCase(written, { address: addresses.pod, port: (_pod, port) => port });
   const config = readCaseConfig(conformanceCase);
   const snapshot = snapshotOf(conformanceCase, config, addresses, () => 1);
-  return (sending) => {
-    const caller = findCaller(snapshot, sending.from, undefined);
-    const target = sending.kind === 'http' ? sending.target : '/';
-    const line = `${sending.kind === 'http' ? sending.method : 'GET'} http://${sending.connect}${target}`;
-    const request = parseRequest(line, sending.kind === 'http' ? headersOf(sending) : []);
-    return explain({ snapshot, documents: config.objects, caller, request });
-  };
+  const outside = new Set(pods.filter(({ loopback }) => loopback).map(({ name }) => name));
+  return conformanceCase.requests.filter(isOutbound).map((sending) => [
+    withoutUpstream(sending, outside),
+    () => {
+      const caller = findCaller(snapshot, sending.from, undefined);
+      const request = parseRequest(lineOf(sending), sending.kind === 'http' ? headersOf(sending) : []);
+      return explain({ snapshot, documents: config.objects, caller, request });
+    },
+  ]);
+}
+
+function lineOf(sending: SendingOfCase): string {
+  if (sending.kind === 'tcp') return `GET http://${sending.connect}/`;
+  const { method, connect, target } = sending;
+  return `${method} ${target.startsWith('http:') ? target : `http://${connect}${target}`}`;
 }
 
 function headersOf({ host, headers }: HttpSending): string[] {
@@ -94,9 +114,8 @@ const COUNTED = /^rate-limit\//;
 describe('explain foretells', () => {
   test.each(caseNames().filter((name) => !COUNTED.test(name)))('%s', (name) => {
     const conformanceCase = readCase(name);
-    const ask = answersOf(conformanceCase);
-    for (const sending of conformanceCase.requests.filter(isOutbound)) {
-      const answer = ask(sending);
+    for (const [sending, ask] of answersOf(conformanceCase)) {
+      const answer = ask();
       expect(answer.from.gateway, sending.name).toBe(sending.from === GATEWAY);
       if (sending.kind === 'http') checkHttp(sending, answer);
       // Of a port that says no protocol it tells what becomes of a request.

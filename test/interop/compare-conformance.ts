@@ -23,6 +23,8 @@ const OF_COPIES = ['copy x-envoy-internal', 'copy x-forwarded-for'];
 function steadyText(value: string): string {
   return ownAsLoopback(value)
     .replaceAll(/\b127\.\d+\.\d+\.\d+\b/g, 'ADDRESS')
+    .replaceAll(/\blocalhost:\d+\b/g, 'localhost:PORT')
+    .replaceAll(/\|\d+\|\|(\S*localhost)\b/g, '|PORT||$1')
     .replaceAll(/\bHash=[0-9a-f]{64}\b/g, 'Hash=HASH');
 }
 
@@ -51,7 +53,7 @@ function fieldsOf({ answer, received, copies, log }: Observation, isDetermined: 
     fields.set(`copy to ${pod}`, `${method} ${path} ${copied}`);
     add('copy', headers);
   }
-  for (const [name, value] of Object.entries(log ?? {})) fields.set(`log ${name}`, value);
+  for (const [name, value] of Object.entries(log ?? {})) fields.set(`log ${name}`, steadyText(value));
   for (const name of [...Object.keys(NOT_COMPARED), ...OF_THE_MESH, ...OF_COPIES]) {
     fields.delete(name);
     fields.delete(name.replace('request', 'copy'));

@@ -33,32 +33,37 @@ describe.skipIf(envoyPath === undefined)('stock Envoy and Lateen agree on', () =
     await lateen?.stop();
   });
 
-  const cases = caseNames().map(readCase);
-  test.each(cases.filter(({ withoutEnvoy }) => withoutEnvoy === undefined))('$name', async (conformanceCase) => {
-    const underEnvoy = await envoy.run(conformanceCase);
-    const underLateen = await lateen.run(conformanceCase);
-    expect({ envoy: failuresOf(underEnvoy, true), lateen: failuresOf(underLateen, false) }).toEqual({
-      envoy: [],
-      lateen: [],
-    });
-    const unexplained: string[] = [];
-    for (const [index, result] of underEnvoy.entries()) {
-      const { sending } = result;
-      const found = differencesOf(result, underLateen[index]!);
-      const seen = new Set([...found.map(({ field }) => field), ...check(result).map(({ field }) => field)]);
-      for (const { field, envoy: left, lateen: right } of found) {
-        if (sending.differs[field] !== undefined) continue;
-        unexplained.push(`${sending.name}: ${field}: Envoy ${left}, Lateen ${right}`);
+  const cases = caseNames().map((name) => [name, readCase(name)] as const);
+  test.each(cases.filter(([, { withoutEnvoy }]) => withoutEnvoy === undefined))(
+    '%s',
+    async (_name, conformanceCase) => {
+      const underEnvoy = await envoy.run(conformanceCase);
+      const underLateen = await lateen.run(conformanceCase);
+      expect({ envoy: failuresOf(underEnvoy, true), lateen: failuresOf(underLateen, false) }).toEqual({
+        envoy: [],
+        lateen: [],
+      });
+      const unexplained: string[] = [];
+      for (const [index, result] of underEnvoy.entries()) {
+        const { sending } = result;
+        const found = differencesOf(result, underLateen[index]!);
+        const seen = new Set([...found.map(({ field }) => field), ...check(result).map(({ field }) => field)]);
+        for (const { field, envoy: left, lateen: right } of found) {
+          if (sending.differs[field] !== undefined) continue;
+          unexplained.push(`${sending.name}: ${field}: Envoy ${left}, Lateen ${right}`);
+        }
+        for (const field of Object.keys(sending.differs)) {
+          if (!seen.has(field)) unexplained.push(`${sending.name}: ${field} does not differ any more`);
+        }
       }
-      for (const field of Object.keys(sending.differs)) {
-        if (!seen.has(field)) unexplained.push(`${sending.name}: ${field} does not differ any more`);
-      }
-    }
-    expect(unexplained).toEqual([]);
-  });
+      expect(unexplained).toEqual([]);
+    },
+  );
 
-  const leftOut = cases.filter(({ withoutEnvoy }) => withoutEnvoy !== undefined);
-  test.each(leftOut)('$name (left out: $withoutEnvoy)', ({ name }) => {
+  const leftOut = cases.flatMap(([name, { withoutEnvoy }]) =>
+    withoutEnvoy === undefined ? [] : [[name, withoutEnvoy]],
+  );
+  test.each(leftOut)('%s (left out: %s)', (name) => {
     // The page for users lists them, by group or one by one.
     const page = readFileSync(join(REPOSITORY, 'docs/interop.md'), 'utf8');
     expect(

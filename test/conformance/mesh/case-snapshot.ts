@@ -41,6 +41,8 @@ export interface CaseConfig {
   readonly objects: readonly ConfigObject[];
   readonly meshConfig: MeshConfig;
   readonly services: readonly Service[];
+  /** Hosts that are called by an address of the client's own, as the supervisor gives them: of Services, then of ServiceEntries. */
+  readonly hosts: readonly string[];
   /** Ports of the pods, the clients' applications included. */
   readonly podPorts: readonly PodPort[];
 }
@@ -77,6 +79,15 @@ function serviceOf({ metadata, spec }: ConfigObject<'Service'>): Service {
   };
 }
 
+const fullName = ({ name, namespace }: Service) => `${name}.${namespace}.svc.cluster.local`;
+
+/** A wildcard has no address. */
+function entryHosts(objects: readonly ConfigObject[]): string[] {
+  const entries = objects.filter((object): object is ConfigObject<'ServiceEntry'> => object.kind === 'ServiceEntry');
+  const hosts = entries.flatMap(({ spec }) => spec.hosts ?? []).filter((host) => !host.startsWith('*'));
+  return [...new Set(hosts)];
+}
+
 const selects = ({ namespace, selector }: Service, pod: PodOfCase) =>
   namespace === pod.namespace &&
   Object.keys(selector).length > 0 &&
@@ -95,6 +106,7 @@ function podPortsOf(pods: readonly PodOfCase[], services: readonly Service[]): P
         found.set(place, { pod, port: port.targetPort, protocol: kind });
       }
     }
+    for (const port of pod.listens) found.set(`${pod.name}:${port}`, { pod, port, protocol: 'http' });
   }
   return [...found.values()];
 }
@@ -115,6 +127,7 @@ export function readCaseConfig(conformanceCase: ConformanceCase): CaseConfig {
     objects: withAges(objects),
     meshConfig: meshConfigOf(conformanceCase),
     services,
+    hosts: [...services.map(fullName), ...entryHosts(objects)],
     podPorts: podPortsOf([...pods, ...clients], services),
   };
 }
@@ -122,17 +135,14 @@ export function readCaseConfig(conformanceCase: ConformanceCase): CaseConfig {
 /** @param appPort the port of loopback where the application behind a client's sidecar listens */
 function workloadOf(
   pod: PodOfCase,
-  { services, podPorts }: CaseConfig,
+  { hosts, podPorts }: CaseConfig,
   addresses: CaseAddresses,
   isClient: boolean,
   appPort: (pod: string, port: number) => number,
 ): Workload {
   const { name, namespace, labels, serviceAccount, ready } = pod;
   const gateway = name === GATEWAY;
-  const bound = services.map((service, index) => [
-    `${service.name}.${service.namespace}.svc.cluster.local`,
-    addresses.service(name, index),
-  ]);
+  const bound = hosts.map((host, index) => [host, addresses.service(name, index)]);
   const ports = podPorts.filter((each) => each.pod.name === name);
   return {
     name,
@@ -164,7 +174,7 @@ export function snapshotOf(
     namespaces: [...namespaces].map((name) => ({ name, labels: {} })),
     services: config.services,
     workloads: [
-      ...pods.map((pod) => workloadOf(pod, config, addresses, false, appPort)),
+      ...pods.filter(({ loopback }) => !loopback).map((pod) => workloadOf(pod, config, addresses, false, appPort)),
       ...clients.map((pod) => workloadOf(pod, config, addresses, true, appPort)),
     ],
     configs: config.objects.filter(({ kind }) => isIstioKind(kind)),

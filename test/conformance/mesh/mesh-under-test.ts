@@ -5,12 +5,14 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { TestAuthority } from '@lateen/identity/testing';
+import { freePort } from '../../harness/free-port.js';
 import { type LoopbackLease, leaseLoopbackBlock } from '../../harness/loopback-lease.js';
 import { waitUntil } from '../../harness/wait-until.js';
-import { type ConformanceCase, GATEWAY, type SendingOfCase } from '../case-file.js';
+import { type ConformanceCase, FORWARD_PROXY, GATEWAY, type SendingOfCase } from '../case-file.js';
 import { CasePilot, type SocketAddress } from './case-pilot.js';
 import { type CaseAddresses, type CaseConfig, readCaseConfig, snapshotOf } from './case-snapshot.js';
 import { EchoPods, type ReceivedRequest } from './echo-pods.js';
+import { locatedCase } from './located-case.js';
 import { type ConformanceProxy, type Engine, type LogLine, startProxy } from './proxy.js';
 import { type ReceivedAnswer, Sender } from './send.js';
 
@@ -34,6 +36,7 @@ export interface SendingResult {
 
 /** Where a gateway of local mode listens for a port that needs a privilege. */
 const LISTENED_ON: Readonly<Record<number, number>> = { 80: 8080, 443: 8443 };
+const FORWARD_PROXY_PORT = 15_007;
 const PARALLEL = 8;
 const CONNECT_WITHIN_MS = 10_000;
 const COPIED_WITHIN_MS = 5_000;
@@ -78,13 +81,16 @@ export class MeshUnderTest {
   }
 
   /** Runs a case: its pods are started, its requests sent one after another. */
-  async run(conformanceCase: ConformanceCase): Promise<readonly SendingResult[]> {
+  async run(written: ConformanceCase): Promise<readonly SendingResult[]> {
     const pods = new EchoPods();
     this.sender = new Sender();
     try {
+      const addresses = this.addressesFor(written);
+      const ports = await freePortsOf(written);
+      const portOf = (pod: string, port: number) => ports.get(`${pod}:${port}`) ?? port;
+      const conformanceCase = locatedCase(written, { address: addresses.pod, port: portOf });
       const config = readCaseConfig(conformanceCase);
-      const addresses = this.addressesFor(conformanceCase);
-      const appPorts = await this.startPods(conformanceCase, config, addresses, pods);
+      const appPorts = await this.startPods(conformanceCase, config, addresses, portOf, pods);
       const mesh = snapshotOf(conformanceCase, config, addresses, (pod, port) => appPorts.get(`${pod}:${port}`) ?? 0);
       const results: SendingResult[] = [];
       let pushedTo: string | undefined;
@@ -109,11 +115,12 @@ export class MeshUnderTest {
   /** Addresses that no case before had: nothing that is left of one can be taken for an answer of the next. */
   private addressesFor({ pods, clients }: ConformanceCase): CaseAddresses {
     const all = [...clients, ...pods].map(({ name }) => name);
+    const outside = new Set(pods.filter(({ loopback }) => loopback).map(({ name }) => name));
     this.subnets = (this.subnets + 1) % 250;
     const subnet = `${this.lease.prefix}.${this.subnets + 1}`;
     const clientNumber = (client: string) => clients.findIndex(({ name }) => name === client);
     return {
-      pod: (name) => `${subnet}.${1 + all.indexOf(name)}`,
+      pod: (name) => (outside.has(name) ? '127.0.0.1' : `${subnet}.${1 + all.indexOf(name)}`),
       service: (client, index) => `${subnet}.${60 + clientNumber(client) * 30 + index}`,
     };
   }
@@ -123,13 +130,14 @@ export class MeshUnderTest {
     { clients }: ConformanceCase,
     { podPorts }: CaseConfig,
     addresses: CaseAddresses,
+    portOf: (pod: string, port: number) => number,
     pods: EchoPods,
   ): Promise<Map<string, number>> {
     const appPorts = new Map<string, number>();
     for (const { pod, port, protocol } of podPorts) {
       const isClient = clients.includes(pod);
       const host = isClient ? '127.0.0.1' : addresses.pod(pod.name);
-      const listening = await pods[protocol](pod.name, host, isClient ? 0 : port);
+      const listening = await pods[protocol](pod.name, host, isClient ? 0 : portOf(pod.name, port));
       if (isClient) appPorts.set(`${pod.name}:${port}`, listening);
     }
     return appPorts;
@@ -198,6 +206,15 @@ export class MeshUnderTest {
   }
 }
 
+/** Of 127.0.0.1, where others listen too. */
+async function freePortsOf({ pods }: ConformanceCase): Promise<ReadonlyMap<string, number>> {
+  const ports = new Map<string, number>();
+  for (const { name, listens } of pods.filter(({ loopback }) => loopback)) {
+    for (const port of listens) ports.set(`${name}:${port}`, await freePort());
+  }
+  return ports;
+}
+
 /** Copies arrive when they like: as many as the case expects at least are waited for. */
 async function withCopies(
   { name, expect, together }: SendingOfCase,
@@ -223,19 +240,18 @@ async function withCopies(
 }
 
 /** The address that a request is sent to. */
-function dialled({ connect: text, from }: SendingOfCase, { services }: CaseConfig, addresses: CaseAddresses) {
+function dialled({ connect: text, from }: SendingOfCase, { hosts }: CaseConfig, addresses: CaseAddresses) {
   const colon = text.lastIndexOf(':');
   const name = text.slice(0, colon);
   const port = Number(text.slice(colon + 1));
   if (from === GATEWAY) return { host: addresses.pod(GATEWAY), port: LISTENED_ON[port] ?? port };
   if (name === 'inbound') return { host: addresses.pod(from), port };
-  const index = services.findIndex((service) =>
-    [
-      service.name,
-      `${service.name}.${service.namespace}`,
-      `${service.name}.${service.namespace}.svc.cluster.local`,
-    ].includes(name),
-  );
+  if (name === FORWARD_PROXY) return { host: addresses.pod(from), port: FORWARD_PROXY_PORT };
+  const index = hosts.findIndex((host) => {
+    const [service, namespace] = host.split('.');
+    const isService = host.endsWith('.svc.cluster.local');
+    return name === host || (isService && (name === service || name === `${service}.${namespace}`));
+  });
   if (index < 0)
     throw new Error(
       `there is no service ${name} to connect to; say with \`connect: SERVICE:PORT\` whose address is dialled`,

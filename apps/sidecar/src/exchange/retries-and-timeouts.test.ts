@@ -132,7 +132,7 @@ describe('retries', () => {
     const client = await proxy.client();
     client.send(GET);
     expect((await client.message()).body).toMatch(/retried and the latest reset reason: remote connection failure/);
-    expect(log[0]).toMatchObject({ responseCode: 503, responseFlags: 'UF,URX' });
+    expect(log[0]).toMatchObject({ responseCode: 503, responseFlags: 'URX,UF' });
     expect(proxy.dataPlane.stats.upstreamRqRetry).toBe(2);
   });
 });

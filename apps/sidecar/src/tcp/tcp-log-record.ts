@@ -1,7 +1,7 @@
 // TCP: a finished connection as access logs see it; what only requests have is absent.
 
 import type { AccessLogRecord } from '../data-plane.js';
-import { flagsText } from '../exchange/response-flags.js';
+import { tcpFlagsText } from '../exchange/response-flags.js';
 
 /** What is known of a connection when it ends. */
 export interface ConnectionFactsAtEnd {
@@ -32,7 +32,7 @@ export function tcpLogRecord(facts: ConnectionFactsAtEnd): AccessLogRecord {
     authority: undefined,
     protocol: undefined,
     responseCode: 0,
-    responseFlags: flagsText(flags),
+    responseFlags: tcpFlagsText(flags),
     responseCodeDetails: undefined,
     grpcStatus: undefined,
     connectionTerminationDetails: undefined,

@@ -4,7 +4,7 @@ import type { ISTIO_LABELS } from '@lateen/telemetry';
 import type { TcpMetricSeries } from '../data-plane.js';
 import { standardLabels } from '../exchange/metric-labels.js';
 import { UNKNOWN_WORKLOAD, type WorkloadFacts } from '../exchange/peer-metadata.js';
-import { flagsText } from '../exchange/response-flags.js';
+import { tcpFlagsText } from '../exchange/response-flags.js';
 import type { MetricScopes } from '../observe/metric-scopes.js';
 import type { SecurityPairs } from '../transport/security-pairs.js';
 import type { UpstreamCluster } from '../upstream/upstream-cluster.js';
@@ -77,7 +77,7 @@ export class TcpMetrics {
       protocol: 'tcp',
       responseCode: '',
       grpcStatus: '',
-      responseFlags: flagsText(flags),
+      responseFlags: tcpFlagsText(flags),
     });
     return {
       labels: Object.fromEntries(Object.entries(all).filter(([label]) => !HTTP_LABELS.has(label as never))),

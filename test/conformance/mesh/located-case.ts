@@ -1,0 +1,22 @@
+// Conformance, step 2: puts the places of pods into a case's text, where it has to name them: `<POD>` is a pod's address, `<POD:PORT>`
+// the port at which it answers for this one.
+
+import type { ConformanceCase } from '../case-file.js';
+
+export interface Places {
+  address(pod: string): string;
+  port(pod: string, port: number): number;
+}
+
+const PLACE = /<([a-z][a-z0-9-]*)(?::(\d+))?>/g;
+
+/** A case is plain data: its text is replaced wherever it stands. @throws Error naming a pod that the case has not */
+export function locatedCase(conformanceCase: ConformanceCase, places: Places): ConformanceCase {
+  const { name, pods, clients } = conformanceCase;
+  const known = new Set([...pods, ...clients].map((pod) => pod.name));
+  const text = JSON.stringify(conformanceCase).replaceAll(PLACE, (_whole, pod: string, port: string | undefined) => {
+    if (!known.has(pod)) throw new Error(`${name}: there is no pod ${pod}`);
+    return port === undefined ? places.address(pod) : String(places.port(pod, Number(port)));
+  });
+  return JSON.parse(text) as ConformanceCase;
+}
