@@ -36,6 +36,10 @@ export interface Service {
   /** Pod labels that select the workloads; empty selects none. */
   readonly selector: StringMap;
   readonly ports: readonly ServicePort[];
+  /** `clusterIP: None`: each of its pods can be called by name, as `POD.SERVICE`. */
+  readonly headless?: boolean;
+  /** `internalTrafficPolicy: Local`: clients call the endpoints on their own node only. */
+  readonly nodeLocal?: boolean;
 }
 
 /** One port of a workload (lateen.registry.v1.WorkloadPort). */
@@ -67,6 +71,8 @@ export interface Workload {
   readonly gateway: boolean;
   /** For a gateway: further `IP:PORT` to bind, by listener port (`"8080"` → `"127.0.0.1:8080"`; several by commas). */
   readonly extraBindAddresses: StringMap;
+  /** Name of the machine that it runs on; empty or absent where there is only one. */
+  readonly node?: string;
 }
 
 /** A Secret with certificates, keys or trust roots in it (lateen.registry.v1.Credential). Never to be logged or shown. */

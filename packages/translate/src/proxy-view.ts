@@ -122,6 +122,12 @@ function proxylessView(
   };
 }
 
+/** The machine of a proxy, as the registry knows it, else as Istio's nodes say it; empty where there is only one. */
+function nodeOf({ metadata }: ProxyNode, workload: Workload | undefined): string {
+  const said = metadata.NODE_NAME;
+  return workload?.node || (typeof said === 'string' && workload === undefined ? said : '');
+}
+
 /** The sidecar of a WorkloadEntry is known by its address, and by its service account where the entry says one. */
 function workloadOfEntry({ workloadByEntry }: MeshIndex, proxy: ProxyNode): Workload | undefined {
   if (proxy.type !== 'sidecar') return undefined;
@@ -141,7 +147,12 @@ export function resolveProxyView(snapshot: MeshSnapshot, proxy: ProxyNode, authe
   const podKey = `${proxy.namespace}/${proxy.podName}`;
   const workload = index.workloadByName.get(podKey) ?? workloadOfEntry(index, proxy);
   const labels = workload?.labels ?? proxy.labels;
-  const scope = resolveClientScope(snapshot, { type: proxy.type, namespace: proxy.namespace, labels });
+  const scope = resolveClientScope(snapshot, {
+    type: proxy.type,
+    namespace: proxy.namespace,
+    labels,
+    node: nodeOf(proxy, workload),
+  });
   const isSidecar = proxy.type === 'sidecar';
   if (proxy.proxyless) return proxylessView(snapshot, proxy, workload, scope);
   const inbound = isSidecar && workload !== undefined ? resolveInboundPorts(snapshot, workload) : NO_PORTS;

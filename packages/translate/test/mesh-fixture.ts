@@ -42,6 +42,11 @@ interface TestSpec {
   };
   readonly serviceAccount?: string;
   readonly workload?: string;
+  /** Of a Pod: its machine. */
+  readonly node?: string;
+  /** Of a Service. */
+  readonly clusterIP?: string;
+  readonly internalTrafficPolicy?: string;
   readonly address?: string;
   readonly ready?: boolean;
   readonly serviceAddresses?: Record<string, string>;
@@ -140,6 +145,8 @@ class FixtureBuilder {
       annotations: metadata.annotations ?? {},
       selector: spec?.selector ?? {},
       ports,
+      headless: spec?.clusterIP === 'None',
+      nodeLocal: spec?.internalTrafficPolicy === 'Local',
     });
   }
 
@@ -182,6 +189,7 @@ class FixtureBuilder {
       serviceAddresses: spec.serviceAddresses ?? {},
       gateway: spec.gateway ?? false,
       extraBindAddresses: spec.extraBindAddresses ?? {},
+      node: spec.node ?? '',
     });
   }
 

@@ -76,6 +76,8 @@ function serviceOf({ metadata, spec }: ConfigObject<'Service'>): Service {
       targetPort: typeof targetPort === 'number' ? targetPort : port,
       appProtocol,
     })),
+    headless: spec.clusterIP === 'None',
+    nodeLocal: spec.internalTrafficPolicy === 'Local',
   };
 }
 

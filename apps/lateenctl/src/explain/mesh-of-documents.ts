@@ -4,6 +4,7 @@
 import { type ConfigObject, type MeshConfig, type Problem, readSecretValues } from '@lateen/istio-config';
 import { addressedHosts, buildSnapshot, type MeshSnapshot, type Service, type Workload } from '@lateen/translate';
 import { isKubernetesObject } from '../documents/split-documents.js';
+import { calledServices } from '../kubernetes/called-services.js';
 import { type KubeCredential, type KubeDeployment, type KubeService, serviceHost } from '../kubernetes/objects.js';
 import { readKubeObject } from '../kubernetes/read-object.js';
 import { GATEWAY_POD, GATEWAY_SERVICE } from '../supervisor/pods/gateway-pod.js';
@@ -54,7 +55,10 @@ export function meshOfDocuments(objects: readonly ConfigObject[], meshConfig: Me
     configs: objects.filter((object) => !isKubernetesObject(object)),
   };
   // Which hosts of ServiceEntries have addresses is Pilot's to say.
-  const hosts = [...services.map(serviceHost), ...addressedHosts(buildSnapshot(input)).map(({ host }) => host)];
+  const hosts = [
+    ...calledServices(services, workloads).map(serviceHost),
+    ...addressedHosts(buildSnapshot(input)).map(({ host }) => host),
+  ];
   const serviceAddresses = Object.fromEntries(hosts.map((host, index) => [host, addressAt(SERVICE_BLOCK, index)]));
   return buildSnapshot({
     ...input,

@@ -30,6 +30,10 @@ export interface KubeService {
   /** Empty selects no pod. */
   readonly selector: Readonly<Record<string, string>>;
   readonly ports: readonly KubeServicePort[];
+  /** `clusterIP: None`: each of its pods can be called by name. */
+  readonly headless: boolean;
+  /** `internalTrafficPolicy: Local`: called on the client's own node only. */
+  readonly nodeLocal: boolean;
 }
 
 /** A value of the container's environment: a text, or a field of the pod that is known when it starts. */

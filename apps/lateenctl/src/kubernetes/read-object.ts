@@ -60,5 +60,7 @@ function readService({ spec, metadata }: ConfigObject<'Service'>): KubeService {
       targetPort: port.targetPort ?? port.port,
       appProtocol: port.appProtocol ?? '',
     }));
-  return { namespace, name, labels, annotations, selector: spec.selector ?? {}, ports };
+  const headless = spec.clusterIP === 'None';
+  const nodeLocal = spec.internalTrafficPolicy === 'Local';
+  return { namespace, name, labels, annotations, selector: spec.selector ?? {}, ports, headless, nodeLocal };
 }

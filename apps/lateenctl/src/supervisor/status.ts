@@ -21,7 +21,8 @@ export interface StatusInput {
   readonly ingressPorts: IngressPorts;
   readonly controlPlane: ControlPlane;
   readonly pods: readonly Pod[];
-  readonly services: readonly KubeService[];
+  /** What pods call by addresses of their own. */
+  readonly called: readonly KubeService[];
   readonly serviceAddress: (pod: Pod, host: string) => string;
   /** Hosts of ServiceEntries that pods of a namespace see. */
   readonly entryHosts: (namespace: string) => readonly EntryHost[];
@@ -149,7 +150,7 @@ function podStatus(input: StatusInput, pod: Pod): PodStatus {
   const children = pod.app === undefined ? [pod.sidecar] : [pod.sidecar, pod.app];
   const hosts = gateway
     ? []
-    : [...input.services.map(serviceHost), ...input.entryHosts(namespace).map(({ host }) => host)];
+    : [...input.called.map(serviceHost), ...input.entryHosts(namespace).map(({ host }) => host)];
   return {
     name,
     namespace,

@@ -70,7 +70,7 @@ export class Supervisor {
     return buildStatus({
       ...this.#parts,
       pods: workloads.pods,
-      services: workloads.services,
+      called: workloads.called,
       entryHosts: (namespace) => workloads.entryHosts(namespace),
       serviceAddress: (pod, host) => workloads.serviceAddress(pod.plan, host),
       reaperPid: reaper.pid,

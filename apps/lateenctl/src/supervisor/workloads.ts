@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { ConfigObject } from '@lateen/istio-config';
 import type { Logger } from '@lateen/telemetry';
 import type { RegistryReport } from '@lateen/xds-proto/lateen/registry/v1/workload_pb.js';
+import { calledServices } from '../kubernetes/called-services.js';
 import type { ObjectStore } from '../kubernetes/object-store.js';
 import { type KubeObjects, type KubeService, serviceHost } from '../kubernetes/objects.js';
 import type { StateLayout } from '../state/state-layout.js';
@@ -68,14 +69,29 @@ export class Workloads {
     return [...this.objects.services.values()];
   }
 
+  /** What pods call by addresses of their own: services, and the pods of headless ones. */
+  get called(): readonly KubeService[] {
+    return this.#called([...this.#plans(), ...this.pods.map(({ plan }) => plan)]);
+  }
+
+  #called(plans: readonly PodPlan[]): readonly KubeService[] {
+    const pods = plans.map(({ name, namespace, deployment }) => ({
+      name,
+      namespace,
+      labels: deployment.template.labels,
+    }));
+    return calledServices(this.services, pods);
+  }
+
   /** Makes the pods those of the store; addresses are durable before their pods start. */
   async reconcile(): Promise<void> {
     const plans = this.#plans();
     this.#removeForeignDirectories(plans);
-    const owners = new Set(plans.flatMap((plan) => this.#ownersOf(plan)));
-    for (const pod of this.pods) for (const owner of this.#ownersOf(pod.plan)) owners.add(owner);
+    const { called } = this;
+    const all = [...plans, ...this.pods.map(({ plan }) => plan)];
+    const owners = new Set(all.flatMap((plan) => this.#ownersOf(plan, called)));
     // A service or host that is taken away and comes back has the address that running applications know.
-    const kept = new Set([...plans, ...this.pods.map(({ plan }) => plan)].map(servicesOwner));
+    const kept = new Set(all.map(servicesOwner));
     this.#options.addresses.prune((owner) => owners.has(owner) || kept.has(owner.slice(0, owner.lastIndexOf('/') + 1)));
     const addresses = [...owners].map((owner) => this.#options.addresses.addressOf(owner));
     await this.#options.addresses.save();
@@ -109,6 +125,7 @@ export class Workloads {
       sequence,
       objects: this.objects,
       pods: this.pods,
+      called: this.called,
       serviceAddress: (pod, host) => this.serviceAddress(pod.plan, host),
       entryHosts: (namespace) => this.entryHosts(namespace),
       gatewayBindAddresses: gatewayBindAddresses(this.#options.ingressPorts),
@@ -124,9 +141,9 @@ export class Workloads {
     return [GATEWAY_POD, ...[...deployments.values()].flatMap((each) => planPods(each, this.services))];
   }
 
-  #ownersOf(plan: PodPlan): string[] {
+  #ownersOf(plan: PodPlan, called: readonly KubeService[]): string[] {
     if (plan.gateway) return [podOwner(plan)];
-    const hosts = [...this.services.map(serviceHost), ...this.entryHosts(plan.namespace).map(({ host }) => host)];
+    const hosts = [...called.map(serviceHost), ...this.entryHosts(plan.namespace).map(({ host }) => host)];
     return [podOwner(plan), ...hosts.map((host) => serviceOwner(plan, host))];
   }
 
@@ -138,6 +155,7 @@ export class Workloads {
       address: addresses.addressOf(podOwner(plan)),
       sidecar: sidecars,
       services: () => this.services,
+      called: () => this.called,
       entryHosts: () => this.entryHosts(plan.namespace),
       serviceAddress: (host) => this.serviceAddress(plan, host),
       reaper,

@@ -117,7 +117,7 @@ function toRegistry(report: RegistryReport, before: Registry | undefined): Regis
   return {
     credentials: toCredentials(report, before),
     namespaces: report.namespaces.map(({ name, labels }) => ({ name, labels })),
-    services: report.services.map(({ namespace, name, labels, annotations, selector, ports }) => ({
+    services: report.services.map(({ namespace, name, labels, annotations, selector, ports, headless, nodeLocal }) => ({
       namespace,
       name,
       labels,
@@ -129,6 +129,8 @@ function toRegistry(report: RegistryReport, before: Registry | undefined): Regis
         targetPort,
         appProtocol,
       })),
+      headless,
+      nodeLocal,
     })),
     workloads: report.workloads.map((workload) => ({
       name: workload.name,
@@ -143,6 +145,7 @@ function toRegistry(report: RegistryReport, before: Registry | undefined): Regis
       serviceAddresses: workload.serviceAddresses,
       gateway: workload.gateway,
       extraBindAddresses: workload.extraBindAddresses,
+      node: workload.node,
     })),
   };
 }

@@ -34,7 +34,8 @@ const serviceSpec = openMessage(
   {
     ports: list(kubernetesServicePort, 'Its ports.'),
     selector: map(text(''), 'Labels of its pods.'),
-    clusterIP: text('Its address; None: headless.'),
+    clusterIP: text('Its address; None: headless, so that each of its pods can be called by name.'),
+    internalTrafficPolicy: choice('Local: on the own node only (default Cluster).', ['Cluster', 'Local']),
     type: choice('How it is exposed (default ClusterIP).', ['ClusterIP', 'NodePort', 'LoadBalancer', 'ExternalName']),
   },
   {
@@ -48,7 +49,7 @@ const serviceSpec = openMessage(
         'loadBalancerSourceRanges',
       ]),
       ...because('services are reached inside the mesh and by a Gateway', ['externalIPs', 'externalTrafficPolicy']),
-      ...because('there is one machine', ['internalTrafficPolicy', 'trafficDistribution']),
+      ...because('there is one machine', ['trafficDistribution']),
       ...because('addresses are IPv4', ['ipFamilies', 'ipFamilyPolicy']),
       ...because('a DestinationRule says how endpoints are picked', ['sessionAffinity', 'sessionAffinityConfig']),
       clusterIPs: 'each pod has addresses of its own for services',
@@ -57,7 +58,6 @@ const serviceSpec = openMessage(
     },
     defaults: {
       externalTrafficPolicy: ['Cluster'],
-      internalTrafficPolicy: ['Cluster'],
       publishNotReadyAddresses: [false],
       sessionAffinity: ['None'],
     },

@@ -11,12 +11,8 @@ import { parsePodField } from './pod-field.js';
 
 /** Says of the declared fields whose values local mode does not act on what happens in their place. */
 function checkValues({ clusterIP, type, ports }: Loose<ServiceSpec>, faults: FaultList): void {
-  if (clusterIP) {
-    const isHeadless = clusterIP === 'None';
-    const reason = isHeadless
-      ? 'a headless service is balanced like any other'
-      : 'each pod has addresses of its own for services';
-    faults.add([withoutEffectFault(['clusterIP'], reason)]);
+  if (clusterIP && clusterIP !== 'None') {
+    faults.add([withoutEffectFault(['clusterIP'], 'each pod has addresses of its own for services')]);
   }
   if (type === 'NodePort' || type === 'LoadBalancer') {
     faults.add([withoutEffectFault(['type'], 'services are reached inside the mesh and by a Gateway')]);

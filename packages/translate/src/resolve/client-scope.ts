@@ -8,10 +8,14 @@ import { configHash, configsOf } from '../snapshot.js';
 import { stableHash, stableJson } from '../stable-hash.js';
 import { type AccessLogsByMode, resolveAccessLogs } from './access-logging.js';
 import { delegation } from './delegation/delegation.js';
-import { type EffectiveDestinationRule, resolveDestinationRule } from './destination-rules.js';
+import {
+  type DestinationRuleClient,
+  type EffectiveDestinationRule,
+  resolveDestinationRule,
+} from './destination-rules.js';
 import { isExportedTo, isRuleExportedTo, type MeshService, meshIndex, oncePerSnapshot } from './mesh-index.js';
 import { type EffectiveRateLimit, resolveRateLimits } from './rate-limits.js';
-import { destinationsOf, visibleServices } from './scoped-services.js';
+import { destinationsOf, onNode, visibleServices } from './scoped-services.js';
 import { type OutboundMode, resolveSidecarScope, type SidecarScope } from './sidecar-scope.js';
 import { applicableTelemetries, type MetricsByMode, resolveMetrics } from './telemetry.js';
 import {
@@ -196,14 +200,22 @@ function exportedServices(snapshot: MeshSnapshot, namespace: string): readonly M
   return [...byHost.values()];
 }
 
+/** One pod of a headless service follows the rule of the service, whose subsets it has no part in, unless one names the pod. */
+function ruleFor(snapshot: MeshSnapshot, client: DestinationRuleClient, service: MeshService) {
+  const own = resolveDestinationRule(snapshot, client, service);
+  if (own !== undefined || service.memberOf === undefined) return own;
+  const { hostname } = service.memberOf;
+  const shared = resolveDestinationRule(snapshot, client, { hostname, namespace: service.namespace });
+  return shared && { ...shared, subsets: [] };
+}
+
 function createScope(
   snapshot: MeshSnapshot,
-  namespace: string,
-  labels: StringMap,
+  { namespace, labels, node = '' }: Omit<ScopeClient, 'type'>,
   sidecar: SidecarScope | undefined,
 ): ClientScope {
   const client = { namespace, labels };
-  const exported = exportedServices(snapshot, namespace);
+  const exported = exportedServices(snapshot, namespace).map((service) => onNode(service, node));
   const services = sidecar === undefined ? exported : visibleServices(exported, sidecar);
   const meshRules = once(() => resolveVirtualServices(snapshot, client, new Set([MESH_GATEWAY])));
   const lookups = new Map<number | undefined, VirtualServiceLookup>();
@@ -233,7 +245,7 @@ function createScope(
     destinations,
     destinationByHost: byHostname(destinations),
     destinationRule: (service) => {
-      if (!rules.has(service)) rules.set(service, resolveDestinationRule(snapshot, client, service));
+      if (!rules.has(service)) rules.set(service, ruleFor(snapshot, client, service));
       return rules.get(service);
     },
     // Ports without an egress listener of their own all follow the same rules.
@@ -265,10 +277,15 @@ export interface ScopeClient {
   readonly type: ProxyType;
   readonly namespace: string;
   readonly labels: StringMap;
+  /** The machine that it is on; empty where there is only one. */
+  readonly node?: string;
 }
 
 /** The scope of a proxy; the same object for all proxies of the snapshot that see the same. */
-export function resolveClientScope(snapshot: MeshSnapshot, { type, namespace, labels: all }: ScopeClient): ClientScope {
+export function resolveClientScope(
+  snapshot: MeshSnapshot,
+  { type, namespace, labels: all, node = '' }: ScopeClient,
+): ClientScope {
   const labels: StringMap = {
     ...labelsFor('VirtualService', snapshot, all),
     ...labelsFor('DestinationRule', snapshot, all),
@@ -277,11 +294,13 @@ export function resolveClientScope(snapshot: MeshSnapshot, { type, namespace, la
   };
   // As in Istio, a Sidecar is for sidecars: gateways see everything that is exported to them.
   const sidecar = type === 'sidecar' ? resolveSidecarScope(snapshot, namespace, all) : undefined;
-  const key = stableJson([namespace, labels, sidecar?.name ?? '']);
+  // Where a client is matters only while there are services that are called on one machine.
+  const place = snapshot.services.some(({ nodeLocal }) => nodeLocal) ? node : '';
+  const key = stableJson([namespace, labels, sidecar?.name ?? '', place]);
   const scopes = scopesOf(snapshot);
   let scope = scopes.get(key);
   if (scope === undefined) {
-    scope = createScope(snapshot, namespace, labels, sidecar);
+    scope = createScope(snapshot, { namespace, labels, node: place }, sidecar);
     scopes.set(key, scope);
   }
   return scope;

@@ -194,12 +194,14 @@ export const meshIndex = oncePerSnapshot((snapshot: MeshSnapshot): MeshIndex => 
   // Of one host the registry's service is first, then the oldest: sorting is stable.
   services.sort((a, b) => compareText(a.hostname, b.hostname));
   problems.push(
-    ...services.flatMap((service) => undeclaredPorts(snapshot, service)),
+    ...services.flatMap((service) => (service.memberOf ? [] : undeclaredPorts(snapshot, service))),
     ...services.flatMap(unusableEntries),
   );
 
   const servedBy = new Map<Workload, ServedPort[]>();
   for (const service of services) {
+    // Its pods are called at the same ports under their own names.
+    if (service.memberOf !== undefined) continue;
     for (const workload of service.workloads) {
       const served = servedBy.get(workload) ?? [];
       for (const port of service.ports) served.push({ service, port });

@@ -18,6 +18,20 @@ function withPorts(service: MeshService, ports: readonly MeshPort[]): MeshServic
   };
 }
 
+/** A service with `internalTrafficPolicy: Local` as it is on one machine; the same object where it is called everywhere. */
+export function onNode(service: MeshService, node: string): MeshService {
+  if (service.nodeLocal !== true) return service;
+  return {
+    ...service,
+    // Endpoints are kept by port: these are others.
+    ports: service.ports.map((port) => ({ ...port })),
+    workloads: service.workloads.filter((workload) => (workload.node ?? '') === node),
+    // An address that somebody wrote down says nothing of a machine.
+    entries: node === '' ? service.entries : [],
+    identityHash: stableHash([service.identityHash, node]),
+  };
+}
+
 /** The services of which a Sidecar takes in a port, with those ports. */
 export function visibleServices(services: readonly MeshService[], sidecar: SidecarScope): readonly MeshService[] {
   return services.flatMap((service) => {

@@ -11,6 +11,8 @@ const service = (name: string, ports: KubeService['ports']): KubeService => ({
   annotations: {},
   selector: {},
   ports,
+  headless: false,
+  nodeLocal: false,
 });
 
 const ADDRESSES: Readonly<Record<string, string>> = {

@@ -61,4 +61,6 @@ export const GATEWAY_SERVICE: KubeService = {
     { name: 'http2', port: 80, targetPort: GATEWAY_HTTP_PORT, appProtocol: '' },
     { name: 'https', port: 443, targetPort: GATEWAY_HTTPS_PORT, appProtocol: '' },
   ],
+  headless: false,
+  nodeLocal: false,
 };

@@ -10,6 +10,8 @@ const service = (namespace: string, name: string): KubeService => ({
   annotations: {},
   selector: {},
   ports: [],
+  headless: false,
+  nodeLocal: false,
 });
 
 describe('hosts file', () => {

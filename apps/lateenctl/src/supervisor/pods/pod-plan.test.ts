@@ -30,6 +30,8 @@ const service = (targetPort: number | string, selector: KubeService['selector'])
   annotations: {},
   selector,
   ports: [{ name: 'http', port: 80, targetPort, appProtocol: '' }],
+  headless: false,
+  nodeLocal: false,
 });
 
 describe('pod plan', () => {

@@ -25,6 +25,8 @@ export interface PodOptions {
   readonly sidecar: SidecarRunner;
   /** All services of the mesh. */
   readonly services: () => readonly KubeService[];
+  /** These, and the pods of headless ones as services of their own. */
+  readonly called: () => readonly KubeService[];
   /** Hosts of ServiceEntries that the pod sees. */
   readonly entryHosts: () => readonly EntryHost[];
   /** The pod's own address for calls to a service. */
@@ -123,9 +125,9 @@ export class Pod {
   /** Writes the names that the application may call, if they are not those that it has. */
   writeHosts(): void {
     if (this.plan.gateway) return;
-    const { services, entryHosts, serviceAddress } = this.#options;
+    const { called, entryHosts, serviceAddress } = this.#options;
     const { namespace } = this.plan;
-    const text = hostsFileText({ namespace, services: services(), entryHosts: entryHosts(), serviceAddress });
+    const text = hostsFileText({ namespace, services: called(), entryHosts: entryHosts(), serviceAddress });
     if (text === this.#hosts) return;
     this.#hosts = text;
     // Readers see the old file or the new one, never a half.

@@ -18,6 +18,8 @@ export interface ReportInput {
   readonly sequence: bigint;
   readonly objects: KubeObjects;
   readonly pods: readonly Pod[];
+  /** Services, and the pods of headless ones as services of their own. */
+  readonly called: readonly KubeService[];
   readonly serviceAddress: (pod: Pod, host: string) => string;
   /** Hosts of ServiceEntries that pods of a namespace see. */
   readonly entryHosts: (namespace: string) => readonly EntryHost[];
@@ -36,7 +38,7 @@ export function buildReport(input: ReportInput): RegistryReport {
     sequence: input.sequence,
     namespaces: [...named].sort(byFirst).map(([name, labels]) => ({ name, labels })),
     services: services.map((service) => reportService(service, input.objects)),
-    workloads: input.pods.map((pod) => reportPod(pod, services, input)),
+    workloads: input.pods.map((pod) => reportPod(pod, input)),
     credentials: [...input.objects.credentials.values()]
       .filter(({ values }) => Object.keys(values).length > 0)
       .map(({ namespace, name, values }) => ({ namespace, name, values: { ...values } })),
@@ -48,7 +50,7 @@ function byFirst(a: readonly [string, unknown], b: readonly [string, unknown]): 
 }
 
 function reportService(service: KubeService, objects: KubeObjects): Service {
-  const { namespace, name, labels, annotations, selector } = service;
+  const { namespace, name, labels, annotations, selector, headless, nodeLocal } = service;
   const ports = service.ports.map((port) => ({
     name: port.name,
     port: port.port,
@@ -56,10 +58,10 @@ function reportService(service: KubeService, objects: KubeObjects): Service {
     targetPort: resolveTargetPort(port.targetPort, service, objects.deployments.values()) ?? port.port,
     appProtocol: port.appProtocol,
   }));
-  return create(ServiceSchema, { namespace, name, labels, annotations, selector, ports });
+  return create(ServiceSchema, { namespace, name, labels, annotations, selector, ports, headless, nodeLocal });
 }
 
-function reportPod(pod: Pod, services: readonly KubeService[], input: ReportInput): Workload {
+function reportPod(pod: Pod, input: ReportInput): Workload {
   const { plan } = pod;
   const { template } = plan.deployment;
   return create(WorkloadSchema, {
@@ -77,10 +79,9 @@ function reportPod(pod: Pod, services: readonly KubeService[], input: ReportInpu
     serviceAddresses: plan.gateway
       ? {}
       : Object.fromEntries(
-          [...services.map(serviceHost), ...input.entryHosts(plan.namespace).map(({ host }) => host)].map((host) => [
-            host,
-            input.serviceAddress(pod, host),
-          ]),
+          [...input.called.map(serviceHost), ...input.entryHosts(plan.namespace).map(({ host }) => host)].map(
+            (host) => [host, input.serviceAddress(pod, host)],
+          ),
         ),
     gateway: plan.gateway,
     extraBindAddresses: plan.gateway ? { ...input.gatewayBindAddresses } : {},

@@ -1,7 +1,7 @@
 // Resolve: the services of the registry, as declarations.
 
 import type { MeshSnapshot } from '../../model.js';
-import { contentHash } from '../../stable-hash.js';
+import { contentHash, stableHash } from '../../stable-hash.js';
 import type { Selections } from './selection.js';
 import type { ServiceDeclaration } from './service-declaration.js';
 
@@ -12,12 +12,26 @@ export function serviceHostname(service: { name: string; namespace: string }, cl
   return `${service.name}.${service.namespace}.svc.${clusterDomain}`;
 }
 
-/** In the order of the snapshot. */
+/** The pods of a headless service, as services of their own: whoever calls one by name means that one. */
+function memberServices(headless: ServiceDeclaration): ServiceDeclaration[] {
+  const { hostname, name, workloads, hash } = headless;
+  return workloads.map((pod) => ({
+    ...headless,
+    hostname: `${pod.name}.${hostname}`,
+    name: `${pod.name}.${name}`,
+    workloads: [pod],
+    entries: [],
+    memberOf: { hostname, name },
+    hash: stableHash([hash, pod.name]),
+  }));
+}
+
+/** In the order of the snapshot, each headless service followed by its pods. */
 export function registryServices(snapshot: MeshSnapshot, selections: Selections): ServiceDeclaration[] {
-  return snapshot.services.map((service) => {
-    const { namespace, name, ports, selector, annotations } = service;
+  return snapshot.services.flatMap((service) => {
+    const { namespace, name, ports, selector, annotations, headless = false, nodeLocal = false } = service;
     const exportTo = annotations[EXPORT_TO_ANNOTATION];
-    return {
+    const declaration: ServiceDeclaration = {
       kind: 'Service',
       hostname: serviceHostname(service, snapshot.clusterDomain),
       namespace,
@@ -30,7 +44,9 @@ export function registryServices(snapshot: MeshSnapshot, selections: Selections)
       subjectAltNames: [],
       workloads: selections.workloads(namespace, selector),
       entries: selections.entries(namespace, selector),
+      nodeLocal,
       hash: contentHash(service),
     };
+    return headless ? [declaration, ...memberServices(declaration)] : [declaration];
   });
 }

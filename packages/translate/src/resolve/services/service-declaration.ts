@@ -52,6 +52,10 @@ export interface ServiceDeclaration {
   /** Selected pods, ready or not. */
   readonly workloads: readonly Workload[];
   readonly entries: readonly EntryEndpoint[];
+  /** The headless service of which this is one pod, called by name. */
+  readonly memberOf?: { readonly hostname: string; readonly name: string };
+  /** Clients call the endpoints on their own node only. */
+  readonly nodeLocal?: boolean;
   /** Hash of what was declared, endpoints that are selected not among it. */
   readonly hash: string;
 }

@@ -55,9 +55,9 @@ const CONNECT_TIMEOUT_MS = 10_000;
 
 /** Whom a cluster leads to, for metrics: in cluster metadata `istio`. A ServiceEntry's service has its host for a name. */
 export function serviceMetadata(services: readonly MeshService[]): JsonObject[] {
-  return services.map(({ kind, hostname, name, namespace }) => ({
-    host: hostname,
-    name: kind === 'Service' ? name : hostname,
+  return services.map(({ kind, hostname, name, namespace, memberOf }) => ({
+    host: memberOf?.hostname ?? hostname,
+    name: memberOf?.name ?? (kind === 'Service' ? name : hostname),
     namespace,
   }));
 }
