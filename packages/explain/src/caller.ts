@@ -70,6 +70,7 @@ export function nodeOfWorkload(workload: Workload, snapshot: MeshSnapshot): Prox
     serviceAccount: workload.serviceAccount,
     workloadName: workload.workloadName,
     clusterId: 'Kubernetes',
+    locality: '',
     labels: workload.labels,
     interceptionMode: 'NONE',
     understandsIstioFilters: true,

@@ -24,7 +24,7 @@ export type {
   HttpRewrite,
   HttpRoute,
 } from './kinds/fields/http-route.js';
-export type { LoadBalancerSettings } from './kinds/fields/load-balancer.js';
+export type { LoadBalancerSettings, LocalityLbSetting } from './kinds/fields/load-balancer.js';
 export type { MetricsOverrides } from './kinds/fields/metrics.js';
 export type { NetworkSelector, WorkloadSelector } from './kinds/fields/selector.js';
 export type { GatewayPort, Server, ServerTlsSettings } from './kinds/fields/server.js';

@@ -37,6 +37,7 @@ const proxy = {
   serviceAccount: 'web',
   workloadName: 'web',
   clusterId: 'Kubernetes',
+  locality: '',
   labels: {},
   interceptionMode: 'NONE' as const,
   understandsIstioFilters: true,

@@ -69,6 +69,8 @@ export interface Workload {
   readonly serviceAddresses: StringMap;
   /** A gateway: no inbound app, listeners come from Gateway resources. */
   readonly gateway: boolean;
+  /** `REGION/ZONE/SUBZONE` of a WorkloadEntry; a pod's is in its labels. */
+  readonly locality?: string | undefined;
   /** For a gateway: further `IP:PORT` to bind, by listener port (`"8080"` → `"127.0.0.1:8080"`; several by commas). */
   readonly extraBindAddresses: StringMap;
   /** Name of the machine that it runs on; empty or absent where there is only one. */
@@ -146,6 +148,8 @@ export interface ProxyNode {
   readonly workloadName: string;
   /** Of node metadata `CLUSTER_ID`; `Kubernetes` where absent. */
   readonly clusterId: string;
+  /** `REGION/ZONE/SUBZONE` of the node's locality; empty where absent. */
+  readonly locality: string;
   /** Of node metadata `LABELS`. */
   readonly labels: StringMap;
   /** Of node metadata `INTERCEPTION_MODE`; `REDIRECT` where absent, as in Istio. */

@@ -30,11 +30,18 @@ describe('parseProxyNode', () => {
         serviceAccount: 'web',
         workloadName: 'web',
         clusterId: 'Kubernetes',
+        locality: '',
         labels: { app: 'web' },
         interceptionMode: 'NONE',
         understandsIstioFilters: true,
       },
     });
+  });
+
+  it("reads the node's locality", () => {
+    const id = 'sidecar~10.0.0.1~a.b~b.svc.cluster.local';
+    expect(parse({ id, locality: { region: 'eu', zone: 'z1' } })).toMatchObject({ proxy: { locality: 'eu/z1/' } });
+    expect(parse({ id, locality: {} })).toMatchObject({ proxy: { locality: '' } });
   });
 
   it('takes a stock Envoy: intercepted, without istio filters', () => {

@@ -1,7 +1,7 @@
 // Translate: reads an Envoy Node into the proxy that asks.
 
 import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
-import type { Node } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
+import type { Locality, Node } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import type { ProxyNode, ProxyNodeResult, ProxyType } from './model.js';
 
 /** The form only: the address is what the proxy says of itself, nobody connects to it. */
@@ -37,6 +37,11 @@ function interceptionModeOf(metadata: JsonObject, errors: string[]): ProxyNode['
     errors.push(`node metadata INTERCEPTION_MODE: ${text} is none of ${INTERCEPTION_MODES.join(', ')}`);
   }
   return mode ?? 'REDIRECT';
+}
+
+function localityText(locality: Locality | undefined): string {
+  const { region = '', zone = '', subZone = '' } = locality ?? {};
+  return region === '' && zone === '' && subZone === '' ? '' : `${region}/${zone}/${subZone}`;
 }
 
 /** Istio's name for who makes the resources; absent for a proxy. */
@@ -90,6 +95,7 @@ export function parseProxyNode(node: Node | undefined): ProxyNodeResult {
     serviceAccount: stringOf(metadata, 'SERVICE_ACCOUNT', errors),
     workloadName: stringOf(metadata, 'WORKLOAD_NAME', errors),
     clusterId: stringOf(metadata, 'CLUSTER_ID', errors) || 'Kubernetes',
+    locality: localityText(node.locality),
     labels: labelsOf(metadata.LABELS, errors),
     interceptionMode: interceptionModeOf(metadata, errors),
     understandsIstioFilters:

@@ -8,6 +8,8 @@ import { type Credentials, NO_CREDENTIALS, resolveCredentials } from './resolve/
 import { delegation } from './resolve/delegation/delegation.js';
 import { type GatewayListener, resolveGateways } from './resolve/gateways.js';
 import { type InboundPort, resolveInboundPorts } from './resolve/inbound-ports.js';
+import { type ClientPlace, resolveClientPlace } from './resolve/locality/client-place.js';
+import { localityOfLabels } from './resolve/locality/locality.js';
 import { type MeshIndex, type MeshPort, type MeshService, meshIndex } from './resolve/mesh-index.js';
 import { contentHash, stableHash } from './stable-hash.js';
 
@@ -38,6 +40,8 @@ export interface ProxyView {
   readonly proxyless: boolean;
   /** Shared by all proxies that see the same as clients. */
   readonly scope: ClientScope;
+  /** Which endpoints are near. */
+  readonly place: ClientPlace;
   readonly inboundPorts: readonly InboundPort[];
   /** The addresses that it binds for services; worked out when first asked for. */
   outbound(): OutboundAddresses;
@@ -96,6 +100,7 @@ function proxylessView(
   proxy: ProxyNode,
   workload: Workload | undefined,
   scope: ClientScope,
+  place: ClientPlace,
 ): ProxyView {
   return {
     snapshot,
@@ -106,6 +111,7 @@ function proxylessView(
     understandsIstioFilters: false,
     proxyless: true,
     scope,
+    place,
     inboundPorts: [],
     outbound: () => ({ addresses: [], problems: [] }),
     outboundHash: () => 'none',
@@ -153,8 +159,11 @@ export function resolveProxyView(snapshot: MeshSnapshot, proxy: ProxyNode, authe
     labels,
     node: nodeOf(proxy, workload),
   });
+  // As in Istio: the registry's word counts before the node's own.
+  const locality = workload?.locality || localityOfLabels(labels) || proxy.locality;
+  const place = resolveClientPlace(snapshot, locality, labels);
   const isSidecar = proxy.type === 'sidecar';
-  if (proxy.proxyless) return proxylessView(snapshot, proxy, workload, scope);
+  if (proxy.proxyless) return proxylessView(snapshot, proxy, workload, scope, place);
   const inbound = isSidecar && workload !== undefined ? resolveInboundPorts(snapshot, workload) : NO_PORTS;
   const credentials = resolveCredentials(snapshot, proxy, workload, authenticated);
   const gateways = isSidecar ? NO_LISTENERS : resolveGateways(snapshot, proxy, labels, workload, credentials);
@@ -178,6 +187,7 @@ export function resolveProxyView(snapshot: MeshSnapshot, proxy: ProxyNode, authe
     understandsIstioFilters: proxy.understandsIstioFilters,
     proxyless: false,
     scope,
+    place,
     inboundPorts: inbound.ports,
     outbound: once(() => resolveOutboundAddresses(scope, serviceAddresses, podKey)),
     outboundHash: once(() =>

@@ -25,6 +25,9 @@ function* variants(input: SnapshotInput): Iterable<SnapshotInput> {
       { labels: { ...pod.labels, version: 'other' } },
       { ports: [] },
       { serviceAddresses: {} },
+      ...(pod.labels['istio-locality'] === undefined
+        ? []
+        : [{ labels: { ...pod.labels, 'istio-locality': 'elsewhere.z1' } }]),
     ]) {
       yield { ...input, workloads: [...rest, { ...pod, ...change }] };
     }

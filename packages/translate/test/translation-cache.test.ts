@@ -128,6 +128,23 @@ describe('two hundred proxies that see the mesh in four ways', () => {
     expect(first.built).toEqual([SERVICES + 3, SERVICES, 2 * PROXIES, 4]);
   });
 
+  it('in two places cost one endpoint set more, of the service whose endpoints are in both', () => {
+    const at = (workload: Workload, locality: string) => ({
+      ...workload,
+      labels: { ...workload.labels, 'istio-locality': locality },
+    });
+    const { workloads, ...rest } = mesh({ clients: 40 });
+    const placed = workloads.map((each, index) => at(each, Math.floor(index / 4) % 2 === 0 ? 'eu.z1' : 'us.z1'));
+    const second = pod('second', 'a', 'service-0', '10.0.9.9');
+    const input = { ...rest, workloads: [...placed, at(second, 'us.z1')] };
+    const unasked = new Bench().translate(input);
+    expect(unasked.built).toEqual([SERVICES + 3, SERVICES, 80, 4]);
+    const policy = { host: '*', trafficPolicy: { outlierDetection: {} } };
+    const outliers = config('DestinationRule', 'all', policy, 'istio-system');
+    const asked = new Bench().translate({ ...input, configs: [outliers] });
+    expect(asked.built.slice(0, 2)).toEqual([SERVICES + 3, SERVICES + 1]);
+  });
+
   it('share the same bytes', () => {
     const { translations } = new Bench().translate(mesh({ clients: 8 }));
     const [one, , , , same] = translations;

@@ -15,6 +15,7 @@ export function nodeOf(workload: Workload, mesh: MeshSnapshot): ProxyNode {
     serviceAccount: workload.serviceAccount,
     workloadName: workload.workloadName,
     clusterId: 'Kubernetes',
+    locality: '',
     labels: workload.labels,
     interceptionMode: 'NONE',
     understandsIstioFilters: true,

@@ -109,9 +109,7 @@ export function writeCluster(
   blob.int(P.CLUSTER_OVERPROVISIONING, assignment?.policy?.overprovisioningFactor ?? 140);
   if (balancing.hashing !== undefined) {
     const hosts = endpoints.map((endpoint, index) => ({ endpoint, slot: slots[index]! }));
-    if (isLocalityWeighted(cluster))
-      problems.add('common_lb_config.locality_weighted_lb_config', 'is not supported with consistent hashing');
-    writeChoicesByHash(blob, balancing.hashing, priorities, hosts, hash64);
+    writeChoicesByHash(blob, balancing.hashing, priorities, hosts, isLocalityWeighted(cluster), hash64);
   }
   readLimits(problems, cluster).forEach((limit, index) => {
     blob.int(T.CLUSTER_LIMITS + index * 4, limit);

@@ -6,6 +6,7 @@ import { choice, duration, flag, integer, portNumber, text } from '../declare/sc
 import { tcpKeepalive } from './fields/connection-pool.js';
 import { exportTo } from './fields/export-to.js';
 import { httpRetry } from './fields/http-route.js';
+import { localityLbSetting } from './fields/load-balancer.js';
 import { proxyConfig } from './proxy-config.js';
 
 /** Somebody who takes metrics, logs, traces or decisions; exactly one field beside the name. */
@@ -121,7 +122,7 @@ export const meshConfig = message('MeshConfig', {
   caCertificates: opaque('More trust roots.'),
   certificates: opaque('Certificates of the control plane (deprecated).'),
   ca: opaque('An external signer.'),
-  localityLbSetting: opaque('Load balancing by locality, for all services.'),
+  localityLbSetting: nested(localityLbSetting, 'Load balancing by locality, for all services.'),
   dnsRefreshRate: duration('How often names are resolved (default 60s).'),
   h2UpgradePolicy: choice('Whether HTTP/1.1 goes on as HTTP/2 (default DO_NOT_UPGRADE).', [
     'DO_NOT_UPGRADE',

@@ -4,6 +4,7 @@ import type { FaultList } from '../declare/fault.js';
 import { parseDurationMs } from '../duration.js';
 import type { MeshConfig } from '../kinds/mesh-config.js';
 import type { FieldPath } from '../problem.js';
+import { checkLocalities } from './fields/locality.js';
 import { checkRetryPolicy } from './http/retries.js';
 import { checkUnique, present } from './rule.js';
 
@@ -22,6 +23,7 @@ export function checkMeshConfig(config: Loose<MeshConfig>, faults: FaultList): v
     checkTrustDomain(alias, ['trustDomainAliases', index], faults);
   }
   checkTimes(config, faults);
+  checkLocalities(config.localityLbSetting, ['localityLbSetting'], faults);
   if (config.defaultHttpRetryPolicy) {
     checkRetryPolicy(config.defaultHttpRetryPolicy, ['defaultHttpRetryPolicy'], faults);
   }

@@ -36,6 +36,7 @@ export function partsOf(view: ProxyView): ViewParts {
     detects: view.type !== 'router',
     intercepted: isIntercepted(view),
     credentials: view.credentials,
+    place: view.place,
   };
   return {
     outboundClusters: outboundClusterPart(view.scope, traits),

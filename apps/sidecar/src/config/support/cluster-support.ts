@@ -129,7 +129,6 @@ export const CLUSTER_SUPPORT: SupportTable = {
     inert: { update_merge_window: 'updates of endpoints take effect at once' },
     notes: {
       healthy_panic_threshold: 'of endpoints that EDS does not say to be unhealthy; those are never used',
-      locality_weighted_lb_config: 'not with RING_HASH and MAGLEV',
     },
   },
   'envoy.config.cluster.v3.Cluster.CommonLbConfig.LocalityWeightedLbConfig': { acted: [] },

@@ -22,7 +22,8 @@ export interface HashedHost {
   /** What is hashed: `address:port`, or what its metadata says. */
   readonly key: string;
   readonly slot: number;
-  readonly weight: number;
+  /** Of the requests, of 1. */
+  readonly share: number;
 }
 
 /** Envoy's defaults and limits. */
@@ -62,20 +63,48 @@ function isPrime(value: number): boolean {
   return value > 1;
 }
 
-/** Writes the tables, in the order of priorities. `hosts` are those of all priorities, one after another. */
+interface Host {
+  readonly endpoint: EndpointAddress;
+  readonly slot: number;
+}
+
+/** By weight; where localities are weighted first by theirs. Worked out as in Envoy, so that shares round alike. */
+function sharesOf(hosts: readonly Host[], byLocality: boolean): HashedHost[] {
+  const groups = new Map<number, Host[]>();
+  for (const host of hosts) {
+    const group = byLocality ? host.endpoint.locality : 0;
+    groups.set(group, [...(groups.get(group) ?? []), host]);
+  }
+  const weightOf = (group: readonly Host[]) => (byLocality ? group[0]!.endpoint.localityWeight : 1);
+  const total = [...groups.values()].reduce((sum, group) => sum + weightOf(group), 0);
+  const used = [...groups.values()].filter((group) => weightOf(group) > 0);
+  return used.flatMap((group) => {
+    const sum = group.reduce((weights, { endpoint }) => weights + endpoint.weight, 0);
+    const ofGroup = weightOf(group) / total;
+    return group.map(({ endpoint, slot }) => ({
+      key: keyOf(endpoint),
+      slot,
+      share: (endpoint.weight * ofGroup) / sum,
+    }));
+  });
+}
+
+/**
+ * Writes the tables, in the order of priorities. `hosts` are those of all priorities, one after another; `byLocality` says
+ * whether their localities are weighted.
+ */
 export function writeChoicesByHash(
   blob: BlobWriter,
   hashing: ConsistentHashing,
   priorities: readonly { readonly first: number; readonly count: number }[],
-  hosts: readonly { readonly endpoint: EndpointAddress; readonly slot: number }[],
+  hosts: readonly Host[],
+  byLocality: boolean,
   hash64: Hash64,
 ): void {
   const records = blob.reserve(priorities.length * H.CHOICES_BYTES);
   blob.int(H.CLUSTER_CHOICES_BY_HASH, records);
   priorities.forEach(({ first, count }, priority) => {
-    const group = hosts
-      .slice(first, first + count)
-      .map(({ endpoint, slot }): HashedHost => ({ key: keyOf(endpoint), slot, weight: endpoint.weight }));
+    const group = sharesOf(hosts.slice(first, first + count), byLocality);
     const record = records + priority * H.CHOICES_BYTES;
     let slots: Uint16Array;
     if (hashing.kind === 'maglev') {

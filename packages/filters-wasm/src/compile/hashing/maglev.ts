@@ -4,13 +4,12 @@ import type { Hash64, HashedHost } from './consistent-hashing.js';
 /** The slots of the hosts, by place. */
 export function fillMaglev(hosts: readonly HashedHost[], size: number, hash64: Hash64): Uint16Array<ArrayBuffer> {
   if (hosts.length === 0) return new Uint16Array(0);
-  const total = hosts.reduce((sum, { weight }) => sum + weight, 0);
   // In the order of their keys, so that the table does not depend on the order of discovery.
   const turns = hosts
-    .map(({ key, slot, weight }) => ({
+    .map(({ key, slot, share }) => ({
       key: Buffer.from(key),
       slot,
-      share: weight / total,
+      share,
       due: 0,
       place: modulo(hash64(key, 0), size),
       skip: modulo(hash64(key, 1), size - 1) + 1,

@@ -9,15 +9,14 @@ export interface Ring {
 
 /** Builds the ring of one priority. Sums are kept as they are in Envoy, so that shares round alike. */
 export function buildRing(hosts: readonly HashedHost[], minSize: number, maxSize: number, hash64: Hash64): Ring {
-  const total = hosts.reduce((sum, { weight }) => sum + weight, 0);
-  const leastShare = hosts.reduce((least, { weight }) => Math.min(least, weight / total), 1);
+  const leastShare = hosts.reduce((least, { share }) => Math.min(least, share), 1);
   const scale = Math.min(Math.ceil(leastShare * minSize) / leastShare, maxSize);
   const highs: number[] = [];
   const lows: number[] = [];
   const owners: number[] = [];
   let wanted = 0;
-  for (const { key, slot, weight } of hosts) {
-    wanted += scale * (weight / total);
+  for (const { key, slot, share } of hosts) {
+    wanted += scale * share;
     for (let point = 0; owners.length < wanted; point++) {
       const { high, low } = hash64(`${key}_${point}`, 0);
       highs.push(high);

@@ -28,6 +28,7 @@ function workloadsOf(snapshot: MeshSnapshot): Map<string, EntryWorkload> {
       ready: true,
       serviceAddresses: {},
       gateway: false,
+      locality: spec.locality,
       extraBindAddresses: {},
     });
   }

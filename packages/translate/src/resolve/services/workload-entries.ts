@@ -1,12 +1,11 @@
 // Resolve: an endpoint of a ServiceEntry, or a WorkloadEntry, as somebody who answers for services.
 
 import type { WorkloadEntrySpec } from '@lateen/istio-config';
+import { localityOfLabels } from '../locality/locality.js';
 import type { EntryEndpoint } from './service-declaration.js';
 
 /** Says how a server takes TLS (Istio's label): `istio` or `disabled`. */
 const TLS_MODE_LABEL = 'security.istio.io/tlsMode';
-/** A locality in a label; `.` stands for `/`, which a label may not have. */
-const LOCALITY_LABEL = 'istio-locality';
 const SOCKET = 'unix://';
 
 /** As Istio: the label decides, else who has a service account is taken to have a sidecar. */
@@ -18,7 +17,6 @@ function takesMutualTls({ labels, serviceAccount }: WorkloadEntrySpec): boolean 
 /** @param name of the WorkloadEntry, or what stands for one */
 export function entryEndpoint(spec: WorkloadEntrySpec, namespace: string, name: string): EntryEndpoint {
   const { address = '', ports = {}, labels = {}, weight, locality, serviceAccount = '' } = spec;
-  const labelled = labels[LOCALITY_LABEL] ?? '';
   return {
     name,
     namespace,
@@ -26,7 +24,7 @@ export function entryEndpoint(spec: WorkloadEntrySpec, namespace: string, name: 
     ports,
     labels,
     weight: weight || 1,
-    locality: locality || (labelled.includes('/') ? labelled : labelled.replaceAll('.', '/')),
+    locality: locality || localityOfLabels(labels),
     serviceAccount,
     mutualTls: takesMutualTls(spec),
     ready: true,

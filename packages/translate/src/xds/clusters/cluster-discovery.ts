@@ -46,7 +46,7 @@ function resolutionFor(service: MeshService, intercepted: boolean): Resolution {
  */
 export function discoveryOf(
   snapshot: MeshSnapshot,
-  cluster: Pick<OutboundCluster, 'name' | 'service' | 'port' | 'subset'>,
+  cluster: Pick<OutboundCluster, 'name' | 'service' | 'port' | 'subset' | 'arrangement'>,
   intercepted: boolean,
 ): ClusterFields {
   const { name, service } = cluster;

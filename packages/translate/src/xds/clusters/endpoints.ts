@@ -14,12 +14,14 @@ import {
 import type { MeshSnapshot, StringMap, Workload } from '../../model.js';
 import { once } from '../../once.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
+import { localityOfLabels, parseLocality } from '../../resolve/locality/locality.js';
 import { listensOn, type MeshPort, type MeshService, oncePerSnapshot } from '../../resolve/mesh-index.js';
 import { effectiveMtlsMode } from '../../resolve/peer-authentication.js';
 import type { EntryEndpoint } from '../../resolve/services/service-declaration.js';
 import { whyUnusable } from '../../resolve/services/workload-entries.js';
 import { stableHash, stableJson } from '../../stable-hash.js';
 import type { ResourcePart } from '../recipe.js';
+import { groupByLocality, type LocalityGroup } from './locality-balancing.js';
 import { type ClientTraits, type OutboundCluster, outboundClusterPart, outboundClusters } from './outbound-clusters.js';
 
 const CLUSTER_ID = 'Kubernetes';
@@ -87,7 +89,8 @@ function podEndpoint(snapshot: MeshSnapshot, workload: Workload, port: number): 
   const { labels, namespace, address } = workload;
   const answerer = { name: workload.workloadName || workload.name, namespace, labels };
   const mutualTls = takesMutualTls(snapshot, workload, port);
-  return readyEndpoint(labels, '', { address, port, mutualTls, weight: 1, workload: workloadMetadata(answerer) });
+  const facts = { address, port, mutualTls, weight: 1, workload: workloadMetadata(answerer) };
+  return readyEndpoint(labels, localityOfLabels(labels), facts);
 }
 
 /** As in Istio: the port that the endpoint has for the name, else the target port; names are never called with mutual TLS. */
@@ -178,27 +181,30 @@ function endpointSet(
   return set;
 }
 
-function localityOf(text: string): { region: string; zone: string; subZone: string } {
-  const [region = '', zone = '', subZone = ''] = text.split('/');
-  return { region, zone, subZone };
-}
-
-/** Endpoints of a locality stand together; its weight is the sum of theirs. */
-function buildAssignment(clusterName: string, endpoints: readonly ReadyEndpoint[]): ClusterLoadAssignment {
-  const byLocality = new Map<string, ReadyEndpoint[]>();
-  for (const endpoint of endpoints) {
-    const group = byLocality.get(endpoint.locality);
-    if (group) group.push(endpoint);
-    else byLocality.set(endpoint.locality, [endpoint]);
-  }
+function buildAssignment(clusterName: string, groups: readonly LocalityGroup<ReadyEndpoint>[]): ClusterLoadAssignment {
   return create(ClusterLoadAssignmentSchema, {
     clusterName,
-    endpoints: [...byLocality].map(([locality, group]) => ({
-      locality: localityOf(locality),
-      lbEndpoints: group.map(({ build }) => build()),
-      loadBalancingWeight: group.reduce((sum, { weight }) => sum + weight, 0),
+    endpoints: groups.map(({ locality, priority, weight, endpoints }) => ({
+      locality: parseLocality(locality),
+      priority,
+      lbEndpoints: endpoints.map(({ build }) => build()),
+      loadBalancingWeight: weight,
     })),
   });
+}
+
+/** The endpoints of a cluster as one client sees them; `key` is that of the whole. */
+function arrangedEndpoints(
+  snapshot: MeshSnapshot,
+  cluster: Pick<OutboundCluster, 'service' | 'port' | 'subset' | 'arrangement'>,
+): { readonly key: string; groups(): readonly LocalityGroup<ReadyEndpoint>[] } {
+  const { key, endpoints } = endpointSet(snapshot, cluster);
+  const { arrangement } = cluster;
+  if (arrangement === undefined) return { key, groups: () => groupByLocality(endpoints, undefined) };
+  // Clients whose groups are the same share the resource, wherever they are.
+  const groups = groupByLocality(endpoints, arrangement);
+  const layout = groups.map((group) => [group.priority, group.weight, group.endpoints.map((each) => each.key)]);
+  return { key: `${key}/${stableHash(layout)}`, groups: () => groups };
 }
 
 /**
@@ -206,11 +212,12 @@ function buildAssignment(clusterName: string, endpoints: readonly ReadyEndpoint[
  */
 export function entryAssignment(
   snapshot: MeshSnapshot,
-  cluster: Pick<OutboundCluster, 'name' | 'service' | 'port' | 'subset'>,
+  cluster: Pick<OutboundCluster, 'name' | 'service' | 'port' | 'subset' | 'arrangement'>,
 ): ClusterLoadAssignment {
-  const { endpoints } = endpointSet(snapshot, cluster);
   const { name, service } = cluster;
-  return buildAssignment(name, service.resolution === 'LOGICAL_DNS' ? endpoints.slice(0, 1) : endpoints);
+  if (service.resolution !== 'LOGICAL_DNS') return buildAssignment(name, arrangedEndpoints(snapshot, cluster).groups());
+  const { endpoints } = endpointSet(snapshot, cluster);
+  return buildAssignment(name, groupByLocality(endpoints.slice(0, 1), undefined));
 }
 
 /** Kinds that endpoints are made of, beside the registry's pods. */
@@ -234,11 +241,11 @@ export function endpointPart(scope: ClientScope, traits?: ClientTraits): Resourc
       recipes: [...outboundClusters(scope, traits).byName.values()]
         .filter(({ closed, service }) => !closed && service.resolution === 'EDS')
         .map((cluster) => {
-          const { key, endpoints } = endpointSet(snapshot, cluster);
+          const { key, groups } = arrangedEndpoints(snapshot, cluster);
           return {
             name: cluster.name,
             key: `${cluster.name}/${key}`,
-            build: () => buildAssignment(cluster.name, endpoints),
+            build: () => buildAssignment(cluster.name, groups()),
           };
         }),
       problems: [],

@@ -1,9 +1,10 @@
 // Build: a cluster for each visible service port and each of its subsets, once for all proxies that see the same.
 
 import { create, type JsonObject } from '@bufbuild/protobuf';
-import type { Subset, TrafficPolicy } from '@lateen/istio-config';
+import type { MeshConfig, Subset, TrafficPolicy } from '@lateen/istio-config';
 import {
   type Cluster,
+  Cluster_CommonLbConfigSchema,
   Cluster_TransportSocketMatchSchema,
   ClusterSchema,
 } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
@@ -11,6 +12,7 @@ import type { MeshSnapshot, Problem } from '../../model.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
 import { type Credentials, NO_CREDENTIALS } from '../../resolve/credentials.js';
 import { type EffectiveDestinationRule, policyForPort } from '../../resolve/destination-rules.js';
+import { type ClientPlace, NOWHERE } from '../../resolve/locality/client-place.js';
 import type { MeshPort, MeshService } from '../../resolve/mesh-index.js';
 import { durationOfMs, durationOfText } from '../durations.js';
 import { clusterMetadataExchange } from '../listeners/mesh-filters.js';
@@ -20,6 +22,7 @@ import { type CalledHost, clientTlsSocket, faultOfClientTls, originatesTls } fro
 import { withProxyHeader } from '../tls/proxy-protocol.js';
 import { closedDiscovery, discoveryOf } from './cluster-discovery.js';
 import { circuitBreakersOf, connectionOptionsOf, loadBalancingOf } from './cluster-policy.js';
+import { arrangementOf, isLocalityWeighted, type LocalityArrangement } from './locality-balancing.js';
 import { outlierDetectionOf, panicThresholdOf } from './outlier-detection.js';
 import {
   ANY_HTTP_CLIENT_ALPN,
@@ -39,6 +42,8 @@ export interface OutboundCluster extends ResourceRecipe<Cluster> {
   readonly port: MeshPort;
   /** Undefined for the whole service. */
   readonly subset: Subset | undefined;
+  /** How its endpoints are put into priorities, or weighed, for this client; undefined: all alike. */
+  readonly arrangement: LocalityArrangement | undefined;
   /** It has no endpoints from discovery: calls are refused on purpose. */
   readonly closed: boolean;
   /** Why that is. */
@@ -52,6 +57,8 @@ export interface OutboundClusters {
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;
+
+const LOCALITY_WEIGHTED = { case: 'localityWeightedLbConfig' as const, value: {} };
 
 /** Whom a cluster leads to, for metrics: in cluster metadata `istio`. A ServiceEntry's service has its host for a name. */
 export function serviceMetadata(services: readonly MeshService[]): JsonObject[] {
@@ -148,9 +155,17 @@ export interface ClientTraits {
   readonly intercepted: boolean;
   /** The Secrets that it may use. */
   readonly credentials: Credentials;
+  /** Which endpoints are near. */
+  readonly place: ClientPlace;
 }
 
-const SIDECAR: ClientTraits = { exchanges: true, detects: true, intercepted: true, credentials: NO_CREDENTIALS };
+const SIDECAR: ClientTraits = {
+  exchanges: true,
+  detects: true,
+  intercepted: true,
+  credentials: NO_CREDENTIALS,
+  place: NOWHERE,
+};
 
 /** Whom TLS of its own goes to. */
 function calledHost(
@@ -175,6 +190,7 @@ function outboundCluster(
     ? faultOfClientTls(policy.tls, calledHost(service, port), traits.credentials)
     : undefined;
   const closed = tlsFault !== undefined;
+  const arrangement = arrangementOf(policy, scope.snapshot.meshConfig, traits.place);
   return {
     name,
     // Of the snapshot it reads the settings; a rule's hash tells its subsets and policies too.
@@ -187,19 +203,24 @@ function outboundCluster(
       port.protocol === 'auto' && traits.detects ? 'detect' : '',
       service.resolution === 'PASSTHROUGH' && traits.intercepted ? 'intercepted' : '',
       closed ? 'closed' : '',
+      // What has its endpoints in itself has them in the client's order.
+      arrangement !== undefined && service.resolution !== 'EDS' ? traits.place.key : '',
     ].join('/'),
     service,
     port,
     subset,
+    arrangement,
     closed,
     tlsFault,
-    build: () => buildCluster(scope, { name, service, port, subset, closed }, rule, policy, traits),
+    build: () => buildCluster(scope, { name, service, port, subset, closed, arrangement }, rule, policy, traits),
   };
 }
 
+type ClusterToBuild = Pick<OutboundCluster, 'name' | 'service' | 'port' | 'subset' | 'closed' | 'arrangement'>;
+
 function buildCluster(
   scope: ClientScope,
-  { name, service, port, subset, closed }: Pick<OutboundCluster, 'name' | 'service' | 'port' | 'subset' | 'closed'>,
+  { name, service, port, subset, closed, arrangement }: ClusterToBuild,
   rule: EffectiveDestinationRule | undefined,
   policy: TrafficPolicy,
   traits: ClientTraits,
@@ -213,7 +234,7 @@ function buildCluster(
     durationOfMs(CONNECT_TIMEOUT_MS);
   const discovery = closed
     ? closedDiscovery()
-    : discoveryOf(scope.snapshot, { name, service, port, subset }, intercepted);
+    : discoveryOf(scope.snapshot, { name, service, port, subset, arrangement }, intercepted);
   const transport = closed
     ? {}
     : {
@@ -237,7 +258,7 @@ function buildCluster(
     ...(discovery.lbPolicy === undefined ? loadBalancingOf(policy) : {}),
     circuitBreakers: circuitBreakersOf(policy),
     upstreamConnectionOptions: connectionOptionsOf(connectionPool, scope.snapshot.meshConfig),
-    ...healthOf(policy),
+    ...healthOf(policy, scope.snapshot.meshConfig),
     typedExtensionProtocolOptions: protocolOptionsOf(port.tcp ? 'http/1.1' : protocol, connectionPool),
     metadata: { filterMetadata: { istio: istioMetadata(service, port, subset, rule) } },
     ...discovery,
@@ -245,11 +266,20 @@ function buildCluster(
   });
 }
 
-function healthOf({ outlierDetection }: TrafficPolicy) {
-  if (outlierDetection === undefined) return {};
+/** Which endpoints are in use, and in which share: by health and locality. */
+function healthOf(
+  policy: TrafficPolicy,
+  mesh: MeshConfig,
+): Partial<Pick<Cluster, 'outlierDetection' | 'commonLbConfig'>> {
+  const { outlierDetection } = policy;
+  const isWeighted = isLocalityWeighted(policy, mesh);
+  if (outlierDetection === undefined && !isWeighted) return {};
   return {
     outlierDetection: outlierDetectionOf(outlierDetection),
-    commonLbConfig: panicThresholdOf(outlierDetection),
+    commonLbConfig: create(Cluster_CommonLbConfigSchema, {
+      healthyPanicThreshold: panicThresholdOf(outlierDetection),
+      ...(isWeighted ? { localityConfigSpecifier: LOCALITY_WEIGHTED } : {}),
+    }),
   };
 }
 
@@ -298,8 +328,8 @@ function resolveClusters(scope: ClientScope, traits: ClientTraits): OutboundClus
   return { byName, problems };
 }
 
-function traitsKey({ exchanges, detects, intercepted, credentials }: ClientTraits): string {
-  return `${exchanges}/${detects}/${intercepted}/${credentials.key}`;
+function traitsKey({ exchanges, detects, intercepted, credentials, place }: ClientTraits): string {
+  return `${exchanges}/${detects}/${intercepted}/${credentials.key}/${place.key}`;
 }
 
 const results = new WeakMap<ClientScope, Map<string, OutboundClusters>>();

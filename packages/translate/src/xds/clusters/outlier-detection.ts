@@ -1,8 +1,7 @@
 // Build: a DestinationRule's outlier detection as fields of a cluster.
 
-import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import { create } from '@bufbuild/protobuf';
 import type { OutlierDetection as IstioOutlierDetection } from '@lateen/istio-config';
-import type { Cluster_CommonLbConfigSchema } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import {
   type OutlierDetection,
   OutlierDetectionSchema,
@@ -41,8 +40,6 @@ function enforced(errors: number | undefined): number | undefined {
 }
 
 /** Below this share of healthy endpoints all are used: never, unless the rule says so (Envoy's own default is 50 %). */
-export function panicThresholdOf(
-  outliers: IstioOutlierDetection | undefined,
-): MessageInitShape<typeof Cluster_CommonLbConfigSchema> {
-  return outliers === undefined ? {} : { healthyPanicThreshold: { value: outliers.minHealthPercent ?? 0 } };
+export function panicThresholdOf(outliers: IstioOutlierDetection | undefined): { readonly value: number } | undefined {
+  return outliers === undefined ? undefined : { value: outliers.minHealthPercent ?? 0 };
 }

@@ -20,15 +20,26 @@ import type { Problem } from '../../model.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
 import { NO_CREDENTIALS } from '../../resolve/credentials.js';
 import { policyForPort } from '../../resolve/destination-rules.js';
+import type { ClientPlace } from '../../resolve/locality/client-place.js';
 import { endpointPart, entryAssignment } from '../clusters/endpoints.js';
 import { goesWhereRequestsSay } from '../clusters/forward-hosts.js';
-import { type OutboundCluster, outboundClusterPart, outboundClusters } from '../clusters/outbound-clusters.js';
+import {
+  type ClientTraits,
+  type OutboundCluster,
+  outboundClusterPart,
+  outboundClusters,
+} from '../clusters/outbound-clusters.js';
 import { BLACK_HOLE_CLUSTER } from '../names.js';
 import type { RecipeList, ResourcePart, ResourceRecipe } from '../recipe.js';
 import { grpcMutualTls } from './grpc-mutual-tls.js';
 import { unsupportedForGrpc } from './grpc-problems.js';
 
 const TRAITS = { exchanges: false, detects: false, intercepted: false, credentials: NO_CREDENTIALS };
+
+/** Names and policies of clusters are the same wherever the client is; their endpoints are not. */
+function traitsAt(place: ClientPlace): ClientTraits {
+  return { ...TRAITS, place };
+}
 
 function policyOf(scope: ClientScope, { service, subset, port }: OutboundCluster): TrafficPolicy {
   return policyForPort(scope.destinationRule(service), subset, port.port);
@@ -123,8 +134,8 @@ function policyProblems(scope: ClientScope, cluster: OutboundCluster): readonly 
   return effects.map((effect) => unsupportedForGrpc(subject, effect));
 }
 
-function grpcClusters(scope: ClientScope): readonly OutboundCluster[] {
-  return [...outboundClusters(scope, TRAITS).byName.values()].filter(({ port }) => port.http);
+function grpcClusters(scope: ClientScope, place: ClientPlace): readonly OutboundCluster[] {
+  return [...outboundClusters(scope, traitsAt(place)).byName.values()].filter(({ port }) => port.http);
 }
 
 /** Without endpoints: calls fail. */
@@ -133,8 +144,8 @@ function emptyCluster(name: string): ResourceRecipe<Cluster> {
   return { name, key: `grpc-empty/${name}`, build };
 }
 
-function listClusters(scope: ClientScope): RecipeList<Cluster> {
-  const clusters = grpcClusters(scope);
+function listClusters(scope: ClientScope, place: ClientPlace): RecipeList<Cluster> {
+  const clusters = grpcClusters(scope, place);
   const recipes = clusters.map((cluster) =>
     refusalOf(scope, cluster) === undefined
       ? { name: cluster.name, key: `grpc/${cluster.key}`, build: () => grpcCluster(scope, cluster) }
@@ -147,8 +158,9 @@ function listClusters(scope: ClientScope): RecipeList<Cluster> {
 }
 
 /** The clusters of a scope, and one that leads nowhere. */
-export function grpcClusterPart(scope: ClientScope): ResourcePart<Cluster> {
-  return { key: `grpc/${outboundClusterPart(scope, TRAITS).key}`, list: () => listClusters(scope) };
+export function grpcClusterPart(scope: ClientScope, place: ClientPlace): ResourcePart<Cluster> {
+  const { key } = outboundClusterPart(scope, traitsAt(place));
+  return { key: `grpc/${key}`, list: () => listClusters(scope, place) };
 }
 
 /** A client refuses all endpoints where an address is there twice. */
@@ -172,12 +184,12 @@ function emptyAssignment(name: string): ResourceRecipe<ClusterLoadAssignment> {
 }
 
 /** The endpoints of the clusters that discover them. */
-export function grpcEndpointPart(scope: ClientScope): ResourcePart<ClusterLoadAssignment> {
-  const part = endpointPart(scope, TRAITS);
+export function grpcEndpointPart(scope: ClientScope, place: ClientPlace): ResourcePart<ClusterLoadAssignment> {
+  const part = endpointPart(scope, traitsAt(place));
   return {
     key: `grpc/${part.key}`,
     list: () => {
-      const clusters = grpcClusters(scope);
+      const clusters = grpcClusters(scope, place);
       const refused = clusters.filter((cluster) => refusalOf(scope, cluster) !== undefined).map(({ name }) => name);
       const isServed = new Set(clusters.map(({ name }) => name));
       for (const name of refused) isServed.delete(name);

@@ -12,10 +12,10 @@ import { grpcRoutePart } from './grpc-routes.js';
 const NOTHING: ResourcePart<never> = { key: 'none', list: () => ({ recipes: [], problems: [] }) };
 
 /** The parts of a proxyless client's view, the same for all clients of a scope. */
-export function grpcParts({ scope }: ProxyView): ViewParts {
+export function grpcParts({ scope, place }: ProxyView): ViewParts {
   return {
-    outboundClusters: grpcClusterPart(scope),
-    endpoints: grpcEndpointPart(scope),
+    outboundClusters: grpcClusterPart(scope, place),
+    endpoints: grpcEndpointPart(scope, place),
     localClusters: NOTHING,
     listeners: grpcListenerPart(scope),
     routes: grpcRoutePart(scope),
