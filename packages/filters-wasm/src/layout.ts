@@ -26,6 +26,9 @@ export const VALUE_SCRATCH_BYTES = 131072;
 /** Free for the embedder (local reply bodies, access to bytes that came from outside the memory). */
 export const EMBEDDER_SCRATCH = 458752;
 export const EMBEDDER_SCRATCH_BYTES = 65536;
+/** For each list of candidates of a search among routes the address of its next place and of its end. */
+export const ROUTE_CANDIDATES = 524288;
+export const ROUTE_CANDIDATES_BYTES = 1024;
 /** Output ring; its policy belongs to the embedder. */
 export const OUTPUT_RING = 1048576;
 export const OUTPUT_RING_BYTES = 2097152;

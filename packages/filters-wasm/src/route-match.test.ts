@@ -87,6 +87,18 @@ const match = fc
       fc.tuple(fc.constantFrom('prefix', 'path'), paths).map(([kind, value]): JsonValue => ({ [kind]: value })),
       paths.filter((path) => !path.endsWith('/')).map((value): JsonValue => ({ pathSeparatedPrefix: value })),
       fc.constant<JsonValue>({ connectMatcher: {} }),
+      fc
+        .constantFrom(
+          '/a.*',
+          '/A?',
+          '/api/v[0-9]+(/x)?',
+          '/api/v1?',
+          '/a|/ab',
+          '/(a|ab)/.',
+          '.*/b',
+          '/long/path/.*bytes',
+        )
+        .map((regex): JsonValue => ({ safeRegex: { regex } })),
     ),
     caseSensitive: fc.boolean(),
     headers: fc.array(headerMatch, { maxLength: 2 }),
@@ -100,11 +112,23 @@ const domains = fc.oneof(
   fc.tuple(hosts, fc.constantFrom('', '', ':80', ':9080')).map((parts) => parts.join('')),
   fc.constantFrom('*', '*.com', '*.foo.com', '*foo.com', 'reviews.*', 'rev*', 'REVIEWS', '*:9080', '10.*'),
 );
+/** Routes for other paths, before, between and after. */
+function amongOthers(routes: readonly JsonValue[], count: number): JsonValue[] {
+  const others = Array.from({ length: count }, (_, length): JsonValue => ({ prefix: `/other${'x'.repeat(length)}` }));
+  const share = Math.ceil(count / (routes.length + 1));
+  return [...routes, undefined].flatMap((route, index) => [
+    ...others.slice(index * share, (index + 1) * share),
+    ...(route === undefined ? [] : [route]),
+  ]);
+}
+
 const configs = fc
   .array(
     fc.record({
       domains: fc.array(domains, { minLength: 1, maxLength: 3 }),
       routes: fc.array(match, { maxLength: 5 }),
+      // With many literals routes are found by an index; with literals of many lengths, not all of them.
+      others: fc.constantFrom(0, 0, 14, 80),
     }),
     { minLength: 1, maxLength: 4 },
   )
@@ -121,7 +145,11 @@ const configs = fc
         .map((host, index) => ({
           name: `vh-${index}`,
           domains: host.domains,
-          routes: host.routes.map((one, place) => ({ name: `${index}.${place}`, match: one, route: { cluster: 'c' } })),
+          routes: amongOthers(host.routes, host.others).map((one, place) => ({
+            name: `${index}.${place}`,
+            match: one,
+            route: { cluster: 'c' },
+          })),
         })),
     });
   });

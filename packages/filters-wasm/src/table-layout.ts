@@ -97,7 +97,9 @@ export const VIRTUAL_HOST_POLICY = 20;
 /** Configurations in place of those of the listener's filters: relative offset of FILTER_ENTRY, count. */
 export const VIRTUAL_HOST_FILTERS = 24;
 export const VIRTUAL_HOST_FILTER_COUNT = 28;
-export const VIRTUAL_HOST_BYTES = 32;
+/** Index of its routes by path (route-index-layout.ts): relative offset, 0 = none. */
+export const VIRTUAL_HOST_ROUTE_INDEX = 32;
+export const VIRTUAL_HOST_BYTES = 40;
 /** In lists of a listener (relative offsets), a virtual host and a route (places): number of the filter, record (0 = none). */
 export const FILTER_ENTRY_BYTES = 8;
 export const VIRTUAL_HOST_REQUIRE_TLS = 1;

@@ -16,6 +16,7 @@ import {
   ROUTE_ENTRY_PATH_OFFSET, ROUTE_ENTRY_POLICY, ROUTE_ENTRY_QUERY_MATCHERS, ROUTE_ENTRY_QUERY_MATCHER_COUNT,
   ROUTE_ENTRY_STATUS, ROUTE_ENTRY_WEIGHTED, ROUTE_ENTRY_WEIGHTED_COUNT, ROUTE_ENTRY_WEIGHT_TOTAL,
   VIRTUAL_HOST_FLAGS, VIRTUAL_HOST_POLICY, VIRTUAL_HOST_REQUIRE_TLS, VIRTUAL_HOST_ROUTES, VIRTUAL_HOST_ROUTE_COUNT,
+  VIRTUAL_HOST_ROUTE_INDEX,
   WEIGHTED_BYTES, WEIGHTED_CLUSTER, WEIGHTED_CUMULATIVE, WEIGHTED_POLICY, WILDCARD_ENTRY_BYTES,
 } from '../../src/table-layout';
 import { QUOTA_EXCEEDED_COUNT, ROUTE_LIMITED_COUNT } from '../../src/filter-layout';
@@ -23,6 +24,7 @@ import { equals, equalsIgnoreCase, hashName } from '../ascii';
 import { matchHeaders, matchParameters } from './header-match';
 import { random31 } from '../random';
 import { matchesRegex } from './regex';
+import { nextCandidate, openCandidates } from './route-index';
 import { buildRedirect, buildTlsRedirect } from './redirect';
 
 let tableGeneration: i32 = 1;
@@ -64,6 +66,15 @@ export function route(routeConfigSlot: i32, random: i32, secure: i32): i32 {
     return setAction(ROUTE_ACTION_REDIRECT);
   }
   let entry = table + load<i32>(host + VIRTUAL_HOST_ROUTES);
+  const index = load<i32>(host + VIRTUAL_HOST_ROUTE_INDEX);
+  if (index != 0) {
+    openCandidates(table, table + index);
+    for (let place = nextCandidate(); place >= 0; place = nextCandidate()) {
+      const candidate = entry + place * ROUTE_ENTRY_BYTES;
+      if (matchesRoute(table, candidate, random, secure)) return take(table, candidate, random, secure);
+    }
+    return setAction(ROUTE_ACTION_NONE);
+  }
   for (let left = load<i32>(host + VIRTUAL_HOST_ROUTE_COUNT); left > 0; left--) {
     if (matchesRoute(table, entry, random, secure)) return take(table, entry, random, secure);
     entry += ROUTE_ENTRY_BYTES;

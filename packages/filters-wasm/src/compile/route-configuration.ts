@@ -10,6 +10,7 @@ import * as T from '../table-layout.js';
 import { BlobWriter } from './blob-writer.js';
 import type { CompileContext } from './compile-context.js';
 import { writeFilterConfigs } from './filters/filter-configs.js';
+import { writeRouteIndex } from './match/route-index.js';
 import { checkMutationCount, type Mutation, readMutations, writeMutations } from './mutations.js';
 import { writePolicy } from './policy.js';
 import { writeRoute } from './route.js';
@@ -153,6 +154,7 @@ function writeVirtualHost(
       index,
     });
   });
+  blob.int(at + T.VIRTUAL_HOST_ROUTE_INDEX, writeRouteIndex(context, blob, virtualHost.routes));
   return at;
 }
 

@@ -61,6 +61,9 @@ function matches(match: RouteMatch, target: ReferenceTarget): boolean {
     if (specifier.case !== 'connectMatcher' || target.method !== 'CONNECT') return false;
   } else if (specifier.case === 'prefix') {
     if (!path.startsWith(wanted)) return false;
+  } else if (specifier.case === 'safeRegex') {
+    // Of the expressions of the test JavaScript's mean the same. Case is theirs alone.
+    if (!new RegExp(`^(?:${specifier.value.regex})$`).test(pathOnly)) return false;
   } else if (specifier.case === 'path') {
     if (path !== wanted) return false;
   } else if (path !== wanted && !path.startsWith(`${wanted}/`)) {
