@@ -112,7 +112,7 @@ export interface TcpSending extends Sending {
   readonly send: string;
   /** The client says nothing before its server has. */
   readonly waits: boolean;
-  /** The client speaks at once, and ends its side only when the server has said something. */
+  /** The client ends its side only when the server has, which does after `bye`. */
   readonly stays: boolean;
 }
 

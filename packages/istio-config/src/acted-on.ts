@@ -115,13 +115,18 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       `${POLICIES}.portLevelSettings[].port`,
       `${POLICIES}.retryBudget`,
       `${POLICIES}.proxyProtocol`,
+      `${POLICIES}.tunnel.{protocol,targetHost,targetPort}`,
       ...POLICY(POLICIES),
     ],
     stored: {
       [`${POLICIES}.connectionPool.tcp.tcpKeepalive.{probes,interval}`]: PROBES,
       [`${POLICIES}.portLevelSettings[].connectionPool.tcp.tcpKeepalive.{probes,interval}`]: PROBES,
     },
-    values: { ...POLICY_VALUES(POLICIES), ...POLICY_VALUES(`${POLICIES}.portLevelSettings[]`) },
+    values: {
+      ...POLICY_VALUES(POLICIES),
+      ...POLICY_VALUES(`${POLICIES}.portLevelSettings[]`),
+      [`${POLICIES}.tunnel.protocol`]: { done: ['CONNECT', ''], instead: 'write CONNECT, or remove it' },
+    },
   },
   Gateway: {
     done: [

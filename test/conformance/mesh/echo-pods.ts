@@ -53,7 +53,7 @@ export class EchoPods {
   /** An HTTP application, of either version: the first bytes of a connection tell. @returns its port */
   async http(pod: string, host: string, port: number): Promise<number> {
     const serve = this.httpServer(pod);
-    return this.listen(createTcpServer(onFirstBytes(serve)), host, port);
+    return this.listen(createTcpServer({ allowHalfOpen: true }, onFirstBytes(serve)), host, port);
   }
 
   /** A TCP server that says its name first, answers in capitals, and says goodbye. @returns its port */
@@ -86,9 +86,16 @@ export class EchoPods {
     };
     const http1 = createServer(serve);
     http1.keepAliveTimeout = 120_000;
+    // Asked for somebody else, it talks in that one's place.
+    http1.on('connect', ({ url }: IncomingMessage, socket: Socket, head: Buffer) => {
+      socket.write('HTTP/1.1 200 OK\r\n\r\n');
+      socket.unshift(head);
+      talk(`${url} through ${pod}`, socket);
+    });
     const http2 = createHttp2Server(serve);
     return (socket, first) => {
-      socket.allowHalfOpen = false;
+      // An application that serves requests ends with its client; one that is a proxy does not.
+      if (!first.startsWith('CONNECT')) socket.allowHalfOpen = false;
       (first.startsWith('PRI') ? http2 : http1).emit('connection', socket);
     };
   }
@@ -165,6 +172,10 @@ function onFirstBytes(serve: (socket: Socket, first: string) => void): (socket: 
 function talk(pod: string, socket: Socket): void {
   socket.on('error', () => socket.destroy());
   socket.write(`hello from ${pod}\n`);
-  socket.on('data', (chunk: Buffer) => socket.write(chunk.toString('latin1').toUpperCase(), 'latin1'));
+  socket.on('data', (chunk: Buffer) => {
+    const answer = chunk.toString('latin1').toUpperCase();
+    socket.write(answer, 'latin1');
+    if (answer.endsWith('BYE\n')) socket.end('goodbye\n');
+  });
   socket.on('end', () => socket.end('goodbye\n'));
 }

@@ -98,14 +98,14 @@ export class Sender {
     });
   }
 
-  /** Reads to the end, having sent all and ended its side; one or both when the server has said something. */
+  /** Reads to the end, having sent all and ended its side, unless it stays; where it waits, when the server has said something. */
   tcp({ host, port }: SocketAddress, { send, waits, stays }: TcpSending): Promise<ReceivedAnswer> {
     const startedMs = performance.now();
     return new Promise((resolve) => {
       let text = '';
       const socket = connect({ host, port, allowHalfOpen: true });
       socket.once(waits ? 'data' : 'connect', () => socket.write(send, 'latin1'));
-      socket.once(waits || stays ? 'data' : 'connect', () => socket.end());
+      if (!stays) socket.once(waits ? 'data' : 'connect', () => socket.end());
       const finish = (status: number) => {
         socket.destroy();
         resolve({ status, headers: [], body: text, elapsedMs: performance.now() - startedMs });

@@ -59,6 +59,7 @@ export function compileTcpProxy(filters: readonly Filter[], context: TcpProxyCon
       proxy.maxDownstreamConnectionDuration === undefined ? 0 : durationMs(proxy.maxDownstreamConnectionDuration),
     maxConnectAttempts: proxy.maxConnectAttempts ?? 1,
     hashesSource: proxy.hashPolicy.length > 0,
+    tunnel: proxy.tunnelingConfig === undefined ? undefined : { target: proxy.tunnelingConfig.hostname },
     inbound: context.inbound,
     exchangeProtocol,
     metricScope: stats === undefined ? 0 : context.scopes.scopeOf(context.inbound, stats),

@@ -2,6 +2,7 @@
 
 import type { AccessLogSink } from '../data-plane.js';
 import type { ServedChain } from '../downstream/served-connection.js';
+import type { TunnelSettings } from './connect-tunnel.js';
 
 /** A cluster and its share of the connections. */
 export interface WeightedCluster {
@@ -23,6 +24,8 @@ export interface TcpChain extends ServedChain {
   readonly maxConnectAttempts: number;
   /** Clusters with a ring or a Maglev table choose by the client's address. */
   readonly hashesSource: boolean;
+  /** Endpoints are asked for a connection to somebody else. */
+  readonly tunnel: TunnelSettings | undefined;
   /** The listener's traffic direction is INBOUND: this side reports as the destination. */
   readonly inbound: boolean;
   /** The ALPN under which clients and this side tell each other who they are; empty where they never do. */

@@ -1,6 +1,6 @@
 // TCP: opens the connection to an endpoint: picks, limits, tries again; and holds what that took until it is released.
 
-import { LIMIT_CONNECTIONS, PICK_NO_CLUSTER } from '@lateen/filters-wasm';
+import { LIMIT_CONNECTIONS, PICK_NO_CLUSTER, READ_BUFFER } from '@lateen/filters-wasm';
 import type { PresentedAddresses } from '../downstream/listener-filters/proxy-header.js';
 import { FLAG } from '../exchange/response-flags.js';
 import type { DataPath } from '../transport/data-path.js';
@@ -9,8 +9,10 @@ import { Timer, type TimerOwner } from '../transport/timer-wheel.js';
 import type { Endpoint } from '../upstream/endpoint.js';
 import type { UpstreamCluster } from '../upstream/upstream-cluster.js';
 import { describeError } from '../upstream/upstream-connection.js';
-import { TCP_OFFER, type TransportEvents } from '../upstream/upstream-transport.js';
+import { TCP_OFFER, type TransportEvents, TUNNEL_OFFER } from '../upstream/upstream-transport.js';
+import { ConnectAnswer, connectHead, TunnelRefused, type TunnelSettings } from './connect-tunnel.js';
 import { hashSource } from './source-hash.js';
+import type { TcpChain } from './tcp-chain.js';
 
 /** A connection that can be written to. Whoever takes it sets the socket's owner before returning. */
 export interface OpenedConnection {
@@ -20,6 +22,8 @@ export interface OpenedConnection {
   readonly cluster: UpstreamCluster;
   readonly principal: string;
   readonly securityId: number;
+  /** What came behind the answer to a CONNECT. */
+  readonly first?: Uint8Array;
 }
 
 export interface ConnectOutcome {
@@ -39,12 +43,13 @@ export class TcpConnector implements TransportEvents, TimerOwner {
   private resuming = false;
   private withoutSession = false;
   private timedOut = false;
+  /** An upstream that is a proxy has been asked for a connection. */
+  private asked: { readonly answer: ConnectAnswer; readonly opened: OpenedConnection } | null = null;
   private readonly timer = new Timer(this, 0);
 
   constructor(
     private readonly path: DataPath,
-    private readonly maxAttempts: number,
-    private readonly hashesSource: boolean,
+    private readonly settings: Pick<TcpChain, 'maxConnectAttempts' | 'hashesSource' | 'tunnel'>,
     private readonly outcome: ConnectOutcome,
     /** Whom the connection is for. */
     private readonly client: () => PresentedAddresses | undefined,
@@ -83,15 +88,45 @@ export class TcpConnector implements TransportEvents, TimerOwner {
   onReady(principal: string, securityId: number): void {
     const { endpoint, socket } = this;
     if (!this.connecting || endpoint === null || socket === null) return;
-    this.connecting = false;
-    this.path.wheel.cancel(this.timer);
-    endpoint.outlier?.succeeded();
     const { transport, cluster } = endpoint;
-    this.outcome.onConnected({ socket, secure: transport.tls, endpoint, cluster, principal, securityId });
+    const opened = { socket, secure: transport.tls, endpoint, cluster, principal, securityId };
+    const { tunnel } = this.settings;
+    if (tunnel === undefined) this.finish(opened);
+    else this.askForTunnel(tunnel, opened);
   }
 
-  /** Nothing is read before the connection is somebody's. */
-  onRead(): void {}
+  /** Nothing but the answer to a CONNECT is read before the connection is somebody's. */
+  onRead(length: number): void {
+    const { asked } = this;
+    if (asked === null || !this.connecting) return;
+    try {
+      const first = asked.answer.add(this.path.core.bytes.subarray(READ_BUFFER, READ_BUFFER + length));
+      if (first !== undefined) this.finish({ ...asked.opened, first });
+    } catch (error) {
+      this.socket?.destroy(error as Error);
+    }
+  }
+
+  private askForTunnel(tunnel: TunnelSettings, opened: OpenedConnection): void {
+    const { cluster, socket } = opened;
+    this.resuming = false;
+    if (cluster.http.protocol === 'http2') {
+      socket.destroy(new TunnelRefused('tunnels over HTTP/2 are not supported'));
+      return;
+    }
+    this.asked = { answer: new ConnectAnswer(), opened };
+    // The proxy that is asked has its own way to go.
+    this.path.wheel.schedule(this.timer, cluster.connectTimeoutMs);
+    socket.write(connectHead(tunnel));
+  }
+
+  private finish(opened: OpenedConnection): void {
+    this.connecting = false;
+    this.asked = null;
+    this.path.wheel.cancel(this.timer);
+    opened.endpoint.outlier?.succeeded();
+    this.outcome.onConnected(opened);
+  }
 
   onEnd(): void {
     this.socket?.destroy();
@@ -114,7 +149,7 @@ export class TcpConnector implements TransportEvents, TimerOwner {
       return;
     }
     endpoint?.outlier?.failedLocally(this.timedOut);
-    if (this.attempts < this.maxAttempts) this.attempt();
+    if (this.attempts < this.settings.maxConnectAttempts) this.attempt();
     else this.outcome.onConnectFailed(FLAG.UF | FLAG.URX, error === null ? '' : describeError(error));
   }
 
@@ -126,7 +161,7 @@ export class TcpConnector implements TransportEvents, TimerOwner {
 
   private attempt(): void {
     const { core, stats } = this.path;
-    if (this.hashesSource) hashSource(this.path, this.client()?.remoteAddress ?? '');
+    if (this.settings.hashesSource) hashSource(this.path, this.client()?.remoteAddress ?? '');
     const slot = core.wasm.pick(this.clusterSlot, 0, 1);
     const endpoint = slot < 0 ? undefined : this.path.endpoints[slot];
     if (endpoint === undefined) {
@@ -141,6 +176,7 @@ export class TcpConnector implements TransportEvents, TimerOwner {
     this.endpoint = endpoint;
     this.attempts++;
     this.connecting = true;
+    this.asked = null;
     this.timedOut = false;
     core.wasm.endpointBegin(slot);
     endpoint.tcpConnections++;
@@ -149,8 +185,9 @@ export class TcpConnector implements TransportEvents, TimerOwner {
     stats.upstreamCxActive++;
     this.path.wheel.schedule(this.timer, endpoint.cluster.connectTimeoutMs);
     const { transport, cluster } = endpoint;
+    const offer = this.settings.tunnel === undefined ? TCP_OFFER : TUNNEL_OFFER;
     const client = transport.clientBound ? this.client() : undefined;
-    const { socket, resuming } = transport.open(endpoint, this, TCP_OFFER, client, cluster.keepAliveMs);
+    const { socket, resuming } = transport.open(endpoint, this, offer, client, cluster.keepAliveMs);
     this.socket = socket;
     this.resuming = resuming;
   }

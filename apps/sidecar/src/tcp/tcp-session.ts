@@ -79,9 +79,7 @@ export class TcpSession implements ServedConnection, ConnectOutcome, SideEvents,
     if (chain.idleTimeoutMs > 0) path.wheel.schedule(this.idleTimer, chain.idleTimeoutMs);
     if (chain.maxDurationMs > 0) path.wheel.schedule(this.ageTimer, chain.maxDurationMs);
     this.clusterName = pickCluster(chain);
-    this.connector = new TcpConnector(path, chain.maxConnectAttempts, chain.hashesSource, this, () =>
-      addressesOf(socket),
-    );
+    this.connector = new TcpConnector(path, chain, this, () => addressesOf(socket));
   }
 
   /** Connects to an endpoint. `first` are bytes of the client that were read already. */
@@ -103,6 +101,7 @@ export class TcpSession implements ServedConnection, ConnectOutcome, SideEvents,
     if (exchanges) upstream.writer.writeBuffer(this.parts.introduction);
     upstream.connect(this.downstream);
     this.downstream.connect(upstream);
+    if (connection.first !== undefined) upstream.onBytes(connection.first);
     this.countOpened();
   }
 

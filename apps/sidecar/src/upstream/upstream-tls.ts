@@ -85,7 +85,7 @@ export class UpstreamTls implements UpstreamTransport {
     const resumable = stored !== undefined && stored.bundle === current.bundle && Date.now() < stored.validUntilMs;
     const { applicationProtocols, verifiesPeer } = this.settings;
     const exchanges = applicationProtocols.includes(endpoint.cluster.exchangeProtocol);
-    const configured = exchanges ? (offer.http ?? applicationProtocols) : applicationProtocols;
+    const configured = exchanges ? (offer.instead ?? applicationProtocols) : applicationProtocols;
     const offered = configured.length === 0 ? offer.unset : configured;
     const options: ConnectionOptions & { allowHalfOpen: boolean } = {
       ...this.destination(endpoint, client, keepAliveMs),

@@ -37,19 +37,21 @@ export interface AlpnOffer {
   /** Where the configuration names no protocols. */
   readonly unset: readonly string[];
   /**
-   * In the place of the protocol by which sidecars introduce themselves, which is for TCP alone: where a port takes both, its
-   * server tells HTTP from TCP by this. Istio's proxy does it by a filter of the listener.
+   * In the place of the protocol by which sidecars introduce themselves, which is for plain TCP alone: where a port takes both,
+   * its server tells HTTP from TCP by this. Istio's proxy does it by a filter of the listener.
    */
-  readonly http: readonly string[] | undefined;
+  readonly instead: readonly string[] | undefined;
 }
 
-export const TCP_OFFER: AlpnOffer = { unset: [], http: undefined };
+export const TCP_OFFER: AlpnOffer = { unset: [], instead: undefined };
+/** A proxy is asked for somebody else, to whom an introduction of ours would be bytes of the client. */
+export const TUNNEL_OFFER: AlpnOffer = { unset: [], instead: ['istio'] };
 export const HTTP_1_OFFER: AlpnOffer = {
   unset: [],
-  http: ['istio-http/1.1', 'istio-http/1.0', 'istio', 'http/1.1'],
+  instead: ['istio-http/1.1', 'istio-http/1.0', 'istio', 'http/1.1'],
 };
-export const HTTP_2_OFFER: AlpnOffer = { unset: ['h2'], http: ['istio-h2', 'istio', 'h2'] };
-export const NEGOTIATED_OFFER: AlpnOffer = { unset: ['h2', 'http/1.1'], http: ['h2', 'http/1.1'] };
+export const HTTP_2_OFFER: AlpnOffer = { unset: ['h2'], instead: ['istio-h2', 'istio', 'h2'] };
+export const NEGOTIATED_OFFER: AlpnOffer = { unset: ['h2', 'http/1.1'], instead: ['h2', 'http/1.1'] };
 
 export interface OpenedSocket {
   readonly socket: OwnedSocket;

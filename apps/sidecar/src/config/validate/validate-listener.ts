@@ -131,6 +131,11 @@ function checkTerminalFilter({ filters }: FilterChain, path: string, out: Proble
   }
 }
 
+/** What can stand in the head of a CONNECT as it is. */
+function isTunnelTarget(text: string): boolean {
+  return /^(?:[A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}$/.test(text);
+}
+
 function checkTcpProxy(proxy: TcpProxy, path: string, out: ProblemCollector): void {
   const { clusterSpecifier } = proxy;
   if (clusterSpecifier.case === undefined) out.add(path, 'needs `cluster` or `weighted_clusters`');
@@ -144,6 +149,10 @@ function checkTcpProxy(proxy: TcpProxy, path: string, out: ProblemCollector): vo
       if (name === '') out.add(`${at}.clusters[${index}].name`, 'is required');
       if (weight === 0) out.add(`${at}.clusters[${index}].weight`, 'must be at least 1');
     });
+  }
+  const { tunnelingConfig: tunnel } = proxy;
+  if (tunnel !== undefined && !isTunnelTarget(tunnel.hostname)) {
+    out.add(`${path}.tunneling_config.hostname`, 'must be HOST:PORT; operators (`%…%`) are not supported');
   }
   if (proxy.statPrefix === '') out.add(`${path}.stat_prefix`, 'is required');
   if (proxy.maxConnectAttempts === 0) out.add(`${path}.max_connect_attempts`, 'must be at least 1');

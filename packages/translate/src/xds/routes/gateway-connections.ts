@@ -15,14 +15,21 @@ import {
   ruleClusters,
   serverNamesOf,
   type TcpDestinations,
+  tunnelOf,
 } from './tcp-destinations.js';
 
 function boundRules(scope: ClientScope, server: GatewayServer): readonly EffectiveVirtualService[] {
   return scope.gatewayRoutes(server.gateway).filter((rule) => intersectingHosts(server, rule).length > 0);
 }
 
-function destinations(scope: ClientScope, clusters: TcpDestinations['clusters'], statPrefix: string): TcpDestinations {
-  return { statPrefix, clusters, idleTimeout: undefined, hashesSource: hashesSource(scope, clusters) };
+function destinations(
+  scope: ClientScope,
+  clusters: TcpDestinations['clusters'],
+  statPrefix: string,
+  problems: Problem[],
+): TcpDestinations {
+  const tunnel = tunnelOf(scope, clusters, problems);
+  return { statPrefix, clusters, idleTimeout: undefined, hashesSource: hashesSource(scope, clusters), tunnel };
 }
 
 /** What leads nowhere is told: a listener without a chain would be refused. */
@@ -42,7 +49,8 @@ function tcpTargets(scope: ClientScope, server: GatewayServer, problems: Problem
     if (rule === undefined) continue;
     const clusters = ruleClusters(scope, virtualService, rule, server.port, problems);
     const first = clusters[0];
-    if (first !== undefined) return [{ serverNames: [], subnets: [], to: destinations(scope, clusters, first.name) }];
+    if (first !== undefined)
+      return [{ serverNames: [], subnets: [], to: destinations(scope, clusters, first.name, problems) }];
   }
   problems.push(withoutRoutes(server, 'tcp'));
   return [];
@@ -63,7 +71,7 @@ function sniTargets(scope: ClientScope, server: GatewayServer, problems: Problem
           const clusters = ruleClusters(scope, virtualService, rule, server.port, problems);
           const first = clusters[0];
           if (first === undefined) return [];
-          const to = destinations(scope, clusters, first.name);
+          const to = destinations(scope, clusters, first.name, problems);
           return [{ serverNames: serverNamesOf(sniHosts), subnets: destinationSubnets, to }];
         }),
     ),

@@ -21,6 +21,8 @@ export interface TcpDestinations {
   readonly maxDuration?: string | undefined;
   /** Endpoints are chosen by the client's address, where a cluster hashes. */
   readonly hashesSource: boolean;
+  /** HOST:PORT that the cluster's endpoints are asked for by CONNECT. */
+  readonly tunnel?: string | undefined;
 }
 
 /** Some of the connections to a port, and where they go. */
@@ -72,11 +74,13 @@ export function outboundTargets(
     idleTimeout,
     maxDuration,
     hashesSource: hashesSource(scope, toService),
+    tunnel: tunnelOf(scope, toService, problems),
   };
   if (virtualService === undefined) return [{ serverNames: [], subnets: [], to: whole }];
   const following = (rule: Pick<TcpRoute, 'route'>): TcpDestinations => {
     const clusters = ruleClusters(scope, virtualService, rule, port.port, problems);
-    return { statPrefix, clusters, idleTimeout, maxDuration, hashesSource: hashesSource(scope, clusters) };
+    const ofClusters = { hashesSource: hashesSource(scope, clusters), tunnel: tunnelOf(scope, clusters, problems) };
+    return { statPrefix, clusters, idleTimeout, maxDuration, ...ofClusters };
   };
   const speaksTls = port.protocol === 'tls' || port.protocol === 'https';
   const byName = !speaksTls
@@ -115,6 +119,30 @@ export function hashesSource(scope: ClientScope, clusters: TcpDestinations['clus
     const { loadBalancer } = policyForPort(scope.destinationRule(cluster.service), cluster.subset, cluster.port.port);
     return loadBalancer?.consistentHash?.useSourceIp === true;
   });
+}
+
+/** Where the DestinationRule of the only cluster has its endpoints asked for; as in Istio weighted destinations are none. */
+export function tunnelOf(
+  scope: ClientScope,
+  clusters: TcpDestinations['clusters'],
+  problems: Problem[],
+): string | undefined {
+  const { byName } = outboundClusters(scope);
+  for (const { name } of clusters) {
+    const cluster = byName.get(name);
+    const rule = cluster && scope.destinationRule(cluster.service);
+    const tunnel = cluster && policyForPort(rule, cluster.subset, cluster.port.port).tunnel;
+    if (rule === undefined || tunnel === undefined) continue;
+    const { targetHost, targetPort } = tunnel;
+    if (clusters.length === 1) return `${targetHost.includes(':') ? `[${targetHost}]` : targetHost}:${targetPort}`;
+    problems.push({
+      code: 'unsupported-tunnel',
+      severity: 'warning',
+      subject: `DestinationRule/${rule.namespace}/${rule.name}`,
+      message: `trafficPolicy.tunnel holds for rules with one destination; connections that are spread over several go to ${cluster?.service.hostname} without it`,
+    });
+  }
+  return undefined;
 }
 
 /** By weight; a single destination needs none, one with the weight 0 gets nothing. */
