@@ -221,9 +221,9 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
     },
   },
   ProxyConfig: {
-    done: ['selector'],
-    stored: { concurrency: 'a sidecar is one process', image: 'the image is the one of this release' },
-    refused: { environmentVariables: 'the proxy would run without what they set' },
+    // Of `concurrency` its meaning says what comes of it.
+    done: ['{selector,environmentVariables,concurrency}'],
+    stored: { image: 'the image is the one of this release' },
   },
   AuthorizationPolicy: {
     done: ['selector', 'targetRef', 'targetRefs', 'rules', 'action', 'provider'],
@@ -282,6 +282,7 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'extensionProviders[].envoyFileAccessLog',
       'defaultProviders.{metrics,accessLogging}',
       'defaultConfig.gatewayTopology.{numTrustedProxies,proxyProtocol}',
+      'defaultConfig.{proxyMetadata,concurrency,terminationDrainDuration}',
       'enableAutoMtls',
       'connectTimeout',
       'protocolDetectionTimeout',
@@ -304,8 +305,7 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'extensionProviders[].{zipkin,lightstep,datadog,stackdriver,opencensus,skywalking,opentelemetry}':
         'no spans are reported yet',
       'extensionProviders[].{envoyHttpAls,envoyTcpAls,envoyOtelAls}': 'access logs go to files only',
-      'defaultConfig.{concurrency,drainDuration,terminationDrainDuration,holdApplicationUntilProxyStarts}':
-        "the proxy's own defaults are used",
+      'defaultConfig.{drainDuration,holdApplicationUntilProxyStarts}': "the proxy's own defaults are used",
       'defaultConfig.{serviceCluster,tracingServiceName,zipkinAddress,tracing,meshId,extraStatTags}': LATER_RELEASE,
       'defaultConfig.{statNameLength,proxyStatsMatcher,fileFlushInterval,fileFlushMinSizeKb}': LATER_RELEASE,
     },

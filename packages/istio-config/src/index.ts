@@ -49,6 +49,7 @@ export type { AuthorizationPolicySpec } from './kinds/policies/authorization-pol
 export type { EnvoyFilterSpec } from './kinds/policies/envoy-filter.js';
 export type { RequestAuthenticationSpec } from './kinds/policies/request-authentication.js';
 export type { WasmPluginSpec } from './kinds/policies/wasm-plugin.js';
+export type { ProxyConfig } from './kinds/proxy-config.js';
 export { PROXY_CONFIG_ANNOTATION, parseProxyConfig } from './kinds/proxy-config-annotation.js';
 export {
   describeKind,

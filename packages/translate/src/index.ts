@@ -12,6 +12,12 @@ export { checkConsistency } from './consistency.js';
 export * from './model.js';
 export { originsOf } from './provenance.js';
 export * from './proxy-node.js';
+export {
+  type ProxySettings,
+  type ProxySettingsSource,
+  type ProxySettingsTarget,
+  resolveProxySettings,
+} from './proxy-settings.js';
 export { type OutboundAddress, type OutboundAddresses, type ProxyView, resolveProxyView } from './proxy-view.js';
 export { type ClientScope, resolveClientScope } from './resolve/client-scope.js';
 export { CREDENTIAL_KEYS, readCertificatePair, readRoots } from './resolve/credentials.js';

@@ -52,6 +52,8 @@ export interface SupervisedDocuments {
   readonly objects: readonly PlacedObject[];
   /** Galley takes these; pods that start with them are told their hosts. */
   readonly entries: readonly ConfigObject<'ServiceEntry'>[];
+  /** The same; the sidecars of such pods are started by them. */
+  readonly proxyConfigs: readonly ConfigObject<'ProxyConfig'>[];
 }
 
 /** The Kubernetes objects of some files; what is wrong with them is added to `problems`. */
@@ -74,5 +76,9 @@ export function readKubernetesDocuments(
     const known = names.has(`${problem.kind}/${problem.namespace}/${problem.name}`);
     if (known || problem.severity === 'error') problems.push(problem);
   }
-  return { objects: placed, entries: objectsOfKind(parsed.objects, 'ServiceEntry') };
+  return {
+    objects: placed,
+    entries: objectsOfKind(parsed.objects, 'ServiceEntry'),
+    proxyConfigs: objectsOfKind(parsed.objects, 'ProxyConfig'),
+  };
 }

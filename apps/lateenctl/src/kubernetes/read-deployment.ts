@@ -6,10 +6,13 @@ import {
   type FieldPath,
   LOCAL_COMMAND_ANNOTATION,
   type PodTemplate,
+  PROXY_CONFIG_ANNOTATION,
   type Probe as ProbeSpec,
   parseLocalCommand,
+  parseMeshConfig,
   parsePodField,
 } from '@lateen/istio-config';
+import { parse } from 'yaml';
 import { DEFAULT_PROBE, type Probe } from '../supervisor/pods/probe.js';
 import type { KubeContainerPort, KubeDeployment, KubeEnvValue, KubePodTemplate } from './objects.js';
 
@@ -52,6 +55,7 @@ function readTemplate(template: PodTemplate, report: Report): KubePodTemplate | 
       `for example '["node", "server.js"]'`;
     report(ANNOTATIONS, 'error', 'required', message);
   }
+  checkProxyConfig(annotations[PROXY_CONFIG_ANNOTATION], report);
   if (container === undefined || second !== undefined || command === undefined) return undefined;
 
   const ports = (container.ports ?? [])
@@ -72,6 +76,24 @@ function readTemplate(template: PodTemplate, report: Report): KubePodTemplate | 
     readinessProbe,
     terminationGraceMs: (terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS) * 1000,
   };
+}
+
+/** Settings of this pod's proxy alone, judged as those of the mesh are. */
+function checkProxyConfig(text: string | undefined, report: Report): void {
+  if (text === undefined) return;
+  const place = [...ANNOTATIONS, PROXY_CONFIG_ANNOTATION];
+  let defaultConfig: unknown;
+  try {
+    defaultConfig = parse(text);
+  } catch (error) {
+    report(place, 'error', 'format', `the value is not YAML: ${(error as Error).message}`);
+    return;
+  }
+  const content = JSON.stringify({ defaultConfig });
+  for (const { severity, code, path, message } of parseMeshConfig({ name: PROXY_CONFIG_ANNOTATION, content })
+    .problems) {
+    report(place, severity, code, `${path.replace('defaultConfig.', '')}: ${message}`);
+  }
 }
 
 /** Variables whose value local mode cannot know are left out; validation has warned of them. */

@@ -12,14 +12,18 @@ const CALL_TIMEOUT_MS = 15_000;
 export type GalleyClient = Client<typeof ConfigAdmin>;
 
 /** Calls Galley and closes the connection. @throws CliError with a text that says what to do */
-export async function withGalley<T>(controlPlane: ControlPlane, use: (client: GalleyClient) => Promise<T>): Promise<T> {
+export async function withGalley<T>(
+  controlPlane: ControlPlane,
+  use: (client: GalleyClient) => Promise<T>,
+  timeoutMs = CALL_TIMEOUT_MS,
+): Promise<T> {
   const authority = authorityOf(controlPlane.endpoint('galley'));
   const agent = adminAgent(controlPlane, 'galley');
   const transport = createConnectTransport({
     baseUrl: `https://${authority}`,
     httpVersion: '1.1',
     nodeOptions: { agent },
-    defaultTimeoutMs: CALL_TIMEOUT_MS,
+    defaultTimeoutMs: timeoutMs,
   });
   try {
     return await use(createClient(ConfigAdmin, transport));

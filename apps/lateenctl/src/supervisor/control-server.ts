@@ -69,8 +69,8 @@ async function follow(supervisor: Supervisor, request: IncomingMessage): Promise
     case `POST ${CONTROL_PATH.apply}`: {
       const order = await readBody<ApplyRequest>(request);
       const problems: Problem[] = [];
-      const { objects, entries } = readKubernetesDocuments(order.files, order.defaultNamespace, problems);
-      return supervisor.apply(objects, entries, problems, order.dryRun);
+      const documents = readKubernetesDocuments(order.files, order.defaultNamespace, problems);
+      return supervisor.apply(documents, problems, order.dryRun);
     }
     case `POST ${CONTROL_PATH.delete}`:
       return supervisor.delete((await readBody<DeleteRequest>(request)).objects);

@@ -20,6 +20,7 @@ import { chooseIngressPorts } from './network/ingress-port.js';
 import { SidecarRunner } from './pods/sidecar-runner.js';
 import { startReaper } from './processes/reaper.js';
 import { appProgram, reaperProgram } from './programs.js';
+import { ProxySettingsSource } from './proxy-settings-source.js';
 import { EntryHosts } from './registry/entry-hosts.js';
 import { RegistryStream } from './registry/registry-stream.js';
 import { Supervisor } from './supervisor.js';
@@ -70,7 +71,14 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
   const shared = { layout, mesh, trustDomain, logLevel, tokens, roots, reaper, logger };
   const changed = () => registry.changed();
   const controlPlane = new ControlPlane({ ...shared, meshConfigFile, onChange: () => {} });
-  const sidecars = new SidecarRunner({ ...shared, version, program: appProgram('sidecar') });
+  const identities = issueIdentity({ ...shared, citadelAddress: citadelAddress(mesh) });
+  const settings = new ProxySettingsSource({
+    galley: { address: mesh.galley.address, port: mesh.galley.adminPort },
+    identity: () => identities.registry.current,
+    meshConfigFile,
+    logger,
+  });
+  const sidecars = new SidecarRunner({ ...shared, version, program: appProgram('sidecar'), settings });
   const workloads = new Workloads({
     ...shared,
     addresses,
@@ -81,7 +89,6 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     onChange: changed,
     settled: () => registry.settled(),
   });
-  const identities = issueIdentity({ ...shared, citadelAddress: citadelAddress(mesh) });
   const registry = new RegistryStream({
     pilotAddress: `${mesh.pilot.address}:${mesh.pilot.xdsPort}`,
     pilotSpiffeId: formatSpiffeId({ trustDomain, namespace: 'istio-system', serviceAccount: 'pilot' }),
@@ -97,6 +104,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     ingressPorts,
     controlPlane,
     workloads,
+    settings,
     registry,
     closers: [() => identities.close(), () => tokens.close(), () => roots.close(), () => lease.release()],
   });

@@ -1,16 +1,17 @@
 // Supervisor: the running mesh, and what may be done to it.
 
 import { rm } from 'node:fs/promises';
-import type { ConfigObject, Problem } from '@lateen/istio-config';
+import type { Problem } from '@lateen/istio-config';
 import type { Logger } from '@lateen/telemetry';
 import type { ChangeResponse, MeshStatus, ObjectRef, StoredObject } from '../control/control-api.js';
-import type { PlacedObject } from '../kubernetes/object-store.js';
+import type { SupervisedDocuments } from '../documents/split-documents.js';
 import type { StateLayout } from '../state/state-layout.js';
 import type { ControlPlane } from './control-plane.js';
 import type { ControlServer } from './control-server.js';
 import type { MeshAddresses } from './mesh-addresses.js';
 import type { IngressPorts } from './network/ingress-port.js';
 import type { Reaper } from './processes/reaper.js';
+import type { ProxySettingsSource } from './proxy-settings-source.js';
 import type { EntryHost } from './registry/entry-hosts.js';
 import type { RegistryStream } from './registry/registry-stream.js';
 import { buildStatus } from './status.js';
@@ -26,6 +27,7 @@ export interface SupervisorParts {
   readonly ingressPorts: IngressPorts;
   readonly controlPlane: ControlPlane;
   readonly workloads: Workloads;
+  readonly settings: ProxySettingsSource;
   readonly registry: RegistryStream;
   readonly reaper: Reaper;
   readonly logger: Logger;
@@ -81,17 +83,19 @@ export class Supervisor {
   /**
    * Takes Kubernetes objects in, all or none.
    *
-   * @param entries ServiceEntries that are applied with them: pods that start have their hosts in the environment
+   * ServiceEntries and ProxyConfigs that are applied with them count for pods that start now: Galley gets them after us.
    */
   apply(
-    objects: readonly PlacedObject[],
-    entries: readonly ConfigObject<'ServiceEntry'>[],
+    { objects, entries, proxyConfigs }: SupervisedDocuments,
     problems: Problem[],
     dryRun: boolean,
   ): Promise<ChangeResponse> {
     return this.#inTurn(async () => {
-      const { workloads } = this.#parts;
-      if (!dryRun) workloads.announce(entries);
+      const { workloads, settings } = this.#parts;
+      if (!dryRun) {
+        workloads.announce(entries);
+        settings.announce(proxyConfigs);
+      }
       const results = await workloads.store.apply(objects, problems, dryRun);
       if (!dryRun) await workloads.reconcile();
       return { problems, results };

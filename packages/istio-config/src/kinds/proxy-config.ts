@@ -1,6 +1,6 @@
 // ProxyConfig: settings of proxies, as MeshConfig's `defaultConfig` and the annotation `proxy.istio.io/config` hold them.
 import type { z } from 'zod';
-import { message, nested, opaque } from '../declare/message.js';
+import { map, message, nested, opaque } from '../declare/message.js';
 import { choice, duration, flag, integer, portNumber, text } from '../declare/scalars.js';
 
 /** What stands before a gateway. */
@@ -45,7 +45,10 @@ export const proxyConfig = message('ProxyConfig', {
   sds: opaque('Deprecated.'),
   envoyAccessLogService: opaque('A server for access logs.'),
   envoyMetricsService: opaque('A server for metrics.'),
-  proxyMetadata: opaque('More environment variables of the proxy.'),
+  proxyMetadata: map(
+    text('', { maxLength: 2048 }),
+    "More variables of the proxy's environment; those that begin with ISTIO_META_ are told to Pilot.",
+  ),
   runtimeValues: opaque('Runtime values of Envoy.'),
   statusPort: portNumber('Port of health and merged metrics (default 15020).'),
   extraStatTags: opaque('More labels of metrics.'),

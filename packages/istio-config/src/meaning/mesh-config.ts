@@ -7,6 +7,7 @@ import type { FieldPath } from '../problem.js';
 import { checkLocalities } from './fields/locality.js';
 import { checkRetryPolicy } from './http/retries.js';
 import { checkUnique, present } from './rule.js';
+import { checkConcurrency, checkVariables } from './workloads/proxy-config.js';
 
 /** Labels of lower case (SPIFFE), the last of which may be empty (Istio). */
 const TRUST_DOMAIN = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*\.?$/;
@@ -24,6 +25,8 @@ export function checkMeshConfig(config: Loose<MeshConfig>, faults: FaultList): v
   }
   checkTimes(config, faults);
   checkLocalities(config.localityLbSetting, ['localityLbSetting'], faults);
+  checkConcurrency(config.defaultConfig?.concurrency, ['defaultConfig', 'concurrency'], faults);
+  checkVariables(config.defaultConfig?.proxyMetadata, ['defaultConfig', 'proxyMetadata'], faults);
   if (config.defaultHttpRetryPolicy) {
     checkRetryPolicy(config.defaultHttpRetryPolicy, ['defaultHttpRetryPolicy'], faults);
   }

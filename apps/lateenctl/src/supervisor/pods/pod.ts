@@ -176,6 +176,7 @@ export class Pod {
       workloadName: deployment.name,
       serviceAccount: deployment.template.serviceAccount,
       labels: deployment.template.labels,
+      annotations: deployment.template.annotations,
       address: this.address,
       gateway,
     };

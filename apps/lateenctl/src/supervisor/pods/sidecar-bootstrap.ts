@@ -8,6 +8,8 @@ export interface SidecarNode {
   readonly workloadName: string;
   readonly serviceAccount: string;
   readonly labels: Readonly<Record<string, string>>;
+  /** Of the pod: they may say how the proxy is started. */
+  readonly annotations: Readonly<Record<string, string>>;
   readonly address: string;
   /** A gateway is a `router` node, everything else a `sidecar`. */
   readonly gateway: boolean;
@@ -19,6 +21,8 @@ export interface BootstrapOptions {
   readonly pilotPort: number;
   readonly trustDomain: string;
   readonly version: string;
+  /** Variables of the proxy; what begins with ISTIO_META_ is told to Pilot. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 const ADMIN_PORT = 15000;
@@ -30,6 +34,14 @@ export function nodeId(node: SidecarNode): string {
   return `${type}~${node.address}~${node.podName}.${node.namespace}~${node.namespace}.svc.cluster.local`;
 }
 
+const META = 'ISTIO_META_';
+
+/** As Istio's agents: the variables that begin so are metadata of the node. */
+function metadataOf(environment: Readonly<Record<string, string>>): Record<string, string> {
+  const told = Object.entries(environment).filter(([name]) => name.startsWith(META) && name !== META);
+  return Object.fromEntries(told.map(([name, value]) => [name.slice(META.length), value]));
+}
+
 /** The bootstrap as YAML text. Listeners and clusters come from Pilot. */
 export function buildBootstrap(options: BootstrapOptions): string {
   const { node } = options;
@@ -39,6 +51,8 @@ export function buildBootstrap(options: BootstrapOptions): string {
       id: nodeId(node),
       cluster: `${node.workloadName}.${node.namespace}`,
       metadata: {
+        // First, so that nothing of it takes the place of who the proxy is.
+        ...metadataOf(options.environment ?? {}),
         NAME: node.podName,
         NAMESPACE: node.namespace,
         INSTANCE_IPS: node.address,

@@ -4,9 +4,11 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeFileAtomic } from '@lateen/identity';
 import type { Logger } from '@lateen/telemetry';
+import type { ProxySettings } from '@lateen/translate';
 import type { MeshAddresses } from '../mesh-addresses.js';
 import { ManagedProcess } from '../processes/managed-process.js';
 import type { Reaper } from '../processes/reaper.js';
+import type { ProxySettingsSource } from '../proxy-settings-source.js';
 import type { TokenFiles } from '../token-files.js';
 import type { TrustRoots } from '../trust-roots.js';
 import { DEFAULT_PROBE, type ProbeLoop, startProbeLoop } from './probe.js';
@@ -25,6 +27,8 @@ export interface SidecarRunnerOptions {
   readonly logLevel: string;
   readonly tokens: TokenFiles;
   readonly roots: TrustRoots;
+  /** What sidecars are started with. */
+  readonly settings: Pick<ProxySettingsSource, 'resolve'>;
   readonly reaper: Reaper;
   readonly logger: Logger;
 }
@@ -51,7 +55,9 @@ export class SidecarRunner {
           prepared = undefined;
           throw error;
         });
-        return this.#launchPlan(directory);
+        const settings = await this.#options.settings.resolve(node);
+        await this.#writeBootstrap(node, directory, settings);
+        return this.#launchPlan(directory, settings);
       },
     });
   }
@@ -69,23 +75,29 @@ export class SidecarRunner {
   }
 
   async #prepare(node: SidecarNode, directory: string): Promise<void> {
-    const { mesh, trustDomain, version, tokens, roots } = this.#options;
+    const { tokens, roots } = this.#options;
     await mkdir(join(directory, 'sidecar'), { recursive: true, mode: 0o700 });
-    const bootstrap = buildBootstrap({
-      node,
-      pilotAddress: mesh.pilot.address,
-      pilotPort: mesh.pilot.xdsPort,
-      trustDomain,
-      version,
-    });
-    await writeFileAtomic(join(directory, 'bootstrap.yaml'), bootstrap);
     const { namespace, serviceAccount, podName } = node;
     await tokens.add(join(directory, 'token'), { namespace, serviceAccount, podName });
     await roots.ready();
     await roots.copyTo(directory);
   }
 
-  #launchPlan(directory: string) {
+  /** At each start, since ProxyConfigs say what is in it. */
+  async #writeBootstrap(node: SidecarNode, directory: string, { environment }: ProxySettings): Promise<void> {
+    const { mesh, trustDomain, version } = this.#options;
+    const bootstrap = buildBootstrap({
+      node,
+      pilotAddress: mesh.pilot.address,
+      pilotPort: mesh.pilot.xdsPort,
+      trustDomain,
+      version,
+      environment,
+    });
+    await writeFileAtomic(join(directory, 'bootstrap.yaml'), bootstrap);
+  }
+
+  #launchPlan(directory: string, { environment, terminationDrainMs }: ProxySettings) {
     const { mesh, trustDomain, logLevel, program } = this.#options;
     return {
       command: process.execPath,
@@ -107,10 +119,15 @@ export class SidecarRunner {
         trustDomain,
         '--log-level',
         logLevel,
+        ...(terminationDrainMs === undefined ? [] : ['--drain-time', `${terminationDrainMs}ms`]),
         '--exit-with-parent',
       ],
       workingDirectory: directory,
-      env: { PATH: process.env.PATH ?? '', ...(process.env.TZ === undefined ? {} : { TZ: process.env.TZ }) },
+      env: {
+        ...(process.env.TZ === undefined ? {} : { TZ: process.env.TZ }),
+        ...environment,
+        PATH: process.env.PATH ?? '',
+      },
       logFile: join(directory, 'sidecar.log'),
       holdsInput: true,
     };

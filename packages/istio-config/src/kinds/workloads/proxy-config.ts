@@ -10,7 +10,10 @@ export const proxyConfigKind = message(
   {
     selector: nested(workloadSelector, 'The workloads that this is for; none: all of the namespace.'),
     concurrency: integer('Worker threads; 0: as many as there are cores.'),
-    environmentVariables: map(text('', { maxLength: 2048 }), "More variables of the proxy's environment."),
+    environmentVariables: map(
+      text('', { maxLength: 2048 }),
+      "More variables of the proxy's environment; those that begin with ISTIO_META_ are told to Pilot.",
+    ),
     image: nested(
       message('ProxyImage', { imageType: text('The variant: default, debug or distroless.') }),
       "The proxy's image.",

@@ -1,7 +1,45 @@
-// Meaning of ProxyConfig.
+// Meaning of ProxyConfig, and of what MeshConfig's `defaultConfig` has in common with it.
+import type { Loose } from '../../declare/check.js';
+import type { FaultList } from '../../declare/fault.js';
 import type { ProxyConfigSpec } from '../../kinds/workloads/proxy-config.js';
-import { checkSelector, type MeaningRule } from '../rule.js';
+import type { FieldPath } from '../../problem.js';
+import { checkSelector, type MeaningRule, presentEntries } from '../rule.js';
 
-export const checkProxyConfig: MeaningRule<ProxyConfigSpec> = ({ selector }, faults) => {
-  checkSelector(selector, ['selector'], faults);
+const VARIABLE = /^[A-Za-z_][A-Za-z0-9_.-]*$/;
+/** They say which code a process runs, so whoever may configure proxies could run anything as one. */
+const LOADERS = /^(NODE_|LD_|DYLD_|PATH$|GLIBC_TUNABLES$|OPENSSL_)/;
+
+export const checkProxyConfig: MeaningRule<ProxyConfigSpec> = (spec, faults) => {
+  checkSelector(spec.selector, ['selector'], faults);
+  checkConcurrency(spec.concurrency, ['concurrency'], faults);
+  checkVariables(spec.environmentVariables, ['environmentVariables'], faults);
 };
+
+/** A sidecar is one process, so that limits and circuit breakers exist once. */
+export function checkConcurrency(concurrency: number | undefined, path: FieldPath, faults: FaultList): void {
+  if (concurrency === undefined || concurrency === 1) return;
+  const message =
+    '`concurrency` is accepted, but not acted on yet (a proxy is one process and uses one core; start more replicas); it may stay';
+  faults.warning(path, 'not-acted-on', message, 'key');
+}
+
+/** Names of variables, and those that change what program the proxy is. */
+export function checkVariables(
+  variables: Loose<Readonly<Record<string, string>>> | undefined,
+  path: FieldPath,
+  faults: FaultList,
+): void {
+  for (const [name] of presentEntries(variables)) {
+    if (!VARIABLE.test(name)) {
+      faults.error(
+        [...path, name],
+        'format',
+        `\`${name}\` is no name of a variable; write letters, digits and \`_\``,
+        'key',
+      );
+    } else if (LOADERS.test(name)) {
+      const message = `\`${name}\` changes what program the proxy is, so it cannot be set here; remove it`;
+      faults.error([...path, name], 'unsupported', message, 'key');
+    }
+  }
+}
