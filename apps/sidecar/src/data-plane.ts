@@ -1,6 +1,6 @@
 // The boundary between the control side (bootstrap, ADS, SDS, admin) and the data path: what is applied and what may be seen.
 
-import type { RateLimitCounts } from '@lateen/filters-wasm';
+import type { RateLimitCounts, RouteCounts } from '@lateen/filters-wasm';
 import type { AccessLog } from '@lateen/xds-proto/envoy/config/accesslog/v3/accesslog_pb.js';
 import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import type { Node } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
@@ -277,6 +277,8 @@ export interface DataPlane {
   metricSeries(): IterableIterator<RequestMetricSeries>;
   /** Counters of local rate limits by stat_prefix. */
   rateLimits(): readonly RateLimitCounts[];
+  /** Counters of routes that have a stat_prefix. */
+  routeCounts(): readonly RouteCounts[];
   /** Buckets of quotas, for whoever asks a quota service. */
   readonly quotas: QuotaBuckets;
   /** Standard metrics of TCP connections. */

@@ -22,6 +22,7 @@ import {
   createTables,
   EMBEDDER_SCRATCH,
   type RateLimitCounts,
+  type RouteCounts,
 } from '@lateen/filters-wasm';
 import { anyIs, TYPE_URL, unpackAny } from '@lateen/xds-proto';
 import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
@@ -184,6 +185,10 @@ class Pipeline implements DataPlane {
 
   rateLimits(): readonly RateLimitCounts[] {
     return this.path.tables.limitSlots.counts();
+  }
+
+  routeCounts(): readonly RouteCounts[] {
+    return this.path.tables.routeStatistics.counts.filter((counts) => counts !== undefined);
   }
 
   get quotas(): QuotaBuckets {

@@ -11,6 +11,7 @@ export * from './compile/limits/quota-strategy.js';
 export * from './compile/match/retry-headers.js';
 export * from './compile/mirrors/mirror-layout.js';
 export * from './compile/problems.js';
+export * from './compile/statistics/route-statistics.js';
 export * from './connection-records.js';
 export * from './core.js';
 export * from './core-functions.js';

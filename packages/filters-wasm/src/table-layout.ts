@@ -353,8 +353,8 @@ export const POLICY_GRPC_TIMEOUT_MAX_MS = 112;
 /** The same for the limit of the whole stream (grpc_timeout_header_max), and what is taken off the header's time first. */
 export const POLICY_STREAM_GRPC_MAX_MS = 116;
 export const POLICY_STREAM_GRPC_OFFSET_MS = 120;
-/** 108 is POLICY_HASHES, 124 POLICY_MIRRORS. */
-export const POLICY_BYTES = 128;
+/** 108 is POLICY_HASHES, 124 POLICY_MIRRORS, 128 POLICY_STATISTICS. */
+export const POLICY_BYTES = 136;
 
 export const POLICY_FLAG_ATTEMPT_COUNT_IN_REQUEST = 1;
 export const POLICY_FLAG_ATTEMPT_COUNT_IN_RESPONSE = 2;

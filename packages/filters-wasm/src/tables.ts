@@ -9,6 +9,7 @@ import type { RateLimitQuotaFilterConfig } from '@lateen/xds-proto/envoy/extensi
 import type { LimitSlots } from './compile/limits/limit-slots.js';
 import type { QuotaBranches } from './compile/limits/quota-branches.js';
 import type { CompileProblem, ProblemList } from './compile/problems.js';
+import type { RouteStatistics } from './compile/statistics/route-statistics.js';
 
 export interface ClusterInput {
   readonly cluster: Cluster;
@@ -72,6 +73,8 @@ export interface Tables {
   endpointsOf(clusterSlot: number): readonly EndpointDescription[];
   /** Names of filters, and the counters of rate limits. */
   readonly limitSlots: LimitSlots;
+  /** Counters of routes that have a stat_prefix; whoever forwards requests adds to them. */
+  readonly routeStatistics: RouteStatistics;
   /**
    * Record of a rate limit that a listener's filter has, for ListenerOptions.rateLimits; undefined where it limits nothing.
    * `bucketName` is what its tokens are kept under from one configuration to the next.

@@ -82,7 +82,7 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'gateways',
       'exportTo',
       'http[].name',
-      'http[].match[].{name,port,gateways,sourceLabels,sourceNamespace,ignoreUriCase}',
+      'http[].match[].{name,statPrefix,port,gateways,sourceLabels,sourceNamespace,ignoreUriCase}',
       'http[].delegate.{name,namespace}',
       'http[].match[].{uri,scheme,method,authority}.{exact,prefix,regex}',
       'http[].match[].{headers,withoutHeaders,queryParams}.*.{exact,prefix,regex}',
@@ -101,9 +101,7 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'tls[].match[].{sniHosts,destinationSubnets,port,gateways,sourceLabels,sourceNamespace}',
       'tls[].route[].{destination,weight}',
     ],
-    stored: {
-      'http[].match[].statPrefix': 'no statistics are kept under it yet',
-    },
+    stored: {},
     refused: {},
   },
   DestinationRule: {

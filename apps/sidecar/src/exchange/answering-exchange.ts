@@ -153,7 +153,7 @@ export abstract class AnsweringExchange extends ExchangeState implements Respons
     this.holdsRequestUnit = false;
     this.attempts.end(this.clusterSlot);
     stats.downstreamRqActive--;
-    countRequest(core, stats, this, this.client, this.path.clock.nowMs);
+    countRequest(this.path, this, this.client);
     if (this.log !== null) {
       const head = this.sentHead === '' ? this.kept.headText() : this.sentHead;
       this.log.finish(this, this.client, this.path.clusters[this.clusterSlot]?.name, head, this.path.clock.nowMs);

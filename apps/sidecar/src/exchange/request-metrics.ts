@@ -1,29 +1,35 @@
 // Exchange: counts a finished request in the core's series; the numbers that make the key get their names at scrape.
 
-import { type Core, GRPC_STATUS_NONE, SERIES_REQUEST_MESSAGES, SERIES_RESPONSE_MESSAGES } from '@lateen/filters-wasm';
+import {
+  type Core,
+  GRPC_STATUS_NONE,
+  POLICY_STATISTICS,
+  type RouteCounts,
+  SERIES_REQUEST_MESSAGES,
+  SERIES_RESPONSE_MESSAGES,
+} from '@lateen/filters-wasm';
 import type { DataPlaneStats } from '../data-plane.js';
+import type { DataPath } from '../transport/data-path.js';
 import type { AnsweringExchange } from './answering-exchange.js';
 import type { ExchangeClient } from './exchange-client.js';
-import { forEachFlag } from './response-flags.js';
+import { FLAG, forEachFlag } from './response-flags.js';
 
 /** Cluster slots are below this, so scope and cluster share one number; the highest stands for "no cluster". */
 export const CONTEXT_CLUSTERS = 8192;
 export const NO_CLUSTER = CONTEXT_CLUSTERS - 1;
 
 /** Counts in the series and in the process-wide counters. */
-export function countRequest(
-  core: Core,
-  stats: DataPlaneStats,
-  exchange: AnsweringExchange,
-  client: ExchangeClient,
-  nowMs: number,
-): void {
+export function countRequest(path: DataPath, exchange: AnsweringExchange, client: ExchangeClient): void {
+  const { core, stats } = path;
+  const { nowMs } = path.clock;
   countStatus(stats, exchange.status);
   if (exchange.flags !== 0) {
     forEachFlag(exchange.flags, (name) => {
       stats.rqByFlag[name] = (stats.rqByFlag[name] ?? 0) + 1;
     });
   }
+  const number = exchange.policy === 0 ? 0 : core.i32[(exchange.policy + POLICY_STATISTICS) >> 2]!;
+  if (number !== 0 && exchange.clusterSlot >= 0) countRoute(path.tables.routeStatistics.counts[number]!, exchange);
   const { chain } = client;
   if (chain.metricScope === 0) return;
   const cluster = exchange.clusterSlot < 0 ? NO_CLUSTER : exchange.clusterSlot;
@@ -42,6 +48,15 @@ export function countRequest(
     core.f64[(series + SERIES_REQUEST_MESSAGES) >> 3]! += exchange.requestMessages?.count ?? 0;
     core.f64[(series + SERIES_RESPONSE_MESSAGES) >> 3]! += exchange.responseMessages?.count ?? 0;
   }
+}
+
+function countRoute(counts: RouteCounts, { attempts, flags, status }: AnsweringExchange): void {
+  counts.total += attempts.count;
+  if (attempts.count > 1) counts.retries += attempts.count - 1;
+  if ((flags & FLAG.URX) !== 0) counts.retryLimitExceeded++;
+  if ((flags & FLAG.UT) !== 0) counts.timeouts++;
+  // A client that left before there was an answer has none.
+  if (status >= 100 && status < 600) counts.classes[Math.trunc(status / 100)]!++;
 }
 
 /** Where gRPC has no status of its own, the one that belongs to the HTTP status; a client that left has none. */

@@ -1,5 +1,6 @@
 // Metrics: the sidecar's own, under Envoy's names where Envoy has them, else under `lateen_`.
 
+import type { RouteCounts } from '@lateen/filters-wasm';
 import { shortTypeName } from '@lateen/xds-proto';
 import type { SubscriptionStatus } from '@lateen/xds-stream';
 import type { DataPlane } from '../data-plane.js';
@@ -84,6 +85,7 @@ export function writeSidecarMetrics(out: PrometheusText, sources: SidecarMetricS
   one('lateen_config_applied_total', 'counter', 'Configurations put in effect.', stats.configApplied);
   one('lateen_config_rejected_total', 'counter', 'Configurations that the data path refused.', stats.configRejected);
   writeRateLimits(out, dataPlane);
+  writeRoutes(out, dataPlane);
   writeClusters(out, dataPlane);
   writeOutliers(out, dataPlane);
   out.metric('lateen_access_log_lines_dropped_total', 'counter', 'Access log lines lost for lack of room.');
@@ -125,6 +127,39 @@ function writeRateLimits(out: PrometheusText, dataPlane: DataPlane): void {
     out.metric(metric, 'counter', help);
     for (const one of counts)
       out.sample(metric, formatLabels([['envoy_local_http_ratelimit_prefix', one.statPrefix]]), read(one));
+  }
+}
+
+/** Of routes with a `stat_prefix`; Envoy has the same counters below `vhost.NAME.route.PREFIX`. */
+function writeRoutes(out: PrometheusText, dataPlane: DataPlane): void {
+  const counts = dataPlane.routeCounts();
+  if (counts.length === 0) return;
+  const METRICS = [
+    ['total', 'Attempts at upstreams.', ({ total }) => total],
+    ['completed', 'Requests that were answered.', ({ classes }) => classes.reduce((sum, one) => sum + one, 0)],
+    ['retry', 'Attempts after the first one.', ({ retries }) => retries],
+    [
+      'retry_limit_exceeded',
+      'Requests that failed after all their retries.',
+      ({ retryLimitExceeded }) => retryLimitExceeded,
+    ],
+    ['timeout', 'Requests that took too long.', ({ timeouts }) => timeouts],
+  ] as const satisfies readonly (readonly [string, string, (one: RouteCounts) => number])[];
+  const labels = ({ virtualHost, statPrefix }: RouteCounts) =>
+    [
+      ['envoy_virtual_host', virtualHost],
+      ['envoy_route', statPrefix],
+    ] as const;
+  for (const [name, help, read] of METRICS) {
+    out.metric(`envoy_vhost_route_upstream_rq_${name}`, 'counter', help);
+    for (const one of counts) out.sample(`envoy_vhost_route_upstream_rq_${name}`, formatLabels(labels(one)), read(one));
+  }
+  out.metric('envoy_vhost_route_upstream_rq_xx', 'counter', 'Answers by class of their status.');
+  for (const one of counts) {
+    one.classes.forEach((value, digit) => {
+      const all = [...labels(one), ['envoy_response_code_class', String(digit)] as const];
+      if (value > 0) out.sample('envoy_vhost_route_upstream_rq_xx', formatLabels(all), value);
+    });
   }
 }
 

@@ -1,6 +1,7 @@
 // What the compilers of single resources need from their surroundings.
 import type { LimitSlots } from './limits/limit-slots.js';
 import type { ProblemList } from './problems.js';
+import type { RouteStatistics } from './statistics/route-statistics.js';
 
 export interface CompileContext {
   readonly problems: ProblemList;
@@ -9,6 +10,7 @@ export interface CompileContext {
   /** Slot of a cluster's name; problems where there is none left. */
   clusterSlot(name: string): number;
   readonly limitSlots: LimitSlots;
+  readonly routeStatistics: RouteStatistics;
   readonly nowMs: number;
   /** The name of a token bucket of this resource, made unique among resources and noted as in use. */
   bucketName(name: string): string;

@@ -17,6 +17,7 @@ import { writeQuotaFilter } from './limits/quota-filter.js';
 import { writeRateLimit } from './limits/rate-limit.js';
 import { type CompileProblem, ProblemList } from './problems.js';
 import { writeRouteConfiguration } from './route-configuration.js';
+import { createRouteStatistics } from './statistics/route-statistics.js';
 
 /** A table and what must be kept alive with it. */
 interface CompiledRoutes {
@@ -73,6 +74,7 @@ export function createTables(core: Core): Tables {
     (slot) => i32.fill(0, endpointState(slot), endpointState(slot) + L.ENDPOINT_STATE_BYTES / 4),
   );
   const limitSlots = createLimitSlots(core);
+  const routeStatistics = createRouteStatistics();
   const quotaBranches = createQuotaBranches();
   const descriptions: (EndpointDescription | undefined)[] = [];
   let arena = L.TABLE_ARENA_B;
@@ -112,6 +114,7 @@ export function createTables(core: Core): Tables {
         problems,
         hashName,
         limitSlots,
+        routeStatistics,
         nowMs,
         bucketName: (name) => {
           const unique = `route ${input.lastingName?.(config.name) ?? config.name} ${name}`;
@@ -285,6 +288,7 @@ export function createTables(core: Core): Tables {
     clusterSlot: (name) => clusters.slot(name, active?.nowMs ?? 0),
     clusterName: (slot) => clusters.name(slot),
     limitSlots,
+    routeStatistics,
     rateLimit(config, path, bucketName, problems) {
       const nowMs = active?.nowMs ?? 0;
       return writeRateLimit({ problems, slots: limitSlots, nowMs, hashName }, path, config, bucketName, 'listener');

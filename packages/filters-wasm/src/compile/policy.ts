@@ -15,6 +15,7 @@ import { readRetryHeaders } from './match/retry-headers.js';
 import { writeMirrors } from './mirrors/mirrors.js';
 import { type Mutation, writeMutations } from './mutations.js';
 import type { ProblemList } from './problems.js';
+import { POLICY_STATISTICS } from './statistics/route-statistics.js';
 import { join, refuseOtherFields } from './supported-fields.js';
 
 /** Envoy's default where RouteAction.timeout is not set. */
@@ -64,7 +65,7 @@ function upgradeFlags(problems: ProblemList, actionPath: string, action: RouteAc
   return flags;
 }
 
-type PolicyContext = Pick<CompileContext, 'problems' | 'hashName' | 'clusterSlot'>;
+type PolicyContext = Pick<CompileContext, 'problems' | 'hashName' | 'clusterSlot' | 'routeStatistics'>;
 
 /** The record's bytes. */
 export function writePolicy(context: PolicyContext, source: PolicySource): Uint8Array {
@@ -108,6 +109,7 @@ export function writePolicy(context: PolicyContext, source: PolicySource): Uint8
   } else if (action !== undefined && virtualHost.retryPolicy !== undefined) {
     writeRetries(problems, join(source.virtualHostPath, 'retry_policy'), virtualHost.retryPolicy, blob);
   }
+  set(POLICY_STATISTICS, context.routeStatistics.number(virtualHost.name, source.route?.statPrefix ?? ''));
   if (action !== undefined) {
     writeHashPolicies(problems, join(actionPath, 'hash_policy'), action.hashPolicy, blob, hashName);
     writeMirrors(context, blob, join(actionPath, 'request_mirror_policies'), action.requestMirrorPolicies);

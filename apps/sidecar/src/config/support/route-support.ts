@@ -50,6 +50,7 @@ export const ROUTE_SUPPORT: SupportTable = {
       'redirect',
       'direct_response',
       'typed_per_filter_config',
+      'stat_prefix',
       ...HEADER_MUTATIONS,
       'per_request_buffer_limit_bytes',
     ],
@@ -57,7 +58,6 @@ export const ROUTE_SUPPORT: SupportTable = {
     inert: {
       metadata: NO_METADATA,
       decorator: 'no spans are made yet',
-      stat_prefix: 'statistics are kept by cluster and by peer',
     },
   },
   'envoy.config.route.v3.RouteMatch': {
