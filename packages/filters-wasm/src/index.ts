@@ -2,6 +2,9 @@
 // to slots, resources to tables), listener-options.ts, metric-series.ts.
 
 export * from './compile/balancing/priority-layout.js';
+export * from './compile/balancing/slow-start.js';
+export * from './compile/balancing/warm-up.js';
+export * from './compile/balancing/warm-up-layout.js';
 export * from './compile/filters/fault.js';
 export * from './compile/hashing/hash-layout.js';
 export * from './compile/http-connection-manager.js';

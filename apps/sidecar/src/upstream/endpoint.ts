@@ -26,6 +26,8 @@ export class Endpoint {
   tcpConnections = 0;
   /** False once the configuration no longer has it: connections close when they fall idle. */
   live = true;
+  /** When its cluster got it, or got it back: clock of the data path. */
+  joinedMs: number;
   /** When a request last asked for its host (ms since the epoch): then it is in no table. 0: it is in one. */
   requestedAtMs = 0;
   config: LbEndpoint | undefined;
@@ -50,6 +52,7 @@ export class Endpoint {
     public cluster: UpstreamCluster,
     public transport: UpstreamTransport,
   ) {
+    this.joinedMs = path.clock.nowMs;
     this.pool = new ConnectionPool(this, protocolOf(cluster));
   }
 
@@ -58,6 +61,7 @@ export class Endpoint {
     const sameProtocol = this.cluster.http.key === cluster.http.key;
     this.cluster = cluster;
     this.config = config;
+    if (!this.live) this.joinedMs = this.path.clock.nowMs;
     this.live = true;
     if (sameProtocol && this.transport.key === transport.key) return;
     this.transport = transport;

@@ -1,6 +1,7 @@
 // Upstream: a cluster's connection settings, made anew at each configuration; its endpoints and their pools live longer.
 
 import type { Duration } from '@bufbuild/protobuf/wkt';
+import { type WarmUpSettings, warmUpOf } from '@lateen/filters-wasm';
 import { unpackAny } from '@lateen/xds-proto';
 import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import { HttpProtocolOptionsSchema } from '@lateen/xds-proto/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js';
@@ -34,6 +35,8 @@ export interface UpstreamCluster {
   readonly forwards: ForwardSettings | undefined;
   /** Undefined where endpoints that fail stay in use. */
   readonly outliers: OutlierSettings | undefined;
+  /** Undefined where new endpoints get their share at once. */
+  readonly warmUp: WarmUpSettings | undefined;
 }
 
 /** Milliseconds of a protobuf duration. */
@@ -60,6 +63,7 @@ export function createUpstreamCluster(config: Cluster, slot: number): UpstreamCl
     maxConnectionDurationMs:
       options?.maxConnectionDuration === undefined ? 0 : durationMs(options.maxConnectionDuration),
     outliers: outlierSettings(config.outlierDetection),
+    warmUp: warmUpOf(config),
     maxRequestsPerConnection: options?.maxRequestsPerConnection ?? config.maxRequestsPerConnection ?? 0,
   };
 }

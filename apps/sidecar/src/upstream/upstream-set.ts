@@ -7,6 +7,7 @@ import type { ForwardHosts } from './forward-hosts.js';
 import { type OutlierCounts, OutlierDetector } from './outliers/outlier-detector.js';
 import type { TransportChooser } from './transport-chooser.js';
 import type { UpstreamCluster } from './upstream-cluster.js';
+import { WarmUp } from './warm-up.js';
 
 export interface CompiledCluster {
   readonly cluster: UpstreamCluster;
@@ -21,18 +22,21 @@ export class UpstreamSet {
   private readonly leaving = new Set<Endpoint>();
   /** By cluster name, of those with outlier detection. */
   private readonly detectors = new Map<string, OutlierDetector>();
+  /** By cluster name, of those whose new endpoints warm up. */
+  private readonly warmUps = new Map<string, WarmUp>();
 
   constructor(private readonly path: DataPath) {}
 
   /** After the tables were activated: new endpoints get pools, those that are gone finish what they serve. */
   apply(clusters: readonly CompiledCluster[]): void {
     const { path } = this;
+    path.clock.tick();
     const seen = new Set<Endpoint>();
     for (const compiled of clusters) {
       path.clusters[compiled.cluster.slot] = compiled.cluster;
       path.forwardHosts[compiled.cluster.slot] = compiled.forwardHosts;
       const detector = this.keepDetector(compiled.cluster);
-      const slots = new Set<number>();
+      const present: Endpoint[] = [];
       for (const description of path.tables.endpointsOf(compiled.cluster.slot)) {
         const transport = compiled.transports.choose(description.lbEndpoint);
         let endpoint = path.endpoints[description.slot];
@@ -45,17 +49,18 @@ export class UpstreamSet {
         }
         endpoint.update(compiled.cluster, transport, description.lbEndpoint);
         endpoint.outlier = detector?.monitor(slot, endpoint.addressText) ?? null;
-        slots.add(slot);
+        present.push(endpoint);
         seen.add(endpoint);
       }
-      detector?.retain(slots);
+      detector?.retain(new Set(present.map(({ slot }) => slot)));
+      this.keepWarmUp(compiled.cluster)?.follow(present);
     }
     this.keepRequested(clusters, seen);
     for (const endpoint of path.endpoints) if (endpoint?.live && !seen.has(endpoint)) this.leave(endpoint);
     for (const endpoint of this.leaving)
       if (seen.has(endpoint) || endpoint.connectionCount === 0) this.leaving.delete(endpoint);
     this.active = [...clusters];
-    this.closeDetectors(new Set(clusters.map(({ cluster }) => cluster.name)));
+    this.closeObservers(new Set(clusters.map(({ cluster }) => cluster.name)));
   }
 
   /** The clusters of the present configuration. */
@@ -79,7 +84,7 @@ export class UpstreamSet {
   }
 
   closeAll(): void {
-    this.closeDetectors(new Set());
+    this.closeObservers(new Set());
     for (const endpoint of this.path.endpoints) endpoint?.closeAll();
     for (const endpoint of this.leaving) endpoint.closeAll();
   }
@@ -110,11 +115,24 @@ export class UpstreamSet {
     return detector;
   }
 
-  private closeDetectors(kept: ReadonlySet<string>): void {
-    for (const [name, detector] of this.detectors) {
-      if (kept.has(name)) continue;
-      detector.close();
-      this.detectors.delete(name);
+  private keepWarmUp({ name, slot, warmUp: settings }: UpstreamCluster): WarmUp | undefined {
+    const known = this.warmUps.get(name);
+    if (known !== undefined && isDeepStrictEqual(known.settings, settings)) return known;
+    known?.close();
+    this.warmUps.delete(name);
+    if (settings === undefined) return undefined;
+    const warmUp = new WarmUp(this.path, slot, settings);
+    this.warmUps.set(name, warmUp);
+    return warmUp;
+  }
+
+  private closeObservers(kept: ReadonlySet<string>): void {
+    for (const observers of [this.detectors, this.warmUps]) {
+      for (const [name, observer] of observers) {
+        if (kept.has(name)) continue;
+        observer.close();
+        observers.delete(name);
+      }
     }
   }
 

@@ -7,9 +7,7 @@ import {
 import {
   type Cluster,
   Cluster_CommonLbConfigSchema,
-  Cluster_LeastRequestLbConfigSchema,
   Cluster_DiscoveryType as DiscoveryType,
-  Cluster_LbPolicy as LbPolicy,
 } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import { RoutingPriority } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import { HealthStatus } from '@lateen/xds-proto/envoy/config/core/v3/health_check_pb.js';
@@ -24,18 +22,11 @@ import {
   ClusterLoadAssignmentSchema,
 } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
 import * as T from '../table-layout.js';
-import { readTypedLoadBalancing } from './balancing/load-balancing-policy.js';
+import { readLoadBalancing } from './balancing/load-balancing.js';
 import { isLocalityWeighted, writePriorities } from './balancing/priorities.js';
 import * as P from './balancing/priority-layout.js';
 import { BlobWriter } from './blob-writer.js';
-import {
-  type ConsistentHashing,
-  type Hash64,
-  readMaglev,
-  readRingHash,
-  writeChoicesByHash,
-} from './hashing/consistent-hashing.js';
-import { LB_MAGLEV, LB_RING_HASH } from './hashing/hash-layout.js';
+import { type Hash64, writeChoicesByHash } from './hashing/consistent-hashing.js';
 import { CLUSTER_RETRY_BUDGET, RETRY_BUDGET_SET } from './limits/budget-layout.js';
 import type { ProblemList } from './problems.js';
 import { join, refuseOtherFields } from './supported-fields.js';
@@ -53,13 +44,6 @@ export interface EndpointAddress {
   /** Place of its locality in the assignment, and that one's weight (0 where it has none). */
   readonly locality: number;
   readonly localityWeight: number;
-}
-
-/** Balancing settings, from lb_policy or from load_balancing_policy. */
-export interface LoadBalancing {
-  readonly policy: number;
-  readonly choices: number;
-  readonly hashing?: ConsistentHashing;
 }
 
 /** The table's bytes. `endpointSlot` gives each endpoint its stable slot. */
@@ -116,44 +100,6 @@ export function writeCluster(
   });
   blob.int(CLUSTER_RETRY_BUDGET, readRetryBudget(problems, cluster));
   return blob.finish();
-}
-
-function readLoadBalancing(problems: ProblemList, cluster: Cluster): LoadBalancing {
-  if (cluster.loadBalancingPolicy !== undefined) return readTypedLoadBalancing(problems, cluster.loadBalancingPolicy);
-  if (cluster.lbSubsetConfig !== undefined) problems.add('lb_subset_config', 'is not supported');
-  const config = cluster.lbConfig;
-  let choices = 2;
-  if (config.case === 'leastRequestLbConfig') {
-    refuseOtherFields(
-      problems,
-      'least_request_lb_config',
-      Cluster_LeastRequestLbConfigSchema,
-      config.value,
-      'choice_count',
-    );
-    choices = Math.min(config.value.choiceCount ?? 2, 100);
-  } else if (config.case === 'roundRobinLbConfig') {
-    if (config.value.slowStartConfig !== undefined)
-      problems.add('round_robin_lb_config.slow_start_config', 'is not supported');
-  }
-  switch (cluster.lbPolicy) {
-    case LbPolicy.ROUND_ROBIN:
-      return { policy: T.LB_ROUND_ROBIN, choices };
-    case LbPolicy.LEAST_REQUEST:
-      return { policy: T.LB_LEAST_REQUEST, choices };
-    case LbPolicy.RANDOM:
-      return { policy: T.LB_RANDOM, choices };
-    case LbPolicy.RING_HASH:
-      return { policy: LB_RING_HASH, choices, hashing: readRingHash(problems, cluster) };
-    case LbPolicy.MAGLEV:
-      return { policy: LB_MAGLEV, choices, hashing: readMaglev(problems, cluster) };
-    default:
-      problems.add(
-        'lb_policy',
-        `${LbPolicy[cluster.lbPolicy]} is not supported; use ROUND_ROBIN, LEAST_REQUEST, RANDOM, RING_HASH or MAGLEV`,
-      );
-      return { policy: T.LB_ROUND_ROBIN, choices };
-  }
 }
 
 /** What would mean zone-aware routing or other hash functions is refused. */

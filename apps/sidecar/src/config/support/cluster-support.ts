@@ -3,6 +3,11 @@
 import { BUCKET_ID_INPUTS } from './rate-limit-support.js';
 import type { SupportTable } from './support-types.js';
 
+const SLOW_START: SupportTable[string] = {
+  acted: ['slow_start_window', 'aggression', 'min_weight_percent'],
+  notes: { slow_start_window: 'the share of an endpoint grows in 200 steps, or each second' },
+};
+
 export const CLUSTER_SUPPORT: SupportTable = {
   'envoy.config.cluster.v3.Cluster': {
     acted: [
@@ -113,8 +118,13 @@ export const CLUSTER_SUPPORT: SupportTable = {
   },
   'envoy.config.cluster.v3.Cluster.EdsClusterConfig': { acted: ['eds_config', 'service_name'] },
   'envoy.config.cluster.v3.Cluster.TransportSocketMatch': { acted: ['name', 'match', 'transport_socket'] },
-  'envoy.config.cluster.v3.Cluster.LeastRequestLbConfig': { acted: ['choice_count'] },
-  'envoy.config.cluster.v3.Cluster.RoundRobinLbConfig': { acted: [] },
+  'envoy.config.cluster.v3.Cluster.LeastRequestLbConfig': { acted: ['choice_count', 'slow_start_config'] },
+  'envoy.config.cluster.v3.Cluster.RoundRobinLbConfig': { acted: ['slow_start_config'] },
+  'envoy.config.cluster.v3.Cluster.SlowStartConfig': SLOW_START,
+  'envoy.config.core.v3.RuntimeDouble': {
+    acted: ['default_value'],
+    inert: { runtime_key: 'there is no runtime' },
+  },
   'envoy.config.cluster.v3.Cluster.RingHashLbConfig': {
     acted: ['minimum_ring_size', 'maximum_ring_size'],
     notes: {
@@ -196,8 +206,11 @@ export const CLUSTER_SUPPORT: SupportTable = {
     only: { use_tcp_for_dns_lookups: ['false'] },
   },
   'envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig': { acted: [] },
-  'envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin': { acted: [] },
-  'envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest': { acted: ['choice_count'] },
+  'envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin': { acted: ['slow_start_config'] },
+  'envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest': {
+    acted: ['choice_count', 'slow_start_config'],
+  },
+  'envoy.extensions.load_balancing_policies.common.v3.SlowStartConfig': SLOW_START,
   'envoy.extensions.load_balancing_policies.random.v3.Random': { acted: [] },
   'envoy.config.cluster.v3.UpstreamConnectionOptions': { acted: ['tcp_keepalive'] },
   'envoy.config.core.v3.TcpKeepalive': {

@@ -16,7 +16,9 @@ import { CLUSTER_RETRY_BUDGET } from '../../../src/compile/limits/budget-layout'
 import { LB_MAGLEV, LB_RING_HASH, PICK_HASH, PICK_HASH_SET } from '../../../src/compile/hashing/hash-layout';
 import { random64, randomBelow } from '../../random';
 import { pickByHash } from './consistent-hash';
+import { CLUSTER_STATE_WARMING } from '../../../src/compile/balancing/warm-up-layout';
 import { balance, chooseLocality, choosePriority } from './priorities';
+import { beginWarm, drawWarm, warmWeight } from './warm-up';
 
 /** Draws that may meet an unusable endpoint before the next usable one in order is taken. */
 const REDRAWS = 8;
@@ -24,6 +26,8 @@ const REDRAWS = 8;
 let triedCount: i32 = 0;
 /** The priority that is looked at has so few healthy endpoints that all are used. */
 let inPanic: bool = false;
+/** Some endpoints of the cluster warm up: of their weights only a part counts. */
+let warming: bool = false;
 /** What the sums of weights begin with in the range that is drawn from. */
 let weightBefore: i32 = 0;
 
@@ -40,6 +44,7 @@ export function pick(clusterSlot: i32, tried: i32, attempts: i32): i32 {
   const hash: u64 = !byHash ? 0 : load<i32>(PICK_HASH_SET) != 0 ? load<u64>(PICK_HASH) : random64();
   store<i32>(PICK_HASH_SET, 0);
   balance(table, state);
+  warming = load<i32>(state + CLUSTER_STATE_WARMING) != 0;
   const count = load<i32>(table + CLUSTER_PRIORITY_COUNT);
   const first = count > 1 ? choosePriority(table, byHash ? <i32>(hash % 100) : randomBelow(100)) : 0;
   let slot = pickInPriority(table, state, policy, first, hash, tried, attempts);
@@ -86,11 +91,13 @@ function pickInPriority(table: i32, state: i32, policy: i32, index: i32, hash: u
 /** One range of endpoints: by policy, and where that only met unusable endpoints, the next usable one in order. */
 function pickIn(table: i32, cursorAt: i32, policy: i32, endpoints: i32, size: i32, attempts: i32): i32 {
   if (size == 0) return -1;
-  const equal = (load<i32>(table + CLUSTER_FLAGS) & CLUSTER_FLAG_EQUAL_WEIGHTS) != 0;
+  const equal = !warming && (load<i32>(table + CLUSTER_FLAGS) & CLUSTER_FLAG_EQUAL_WEIGHTS) != 0;
+  if (warming) beginWarm(weightSum(endpoints, size));
   if (policy == LB_LEAST_REQUEST) return leastRequest(table, endpoints, size, equal, attempts);
   if (policy == LB_RANDOM) {
+    // As in Envoy the weights of endpoints do not count here.
     for (let i = 0; i < REDRAWS; i++) {
-      const slot = slotAt(endpoints, draw(endpoints, size, equal));
+      const slot = slotAt(endpoints, randomBelow(size));
       if (isUsable(slot)) return slot;
     }
     return nextUsable(endpoints, size, randomBelow(size));
@@ -140,10 +147,16 @@ function nextUsable(endpoints: i32, size: i32, start: i32): i32 {
   return -1;
 }
 
+@inline
+function weightSum(endpoints: i32, size: i32): i32 {
+  return load<i32>(endpoints + (size - 1) * CLUSTER_ENDPOINT_BYTES + 12) - weightBefore;
+}
+
 /** A random index, by weight. */
 function draw(endpoints: i32, size: i32, equal: bool): i32 {
   if (equal) return randomBelow(size);
-  const total = load<i32>(endpoints + (size - 1) * CLUSTER_ENDPOINT_BYTES + 12) - weightBefore;
+  if (warming) return drawWarm(endpoints, size);
+  const total = weightSum(endpoints, size);
   const chosen = randomBelow(total) + weightBefore;
   let low = 0;
   let high = size - 1;
@@ -190,7 +203,8 @@ function activeAt(slot: i32): i32 {
 
 @inline
 function weightAt(endpoints: i32, index: i32): i32 {
-  return load<i32>(endpoints + index * CLUSTER_ENDPOINT_BYTES + 4);
+  const weight = load<i32>(endpoints + index * CLUSTER_ENDPOINT_BYTES + 4);
+  return warming ? warmWeight(slotAt(endpoints, index), weight) : weight;
 }
 
 /** Round robin with weights that spreads each endpoint's turns evenly (nginx's algorithm). */

@@ -1,7 +1,7 @@
 // Build: a DestinationRule's traffic policy as fields of a cluster.
 
 import { create } from '@bufbuild/protobuf';
-import type { ConnectionPoolSettings, MeshConfig, TrafficPolicy } from '@lateen/istio-config';
+import type { ConnectionPoolSettings, LoadBalancerSettings, MeshConfig, TrafficPolicy } from '@lateen/istio-config';
 import {
   type CircuitBreakers,
   CircuitBreakersSchema,
@@ -9,8 +9,12 @@ import {
 import {
   type Cluster,
   Cluster_LbPolicy,
+  Cluster_LeastRequestLbConfigSchema,
   Cluster_MaglevLbConfigSchema,
   Cluster_RingHashLbConfigSchema,
+  Cluster_RoundRobinLbConfigSchema,
+  type Cluster_SlowStartConfig,
+  Cluster_SlowStartConfigSchema,
   type UpstreamConnectionOptions,
   UpstreamConnectionOptionsSchema,
 } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
@@ -51,17 +55,48 @@ export function circuitBreakersOf({ connectionPool: pool, retryBudget }: Traffic
 /** The load balancing policy and its settings; what is not set, or cannot be done, is LEAST_REQUEST. */
 export function loadBalancingOf({ loadBalancer }: TrafficPolicy): Pick<Cluster, 'lbPolicy' | 'lbConfig'> {
   if (loadBalancer?.consistentHash !== undefined) return hashingOf(loadBalancer.consistentHash);
-  const lbConfig = { case: undefined };
+  const slowStartConfig = slowStartOf(loadBalancer);
   switch (loadBalancer?.simple) {
     case 'ROUND_ROBIN':
-      return { lbPolicy: Cluster_LbPolicy.ROUND_ROBIN, lbConfig };
+      return { lbPolicy: Cluster_LbPolicy.ROUND_ROBIN, lbConfig: roundRobin(slowStartConfig) };
     case 'RANDOM':
     // Where a call was going is an address that stands for the whole service, and any of its endpoints answers there.
     case 'PASSTHROUGH':
-      return { lbPolicy: Cluster_LbPolicy.RANDOM, lbConfig };
+      return { lbPolicy: Cluster_LbPolicy.RANDOM, lbConfig: { case: undefined } };
     default:
-      return { lbPolicy: Cluster_LbPolicy.LEAST_REQUEST, lbConfig };
+      return { lbPolicy: Cluster_LbPolicy.LEAST_REQUEST, lbConfig: leastRequest(slowStartConfig) };
   }
+}
+
+function roundRobin(slowStartConfig: Cluster_SlowStartConfig | undefined): Cluster['lbConfig'] {
+  if (slowStartConfig === undefined) return { case: undefined };
+  return { case: 'roundRobinLbConfig', value: create(Cluster_RoundRobinLbConfigSchema, { slowStartConfig }) };
+}
+
+function leastRequest(slowStartConfig: Cluster_SlowStartConfig | undefined): Cluster['lbConfig'] {
+  if (slowStartConfig === undefined) return { case: undefined };
+  return { case: 'leastRequestLbConfig', value: create(Cluster_LeastRequestLbConfigSchema, { slowStartConfig }) };
+}
+
+/** Envoy's runtime knows no such key, and asks for one. */
+const NO_RUNTIME_KEY = 'lateen.not-set';
+/** Istio's defaults: the share grows evenly, from a tenth. */
+const DEFAULT_AGGRESSION = 1;
+const DEFAULT_MINIMUM_PERCENT = 10;
+
+/** How new endpoints get their share; of the old form only the duration is said, and the rest is Envoy's defaults. */
+function slowStartOf(loadBalancer: LoadBalancerSettings | undefined): Cluster_SlowStartConfig | undefined {
+  const { warmup, warmupDurationSecs } = loadBalancer ?? {};
+  if (warmup === undefined) {
+    const slowStartWindow = durationOfText(warmupDurationSecs);
+    return slowStartWindow && create(Cluster_SlowStartConfigSchema, { slowStartWindow });
+  }
+  const { duration, aggression = DEFAULT_AGGRESSION, minimumPercent = DEFAULT_MINIMUM_PERCENT } = warmup;
+  return create(Cluster_SlowStartConfigSchema, {
+    slowStartWindow: durationOfText(duration),
+    aggression: { defaultValue: aggression, runtimeKey: NO_RUNTIME_KEY },
+    minWeightPercent: { value: minimumPercent },
+  });
 }
 
 /** A ring unless Maglev is asked for; sizes that are absent or 0 are Envoy's defaults, as in Istio. */

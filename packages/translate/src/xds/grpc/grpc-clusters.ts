@@ -126,6 +126,9 @@ function policyProblems(scope: ClientScope, cluster: OutboundCluster): readonly 
     ...(loadBalancer?.simple === 'LEAST_REQUEST' || loadBalancer?.simple === 'RANDOM'
       ? [`endpoints are taken in turn, not by ${loadBalancer.simple}`]
       : []),
+    ...(loadBalancer?.warmup === undefined && loadBalancer?.warmupDurationSecs === undefined
+      ? []
+      : ['new endpoints get their whole share at once']),
     ...(outlierDetection === undefined ? [] : ['outlierDetection does nothing there']),
     ...(connectionPool?.tcp === undefined && Object.keys(otherLimits).length === 0
       ? []
