@@ -42,7 +42,7 @@ const ONE_NETWORK = 'endpoints of all networks are called at their address';
 /** The parts of a traffic policy that work, at each place where one stands. */
 const POLICY = (at: string): string[] =>
   [at, `${at}.portLevelSettings[]`].flatMap((place) => [
-    `${place}.loadBalancer`,
+    `${place}.loadBalancer.{simple,consistentHash,localityLbSetting,warmup,warmupDurationSecs}`,
     `${place}.outlierDetection`,
     `${place}.connectionPool.tcp.{maxConnections,connectTimeout,idleTimeout,maxConnectionDuration}`,
     `${place}.connectionPool.tcp.tcpKeepalive.time`,

@@ -15,7 +15,11 @@ import {
 import { startProxy } from '../testing/proxy-fixture.js';
 
 const RETRIES = {
-  retry_policy: { retry_on: '5xx', num_retries: 2, retry_back_off: { base_interval: '0.001s', max_interval: '0.001s' } },
+  retry_policy: {
+    retry_on: '5xx',
+    num_retries: 2,
+    retry_back_off: { base_interval: '0.001s', max_interval: '0.001s' },
+  },
 };
 const NOTHING = { total: 0, retries: 0, retryLimitExceeded: 0, timeouts: 0, classes: [0, 0, 0, 0, 0, 0] };
 
