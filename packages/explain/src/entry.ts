@@ -1,6 +1,13 @@
 // Explain: where the caller's proxy takes the call: the listener, the filter chain and the routes that it leads to.
 
-import { type MeshPort, type MeshService, meshIndex, type ProxyResources, type ProxyView } from '@lateen/translate';
+import {
+  gatewayListenerName,
+  type MeshPort,
+  type MeshService,
+  meshIndex,
+  type ProxyResources,
+  type ProxyView,
+} from '@lateen/translate';
 import { anyIs, unpackAny } from '@lateen/xds-proto';
 import type { FilterChain } from '@lateen/xds-proto/envoy/config/listener/v3/listener_components_pb.js';
 import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
@@ -72,7 +79,7 @@ function gatewayEntry(view: ProxyView, resources: ProxyResources, request: Expla
   const found = view.gatewayListeners.find(
     ({ port, servers }) => port === connectPort || servers.some((server) => server.port === connectPort),
   );
-  const listener = found && listenerAt(resources, `0.0.0.0_${found.port}`);
+  const listener = found && listenerAt(resources, gatewayListenerName(found));
   if (found === undefined || listener === undefined) {
     const ports = view.gatewayListeners.flatMap(({ servers }) => servers.map(({ port }) => port));
     const served =

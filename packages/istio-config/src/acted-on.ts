@@ -129,7 +129,7 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
   Gateway: {
     done: [
       'selector',
-      'servers[].{name,hosts}',
+      'servers[].{name,bind,hosts}',
       'servers[].port.{number,name,protocol}',
       'servers[].tls.{httpsRedirect,mode,credentialName,credentialNames,tlsCertificates,caCertCredentialName}',
       'servers[].tls.{serverCertificate,privateKey,caCertificates,caCrl,subjectAltNames}',

@@ -30,5 +30,6 @@ export { boundGateways, type EffectiveVirtualService } from './resolve/virtual-s
 export { buildSnapshot, configsOf, HEALTHY_ANNOTATION, isHealthy } from './snapshot.js';
 export { hasPassthrough } from './xds/clusters/local-clusters.js';
 export { QUOTA_DOMAIN, RULE_KEY } from './xds/listeners/quota-filter.js';
+export { gatewayListenerName } from './xds/names.js';
 export type { RecipeList, ResourcePart, ResourceRecipe } from './xds/recipe.js';
 export { buildResources, partsOf, type ViewParts, viewKey } from './xds/resources.js';

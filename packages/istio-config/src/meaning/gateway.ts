@@ -5,7 +5,7 @@ import type { Server } from '../kinds/fields/server.js';
 import type { GatewaySpec } from '../kinds/gateway.js';
 import { isHttpProtocol, type PortProtocol, protocolFromName } from '../port-protocol.js';
 import type { FieldPath } from '../problem.js';
-import { checkBind } from './fields/addresses.js';
+import { checkBind, isSocketAddress, socketAddressFault } from './fields/addresses.js';
 import { checkServerHost } from './fields/namespaced-host.js';
 import { checkServerTls, passesThrough } from './fields/server-tls.js';
 import { checkProtocol, checkUnique, type MeaningRule, present } from './rule.js';
@@ -37,6 +37,9 @@ function checkServer(server: Loose<Server>, path: FieldPath, faults: FaultList):
   if (hosts?.length === 0) faults.error([...path, 'hosts'], 'required', '`hosts` has no items; add one, `*` for all');
   for (const [index, host] of present(hosts)) checkServerHost(host, [...path, 'hosts', index], faults);
   checkBind(bind, { sockets: true }, [...path, 'bind'], faults);
+  if (bind && isSocketAddress(bind) && socketAddressFault(bind) === undefined) {
+    faults.error([...path, 'bind'], 'unsupported', 'sockets (`unix://`) are not supported yet; write an address');
+  }
   checkProtocol(port?.protocol, [...path, 'port', 'protocol'], faults);
   if (port && 'targetPort' in port) {
     const message = '`targetPort` has no effect in a Gateway; remove it';

@@ -4,6 +4,7 @@ import type { ConfigObject, Server } from '@lateen/istio-config';
 import { selectorMatches, splitNamespacedHost } from '@lateen/istio-config';
 import type { MeshSnapshot, Problem, ProxyNode, StringMap, Workload } from '../model.js';
 import { configsOf } from '../snapshot.js';
+import { compareText } from '../stable-hash.js';
 import type { Credentials } from './credentials.js';
 import {
   faultOfCredentials,
@@ -42,6 +43,8 @@ export type GatewayLayer = 'http' | 'tls' | 'tcp';
 export interface GatewayListener {
   /** The port that is listened on. */
   readonly port: number;
+  /** The address that is listened on, as the servers say it; empty: the gateway's own. */
+  readonly bind: string;
   readonly layer: GatewayLayer;
   readonly servers: readonly GatewayServer[];
 }
@@ -72,9 +75,12 @@ function layerOf(server: Server, kind: ServerKind): GatewayLayer {
   return kind === 'http' ? 'http' : 'tcp';
 }
 
-/** Gathers servers by port; what cannot be served is told and left out, the others are served. */
+/** Every address, which servers may also write, is that of the gateway: several of them may share a machine. */
+const EVERY_ADDRESS: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
+
+/** Gathers servers by address and port; what cannot be served is told and left out, the others are served. */
 class ListenerCollector {
-  private readonly byPort = new Map<number, { readonly layer: GatewayLayer; readonly servers: GatewayServer[] }>();
+  private readonly byPort = new Map<string, GatewayListener & { readonly servers: GatewayServer[] }>();
   readonly problems: Problem[] = [];
 
   constructor(private readonly credentials: Credentials) {}
@@ -92,7 +98,9 @@ class ListenerCollector {
       return;
     }
     const layer = layerOf(server, kind);
-    const listener = this.byPort.get(port);
+    const bind = EVERY_ADDRESS.has(server.bind ?? '') ? '' : (server.bind ?? '');
+    const place = `${bind} ${port}`;
+    const listener = this.byPort.get(place);
     if (listener !== undefined && (listener.layer !== layer || layer === 'tcp')) {
       const what = { http: 'HTTP', tls: 'TLS', tcp: 'TCP' }[listener.layer];
       refuse('conflict-gateway-port', `a server before it has the port for ${what}; choose another port`);
@@ -105,7 +113,7 @@ class ListenerCollector {
       return;
     }
     const servers = listener?.servers ?? [];
-    this.byPort.set(port, { layer, servers });
+    this.byPort.set(place, { port, bind, layer, servers });
     servers.push({
       gateway: `${namespace}/${name}`,
       port: server.port.number,
@@ -118,7 +126,7 @@ class ListenerCollector {
   }
 
   listeners(): readonly GatewayListener[] {
-    return [...this.byPort].sort(([a], [b]) => a - b).map(([port, each]) => ({ port, ...each }));
+    return [...this.byPort.values()].sort((a, b) => a.port - b.port || compareText(a.bind, b.bind));
   }
 }
 

@@ -38,8 +38,13 @@ export function inboundRouteName(port: number): string {
 }
 
 /** `http.PORT`: route configuration of a gateway's listener. */
-export function gatewayRouteName(port: number): string {
-  return `http.${port}`;
+export function gatewayRouteName({ port, bind }: { readonly port: number; readonly bind: string }): string {
+  return bind === '' ? `http.${port}` : `http.${port}.${bind}`;
+}
+
+/** `0.0.0.0_PORT`, or `ADDRESS_PORT` where servers say the address. */
+export function gatewayListenerName({ port, bind }: { readonly port: number; readonly bind: string }): string {
+  return listenerName(bind === '' ? '0.0.0.0' : bind, port);
 }
 
 /** `https.PORT.PORTNAME.GATEWAY.NAMESPACE`: route configuration of a gateway's server that terminates TLS. */

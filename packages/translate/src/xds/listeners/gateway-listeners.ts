@@ -14,7 +14,7 @@ import type { GatewayListener, GatewayServer } from '../../resolve/gateways.js';
 import { stableHash } from '../../stable-hash.js';
 import { forwardsHosts } from '../clusters/forward-hosts.js';
 import { PEER_EXCHANGE } from '../clusters/tls-context.js';
-import { gatewayRouteName, gatewayTlsRouteName, listenerName } from '../names.js';
+import { gatewayListenerName, gatewayRouteName, gatewayTlsRouteName } from '../names.js';
 import { connectionTargets } from '../routes/gateway-connections.js';
 import type { TcpDestinations } from '../routes/tcp-destinations.js';
 import { proxyProtocolFilter } from '../tls/proxy-protocol.js';
@@ -99,14 +99,15 @@ export function gatewayListener(
   listener: GatewayListener,
   problems: Problem[],
 ): ListenerPlan | undefined {
-  const { port, layer } = listener;
-  const name = listenerName('0.0.0.0', port);
+  const { port, bind, layer } = listener;
+  const name = gatewayListenerName(listener);
+  const ip = bind === '' ? view.address : bind;
   const managers = connectionManagers(view.scope, view.understandsIstioFilters);
-  const own = { name, address: socketAddress({ ip: view.address, port }), trafficDirection: TrafficDirection.OUTBOUND };
+  const own = { name, address: socketAddress({ ip, port }), trafficDirection: TrafficDirection.OUTBOUND };
   const plan = {
     name,
-    address: { ip: view.address, port },
-    additionalAddresses: bindAddresses(view.extraBindAddresses[String(port)]),
+    address: { ip, port },
+    additionalAddresses: bind === '' ? bindAddresses(view.extraBindAddresses[String(port)]) : [],
   };
   // Before everything else: what follows is the connection itself.
   const headers = view.proxyProtocol ? [proxyProtocolFilter()] : [];
@@ -122,7 +123,11 @@ export function gatewayListener(
           additionalAddresses: others(addresses),
           listenerFilters: headers,
           filterChains: [
-            { filters: [managers.build('gateway', name, { rds: gatewayRouteName(port) }, forwardsHosts(view.scope))] },
+            {
+              filters: [
+                managers.build('gateway', name, { rds: gatewayRouteName(listener) }, forwardsHosts(view.scope)),
+              ],
+            },
           ],
         }),
     };

@@ -225,7 +225,9 @@ export function listenerPart(view: ProxyView): ResourcePart<Listener> {
     detectionTimeoutMs: detectionTimeoutMs(view.snapshot.meshConfig),
     tcpRules: hasTcp(scope) ? tcpRulesHash(scope) : undefined,
     forwards: mayForward(view),
-    gateway: gatewayListeners.map((listener) => (listener.layer === 'http' ? listener.port : listener)),
+    gateway: gatewayListeners.map((listener) =>
+      listener.layer === 'http' ? [listener.port, listener.bind] : listener,
+    ),
     gatewayConnections: hasConnectionServers(view) ? connectionRulesHash(scope) : undefined,
     extraBindAddresses,
     proxyProtocol: view.proxyProtocol,

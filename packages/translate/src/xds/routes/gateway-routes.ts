@@ -102,8 +102,9 @@ function buildServerRoutes(scope: ClientScope, name: string, servers: readonly G
 }
 
 /** Servers of plain HTTP on a port share their routes; one that terminates TLS has its own, so that no other's host is served under its name. */
-function routeGroups({ port, layer, servers }: GatewayListener): (readonly [string, readonly GatewayServer[]])[] {
-  if (layer === 'http') return [[gatewayRouteName(port), servers]];
+function routeGroups(listener: GatewayListener): (readonly [string, readonly GatewayServer[]])[] {
+  const { layer, servers } = listener;
+  if (layer === 'http') return [[gatewayRouteName(listener), servers]];
   return servers.filter(({ kind }) => kind === 'http').map((server) => [gatewayTlsRouteName(server), [server]]);
 }
 
