@@ -1,9 +1,11 @@
 // End-to-end: how local mode starts proxies (ProxyConfig), and the pods of headless services by name.
 
 import { readFileSync } from 'node:fs';
-import { request } from 'node:http';
+import { createServer, request } from 'node:http';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startProgram } from '../harness/app-process.js';
+import { freePort } from '../harness/free-port.js';
 import { waitUntil } from '../harness/wait-until.js';
 import { LocalMesh, type PodSeen } from './local-mesh.js';
 
@@ -22,6 +24,20 @@ const HEADLESS = `apiVersion: v1
 kind: Service
 metadata: {name: echoes}
 spec: {clusterIP: None, selector: {app: echo}, ports: [{port: 80, name: http, targetPort: http-echo}]}
+`;
+
+const group = (port: number) => `apiVersion: networking.istio.io/v1
+kind: WorkloadGroup
+metadata: {name: machines}
+spec:
+  metadata: {labels: {app: machine}}
+  template: {serviceAccount: machine}
+  probe: {tcpSocket: {port: ${port}}, periodSeconds: 1}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: machines}
+spec: {selector: {app: machine}, ports: [{port: 80, name: http, targetPort: ${port}}]}
 `;
 
 /** The name of the pod that answers. */
@@ -97,5 +113,33 @@ describe('local mode: how proxies are started, and pods by name', { timeout: TIM
     const hosts = readFileSync(join(mesh.stateDir, 'pods', `default.${caller.name}`, 'hosts'), 'utf8');
     const address = caller.serviceAddresses[`${other.name}.echoes.default.svc.cluster.local`];
     expect(hosts).toContain(`${address} ${other.name}.echoes.default.svc.cluster.local `);
+  });
+
+  it('a process that no Deployment describes joins by its WorkloadGroup, and leaves', async () => {
+    const port = await freePort();
+    const application = createServer((_, answer) => answer.end(JSON.stringify({ pod: 'machine-1' })));
+    await new Promise<void>((resolve) => application.listen(port, '127.0.0.1', resolve));
+    mesh.write('group.yaml', group(port));
+    await mesh.ok('apply', '-f', 'group.yaml');
+    const told = await mesh.ok('workload', 'configure', 'machines', 'machine-1', '-d', 'machine', '-o', 'json');
+    const { command, environment } = JSON.parse(told) as {
+      readonly command: readonly [string, ...string[]];
+      readonly environment: Record<string, string>;
+    };
+    expect(environment).toEqual({});
+    const [program, ...args] = command;
+    const sidecar = startProgram(program, args);
+    const callMachine = () => call(pods[0]!.address, FORWARD_PROXY_PORT, 'http://machines/').catch(() => '');
+    try {
+      await waitUntil('an answer of the machine', async () => (await callMachine()) === 'machine-1', 60_000);
+      await sidecar.stop();
+      await waitUntil('nobody to answer', async () => (await callMachine()) === '503');
+    } finally {
+      await sidecar.stop('SIGKILL');
+      application.close();
+    }
+    expect((await mesh.run('workload', 'configure', 'no-group', 'machine-1')).stderr).toContain(
+      'there is no WorkloadGroup',
+    );
   });
 });

@@ -14,6 +14,7 @@ import { addExplainCommand } from './explain/explain-command.js';
 import { addProxyConfigCommand } from './proxy-config/proxy-config-command.js';
 import { addSchemaCommand } from './schemas/schema-command.js';
 import { VERSION } from './version.js';
+import { addWorkloadCommand } from './workload/workload-command.js';
 
 /** Where the mesh is: options that every command takes. */
 function addPlaceOptions(command: Command): Command {
@@ -77,6 +78,7 @@ Examples:
   addProxyConfigCommand(program);
   addAuthnCommand(program);
   addSchemaCommand(program);
+  addWorkloadCommand(program);
   addVersionCommand(program);
   addCompletion(program);
   for (const command of everyCommand(program)) command.exitOverride();

@@ -10,6 +10,7 @@ export const CONTROL_PATH = {
   stop: '/v1/stop',
   start: '/v1/start',
   environment: '/v1/environment',
+  join: '/v1/join',
   shutdown: '/v1/shutdown',
 } as const;
 
@@ -146,4 +147,25 @@ export interface EnvironmentResponse {
 
 export interface StartResponse {
   readonly started: readonly string[];
+}
+
+/** A workload that no Deployment describes, of a WorkloadGroup. */
+export interface JoinRequest {
+  readonly namespace: string;
+  readonly group: string;
+  readonly name: string;
+  readonly serviceAccount: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** The group's probe, as it stands there. */
+  readonly readinessProbe?: unknown;
+  /** Absolute path of the directory that its files go to. */
+  readonly directory: string;
+}
+
+export interface JoinResponse {
+  /** Of the workload, where its sidecar listens. */
+  readonly address: string;
+  /** What starts its sidecar. */
+  readonly command: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
 }

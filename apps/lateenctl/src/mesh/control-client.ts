@@ -7,6 +7,8 @@ import {
   CONTROL_PATH,
   type DeleteRequest,
   type EnvironmentResponse,
+  type JoinRequest,
+  type JoinResponse,
   type MeshStatus,
   type ObjectsResponse,
   type StartResponse,
@@ -48,6 +50,10 @@ export class ControlClient {
 
   environment(pod: string): Promise<EnvironmentResponse> {
     return this.#call('POST', CONTROL_PATH.environment, { pod });
+  }
+
+  join(order: JoinRequest): Promise<JoinResponse> {
+    return this.#call('POST', CONTROL_PATH.join, order);
   }
 
   shutdown(): Promise<unknown> {

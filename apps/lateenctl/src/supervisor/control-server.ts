@@ -9,6 +9,7 @@ import {
   CONTROL_PATH,
   type DeleteRequest,
   type EnvironmentRequest,
+  type JoinRequest,
   type StopRequest,
 } from '../control/control-api.js';
 import { readKubernetesDocuments } from '../documents/split-documents.js';
@@ -82,6 +83,8 @@ async function follow(supervisor: Supervisor, request: IncomingMessage): Promise
       return { started: supervisor.start((await readBody<StopRequest>(request)).target) };
     case `POST ${CONTROL_PATH.environment}`:
       return { environment: supervisor.environment((await readBody<EnvironmentRequest>(request)).pod) };
+    case `POST ${CONTROL_PATH.join}`:
+      return supervisor.join(await readBody<JoinRequest>(request));
     case `POST ${CONTROL_PATH.shutdown}`:
       // The socket closes last, so that whoever asked hears when everything has ended.
       void supervisor.close();

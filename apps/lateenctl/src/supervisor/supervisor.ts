@@ -3,7 +3,14 @@
 import { rm } from 'node:fs/promises';
 import type { Problem } from '@lateen/istio-config';
 import type { Logger } from '@lateen/telemetry';
-import type { ChangeResponse, MeshStatus, ObjectRef, StoredObject } from '../control/control-api.js';
+import type {
+  ChangeResponse,
+  JoinRequest,
+  JoinResponse,
+  MeshStatus,
+  ObjectRef,
+  StoredObject,
+} from '../control/control-api.js';
 import type { SupervisedDocuments } from '../documents/split-documents.js';
 import type { StateLayout } from '../state/state-layout.js';
 import type { ControlPlane } from './control-plane.js';
@@ -100,6 +107,11 @@ export class Supervisor {
       if (!dryRun) await workloads.reconcile();
       return { problems, results };
     });
+  }
+
+  /** A workload that no Deployment describes is to join. */
+  join(order: JoinRequest): Promise<JoinResponse> {
+    return this.#inTurn(() => this.#parts.workloads.join(order));
   }
 
   delete(refs: readonly ObjectRef[]): Promise<ChangeResponse> {

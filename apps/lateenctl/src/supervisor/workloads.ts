@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { ConfigObject } from '@lateen/istio-config';
 import type { Logger } from '@lateen/telemetry';
 import type { RegistryReport } from '@lateen/xds-proto/lateen/registry/v1/workload_pb.js';
+import type { JoinRequest, JoinResponse } from '../control/control-api.js';
 import { calledServices } from '../kubernetes/called-services.js';
 import type { ObjectStore } from '../kubernetes/object-store.js';
 import { type KubeObjects, type KubeService, serviceHost } from '../kubernetes/objects.js';
@@ -13,6 +14,7 @@ import type { StateLayout } from '../state/state-layout.js';
 import type { AddressBook } from './network/address-book.js';
 import type { IngressPorts } from './network/ingress-port.js';
 import { requireLoopback } from './network/loopback-alias.js';
+import { isOutsideWorkload, prepareOutsideWorkload } from './outside-workloads.js';
 import { GATEWAY_POD, GATEWAY_SERVICE, gatewayBindAddresses } from './pods/gateway-pod.js';
 import { Pod } from './pods/pod.js';
 import { type PodPlan, planPods } from './pods/pod-plan.js';
@@ -92,12 +94,19 @@ export class Workloads {
     const owners = new Set(all.flatMap((plan) => this.#ownersOf(plan, called)));
     // A service or host that is taken away and comes back has the address that running applications know.
     const kept = new Set(all.map(servicesOwner));
-    this.#options.addresses.prune((owner) => owners.has(owner) || kept.has(owner.slice(0, owner.lastIndexOf('/') + 1)));
+    this.#options.addresses.prune(
+      (owner) => owners.has(owner) || isOutsideWorkload(owner) || kept.has(owner.slice(0, owner.lastIndexOf('/') + 1)),
+    );
     const addresses = [...owners].map((owner) => this.#options.addresses.addressOf(owner));
     await this.#options.addresses.save();
     if (process.platform !== 'linux') await requireLoopback(addresses);
     this.#pods.reconcile(plans);
     for (const pod of this.pods) pod.writeHosts();
+  }
+
+  /** Writes what a workload that no Deployment describes joins with. */
+  join(order: JoinRequest): Promise<JoinResponse> {
+    return prepareOutsideWorkload(this.#options, order);
   }
 
   /** Hosts of ServiceEntries that are being applied together with pods, which are about to start. */

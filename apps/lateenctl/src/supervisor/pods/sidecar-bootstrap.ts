@@ -23,6 +23,8 @@ export interface BootstrapOptions {
   readonly version: string;
   /** Variables of the proxy; what begins with ISTIO_META_ is told to Pilot. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** More of the node's metadata. */
+  readonly metadata?: Readonly<Record<string, unknown>>;
 }
 
 const ADMIN_PORT = 15000;
@@ -53,6 +55,7 @@ export function buildBootstrap(options: BootstrapOptions): string {
       metadata: {
         // First, so that nothing of it takes the place of who the proxy is.
         ...metadataOf(options.environment ?? {}),
+        ...options.metadata,
         NAME: node.podName,
         NAMESPACE: node.namespace,
         INSTANCE_IPS: node.address,

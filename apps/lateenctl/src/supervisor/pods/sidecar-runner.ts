@@ -62,6 +62,20 @@ export class SidecarRunner {
     });
   }
 
+  /** Writes what a sidecar that somebody else starts needs, and says how it is started. */
+  async prepareOutside(
+    node: SidecarNode,
+    directory: string,
+    metadata: Readonly<Record<string, unknown>>,
+  ): Promise<{ readonly command: readonly string[]; readonly environment: Readonly<Record<string, string>> }> {
+    await this.#prepare(node, directory);
+    const settings = await this.#options.settings.resolve(node);
+    await this.#writeBootstrap(node, directory, settings, metadata);
+    const { command, args } = this.#launchPlan(directory, settings);
+    const environment = { ...settings.environment };
+    return { command: [command, ...args.filter((arg) => arg !== '--exit-with-parent')], environment };
+  }
+
   /** Asks the sidecar's own readiness endpoint. */
   probe(address: string, isRunning: () => boolean, onChange: () => void): ProbeLoop {
     const probe = { ...DEFAULT_PROBE, kind: 'http' as const, path: READY_PATH, periodMs: READY_PERIOD_MS };
@@ -84,7 +98,12 @@ export class SidecarRunner {
   }
 
   /** At each start, since ProxyConfigs say what is in it. */
-  async #writeBootstrap(node: SidecarNode, directory: string, { environment }: ProxySettings): Promise<void> {
+  async #writeBootstrap(
+    node: SidecarNode,
+    directory: string,
+    { environment }: ProxySettings,
+    metadata: Readonly<Record<string, unknown>> = {},
+  ): Promise<void> {
     const { mesh, trustDomain, version } = this.#options;
     const bootstrap = buildBootstrap({
       node,
@@ -93,6 +112,7 @@ export class SidecarRunner {
       trustDomain,
       version,
       environment,
+      metadata,
     });
     await writeFileAtomic(join(directory, 'bootstrap.yaml'), bootstrap);
   }
