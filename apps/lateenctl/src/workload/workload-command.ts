@@ -32,9 +32,10 @@ export function addWorkloadCommand(program: Command): void {
     .addHelpText(
       'after',
       `
-The directory gets a bootstrap file with the group's probe, a token and the trust roots; the last two are kept fresh while the
-mesh runs. Nothing is started: run the command that is printed, beside an application that listens at 127.0.0.1.
-After the group's probe has changed, or the mesh was started again, configure again.
+The directory gets a bootstrap file with the group's probe, a token and the trust roots; the
+last two are kept fresh while the mesh runs. Nothing is started: run the command that is
+printed, beside an application that listens at 127.0.0.1. After the group's probe has
+changed, or the mesh was started again, configure again.
 
 Examples:
   lateenctl workload configure machines machine-1
