@@ -17,6 +17,7 @@ import {
 import { type RouteConfiguration, RouteConfigurationSchema } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import type { Problem } from '../../model.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
+import { outboundClusters } from '../clusters/outbound-clusters.js';
 import { BLACK_HOLE_CLUSTER, FAULT_FILTER, outboundClusterName } from '../names.js';
 import type { ResourcePart, RouteRecipe } from '../recipe.js';
 import type { HostRoutes } from '../routes/host-routes.js';
@@ -72,7 +73,13 @@ function canHash({ policySpecifier }: RouteAction_HashPolicy): boolean {
   return policySpecifier.case === 'header';
 }
 
-function routeAction(action: RouteAction): RouteAction {
+/** What is no port of HTTP has no cluster for them. */
+function isServed(scope: ClientScope, cluster: string): boolean {
+  return outboundClusters(scope).byName.get(cluster)?.port.http !== false;
+}
+
+function routeAction(scope: ClientScope, action: RouteAction): RouteAction {
+  const served = (cluster: string) => (isServed(scope, cluster) ? cluster : BLACK_HOLE_CLUSTER);
   const { clusterSpecifier: specifier, timeout } = action;
   const limited = timeout !== undefined && durationMs(timeout) > 0;
   return create(RouteActionSchema, {
@@ -80,9 +87,11 @@ function routeAction(action: RouteAction): RouteAction {
       specifier.case === 'weightedClusters'
         ? {
             case: 'weightedClusters',
-            value: { clusters: specifier.value.clusters.map(({ name, weight }) => ({ name, weight })) },
+            value: { clusters: specifier.value.clusters.map(({ name, weight }) => ({ name: served(name), weight })) },
           }
-        : specifier,
+        : specifier.case === 'cluster'
+          ? { case: 'cluster', value: served(specifier.value) }
+          : specifier,
     // The field that gRPC reads; `timeout` it does not.
     maxStreamDuration: limited ? { maxStreamDuration: timeout } : undefined,
     retryPolicy: retryPolicy(action.retryPolicy),
@@ -94,7 +103,13 @@ function blackHole(): RouteAction {
   return create(RouteActionSchema, { clusterSpecifier: { case: 'cluster', value: BLACK_HOLE_CLUSTER } });
 }
 
-function actionProblems(route: Route, action: RouteAction, subject: string): readonly Problem[] {
+function clustersOf({ clusterSpecifier: { case: kind, value } }: RouteAction): readonly string[] {
+  if (kind === 'cluster') return [value];
+  return kind === 'weightedClusters' ? value.clusters.map(({ name }) => name) : [];
+}
+
+function actionProblems(scope: ClientScope, route: Route, action: RouteAction, subject: string): readonly Problem[] {
+  const unserved = clustersOf(action).filter((cluster) => !isServed(scope, cluster));
   const ignored = ignoredFields(route, action);
   const hashes = action.hashPolicy.length > 0 && !action.hashPolicy.some(canHash);
   const retries = action.retryPolicy !== undefined && retryPolicy(action.retryPolicy) === undefined;
@@ -102,6 +117,9 @@ function actionProblems(route: Route, action: RouteAction, subject: string): rea
     ...(ignored.length === 0
       ? []
       : [unsupportedForGrpc(subject, `${ignored.join(', ')} ${ignored.length > 1 ? 'do' : 'does'} nothing there`)]),
+    ...unserved.map((cluster) =>
+      unsupportedForGrpc(subject, `${cluster} is no port of HTTP; calls that go there end as UNAVAILABLE`),
+    ),
     ...(hashes ? [unsupportedForGrpc(subject, 'they hash by header only; calls go to random endpoints')] : []),
     ...(retries
       ? [unsupportedForGrpc(subject, `retries.retryOn has none of ${RETRIABLE.join(', ')}; calls are not tried again`)]
@@ -110,7 +128,7 @@ function actionProblems(route: Route, action: RouteAction, subject: string): rea
 }
 
 /** Undefined where no gRPC call takes the route. */
-function grpcRoute(route: Route, host: string, problems: Problem[]): Route | undefined {
+function grpcRoute(scope: ClientScope, route: Route, host: string, problems: Problem[]): Route | undefined {
   const subject = subjectOf(route, host);
   const match = route.match === undefined ? 'never' : grpcMatch(route.match);
   if (match === 'never') return undefined;
@@ -124,22 +142,22 @@ function grpcRoute(route: Route, host: string, problems: Problem[]): Route | und
     problems.push(unsupportedForGrpc(subject, `${what} is not for them; such calls end as UNAVAILABLE`));
     return create(RouteSchema, { name, match, action: { case: 'route', value: blackHole() } });
   }
-  problems.push(...actionProblems(route, action.value, subject));
+  problems.push(...actionProblems(scope, route, action.value, subject));
   const fault = route.typedPerFilterConfig[FAULT_FILTER];
   return create(RouteSchema, {
     name,
     match,
-    action: { case: 'route', value: routeAction(action.value) },
+    action: { case: 'route', value: routeAction(scope, action.value) },
     typedPerFilterConfig: fault === undefined ? {} : { [FAULT_FILTER]: fault },
   });
 }
 
 /** All calls that ask for it are for the host, whatever authority they give. */
-function virtualHost({ host, port, routes }: HostRoutes, problems: Problem[]): VirtualHost {
+function virtualHost(scope: ClientScope, { host, port, routes }: HostRoutes, problems: Problem[]): VirtualHost {
   return create(VirtualHostSchema, {
     name: `${host}:${port}`,
     domains: ['*'],
-    routes: routes.flatMap((route) => grpcRoute(route, host, problems) ?? []),
+    routes: routes.flatMap((route) => grpcRoute(scope, route, host, problems) ?? []),
   });
 }
 
@@ -150,7 +168,7 @@ function routeRecipes(scope: ClientScope, partKey: string) {
     const name = outboundClusterName(called.port, '', called.host);
     const message: RouteConfiguration = create(RouteConfigurationSchema, {
       name,
-      virtualHosts: [virtualHost(called, problems)],
+      virtualHosts: [virtualHost(scope, called, problems)],
     });
     return { name, key: `${partKey}/${name}`, build: () => message };
   });
