@@ -19,6 +19,8 @@ export interface PodOfCase {
   readonly listens: readonly number[];
   /** It is no pod of the mesh, and answers at 127.0.0.1, at free ports: names under `localhost` lead there. */
   readonly loopback: boolean;
+  /** What it says when it is asked by a health check. */
+  readonly isWell: boolean;
 }
 
 /** What an application answers to one attempt. */
@@ -148,6 +150,7 @@ const readPod = (name: string, fields: Fields, label: string): PodOfCase => {
     ready: fields.flag('ready') ?? true,
     listens: (fields.textOrList('listens') ?? []).map(Number),
     loopback: fields.flag('loopback') ?? false,
+    isWell: fields.flag('isWell') ?? true,
   };
   fields.done();
   return pod;
@@ -272,6 +275,7 @@ export function readCase(name: string): ConformanceCase {
     ready: true,
     listens: [],
     loopback: false,
+    isWell: true,
   };
   const named = clients.length > 0 ? clients : [readPod('client', Fields.empty(fields), 'client')];
   const read: ConformanceCase = {

@@ -8,6 +8,7 @@ import type { ClusterLoadAssignment } from '@lateen/xds-proto/envoy/config/endpo
 import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import type { QuotaBuckets } from './quota/quota-buckets.js';
+import type { HealthCounts } from './upstream/health/health-checker.js';
 import type { OutlierCounts } from './upstream/outliers/outlier-detector.js';
 
 /** What a secret name stands for at this moment. PEM may hold several certificates. */
@@ -190,6 +191,12 @@ export interface EndpointView {
   readonly edsHealth: string;
   /** By outlier detection. */
   readonly ejected: boolean;
+  /** It fails its health checks, or has not passed one yet. */
+  readonly failing: boolean;
+  /** It does not count before its first health check is over. */
+  readonly unchecked: boolean;
+  /** Its last health check failed since it did not answer in time. */
+  readonly checkTimedOut: boolean;
   readonly weight: number;
   readonly locality: { readonly region: string; readonly zone: string; readonly subZone: string };
   readonly cxActive: number;
@@ -211,6 +218,8 @@ export interface ClusterView {
   readonly rqPending: number;
   /** Undefined where the cluster has no outlier detection. */
   readonly outliers: Readonly<OutlierCounts> | undefined;
+  /** Undefined where the cluster has no health checks. */
+  readonly health: Readonly<HealthCounts> | undefined;
   readonly endpoints: readonly EndpointView[];
 }
 
@@ -273,6 +282,8 @@ export interface DataPlane {
   close(): Promise<void>;
   listeners(): ListenerView[];
   clusters(): ClusterView[];
+  /** New clusters whose first round of health checks is not over. */
+  warmingClusters(): readonly string[];
   /** Standard metrics of HTTP exchanges, read from the data path's memory at the moment of the call. */
   metricSeries(): IterableIterator<RequestMetricSeries>;
   /** Counters of local rate limits by stat_prefix. */

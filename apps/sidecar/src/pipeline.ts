@@ -179,6 +179,10 @@ class Pipeline implements DataPlane {
     return clusterViews(this.path, this.upstreams);
   }
 
+  warmingClusters(): readonly string[] {
+    return this.upstreams.warming;
+  }
+
   metricSeries(): IterableIterator<RequestMetricSeries> {
     return this.metrics.series();
   }

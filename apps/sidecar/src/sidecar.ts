@@ -252,6 +252,8 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     if (store.warmingNames.length > 0) return `waiting for ${store.warmingNames.join(', ')}`;
     // Later changes are put in effect while what was before them serves.
     if (!wasReady && store.isApplying) return 'the first configuration is being put in effect';
+    const [unchecked] = wasReady ? [] : dataPlane.warmingClusters();
+    if (unchecked !== undefined) return `waiting for the first health checks of ${unchecked}`;
     wasReady = true;
     return undefined;
   };

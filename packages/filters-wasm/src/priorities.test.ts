@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import * as P from './compile/balancing/priority-layout.js';
 import { createTestCore } from './reference/test-core.js';
 import * as T from './table-layout.js';
-import { clusterStateOffset, createTables, setEjected } from './tables.js';
+import { clusterStateOffset, createTables, setEjected, setUnusable } from './tables.js';
 
 const { core, wasm } = createTestCore();
 const tables = createTables(core);
@@ -155,6 +155,26 @@ describe('priorities', () => {
     for (const endpoint of first) setEjected(core, slot, endpoint.slot, false);
     expect(counts(slot, 100, 1)).toEqual([100]);
   });
+
+  it.each(['ROUND_ROBIN', 'LEAST_REQUEST', 'RANDOM', 'RING_HASH', 'MAGLEV'])(
+    'leave endpoints out that were never checked under %s, and do not count them',
+    (lbPolicy) => {
+      const slot = use([{ well: [true, true, true, true] }], 50, { lbPolicy });
+      const [checked, ...unchecked] = tables.endpointsOf(slot).map((endpoint) => endpoint.slot);
+      const bits = T.UNUSABLE_FAILING | T.UNUSABLE_UNCHECKED;
+      for (const endpoint of unchecked) setUnusable(core, slot, endpoint, bits, bits);
+      const picked = () => new Set(Array.from({ length: 100 }, () => wasm.pick(slot, 0, 1)));
+      // One of one is healthy: no panic.
+      expect(picked()).toEqual(new Set([checked]));
+      setUnusable(core, slot, checked!, T.UNUSABLE_FAILING, T.UNUSABLE_FAILING);
+      expect(picked()).toEqual(new Set([checked]));
+      setUnusable(core, slot, unchecked[0]!, bits, bits);
+      setUnusable(core, slot, checked!, T.UNUSABLE_UNCHECKED, T.UNUSABLE_UNCHECKED);
+      expect(picked()).toEqual(new Set([T.PICK_NO_HEALTHY]));
+      for (const endpoint of [checked!, ...unchecked]) setUnusable(core, slot, endpoint, bits, 0);
+      expect(picked().size).toBe(4);
+    },
+  );
 
   it.each(['ROUND_ROBIN', 'LEAST_REQUEST', 'RANDOM', 'RING_HASH', 'MAGLEV'])(
     'in panic use all endpoints under %s',

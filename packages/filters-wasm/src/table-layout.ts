@@ -24,8 +24,14 @@ export const LIMIT_RETRIES = 3;
 
 // ---- Endpoint state (ENDPOINT_STATES + slot * ENDPOINT_STATE_BYTES) ----------------------------------------------------
 export const ENDPOINT_STATE_ACTIVE = 0;
-/** Not 0: never picked (outlier ejection, active health check). Set by the embedder. */
+/** UNUSABLE_* bits; not 0: not picked but in a panic. Set by the embedder. */
 export const ENDPOINT_STATE_EJECTED = 4;
+/** By outlier detection. */
+export const UNUSABLE_EJECTED = 1;
+/** It fails its active health checks. */
+export const UNUSABLE_FAILING = 2;
+/** Its first health check is not over: never picked, and not counted as an endpoint that there is. */
+export const UNUSABLE_UNCHECKED = 4;
 /** Current weight of smooth weighted round robin. */
 export const ENDPOINT_STATE_CURRENT_WEIGHT = 8;
 /** Picks so far (wraps at 2^32). */

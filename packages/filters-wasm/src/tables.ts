@@ -94,4 +94,5 @@ export {
   endpointStateOffset,
   overflowsOf,
   setEjected,
+  setUnusable,
 } from './compile/create-tables.js';

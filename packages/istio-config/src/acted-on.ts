@@ -261,6 +261,23 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'rules[].by[].jwtClaim': 'tokens are not read yet; count by a header or by sourceIdentity until they are',
     },
   },
+  HealthCheck: {
+    done: [
+      'host',
+      'port',
+      'subset',
+      'http',
+      'grpc',
+      'tcp',
+      '{interval,timeout,unhealthyThreshold,healthyThreshold,initialJitter,intervalJitter,intervalJitterPercent}',
+      '{noTrafficInterval,unhealthyInterval,unhealthyEdgeInterval,healthyEdgeInterval,reuseConnection}',
+      'panicThreshold',
+      'logFailures',
+      'exportTo',
+      'workloadSelector',
+    ],
+    stored: {},
+  },
   MeshConfig: {
     done: [
       'accessLogFile',

@@ -1,6 +1,7 @@
 // Objects: a validated document, typed by its kind.
 import type { DestinationRuleSpec } from './kinds/destination-rule.js';
 import type { GatewaySpec } from './kinds/gateway.js';
+import type { HealthCheckSpec } from './kinds/lateen/health-check.js';
 import type { RateLimitSpec } from './kinds/lateen/rate-limit.js';
 import type { PeerAuthenticationSpec } from './kinds/peer-authentication.js';
 import type { AuthorizationPolicySpec } from './kinds/policies/authorization-policy.js';
@@ -34,6 +35,7 @@ export interface IstioSpecs {
   readonly WasmPlugin: WasmPluginSpec;
   readonly EnvoyFilter: EnvoyFilterSpec;
   readonly RateLimit: RateLimitSpec;
+  readonly HealthCheck: HealthCheckSpec;
 }
 
 /** The spec of each Kubernetes kind that local mode takes. */

@@ -22,9 +22,9 @@ export { type OutboundAddress, type OutboundAddresses, type ProxyView, resolvePr
 export { type ClientScope, resolveClientScope } from './resolve/client-scope.js';
 export { CREDENTIAL_KEYS, readCertificatePair, readRoots } from './resolve/credentials.js';
 export { type EffectiveDestinationRule, policyForPort } from './resolve/destination-rules.js';
+export { type RateLimitBudget, rateLimitBudget } from './resolve/lateen/rate-limits.js';
 export { exportToOf, isRuleExportedTo, type MeshPort, type MeshService, meshIndex } from './resolve/mesh-index.js';
 export { type DecidedMtlsMode, decideMtlsMode } from './resolve/peer-authentication.js';
-export { type RateLimitBudget, rateLimitBudget } from './resolve/rate-limits.js';
 export { type AddressedHost, addressedHosts } from './resolve/services/addressed-hosts.js';
 export { boundGateways, type EffectiveVirtualService } from './resolve/virtual-services.js';
 export { buildSnapshot, configsOf, HEALTHY_ANNOTATION, isHealthy } from './snapshot.js';

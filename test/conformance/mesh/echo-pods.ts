@@ -29,6 +29,8 @@ const SHADOW = /-shadow(:\d+)?$/;
 const PLAIN: ScriptedAnswer = { status: 200, headers: {}, body: undefined, delayMs: 0, reset: false };
 
 export class EchoPods {
+  /** Pods that say so when a health check asks. */
+  readonly unwell = new Set<string>();
   private readonly servers: TcpServer[] = [];
   private readonly sockets = new Set<Socket>();
   private readonly copies = new Map<string, ReceivedRequest[]>();
@@ -113,6 +115,24 @@ export class EchoPods {
     return (server.address() as AddressInfo).port;
   }
 
+  /** A health check, which no client of a case has sent. */
+  private answerCheck(
+    pod: string,
+    { url, headers }: IncomingMessage | Http2ServerRequest,
+    response: ServerResponse | Http2ServerResponse,
+  ): void {
+    const isWell = !this.unwell.has(pod);
+    if (url !== '/grpc.health.v1.Health/Check' || !('stream' in response)) {
+      response.writeHead(isWell && headers['x-probe'] !== 'unwell' ? 200 : 500);
+      response.end();
+      return;
+    }
+    response.writeHead(200, { 'content-type': 'application/grpc' });
+    response.addTrailers({ 'grpc-status': '0' });
+    // A message of two bytes: HealthCheckResponse{status: SERVING or NOT_SERVING}.
+    response.end(Buffer.from([0, 0, 0, 0, 2, 8, isWell ? 1 : 2]));
+  }
+
   private answer(
     pod: string,
     request: IncomingMessage | Http2ServerRequest,
@@ -127,6 +147,10 @@ export class EchoPods {
       headers.push([(rawHeaders[index] ?? '').toLowerCase(), rawHeaders[index + 1] ?? '']);
     }
     const id = String(known[REQUEST_ID] ?? '');
+    if (id === '') {
+      this.answerCheck(pod, request, response);
+      return;
+    }
     const host = known.host ?? String(known[':authority'] ?? '');
     const arrived = SHADOW.test(host) ? this.copies : this.received;
     const before = arrived.get(id) ?? [];

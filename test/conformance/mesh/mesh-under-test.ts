@@ -137,6 +137,7 @@ export class MeshUnderTest {
     for (const { pod, port, protocol } of podPorts) {
       const isClient = clients.includes(pod);
       const host = isClient ? '127.0.0.1' : addresses.pod(pod.name);
+      if (!pod.isWell) pods.unwell.add(pod.name);
       const listening = await pods[protocol](pod.name, host, isClient ? 0 : portOf(pod.name, port));
       if (isClient) appPorts.set(`${pod.name}:${port}`, listening);
     }

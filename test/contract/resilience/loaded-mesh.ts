@@ -41,6 +41,7 @@ function podOf(name: string, app: string): PodOfCase {
     labels: { app },
     serviceAccount: name,
     ready: true,
+    isWell: true,
     listens: [],
     loopback: false,
   };

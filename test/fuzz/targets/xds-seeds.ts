@@ -90,6 +90,20 @@ const CLUSTERS: readonly Json[] = [
       thresholds: [{ max_connections: 5, max_pending_requests: 6, max_requests: 7, max_retries: 1 }],
     },
     common_lb_config: { locality_weighted_lb_config: {}, healthy_panic_threshold: { value: 50 } },
+    health_checks: [
+      {
+        timeout: '1s',
+        interval: '5s',
+        interval_jitter_percent: 10,
+        unhealthy_threshold: 2,
+        healthy_threshold: 1,
+        http_health_check: {
+          path: '/healthz',
+          expected_statuses: [{ start: 200, end: 300 }],
+          request_headers_to_add: [{ header: { key: 'x-probe', value: 'a' } }],
+        },
+      },
+    ],
   }),
   {
     name: FUZZED_NAME,

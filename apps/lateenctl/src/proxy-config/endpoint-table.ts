@@ -11,7 +11,8 @@ export function endpointTable(clusters: unknown): string {
       const health = child(host, 'health_status');
       return [
         port === '' ? address : `${address}:${port}`,
-        text(health, 'eds_health_status') || 'HEALTHY',
+        // What the proxy has found out itself comes before what it was told.
+        health.failed_active_health_check === true ? 'UNHEALTHY' : text(health, 'eds_health_status') || 'HEALTHY',
         health.failed_outlier_check === true ? 'FAILED' : 'OK',
         text(cluster, 'name'),
       ];

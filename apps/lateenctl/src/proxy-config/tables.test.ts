@@ -180,11 +180,18 @@ describe('proxy-config tables', () => {
               address: { socket_address: { address: '127.30.0.20', port_value: 9080 } },
               health_status: { eds_health_status: 'HEALTHY', failed_outlier_check: true },
             },
+            {
+              address: { socket_address: { address: '127.30.0.21', port_value: 9080 } },
+              health_status: { eds_health_status: 'HEALTHY', failed_active_health_check: true },
+            },
           ],
         },
       ],
     };
-    expect(rows(endpointTable(clusters))).toEqual([['127.30.0.20:9080', 'HEALTHY', 'FAILED', 'c']]);
+    expect(rows(endpointTable(clusters))).toEqual([
+      ['127.30.0.20:9080', 'HEALTHY', 'FAILED', 'c'],
+      ['127.30.0.21:9080', 'UNHEALTHY', 'OK', 'c'],
+    ]);
   });
 
   it('shows each certificate once, with its validity now', () => {

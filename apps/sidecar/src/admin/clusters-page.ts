@@ -57,6 +57,9 @@ export function clustersJson(clusters: readonly ClusterView[], isDynamic: (name:
         health_status: {
           eds_health_status: endpoint.edsHealth,
           ...(endpoint.ejected ? { failed_outlier_check: true } : {}),
+          ...(endpoint.failing ? { failed_active_health_check: true } : {}),
+          ...(endpoint.unchecked ? { pending_active_hc: true } : {}),
+          ...(endpoint.checkTimedOut ? { active_hc_timeout: true } : {}),
         },
         weight: endpoint.weight,
         hostname: endpoint.hostname,
@@ -71,8 +74,14 @@ export function clustersJson(clusters: readonly ClusterView[], isDynamic: (name:
 }
 
 /** Envoy's words for what is wrong with an endpoint. */
-function healthFlags({ healthy, ejected }: EndpointView): string {
-  const flags = `${ejected ? '/failed_outlier_check' : ''}${healthy ? '' : '/failed_eds_health'}`;
+function healthFlags({ healthy, ejected, failing, unchecked, checkTimedOut }: EndpointView): string {
+  const flags = [
+    failing ? '/failed_active_hc' : '',
+    ejected ? '/failed_outlier_check' : '',
+    healthy ? '' : '/failed_eds_health',
+    unchecked ? '/pending_active_hc' : '',
+    checkTimedOut ? '/active_hc_timeout' : '',
+  ].join('');
   return flags === '' ? 'healthy' : flags;
 }
 

@@ -88,6 +88,7 @@ export function writeSidecarMetrics(out: PrometheusText, sources: SidecarMetricS
   writeRoutes(out, dataPlane);
   writeClusters(out, dataPlane);
   writeOutliers(out, dataPlane);
+  writeHealthChecks(out, dataPlane);
   out.metric('lateen_access_log_lines_dropped_total', 'counter', 'Access log lines lost for lack of room.');
   for (const [path, dropped] of sources.accessLogs.dropped) {
     out.sample('lateen_access_log_lines_dropped_total', formatLabels([['path', path]]), dropped);
@@ -176,7 +177,7 @@ function writeClusters(out: PrometheusText, dataPlane: DataPlane): void {
       'envoy_cluster_membership_healthy',
       'gauge',
       'Healthy endpoints.',
-      ({ sum }) => sum(({ healthy, ejected }) => Number(healthy && !ejected)),
+      ({ sum }) => sum(({ healthy, ejected, failing }) => Number(healthy && !ejected && !failing)),
     ],
     ['envoy_cluster_upstream_cx_total', 'counter', 'Connections opened.', ({ sum }) => sum(({ cxTotal }) => cxTotal)],
     ['envoy_cluster_upstream_cx_active', 'gauge', 'Open connections.', ({ sum }) => sum(({ cxActive }) => cxActive)],
@@ -193,6 +194,29 @@ function writeClusters(out: PrometheusText, dataPlane: DataPlane): void {
   for (const [name, type, help, read] of METRICS) {
     out.metric(name, type, help);
     for (const cluster of clusters) out.sample(name, cluster.labels, read(cluster));
+  }
+}
+
+/** Under Envoy's names; clusters without health checks have none. */
+function writeHealthChecks(out: PrometheusText, dataPlane: DataPlane): void {
+  const clusters = dataPlane.clusters().flatMap(({ name, health }) => (health ? [{ name, health }] : []));
+  if (clusters.length === 0) return;
+  const METRICS = [
+    ['attempt', 'counter', 'Health checks begun.', ({ attempt }) => attempt],
+    ['success', 'counter', 'Health checks that succeeded.', ({ success }) => success],
+    ['failure', 'counter', 'Health checks that failed.', ({ failure }) => failure],
+    ['network_failure', 'counter', 'Of these without an answer.', ({ networkFailure }) => networkFailure],
+    ['healthy', 'gauge', 'Endpoints that pass their health checks.', ({ healthy }) => healthy],
+  ] as const satisfies readonly (readonly [
+    string,
+    MetricType,
+    string,
+    (one: (typeof clusters)[number]['health']) => number,
+  ])[];
+  for (const [name, type, help, read] of METRICS) {
+    const metric = `envoy_cluster_health_check_${name}`;
+    out.metric(metric, type, help);
+    for (const one of clusters) out.sample(metric, formatLabels([['cluster_name', one.name]]), read(one.health));
   }
 }
 

@@ -34,6 +34,7 @@ function clusterView(path: DataPath, upstreams: UpstreamSet, cluster: UpstreamCl
     maxRequests: thresholds?.maxRequests ?? DEFAULT_LIMIT,
     maxRetries: thresholds?.maxRetries ?? DEFAULT_MAX_RETRIES,
     outliers: upstreams.outliersOf(cluster),
+    health: upstreams.healthOf(cluster),
     rqPending: path.core.i32[(state + CLUSTER_STATE_PENDING) >> 2]!,
     endpoints: upstreams.endpointsOf(cluster).map((endpoint) => endpointView(path, endpoint)),
   };
@@ -50,6 +51,9 @@ function endpointView(path: DataPath, endpoint: Endpoint): EndpointView {
     healthy: health === HealthStatus.UNKNOWN || health === HealthStatus.HEALTHY || health === HealthStatus.DEGRADED,
     edsHealth: HealthStatus[health],
     ejected: endpoint.outlier?.ejected ?? false,
+    failing: endpoint.health?.failing ?? false,
+    unchecked: endpoint.health?.uncounted ?? false,
+    checkTimedOut: endpoint.health?.timedOut ?? false,
     weight: config?.loadBalancingWeight ?? 1,
     locality: endpoint.locality,
     cxActive: endpoint.connectionCount,

@@ -3,6 +3,8 @@
 import { LIMIT_CONNECTIONS, LIMIT_PENDING } from '@lateen/filters-wasm';
 import type { PresentedAddresses } from '../downstream/listener-filters/proxy-header.js';
 import type { UpstreamFailure } from '../exchange/local-reply.js';
+import type { DataPath } from '../transport/data-path.js';
+import type { ConnectionOwner, DialTarget } from './connection-owner.js';
 import type { Endpoint } from './endpoint.js';
 import { Http2Connector } from './http2/http2-connector.js';
 import type { UpstreamCluster } from './upstream-cluster.js';
@@ -33,7 +35,7 @@ export interface PooledConnection {
   close(): void;
 }
 
-export class ConnectionPool {
+export class ConnectionPool implements ConnectionOwner {
   /** Those that take requests, used last last, so that surplus connections grow idle and close. */
   private readonly ready: PooledConnection[] = [];
   private readonly connections = new Set<PooledConnection>();
@@ -49,6 +51,14 @@ export class ConnectionPool {
     /** The only client that its connections are for; undefined: any. */
     readonly client?: PresentedAddresses | undefined,
   ) {}
+
+  get path(): DataPath {
+    return this.endpoint.path;
+  }
+
+  get target(): DialTarget {
+    return this.endpoint;
+  }
 
   get connectionCount(): number {
     return this.connections.size;

@@ -4,6 +4,7 @@ import type { LbEndpoint } from '@lateen/xds-proto/envoy/config/endpoint/v3/endp
 import type { PresentedAddresses } from '../downstream/listener-filters/proxy-header.js';
 import type { DataPath } from '../transport/data-path.js';
 import { ConnectionPool } from './connection-pool.js';
+import type { EndpointHealth } from './health/endpoint-health.js';
 import type { OutlierMonitor } from './outliers/outlier-monitor.js';
 import type { UpstreamCluster } from './upstream-cluster.js';
 import type { UpstreamRequest } from './upstream-request.js';
@@ -36,6 +37,8 @@ export class Endpoint {
   workloadPeer = 0;
   /** Where its cluster has outlier detection. */
   outlier: OutlierMonitor | null = null;
+  /** Where its cluster has health checks. */
+  health: EndpointHealth | null = null;
   private pool: ConnectionPool;
   /** Where the client's protocol decides: for clients of HTTP/2. */
   private http2Pool: ConnectionPool | null = null;

@@ -11,6 +11,8 @@ const MATCH_METADATA = 'envoy.transport_socket_match';
 
 export interface TransportChooser {
   choose(endpoint: LbEndpoint): UpstreamTransport;
+  /** By criteria that take the place of the endpoint's metadata. */
+  chooseBy(criteria: JsonObject): UpstreamTransport;
 }
 
 /** `compile` makes a transport of one socket's configuration, `path` being where it stands in the cluster. */
@@ -27,11 +29,10 @@ export function createTransportChooser(
         ? plain
         : compile(transportSocket, `transport_socket_matches[${index}].transport_socket`),
   }));
+  const chooseBy = (metadata: JsonObject) => matches.find(({ match }) => covers(metadata, match))?.transport ?? own;
   return {
-    choose(endpoint) {
-      const metadata = endpoint.metadata?.filterMetadata[MATCH_METADATA] ?? {};
-      return matches.find(({ match }) => covers(metadata, match))?.transport ?? own;
-    },
+    chooseBy,
+    choose: (endpoint) => chooseBy(endpoint.metadata?.filterMetadata[MATCH_METADATA] ?? {}),
   };
 }
 

@@ -7,6 +7,7 @@ import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_
 import { HttpProtocolOptionsSchema } from '@lateen/xds-proto/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js';
 import { METADATA_EXCHANGE, readStruct } from '../downstream/mesh-filters.js';
 import { type ForwardSettings, readForwardSettings } from './discovery/forward-settings.js';
+import { type HealthSettings, healthSettings } from './health/health-settings.js';
 import { type OutlierSettings, outlierSettings } from './outliers/outlier-settings.js';
 import { compileUpstreamHttp, type UpstreamHttp } from './upstream-http.js';
 
@@ -37,6 +38,8 @@ export interface UpstreamCluster {
   readonly outliers: OutlierSettings | undefined;
   /** Undefined where new endpoints get their share at once. */
   readonly warmUp: WarmUpSettings | undefined;
+  /** Undefined where endpoints are not asked whether they are well. */
+  readonly health: HealthSettings | undefined;
 }
 
 /** Milliseconds of a protobuf duration. */
@@ -64,6 +67,7 @@ export function createUpstreamCluster(config: Cluster, slot: number): UpstreamCl
       options?.maxConnectionDuration === undefined ? 0 : durationMs(options.maxConnectionDuration),
     outliers: outlierSettings(config.outlierDetection),
     warmUp: warmUpOf(config),
+    health: healthSettings(config),
     maxRequestsPerConnection: options?.maxRequestsPerConnection ?? config.maxRequestsPerConnection ?? 0,
   };
 }

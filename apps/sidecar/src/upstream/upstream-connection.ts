@@ -24,7 +24,8 @@ import { HeldBytes } from '../transport/held-bytes.js';
 import type { OwnedSocket } from '../transport/proxy-socket.js';
 import { SocketWriter } from '../transport/socket-writer.js';
 import { Timer, type TimerOwner } from '../transport/timer-wheel.js';
-import type { ConnectionPool, PooledConnection } from './connection-pool.js';
+import type { ConnectionOwner } from './connection-owner.js';
+import type { PooledConnection } from './connection-pool.js';
 import type { UpstreamCluster } from './upstream-cluster.js';
 import type { UpstreamRequest } from './upstream-request.js';
 import type { UpstreamStream } from './upstream-stream.js';
@@ -74,12 +75,12 @@ export class UpstreamConnection implements PooledConnection, UpstreamStream, Tra
   private failureKind: UpstreamFailure = 'connect';
 
   constructor(
-    private readonly pool: ConnectionPool,
+    private readonly owner: ConnectionOwner,
     readonly cluster: UpstreamCluster,
     readonly transport: UpstreamTransport,
     readonly counted: boolean,
   ) {
-    this.path = pool.endpoint.path;
+    this.path = owner.path;
     this.held = new HeldBytes(this.path.core);
     // One timer serves twice: until the connection is made, then while it is idle.
     this.timer = new Timer(this, TIMER_CONNECT_OR_IDLE);
@@ -90,9 +91,8 @@ export class UpstreamConnection implements PooledConnection, UpstreamStream, Tra
     path.clock.tick();
     this.openedMs = path.clock.nowMs;
     path.wheel.schedule(this.timer, this.cluster.connectTimeoutMs);
-    const { endpoint, client } = this.pool;
-    const { keepAliveMs } = this.cluster;
-    const { socket, resuming } = endpoint.transport.open(endpoint, this, HTTP_1_OFFER, client, keepAliveMs);
+    const { target, client, offer = HTTP_1_OFFER } = this.owner;
+    const { socket, resuming } = this.transport.open(target, this, offer, client, this.cluster.keepAliveMs);
     this.socket = socket;
     this.resuming = resuming;
     this.writer = new SocketWriter(path.core, path.slots, this.socket);
@@ -102,7 +102,7 @@ export class UpstreamConnection implements PooledConnection, UpstreamStream, Tra
     if (this.state !== CONNECTING) return;
     this.path.wheel.cancel(this.timer);
     this.beginIdle(peerPrincipal, securityId);
-    this.pool.onConnected(this);
+    this.owner.onConnected(this);
   }
 
   /** Takes a connection that somebody else has made, before anything was read from it. */
@@ -213,7 +213,7 @@ export class UpstreamConnection implements PooledConnection, UpstreamStream, Tra
     if (error !== null && this.failureReason === '') this.failureReason = describeError(error);
     const request = this.request;
     this.request = null;
-    this.pool.onGone(this, this.connected ? null : this.failureKind, this.failureReason);
+    this.owner.onGone(this, this.connected ? null : this.failureKind, this.failureReason);
     request?.onUpstreamFailed(this.failureOfRequest(request), this.failureReason, this.requestsServed === 0);
   }
 
@@ -360,7 +360,7 @@ export class UpstreamConnection implements PooledConnection, UpstreamStream, Tra
       // A client that reads slowly had it paused; the next request, perhaps of another client, must not wait for that one.
       this.socket.resume();
       this.idleSinceMs = this.path.clock.nowMs;
-      this.pool.onAvailable(this);
+      this.owner.onAvailable(this);
     } else this.destroy();
     request.onResponseEnd(responseBytes);
   }

@@ -4,6 +4,8 @@ import { isDeepStrictEqual } from 'node:util';
 import type { DataPath } from '../transport/data-path.js';
 import { Endpoint } from './endpoint.js';
 import type { ForwardHosts } from './forward-hosts.js';
+import { ClusterChecks } from './health/cluster-checks.js';
+import type { HealthCounts } from './health/health-checker.js';
 import { type OutlierCounts, OutlierDetector } from './outliers/outlier-detector.js';
 import type { TransportChooser } from './transport-chooser.js';
 import type { UpstreamCluster } from './upstream-cluster.js';
@@ -24,14 +26,18 @@ export class UpstreamSet {
   private readonly detectors = new Map<string, OutlierDetector>();
   /** By cluster name, of those whose new endpoints warm up. */
   private readonly warmUps = new Map<string, WarmUp>();
+  private readonly checks: ClusterChecks;
 
-  constructor(private readonly path: DataPath) {}
+  constructor(private readonly path: DataPath) {
+    this.checks = new ClusterChecks(path);
+  }
 
   /** After the tables were activated: new endpoints get pools, those that are gone finish what they serve. */
   apply(clusters: readonly CompiledCluster[]): void {
     const { path } = this;
     path.clock.tick();
     const seen = new Set<Endpoint>();
+    const before = this.endpointsByCluster();
     for (const compiled of clusters) {
       path.clusters[compiled.cluster.slot] = compiled.cluster;
       path.forwardHosts[compiled.cluster.slot] = compiled.forwardHosts;
@@ -53,6 +59,8 @@ export class UpstreamSet {
         seen.add(endpoint);
       }
       detector?.retain(new Set(present.map(({ slot }) => slot)));
+      const { name } = compiled.cluster;
+      this.checks.update(compiled.cluster, compiled.transports, present, before.get(name));
       this.keepWarmUp(compiled.cluster)?.follow(present);
     }
     this.keepRequested(clusters, seen);
@@ -72,6 +80,15 @@ export class UpstreamSet {
     return this.detectors.get(name)?.counts;
   }
 
+  healthOf({ name }: UpstreamCluster): HealthCounts | undefined {
+    return this.checks.countsOf(name);
+  }
+
+  /** New clusters whose first round of health checks is not over. */
+  get warming(): readonly string[] {
+    return this.checks.warming;
+  }
+
   endpointsOf(cluster: UpstreamCluster): Endpoint[] {
     const { tables, endpoints } = this.path;
     if (cluster.forwards !== undefined) {
@@ -87,6 +104,15 @@ export class UpstreamSet {
     this.closeObservers(new Set());
     for (const endpoint of this.path.endpoints) endpoint?.closeAll();
     for (const endpoint of this.leaving) endpoint.closeAll();
+  }
+
+  /** The endpoints of the clusters that were there before, by name of the cluster. */
+  private endpointsByCluster(): ReadonlyMap<string, ReadonlySet<Endpoint>> {
+    const byCluster = new Map<string, Set<Endpoint>>(this.active.map(({ cluster }) => [cluster.name, new Set()]));
+    for (const endpoint of this.path.endpoints) {
+      if (endpoint?.live) byCluster.get(endpoint.cluster.name)?.add(endpoint);
+    }
+    return byCluster;
   }
 
   /** Endpoints that requests asked for are in no table; they stay with their cluster. */
@@ -134,6 +160,7 @@ export class UpstreamSet {
         observers.delete(name);
       }
     }
+    this.checks.retain(kept);
   }
 
   private leave(endpoint: Endpoint): void {

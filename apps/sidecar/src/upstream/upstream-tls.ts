@@ -15,7 +15,7 @@ import { checkPeer, type PeerCertificate, shownBySocket } from '../transport/pee
 import type { SecretStore } from '../transport/secret-store.js';
 import type { SecurityPairs } from '../transport/security-pairs.js';
 import { compileTlsSettings, type Problem, type TlsSettings } from '../transport/tls-settings.js';
-import type { Endpoint } from './endpoint.js';
+import type { DialTarget } from './connection-owner.js';
 import {
   type AlpnOffer,
   keepAlive,
@@ -53,7 +53,7 @@ export class UpstreamTls implements UpstreamTransport {
   private readonly settings: TlsSettings;
   private readonly sni: string;
   private current: Current | undefined;
-  private readonly sessions = new WeakMap<Endpoint, StoredSession>();
+  private readonly sessions = new WeakMap<DialTarget, StoredSession>();
 
   constructor(
     context: UpstreamTlsContext,
@@ -74,21 +74,21 @@ export class UpstreamTls implements UpstreamTransport {
   }
 
   open(
-    endpoint: Endpoint,
+    target: DialTarget,
     events: TransportEvents,
     offer: AlpnOffer,
     client: PresentedAddresses | undefined,
     keepAliveMs?: number,
   ): OpenedSocket {
     const current = this.currentContext();
-    const stored = this.sessions.get(endpoint);
+    const stored = this.sessions.get(target);
     const resumable = stored !== undefined && stored.bundle === current.bundle && Date.now() < stored.validUntilMs;
     const { applicationProtocols, verifiesPeer } = this.settings;
-    const exchanges = applicationProtocols.includes(endpoint.cluster.exchangeProtocol);
+    const exchanges = applicationProtocols.includes(target.cluster.exchangeProtocol);
     const configured = exchanges ? (offer.instead ?? applicationProtocols) : applicationProtocols;
-    const offered = configured.length === 0 ? offer.unset : configured;
+    const offered = offer.always ?? (configured.length === 0 ? offer.unset : configured);
     const options: ConnectionOptions & { allowHalfOpen: boolean } = {
-      ...this.destination(endpoint, client, keepAliveMs),
+      ...this.destination(target, client, keepAliveMs),
       secureContext: current.context,
       rejectUnauthorized: verifiesPeer,
       // Not called on resumed sessions, so names are checked below, in every case.
@@ -112,14 +112,14 @@ export class UpstreamTls implements UpstreamTransport {
       // A ticket from a resumed handshake still stands for the certificates of the first one.
       const ownUntilMs = socket.isSessionReused() && stored !== undefined ? stored.validUntilMs : usableUntil(current);
       const validUntilMs = Math.min(usableUntil(peer), ownUntilMs);
-      this.sessions.set(endpoint, { session, validUntilMs, bundle: current.bundle, peer });
+      this.sessions.set(target, { session, validUntilMs, bundle: current.bundle, peer });
     });
     socket.once('secureConnect', () => {
       try {
         const remembered = resumable ? stored.peer : undefined;
         if (verifiesPeer) peer = checkPeer(shownBySocket(socket), this.settings, remembered);
       } catch (error) {
-        this.sessions.delete(endpoint);
+        this.sessions.delete(target);
         socket.destroy(error as Error);
         return;
       }
@@ -133,17 +133,17 @@ export class UpstreamTls implements UpstreamTransport {
       );
     });
     // A server that no longer accepts the session, or us, must see a full handshake next time.
-    socket.once('error', () => this.sessions.delete(endpoint));
+    socket.once('error', () => this.sessions.delete(target));
     return { socket: owned, resuming: resumable };
   }
 
   /** Where a PROXY protocol header goes first, TLS is put on a socket that has it written already. */
   private destination(
-    endpoint: Endpoint,
+    target: DialTarget,
     client: PresentedAddresses | undefined,
     keepAliveMs: number | undefined,
   ): ConnectionOptions {
-    const to = { host: endpoint.address, port: endpoint.port, ...keepAlive(keepAliveMs) };
+    const to = { host: target.address, port: target.port, ...keepAlive(keepAliveMs) };
     if (this.proxyVersion === 0) return to;
     const socket = connectTcp({ ...to, allowHalfOpen: true, noDelay: true });
     socket.write(writeProxyHeader(this.proxyVersion, client));

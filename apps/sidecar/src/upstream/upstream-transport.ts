@@ -5,7 +5,7 @@ import { type PresentedAddresses, writeProxyHeader } from '../downstream/listene
 import type { DataPath } from '../transport/data-path.js';
 import { keepSocket } from '../transport/keep-socket.js';
 import type { OwnedSocket, SocketOwner } from '../transport/proxy-socket.js';
-import type { Endpoint } from './endpoint.js';
+import type { DialTarget } from './connection-owner.js';
 
 /** What a transport tells of a connection that it was asked for. */
 export interface TransportEvents extends SocketOwner {
@@ -24,7 +24,7 @@ export interface UpstreamTransport {
    * @param keepAliveMs after how long a silence the connection is probed, where it is
    */
   open(
-    endpoint: Endpoint,
+    target: DialTarget,
     events: TransportEvents,
     offer: AlpnOffer,
     client: PresentedAddresses | undefined,
@@ -41,6 +41,8 @@ export interface AlpnOffer {
    * its server tells HTTP from TCP by this. Istio's proxy does it by a filter of the listener.
    */
   readonly instead: readonly string[] | undefined;
+  /** In the place of all that the configuration of the transport names. */
+  readonly always?: readonly string[] | undefined;
 }
 
 export const TCP_OFFER: AlpnOffer = { unset: [], instead: undefined };
@@ -73,8 +75,8 @@ export function createPlainTransport(path: DataPath, proxyVersion: ProxyVersion 
     key: `raw_buffer ${proxyVersion}`,
     tls: false,
     clientBound: proxyVersion !== 0,
-    open(endpoint, events, _offer, client, keepAliveMs) {
-      const to = { host: endpoint.address, port: endpoint.port };
+    open(target, events, _offer, client, keepAliveMs) {
+      const to = { host: target.address, port: target.port };
       const keeper = connect({ ...to, allowHalfOpen: true, noDelay: true, ...keepAlive(keepAliveMs) });
       const { socket, begin } = keepSocket(keeper, path.sharedRead, false);
       socket.owner = events;

@@ -111,7 +111,7 @@ function checkCommonLb(problems: ProblemList, cluster: Cluster): void {
     'common_lb_config',
     Cluster_CommonLbConfigSchema,
     config,
-    'healthy_panic_threshold locality_weighted_lb_config update_merge_window',
+    'healthy_panic_threshold locality_weighted_lb_config update_merge_window ignore_new_hosts_until_first_hc',
   );
 }
 

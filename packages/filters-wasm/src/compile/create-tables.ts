@@ -348,11 +348,17 @@ export function overflowsOf(core: Core, clusterSlot: number): readonly number[] 
   return Array.from(core.i32.subarray(at, at + 4));
 }
 
-/** Whether an endpoint may be picked; the shares of its cluster's priorities and localities follow. */
+/** Whether outlier detection keeps an endpoint from being picked. */
 export function setEjected(core: Core, clusterSlot: number, endpointSlot: number, ejected: boolean): void {
+  setUnusable(core, clusterSlot, endpointSlot, T.UNUSABLE_EJECTED, ejected ? T.UNUSABLE_EJECTED : 0);
+}
+
+/** Sets the UNUSABLE_* bits of `mask` to `bits`; the shares of its cluster's priorities and localities follow. */
+export function setUnusable(core: Core, clusterSlot: number, endpointSlot: number, mask: number, bits: number): void {
   const { i32 } = core;
   const at = (endpointStateOffset(endpointSlot) + T.ENDPOINT_STATE_EJECTED) >> 2;
-  if (i32[at] === Number(ejected)) return;
-  i32[at] = Number(ejected);
+  const unusable = (i32[at]! & ~mask) | bits;
+  if (i32[at] === unusable) return;
+  i32[at] = unusable;
   i32[(clusterStateOffset(clusterSlot) + P.CLUSTER_STATE_HEALTH_CHANGES) >> 2]!++;
 }

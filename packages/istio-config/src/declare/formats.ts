@@ -119,6 +119,12 @@ export function headerValueFault(value: string): FormatFault {
 /** A header value. */
 export const headerValue: StringFormat = headerValueFault;
 
+/** Bytes in hexadecimal digits. */
+export const hexBytes: StringFormat = (value) =>
+  /^(?:[0-9A-Fa-f]{2})+$/.test(value)
+    ? undefined
+    : { code: 'hex', text: `\`${value}\` is not hexadecimal; write two digits for each byte, such as 50494e47` };
+
 /** The value of a label. */
 export const labelValue: StringFormat = (value) =>
   LABEL_VALUE.test(value)

@@ -4,6 +4,7 @@ import { kubernetesSpecs } from '../kubernetes/kinds.js';
 import type { IstioKind, Kind, KubernetesKind } from '../object.js';
 import { destinationRule } from './destination-rule.js';
 import { gateway } from './gateway.js';
+import { healthCheck } from './lateen/health-check.js';
 import { rateLimit } from './lateen/rate-limit.js';
 import { peerAuthentication } from './peer-authentication.js';
 import { authorizationPolicy } from './policies/authorization-policy.js';
@@ -86,6 +87,7 @@ const ISTIO: Readonly<Record<IstioKind, Entry>> = {
     schema: envoyFilter,
   },
   RateLimit: { ...LATEEN, plural: 'ratelimits', shortNames: ['rl'], schema: rateLimit },
+  HealthCheck: { ...LATEEN, plural: 'healthchecks', shortNames: ['hc'], schema: healthCheck },
 };
 
 const CORE = { group: '', versions: ['v1'] } as const;

@@ -5,6 +5,7 @@ import { checkSecret } from '../kubernetes/secret.js';
 import type { IstioSpecs, KubernetesSpecs } from '../object.js';
 import { checkDestinationRule } from './destination-rule.js';
 import { checkGateway } from './gateway.js';
+import { checkHealthCheck } from './lateen/health-check.js';
 import { checkRateLimit } from './lateen/rate-limit.js';
 import { checkPeerAuthentication } from './peer-authentication.js';
 import { checkAuthorizationPolicy } from './policies/authorization-policy.js';
@@ -39,6 +40,7 @@ export const MEANING: { readonly [K in keyof Specs]: MeaningRule<Specs[K]> } = {
   WasmPlugin: checkWasmPlugin,
   EnvoyFilter: checkEnvoyFilter,
   RateLimit: checkRateLimit,
+  HealthCheck: checkHealthCheck,
   Service: checkService,
   Deployment: checkDeployment,
   Namespace: () => {},

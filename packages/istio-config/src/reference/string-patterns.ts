@@ -7,6 +7,7 @@ import {
   exportTarget,
   headerName,
   headerValue,
+  hexBytes,
   ipAddress,
   labelNameFault,
   labelValue,
@@ -43,6 +44,7 @@ const PATTERNS: ReadonlyMap<StringFormat, Keywords> = new Map<StringFormat, Keyw
   [corsHeaderName, { pattern: '^([*]|[-_A-Za-z0-9]+)$' }],
   // Any text without control bytes.
   [headerValue, {}],
+  [hexBytes, { pattern: '^([0-9A-Fa-f]{2})+$' }],
   [ipAddress, { anyOf: ADDRESSES }],
   [subnet, { anyOf: [...ADDRESSES, { pattern: '^[0-9a-fA-F.:]+/[0-9]{1,3}$' }] }],
   [labelValue, { pattern: `^(${ALNUM})?$` }],

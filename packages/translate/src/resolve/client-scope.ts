@@ -13,8 +13,14 @@ import {
   type EffectiveDestinationRule,
   resolveDestinationRule,
 } from './destination-rules.js';
+import {
+  type CheckedCalls,
+  type EffectiveHealthCheck,
+  resolveHealthCheck,
+  visibleHealthChecks,
+} from './lateen/health-checks.js';
+import { type EffectiveRateLimit, resolveRateLimits } from './lateen/rate-limits.js';
 import { isExportedTo, isRuleExportedTo, type MeshService, meshIndex, oncePerSnapshot } from './mesh-index.js';
-import { type EffectiveRateLimit, resolveRateLimits } from './rate-limits.js';
 import { destinationsOf, onNode, visibleServices } from './scoped-services.js';
 import { type OutboundMode, resolveSidecarScope, type SidecarScope } from './sidecar-scope.js';
 import { applicableTelemetries, type MetricsByMode, resolveMetrics } from './telemetry.js';
@@ -35,6 +41,8 @@ export interface ScopeHashes {
   readonly identities: string;
   /** The visible DestinationRules. */
   readonly destinationRules: string;
+  /** The visible HealthChecks; empty where there are none. */
+  readonly healthChecks: string;
   /** Which subsets there are, and by which rules; what routes may lead to, what is said where they do not, and what is hashed. */
   readonly subsets: string;
   /** The visible VirtualServices of the `mesh` gateway. */
@@ -63,6 +71,7 @@ export interface ClientScope {
   readonly destinations: readonly MeshService[];
   readonly destinationByHost: ReadonlyMap<string, MeshService>;
   destinationRule(service: MeshService): EffectiveDestinationRule | undefined;
+  healthCheck(calls: CheckedCalls): EffectiveHealthCheck | undefined;
   /** Rules of the `mesh` gateway for calls to a port; without a port, for calls to any. */
   meshRoutes(port?: number): VirtualServiceLookup;
   /** Rules of one Gateway (`NAMESPACE/NAME`), oldest first. */
@@ -79,7 +88,7 @@ export interface ClientScope {
   readonly problems: readonly Problem[];
 }
 
-type SelectingKind = 'VirtualService' | 'DestinationRule' | 'Telemetry' | 'RateLimit';
+type SelectingKind = 'VirtualService' | 'DestinationRule' | 'Telemetry' | 'RateLimit' | 'HealthCheck';
 type LabelValues = ReadonlyMap<string, ReadonlySet<string>>;
 
 /** The label values that configuration of a kind selects clients by; any others cannot make two clients differ. */
@@ -102,6 +111,7 @@ const selectedLabels = oncePerSnapshot((snapshot): Readonly<Record<SelectingKind
       configsOf(snapshot, 'DestinationRule').map(({ spec }) => spec.workloadSelector?.matchLabels),
     ),
     RateLimit: collect(configsOf(snapshot, 'RateLimit').map(({ spec }) => spec.selector?.matchLabels)),
+    HealthCheck: collect(configsOf(snapshot, 'HealthCheck').map(({ spec }) => spec.workloadSelector?.matchLabels)),
     Telemetry: collect(configsOf(snapshot, 'Telemetry').map(({ spec }) => spec.selector?.matchLabels)),
   };
 });
@@ -125,6 +135,7 @@ function hashScope(scope: ClientScope): ScopeHashes {
   const { snapshot, namespace, labels, sidecar, destinations } = scope;
   const rules = configsOf(snapshot, 'DestinationRule').filter((rule) => isRuleExportedTo(snapshot, rule, namespace));
   const ruleLabels = labelsFor('DestinationRule', snapshot, labels);
+  const checks = visibleHealthChecks(snapshot, namespace);
   const subsets = rules.map(({ metadata, spec }) => [
     metadata.namespace,
     metadata.name,
@@ -147,6 +158,8 @@ function hashScope(scope: ClientScope): ScopeHashes {
     identities: stableHash(destinations.map(({ identityHash }) => identityHash)),
     destinationRules: stableHash([rules.map(configHash), ruleLabels]),
     subsets: stableHash([subsets, ruleLabels]),
+    healthChecks:
+      checks.length === 0 ? '' : stableHash([checks.map(configHash), labelsFor('HealthCheck', snapshot, labels)]),
     meshRoutes: stableHash([routes.filter(isForMesh).map(configHash), routeLabels, sidecar?.hash]),
     gatewayRoutes: stableHash([routes.filter(isForGateways).map(configHash), routeLabels]),
   };
@@ -248,6 +261,7 @@ function createScope(
       if (!rules.has(service)) rules.set(service, ruleFor(snapshot, client, service));
       return rules.get(service);
     },
+    healthCheck: (calls) => resolveHealthCheck(snapshot, client, calls),
     // Ports without an egress listener of their own all follow the same rules.
     meshRoutes: (port) => {
       if (sidecar === undefined || sidecar.ownPorts.size === 0) return lookupFor(undefined);
@@ -291,6 +305,7 @@ export function resolveClientScope(
     ...labelsFor('DestinationRule', snapshot, all),
     ...labelsFor('Telemetry', snapshot, all),
     ...labelsFor('RateLimit', snapshot, all),
+    ...labelsFor('HealthCheck', snapshot, all),
   };
   // As in Istio, a Sidecar is for sidecars: gateways see everything that is exported to them.
   const sidecar = type === 'sidecar' ? resolveSidecarScope(snapshot, namespace, all) : undefined;

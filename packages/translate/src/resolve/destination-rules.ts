@@ -21,28 +21,36 @@ export interface EffectiveDestinationRule {
 }
 
 /** Rules of one namespace by full host; wildcards also in order of specificity. */
-interface NamespaceRules {
-  readonly byHost: ReadonlyMap<string, readonly Rule[]>;
+interface NamespaceRules<R> {
+  readonly byHost: ReadonlyMap<string, readonly R[]>;
   readonly wildcards: readonly string[];
 }
 
-const rulesByNamespace = oncePerSnapshot((snapshot): ReadonlyMap<string, NamespaceRules> => {
-  const hosts = new Map<string, Map<string, Rule[]>>();
-  for (const rule of configsOf(snapshot, 'DestinationRule')) {
-    const byHost = hosts.get(rule.metadata.namespace) ?? new Map<string, Rule[]>();
+/** What is written for hosts of services, at its host, in its order. */
+export function indexByNamespaceAndHost<R extends Rule | ConfigObject<'HealthCheck'>>(
+  configs: readonly R[],
+  clusterDomain: string,
+): ReadonlyMap<string, NamespaceRules<R>> {
+  const hosts = new Map<string, Map<string, R[]>>();
+  for (const rule of configs) {
+    const byHost = hosts.get(rule.metadata.namespace) ?? new Map<string, R[]>();
     hosts.set(rule.metadata.namespace, byHost);
-    const host = resolveShortHost(rule.spec.host, rule.metadata.namespace, snapshot.clusterDomain);
+    const host = resolveShortHost(rule.spec.host, rule.metadata.namespace, clusterDomain);
     const rules = byHost.get(host);
     if (rules) rules.push(rule);
     else byHost.set(host, [rule]);
   }
-  const result = new Map<string, NamespaceRules>();
+  const result = new Map<string, NamespaceRules<R>>();
   for (const [namespace, byHost] of hosts) {
     const wildcards = [...byHost.keys()].filter((host) => host.startsWith('*')).sort(compareHostSpecificity);
     result.set(namespace, { byHost, wildcards });
   }
   return result;
-});
+}
+
+const rulesByNamespace = oncePerSnapshot((snapshot) =>
+  indexByNamespaceAndHost(configsOf(snapshot, 'DestinationRule'), snapshot.clusterDomain),
+);
 
 /** Oldest first: its policy counts; further rules add subsets that are not there yet. */
 function mergeRules(rules: readonly Rule[]): EffectiveDestinationRule {

@@ -1,5 +1,6 @@
 // Support table: clusters, endpoints and load balancing.
 
+import { HEALTH_SUPPORT } from './health-support.js';
 import { BUCKET_ID_INPUTS } from './rate-limit-support.js';
 import type { SupportTable } from './support-types.js';
 
@@ -9,6 +10,7 @@ const SLOW_START: SupportTable[string] = {
 };
 
 export const CLUSTER_SUPPORT: SupportTable = {
+  ...HEALTH_SUPPORT,
   'envoy.config.cluster.v3.Cluster': {
     acted: [
       'name',
@@ -34,6 +36,7 @@ export const CLUSTER_SUPPORT: SupportTable = {
       'maglev_lb_config',
       'common_lb_config',
       'outlier_detection',
+      'health_checks',
       'load_balancing_policy',
       'typed_extension_protocol_options',
       'filters',
@@ -44,8 +47,8 @@ export const CLUSTER_SUPPORT: SupportTable = {
       per_connection_buffer_limit_bytes: 'the buffers of a connection are bounded by the process',
       http_protocol_options: 'upstream connections speak HTTP/1.1 with the header names as they came',
       cleanup_interval: 'an unused connection pool is closed with its cluster',
-      close_connections_on_host_health_failure: 'there are no active health checks yet',
-      ignore_health_on_host_removal: 'an endpoint that is removed is not used any more',
+      ignore_health_on_host_removal:
+        'an endpoint that is removed is not used any more, also where it passes its checks',
       track_cluster_stats: 'statistics are always kept',
       track_timeout_budgets: 'statistics are always kept',
     },
@@ -58,6 +61,7 @@ export const CLUSTER_SUPPORT: SupportTable = {
     only: {
       type: ['STATIC', 'STRICT_DNS', 'LOGICAL_DNS', 'EDS', 'ORIGINAL_DST'],
       use_tcp_for_dns_lookups: ['false'],
+      close_connections_on_host_health_failure: ['false'],
       lb_policy: [
         'ROUND_ROBIN',
         'LEAST_REQUEST',
@@ -69,7 +73,6 @@ export const CLUSTER_SUPPORT: SupportTable = {
       ],
     },
     refused: {
-      health_checks: 'active health checks are not supported yet',
       lb_subset_config: 'send a cluster for each subset, as Istio does',
       upstream_bind_config: 'the system chooses the source address',
       dns_resolvers: 'use typed_dns_resolver_config',
@@ -135,7 +138,7 @@ export const CLUSTER_SUPPORT: SupportTable = {
   },
   'envoy.config.cluster.v3.Cluster.MaglevLbConfig': { acted: ['table_size'] },
   'envoy.config.cluster.v3.Cluster.CommonLbConfig': {
-    acted: ['healthy_panic_threshold', 'locality_weighted_lb_config'],
+    acted: ['healthy_panic_threshold', 'locality_weighted_lb_config', 'ignore_new_hosts_until_first_hc'],
     inert: { update_merge_window: 'updates of endpoints take effect at once' },
     notes: {
       healthy_panic_threshold: 'of endpoints that EDS does not say to be unhealthy; those are never used',
@@ -159,6 +162,7 @@ export const CLUSTER_SUPPORT: SupportTable = {
       'always_eject_one_host',
       'enforcing_success_rate',
       'enforcing_local_origin_success_rate',
+      'successful_active_health_check_uneject_host',
     ],
     inert: {
       success_rate_minimum_hosts: 'success rates are not compared',
@@ -167,7 +171,6 @@ export const CLUSTER_SUPPORT: SupportTable = {
       failure_percentage_threshold: 'failures are not compared',
       failure_percentage_minimum_hosts: 'failures are not compared',
       failure_percentage_request_volume: 'failures are not compared',
-      successful_active_health_check_uneject_host: 'there are no active health checks yet',
     },
     notes: {
       enforcing_success_rate: 'must be 0: success rates are not compared',
@@ -249,8 +252,7 @@ export const CLUSTER_SUPPORT: SupportTable = {
     acted: ['endpoint', 'health_status', 'metadata', 'load_balancing_weight'],
   },
   'envoy.config.endpoint.v3.Endpoint': {
-    acted: ['address', 'hostname'],
-    inert: { health_check_config: 'there are no active health checks yet' },
+    acted: ['address', 'hostname', 'health_check_config'],
   },
   'envoy.config.core.v3.Locality': { acted: ['region', 'zone', 'sub_zone'] },
   'envoy.config.core.v3.ConfigSource': {

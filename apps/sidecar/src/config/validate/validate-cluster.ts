@@ -21,7 +21,7 @@ import {
   checkUnique,
   type ProblemCollector,
 } from './field-checks.js';
-import { checkOutliers, checkPanic } from './validate-health.js';
+import { checkHealthChecks, checkOutliers, checkPanic } from './validate-health.js';
 import { checkHttp2Options } from './validate-http2.js';
 import { checkCommonTlsContext } from './validate-tls.js';
 
@@ -66,6 +66,7 @@ export function validateCluster(cluster: Cluster, out: ProblemCollector): void {
   );
   checkOutliers(cluster.outlierDetection, out);
   checkPanic(cluster, out);
+  checkHealthChecks(cluster, original, out);
   checkProtocols(cluster, out);
   checkTransportSocket(cluster.transportSocket, 'transport_socket', out);
   cluster.transportSocketMatches.forEach((match, index) => {

@@ -3,7 +3,8 @@
 import type { UpstreamFailure } from '../../exchange/local-reply.js';
 import type { OwnedSocket } from '../../transport/proxy-socket.js';
 import { Timer, type TimerOwner } from '../../transport/timer-wheel.js';
-import type { ConnectionPool, PooledConnection } from '../connection-pool.js';
+import type { ConnectionOwner } from '../connection-owner.js';
+import type { PooledConnection } from '../connection-pool.js';
 import type { UpstreamCluster } from '../upstream-cluster.js';
 import { describeError, UpstreamConnection } from '../upstream-connection.js';
 import { HTTP_2_OFFER, NEGOTIATED_OFFER, type TransportEvents, type UpstreamTransport } from '../upstream-transport.js';
@@ -21,20 +22,19 @@ export class Http2Connector implements PooledConnection, TransportEvents, TimerO
   private readonly timer = new Timer(this, 0);
 
   constructor(
-    private readonly pool: ConnectionPool,
+    private readonly owner: ConnectionOwner,
     readonly cluster: UpstreamCluster,
     readonly transport: UpstreamTransport,
     readonly counted: boolean,
   ) {}
 
   open(): void {
-    const { endpoint, protocol } = this.pool;
-    endpoint.path.clock.tick();
-    this.openedMs = endpoint.path.clock.nowMs;
-    endpoint.path.wheel.schedule(this.timer, this.cluster.connectTimeoutMs);
-    const offer = protocol === 'negotiated' ? NEGOTIATED_OFFER : HTTP_2_OFFER;
-    const { client } = this.pool;
-    const { socket, resuming } = this.transport.open(endpoint, this, offer, client, this.cluster.keepAliveMs);
+    const { path, target, protocol, client } = this.owner;
+    path.clock.tick();
+    this.openedMs = path.clock.nowMs;
+    path.wheel.schedule(this.timer, this.cluster.connectTimeoutMs);
+    const offer = this.owner.offer ?? (protocol === 'negotiated' ? NEGOTIATED_OFFER : HTTP_2_OFFER);
+    const { socket, resuming } = this.transport.open(target, this, offer, client, this.cluster.keepAliveMs);
     this.socket = socket;
     this.resuming = resuming;
   }
@@ -42,23 +42,23 @@ export class Http2Connector implements PooledConnection, TransportEvents, TimerO
   onReady(principal: string, securityId: number): void {
     if (!this.connecting) return;
     this.connecting = false;
-    const { pool, socket, cluster, transport, counted } = this;
-    pool.endpoint.path.wheel.cancel(this.timer);
-    if (pool.protocol === 'negotiated' && socket.applicationProtocol !== 'h2') {
-      const connection = new UpstreamConnection(pool, cluster, transport, counted);
+    const { owner, socket, cluster, transport, counted } = this;
+    owner.path.wheel.cancel(this.timer);
+    if (owner.protocol === 'negotiated' && socket.applicationProtocol !== 'h2') {
+      const connection = new UpstreamConnection(owner, cluster, transport, counted);
       connection.adopt(socket, this.openedMs, principal, securityId);
-      pool.onConnected(this, connection);
+      owner.onConnected(this, connection);
       return;
     }
-    const connection = new Http2UpstreamConnection(pool, socket, cluster, transport, counted, securityId);
+    const connection = new Http2UpstreamConnection(owner, socket, cluster, transport, counted, securityId);
     socket.owner = connection;
     connection.begin();
-    pool.onConnected(this, connection);
+    owner.onConnected(this, connection);
   }
 
   onTimer(): void {
-    this.pool.endpoint.path.clock.tick();
-    this.pool.endpoint.path.stats.upstreamCxConnectTimeout++;
+    this.owner.path.clock.tick();
+    this.owner.path.stats.upstreamCxConnectTimeout++;
     this.failure = 'connect-timeout';
     this.socket.destroy();
   }
@@ -66,10 +66,10 @@ export class Http2Connector implements PooledConnection, TransportEvents, TimerO
   onClosed(error: Error | null): void {
     if (!this.connecting) return;
     this.connecting = false;
-    const { path } = this.pool.endpoint;
+    const { path } = this.owner;
     path.clock.tick();
     path.wheel.cancel(this.timer);
-    this.pool.onGone(this, this.failure, error === null ? '' : describeError(error));
+    this.owner.onGone(this, this.failure, error === null ? '' : describeError(error));
   }
 
   close(): void {

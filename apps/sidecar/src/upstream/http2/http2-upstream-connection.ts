@@ -8,7 +8,8 @@ import { InboundFrames } from '../../codec/http2/inbound-frames.js';
 import { Keepalive } from '../../codec/http2/keepalive.js';
 import type { OwnedSocket } from '../../transport/proxy-socket.js';
 import { Timer } from '../../transport/timer-wheel.js';
-import type { ConnectionPool, PooledConnection } from '../connection-pool.js';
+import type { ConnectionOwner } from '../connection-owner.js';
+import type { PooledConnection } from '../connection-pool.js';
 import type { UpstreamCluster } from '../upstream-cluster.js';
 import { describeError } from '../upstream-connection.js';
 import type { UpstreamRequest } from '../upstream-request.js';
@@ -49,7 +50,7 @@ export class Http2UpstreamConnection extends Http2Session implements PooledConne
   private readonly ageTimer = new Timer(this, TIMER_AGE);
 
   constructor(
-    private readonly pool: ConnectionPool,
+    private readonly owner: ConnectionOwner,
     socket: OwnedSocket,
     readonly cluster: UpstreamCluster,
     readonly transport: UpstreamTransport,
@@ -58,7 +59,7 @@ export class Http2UpstreamConnection extends Http2Session implements PooledConne
   ) {
     // Its window is given back at once, or a few clients that read slowly would stop all others of the connection. What
     // may be under way is bounded by the windows of the streams.
-    super(pool.endpoint.path, socket, cluster.http.http2, true);
+    super(owner.path, socket, cluster.http.http2, true);
     this.inbound = new InboundFrames(this);
     this.reader = new FrameReader(this.path, this.inbound);
     this.keepalive = new Keepalive(this, new Timer(this, TIMER_KEEPALIVE));
@@ -131,7 +132,7 @@ export class Http2UpstreamConnection extends Http2Session implements PooledConne
     if (this.closed) return;
     if (this.spare.length < MAX_SPARE_STREAMS) this.spare.push(stream);
     this.endIfDone();
-    if (!this.ending) this.pool.onAvailable(this);
+    if (!this.ending) this.owner.onAvailable(this);
   }
 
   // ---- Socket ----------------------------------------------------------------------------------------------------------
@@ -155,8 +156,8 @@ export class Http2UpstreamConnection extends Http2Session implements PooledConne
   onSettings(): void {
     this.settingsSeen = true;
     for (const stream of this.unsettled.splice(0)) stream.proceed();
-    if (this.free === 0) this.pool.withdraw(this);
-    this.pool.onSettled(this);
+    if (this.free === 0) this.owner.withdraw(this);
+    this.owner.onSettled(this);
   }
 
   /** Streams above the last were never looked at: they may be tried again, whatever they ask for (RFC 9113, 6.8). */
@@ -224,12 +225,12 @@ export class Http2UpstreamConnection extends Http2Session implements PooledConne
     this.keepalive.stop();
     this.reader.release();
     this.inbound.release();
-    this.pool.onGone(this, null, error === null ? this.failureReason : describeError(error));
+    this.owner.onGone(this, null, error === null ? this.failureReason : describeError(error));
   }
 
   private leave(): void {
     this.leaving = true;
-    this.pool.onLeaving(this);
+    this.owner.onLeaving(this);
   }
 
   private endIfDone(): void {

@@ -104,6 +104,7 @@ describe('counting', () => {
         let index = 0;
         const monitor = new OutlierMonitor(0, '', outlierSettings(config)!, {
           onLimit: (_monitor, kind) => found.push([index, kind]),
+          onPassedCheck: () => {},
         });
         for (const each of events) {
           if (each === 'connected') monitor.connected();
@@ -125,6 +126,7 @@ describe('counting', () => {
       outlierSettings(fromJson(OutlierDetectionSchema, { consecutive_5xx: 2 }))!,
       {
         onLimit: (_monitor, kind) => found.push(kind),
+        onPassedCheck: () => {},
       },
     );
     monitor.answered(200, 14);

@@ -69,6 +69,10 @@ export class OutlierDetector implements OutlierJudge, TimerOwner {
     monitor.reset(kind);
   }
 
+  onPassedCheck(monitor: OutlierMonitor): void {
+    if (this.monitors.get(monitor.slot) === monitor) this.takeBack(monitor);
+  }
+
   onTimer(): void {
     this.path.clock.tick();
     const { nowMs } = this.path.clock;

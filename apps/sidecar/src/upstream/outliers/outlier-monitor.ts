@@ -4,6 +4,7 @@ import type { ConsecutiveLimit, OutlierKind, OutlierSettings } from './outlier-s
 
 /** Whom a monitor tells that a limit was reached. */
 export interface OutlierJudge {
+  onPassedCheck(monitor: OutlierMonitor): void;
   onLimit(monitor: OutlierMonitor, kind: OutlierKind): void;
 }
 
@@ -57,6 +58,11 @@ export class OutlierMonitor {
     this.localErrors++;
     const { consecutive_local_origin_failure: limit } = this.settings.limits;
     if (reached(this.localErrors, limit)) this.judge.onLimit(this, 'consecutive_local_origin_failure');
+  }
+
+  /** The endpoint has passed an active health check. */
+  passedCheck(): void {
+    if (this.ejected && this.settings.checksTakeBack) this.judge.onPassedCheck(this);
   }
 
   /** Counting begins anew. */

@@ -28,6 +28,8 @@ export interface OutlierSettings {
   readonly maxJitterMs: number;
   readonly maxEjectionPercent: number;
   readonly alwaysEjectOne: boolean;
+  /** A health check that succeeds ends an ejection. */
+  readonly checksTakeBack: boolean;
 }
 
 const DEFAULT_CONSECUTIVE = 5;
@@ -66,5 +68,6 @@ export function outlierSettings(config: OutlierDetection | undefined): OutlierSe
     maxJitterMs: ms(config.maxEjectionTimeJitter, 0),
     maxEjectionPercent: Math.min(config.maxEjectionPercent ?? DEFAULT_MAX_EJECTION_PERCENT, 100),
     alwaysEjectOne: config.alwaysEjectOneHost ?? false,
+    checksTakeBack: config.successfulActiveHealthCheckUnejectHost ?? true,
   };
 }

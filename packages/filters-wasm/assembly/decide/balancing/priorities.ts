@@ -2,6 +2,7 @@
 import { ENDPOINT_STATES, ENDPOINT_STATE_BYTES } from '../../../src/layout';
 import {
   CLUSTER_ENDPOINTS, CLUSTER_ENDPOINT_BYTES, CLUSTER_PRIORITIES, CLUSTER_PRIORITY_COUNT, ENDPOINT_STATE_EJECTED,
+  UNUSABLE_UNCHECKED,
 } from '../../../src/table-layout';
 import {
   CLUSTER_BALANCED, CLUSTER_LOCALITIES, CLUSTER_OVERPROVISIONING, CLUSTER_PANIC_THRESHOLD,
@@ -43,12 +44,18 @@ export function chooseLocality(table: i32, priority: i32): i32 {
   return locality;
 }
 
+/** Of the range that healthyOf() counted last: those whose first health check is over, or that have none. */
+let eligible: i32 = 0;
+
 function healthyOf(table: i32, first: i32, count: i32): i32 {
   let healthy = 0;
+  eligible = count;
   let endpoint = table + load<i32>(table + CLUSTER_ENDPOINTS) + first * CLUSTER_ENDPOINT_BYTES;
   for (let i = 0; i < count; i++, endpoint += CLUSTER_ENDPOINT_BYTES) {
     const state = ENDPOINT_STATES + load<i32>(endpoint) * ENDPOINT_STATE_BYTES;
-    if (load<i32>(state + ENDPOINT_STATE_EJECTED) == 0) healthy++;
+    const unusable = load<i32>(state + ENDPOINT_STATE_EJECTED);
+    if (unusable == 0) healthy++;
+    else if ((unusable & UNUSABLE_UNCHECKED) != 0) eligible--;
   }
   return healthy;
 }
@@ -69,10 +76,8 @@ function sharePriorities(table: i32): void {
   for (let priority = priorities; priority < end; priority += PRIORITY_BYTES) {
     const size = load<i32>(priority + PRIORITY_COUNT);
     const healthy = healthyOf(table, load<i32>(priority + PRIORITY_FIRST), size);
-    const health = healthOf(table, healthy, size);
+    const health = healthOf(table, healthy, eligible);
     store<i32>(priority + PRIORITY_HEALTH, health);
-    // Until all are known, the number of healthy endpoints stands in the place of the load.
-    store<i32>(priority + PRIORITY_LOAD, healthy);
     available += health;
     shareLocalities(table, priority);
   }
@@ -82,7 +87,9 @@ function sharePriorities(table: i32): void {
   let endpoints: i64 = 0;
   for (let priority = priorities; priority < end; priority += PRIORITY_BYTES) {
     const size = <i64>load<i32>(priority + PRIORITY_COUNT);
-    const panic = available < 100 && <i64>load<i32>(priority + PRIORITY_LOAD) * 10000 < threshold * size;
+    // healthyOf() says how many of them count.
+    const healthy = <i64>healthyOf(table, load<i32>(priority + PRIORITY_FIRST), <i32>size);
+    const panic = available < 100 && healthy * 10000 < threshold * <i64>eligible;
     store<i32>(priority + PRIORITY_PANIC, panic ? 1 : 0);
     if (!panic) allInPanic = false;
     endpoints += size;
@@ -112,7 +119,7 @@ function shareLocalities(table: i32, priority: i32): void {
   for (let i = 0; i < count; i++, locality += LOCALITY_BYTES) {
     const size = load<i32>(locality + LOCALITY_COUNT);
     const healthy = healthyOf(table, load<i32>(locality + LOCALITY_FIRST), size);
-    sum += <u64>load<u32>(locality + LOCALITY_WEIGHT) * <u64>healthOf(table, healthy, size);
+    sum += <u64>load<u32>(locality + LOCALITY_WEIGHT) * <u64>healthOf(table, healthy, eligible);
     store<u64>(locality + LOCALITY_SHARE, sum);
   }
 }

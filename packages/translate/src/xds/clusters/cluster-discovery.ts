@@ -39,6 +39,12 @@ function resolutionFor(service: MeshService, intercepted: boolean): Resolution {
   return service.resolution === 'PASSTHROUGH' && !intercepted ? 'STRICT_DNS' : service.resolution;
 }
 
+/** The endpoints of a service are the ones that calls name. */
+export function callsNameEndpoints(service: MeshService, intercepted: boolean): boolean {
+  const resolution = resolutionFor(service, intercepted);
+  return resolution === 'PASSTHROUGH' || resolution === 'FORWARD';
+}
+
 /**
  * The fields of a cluster that say where its endpoints come from.
  *

@@ -1,10 +1,9 @@
 // Build: a cluster for each visible service port and each of its subsets, once for all proxies that see the same.
 
 import { create, type JsonObject } from '@bufbuild/protobuf';
-import type { MeshConfig, Subset, TrafficPolicy } from '@lateen/istio-config';
+import type { Subset, TrafficPolicy } from '@lateen/istio-config';
 import {
   type Cluster,
-  Cluster_CommonLbConfigSchema,
   Cluster_TransportSocketMatchSchema,
   ClusterSchema,
 } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
@@ -12,6 +11,7 @@ import type { MeshSnapshot, Problem } from '../../model.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
 import { type Credentials, NO_CREDENTIALS } from '../../resolve/credentials.js';
 import { type EffectiveDestinationRule, policyForPort } from '../../resolve/destination-rules.js';
+import type { EffectiveHealthCheck } from '../../resolve/lateen/health-checks.js';
 import { type ClientPlace, NOWHERE } from '../../resolve/locality/client-place.js';
 import type { MeshPort, MeshService } from '../../resolve/mesh-index.js';
 import { durationOfMs, durationOfText } from '../durations.js';
@@ -20,10 +20,10 @@ import { outboundClusterName, sniOf } from '../names.js';
 import type { ResourcePart, ResourceRecipe } from '../recipe.js';
 import { type CalledHost, clientTlsSocket, faultOfClientTls, originatesTls } from '../tls/client-tls-context.js';
 import { withProxyHeader } from '../tls/proxy-protocol.js';
-import { closedDiscovery, discoveryOf } from './cluster-discovery.js';
+import { callsNameEndpoints, closedDiscovery, discoveryOf } from './cluster-discovery.js';
 import { circuitBreakersOf, connectionOptionsOf, loadBalancingOf } from './cluster-policy.js';
+import { type CheckedCluster, healthOf, panicConflict, uncheckedCluster } from './health-check.js';
 import { arrangementOf, isLocalityWeighted, type LocalityArrangement } from './locality-balancing.js';
-import { outlierDetectionOf, panicThresholdOf } from './outlier-detection.js';
 import {
   ANY_HTTP_CLIENT_ALPN,
   HTTP_CLIENT_ALPN,
@@ -48,6 +48,7 @@ export interface OutboundCluster extends ResourceRecipe<Cluster> {
   readonly closed: boolean;
   /** Why that is. */
   readonly tlsFault: string | undefined;
+  readonly healthCheck: EffectiveHealthCheck | undefined;
 }
 
 export interface OutboundClusters {
@@ -57,8 +58,6 @@ export interface OutboundClusters {
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;
-
-const LOCALITY_WEIGHTED = { case: 'localityWeightedLbConfig' as const, value: {} };
 
 /** Whom a cluster leads to, for metrics: in cluster metadata `istio`. A ServiceEntry's service has its host for a name. */
 export function serviceMetadata(services: readonly MeshService[]): JsonObject[] {
@@ -191,6 +190,9 @@ function outboundCluster(
     : undefined;
   const closed = tlsFault !== undefined;
   const arrangement = arrangementOf(policy, scope.snapshot.meshConfig, traits.place);
+  const { hostname, namespace } = service;
+  const calls = { hostname, namespace, port: port.port, subset: subset?.name };
+  const healthCheck = closed ? undefined : scope.healthCheck(calls);
   return {
     name,
     // Of the snapshot it reads the settings; a rule's hash tells its subsets and policies too.
@@ -205,6 +207,7 @@ function outboundCluster(
       closed ? 'closed' : '',
       // What has its endpoints in itself has them in the client's order.
       arrangement !== undefined && service.resolution !== 'EDS' ? traits.place.key : '',
+      healthCheck?.hash ?? '',
     ].join('/'),
     service,
     port,
@@ -212,15 +215,20 @@ function outboundCluster(
     arrangement,
     closed,
     tlsFault,
-    build: () => buildCluster(scope, { name, service, port, subset, closed, arrangement }, rule, policy, traits),
+    healthCheck,
+    build: () =>
+      buildCluster(scope, { name, service, port, subset, closed, arrangement, healthCheck }, rule, policy, traits),
   };
 }
 
-type ClusterToBuild = Pick<OutboundCluster, 'name' | 'service' | 'port' | 'subset' | 'closed' | 'arrangement'>;
+type ClusterToBuild = Pick<
+  OutboundCluster,
+  'name' | 'service' | 'port' | 'subset' | 'closed' | 'arrangement' | 'healthCheck'
+>;
 
 function buildCluster(
   scope: ClientScope,
-  { name, service, port, subset, closed, arrangement }: ClusterToBuild,
+  { name, service, port, subset, closed, arrangement, healthCheck }: ClusterToBuild,
   rule: EffectiveDestinationRule | undefined,
   policy: TrafficPolicy,
   traits: ClientTraits,
@@ -258,7 +266,12 @@ function buildCluster(
     ...(discovery.lbPolicy === undefined ? loadBalancingOf(policy) : {}),
     circuitBreakers: circuitBreakersOf(policy),
     upstreamConnectionOptions: connectionOptionsOf(connectionPool, scope.snapshot.meshConfig),
-    ...healthOf(policy, scope.snapshot.meshConfig),
+    ...healthOf(
+      policy.outlierDetection,
+      isChecked(discovery) ? healthCheck : undefined,
+      isLocalityWeighted(policy, scope.snapshot.meshConfig),
+      { hostname: service.hostname, http2: !port.tcp && protocol === 'http/2', tls: tlsKind(transport, policy) },
+    ),
     typedExtensionProtocolOptions: protocolOptionsOf(port.tcp ? 'http/1.1' : protocol, connectionPool),
     metadata: { filterMetadata: { istio: istioMetadata(service, port, subset, rule) } },
     ...discovery,
@@ -266,21 +279,14 @@ function buildCluster(
   });
 }
 
-/** Which endpoints are in use, and in which share: by health and locality. */
-function healthOf(
-  policy: TrafficPolicy,
-  mesh: MeshConfig,
-): Partial<Pick<Cluster, 'outlierDetection' | 'commonLbConfig'>> {
-  const { outlierDetection } = policy;
-  const isWeighted = isLocalityWeighted(policy, mesh);
-  if (outlierDetection === undefined && !isWeighted) return {};
-  return {
-    outlierDetection: outlierDetectionOf(outlierDetection),
-    commonLbConfig: create(Cluster_CommonLbConfigSchema, {
-      healthyPanicThreshold: panicThresholdOf(outlierDetection),
-      ...(isWeighted ? { localityConfigSpecifier: LOCALITY_WEIGHTED } : {}),
-    }),
-  };
+/** Where calls say where they go there is nobody to ask before. */
+function isChecked({ lbPolicy }: ReturnType<typeof discoveryOf>): boolean {
+  return lbPolicy === undefined;
+}
+
+function tlsKind(transport: Partial<Cluster>, { tls }: TrafficPolicy): CheckedCluster['tls'] {
+  if (transport.transportSocket === undefined && transport.transportSocketMatches === undefined) return 'none';
+  return originatesTls(tls) ? 'own' : 'mesh';
 }
 
 /** Of connections only the client's address is hashed, as in Istio: otherwise a ring or Maglev table is asked by a random number. */
@@ -318,7 +324,8 @@ function resolveClusters(scope: ClientScope, traits: ClientTraits): OutboundClus
         const cluster = outboundCluster(scope, service, port, subset, rule, traits);
         byName.set(cluster.name, cluster);
         if (rule !== undefined && cluster.closed) problems.push(closedCluster(rule, cluster));
-        const { loadBalancer } = policyForPort(rule, subset, port.port);
+        const { loadBalancer, outlierDetection } = policyForPort(rule, subset, port.port);
+        problems.push(...checkProblems(cluster, outlierDetection, traits));
         if (rule !== undefined && port.tcp && hashesOnlyRequests(loadBalancer)) {
           problems.push(unhashedPort(rule, service, port));
         }
@@ -326,6 +333,17 @@ function resolveClusters(scope: ClientScope, traits: ClientTraits): OutboundClus
     }
   }
   return { byName, problems };
+}
+
+function checkProblems(
+  { name, service, healthCheck }: OutboundCluster,
+  outliers: TrafficPolicy['outlierDetection'],
+  { intercepted }: ClientTraits,
+): readonly Problem[] {
+  if (healthCheck === undefined) return [];
+  if (callsNameEndpoints(service, intercepted)) return [uncheckedCluster(healthCheck, service.hostname)];
+  const conflict = panicConflict(healthCheck, outliers, name);
+  return conflict === undefined ? [] : [conflict];
 }
 
 function traitsKey({ exchanges, detects, intercepted, credentials, place }: ClientTraits): string {
@@ -349,11 +367,20 @@ export function outboundClusters(scope: ClientScope, traits = SIDECAR): Outbound
 
 /** The outbound clusters of a scope: a cluster is made again when its service, its rule or MeshConfig changes. */
 export function outboundClusterPart(scope: ClientScope, traits = SIDECAR): ResourcePart<Cluster> {
-  const { identities, destinationRules } = scope.hashes();
+  const { identities, destinationRules, healthChecks } = scope.hashes();
   const { settings, credentials } = scope.snapshot.hashes;
   const secrets = traits.credentials === NO_CREDENTIALS ? '' : credentials;
   return {
-    key: ['outbound', scope.namespace, identities, destinationRules, settings, traitsKey(traits), secrets].join('/'),
+    key: [
+      'outbound',
+      scope.namespace,
+      identities,
+      destinationRules,
+      healthChecks,
+      settings,
+      traitsKey(traits),
+      secrets,
+    ].join('/'),
     list: () => {
       const { byName, problems } = outboundClusters(scope, traits);
       return { recipes: [...byName.values()], problems };

@@ -130,6 +130,7 @@ function policyProblems(scope: ClientScope, cluster: OutboundCluster): readonly 
       ? []
       : ['new endpoints get their whole share at once']),
     ...(outlierDetection === undefined ? [] : ['outlierDetection does nothing there']),
+    ...(cluster.healthCheck === undefined ? [] : ['HealthChecks are not made there']),
     ...(connectionPool?.tcp === undefined && Object.keys(otherLimits).length === 0
       ? []
       : ['of connectionPool only http.http2MaxRequests counts']),

@@ -31,7 +31,7 @@ import {
 } from '@lateen/xds-proto/envoy/type/v3/ratelimit_strategy_pb.js';
 import { TokenBucketSchema } from '@lateen/xds-proto/envoy/type/v3/token_bucket_pb.js';
 import { MatcherSchema } from '@lateen/xds-proto/xds/type/matcher/v3/matcher_pb.js';
-import { type EffectiveRateLimit, rateLimitBudget } from '../../resolve/rate-limits.js';
+import { type EffectiveRateLimit, rateLimitBudget } from '../../resolve/lateen/rate-limits.js';
 import { durationOfMs } from '../durations.js';
 import { inputOf, rulePredicates } from './quota-matchers.js';
 

@@ -9,7 +9,7 @@ import {
   Matcher_MatcherList_PredicateSchema as PredicateSchema,
 } from '@lateen/xds-proto/xds/type/matcher/v3/matcher_pb.js';
 import { type StringMatcher, StringMatcherSchema } from '@lateen/xds-proto/xds/type/matcher/v3/string_pb.js';
-import type { EffectiveRateLimit } from '../../resolve/rate-limits.js';
+import type { EffectiveRateLimit } from '../../resolve/lateen/rate-limits.js';
 
 /** One predicate for each of the rule's matches; none where it is for every request. */
 export function rulePredicates(

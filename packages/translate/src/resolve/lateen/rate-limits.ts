@@ -1,8 +1,8 @@
 // Resolve: which rules of RateLimit resources hold for a workload or a gateway.
 
 import { type ConfigObject, parseDurationMs, type RateLimitRule, selectorMatches } from '@lateen/istio-config';
-import type { MeshSnapshot, Problem, StringMap } from '../model.js';
-import { configsOf } from '../snapshot.js';
+import type { MeshSnapshot, Problem, StringMap } from '../../model.js';
+import { configsOf } from '../../snapshot.js';
 
 /** A rule as it holds: `id` is unique in the mesh, `NAMESPACE/NAME/RULE`. */
 export interface EffectiveRateLimit {

@@ -1,0 +1,112 @@
+// Health checks: what checks by request ask, and how they judge the answer.
+
+import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
+import * as L from '@lateen/filters-wasm';
+import type { CheckResult } from './endpoint-health.js';
+import type { CheckSettings, StatusRange } from './health-settings.js';
+import type { AskedQuestion } from './request-check.js';
+
+const METHODS: Readonly<Record<string, number>> = {
+  GET: L.METHOD_GET,
+  HEAD: L.METHOD_HEAD,
+  POST: L.METHOD_POST,
+  PUT: L.METHOD_PUT,
+  DELETE: L.METHOD_DELETE,
+  OPTIONS: L.METHOD_OPTIONS,
+  PATCH: L.METHOD_PATCH,
+};
+/** Requests that would have a body say that they have none, as all that the proxy sends. */
+const SAYS_EMPTY = new Set(['POST', 'PUT', 'PATCH', 'OPTIONS']);
+const WELL: CheckResult = { ok: true };
+
+function unwell(reason: string, retriable: boolean): CheckResult {
+  return { ok: false, kind: 'active', retriable, reason };
+}
+
+function isIn(status: number, ranges: readonly StatusRange[]): boolean {
+  return ranges.some(({ start, end }) => status >= start && status < end);
+}
+
+function headOf(method: string, path: string, host: string, headers: readonly (readonly [string, string])[]): Buffer {
+  const lines = [`${method} ${path} HTTP/1.1`, `host: ${host}`, ...headers.map(([name, value]) => `${name}: ${value}`)];
+  return Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
+}
+
+/** @param host what the configuration of the endpoint or of the check says, else the cluster's name */
+export function httpQuestion(settings: CheckSettings & { kind: 'http' }, host: string): AskedQuestion {
+  const { method, path, expected, retriable } = settings;
+  const empty: [string, string][] = SAYS_EMPTY.has(method) ? [['content-length', '0']] : [];
+  return {
+    method: METHODS[method] ?? L.METHOD_OTHER,
+    bytes: [headOf(method, path, host, [...settings.headers, ...empty])],
+    bodyChunked: false,
+    maxBodyBytes: 0,
+    judge: (status) =>
+      isIn(status, expected) ? WELL : unwell(`it answered with status ${status}`, isIn(status, retriable)),
+  };
+}
+
+/** Where a message of gRPC begins: whether it is compressed, and its length. */
+const PREFIX_BYTES = 5;
+/** grpc.health.v1.HealthCheckResponse.ServingStatus. */
+const SERVING = 1;
+const SERVING_STATUS = ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN'];
+/** The answer is a single small field. */
+const MAX_ANSWER_BYTES = 1_024;
+
+/** grpc.health.v1.Health/Check. */
+export function grpcQuestion(settings: CheckSettings & { kind: 'grpc' }, host: string): AskedQuestion {
+  const { serviceName } = settings;
+  const message = new BinaryWriter();
+  if (serviceName !== '') message.tag(1, 2).string(serviceName);
+  const bytes = message.finish();
+  const prefix = Buffer.alloc(PREFIX_BYTES);
+  prefix.writeUInt32BE(bytes.length, 1);
+  const size = (PREFIX_BYTES + bytes.length).toString(16);
+  const headers: (readonly [string, string])[] = [
+    ['content-type', 'application/grpc'],
+    ['te', 'trailers'],
+    ['transfer-encoding', 'chunked'],
+    ...settings.headers,
+  ];
+  return {
+    method: L.METHOD_POST,
+    bytes: [
+      headOf('POST', '/grpc.health.v1.Health/Check', host, headers),
+      Buffer.concat([Buffer.from(`${size}\r\n`), prefix, bytes, Buffer.from('\r\n0\r\n\r\n')]),
+    ],
+    bodyChunked: true,
+    maxBodyBytes: MAX_ANSWER_BYTES,
+    judge: judgeGrpc,
+  };
+}
+
+function judgeGrpc(status: number, grpcStatus: number, body: Buffer): CheckResult {
+  if (status !== 200) return unwell(`it answered with status ${status}`, false);
+  if (grpcStatus !== 0) return unwell(grpcStatus < 0 ? 'no grpc-status' : `grpc-status ${grpcStatus}`, false);
+  const serving = servingStatus(body);
+  if (serving === SERVING) return WELL;
+  return unwell(
+    serving === undefined ? 'its answer is not a HealthCheckResponse' : (SERVING_STATUS[serving] ?? `${serving}`),
+    false,
+  );
+}
+
+/** Of one whole message without compression. */
+function servingStatus(body: Buffer): number | undefined {
+  if (body.length < PREFIX_BYTES || body[0] !== 0 || body.readUInt32BE(1) !== body.length - PREFIX_BYTES)
+    return undefined;
+  try {
+    const reader = new BinaryReader(body.subarray(PREFIX_BYTES));
+    let status = 0;
+    while (reader.pos < reader.len) {
+      const [field, type] = reader.tag();
+      if (field === 1 && type === 0) status = reader.int32();
+      else reader.skip(type, field);
+    }
+    return status;
+  } catch {
+    // Not protobuf: the caller says so.
+    return undefined;
+  }
+}
