@@ -199,6 +199,8 @@ export interface EndpointView {
   readonly checkTimedOut: boolean;
   readonly weight: number;
   readonly locality: { readonly region: string; readonly zone: string; readonly subZone: string };
+  /** 0 is asked first. */
+  readonly priority: number;
   readonly cxActive: number;
   readonly cxTotal: number;
   readonly cxConnectFail: number;

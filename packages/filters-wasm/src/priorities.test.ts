@@ -215,6 +215,27 @@ describe('localities', () => {
     expect(chiSquare(counts(slot, 10_000, 2), [100, 70])).toBeLessThan(CHI_SQUARE_LIMIT);
   });
 
+  it('have the shares that a plain reference says, by weight and health, whoever fails and comes back', () => {
+    const anyLocality = fc.record({
+      weight: fc.integer({ min: 1, max: 50 }),
+      well: fc.array(fc.boolean(), { minLength: 1, maxLength: 5 }),
+    });
+    fc.assert(
+      fc.property(fc.array(anyLocality, { minLength: 2, maxLength: 5 }), (localities) => {
+        fc.pre(localities.some(({ well }) => well.includes(true)));
+        // Envoy: what is well of a locality counts 1.4 times, up to all of its weight.
+        const shareOf = ({ weight, well: all }: (typeof localities)[number]) =>
+          weight * Math.min(100, Math.floor((140 * all.filter(Boolean).length) / all.length));
+        const slot = use(localities, 0, WEIGHTED);
+        expect(chiSquare(counts(slot, 3000, 2), localities.map(shareOf))).toBeLessThan(CHI_SQUARE_LIMIT);
+        for (const { slot: endpoint } of tables.endpointsOf(slot)) setEjected(core, slot, endpoint, false);
+        const weights = localities.map(({ weight }) => weight);
+        expect(chiSquare(counts(slot, 3000, 2), weights)).toBeLessThan(CHI_SQUARE_LIMIT);
+      }),
+      { numRuns: 60, seed: 20_240_607 },
+    );
+  });
+
   it('have no weights without locality_weighted_lb_config', () => {
     const slot = use(
       [

@@ -1,7 +1,10 @@
 // Compiles decoded Envoy resources to tables in the inactive arena and swaps them in between two requests.
 // Names become stable slots here: a slot means the same cluster, endpoint or route configuration before and after a swap.
 import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
-import type { LbEndpoint } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_components_pb.js';
+import type {
+  LbEndpoint,
+  LocalityLbEndpoints,
+} from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_components_pb.js';
 import type { ClusterLoadAssignment } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import type { LocalRateLimit } from '@lateen/xds-proto/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js';
@@ -40,6 +43,8 @@ export interface EndpointDescription {
   readonly address: string;
   readonly port: number;
   readonly lbEndpoint: LbEndpoint;
+  /** The endpoints of its locality and priority; undefined where it is in no table. */
+  readonly group?: LocalityLbEndpoints;
 }
 
 export interface Tables {

@@ -24,6 +24,7 @@ export function clustersText(clusters: readonly ClusterView[]): string {
         `${host}::region::${endpoint.locality.region}`,
         `${host}::zone::${endpoint.locality.zone}`,
         `${host}::sub_zone::${endpoint.locality.subZone}`,
+        `${host}::priority::${endpoint.priority}`,
       );
     }
   }
@@ -62,6 +63,7 @@ export function clustersJson(clusters: readonly ClusterView[], isDynamic: (name:
           ...(endpoint.checkTimedOut ? { active_hc_timeout: true } : {}),
         },
         weight: endpoint.weight,
+        priority: endpoint.priority,
         hostname: endpoint.hostname,
         locality: {
           region: endpoint.locality.region,

@@ -56,6 +56,7 @@ function endpointView(path: DataPath, endpoint: Endpoint): EndpointView {
     checkTimedOut: endpoint.health?.timedOut ?? false,
     weight: config?.loadBalancingWeight ?? 1,
     locality: endpoint.locality,
+    priority: endpoint.priority,
     cxActive: endpoint.connectionCount,
     cxTotal: stats.cxTotal,
     cxConnectFail: stats.cxConnectFail,

@@ -1,6 +1,9 @@
 // Upstream: one endpoint with its pools of connections: one, or one for each protocol that its clients speak.
 
-import type { LbEndpoint } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_components_pb.js';
+import type {
+  LbEndpoint,
+  LocalityLbEndpoints,
+} from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_components_pb.js';
 import type { PresentedAddresses } from '../downstream/listener-filters/proxy-header.js';
 import type { DataPath } from '../transport/data-path.js';
 import { ConnectionPool } from './connection-pool.js';
@@ -20,6 +23,14 @@ export class EndpointStats {
   rqTimeout = 0;
 }
 
+export interface Locality {
+  readonly region: string;
+  readonly zone: string;
+  readonly subZone: string;
+}
+
+const NO_LOCALITY: Locality = { region: '', zone: '', subZone: '' };
+
 /** Lives as long as its slot: it survives configuration swaps while cluster and address stay the same. */
 export class Endpoint {
   readonly stats = new EndpointStats();
@@ -32,7 +43,8 @@ export class Endpoint {
   /** When a request last asked for its host (ms since the epoch): then it is in no table. 0: it is in one. */
   requestedAtMs = 0;
   config: LbEndpoint | undefined;
-  locality = { region: '', zone: '', subZone: '' };
+  locality: Locality = NO_LOCALITY;
+  priority = 0;
   /** Interned peer metadata from the endpoint's `istio.workload`, 0 = none. */
   workloadPeer = 0;
   /** Where its cluster has outlier detection. */
@@ -60,10 +72,17 @@ export class Endpoint {
   }
 
   /** Takes over what a new configuration says of it. */
-  update(cluster: UpstreamCluster, transport: UpstreamTransport, config: LbEndpoint): void {
+  update(
+    cluster: UpstreamCluster,
+    transport: UpstreamTransport,
+    config: LbEndpoint,
+    group?: LocalityLbEndpoints | undefined,
+  ): void {
     const sameProtocol = this.cluster.http.key === cluster.http.key;
     this.cluster = cluster;
     this.config = config;
+    this.locality = group?.locality ?? NO_LOCALITY;
+    this.priority = group?.priority ?? 0;
     if (!this.live) this.joinedMs = this.path.clock.nowMs;
     this.live = true;
     if (sameProtocol && this.transport.key === transport.key) return;

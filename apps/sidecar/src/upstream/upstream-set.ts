@@ -53,7 +53,7 @@ export class UpstreamSet {
           endpoint = new Endpoint(path, slot, address, port, compiled.cluster, transport);
           path.endpoints[slot] = endpoint;
         }
-        endpoint.update(compiled.cluster, transport, description.lbEndpoint);
+        endpoint.update(compiled.cluster, transport, description.lbEndpoint, description.group);
         endpoint.outlier = detector?.monitor(slot, endpoint.addressText) ?? null;
         present.push(endpoint);
         seen.add(endpoint);

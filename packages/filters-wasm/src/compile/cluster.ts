@@ -41,6 +41,8 @@ export interface EndpointAddress {
   readonly lbEndpoint: LbEndpoint;
   readonly weight: number;
   readonly priority: number;
+  /** The endpoints that it stands among. */
+  readonly group: LocalityLbEndpoints;
   /** Place of its locality in the assignment, and that one's weight (0 where it has none). */
   readonly locality: number;
   readonly localityWeight: number;
@@ -180,7 +182,7 @@ function readEndpoint(
   problems: ProblemList,
   path: string,
   lbEndpoint: LbEndpoint,
-  { priority, loadBalancingWeight = 0 }: LocalityLbEndpoints,
+  group: LocalityLbEndpoints,
   locality: number,
 ): EndpointAddress | undefined {
   refuseOtherFields(
@@ -198,7 +200,8 @@ function readEndpoint(
     lbEndpoint.healthStatus === HealthStatus.HEALTHY ||
     lbEndpoint.healthStatus === HealthStatus.DEGRADED;
   if (weight < 1) problems.add(join(path, 'load_balancing_weight'), 'must be at least 1');
-  const place = { lbEndpoint, weight, priority, locality, localityWeight: loadBalancingWeight };
+  const { priority, loadBalancingWeight: localityWeight = 0 } = group;
+  const place = { lbEndpoint, weight, priority, group, locality, localityWeight };
   if (address?.case === 'socketAddress' && address.value.portSpecifier.case === 'portValue') {
     const port = address.value.portSpecifier.value;
     return usable ? { ...place, address: address.value.address, port } : undefined;

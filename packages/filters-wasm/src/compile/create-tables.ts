@@ -150,13 +150,21 @@ export function createTables(core: Core): Tables {
     if (slot < 0) problems.add('', `is one too many: at most ${L.CLUSTER_SLOT_COUNT} are supported`);
     const described: EndpointDescription[] = [];
     const endpointNames: string[] = [];
-    const endpointSlot = ({ address, port, lbEndpoint }: EndpointAddress) => {
+    const endpointSlot = ({ address, port, lbEndpoint, group }: EndpointAddress) => {
       const name = `${cluster.name}|${address}:${port}`;
       endpointNames.push(name);
       const endpoint = endpoints.slot(name, nowMs);
       if (endpoint < 0)
         problems.add('load_assignment', `has endpoints beyond the ${L.ENDPOINT_SLOT_COUNT} supported in all`);
-      described.push({ slot: endpoint, clusterSlot: slot, clusterName: cluster.name, address, port, lbEndpoint });
+      described.push({
+        slot: endpoint,
+        clusterSlot: slot,
+        clusterName: cluster.name,
+        address,
+        port,
+        lbEndpoint,
+        group,
+      });
       return endpoint;
     };
     const bytes = writeCluster(problems, cluster, assignment, endpointSlot, hash64);
