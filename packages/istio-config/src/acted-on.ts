@@ -296,7 +296,7 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'extensionProviders[].{name,prometheus}',
       'extensionProviders[].envoyFileAccessLog',
       'defaultProviders.{metrics,accessLogging}',
-      'defaultConfig.gatewayTopology.{numTrustedProxies,proxyProtocol}',
+      'defaultConfig.gatewayTopology.{numTrustedProxies,proxyProtocol,forwardClientCertDetails}',
       'defaultConfig.{proxyMetadata,concurrency,terminationDrainDuration}',
       'enableAutoMtls',
       'connectTimeout',

@@ -6,7 +6,7 @@ import { choice, duration, flag, integer, portNumber, text } from '../declare/sc
 /** What stands before a gateway. */
 export const topology = message('Topology', {
   numTrustedProxies: integer('Proxies before the gateway whose x-forwarded-for is believed (default 0).'),
-  forwardClientCertDetails: choice('What happens to x-forwarded-client-cert.', [
+  forwardClientCertDetails: choice('What a gateway does with x-forwarded-client-cert (default SANITIZE_SET).', [
     'UNDEFINED',
     'SANITIZE',
     'FORWARD_ONLY',

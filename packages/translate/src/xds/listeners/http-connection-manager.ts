@@ -41,8 +41,18 @@ function pathNormalization(meshConfig: MeshConfig) {
   }
 }
 
-/** What happens to `x-forwarded-client-cert`: sidecars append who called them, a gateway believes nobody. */
-function clientCertificates(listenerClass: ListenerClass) {
+/** By the words of MeshConfig. */
+const GATEWAY_CERTIFICATES = {
+  UNDEFINED: ForwardClientCertDetails.SANITIZE_SET,
+  SANITIZE: ForwardClientCertDetails.SANITIZE,
+  FORWARD_ONLY: ForwardClientCertDetails.FORWARD_ONLY,
+  APPEND_FORWARD: ForwardClientCertDetails.APPEND_FORWARD,
+  SANITIZE_SET: ForwardClientCertDetails.SANITIZE_SET,
+  ALWAYS_FORWARD_ONLY: ForwardClientCertDetails.ALWAYS_FORWARD_ONLY,
+} as const;
+
+/** What happens to `x-forwarded-client-cert`: sidecars append who called them, a gateway believes nobody unless it is told to. */
+function clientCertificates(listenerClass: ListenerClass, { defaultConfig }: MeshConfig) {
   switch (listenerClass) {
     case 'sidecar-inbound':
       return {
@@ -51,7 +61,8 @@ function clientCertificates(listenerClass: ListenerClass) {
       };
     case 'gateway':
       return {
-        forwardClientCertDetails: ForwardClientCertDetails.SANITIZE_SET,
+        forwardClientCertDetails:
+          GATEWAY_CERTIFICATES[defaultConfig?.gatewayTopology?.forwardClientCertDetails ?? 'UNDEFINED'],
         setCurrentClientCertDetails: { subject: true, dns: true, uri: true },
       };
     case 'sidecar-outbound':
@@ -89,7 +100,7 @@ function sharedFields(
     // As Istio: WebSockets go through every listener.
     upgradeConfigs: [create(HttpConnectionManager_UpgradeConfigSchema, { upgradeType: 'websocket' })],
     ...pathNormalization(meshConfig),
-    ...clientCertificates(listenerClass),
+    ...clientCertificates(listenerClass, meshConfig),
   };
 }
 
