@@ -1,7 +1,7 @@
 // Benchmark: the proxies of a scenario side by side in every round, loaded by turns in short slices, so that the machine's
 // changes of speed meet all of them alike.
 
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type FixedRateLoad, runFixedRate, runFullSpeedHttp2 } from './measure/h2load.js';
 import { cpuUs, rssMiB } from './measure/process-usage.js';
@@ -62,9 +62,11 @@ async function runRound(
   try {
     for (const kind of kinds) running.set(kind, await scenario.start(kind, directory, backend));
     const connections = scenario.http2?.connections ?? options.connections;
+    const bodyFile = scenario.requestBody === undefined ? undefined : join(directory, 'request-body');
+    if (bodyFile !== undefined) writeFileSync(bodyFile, scenario.requestBody ?? '', 'latin1');
     const load = (kind: ProxyKind, seconds: number) => {
       const { url } = of(running, kind);
-      const asked = { url, headers: scenario.headers, seconds, connections, cpus: LOAD_CPU };
+      const asked = { url, headers: scenario.headers, seconds, connections, bodyFile, cpus: LOAD_CPU };
       return scenario.http2 === undefined ? runFullSpeed(asked) : runFullSpeedHttp2(asked, scenario.http2.streams);
     };
     const warmUpRequests = scenario.newConnections ? WARM_UP_NEW_CONNECTIONS : WARM_UP_REQUESTS;
@@ -98,7 +100,7 @@ async function runRound(
       for (let slice = 0; slice < FIXED_RATE_SLICES; slice++) {
         for (const kind of rotated(kinds, slice)) {
           const { url } = of(running, kind);
-          of(round, kind).fixedRate.push(await fixedRateSlice(url, scenario, connections, rps));
+          of(round, kind).fixedRate.push(await fixedRateSlice(url, scenario, connections, rps, bodyFile));
         }
       }
     }
@@ -109,9 +111,15 @@ async function runRound(
   }
 }
 
-function fixedRateSlice(url: string, { headers, http2 }: Scenario, connections: number, rps: number) {
+function fixedRateSlice(
+  url: string,
+  { headers, http2 }: Scenario,
+  connections: number,
+  rps: number,
+  bodyFile: string | undefined,
+) {
   const timing = { seconds: SLICE_SECONDS, warmUpSeconds: 1 };
-  return runFixedRate({ url, headers, connections, rps, streams: http2?.streams, cpus: LOAD_CPU, ...timing });
+  return runFixedRate({ url, headers, connections, rps, bodyFile, streams: http2?.streams, cpus: LOAD_CPU, ...timing });
 }
 
 function fullSpeedRps(slices: readonly Slice[]): number {

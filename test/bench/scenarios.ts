@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { freePort } from '../harness/free-port.js';
 import type { PinnedProcess } from './measure/pinned-process.js';
 import { type CertificateFiles, createCertificateFiles } from './proxies/certificates.js';
-import type { ProxyOptions } from './proxies/proxy-options.js';
+import { type ProxyOptions, pathOfRoute, type RouteSeries } from './proxies/proxy-options.js';
 import { type Backend, type BackendShape, type ProxyKind, startProxy } from './proxies/start-proxy.js';
 
 /** A running proxy (or pair of proxies) in front of the backend. */
@@ -34,6 +34,8 @@ export interface Scenario {
   readonly newConnections?: boolean;
   /** Clients speak HTTP/2, with so many requests at a time on each of so many connections. */
   readonly http2?: { readonly connections: number; readonly streams: number };
+  /** Sent as the body of a POST by each of these clients. */
+  readonly requestBody?: string;
   start(kind: ProxyKind, workDir: string, backend: Backend): Promise<Topology>;
 }
 
@@ -48,6 +50,14 @@ export interface ConnectionsScenario {
   readonly idleKiBGoal: number;
 }
 
+/** A message of gRPC: not compressed, its length, its bytes. */
+function grpcMessage(bytes: number): string {
+  const head = Buffer.alloc(5);
+  head.writeUInt32BE(bytes, 1);
+  return head.toString('latin1') + 'm'.repeat(bytes);
+}
+
+const GRPC_HEADERS = ['content-type: application/grpc', 'te: trailers'];
 const HOST_NAMES = Array.from({ length: 100 }, (_, index) => `service-${index}.bench.svc.cluster.local`);
 const ALL: readonly ProxyKind[] = ['nginx', 'haproxy', 'envoy', 'node-http', 'sidecar'];
 const NATIVE: readonly ProxyKind[] = ['nginx', 'haproxy', 'envoy', 'sidecar'];
@@ -57,12 +67,12 @@ async function oneProxy(
   kind: ProxyKind,
   workDir: string,
   backend: Backend,
-  extra: Partial<ProxyOptions> = {},
+  extra: Partial<ProxyOptions> & { readonly requestPath?: string } = {},
 ): Promise<Topology> {
   const listenPort = await freePort();
   const proxy = await startProxy(kind, workDir, { name: 'proxy', listenPort, backendPorts: backend.ports, ...extra });
   return {
-    url: `${extra.acceptTls ? 'https' : 'http'}://127.0.0.1:${listenPort}/`,
+    url: `${extra.acceptTls ? 'https' : 'http'}://127.0.0.1:${listenPort}${extra.requestPath ?? '/'}`,
     measured: [proxy.pid],
     hops: 1,
     stop: () => proxy.stop(),
@@ -86,6 +96,28 @@ async function mutualTlsHop(kind: ProxyKind, workDir: string, backend: Backend):
     hops: 2,
     async stop() {
       for (const proxy of started.reverse()) await proxy.stop();
+    },
+  };
+}
+
+/** So many expressions fit a sidecar's tables. */
+const MANY_EXPRESSIONS = 4_000;
+const MANY_ROUTES = 10_000;
+const FEW = 10;
+
+/** Requests for the route in the middle of many, which are compared with those among ten. */
+function routesScenario(key: string, routeKind: RouteSeries['kind'], many: number): Scenario {
+  return {
+    key,
+    title: `${many.toLocaleString('en')} routes by ${routeKind} path beside ${FEW}`,
+    proxies: ['envoy', 'sidecar-few', 'sidecar'],
+    cpuGoals: routeKind === 'regex' ? [] : [{ peer: 'sidecar-few', atMost: 1.1 }],
+    backend: KIB_BODY,
+    headers: [],
+    start: (kind, workDir, backend) => {
+      const count = kind === 'sidecar-few' ? FEW : many;
+      const routes = { kind: routeKind, count };
+      return oneProxy(kind, workDir, backend, { routes, requestPath: pathOfRoute(count / 2) });
     },
   };
 }
@@ -192,6 +224,46 @@ export const SCENARIOS: readonly Scenario[] = [
     headers: [],
     http2: { connections: 16, streams: 10 },
     start: (kind, workDir, backend) => oneProxy(kind, workDir, backend, { acceptHttp2: true, originateHttp2: true }),
+  },
+  {
+    key: 'grpc-unary',
+    title: 'gRPC: a message of 100 bytes, an answer of 1 KiB',
+    proxies: NATIVE,
+    cpuGoals: [{ peer: 'envoy', atMost: 1 }],
+    backend: { ...KIB_BODY, http2: true, grpc: true },
+    headers: GRPC_HEADERS,
+    http2: { connections: 16, streams: 10 },
+    requestBody: grpcMessage(100),
+    start: (kind, workDir, backend) => oneProxy(kind, workDir, backend, { acceptHttp2: true, originateHttp2: true }),
+  },
+  {
+    key: 'grpc-stream',
+    title: 'gRPC: a message of 100 bytes, a stream of 100 kB',
+    proxies: NATIVE,
+    cpuGoals: [{ peer: 'envoy', atMost: 1 }],
+    backend: { count: 1, bodyBytes: 100_000, http2: true, grpc: true },
+    headers: GRPC_HEADERS,
+    http2: { connections: 16, streams: 2 },
+    requestBody: grpcMessage(100),
+    start: (kind, workDir, backend) => oneProxy(kind, workDir, backend, { acceptHttp2: true, originateHttp2: true }),
+  },
+  routesScenario('r-exact', 'exact', MANY_ROUTES),
+  routesScenario('r-prefix', 'prefix', MANY_ROUTES),
+  routesScenario('r-regex', 'regex', MANY_EXPRESSIONS),
+  {
+    key: 'ring',
+    title: 'ring hash by a header over 1,000 endpoints beside 10',
+    proxies: ['envoy', 'sidecar-few', 'sidecar'],
+    cpuGoals: [
+      { peer: 'envoy', atMost: 1 },
+      { peer: 'sidecar-few', atMost: 1.1 },
+    ],
+    backend: { count: 1000, bodyBytes: 1024 },
+    headers: ['x-user: jason'],
+    start: (kind, workDir, backend) => {
+      const ports = kind === 'sidecar-few' ? backend.ports.slice(0, FEW) : backend.ports;
+      return oneProxy(kind, workDir, { ...backend, ports }, { ringHash: true });
+    },
   },
 ];
 

@@ -61,12 +61,17 @@ function fieldsOf({ answer, received, copies, log }: Observation, isDetermined: 
   return fields;
 }
 
+function withStats(fields: Map<string, string>, { stats = {} }: SendingResult): Map<string, string> {
+  for (const [name, value] of Object.entries(stats)) fields.set(`stat ${name}`, String(value));
+  return fields;
+}
+
 /** Of requests that are sent several times only what the case expects is compared: which pod has which is chance. */
 export function differencesOf(envoy: SendingResult, lateen: SendingResult): Difference[] {
   if (envoy.sending.times > 1 || envoy.sending.kind !== 'http') return [];
   const isDetermined = envoy.sending.expect.upstream?.length === 1;
-  const left = fieldsOf(envoy.observations[0]!, isDetermined);
-  const right = fieldsOf(lateen.observations[0]!, isDetermined);
+  const left = withStats(fieldsOf(envoy.observations[0]!, isDetermined), envoy);
+  const right = withStats(fieldsOf(lateen.observations[0]!, isDetermined), lateen);
   return [...new Set([...left.keys(), ...right.keys()])].sort().flatMap((field) => {
     const difference = { field, envoy: left.get(field) ?? '(absent)', lateen: right.get(field) ?? '(absent)' };
     return difference.envoy === difference.lateen ? [] : [difference];

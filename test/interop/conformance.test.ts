@@ -25,8 +25,8 @@ describe.skipIf(envoyPath === undefined)('stock Envoy and Lateen agree on', () =
   let envoy: MeshUnderTest;
   let lateen: MeshUnderTest;
   beforeAll(async () => {
-    envoy = await MeshUnderTest.start({ engine: 'envoy', envoyPath: envoyPath ?? '', allLogs: true });
-    lateen = await MeshUnderTest.start({ engine: 'lateen', allLogs: true });
+    envoy = await MeshUnderTest.start({ engine: 'envoy', envoyPath: envoyPath ?? '', allLogs: true, stats: true });
+    lateen = await MeshUnderTest.start({ engine: 'lateen', allLogs: true, stats: true });
   });
   afterAll(async () => {
     await envoy?.stop();

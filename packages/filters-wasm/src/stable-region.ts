@@ -45,7 +45,7 @@ export function createStableRegion(memory: Buffer): StableRegion {
       return end - L.STABLE_REGION;
     },
     intern(owner, content, nowMs) {
-      const key = `${owner} ${Buffer.from(content).toString('latin1')}`;
+      const key = `${owner} ${Buffer.from(content.buffer, content.byteOffset, content.length).toString('latin1')}`;
       const known = byKey.get(key);
       if (known !== undefined) {
         known.retiredAtMs = undefined;

@@ -55,6 +55,8 @@ export interface FixedRateOptions {
   /** `Name: value`; Host becomes the URL's host, since h2load writes that one itself. */
   readonly headers: readonly string[];
   readonly cpus: string;
+  /** A file that is sent as the body of a POST. */
+  readonly bodyFile?: string | undefined;
   /** So many requests at a time on each connection, over HTTP/2; over HTTP/1.1 where it is left out. */
   readonly streams?: number | undefined;
 }
@@ -66,6 +68,7 @@ export async function runFullSpeedHttp2(options: FullSpeedOptions, streams: numb
     const logFile = join(directory, 'log');
     const args = ['-t1', `-c${options.connections}`, `-m${streams}`, `-D${options.seconds}`, '--warm-up-time=0'];
     for (const header of options.headers) args.push('-H', header);
+    if (options.bodyFile !== undefined) args.push('-d', options.bodyFile);
     args.push(`--log-file=${logFile}`);
     const totals = parseH2loadOutput(await runGenerator(options.cpus, ['h2load', ...args, options.url]));
     const latencies = parseH2loadLog(readFileSync(logFile, 'utf8'));
@@ -98,6 +101,7 @@ export async function runFixedRate(options: FixedRateOptions): Promise<FixedRate
     args.push(`--warm-up-time=${options.warmUpSeconds}`, `--rps=${options.rps / options.connections}`);
     args.push(`--connect-to=${target.host}`, `--log-file=${logFile}`, '-N10');
     for (const header of others) args.push('-H', header);
+    if (options.bodyFile !== undefined) args.push('-d', options.bodyFile);
     const totals = parseH2loadOutput(await runGenerator(options.cpus, ['h2load', ...args, url]));
     const latencies = parseH2loadLog(readFileSync(logFile, 'utf8'));
     return {

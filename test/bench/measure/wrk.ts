@@ -41,6 +41,8 @@ export interface FullSpeedOptions {
   readonly seconds: number;
   readonly connections: number;
   readonly headers: readonly string[];
+  /** With h2load: a file that is sent as the body of a POST. */
+  readonly bodyFile?: string | undefined;
   /** CPU list that the generator is pinned to. */
   readonly cpus: string;
 }

@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import type { CertificateFiles } from './certificates.js';
-import type { ProxyOptions } from './proxy-options.js';
+import { type ProxyOptions, pathOfRoute, type RouteSeries } from './proxy-options.js';
 
 export interface BootstrapOptions extends ProxyOptions {
   readonly directory: string;
@@ -35,8 +35,23 @@ function httpFilters(metrics: boolean): object[] {
   ];
 }
 
-function virtualHosts(hostNames: readonly string[]): object[] {
-  const plain = { match: { prefix: '/' }, route: { cluster: CLUSTER } };
+function pathMatch(kind: RouteSeries['kind'], index: number): object {
+  const path = pathOfRoute(index);
+  if (kind === 'exact') return { path };
+  const base = path.slice(0, path.lastIndexOf('/') + 1);
+  return kind === 'prefix' ? { prefix: base } : { safe_regex: { regex: `${base}[a-z]+` } };
+}
+
+function virtualHosts({ hostNames = [], routes, ringHash }: ProxyOptions): object[] {
+  const hash = ringHash ? { hash_policy: [{ header: { header_name: 'x-user' } }] } : {};
+  const plain = { match: { prefix: '/' }, route: { cluster: CLUSTER, ...hash } };
+  if (routes !== undefined) {
+    const series = Array.from({ length: routes.count }, (_, index) => ({
+      match: pathMatch(routes.kind, index),
+      route: { cluster: CLUSTER },
+    }));
+    return [{ name: 'all', domains: ['*'], routes: series }];
+  }
   if (hostNames.length === 0) return [{ name: 'all', domains: ['*'], routes: [plain] }];
   return hostNames.map((name) => ({
     name,
@@ -141,7 +156,7 @@ export function writeBootstrap(options: BootstrapOptions): string {
                     '@type': `${V3}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager`,
                     stat_prefix: 'ingress',
                     ...(options.accessLog === undefined ? {} : { access_log: [fileAccessLog(options.accessLog)] }),
-                    route_config: { name: 'local', virtual_hosts: virtualHosts(options.hostNames ?? []) },
+                    route_config: { name: 'local', virtual_hosts: virtualHosts(options) },
                     http_filters: httpFilters(options.metrics ?? false),
                   },
                 },
@@ -155,7 +170,7 @@ export function writeBootstrap(options: BootstrapOptions): string {
           name: CLUSTER,
           type: 'STATIC',
           connect_timeout: '5s',
-          lb_policy: 'ROUND_ROBIN',
+          lb_policy: options.ringHash ? 'RING_HASH' : 'ROUND_ROBIN',
           ...(options.manyConnections ? { circuit_breakers: { thresholds: [manyConnections] } } : {}),
           ...(options.originateHttp2 ? HTTP_2 : {}),
           ...(options.originateTls ? { transport_socket: upstreamTls(options.originateTls) } : {}),

@@ -54,10 +54,12 @@ export interface BackendOptions {
   readonly manyConnections?: boolean;
   /** It speaks HTTP/2 without TLS. */
   readonly http2?: boolean | undefined;
+  readonly grpc?: boolean | undefined;
 }
 
 /** A backend that answers every request with a body from memory (1 KiB) or from the page cache, on each of the ports. */
-export function nginxBackend({ directory, ports, bodyBytes, manyConnections, http2 }: BackendOptions): string[] {
+export function nginxBackend(options: BackendOptions): string[] {
+  const { directory, ports, bodyBytes, manyConnections, http2, grpc } = options;
   const listens = ports.map((port) => `listen 127.0.0.1:${port} ${http2 ? 'http2 ' : ''}backlog=16384;`).join(' ');
   let answer = `return 200 "${BODY}";`;
   if (bodyBytes !== BODY.length) {
@@ -66,7 +68,11 @@ export function nginxBackend({ directory, ports, bodyBytes, manyConnections, htt
     writeFileSync(join(root, 'body'), 'x'.repeat(bodyBytes));
     answer = `root ${root}; try_files /body =404; sendfile on; open_file_cache max=10;`;
   }
-  const servers = `server { ${listens} location / { default_type text/plain; ${answer} } }`;
+  // A file is answered to a POST too.
+  const type = grpc
+    ? 'default_type application/grpc; add_trailer grpc-status 0 always; error_page 405 =200 /body;'
+    : 'default_type text/plain;';
+  const servers = `server { ${listens} location / { ${type} ${answer} } }`;
   return writeInstance({ directory, name: 'backend', servers, manyConnections });
 }
 
@@ -96,7 +102,10 @@ export function nginxProxy(options: ProxyOptions, directory: string): string[] {
        proxy_ssl_trusted_certificate ${originateTls.root}; proxy_ssl_verify on; proxy_ssl_protocols TLSv1.3;
        proxy_ssl_server_name on; proxy_ssl_name ${originateTls.server.dnsName};`
     : '';
-  const location = `location / { proxy_pass ${originateTls ? 'https' : 'http'}://backend; ${PROXY_DIRECTIVES} ${tlsOut} }`;
+  const grpcPass = 'grpc_pass grpc://backend; grpc_read_timeout 1h;';
+  const proxyPass = `proxy_pass ${originateTls ? 'https' : 'http'}://backend; ${PROXY_DIRECTIVES} ${tlsOut}`;
+  // nginx speaks HTTP/2 to servers of gRPC only.
+  const location = `location / { ${options.originateHttp2 ? grpcPass : proxyPass} }`;
   const listen = `listen 127.0.0.1:${options.listenPort}${acceptTls ? ' ssl' : ''}${options.acceptHttp2 ? ' http2' : ''}`;
   const named = (options.hostNames ?? [])
     .map((name) => `server { ${listen}; server_name ${name}; ${location} }`)

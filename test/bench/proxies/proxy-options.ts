@@ -2,12 +2,26 @@
 
 import type { CertificateFiles } from './certificates.js';
 
+export interface RouteSeries {
+  readonly kind: 'exact' | 'prefix' | 'regex';
+  readonly count: number;
+}
+
+/** A path that the route of this number is for. */
+export function pathOfRoute(index: number): string {
+  return `/api/v1/service-${index}/resources`;
+}
+
 export interface ProxyOptions {
   readonly name: string;
   readonly listenPort: number;
   readonly backendPorts: readonly number[];
   /** Virtual hosts by name, each with a route that matches a header and one that does not (nginx: by name only). */
   readonly hostNames?: readonly string[];
+  /** So many routes of one kind in one virtual host, each for a path of its own (only in bootstrap files). */
+  readonly routes?: RouteSeries;
+  /** Endpoints are chosen by a hash of the header `x-user` (only in bootstrap files). */
+  readonly ringHash?: boolean;
   /** The mesh filters: peer metadata exchange and istio_* metrics (only the sidecar has them). */
   readonly metrics?: boolean;
   readonly inbound?: boolean;

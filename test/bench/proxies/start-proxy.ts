@@ -11,7 +11,8 @@ import { haproxyProxy } from './haproxy-config.js';
 import { nginxBackend, nginxProxy } from './nginx-config.js';
 import type { ProxyOptions } from './proxy-options.js';
 
-export const PROXY_KINDS = ['nginx', 'haproxy', 'envoy', 'node-http', 'sidecar'] as const;
+/** `sidecar-few`: the sidecar with little configuration, in scenarios about what much of it costs. */
+export const PROXY_KINDS = ['nginx', 'haproxy', 'envoy', 'node-http', 'sidecar-few', 'sidecar'] as const;
 export type ProxyKind = (typeof PROXY_KINDS)[number];
 
 /** The proxies have a core of their own; load generator and backend share the other. */
@@ -22,8 +23,8 @@ const SIDECAR = fileURLToPath(new URL('../../../../bin/lateen-sidecar', import.m
 const NODE_PROXY = fileURLToPath(new URL('./node-http-proxy.js', import.meta.url));
 
 /** The command that runs `kind` with a bootstrap file. One worker, as nginx and the sidecar have. */
-export function bootstrapCommand(kind: 'envoy' | 'sidecar', path: string): string[] {
-  if (kind === 'sidecar') return [SIDECAR, '--config-path', path, '--log-level', 'warn'];
+export function bootstrapCommand(kind: 'envoy' | 'sidecar' | 'sidecar-few', path: string): string[] {
+  if (kind !== 'envoy') return [SIDECAR, '--config-path', path, '--log-level', 'warn'];
   const envoy = obtainStockEnvoy();
   if ('missing' in envoy) throw new Error(`no stock Envoy: ${envoy.missing}`);
   return [envoy.path, '-c', path, '--concurrency', '1', '--disable-hot-restart', '--log-level', 'error'];
@@ -39,6 +40,7 @@ async function commandOf(kind: ProxyKind, directory: string, options: ProxyOptio
       return [process.execPath, NODE_PROXY, JSON.stringify(options)];
     case 'envoy':
     case 'sidecar':
+    case 'sidecar-few':
       return bootstrapCommand(kind, writeBootstrap({ directory, adminPort: await freePort(), ...options }));
   }
 }
@@ -68,12 +70,16 @@ export interface BackendShape {
   readonly manyConnections?: boolean;
   /** HTTP/2 without TLS. */
   readonly http2?: boolean;
+  /** Answers are those of gRPC: a POST, the status in trailers. */
+  readonly grpc?: boolean;
 }
 
 /** Starts one nginx that listens on `count` ports. */
 export async function startBackend(directory: string, shape: BackendShape): Promise<Backend> {
-  const ports: number[] = [];
-  for (let index = 0; index < shape.count; index++) ports.push(await freePort());
+  // A port that is free may be told twice.
+  const chosen = new Set<number>();
+  while (chosen.size < shape.count) chosen.add(await freePort());
+  const ports = [...chosen];
   const argv = nginxBackend({ ...shape, directory, ports });
   return { ports, process: await startPinned('backend', LOAD_CPU, argv, ports[0] ?? 0) };
 }

@@ -14,6 +14,7 @@ import { type CaseAddresses, type CaseConfig, readCaseConfig, snapshotOf } from 
 import { EchoPods, type ReceivedRequest } from './echo-pods.js';
 import { locatedCase } from './located-case.js';
 import { type ConformanceProxy, type Engine, type LogLine, startProxy } from './proxy.js';
+import { answeredIn, type ProxyStats, readStats, statsSince } from './proxy-stats.js';
 import { type ReceivedAnswer, Sender } from './send.js';
 
 /** What became of one request. */
@@ -32,6 +33,8 @@ export interface Observation {
 export interface SendingResult {
   readonly sending: SendingOfCase;
   readonly observations: readonly Observation[];
+  /** What the proxy counted meanwhile; undefined where nobody asked for it, or it is not settled. */
+  readonly stats?: ProxyStats | undefined;
 }
 
 /** Where a gateway of local mode listens for a port that needs a privilege. */
@@ -40,6 +43,7 @@ const FORWARD_PROXY_PORT = 15_007;
 const PARALLEL = 8;
 const CONNECT_WITHIN_MS = 10_000;
 const COPIED_WITHIN_MS = 5_000;
+const COUNTED_WITHIN_MS = 3_000;
 
 function accepts({ host, port }: SocketAddress): Promise<boolean> {
   return new Promise((resolve) => {
@@ -56,6 +60,8 @@ export interface MeshOptions {
   readonly envoyPath?: string;
   /** Whether to wait for the access log's line of every request, or only of those whose case says what is in it. */
   readonly allLogs?: boolean;
+  /** Whether to read what the proxy counts of each request that is sent once. */
+  readonly stats?: boolean;
 }
 
 export class MeshUnderTest {
@@ -69,11 +75,12 @@ export class MeshUnderTest {
     private readonly engine: Engine,
     private readonly lease: LoopbackLease,
     private readonly allLogs: boolean,
+    private readonly counts: boolean,
     private readonly pilot: CasePilot,
   ) {}
 
-  static async start({ engine, envoyPath = '', allLogs = false }: MeshOptions): Promise<MeshUnderTest> {
-    const mesh = new MeshUnderTest(engine, await leaseLoopbackBlock(), allLogs, await CasePilot.start());
+  static async start({ engine, envoyPath = '', allLogs = false, stats = false }: MeshOptions): Promise<MeshUnderTest> {
+    const mesh = new MeshUnderTest(engine, await leaseLoopbackBlock(), allLogs, stats, await CasePilot.start());
     const authority = await TestAuthority.create();
     const common = { engine, envoyPath, controlPort: mesh.pilot.port, authority, directory: mesh.directory };
     for (const role of ['client', 'gateway'] as const) mesh.proxies.set(role, await startProxy({ ...common, role }));
@@ -100,7 +107,7 @@ export class MeshUnderTest {
           pushedTo = sending.from;
         }
         const target = dialled(sending, config, addresses);
-        results.push({ sending, observations: await this.send(sending, target, pods) });
+        results.push(await this.counted(sending, () => this.send(sending, target, pods)));
       }
       return await Promise.all(results.map((result) => this.withLogs(result)));
     } catch (error) {
@@ -160,6 +167,22 @@ export class MeshUnderTest {
     }
   }
 
+  /** Copies are counted when they are sent, which may be later than the answer; so are the requests of a tunnel. */
+  private async counted(sending: SendingOfCase, send: () => Promise<readonly Observation[]>): Promise<SendingResult> {
+    const isSettled = sending.kind === 'http' && sending.times === 1 && sending.expect.copies === undefined;
+    if (!this.counts || !isSettled) return { sending, observations: await send() };
+    const { adminPort } = this.proxyOf(sending);
+    const before = await readStats(adminPort);
+    const observations = await send();
+    const counted = async () => {
+      const since = statsSince(before, await readStats(adminPort));
+      return answeredIn(since) > 0 && since;
+    };
+    // What is no request yet when it is answered is not counted as one.
+    const stats = await waitUntil('the request to be counted', counted, COUNTED_WITHIN_MS).catch(() => undefined);
+    return { sending, observations, stats };
+  }
+
   private proxyOf({ from }: SendingOfCase): ConformanceProxy {
     return this.proxies.get(from === GATEWAY ? 'gateway' : 'client')!;
   }
@@ -196,7 +219,7 @@ export class MeshUnderTest {
       const what = `the access log's line about ${sending.name}`;
       return { ...observation, log: await waitUntil(what, () => proxy.logOf(observation.id), 5000) };
     });
-    return { sending, observations: await Promise.all(logged) };
+    return { ...result, observations: await Promise.all(logged) };
   }
 
   async stop(): Promise<void> {

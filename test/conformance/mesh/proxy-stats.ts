@@ -1,0 +1,57 @@
+// Conformance, step 5: what a proxy has counted, under the names that Envoy and Lateen share, summed over listeners and clusters.
+
+import { httpGet } from '../../harness/http-get.js';
+
+/** Counters by name: `upstream_rq_total`, `downstream_rq_2xx`, … */
+export type ProxyStats = Readonly<Record<string, number>>;
+
+interface Sample {
+  readonly name: string;
+  readonly value: number;
+}
+
+/** By metric and labels. */
+export type Samples = ReadonlyMap<string, Sample>;
+
+const SAMPLE = /^(envoy_\w+)\{?([^}]*)\}? (\d+)$/;
+/** Where the name of a cluster or listener has dots Envoy takes what follows the first one into the metric's name. */
+const OF_CLUSTERS = /^envoy_cluster_(?:.+_)?(upstream_rq_total|upstream_cx_connect_fail)$/;
+const OF_LISTENERS = /^envoy_http_(?:.+_)?downstream_rq_xx$/;
+/** The proxy's own connections, and its admin API. */
+const OWN = /"(xds-grpc|sds-grpc|admin)"/;
+
+function nameOf(metric: string, labels: string): string | undefined {
+  const responseClass = /envoy_response_code_class="(\d)"/.exec(labels)?.[1];
+  if (responseClass !== undefined && OF_LISTENERS.test(metric)) return `downstream_rq_${responseClass}xx`;
+  return OF_CLUSTERS.exec(metric)?.[1];
+}
+
+/** Reads `/stats/prometheus` of an admin API. */
+export async function readStats(adminPort: number): Promise<Samples> {
+  const { body } = await httpGet(`http://127.0.0.1:${adminPort}/stats/prometheus`);
+  const samples = new Map<string, Sample>();
+  for (const line of body.split('\n')) {
+    const [, metric = '', labels = '', value = ''] = SAMPLE.exec(line) ?? [];
+    const name = OWN.test(labels) ? undefined : nameOf(metric, labels);
+    if (name !== undefined) samples.set(`${metric}{${labels}}`, { name, value: Number(value) });
+  }
+  return samples;
+}
+
+/** What was counted between two readings. Counters of what was there before may have gone meanwhile. */
+export function statsSince(before: Samples, after: Samples): ProxyStats {
+  const stats: Record<string, number> = {};
+  for (const [key, { name, value }] of after) {
+    const counted = value - (before.get(key)?.value ?? 0);
+    if (counted > 0) stats[name] = (stats[name] ?? 0) + counted;
+  }
+  return stats;
+}
+
+/** Requests that were answered. */
+export function answeredIn(stats: ProxyStats): number {
+  return Object.entries(stats).reduce(
+    (sum, [name, value]) => (name.startsWith('downstream_rq_') ? sum + value : sum),
+    0,
+  );
+}
