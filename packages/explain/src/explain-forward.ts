@@ -17,6 +17,7 @@ import { routePlaces } from './places/route-places.js';
 import { type ClusterEndpoint, clusterFacts } from './read/clusters.js';
 import { headerChanges, type WithHeaderChanges } from './read/header-changes.js';
 import { readLimits } from './read/limits.js';
+import { readRateLimits } from './read/rate-limits.js';
 import { readFault, readHashPolicies, readMirrors, readRetries } from './read/route-policy.js';
 
 /** What is decided so far. */
@@ -37,15 +38,23 @@ export function explainForward(context: ExplainContext, entry: HttpEntry, routed
   // Envoy applies the most specific level first, unless it is told otherwise.
   const levels: WithHeaderChanges[] = [...(route === undefined ? [] : [route]), virtualHost, routes];
   if (routes.mostSpecificHeaderMutationsWins) levels.reverse();
+  const rates = readRateLimits(context.decision, context.places, {
+    view: context.view,
+    manager,
+    head: routed.head,
+    identity: null,
+  });
   const local: Answer = {
     responseHeaders: headerChanges('response', levels),
-    limits: readLimits(manager, virtualHost, route),
+    limits: [...readLimits(manager, virtualHost, route), ...rates.limits],
+    notes: [...(answer.notes ?? []), ...rates.notes],
     fault: route === undefined ? null : readFault(route, virtualHost),
     outcome: '',
   };
   const because = [
     ...(answer.because ?? []),
     ...(route === undefined ? [] : ruleBecause(routePlaces(context.places, route))),
+    ...rates.because,
   ];
   if (decided.action === 'redirect') {
     const outcome = `the proxy answers ${decided.status} and sends the client to ${decided.location}`;
@@ -78,7 +87,7 @@ export function explainForward(context: ExplainContext, entry: HttpEntry, routed
     hashBy: readHashPolicies(action),
     inbound: arrivals.inbound,
     because: [...because, ...destinations.flatMap((each) => each.because), ...arrivals.because],
-    notes: [...(answer.notes ?? []), ...clusterNotes(clusters)],
+    notes: [...(local.notes ?? []), ...arrivals.notes, ...clusterNotes(clusters)],
     ...forwardOutcome(clusters),
   };
 }
@@ -138,9 +147,9 @@ function readHead(head: string): { readonly path: string; readonly host: string 
 
 /** One pod of each Deployment stands for all of them: what they do depends on their labels. */
 function explainArrivals(
-  { snapshot, decision }: ExplainContext,
+  context: ExplainContext,
   destinations: readonly Destination[],
-): { readonly inbound: ExplainedInbound[]; readonly because: Because[] } {
+): { readonly inbound: ExplainedInbound[]; readonly because: Because[]; readonly notes: string[] } {
   const calls = new Map<string, ArrivingCall>();
   for (const { endpoints, head } of destinations) {
     for (const { target, port, tls } of endpoints) {
@@ -149,10 +158,11 @@ function explainArrivals(
       if (!calls.has(key)) calls.set(key, { target, port, tls, head });
     }
   }
-  const arrivals = [...calls.values()].flatMap((call) => explainInbound(snapshot, decision, call) ?? []);
+  const arrivals = [...calls.values()].flatMap((call) => explainInbound(context, call) ?? []);
   return {
     inbound: arrivals.map(({ inbound }) => inbound),
     because: arrivals.flatMap(({ because }) => because),
+    notes: arrivals.flatMap(({ notes }) => notes),
   };
 }
 

@@ -90,6 +90,12 @@ export interface ExplainedLimit {
   readonly fillIntervalMs: number;
   readonly enforcedPercentage: number;
   readonly status: number;
+  /** Of a RateLimit: `NAMESPACE/NAME/RULE`, as in `because[].of`; null for Envoy's `local_ratelimit`. */
+  readonly rule: string | null;
+  /** Of a RateLimit: counted at each proxy, or over the mesh. */
+  readonly scope: 'PROXY' | 'MESH' | null;
+  /** What is counted apart, with this request's value; null where it is known only when the request comes. */
+  readonly countedBy: readonly { readonly by: string; readonly value: string | null }[];
 }
 
 /** A route that came before, or a rule that is none for this caller, and the first thing about it that did not hold. */

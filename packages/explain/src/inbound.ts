@@ -1,18 +1,13 @@
 // Explain: the receiving half: what the sidecar of a destination does with the call.
 
-import {
-  decideMtlsMode,
-  type MeshSnapshot,
-  type ProxyResources,
-  type ProxyView,
-  type Workload,
-} from '@lateen/translate';
-import type { Decision } from './decide/decision.js';
+import { decideMtlsMode, type ProxyResources, type ProxyView, type Workload } from '@lateen/translate';
 import { chooseChain, managerOf, routesOf } from './entry.js';
+import type { ExplainContext } from './explain.js';
 import type { Because, ExplainedEndpoint, ExplainedInbound } from './explanation.js';
 import { because, type Place } from './places/places.js';
 import { proxyOf } from './proxy-of.js';
 import { readLimits } from './read/limits.js';
+import { type RateLimitAnswer, readRateLimits } from './read/rate-limits.js';
 
 /** ALPN of a sidecar that calls by mutual TLS. */
 const SIDECAR_ALPN = ['istio-http/1.1', 'istio'];
@@ -29,14 +24,12 @@ export interface ArrivingCall {
 export interface ExplainedArrival {
   readonly inbound: ExplainedInbound;
   readonly because: readonly Because[];
+  readonly notes: readonly string[];
 }
 
 /** Undefined where the destination has no sidecar, as a gateway has none. */
-export function explainInbound(
-  snapshot: MeshSnapshot,
-  decision: Decision,
-  call: ArrivingCall,
-): ExplainedArrival | undefined {
+export function explainInbound(context: ExplainContext, call: ArrivingCall): ExplainedArrival | undefined {
+  const { snapshot } = context;
   const { target, port, tls } = call;
   if (target.gateway) return undefined;
   const { view, resources } = proxyOf(snapshot, target);
@@ -47,10 +40,17 @@ export function explainInbound(
     const path: Place['path'] = byPort ? ['spec', 'portLevelMtls', String(port), 'mode'] : ['spec', 'mtls', 'mode'];
     found.push(because({ object: policy, path }, 'inbound', `${target.workloadName}.${target.namespace}`));
   }
-  return { inbound: { ...where, ...decideArrival(view, resources, decision, call) }, because: found };
+  const { rates, ...decided } = decideArrival(context, view, resources, call);
+  return {
+    inbound: { ...where, ...decided },
+    because: [...found, ...(rates?.because ?? [])],
+    notes: rates?.notes ?? [],
+  };
 }
 
-type Decided = Omit<ExplainedInbound, 'workload' | 'namespace' | 'port' | 'mtls' | 'caller'>;
+type Decided = Omit<ExplainedInbound, 'workload' | 'namespace' | 'port' | 'mtls' | 'caller'> & {
+  readonly rates?: RateLimitAnswer;
+};
 
 const REFUSED: Decided = {
   accepted: false,
@@ -61,7 +61,12 @@ const REFUSED: Decided = {
   limits: [],
 };
 
-function decideArrival(view: ProxyView, resources: ProxyResources, decision: Decision, call: ArrivingCall): Decided {
+function decideArrival(
+  { decision, places, snapshot, caller }: ExplainContext,
+  view: ProxyView,
+  resources: ProxyResources,
+  call: ArrivingCall,
+): Decided {
   const listener = resources.listeners.find(({ name }) => name === `${view.address}_${call.port}`)?.message;
   const chain = chooseChain(listener?.filterChains ?? [], {
     transport: call.tls === 'none' ? 'raw_buffer' : 'tls',
@@ -80,11 +85,15 @@ function decideArrival(view: ProxyView, resources: ProxyResources, decision: Dec
   const decided = decision.route(0);
   const virtualHost = decided.virtualHost === undefined ? undefined : routes.virtualHosts[decided.virtualHost];
   const route = decided.route === undefined ? undefined : virtualHost?.routes[decided.route];
+  const shown = `spiffe://${snapshot.trustDomain}/ns/${caller.namespace}/sa/${caller.serviceAccount}`;
+  const identity = call.tls === 'mutual' ? shown : undefined;
+  const rates = readRateLimits(decision, places, { view, manager, head: call.head, identity });
   return {
     ...accepted,
+    rates,
     action: decided.action === 'forward' ? 'forward' : decided.action === 'none' ? 'notFound' : decided.action,
     cluster: decided.cluster === '' ? null : decided.cluster,
     timeoutMs: decided.timeoutMs || null,
-    limits: readLimits(manager, virtualHost, route),
+    limits: [...readLimits(manager, virtualHost, route), ...rates.limits],
   };
 }

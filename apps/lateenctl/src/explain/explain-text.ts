@@ -44,10 +44,13 @@ export function explainText(request: string, answer: Explanation, paint: (text: 
   }
   for (const [name, value] of Object.entries(answer.cors?.headers ?? {}))
     add('CORS', `${name}: ${value}`, because('cors'));
-  for (const limit of answer.limits) add('Rate limit', limitText(limit), because('limits'));
+  const limitLine = (limit: ExplainedLimit) =>
+    limitText(limit, reasons(answer.because, ['limits'], paint, limit.rule ?? ''));
+  for (const limit of answer.limits) add('Rate limit', limitLine(limit));
   for (const inbound of answer.inbound) {
     const receiver = `${inbound.workload}.${inbound.namespace}`;
-    lines.push(...inboundLines(inbound, reasons(answer.because, ['inbound'], paint, receiver)));
+    const why = reasons(answer.because, ['inbound'], paint, receiver);
+    lines.push(...inboundLines(inbound, why, inbound.limits.map(limitLine)));
   }
   const list = (title: string, items: readonly string[]) => {
     if (items.length === 0) return;
@@ -143,27 +146,25 @@ function faultTexts({ fault }: Explanation): string[] {
   ];
 }
 
-function limitText({
-  filter,
-  at,
-  maxTokens,
-  tokensPerFill,
-  fillIntervalMs,
-  enforcedPercentage,
-  status,
-}: ExplainedLimit) {
+function limitText(limit: ExplainedLimit, why: string): string {
+  const { filter, at, maxTokens, tokensPerFill, fillIntervalMs, enforcedPercentage, status, rule } = limit;
   const shadow = enforcedPercentage === 100 ? '' : `, enforced for ${enforcedPercentage}%`;
-  return `${tokensPerFill} every ${fillIntervalMs} ms, at most ${maxTokens} at once, else ${status}${shadow} (${filter}, ${at})`;
+  const amount = `${tokensPerFill} every ${fillIntervalMs} ms, at most ${maxTokens} at once, else ${status}${shadow}`;
+  if (rule === null) return `${amount} (${filter}, ${at})`;
+  const counted = limit.countedBy.map(({ by, value }) => (value === null ? by : `${by} ${value}`));
+  const apart = counted.length === 0 ? '' : `, for ${counted.join(' and ')}`;
+  const where = limit.scope === 'MESH' ? 'over the mesh' : 'at each proxy';
+  return `${rule}: ${amount}${apart}, ${where}${why === '' ? '' : `  ${why}`}`;
 }
 
-function inboundLines(inbound: ExplainedInbound, why: string): string[] {
-  const { workload, namespace, port, mtls, caller, accepted, filterChain, cluster, action, limits } = inbound;
+function inboundLines(inbound: ExplainedInbound, why: string, limits: readonly string[]): string[] {
+  const { workload, namespace, port, mtls, caller, accepted, filterChain, cluster, action } = inbound;
   const comes = { mutual: 'mutual TLS', tls: 'TLS of another kind', none: 'plain text' }[caller];
   const verdict = accepted ? `taken by filter chain ${filterChain}` : 'refused: no filter chain takes it';
   const goes = cluster === null ? (accepted ? `, ${action}` : '') : `, goes to ${cluster}`;
   return [
     `${'Receiving side'.padEnd(LABEL_WIDTH)}${workload}.${namespace}:${port} is ${mtls}; ${comes} is ${verdict}${goes}${why === '' ? '' : `  ${why}`}`,
-    ...limits.map((limit) => `${INDENT}  rate limit: ${limitText(limit)}`),
+    ...limits.map((limit) => `${INDENT}rate limit ${limit}`),
   ];
 }
 

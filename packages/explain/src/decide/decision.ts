@@ -13,8 +13,12 @@ import {
   createTables,
   formatProblem,
   internListenerOptions,
+  LISTENER_QUOTAS,
+  type ListenerOptions,
   OUTPUT_RING,
   POLICY_TIMEOUT_MS,
+  QUOTA_EXCEEDED,
+  QUOTA_EXCEEDED_COUNT,
   READ_BUFFER,
   REQ_PATH_LENGTH,
   REQ_PATH_OFFSET,
@@ -36,8 +40,10 @@ import {
 import { anyIs } from '@lateen/xds-proto';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import { CorsSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/cors/v3/cors_pb.js';
+import type { RateLimitQuotaFilterConfig } from '@lateen/xds-proto/envoy/extensions/filters/http/rate_limit_quota/v3/rate_limit_quota_pb.js';
 import type { HttpConnectionManager } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import { hostProbe, hostProbeName, numberedRoutes, placeOfNumber } from './probes.js';
+import { quotaProbes } from './quota-probes.js';
 
 const MAX_PROBLEMS = 20;
 
@@ -101,6 +107,7 @@ export class Decision {
   /** Kept, because the compiler does not look again at what is the same object. */
   readonly #asked = new WeakMap<RouteConfiguration, readonly RouteConfiguration[]>();
   #context: DecisionContext | undefined;
+  #options: ListenerOptions | undefined;
   #listener = 0;
 
   constructor() {
@@ -123,7 +130,8 @@ export class Decision {
     if (problems.length > 0) throw new RefusedConfigurationError(problems);
     // As in the sidecar: upgrades are recognized, to be forwarded or refused with an answer.
     const corsFilterId = this.#corsFilterId(manager);
-    this.#listener = internListenerOptions(this.#core, { ...options, allowWebsocket: true, corsFilterId }, NOW_MS);
+    this.#options = { ...options, allowWebsocket: true, corsFilterId };
+    this.#listener = internListenerOptions(this.#core, this.#options, NOW_MS);
     this.#context = context;
   }
 
@@ -191,6 +199,18 @@ export class Decision {
       return match === null ? [] : [[match[1]!.toLowerCase(), match[2]!] as const];
     });
     return { answer, headers: Object.fromEntries(shared) };
+  }
+
+  /** Which of these filters match the parsed request, after `route()`. */
+  quotasThatMatch(configs: readonly RateLimitQuotaFilterConfig[]): boolean[] {
+    const { i32, wasm } = this.#core;
+    if (this.#options === undefined) throw new Error('load() comes before a decision');
+    const options = { ...this.#options, quotas: quotaProbes(this.#tables, configs) };
+    const listener = internListenerOptions(this.#core, options, NOW_MS);
+    wasm.chargeQuotas(listener, 0, this.#loaded().secure ? 1 : 0, NOW_MS);
+    const noted = Array.from({ length: i32[QUOTA_EXCEEDED_COUNT >> 2]! }, (_, at) => i32[(QUOTA_EXCEEDED >> 2) + at]!);
+    const list = (listener + i32[(listener + LISTENER_QUOTAS) >> 2]!) >> 2;
+    return configs.map((_, index) => noted.includes(listener + i32[list + index]!));
   }
 
   /** Whether the one route of a probe matches the parsed request. */

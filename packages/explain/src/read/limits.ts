@@ -64,6 +64,9 @@ function describe(filter: string, at: ExplainedLimit['at'], limit: LocalRateLimi
       fillIntervalMs: durationMs(tokenBucket.fillInterval) ?? 0,
       enforcedPercentage: (enabled * enforced) / 100,
       status: status?.code && status.code >= 400 ? status.code : DEFAULT_STATUS,
+      rule: null,
+      scope: null,
+      countedBy: [],
     },
   ];
 }
