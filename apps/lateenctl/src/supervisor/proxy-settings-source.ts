@@ -77,7 +77,8 @@ export class ProxySettingsSource {
           return this.#known ?? [];
         }
       }
-      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      // A mesh that ends meanwhile is not kept waiting.
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS).unref());
     }
   }
 
