@@ -29,7 +29,11 @@ export class UpstreamSet {
   private readonly checks: ClusterChecks;
 
   constructor(private readonly path: DataPath) {
-    this.checks = new ClusterChecks(path);
+    // As in Envoy, who is well again warms up again.
+    this.checks = new ClusterChecks(path, (endpoint) => {
+      endpoint.joinedMs = path.clock.nowMs;
+      this.warmUps.get(endpoint.cluster.name)?.onTimer();
+    });
   }
 
   /** After the tables were activated: new endpoints get pools, those that are gone finish what they serve. */

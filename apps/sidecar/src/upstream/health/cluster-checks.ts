@@ -11,7 +11,11 @@ import { HealthChecker, type HealthCounts } from './health-checker.js';
 export class ClusterChecks {
   private readonly checkers = new Map<string, HealthChecker>();
 
-  constructor(private readonly path: DataPath) {}
+  /** @param onHealthy called when an endpoint passes its checks that did not before */
+  constructor(
+    private readonly path: DataPath,
+    private readonly onHealthy: (endpoint: Endpoint) => void,
+  ) {}
 
   /** A cluster as a new configuration has it; `before` are the endpoints that it had, undefined where there was no such cluster. */
   update(
@@ -36,7 +40,15 @@ export class ClusterChecks {
     }
     const previous = checker;
     previous?.close(new Set(endpoints.map(({ slot }) => slot)));
-    checker = new HealthChecker(this.path, cluster.slot, name, health, before === undefined, transportOf);
+    checker = new HealthChecker(
+      this.path,
+      cluster.slot,
+      name,
+      health,
+      before === undefined,
+      transportOf,
+      this.onHealthy,
+    );
     this.checkers.set(name, checker);
     // Who was in use without being asked goes on until the first answer, as in Envoy, where the old cluster does.
     checker.update(endpoints, (endpoint) =>

@@ -42,6 +42,7 @@ export class HealthChecker implements CheckJudge {
     private warming: boolean,
     /** How checks reach an endpoint. */
     public transportOf: (endpoint: Endpoint) => UpstreamTransport,
+    private readonly onHealthy: (endpoint: Endpoint) => void,
   ) {}
 
   get isWarming(): boolean {
@@ -95,6 +96,7 @@ export class HealthChecker implements CheckJudge {
     // While the cluster warms, who fails does not count as an endpoint: else it might start a panic.
     if (!health.failing || !this.warming) health.uncounted = false;
     this.mark(session);
+    if (wasFailing && !health.failing) this.onHealthy(endpoint);
     if (first) this.endWarming();
     if (result.ok && !health.failing) endpoint.outlier?.passedCheck();
     this.log(session, result, transition, first);

@@ -165,6 +165,27 @@ describe('checks by HTTP', () => {
     expect(server.sockets.size).toBe(1);
   });
 
+  it('let an endpoint that is well again warm up again', async () => {
+    const WINDOW_MS = 2_000;
+    const [good, bad] = [await startServer(), await startServer()];
+    const slowStart = { slow_start_window: `${WINDOW_MS / 1_000}s`, min_weight_percent: { value: 10 } };
+    const { warm, isFailing, ask } = await start(
+      [good.port, bad.port],
+      { ...ONCE, ...HTTP },
+      { lb_policy: 'ROUND_ROBIN', round_robin_lb_config: { slow_start_config: slowStart } },
+    );
+    await warm();
+    const sinceMs = performance.now();
+    bad.status = 500;
+    await eventually(() => isFailing(1), 'the endpoint fails');
+    await eventually(() => performance.now() - sinceMs > WINDOW_MS, 'the other one is warm');
+    bad.status = 200;
+    await eventually(() => !isFailing(1), 'the endpoint is back');
+    for (let sent = 0; sent < 20; sent++) await ask();
+    // Half of them, were both alike.
+    expect(bad.calls).toBeLessThan(9);
+  });
+
   it('try again where the server has closed the connection since the last check', async () => {
     let checks = 0;
     const server = createServer((_request, response) => {
