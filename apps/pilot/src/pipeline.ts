@@ -162,7 +162,7 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
   );
   const plaintext = await startPlaintext(options, [
     plaintextAds,
-    quotas.createService(() => ({ mayReport: () => true })),
+    quotas.createService(() => ({ identity: 'plaintext', mayReport: () => true })),
   ]);
   const galley = subscribeToGalley({
     target: options.galleyAddress,

@@ -210,6 +210,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
       : new QuotaSession({
           ...createControlPlaneChannel(bootstrap.ads, identity?.source),
           buckets: dataPlane.quotas,
+          nodeId: bootstrap.node.id,
           nowMs: () => performance.now(),
           log,
         });

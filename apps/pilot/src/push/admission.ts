@@ -5,7 +5,8 @@ import { GrpcAccessError, parseSpiffeId, peerSpiffeId } from '@lateen/identity';
 import { parseProxyNode } from '@lateen/translate';
 import type { Node } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import type { AdsPeer, AdsRefusal } from '@lateen/xds-stream';
-import type { Call, QuotaAdmission } from '../quota/quota-service.js';
+import type { Call } from '../quota/quota-answers.js';
+import type { QuotaAdmission } from '../quota/quota-service.js';
 
 /** Plaintext, loopback only: whoever is on this host may ask, if the node is a proxy's. */
 export function admitProxyNode(node: Node | undefined): AdsRefusal | undefined {
@@ -50,7 +51,7 @@ export function admitQuotaReports(trustDomain: string): (call: Call) => QuotaAdm
       if (identity.trustDomain !== trustDomain) {
         return { refused: `${identity.id} is not of the trust domain ${trustDomain}` };
       }
-      return { mayReport: (namespace) => namespace === identity.namespace };
+      return { identity: identity.id, mayReport: (namespace) => namespace === identity.namespace };
     } catch (error) {
       if (error instanceof GrpcAccessError) return { refused: error.message };
       throw error;

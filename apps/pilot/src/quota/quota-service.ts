@@ -1,40 +1,31 @@
 // Quotas: the service that proxies ask for their shares (envoy.service.rate_limit_quota.v3), beside ADS.
 
-import { create } from '@bufbuild/protobuf';
-import { DurationSchema } from '@bufbuild/protobuf/wkt';
-import {
-  type ServerDuplexStream,
-  type ServiceDefinition,
-  status,
-  type UntypedServiceImplementation,
-} from '@grpc/grpc-js';
+import { type ServiceDefinition, status, type UntypedServiceImplementation } from '@grpc/grpc-js';
 import type { Logger } from '@lateen/telemetry';
 import { configsOf, type MeshSnapshot, QUOTA_DOMAIN, RULE_KEY, rateLimitBudget } from '@lateen/translate';
 import { grpcService } from '@lateen/xds-proto';
 import {
-  RateLimitQuotaResponse_BucketAction_AbandonActionSchema as AbandonSchema,
-  RateLimitQuotaResponse_BucketAction_QuotaAssignmentActionSchema as AssignmentSchema,
-  type RateLimitQuotaResponse_BucketAction as BucketAction,
-  RateLimitQuotaResponse_BucketActionSchema as BucketActionSchema,
-  type RateLimitQuotaResponse,
-  RateLimitQuotaResponseSchema,
   RateLimitQuotaService,
   type RateLimitQuotaUsageReports,
 } from '@lateen/xds-proto/envoy/service/rate_limit_quota/v3/rlqs_pb.js';
-import { RateLimitStrategySchema } from '@lateen/xds-proto/envoy/type/v3/ratelimit_strategy_pb.js';
-import { TokenBucketSchema } from '@lateen/xds-proto/envoy/type/v3/token_bucket_pb.js';
-import { type QuotaBucketId, type QuotaHolder, QuotaLedger, type QuotaRule, type QuotaShare } from './quota-ledger.js';
-
-export type Call = ServerDuplexStream<RateLimitQuotaUsageReports, RateLimitQuotaResponse>;
+import { type Call, QuotaAnswers } from './quota-answers.js';
+import { QuotaLedger, type QuotaRule } from './quota-ledger.js';
 
 export interface QuotaService {
   readonly definition: ServiceDefinition;
   readonly implementation: UntypedServiceImplementation;
 }
 
-/** Rules of which namespaces a caller may report for. */
-export type QuotaAdmission = { readonly refused: string } | { readonly mayReport: (namespace: string) => boolean };
+/** Who a caller is, and rules of which namespaces it may report for. */
+export type QuotaAdmission = { readonly refused: string } | QuotaCaller;
 
+export interface QuotaCaller {
+  readonly identity: string;
+  readonly mayReport: (namespace: string) => boolean;
+}
+
+/** gRPC metadata with the id of the proxy's node, which the quota protocol does not say. Lateen's sidecars send it. */
+const NODE_ID_METADATA = 'x-lateen-node-id-bin';
 /** Shares are divided so often. */
 const SETTLE_MS = 100;
 
@@ -51,6 +42,11 @@ export class Quotas {
       rule: (id) => this.#rules.get(id),
       ruleKey: RULE_KEY,
       nowMs: () => performance.now(),
+      onRefused: (reports, held) =>
+        logger.warn(
+          { reports, held },
+          'there are more values of rate limits than there is room for; the rest is limited as without a quota',
+        ),
     });
     this.#timer = setInterval(() => this.#ledger.settle(), SETTLE_MS).unref();
   }
@@ -79,7 +75,7 @@ export class Quotas {
           const admission = admit(call);
           if ('refused' in admission)
             call.emit('error', { code: status.PERMISSION_DENIED, details: admission.refused });
-          else this.#serve(call, admission.mayReport);
+          else this.#serve(call, admission);
         },
       } as UntypedServiceImplementation,
     };
@@ -92,12 +88,10 @@ export class Quotas {
     }
   }
 
-  #serve(call: Call, mayReport: (namespace: string) => boolean): void {
-    const known = new Set<string>();
-    const holder: QuotaHolder = {
-      assign: (bucket, share) => answer(call, bucket, assignment(share)),
-      abandon: (bucket) => answer(call, bucket, { case: 'abandonAction', value: create(AbandonSchema) }),
-    };
+  #serve(call: Call, { identity, mayReport }: QuotaCaller): void {
+    const nodeId = call.metadata.get(NODE_ID_METADATA)[0]?.toString('utf8');
+    const proxy = nodeId === undefined ? undefined : JSON.stringify([identity, nodeId]);
+    const answers = new QuotaAnswers(call, proxy, this.logger);
     this.#calls.add(call);
     call.on('data', ({ domain, bucketQuotaUsages }: RateLimitQuotaUsageReports) => {
       if (domain !== '' && domain !== QUOTA_DOMAIN) {
@@ -109,14 +103,14 @@ export class Quotas {
         // Else a workload could take the quotas of others by claiming demand.
         const namespace = (id[RULE_KEY] ?? '').split('/')[0] ?? '';
         if (namespace !== this.#rootNamespace && !mayReport(namespace)) continue;
-        const key = JSON.stringify(id);
         const elapsedMs = Number(timeElapsed?.seconds ?? 0n) * 1_000 + (timeElapsed?.nanos ?? 0) / 1e6;
-        this.#ledger.report(holder, id, Number(numRequestsAllowed + numRequestsDenied), elapsedMs, !known.has(key));
-        known.add(key);
+        this.#ledger.report(answers, id, Number(numRequestsAllowed + numRequestsDenied), elapsedMs);
       }
     });
     const over = () => {
-      if (this.#calls.delete(call)) this.#ledger.leave(holder);
+      if (!this.#calls.delete(call)) return;
+      answers.end();
+      this.#ledger.leave(answers);
     };
     call.on('end', () => {
       over();
@@ -128,25 +122,4 @@ export class Quotas {
       this.logger.debug({ peer: call.getPeer(), reason: error.message }, 'a quota stream ended');
     });
   }
-}
-
-function answer(call: Call, bucket: QuotaBucketId, bucketAction: BucketAction['bucketAction']): void {
-  const action = create(BucketActionSchema, { bucketId: { bucket: { ...bucket } }, bucketAction });
-  call.write(create(RateLimitQuotaResponseSchema, { bucketAction: [action] }));
-}
-
-/** A quota counts until the next one comes; to Envoy an assignment without a time is over at once. */
-const ASSIGNED_FOR = create(DurationSchema, { seconds: 365n * 86_400n });
-
-function assignment({ requests, periodMs, burst }: QuotaShare): BucketAction['bucketAction'] {
-  const fillInterval = create(DurationSchema, {
-    seconds: BigInt(Math.floor(periodMs / 1_000)),
-    nanos: Math.round(periodMs % 1_000) * 1e6,
-  });
-  const tokenBucket = create(TokenBucketSchema, { maxTokens: burst, tokensPerFill: requests, fillInterval });
-  const rateLimitStrategy = create(RateLimitStrategySchema, { strategy: { case: 'tokenBucket', value: tokenBucket } });
-  return {
-    case: 'quotaAssignmentAction',
-    value: create(AssignmentSchema, { rateLimitStrategy, assignmentTimeToLive: ASSIGNED_FOR }),
-  };
 }

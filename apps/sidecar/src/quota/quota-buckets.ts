@@ -28,17 +28,30 @@ export interface QuotaBucket {
   readonly key: string;
 }
 
-/** What was used since the last call. */
+/** What was used since the last call, and how long ago that was; of the first call nobody knows how long. */
 export interface QuotaUsage {
   readonly allowed: number;
   readonly denied: number;
+  readonly elapsedMs: number | undefined;
 }
+
+/**
+ * Buckets of this domain need no quota: Pilot names it where the whole limit is the proxy's (quota-filter.ts in packages/
+ * translate). Whoever sends requests says how many there are, so nothing is kept or told of them.
+ */
+const PROXY_QUOTA_DOMAIN = 'lateen.proxy';
+/** An unused bucket is told of so often, so that the service learns that it is; then not until it is used again. */
+const UNUSED_REPORTS = 10;
 
 interface Entry extends QuotaBucket {
   readonly place: number;
   allowed: number;
   denied: number;
   expiresAtMs: number;
+  /** When its usage was last taken; undefined: never yet. */
+  takenAtMs: number | undefined;
+  /** How often in a row its usage was none. */
+  unused: number;
 }
 
 /** One for each data path. Nothing here is called for a request whose buckets exist already. */
@@ -60,10 +73,11 @@ export class QuotaBuckets {
       const place = this.#int(QUOTA_MADE + index * 8);
       this.#forget(place);
       const branch = this.branches.branch(this.#int(place + QUOTA_BUCKET_BRANCH));
-      if (branch === undefined) continue;
+      if (branch === undefined || branch.domain === PROXY_QUOTA_DOMAIN) continue;
       const id = this.#readId(branch, this.#int(QUOTA_MADE + index * 8 + 4));
       const key = bucketKey(branch.domain, id);
-      const entry: Entry = { branch, id, key, place, allowed: 0, denied: 0, expiresAtMs: Number.POSITIVE_INFINITY };
+      const counts = { allowed: 0, denied: 0, expiresAtMs: Number.POSITIVE_INFINITY, takenAtMs: undefined, unused: 0 };
+      const entry: Entry = { branch, id, key, place, ...counts };
       this.#byPlace.set(place, entry);
       this.#byKey.set(key, entry);
       this.onMade?.(entry);
@@ -78,13 +92,34 @@ export class QuotaBuckets {
     return this.#byKey.get(bucketKey(domain, id));
   }
 
-  /** What was used since the last time that this was asked. */
-  takeUsage(bucket: QuotaBucket): QuotaUsage {
+  /** Its place has not been given to another bucket. */
+  holds(bucket: QuotaBucket): boolean {
+    return this.#byKey.get(bucket.key) === bucket;
+  }
+
+  /** Whether there is something to tell of it: it was used, or the service may not know yet that it is not. */
+  isDue(bucket: QuotaBucket, nowMs: number): boolean {
     const entry = this.#byKey.get(bucket.key);
-    if (entry === undefined) return { allowed: 0, denied: 0 };
+    if (entry === undefined) return false;
+    if (nowMs - (entry.takenAtMs ?? Number.NEGATIVE_INFINITY) < entry.branch.reportingIntervalMs) return false;
+    return entry.unused < UNUSED_REPORTS || this.#used(entry) > 0;
+  }
+
+  /** The service of a domain may have forgotten all: everything is to be told again. */
+  tellAgain(domain: string): void {
+    for (const entry of this.#byPlace.values()) if (entry.branch.domain === domain) entry.unused = 0;
+  }
+
+  /** What was used since the last time that this was asked. */
+  takeUsage(bucket: QuotaBucket, nowMs: number): QuotaUsage {
+    const entry = this.#byKey.get(bucket.key);
+    if (entry === undefined) return { allowed: 0, denied: 0, elapsedMs: undefined };
+    const elapsedMs = entry.takenAtMs === undefined ? undefined : nowMs - entry.takenAtMs;
+    entry.takenAtMs = nowMs;
+    entry.unused = this.#used(entry) > 0 ? 0 : entry.unused + 1;
     const allowed = this.core.f64[(entry.place + QUOTA_BUCKET_ALLOWED) >> 3] as number;
     const denied = this.core.f64[(entry.place + QUOTA_BUCKET_DENIED) >> 3] as number;
-    const usage = { allowed: allowed - entry.allowed, denied: denied - entry.denied };
+    const usage = { allowed: allowed - entry.allowed, denied: denied - entry.denied, elapsedMs };
     entry.allowed = allowed;
     entry.denied = denied;
     return usage;
@@ -102,6 +137,13 @@ export class QuotaBuckets {
     this.core.i32[(entry.place + QUOTA_BUCKET_STRATEGY) >> 2] = strategy.kind;
   }
 
+  /** The service has no quota for it: it goes by the filter's own strategy, and is told of when it is used again. */
+  abandon(bucket: QuotaBucket): void {
+    const entry = this.#byKey.get(bucket.key);
+    if (entry !== undefined) entry.unused = UNUSED_REPORTS;
+    this.unassign(bucket);
+  }
+
   /** The bucket goes by the filter's own strategy again. */
   unassign(bucket: QuotaBucket): void {
     const entry = this.#byKey.get(bucket.key);
@@ -117,6 +159,12 @@ export class QuotaBuckets {
       const usedUntilMs = entry.expiresAtMs + (expired === 'reuse' ? expiredForMs : 0);
       if (usedUntilMs <= nowMs) this.unassign(entry);
     }
+  }
+
+  #used({ place, allowed, denied }: Entry): number {
+    const { f64 } = this.core;
+    const counted = (f64[(place + QUOTA_BUCKET_ALLOWED) >> 3] ?? 0) + (f64[(place + QUOTA_BUCKET_DENIED) >> 3] ?? 0);
+    return counted - allowed - denied;
   }
 
   #adopt(tokens: number, { interval, maxTokens, perFill }: QuotaStrategy, nowMs: number): void {

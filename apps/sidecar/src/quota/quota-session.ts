@@ -5,6 +5,7 @@ import type { Duration } from '@bufbuild/protobuf/wkt';
 import {
   type ChannelCredentials,
   type ClientDuplexStream,
+  Metadata,
   makeClientConstructor,
   type ServiceDefinition,
 } from '@grpc/grpc-js';
@@ -27,6 +28,8 @@ export interface QuotaSessionOptions {
   readonly target: string;
   readonly credentials: ChannelCredentials;
   readonly channelOptions: Record<string, string>;
+  /** Of the own node: the service knows by it which proxy has come back. */
+  readonly nodeId: string;
   /** Milliseconds of the data path's clock. */
   readonly nowMs: () => number;
   readonly log: (level: 'info' | 'warn' | 'error', message: string, fields: Record<string, unknown>) => void;
@@ -36,15 +39,20 @@ type Stream = ClientDuplexStream<RateLimitQuotaUsageReports, RateLimitQuotaRespo
 
 const TICK_MS = 50;
 const RETRY_MS = 1_000;
+/** Keeps messages well below the 4 MB that a gRPC server takes. */
+const MAX_USAGES = 256;
+/** The quota protocol has no place for it. */
+const NODE_ID_METADATA = 'x-lateen-node-id-bin';
 const Client = makeClientConstructor(grpcService(RateLimitQuotaService) as ServiceDefinition, 'RateLimitQuotaService');
 
 /** Connects when the first bucket is made. While the service is away the last assignments count. */
 export class QuotaSession {
   readonly #client: InstanceType<typeof Client>;
   readonly #streams = new Map<string, Stream>();
-  readonly #reportedAtMs = new Map<string, number>();
   readonly #retryAtMs = new Map<string, number>();
   readonly #away = new Set<string>();
+  /** Made since the last turn of the event loop. */
+  #made: QuotaBucket[] = [];
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
@@ -61,12 +69,15 @@ export class QuotaSession {
     this.#client.close();
   }
 
-  /** A new bucket is told of at once, so that its quota comes soon; not before its request has been counted. */
+  /** New buckets are told of at once, so that their quotas come soon; not before their requests have been counted. */
   #onMade(bucket: QuotaBucket): void {
     if (this.#closed) return;
     this.#timer ??= setInterval(() => this.#tick(), TICK_MS).unref();
+    if (this.#made.push(bucket) > 1) return;
     setImmediate(() => {
-      if (!this.#closed) this.#report(bucket.branch.domain, [bucket], this.options.nowMs());
+      const made = this.#made;
+      this.#made = [];
+      if (!this.#closed) this.#reportAll(made, this.options.nowMs());
     });
   }
 
@@ -74,39 +85,51 @@ export class QuotaSession {
     const { buckets, nowMs } = this.options;
     const now = nowMs();
     buckets.expire(now);
-    const due = new Map<string, QuotaBucket[]>();
-    for (const bucket of buckets) {
-      const reportedAtMs = this.#reportedAtMs.get(bucket.key) ?? 0;
-      if (now - reportedAtMs < bucket.branch.reportingIntervalMs) continue;
-      const list = due.get(bucket.branch.domain);
-      if (list === undefined) due.set(bucket.branch.domain, [bucket]);
-      else list.push(bucket);
-    }
-    for (const [domain, list] of due) this.#report(domain, list, now);
+    const due: QuotaBucket[] = [];
+    for (const bucket of buckets) if (buckets.isDue(bucket, now)) due.push(bucket);
+    this.#reportAll(due, now);
   }
 
+  #reportAll(list: readonly QuotaBucket[], nowMs: number): void {
+    const byDomain = new Map<string, QuotaBucket[]>();
+    for (const bucket of list) {
+      // Another may have its place by now.
+      if (!this.options.buckets.holds(bucket)) continue;
+      const { domain } = bucket.branch;
+      const of = byDomain.get(domain);
+      if (of === undefined) byDomain.set(domain, [bucket]);
+      else of.push(bucket);
+    }
+    for (const [domain, of] of byDomain) this.#report(domain, of, nowMs);
+  }
+
+  /** What the stream does not take now is due again at the next tick, with what is used until then. */
   #report(domain: string, list: readonly QuotaBucket[], nowMs: number): void {
     const stream = this.#streamOf(domain, nowMs);
     if (stream === undefined) return;
-    const usages = list.map((bucket) => {
-      const reportedAtMs = this.#reportedAtMs.get(bucket.key);
-      this.#reportedAtMs.set(bucket.key, nowMs);
-      const { allowed, denied } = this.options.buckets.takeUsage(bucket);
-      return create(BucketQuotaUsageSchema, {
-        bucketId: create(BucketIdSchema, { bucket: { ...bucket.id } }),
-        timeElapsed: duration(Math.max(reportedAtMs === undefined ? 1 : nowMs - reportedAtMs, 1)),
-        numRequestsAllowed: BigInt(allowed),
-        numRequestsDenied: BigInt(denied),
+    for (let start = 0; start < list.length && !stream.writableNeedDrain; start += MAX_USAGES) {
+      const bucketQuotaUsages = list.slice(start, start + MAX_USAGES).map((bucket) => {
+        const { allowed, denied, elapsedMs = 1 } = this.options.buckets.takeUsage(bucket, nowMs);
+        return create(BucketQuotaUsageSchema, {
+          bucketId: create(BucketIdSchema, { bucket: { ...bucket.id } }),
+          timeElapsed: duration(Math.max(elapsedMs, 1)),
+          numRequestsAllowed: BigInt(allowed),
+          numRequestsDenied: BigInt(denied),
+        });
       });
-    });
-    stream.write(create(RateLimitQuotaUsageReportsSchema, { domain, bucketQuotaUsages: usages }));
+      stream.write(create(RateLimitQuotaUsageReportsSchema, { domain, bucketQuotaUsages }));
+    }
   }
 
   #streamOf(domain: string, nowMs: number): Stream | undefined {
     const open = this.#streams.get(domain);
     if (open !== undefined || nowMs < (this.#retryAtMs.get(domain) ?? 0)) return open;
-    const stream = (this.#client as unknown as Record<string, () => Stream>).streamRateLimitQuotas?.() as Stream;
+    const metadata = new Metadata();
+    metadata.set(NODE_ID_METADATA, Buffer.from(this.options.nodeId));
+    const client = this.#client as unknown as Record<string, (metadata: Metadata) => Stream>;
+    const stream = client.streamRateLimitQuotas?.(metadata) as Stream;
     this.#streams.set(domain, stream);
+    this.options.buckets.tellAgain(domain);
     stream.on('data', (response: RateLimitQuotaResponse) => {
       if (this.#away.delete(domain)) this.options.log('info', 'the quota service is back', { domain });
       for (const action of response.bucketAction) this.#act(domain, action);
@@ -130,7 +153,7 @@ export class QuotaSession {
     // It may have been forgotten meanwhile.
     if (bucket === undefined) return;
     if (bucketAction.case === 'abandonAction') {
-      buckets.unassign(bucket);
+      buckets.abandon(bucket);
       return;
     }
     if (bucketAction.case !== 'quotaAssignmentAction') return;

@@ -125,6 +125,7 @@ function startSession(proxy: ProxyFixture, port: number) {
     target: `ipv4:127.0.0.1:${port}`,
     credentials: credentials.createInsecure(),
     channelOptions: {},
+    nodeId: 'sidecar~10.0.0.1~web.default~default.svc.cluster.local',
     nowMs: () => performance.now(),
     log: () => undefined,
   });

@@ -37,6 +37,8 @@ import { inputOf, rulePredicates } from './quota-matchers.js';
 
 /** Under which the service knows all buckets of the mesh. */
 export const QUOTA_DOMAIN = 'lateen';
+/** Of limits that each sidecar counts for itself, by the behaviour without an assignment: it asks no service about them. */
+const PROXY_QUOTA_DOMAIN = 'lateen.proxy';
 /** The part of each bucket's id that names its rule, `NAMESPACE/NAME/RULE`. */
 export const RULE_KEY = 'rule';
 /** The cluster of the bootstrap file that leads to Pilot, as Istio names it. */
@@ -71,7 +73,7 @@ export function buildQuotaFilter(
   const matchers = predicates.map((predicate) => ({ predicate, onMatch: action }));
   const config = create(RateLimitQuotaFilterConfigSchema, {
     rlqsServer: { targetSpecifier: { case: 'envoyGrpc', value: { clusterName: CONTROL_PLANE_CLUSTER } } },
-    domain: QUOTA_DOMAIN,
+    domain: countsUnassigned && rule.scope !== 'MESH' ? PROXY_QUOTA_DOMAIN : QUOTA_DOMAIN,
     // A matcher list has at least one matcher; without a condition all requests go the other way.
     bucketMatchers: create(
       MatcherSchema,
