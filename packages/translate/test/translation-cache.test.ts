@@ -125,7 +125,8 @@ describe('two hundred proxies that see the mesh in four ways', () => {
     // 4 outbound, 4 endpoints, 4 routes, 1 local, 1 of secrets; and the listeners, which hold the pod's own address.
     expect([first.misses, first.hits]).toEqual([14 + PROXIES, 6 * PROXIES - 14 - PROXIES]);
     // Clusters and endpoints are the same from all four namespaces; routes are not: short names count from the caller's.
-    expect(first.built).toEqual([SERVICES + 3, SERVICES, 2 * PROXIES, 4]);
+    // Of its two listeners the forward proxy, at 127.0.0.1, is the same for all.
+    expect(first.built).toEqual([SERVICES + 3, SERVICES, PROXIES + 1, 4]);
   });
 
   it('in two places cost one endpoint set more, of the service whose endpoints are in both', () => {
@@ -138,7 +139,7 @@ describe('two hundred proxies that see the mesh in four ways', () => {
     const second = pod('second', 'a', 'service-0', '10.0.9.9');
     const input = { ...rest, workloads: [...placed, at(second, 'us.z1')] };
     const unasked = new Bench().translate(input);
-    expect(unasked.built).toEqual([SERVICES + 3, SERVICES, 80, 4]);
+    expect(unasked.built).toEqual([SERVICES + 3, SERVICES, 41, 4]);
     const policy = { host: '*', trafficPolicy: { outlierDetection: {} } };
     const outliers = config('DestinationRule', 'all', policy, 'istio-system');
     const asked = new Bench().translate({ ...input, configs: [outliers] });
@@ -153,11 +154,14 @@ describe('two hundred proxies that see the mesh in four ways', () => {
     }
     const listeners = (index: number) => [...translations[index]!.resources.get(TYPE_URL.listener)!.keys()];
     expect(listeners(0)).not.toEqual(listeners(4));
+    // At the pod's own address the forward proxy would call with its identity for whoever asks.
+    expect(listeners(0)).toContain('127.0.0.1_15007');
+    expect(listeners(0).filter((name) => name.endsWith('_15007'))).toHaveLength(1);
   });
 
   it('with an address for each service have routes and listeners of their own, and share the rest', () => {
     const first = new Bench().translate(mesh({ addresses: true, clients: 40 }));
-    expect(first.built).toEqual([SERVICES + 3, SERVICES, 40 * (SERVICES + 2), 80]);
+    expect(first.built).toEqual([SERVICES + 3, SERVICES, 40 * (SERVICES + 1) + 1, 80]);
   });
 });
 
@@ -239,8 +243,8 @@ describe('a change costs what it changes', () => {
   it('a proxy more: what is its own', () => {
     const { bench, input } = start({ addresses: false });
     const more = pod('client-more', 'a', 'client', '10.1.9.9');
-    // Its own listeners. It is an endpoint of nothing.
-    expect(bench.translate({ ...input, workloads: [...input.workloads, more] }).built).toEqual([0, 0, 2, 0]);
+    // Its own listener. It is an endpoint of nothing.
+    expect(bench.translate({ ...input, workloads: [...input.workloads, more] }).built).toEqual([0, 0, 1, 0]);
   });
 });
 

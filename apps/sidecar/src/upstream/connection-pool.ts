@@ -64,6 +64,11 @@ export class ConnectionPool implements ConnectionOwner {
     return this.connections.size;
   }
 
+  /** Nothing will come of it. */
+  get isEmpty(): boolean {
+    return this.connections.size === 0 && this.pendingCount === 0;
+  }
+
   /** Binds a connection to the request, now or when there is one; the answer is one of the request's callbacks. */
   acquire(request: UpstreamRequest): void {
     const { ready } = this;
@@ -89,6 +94,7 @@ export class ConnectionPool implements ConnectionOwner {
     for (let each = this.pendingFirst; each !== null; each = each.nextPending) {
       if (each === request) {
         this.unlink(previous, each);
+        if (this.isEmpty) this.endpoint.poolEmptied(this);
         return;
       }
       previous = each;

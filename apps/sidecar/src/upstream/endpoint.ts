@@ -103,8 +103,12 @@ export class Endpoint {
 
   /** Binds a connection to the request, now or when there is one; the answer is one of the request's callbacks. */
   acquire(request: UpstreamRequest): void {
-    if (this.transport.clientBound) this.poolOf(request).acquire(request);
-    else if (this.cluster.http.protocol !== 'downstream' || !request.http2) this.pool.acquire(request);
+    if (this.transport.clientBound) {
+      const pool = this.poolOf(request);
+      pool.acquire(request);
+      // Refused at once: no connection will end that would take it away.
+      if (pool.isEmpty) this.poolEmptied(pool);
+    } else if (this.cluster.http.protocol !== 'downstream' || !request.http2) this.pool.acquire(request);
     else {
       this.http2Pool ??= new ConnectionPool(this, 'http2');
       this.http2Pool.acquire(request);

@@ -40,13 +40,16 @@ interface CompiledCluster {
   readonly endpointNames: readonly string[];
 }
 
+interface CompiledResources {
+  readonly routes: ReadonlyMap<string, CompiledRoutes>;
+  readonly clusters: ReadonlyMap<string, CompiledCluster>;
+}
+
 /** Everything that one compile() made, waiting for activate(). */
-interface Compilation {
+interface Compilation extends CompiledResources {
   readonly arena: number;
   readonly bytes: number;
   readonly nowMs: number;
-  readonly routes: ReadonlyMap<string, CompiledRoutes>;
-  readonly clusters: ReadonlyMap<string, CompiledCluster>;
   readonly routeOffsets: ReadonlyMap<number, number>;
   readonly clusterOffsets: ReadonlyMap<number, number>;
 }
@@ -174,6 +177,7 @@ export function createTables(core: Core): Tables {
 
   function compile(input: TableInput): CompileResult {
     const { nowMs } = input;
+    if (waiting !== undefined) discard(waiting, nowMs);
     waiting = undefined;
     const problems: CompileProblem[] = [];
     const compiledClusters = new Map<string, CompiledCluster>();
@@ -214,7 +218,10 @@ export function createTables(core: Core): Tables {
         message: `needs ${needed} bytes of tables; there are ${L.TABLE_ARENA_BYTES}. Narrow the scope (Sidecar egress hosts)`,
       });
     }
-    if (problems.length > 0) return { ok: false, problems };
+    if (problems.length > 0) {
+      discard({ routes: compiledRoutes, clusters: compiledClusters }, nowMs);
+      return { ok: false, problems };
+    }
 
     let end = arena + 64;
     const place = (bytes: Uint8Array) => {
@@ -239,13 +246,20 @@ export function createTables(core: Core): Tables {
     return { ok: true, bytes: needed, problems: [] };
   }
 
-  /** Lets slots and records rest that the next tables do not name. Only what differs is looked at, or a swap would stall. */
-  function retireWhatIsGone(before: Compilation | undefined, next: Compilation): void {
-    const { nowMs } = next;
+  /** What was compiled is not used: its slots and records rest, or many refusals would leave none. */
+  function discard(refused: CompiledResources, nowMs: number): void {
+    const { routes = new Map(), clusters: kept = new Map() } = active ?? {};
+    retireWhatIsGone(refused, { routes, clusters: kept }, nowMs);
+  }
+
+  /**
+   * Lets slots and records rest that the next tables do not name, but for those of route configurations, to which listeners
+   * refer. Only what differs is looked at, or a swap would stall.
+   */
+  function retireWhatIsGone(before: CompiledResources | undefined, next: CompiledResources, nowMs: number): void {
     const policies = new Set<number>();
     for (const name of namedClusters(before)) clusters.retire(name, nowMs);
     for (const name of namedClusters(next)) clusters.slot(name, nowMs);
-    for (const name of before?.routes.keys() ?? []) if (!next.routes.has(name)) routeConfigs.retire(name, nowMs);
     for (const routes of next.routes.values()) for (const policy of routes.policies) policies.add(policy);
     for (const routes of before?.routes.values() ?? [])
       for (const name of routes.buckets) limitSlots.retireBucket(name, nowMs);
@@ -272,7 +286,8 @@ export function createTables(core: Core): Tables {
     for (const [slot, offset] of next.routeOffsets) i32[(L.ROUTE_CONFIG_SLOTS + slot * 4) >> 2] = offset;
     for (const [slot, offset] of next.clusterOffsets) i32[clusterState(slot)] = offset;
     core.wasm.setGeneration(core.wasm.generation() + 1);
-    retireWhatIsGone(active, next);
+    for (const name of active?.routes.keys() ?? []) if (!next.routes.has(name)) routeConfigs.retire(name, next.nowMs);
+    retireWhatIsGone(active, next, next.nowMs);
     active = next;
     arena = next.arena === L.TABLE_ARENA_A ? L.TABLE_ARENA_B : L.TABLE_ARENA_A;
   }
@@ -318,7 +333,7 @@ function requestedName(clusterName: string, address: string, port: number): stri
 }
 
 /** Clusters that exist, and those that routes name. */
-function* namedClusters(compilation: Compilation | undefined): Generator<string> {
+function* namedClusters(compilation: CompiledResources | undefined): Generator<string> {
   if (compilation === undefined) return;
   yield* compilation.clusters.keys();
   for (const routes of compilation.routes.values()) yield* routes.clusterNames;

@@ -46,6 +46,21 @@ describe('requests of HTTP/2', () => {
     expect((await empty).body).toHaveLength(0);
   });
 
+  it('that end with trailers are whole: their answer may take longer than the request', async () => {
+    const { proxy, upstream } = await startOneCluster({ hcm: { request_timeout: '0.3s' } });
+    const client = http2Client(proxy.port());
+    const stream = client.request({ ':method': 'POST', ':path': '/' }, { endStream: false, waitForTrailers: true });
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'x-sum': '1' }));
+    const answer = answerOf(stream);
+    stream.end('hello');
+    const server = await upstream.next();
+    expect((await server.message()).body).toContain('hello');
+    const endless = client.request({ ':method': 'POST', ':path': '/' }, { endStream: false });
+    expect((await answerOf(endless)).status).toBe(408);
+    server.send('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n');
+    expect((await answer).status).toBe(200);
+  });
+
   it('go on side by side on one connection', async () => {
     const { proxy, upstream } = await startOneCluster();
     const client = http2Client(proxy.port());

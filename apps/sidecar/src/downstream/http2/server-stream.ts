@@ -152,6 +152,7 @@ export class ServerStream extends Http2Stream implements ExchangeClient, TimerOw
       return;
     }
     this.remoteEnded = true;
+    connection.path.wheel.cancel(this.requestTimer);
     if (exchange.active) {
       exchange.requestTrailers(L.H2_HEAD_BUFFER, decoded);
       this.endBody(length);

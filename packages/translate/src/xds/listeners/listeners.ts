@@ -168,13 +168,25 @@ function mayForward({ scope }: ProxyView): boolean {
   return scope.outboundMode === 'ALLOW_ANY' || forwardsHosts(scope);
 }
 
+/** Only the pod's own application may call as the pod does: at an address that others reach, the proxy is at the loopback one. */
+function forwardProxyAddress(address: string): string {
+  if (address === '::1' || address.startsWith('127.')) return address;
+  return address.includes(':') ? '::1' : '127.0.0.1';
+}
+
 function listenerPlans(view: ProxyView, problems: Problem[]): readonly ListenerPlan[] {
   if (view.type === 'router') {
     return view.gatewayListeners.flatMap((listener) => gatewayListener(view, listener, problems) ?? []);
   }
   const { addresses } = view.outbound();
   return [
-    outboundListener(view, view.address, FORWARD_PROXY_PORT, FORWARD_PROXY_ROUTE, mayForward(view)),
+    outboundListener(
+      view,
+      forwardProxyAddress(view.address),
+      FORWARD_PROXY_PORT,
+      FORWARD_PROXY_ROUTE,
+      mayForward(view),
+    ),
     ...view.inboundPorts.map((port) => inboundListener(view, port)),
     ...addresses.map((outbound) => outboundPortListener(view, outbound, problems)),
   ];
@@ -214,12 +226,13 @@ export function listenerPart(view: ProxyView): ResourcePart<Listener> {
     type: view.type,
     managers: connectionManagers(scope, view.understandsIstioFilters).key,
     address,
-    inbound: inboundPorts.map(({ port, kind, mtlsMode, services, servicePort }) => [
+    inbound: inboundPorts.map(({ port, kind, mtlsMode, services, servicePort, pool }) => [
       port,
       kind,
       mtlsMode,
       services[0]?.hostname,
       servicePort,
+      pool?.tcp,
     ]),
     outbound: view.outboundHash(),
     detectionTimeoutMs: detectionTimeoutMs(view.snapshot.meshConfig),

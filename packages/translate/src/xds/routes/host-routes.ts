@@ -64,7 +64,7 @@ function buildDefaultRoute(
         clusterSpecifier: { case: 'cluster', value: outboundClusterName(port, '', service.hostname) },
         timeout: durationOfMs(0),
         maxGrpcTimeout: durationOfMs(0),
-        retryPolicy: buildRetryPolicy(meshConfig.defaultHttpRetryPolicy),
+        retryPolicy: buildRetryPolicy(meshConfig.defaultHttpRetryPolicy, hashPolicy.length > 0),
         hashPolicy,
       },
     },

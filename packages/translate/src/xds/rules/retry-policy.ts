@@ -37,8 +37,12 @@ function previousHosts() {
   };
 }
 
-/** The policy of a route: the rule's or the mesh's, else Istio's default; undefined where `attempts` is 0. */
-export function buildRetryPolicy(retries: HttpRetry | undefined): RetryPolicy | undefined {
+/**
+ * The policy of a route: the rule's or the mesh's, else Istio's default; undefined where `attempts` is 0.
+ *
+ * @param hashed the route's requests belong to one endpoint: a retry goes there too, unless the rule says otherwise
+ */
+export function buildRetryPolicy(retries: HttpRetry | undefined, hashed: boolean): RetryPolicy | undefined {
   const attempts = retries?.attempts ?? (retries === undefined ? DEFAULT_ATTEMPTS : 0);
   if (attempts <= 0) return undefined;
   const conditions = retries?.retryOn
@@ -49,7 +53,7 @@ export function buildRetryPolicy(retries: HttpRetry | undefined): RetryPolicy | 
     ...conditions,
     numRetries: attempts,
     perTryTimeout: durationOfText(retries?.perTryTimeout),
-    retryHostPredicate: retries?.retryIgnorePreviousHosts === false ? [] : [previousHosts()],
+    retryHostPredicate: (retries?.retryIgnorePreviousHosts ?? !hashed) ? [previousHosts()] : [],
     hostSelectionRetryMaxAttempts: HOST_SELECTION_ATTEMPTS,
     retryBackOff: backoff === undefined ? undefined : { baseInterval: backoff },
   });

@@ -111,16 +111,18 @@ function routeAction(context: Context, rule: HttpRoute, authority: string | unde
   const regex = rewrite?.uriRegexRewrite;
   const specifier = clusterSpecifier(context, rule.route ?? []);
   const clusters = specifier.case === 'cluster' ? [specifier.value] : specifier.value.clusters.map(({ name }) => name);
+  const hashPolicy = hashPolicies(context.scope, clusters);
+  const retries = rule.retries ?? context.scope.snapshot.meshConfig.defaultHttpRetryPolicy;
   return create(RouteActionSchema, {
     clusterSpecifier: specifier,
-    hashPolicy: hashPolicies(context.scope, clusters),
+    hashPolicy,
     timeout,
     maxGrpcTimeout: timeout,
     prefixRewrite: regex === undefined ? (rewrite?.uri ?? '') : '',
     regexRewrite:
       regex === undefined ? undefined : { pattern: { regex: regex.match ?? '' }, substitution: regex.rewrite ?? '' },
     hostRewriteSpecifier: host ? { case: 'hostRewriteLiteral', value: host } : { case: undefined },
-    retryPolicy: buildRetryPolicy(rule.retries ?? context.scope.snapshot.meshConfig.defaultHttpRetryPolicy),
+    retryPolicy: buildRetryPolicy(retries, hashPolicy.length > 0),
     requestMirrorPolicies: buildMirrors(rule, (destination) =>
       destinationCluster(
         context.scope,
