@@ -22,7 +22,7 @@ export default defineConfig({
             'packages/*/test/**/*.test.ts',
             'apps/*/src/**/*.test.ts',
             'tools/**/*.test.ts',
-            'test/bench/**/*.test.ts',
+            'test/{bench,conformance,fuzz}/**/*.test.ts',
           ],
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
@@ -33,7 +33,7 @@ export default defineConfig({
           ...shared,
           name: 'systems',
           // They start many processes each and keep time limits of their own: side by side they would starve each other.
-          include: ['test/{conformance,contract,e2e,fuzz,security,tasks}/**/*.test.ts'],
+          include: ['test/{contract,e2e,security,tasks}/**/*.test.ts'],
           maxWorkers: 1,
           sequence: { groupOrder: 1 },
         },
