@@ -41,10 +41,11 @@ afterEach(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-async function open(graceMs = 60_000): Promise<Registrations> {
+async function open(graceMs = 60_000, maxRegistrations?: number): Promise<Registrations> {
   const registrations = await Registrations.open({
     file: join(directory, 'registered.json'),
     graceMs,
+    ...(maxRegistrations === undefined ? {} : { maxRegistrations }),
     configs: () => configs,
     podAt: (address) => (address === '127.9.9.9' ? 'somebody-0' : undefined),
     logger: createLogger('test', 'silent'),
@@ -152,4 +153,11 @@ test('a restart remembers who was there and how it was, for the grace period', a
   expect(health(restarted)).toEqual(['true']);
   vi.advanceTimersByTime(10_000);
   expect(health(restarted)).toEqual([]);
+});
+
+test('where all places are taken, who has one may come back, and nobody else may come', async () => {
+  const registrations = await open(60_000, 1);
+  registrations.connect('1', proxy(), '');
+  expect(registrations.admit(proxy())).toBeUndefined();
+  expect(registrations.admit(proxy({}, '127.1.1.2'))?.refused).toBe('1 workloads are registered already');
 });

@@ -21,6 +21,8 @@ export interface RegistrationsOptions {
   readonly file: string;
   /** How long a workload whose stream has ended stays. */
   readonly graceMs: number;
+  /** What is beyond is refused; more than any mesh has outside of its registry unless set. */
+  readonly maxRegistrations?: number;
   /** The configuration of this moment. */
   readonly configs: () => readonly ConfigObject[];
   /** The pod that the registry has at an address. */
@@ -38,8 +40,7 @@ interface Registered {
   timer: NodeJS.Timeout | undefined;
 }
 
-/** More than any mesh has outside of its registry; what is beyond is refused. */
-const MAX_REGISTRATIONS = 10_000;
+const DEFAULT_MAX_REGISTRATIONS = 10_000;
 
 function isGroup(config: ConfigObject): config is WorkloadGroup {
   return config.kind === 'WorkloadGroup';
@@ -86,8 +87,11 @@ export class Registrations {
     }
     const pod = this.options.podAt(ipAddress);
     if (pod !== undefined) return { refused: `the address ${ipAddress} belongs to the pod ${pod}` };
-    if (this.#registered.size >= MAX_REGISTRATIONS) {
-      return { refused: `${MAX_REGISTRATIONS} workloads are registered already`, code: status.RESOURCE_EXHAUSTED };
+    // One that comes back takes no more room.
+    const key = `${namespace}/${entryNameOf(readRegistration(proxy, group, ''))}`;
+    const { maxRegistrations = DEFAULT_MAX_REGISTRATIONS } = this.options;
+    if (this.#registered.size >= maxRegistrations && !this.#registered.has(key)) {
+      return { refused: `${maxRegistrations} workloads are registered already`, code: status.RESOURCE_EXHAUSTED };
     }
     return undefined;
   }
