@@ -23,8 +23,8 @@ const MESH_CONFIG = 'accessLogFile: /dev/stdout\n';
 export interface MeshPod {
   readonly node: MeshNode;
   readonly proxy: 'envoy' | 'envoy-delta' | 'lateen';
-  /** The application behind the proxy; a gateway has none. */
-  readonly app?: RequestListener;
+  /** The application behind the proxy, or the port where one listens already; a gateway has none, nor has who only calls. */
+  readonly app?: RequestListener | number;
 }
 
 interface RunningPod {
@@ -62,11 +62,12 @@ export class MixedMesh {
     return `${this.block}.0.${10 + index}`;
   }
 
-  /** Starts the applications, reports everything to Pilot, and starts the proxies. */
-  async run(pods: readonly MeshPod[], services: readonly string[]): Promise<void> {
+  /** Starts the applications, reports everything to Pilot, and starts the proxies. `portName` says what the services speak. */
+  async run(pods: readonly MeshPod[], services: readonly string[], portName = 'http'): Promise<void> {
     const workloads = [];
     for (const [index, { node, app }] of pods.entries()) {
-      const ports = app === undefined ? [] : [{ port: 9080, appPort: await this.serve(app), name: 'http' }];
+      const appPort = typeof app === 'function' ? await this.serve(app) : app;
+      const ports = appPort === undefined ? [] : [{ port: 9080, appPort, name: portName }];
       const serviceAddresses: Record<string, string> = {};
       for (const service of services) serviceAddresses[fqdn(service)] = this.serviceAddress(index, service, services);
       const { podName: name, namespace, labels, serviceAccount, workloadName, address, gateway } = node;
@@ -80,7 +81,7 @@ export class MixedMesh {
         namespace: 'default',
         name,
         selector: { app: name },
-        ports: [{ name: 'http', port: 9080, targetPort: 9080 }],
+        ports: [{ name: portName, port: 9080, targetPort: 9080 }],
       })),
       workloads,
     });

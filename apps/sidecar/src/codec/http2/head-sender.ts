@@ -56,7 +56,9 @@ export class HeadSender {
     this.tableUpdateDue = false;
     putFrameHeader(bytes, at, length, F.FRAME_HEADERS, F.FLAG_END_HEADERS, stream.id);
     stream.lastFrameAt = at;
-    stream.lastFrameEpoch = output.commit(F.FRAME_HEADER_BYTES + length);
+    const epoch = output.commit(F.FRAME_HEADER_BYTES + length);
+    // A request that was to have a body, and has none, ends with an empty DATA frame: servers of gRPC insist on it.
+    stream.lastFrameEpoch = stream.writer.chunked ? -1 : epoch;
     this.session.check(floods.frameSent());
   }
 

@@ -88,6 +88,16 @@ describe('upstreams of HTTP/2', () => {
     expect(upstream.sessions).toBe(1);
   });
 
+  it('are told the end of an empty body as the client told it, since servers of gRPC insist on a DATA frame', async () => {
+    const upstream = await startHttp2Upstream((stream) => {
+      stream.respond({ ':status': 200, 'x-ended-by': stream.endAfterHeaders ? 'head' : 'data' }, { endStream: true });
+    });
+    const { proxy } = await setUp(upstream);
+    const session = http2Client(proxy.port());
+    expect((await ask(session, { ':method': 'POST' })).headers['x-ended-by']).toBe('head');
+    expect((await ask(session, { ':method': 'POST' }, '')).headers['x-ended-by']).toBe('data');
+  });
+
   it('exchange trailers with clients of HTTP/2', async () => {
     const upstream = await startHttp2Upstream((stream) => {
       stream.resume();
