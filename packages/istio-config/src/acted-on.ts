@@ -140,11 +140,11 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
   Sidecar: {
     done: [
       'workloadSelector',
-      'egress[].{hosts,captureMode}',
-      'egress[].port.{number,name}',
+      'egress[].{hosts,bind,captureMode}',
+      'egress[].port.{number,name,protocol}',
       'outboundTrafficPolicy.mode',
       'ingress[].port.{number,name,protocol}',
-      'ingress[].{defaultEndpoint,captureMode}',
+      'ingress[].{defaultEndpoint,bind,captureMode}',
       ...INBOUND_POOL('inboundConnectionPool'),
       ...INBOUND_POOL('ingress[].connectionPool'),
     ],
@@ -153,18 +153,21 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'ingress[].connectionPool.tcp.tcpKeepalive.{probes,interval}': PROBES,
       'inboundConnectionPool.http.h2UpgradePolicy': INBOUND_UPGRADE,
       'ingress[].connectionPool.http.h2UpgradePolicy': INBOUND_UPGRADE,
-      'egress[].port.protocol': 'the protocol that the port of the service says counts',
       'egress[].port.targetPort': 'Istio does not use it either',
     },
     refused: {
-      'ingress[].bind': 'a sidecar listens at the address of its pod',
       'ingress[].tls': 'a port takes mutual TLS of the mesh as PeerAuthentication says, and no other',
-      'egress[].bind': 'a sidecar listens at the addresses that its pod has for services, and at its forward proxy',
       'outboundTrafficPolicy.egressProxy': 'calls of unknown hosts are not sent through a gateway',
     },
     values: {
-      'egress[].captureMode': { done: ['DEFAULT'], instead: 'write DEFAULT, or remove it' },
-      'ingress[].captureMode': { done: ['DEFAULT'], instead: 'write DEFAULT, or remove it' },
+      'egress[].captureMode': {
+        done: ['DEFAULT', 'NONE'],
+        instead: 'connections are not intercepted; write NONE or DEFAULT',
+      },
+      'ingress[].captureMode': {
+        done: ['DEFAULT', 'NONE'],
+        instead: 'connections are not intercepted; write NONE or DEFAULT',
+      },
     },
   },
   PeerAuthentication: { done: ['selector', 'mtls', 'portLevelMtls'], stored: {} },

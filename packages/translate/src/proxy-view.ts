@@ -11,6 +11,7 @@ import { type InboundPort, resolveInboundPorts } from './resolve/inbound-ports.j
 import { type ClientPlace, resolveClientPlace } from './resolve/locality/client-place.js';
 import { localityOfLabels } from './resolve/locality/locality.js';
 import { type MeshIndex, type MeshPort, type MeshService, meshIndex } from './resolve/mesh-index.js';
+import { type OwnOutbound, resolveOwnOutbound } from './resolve/own-listeners.js';
 import { contentHash, stableHash } from './stable-hash.js';
 
 /** An address that the sidecar binds for calls to a service port. */
@@ -45,6 +46,8 @@ export interface ProxyView {
   readonly inboundPorts: readonly InboundPort[];
   /** The addresses that it binds for services; worked out when first asked for. */
   outbound(): OutboundAddresses;
+  /** Egress listeners that a Sidecar has at addresses of their own. */
+  readonly ownOutbound: readonly OwnOutbound[];
   /** Hash of what `outbound` is worked out from. */
   outboundHash(): string;
   readonly gatewayListeners: readonly GatewayListener[];
@@ -61,10 +64,13 @@ export interface ProxyView {
 function resolveOutboundAddresses(scope: ClientScope, serviceAddresses: StringMap, podKey: string): OutboundAddresses {
   const byListener = new Map<string, OutboundAddress>();
   const problems: Problem[] = [];
+  const ownPorts = new Set(scope.sidecar?.ownListeners.map(({ port }) => port));
   for (const service of scope.services) {
     const address = serviceAddresses[service.hostname];
     if (address === undefined) continue;
     for (const port of service.ports.filter(({ http, tcp }) => http || tcp)) {
+      // Called by a listener of its own, and not at the addresses of services.
+      if (ownPorts.has(port.port)) continue;
       const name = `${address}_${port.port}`;
       const before = byListener.get(name);
       if (before === undefined) {
@@ -114,6 +120,7 @@ function proxylessView(
     place,
     inboundPorts: [],
     outbound: () => ({ addresses: [], problems: [] }),
+    ownOutbound: [],
     outboundHash: () => 'none',
     gatewayListeners: [],
     credentials: NO_CREDENTIALS,
@@ -169,7 +176,9 @@ export function resolveProxyView(snapshot: MeshSnapshot, proxy: ProxyNode, authe
   const gateways = isSidecar ? NO_LISTENERS : resolveGateways(snapshot, proxy, labels, workload, credentials);
   const bindsServices = isSidecar && Object.keys(workload?.serviceAddresses ?? {}).length > 0;
   const serviceAddresses = bindsServices ? workload!.serviceAddresses : NO_ADDRESSES;
-  const own: Problem[] = [...inbound.problems, ...gateways.problems];
+  const address = workload?.address ?? proxy.ipAddress;
+  const ownOutbound = resolveOwnOutbound(scope.sidecar, scope.services, address);
+  const own: Problem[] = [...inbound.problems, ...gateways.problems, ...ownOutbound.problems];
   if (workload === undefined) {
     own.push({
       code: 'unknown-workload',
@@ -182,7 +191,7 @@ export function resolveProxyView(snapshot: MeshSnapshot, proxy: ProxyNode, authe
     snapshot,
     type: proxy.type,
     namespace: proxy.namespace,
-    address: workload?.address ?? proxy.ipAddress,
+    address,
     interceptionMode: proxy.interceptionMode,
     understandsIstioFilters: proxy.understandsIstioFilters,
     proxyless: false,
@@ -190,10 +199,11 @@ export function resolveProxyView(snapshot: MeshSnapshot, proxy: ProxyNode, authe
     place,
     inboundPorts: inbound.ports,
     outbound: once(() => resolveOutboundAddresses(scope, serviceAddresses, podKey)),
+    ownOutbound: ownOutbound.listeners,
     outboundHash: once(() =>
       serviceAddresses === NO_ADDRESSES
         ? 'none'
-        : stableHash([podKey, scope.hashes().declarations, contentHash(serviceAddresses)]),
+        : stableHash([podKey, scope.hashes().declarations, scope.sidecar?.hash, contentHash(serviceAddresses)]),
     ),
     gatewayListeners: gateways.listeners,
     credentials,

@@ -126,6 +126,11 @@ function checkEgress({ egress }: Loose<SidecarSpec>, namespace: string, faults: 
       faults.error([...path, 'port'], 'required', message);
     }
     checkBind(bind, { sockets: bySocket }, [...path, 'bind'], faults);
+    if (bySocket && bind !== undefined && isSocketAddress(bind)) {
+      const message = 'sockets (`unix://`) cannot be listened on yet; write an IP address, and a `number` in the port';
+      faults.error([...path, 'bind'], 'unsupported', message);
+    }
+    checkOwnPort(listener, path, faults);
     if (bySocket && captureMode === 'IPTABLES') {
       const message = 'connections to a socket are not captured; write NONE, or remove `captureMode`';
       faults.error([...path, 'captureMode'], 'enum', message);
@@ -142,6 +147,21 @@ function checkEgress({ egress }: Loose<SidecarSpec>, namespace: string, faults: 
       message: `${what} is there twice in \`egress\`; keep one`,
     }),
   );
+}
+
+type Egress = NonNullable<NonNullable<Loose<SidecarSpec>['egress']>[number]>;
+
+/** What an application calls itself has a port. */
+function checkOwnPort(listener: Egress, path: FieldPath, faults: FaultList): void {
+  const { bind, captureMode } = listener;
+  for (const [field, isSet] of [
+    ['bind', bind !== undefined && bind !== ''],
+    ['captureMode', captureMode === 'NONE'],
+  ] as const) {
+    if (!isSet || 'port' in listener) continue;
+    const message = `\`${field}\` is not supported without a port; add \`port\`, one listener for each, or remove it`;
+    faults.error([...path, field], 'unsupported', message);
+  }
 }
 
 /** Hosts that others in the list take in already. */

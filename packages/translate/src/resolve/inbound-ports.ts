@@ -3,6 +3,7 @@
 import { type ConnectionPoolSettings, isHttpProtocol, type PortProtocol, protocolOfPort } from '@lateen/istio-config';
 import type { MeshSnapshot, Problem, Workload } from '../model.js';
 import { isTcpProtocol, type MeshService, meshIndex, type ServedPort } from './mesh-index.js';
+import { boundAddress, unusableBind } from './own-listeners.js';
 import { type EffectiveMtlsMode, effectiveMtlsMode } from './peer-authentication.js';
 import { type TakingPort, takingPorts } from './sidecars.js';
 
@@ -22,6 +23,8 @@ export interface InboundPort {
   readonly servicePort: number;
   /** Limits for calls to the application. */
   readonly pool: ConnectionPoolSettings | undefined;
+  /** The address that it is listened on. */
+  readonly ip: string;
 }
 
 /** The ports of a workload that can be served, in order. Those of services that cannot be are told by the mesh index. */
@@ -33,8 +36,13 @@ export function resolveInboundPorts(
   const problems: Problem[] = [];
   const served = meshIndex(snapshot).servedBy.get(workload) ?? [];
   for (const taking of [...takingPorts(snapshot, workload)].sort((a, b) => a.port - b.port)) {
-    const { port, appPort, name, appProtocol, pool } = taking;
+    const { port, appPort, name, appProtocol, pool, bind } = taking;
     const subject = `Workload/${workload.namespace}/${workload.name}`;
+    const ip = boundAddress(workload.address, bind, workload.address);
+    if (ip === undefined) {
+      problems.push(unusableBind(subject, bind, port, workload.address));
+      continue;
+    }
     if (ports.at(-1)?.port === port) {
       const message = `port ${port} is declared twice; the first one counts`;
       problems.push({ code: 'conflict-inbound-listener', severity: 'warning', metric: METRIC, subject, message });
@@ -63,6 +71,7 @@ export function resolveInboundPorts(
       services: [...new Set(ofKind.map(({ service }) => service))],
       servicePort: ofKind[0]?.port.port ?? port,
       pool,
+      ip,
     });
   }
   return { ports, problems };

@@ -1,7 +1,13 @@
 // Resolve: which Sidecar resource holds for a proxy, and what it lets the proxy see of the mesh.
 
 import type { ConfigObject } from '@lateen/istio-config';
-import { hostsOverlap, resolveShortHost, splitNamespacedHost } from '@lateen/istio-config';
+import {
+  hostsOverlap,
+  type PortProtocol,
+  protocolFromName,
+  resolveShortHost,
+  splitNamespacedHost,
+} from '@lateen/istio-config';
 import type { MeshSnapshot, Problem, StringMap } from '../model.js';
 import { once } from '../once.js';
 import { configsOf } from '../snapshot.js';
@@ -16,6 +22,14 @@ type EgressListener = NonNullable<Sidecar['spec']['egress']>[number];
 /** What happens to calls of hosts that a proxy does not know. */
 export type OutboundMode = 'ALLOW_ANY' | 'REGISTRY_ONLY';
 
+/** An egress listener that the application calls itself, in place of the addresses of the services. */
+export interface OwnListener {
+  readonly port: number;
+  /** As written; empty: the loopback address. */
+  readonly bind: string;
+  readonly protocol: PortProtocol;
+}
+
 /** A Sidecar resource as it holds for the proxies of one namespace. */
 export interface SidecarScope {
   /** `NAMESPACE/NAME` of the resource. */
@@ -26,6 +40,8 @@ export interface SidecarScope {
   readonly outboundMode: OutboundMode | undefined;
   /** Ports that have an egress listener of their own; all others share the one without a port. */
   readonly ownPorts: ReadonlySet<number>;
+  /** Those of them that are listened on at an address of their own. */
+  readonly ownListeners: readonly OwnListener[];
   /** The ports of a service that may be called. */
   visiblePorts(service: MeshService): readonly MeshPort[];
   /**
@@ -70,15 +86,25 @@ function namespaceOfHost(host: string, fallback: string, domain: string): string
 
 interface Listener {
   readonly port: number | undefined;
+  /** Its own address, where it has one. */
+  readonly own: OwnListener | undefined;
   readonly hosts: readonly EgressHost[];
+}
+
+/** As in Istio: with an address, or where nothing is to be captured, the application calls the listener by its port. */
+function ownListener({ port, bind = '', captureMode }: EgressListener): OwnListener | undefined {
+  if (!port?.number || (bind === '' && captureMode !== 'NONE')) return undefined;
+  return { port: port.number, bind, protocol: protocolFromName(port.protocol ?? '') ?? 'auto' };
 }
 
 /** Without `egress` a Sidecar lets everything through, as in Istio. */
 function listenersOf({ spec }: Sidecar, clientNamespace: string): Listener[] {
   const declared = spec.egress ?? [];
-  if (declared.length === 0) return [{ port: undefined, hosts: [{ text: '*/*', namespace: '*', host: '*' }] }];
+  const all = { text: '*/*', namespace: '*', host: '*' };
+  if (declared.length === 0) return [{ port: undefined, own: undefined, hosts: [all] }];
   return declared.map((listener) => ({
     port: listener.port?.number,
+    own: ownListener(listener),
     hosts: egressHosts(listener, clientNamespace),
   }));
 }
@@ -102,6 +128,7 @@ function createScope(snapshot: MeshSnapshot, sidecar: Sidecar, clientNamespace: 
     hash: stableHash([namespace, name, listeners, outboundMode]),
     outboundMode,
     ownPorts: new Set(byPort.keys()),
+    ownListeners: [...byPort.values()].flatMap(({ own }) => own ?? []),
     visiblePorts: (service) => service.ports.filter(({ port }) => takesService(listenerFor(port), service)),
     takesInHost: (host, owner, port) =>
       port === undefined

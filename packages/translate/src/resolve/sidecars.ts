@@ -65,6 +65,8 @@ export interface TakingPort {
   readonly appProtocol: string;
   /** Limits for calls to the application. */
   readonly pool: ConnectionPoolSettings | undefined;
+  /** The address that a Sidecar has it listen on, as written; empty: the pod's. */
+  readonly bind: string;
 }
 
 type IngressListener = NonNullable<Sidecar['spec']['ingress']>[number];
@@ -80,7 +82,9 @@ export function takingPorts(snapshot: MeshSnapshot, workload: Workload): readonl
   const { ports, namespace, labels, gateway } = workload;
   const sidecar = gateway ? undefined : sidecarFor(snapshot, namespace, labels);
   const { ingress = [], inboundConnectionPool } = sidecar?.spec ?? {};
-  if (ingress.length === 0) return ports.map((port) => ({ ...port, appProtocol: '', pool: inboundConnectionPool }));
+  if (ingress.length === 0) {
+    return ports.map((port) => ({ ...port, appProtocol: '', pool: inboundConnectionPool, bind: '' }));
+  }
   return ingress.map((listener) => {
     const { port, connectionPool } = listener;
     const behind = portBehind(listener);
@@ -91,6 +95,7 @@ export function takingPorts(snapshot: MeshSnapshot, workload: Workload): readonl
       name: port.name ?? '',
       appProtocol: (port.protocol ?? '').toLowerCase(),
       pool: connectionPool ?? inboundConnectionPool,
+      bind: listener.bind ?? '',
     };
   });
 }

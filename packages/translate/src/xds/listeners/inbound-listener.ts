@@ -85,8 +85,8 @@ const CHAINS = { http: httpChains, tcp: tcpChains, any: detectingChains } as con
 
 /** The listener `IP_PORT` of a port of the workload. */
 export function inboundListener(view: ProxyView, inbound: InboundPort): ListenerPlan {
-  const { port, mtlsMode, services, servicePort, kind, pool } = inbound;
-  const name = listenerName(view.address, port);
+  const { ip, port, mtlsMode, services, servicePort, kind, pool } = inbound;
+  const name = listenerName(ip, port);
   const managers = connectionManagers(view.scope, view.understandsIstioFilters);
   const takesTls = mtlsMode !== 'DISABLE';
   // What speaks HTTP begins by itself; of anything else the server may.
@@ -118,12 +118,12 @@ export function inboundListener(view: ProxyView, inbound: InboundPort): Listener
       stableHash(pool?.tcp ?? {}),
       waits ? detectionTimeoutMs(meshConfig) : '',
     ].join('/'),
-    address: { ip: view.address, port },
+    address: { ip, port },
     additionalAddresses: [],
     build: () =>
       create(ListenerSchema, {
         name,
-        address: socketAddress({ ip: view.address, port }),
+        address: socketAddress({ ip, port }),
         trafficDirection: TrafficDirection.INBOUND,
         listenerFilters: [
           ...(takesTls || kind === 'any' ? [tlsInspector()] : []),

@@ -1,17 +1,24 @@
 // Build: the listeners of a view: outbound addresses, forward proxy, inbound ports, gateway ports.
 
 import { create } from '@bufbuild/protobuf';
+import { isHttpProtocol } from '@lateen/istio-config';
 import { TrafficDirection } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import { FilterChainMatchSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_components_pb.js';
 import { type Listener, ListenerSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import type { Problem } from '../../model.js';
 import type { OutboundAddress, ProxyView } from '../../proxy-view.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
+import { type OwnOutbound, ownLoopback } from '../../resolve/own-listeners.js';
 import { stableHash } from '../../stable-hash.js';
 import { forwardsHosts } from '../clusters/forward-hosts.js';
 import { FORWARD_PROXY_PORT, FORWARD_PROXY_ROUTE, listenerName } from '../names.js';
 import type { ResourcePart, ResourceRecipe } from '../recipe.js';
-import { type ConnectionTarget, outboundTargets, type TcpDestinations } from '../routes/tcp-destinations.js';
+import {
+  type ConnectionTarget,
+  outboundTargets,
+  ownTargets,
+  type TcpDestinations,
+} from '../routes/tcp-destinations.js';
 import { gatewayListener } from './gateway-listeners.js';
 import { connectionManagers } from './http-connection-manager.js';
 import { inboundListener } from './inbound-listener.js';
@@ -28,21 +35,21 @@ import { buildTcpFilters } from './tcp-proxy.js';
 /** A listener that passes on bytes as they are. */
 function outboundTcpListener(
   view: ProxyView,
-  { address: ip, port, service }: OutboundAddress,
-  problems: Problem[],
+  ip: string,
+  port: number,
+  targets: readonly ConnectionTarget[],
 ): ListenerPlan {
-  const name = listenerName(ip, port.port);
-  const targets = outboundTargets(view.scope, service, port, problems);
+  const name = listenerName(ip, port);
   const byName = targets.some(({ serverNames }) => serverNames.length > 0);
   return {
     name,
     key: `outbound-tcp/${connectionManagers(view.scope, view.understandsIstioFilters).key}/${stableHash(targets)}`,
-    address: { ip, port: port.port },
+    address: { ip, port },
     additionalAddresses: [],
     build: () =>
       create(ListenerSchema, {
         name,
-        address: socketAddress({ ip, port: port.port }),
+        address: socketAddress({ ip, port }),
         trafficDirection: TrafficDirection.OUTBOUND,
         // Only where names decide: a client that says nothing would have to wait for its server otherwise.
         listenerFilters: byName ? [tlsInspector()] : [],
@@ -79,13 +86,13 @@ function isForAll({ serverNames, subnets }: ConnectionTarget): boolean {
 /** A listener that takes HTTP by the rules for HTTP, and passes on as it is whatever else comes. */
 function outboundDetectingListener(
   view: ProxyView,
-  { address: ip, port, service }: OutboundAddress,
-  problems: Problem[],
+  ip: string,
+  port: number,
+  targets: readonly ConnectionTarget[],
 ): ListenerPlan {
   const { meshConfig } = view.snapshot;
-  const name = listenerName(ip, port.port);
+  const name = listenerName(ip, port);
   const managers = connectionManagers(view.scope, view.understandsIstioFilters);
-  const targets = outboundTargets(view.scope, service, port, problems);
   const others = targets.find(isForAll);
   const chosen = targets.filter((target) => target !== others);
   const filtersTo = (to: TcpDestinations) => buildTcpFilters(view, 'sidecar-outbound', to);
@@ -93,12 +100,12 @@ function outboundDetectingListener(
   return {
     name,
     key: `outbound-any/${managers.key}/${detectionTimeoutMs(meshConfig)}/${stableHash(targets)}`,
-    address: { ip, port: port.port },
+    address: { ip, port },
     additionalAddresses: [],
     build: () =>
       create(ListenerSchema, {
         name,
-        address: socketAddress({ ip, port: port.port }),
+        address: socketAddress({ ip, port }),
         trafficDirection: TrafficDirection.OUTBOUND,
         listenerFilters: [tlsInspector(), httpInspector()],
         ...detectionLimit(meshConfig),
@@ -106,7 +113,7 @@ function outboundDetectingListener(
           {
             name: 'http',
             filterChainMatch: create(FilterChainMatchSchema, httpMatch),
-            filters: [managers.build('sidecar-outbound', name, { rds: String(port.port) })],
+            filters: [managers.build('sidecar-outbound', name, { rds: String(port) })],
           },
           ...chosen.map(({ to, ...target }) => ({ ...connectionMatch(target), filters: filtersTo(to) })),
         ],
@@ -117,11 +124,27 @@ function outboundDetectingListener(
 }
 
 /** The listener for a port of a service, by what the port says of its protocol. */
-function outboundPortListener(view: ProxyView, outbound: OutboundAddress, problems: Problem[]): ListenerPlan {
-  const { address, port } = outbound;
-  if (port.protocol === 'auto') return outboundDetectingListener(view, outbound, problems);
-  if (port.tcp) return outboundTcpListener(view, outbound, problems);
+function outboundPortListener(
+  view: ProxyView,
+  { address, port, service }: OutboundAddress,
+  problems: Problem[],
+): ListenerPlan {
+  const targets = () => outboundTargets(view.scope, service, port, problems);
+  if (port.protocol === 'auto') return outboundDetectingListener(view, address, port.port, targets());
+  if (port.tcp) return outboundTcpListener(view, address, port.port, targets());
   return outboundListener(view, address, port.port, String(port.port));
+}
+
+/**
+ * The listener that a Sidecar has at an address of its own, by what it says that callers speak; undefined where no
+ * connection leads anywhere.
+ */
+function ownOutboundListener(view: ProxyView, own: OwnOutbound, problems: Problem[]): ListenerPlan | undefined {
+  const { ip, port, protocol } = own;
+  if (isHttpProtocol(protocol)) return outboundListener(view, ip, port, String(port));
+  const targets = ownTargets(view.scope, own, problems);
+  if (protocol === 'auto') return outboundDetectingListener(view, ip, port, targets);
+  return targets.length === 0 ? undefined : outboundTcpListener(view, ip, port, targets);
 }
 
 /** Ports that the proxy itself listens on at its own address (CONTRACTS "Ports"). */
@@ -168,27 +191,16 @@ function mayForward({ scope }: ProxyView): boolean {
   return scope.outboundMode === 'ALLOW_ANY' || forwardsHosts(scope);
 }
 
-/** Only the pod's own application may call as the pod does: at an address that others reach, the proxy is at the loopback one. */
-function forwardProxyAddress(address: string): string {
-  if (address === '::1' || address.startsWith('127.')) return address;
-  return address.includes(':') ? '::1' : '127.0.0.1';
-}
-
 function listenerPlans(view: ProxyView, problems: Problem[]): readonly ListenerPlan[] {
   if (view.type === 'router') {
     return view.gatewayListeners.flatMap((listener) => gatewayListener(view, listener, problems) ?? []);
   }
   const { addresses } = view.outbound();
   return [
-    outboundListener(
-      view,
-      forwardProxyAddress(view.address),
-      FORWARD_PROXY_PORT,
-      FORWARD_PROXY_ROUTE,
-      mayForward(view),
-    ),
+    outboundListener(view, ownLoopback(view.address), FORWARD_PROXY_PORT, FORWARD_PROXY_ROUTE, mayForward(view)),
     ...view.inboundPorts.map((port) => inboundListener(view, port)),
     ...addresses.map((outbound) => outboundPortListener(view, outbound, problems)),
+    ...view.ownOutbound.flatMap((own) => ownOutboundListener(view, own, problems) ?? []),
   ];
 }
 
@@ -226,7 +238,8 @@ export function listenerPart(view: ProxyView): ResourcePart<Listener> {
     type: view.type,
     managers: connectionManagers(scope, view.understandsIstioFilters).key,
     address,
-    inbound: inboundPorts.map(({ port, kind, mtlsMode, services, servicePort, pool }) => [
+    inbound: inboundPorts.map(({ ip, port, kind, mtlsMode, services, servicePort, pool }) => [
+      ip,
       port,
       kind,
       mtlsMode,
@@ -235,6 +248,12 @@ export function listenerPart(view: ProxyView): ResourcePart<Listener> {
       pool?.tcp,
     ]),
     outbound: view.outboundHash(),
+    own: view.ownOutbound.map(({ ip, port, protocol, services }) => [
+      ip,
+      port,
+      protocol,
+      services.map(({ service }) => service.hostname),
+    ]),
     detectionTimeoutMs: detectionTimeoutMs(view.snapshot.meshConfig),
     tcpRules: hasTcp(scope) ? tcpRulesHash(scope) : undefined,
     forwards: mayForward(view),

@@ -1,5 +1,6 @@
 // Build: the route configurations of a sidecar's outbound listeners and of its forward proxy.
 
+import { isHttpProtocol } from '@lateen/istio-config';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import type { Problem } from '../../model.js';
 import type { ProxyView } from '../../proxy-view.js';
@@ -8,7 +9,7 @@ import { isIntercepted } from '../clusters/local-clusters.js';
 import { FORWARD_PROXY_ROUTE } from '../names.js';
 import type { RecipeList, ResourcePart, RouteRecipe } from '../recipe.js';
 import { catchAllVirtualHost } from './catch-all.js';
-import { buildHostRoutes, VIRTUAL_HOST_PORT } from './host-routes.js';
+import { buildHostRoutes, type HostRoutes, VIRTUAL_HOST_PORT } from './host-routes.js';
 import { OwnConfiguration, type SharedConfiguration, shareConfiguration } from './shared-configuration.js';
 
 /** What all sidecars of a scope have in common. */
@@ -23,7 +24,9 @@ function shareRoutes(scope: ClientScope, intercepted: boolean): ScopeRoutes {
   const problems: Problem[] = [...scope.meshRoutes().problems, ...ruleProblems];
   const common = { clientNamespace: scope.namespace };
   const lastResort = catchAllVirtualHost(scope, intercepted);
-  const ports = [...byPort].sort(([a], [b]) => a - b);
+  const ports: [number, readonly HostRoutes[]][] = [...byPort].sort(([a], [b]) => a - b);
+  // A Sidecar's own listener needs its routes also where no service has the port.
+  for (const { port } of scope.sidecar?.ownListeners ?? []) if (!byPort.has(port)) ports.push([port, []]);
   const ofPorts = ports.map(([port, hosts]) => {
     const input = { ...common, name: String(port), hosts, withoutPort: () => true, lastResort };
     return [port, shareConfiguration(input, problems)] as const;
@@ -56,7 +59,9 @@ function listRoutes(view: ProxyView, partKey: string): RecipeList<RouteConfigura
   const { byPort, forwardProxy, problems: sharedProblems } = scopeRoutes(view.scope, isIntercepted(view));
   const outbound = view.outbound().addresses.filter(({ port }) => port.http);
   const addresses = new Map(outbound.map(({ service, address }) => [service, address]));
-  const ports = [...new Set(outbound.map(({ port }) => port.port))].sort((a, b) => a - b);
+  const own = view.ownOutbound.filter(({ protocol }) => protocol === 'auto' || isHttpProtocol(protocol));
+  const ports = [...new Set([...outbound.map(({ port }) => port.port), ...own.map(({ port }) => port)])];
+  ports.sort((a, b) => a - b);
   const problems: Problem[] = [...sharedProblems];
   const recipes = [...ports.map((port) => byPort.get(port)!), forwardProxy].map((shared): RouteRecipe => {
     const own = new OwnConfiguration(shared, addresses, problems);
@@ -71,6 +76,6 @@ export function sidecarRoutePart(view: ProxyView): ResourcePart<RouteConfigurati
   const { declarations, subsets, meshRoutes } = scope.hashes();
   const { settings } = scope.snapshot.hashes;
   const shared = [scope.namespace, declarations, subsets, meshRoutes, settings];
-  const key = ['routes', ...shared, isIntercepted(view), view.outboundHash()].join('/');
+  const key = ['routes', ...shared, isIntercepted(view), scope.sidecar?.hash, view.outboundHash()].join('/');
   return { key, list: () => listRoutes(view, key) };
 }

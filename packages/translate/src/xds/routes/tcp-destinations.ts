@@ -5,6 +5,7 @@ import type { Problem } from '../../model.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
 import { policyForPort } from '../../resolve/destination-rules.js';
 import type { MeshPort, MeshService } from '../../resolve/mesh-index.js';
+import type { OwnOutbound } from '../../resolve/own-listeners.js';
 import type { EffectiveVirtualService } from '../../resolve/virtual-services.js';
 import { compareText } from '../../stable-hash.js';
 import { outboundClusters } from '../clusters/outbound-clusters.js';
@@ -100,6 +101,42 @@ export function outboundTargets(
     for (const subnets of subnetsFor(rule, port.port)) targets.push({ serverNames: [], subnets, to: following(rule) });
   }
   return withoutRepeats([...targets, { serverNames: [], subnets: [], to: whole }]);
+}
+
+/**
+ * Where the connections go that a client opens to a Sidecar's own listener: by their server name to one of its services,
+ * where they are TLS, else to the first, since nothing else tells them apart.
+ */
+export function ownTargets(
+  scope: ClientScope,
+  { port, protocol, services }: OwnOutbound,
+  problems: Problem[],
+): readonly ConnectionTarget[] {
+  const byName = protocol === 'tls' || protocol === 'https';
+  const all = services.map(({ service, port: meshPort }) =>
+    outboundTargets(scope, service, meshPort, problems).map((target) => ({ service, target })),
+  );
+  if (byName) {
+    return withoutRepeats(
+      all
+        .flat()
+        .map(({ service, target }) =>
+          target.serverNames.length > 0 ? target : { ...target, serverNames: [service.hostname] },
+        ),
+    );
+  }
+  const [first = [], ...others] = all;
+  for (const [other] of others) {
+    if (other === undefined) continue;
+    problems.push({
+      code: 'conflict-outbound-listener',
+      severity: 'warning',
+      metric: 'pilot_conflict_outbound_listener_tcp_over_current_tcp',
+      subject: `Sidecar/${scope.sidecar?.name}`,
+      message: `the egress listener of port ${port} cannot tell connections to ${other.service.hostname} from those to ${services[0]!.service.hostname}, and leads to the latter. Narrow \`hosts\` to one, or write \`protocol: TLS\` where the server name tells`,
+    });
+  }
+  return first.map(({ target }) => target);
 }
 
 /** The subnets of each match of a rule that is for a port; an empty list is any address. */
