@@ -12,7 +12,7 @@ export { decideFault } from './filters/fault';
 export { matchesRegex } from './decide/regex';
 export { hash64 } from './decide/hash64';
 export { hashRequest } from './decide/request-hash';
-export { acquire, endpointBegin, endpointEnd, pick, release } from './decide/balancing/load-balance';
+export { acquire, endpointBegin, endpointEnd, pick, release, triedPriorities } from './decide/balancing/load-balance';
 export { setAttemptCount, writeUpstreamHead } from './http1/write-upstream-head';
 export { parseResponse } from './http1/response';
 export { isRetriableStatus } from './http1/retriable-status';

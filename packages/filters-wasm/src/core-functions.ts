@@ -72,6 +72,11 @@ export interface CoreFunctions {
    * call `endpointBegin` when the request is bound to a connection, and `endpointEnd` once for each.
    */
   pick(clusterSlot: number, triedCount: number, attempts: number): number;
+  /**
+   * The priorities that `triedCount` slots in PICK_TRIED belong to, in the form of PICK_EXCLUDED; 0 where nobody would be
+   * left that is healthy.
+   */
+  triedPriorities(clusterSlot: number, triedCount: number): number;
   endpointBegin(endpointSlot: number): void;
   endpointEnd(endpointSlot: number): void;
 

@@ -4,6 +4,7 @@ import { ClusterSchema } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import * as P from './compile/balancing/priority-layout.js';
+import { PICK_TRIED } from './layout.js';
 import { createTestCore } from './reference/test-core.js';
 import * as T from './table-layout.js';
 import { clusterStateOffset, createTables, setEjected, setUnusable } from './tables.js';
@@ -245,5 +246,48 @@ describe('localities', () => {
       0,
     );
     expect(chiSquare(counts(slot, 10_000, 2), [25, 75])).toBeLessThan(CHI_SQUARE_LIMIT);
+  });
+});
+
+describe('priorities that were tried', () => {
+  const slotsIn = (slot: number, priority: number) =>
+    tables
+      .endpointsOf(slot)
+      .filter(({ address }) => address.startsWith(`10.${priority}.`))
+      .map((endpoint) => endpoint.slot);
+  const tried = (slot: number, slots: readonly number[]): number => {
+    core.i32.set(slots, PICK_TRIED >> 2);
+    return wasm.triedPriorities(slot, slots.length);
+  };
+
+  it('are left out of the next pick, and of no other', () => {
+    const well = [true, true];
+    const slot = use([{ well }, { priority: 1, well }, { priority: 2, well }], 0);
+    const excluded = tried(slot, [slotsIn(slot, 0)[1]!]);
+    expect(excluded).toBe(1);
+    const next = Array.from({ length: 50 }, () => {
+      core.i32[P.PICK_EXCLUDED >> 2] = excluded;
+      return tables.endpoint(wasm.pick(slot, 0, 3))!.address.split('.')[1];
+    });
+    expect(new Set(next)).toEqual(new Set(['1']));
+    expect(counts(slot, 50, 1)).toEqual([50]);
+  });
+
+  it('are none where nobody else is well', () => {
+    const slot = use([{ well: [true] }, { priority: 1, well: [false] }, { priority: 2, well: [true] }], 0);
+    expect(tried(slot, slotsIn(slot, 0))).toBe(1);
+    expect(tried(slot, [...slotsIn(slot, 0), ...slotsIn(slot, 2)])).toBe(0);
+  });
+
+  it('give the others shares by their health', () => {
+    const slot = use([{ well: [true] }, { priority: 1, well: [true, false, false] }, { priority: 2, well: [true] }], 0);
+    const excluded = tried(slot, slotsIn(slot, 0));
+    const found = [0, 0, 0];
+    for (let i = 0; i < 2000; i++) {
+      core.i32[P.PICK_EXCLUDED >> 2] = excluded;
+      found[Number(tables.endpoint(wasm.pick(slot, 0, 3))!.address.split('.')[1])]!++;
+    }
+    // A third of 140 % is 46 % for the one, and the rest of 100 % for the next.
+    expect(chiSquare(found, [0, 46, 54])).toBeLessThan(CHI_SQUARE_LIMIT);
   });
 });

@@ -1,12 +1,15 @@
 // A route's policy (timeouts, retries, response mutations) as an immutable record that an exchange keeps to its end.
 import type { Duration } from '@bufbuild/protobuf/wkt';
+import { unpackAny } from '@lateen/xds-proto';
 import type { Route, RouteAction, VirtualHost } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
 import {
   type RetryPolicy,
   RetryPolicy_RetryBackOffSchema,
   RetryPolicySchema,
 } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
+import { PreviousPrioritiesConfigSchema } from '@lateen/xds-proto/envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config_pb.js';
 import * as P from '../table-layout.js';
+import { POLICY_PRIORITY_FREQUENCY } from './balancing/priority-layout.js';
 import { BlobWriter } from './blob-writer.js';
 import type { CompileContext } from './compile-context.js';
 import { durationMs } from './duration.js';
@@ -128,7 +131,7 @@ function writeRetries(problems: ProblemList, path: string, policy: RetryPolicy, 
     policy,
     `retry_on num_retries per_try_timeout per_try_idle_timeout retry_host_predicate
      host_selection_retry_max_attempts retriable_status_codes retry_back_off retriable_headers
-     retriable_request_headers rate_limited_retry_back_off`,
+     retriable_request_headers rate_limited_retry_back_off retry_priority`,
   );
   set(P.POLICY_RETRY_ON, readRetryOn(problems, join(path, 'retry_on'), policy.retryOn));
   set(P.POLICY_RETRIES, policy.numRetries ?? 1);
@@ -162,6 +165,7 @@ function writeRetries(problems: ProblemList, path: string, policy: RetryPolicy, 
     if (predicate.name === 'envoy.retry_host_predicates.previous_hosts') set(P.POLICY_AVOID_PREVIOUS, 1);
     else problems.add(join(path, `retry_host_predicate[${index}]`), `"${predicate.name}" is not supported`);
   });
+  set(POLICY_PRIORITY_FREQUENCY, priorityFrequency(problems, join(path, 'retry_priority'), policy));
   set(P.POLICY_HOST_SELECTION_ATTEMPTS, Math.min(Number(policy.hostSelectionRetryMaxAttempts) || 1, 100));
   const headers = readRetryHeaders(problems, path, policy);
   if (headers !== undefined) blob.text(P.POLICY_RETRY_HEADERS_OFFSET, JSON.stringify(headers));
@@ -177,6 +181,19 @@ function writeRetries(problems: ProblemList, path: string, policy: RetryPolicy, 
   codes.forEach((code, index) => {
     set(P.POLICY_RETRIABLE_CODES + index * 4, code);
   });
+}
+
+/** After how many attempts retries go to other priorities; 0: they stay where they are. */
+function priorityFrequency(problems: ProblemList, path: string, { retryPriority }: RetryPolicy): number {
+  if (retryPriority === undefined) return 0;
+  const { name, configType } = retryPriority;
+  if (name !== 'envoy.retry_priorities.previous_priorities' || configType.case !== 'typedConfig') {
+    problems.add(path, `"${name}" is not supported`);
+    return 0;
+  }
+  const { updateFrequency } = unpackAny(configType.value, PreviousPrioritiesConfigSchema);
+  if (updateFrequency < 1) problems.add(join(path, 'typed_config.update_frequency'), 'must be at least 1');
+  return updateFrequency;
 }
 
 function readRetryOn(problems: ProblemList, path: string, text: string): number {

@@ -183,6 +183,7 @@ export const ROUTE_SUPPORT: SupportTable = {
       'per_try_timeout',
       'per_try_idle_timeout',
       'retry_host_predicate',
+      'retry_priority',
       'host_selection_retry_max_attempts',
       'retriable_status_codes',
       'retry_back_off',
@@ -200,4 +201,10 @@ export const ROUTE_SUPPORT: SupportTable = {
     anyOf: { typed_config: ['envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate'] },
   },
   'envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate': { acted: [] },
+  'envoy.config.route.v3.RetryPolicy.RetryPriority': {
+    acted: ['typed_config'],
+    only: { name: ['envoy.retry_priorities.previous_priorities'] },
+    anyOf: { typed_config: ['envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig'] },
+  },
+  'envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig': { acted: ['update_frequency'] },
 };

@@ -3,6 +3,7 @@
 import {
   type Core,
   LIMIT_RETRIES,
+  PICK_EXCLUDED,
   PICK_HASH,
   PICK_HASH_SET,
   PICK_TRIED,
@@ -10,6 +11,7 @@ import {
   POLICY_AVOID_PREVIOUS,
   POLICY_HASHES,
   POLICY_HOST_SELECTION_ATTEMPTS,
+  POLICY_PRIORITY_FREQUENCY,
   POLICY_RETRY_BUFFER_BYTES,
   POLICY_RETRY_ON,
   RESP_HEAD_LENGTH,
@@ -34,6 +36,10 @@ export class Attempts {
   private policy = 0;
   private holdsUnit = false;
   private triedCount = 0;
+  /** The first of those tried whose priorities are left out. */
+  private firstTried = 0;
+  /** Priorities that retries leave out: PICK_EXCLUDED. */
+  private excluded = 0;
   private readonly tried: number[] = [];
   /** What hashRequest() said of the request, 0 where nothing was hashed; its hash, by which the endpoints of retries are chosen too. */
   private hashed = 0;
@@ -54,6 +60,8 @@ export class Attempts {
     const { core } = this.path;
     this.count = 0;
     this.triedCount = 0;
+    this.firstTried = 0;
+    this.excluded = 0;
     this.policy = policy;
     this.left = retriesOf(core, policy);
     const own = policy === 0 ? -1 : core.i32[(policy + POLICY_RETRY_BUFFER_BYTES) >> 2]!;
@@ -109,9 +117,27 @@ export class Attempts {
   /** Chooses the endpoint of a retry, another one where the policy wants that: its slot, or PICK_*. */
   pickNext(policy: number, clusterSlot: number): number {
     const { i32 } = this.path.core;
+    this.excludePriorities(clusterSlot, i32[(policy + POLICY_PRIORITY_FREQUENCY) >> 2]!);
     const avoided = i32[(policy + POLICY_AVOID_PREVIOUS) >> 2] === 1 ? this.triedCount : 0;
     for (let index = 0; index < avoided; index++) i32[(PICK_TRIED >> 2) + index] = this.tried[index]!;
-    return this.pick(clusterSlot, avoided, i32[(policy + POLICY_HOST_SELECTION_ATTEMPTS) >> 2]!);
+    i32[PICK_EXCLUDED >> 2] = this.excluded;
+    const slot = this.pick(clusterSlot, avoided, i32[(policy + POLICY_HOST_SELECTION_ATTEMPTS) >> 2]!);
+    // A cluster with one priority does not look at it.
+    i32[PICK_EXCLUDED >> 2] = 0;
+    return slot;
+  }
+
+  /** As Envoy: each time so many more attempts have been made, and begun anew where nobody else is healthy. */
+  private excludePriorities(clusterSlot: number, frequency: number): void {
+    const { i32, wasm } = this.path.core;
+    const count = this.triedCount - this.firstTried;
+    if (frequency > 0 && count >= frequency && count % frequency === 0) {
+      for (let index = 0; index < count; index++) {
+        i32[(PICK_TRIED >> 2) + index] = this.tried[this.firstTried + index]!;
+      }
+      this.excluded = wasm.triedPriorities(clusterSlot, count);
+      if (this.excluded === 0) this.firstTried = this.triedCount;
+    }
   }
 
   private pick(clusterSlot: number, avoided: number, draws: number): number {

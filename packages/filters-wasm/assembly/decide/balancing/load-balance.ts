@@ -10,7 +10,7 @@ import {
   UNUSABLE_UNCHECKED,
 } from '../../../src/table-layout';
 import {
-  LOCALITY_COUNT, LOCALITY_CURSOR, LOCALITY_FIRST, LOCALITY_WEIGHT_BEFORE, PRIORITY_BYTES, PRIORITY_COUNT,
+  LOCALITY_COUNT, LOCALITY_CURSOR, LOCALITY_FIRST, LOCALITY_WEIGHT_BEFORE, PICK_EXCLUDED_MAX, PRIORITY_BYTES, PRIORITY_COUNT,
   PRIORITY_CURSOR, PRIORITY_FIRST, PRIORITY_PANIC,
 } from '../../../src/compile/balancing/priority-layout';
 import { CLUSTER_RETRY_BUDGET } from '../../../src/compile/limits/budget-layout';
@@ -18,7 +18,7 @@ import { LB_MAGLEV, LB_RING_HASH, PICK_HASH, PICK_HASH_SET } from '../../../src/
 import { random64, randomBelow } from '../../random';
 import { pickByHash } from './consistent-hash';
 import { CLUSTER_STATE_WARMING } from '../../../src/compile/balancing/warm-up-layout';
-import { balance, chooseLocality, choosePriority } from './priorities';
+import { availableBeside, balance, chooseLocality, choosePriority } from './priorities';
 import { beginWarm, drawWarm, warmWeight } from './warm-up';
 
 /** Draws that may meet an unusable endpoint before the next usable one in order is taken. */
@@ -58,6 +58,29 @@ export function pick(clusterSlot: i32, tried: i32, attempts: i32): i32 {
   const endpoint = ENDPOINT_STATES + slot * ENDPOINT_STATE_BYTES;
   store<i32>(endpoint + ENDPOINT_STATE_TOTAL, load<i32>(endpoint + ENDPOINT_STATE_TOTAL) + 1);
   return slot;
+}
+
+/** See core-functions.ts. */
+export function triedPriorities(clusterSlot: i32, tried: i32): i32 {
+  const state = clusterState(clusterSlot);
+  const table = state == 0 ? 0 : load<i32>(state + CLUSTER_STATE_TABLE);
+  if (table == 0) return 0;
+  balance(table, state);
+  triedCount = tried < 0 ? 0 : tried > PICK_TRIED_MAX ? PICK_TRIED_MAX : tried;
+  let count = load<i32>(table + CLUSTER_PRIORITY_COUNT);
+  if (count > PICK_EXCLUDED_MAX) count = PICK_EXCLUDED_MAX;
+  let excluded = 0;
+  let priority = table + load<i32>(table + CLUSTER_PRIORITIES);
+  for (let i = 0; i < count; i++, priority += PRIORITY_BYTES) {
+    const first = table + load<i32>(table + CLUSTER_ENDPOINTS) + load<i32>(priority + PRIORITY_FIRST) * CLUSTER_ENDPOINT_BYTES;
+    const size = load<i32>(priority + PRIORITY_COUNT);
+    for (let place = 0; place < size; place++) {
+      if (!wasTried(slotAt(first, place))) continue;
+      excluded |= 1 << i;
+      break;
+    }
+  }
+  return availableBeside(table, excluded) == 0 ? 0 : excluded;
 }
 
 /** An endpoint of one priority, -1 where there is none. In panic all of them are usable. */

@@ -7,7 +7,7 @@ import {
 import {
   CLUSTER_BALANCED, CLUSTER_LOCALITIES, CLUSTER_OVERPROVISIONING, CLUSTER_PANIC_THRESHOLD,
   CLUSTER_STATE_HEALTH_CHANGES, LOCALITY_BYTES, LOCALITY_COUNT, LOCALITY_FIRST, LOCALITY_SHARE, LOCALITY_WEIGHT,
-  PRIORITY_BYTES, PRIORITY_COUNT, PRIORITY_FIRST, PRIORITY_HEALTH, PRIORITY_LOAD, PRIORITY_LOCALITIES,
+  PICK_EXCLUDED, PICK_EXCLUDED_MAX, PRIORITY_BYTES, PRIORITY_COUNT, PRIORITY_FIRST, PRIORITY_HEALTH, PRIORITY_LOAD, PRIORITY_LOCALITIES,
   PRIORITY_LOCALITY_COUNT, PRIORITY_PANIC,
 } from '../../../src/compile/balancing/priority-layout';
 import { random64 } from '../../random';
@@ -23,12 +23,50 @@ export function balance(table: i32, state: i32): void {
 
 /** @param percent 0 to 99, evenly distributed */
 export function choosePriority(table: i32, percent: i32): i32 {
+  const excluded = load<i32>(PICK_EXCLUDED);
+  if (excluded != 0) {
+    store<i32>(PICK_EXCLUDED, 0);
+    const available = availableBeside(table, excluded);
+    if (available > 0) return chooseBeside(table, excluded, available, percent);
+  }
   const count = load<i32>(table + CLUSTER_PRIORITY_COUNT);
   let priority = table + load<i32>(table + CLUSTER_PRIORITIES);
   for (let i = 0; i < count; i++, priority += PRIORITY_BYTES) {
     if (percent < load<i32>(priority + PRIORITY_LOAD)) return i;
   }
   return 0;
+}
+
+/** The health of all priorities that are not excluded, at most 100. */
+export function availableBeside(table: i32, excluded: i32): i32 {
+  const count = load<i32>(table + CLUSTER_PRIORITY_COUNT);
+  let priority = table + load<i32>(table + CLUSTER_PRIORITIES);
+  let available = 0;
+  for (let i = 0; i < count; i++, priority += PRIORITY_BYTES) {
+    if (!isExcluded(excluded, i)) available += load<i32>(priority + PRIORITY_HEALTH);
+  }
+  return available > 100 ? 100 : available;
+}
+
+@inline
+function isExcluded(excluded: i32, index: i32): bool {
+  return index < PICK_EXCLUDED_MAX && (excluded & (1 << index)) != 0;
+}
+
+/** By the shares that the others have where nothing goes to the excluded ones; what rounding leaves goes to the first of them. */
+function chooseBeside(table: i32, excluded: i32, available: i32, percent: i32): i32 {
+  const count = load<i32>(table + CLUSTER_PRIORITY_COUNT);
+  let priority = table + load<i32>(table + CLUSTER_PRIORITIES);
+  let first = -1;
+  let sum = 0;
+  for (let i = 0; i < count; i++, priority += PRIORITY_BYTES) {
+    const health = isExcluded(excluded, i) ? 0 : load<i32>(priority + PRIORITY_HEALTH);
+    if (health == 0) continue;
+    if (first < 0) first = i;
+    sum += health * 100 / available;
+    if (percent < sum) return i;
+  }
+  return first;
 }
 
 /** A locality of the priority by weight and health, 0 where it has no weighted ones. */

@@ -1,6 +1,15 @@
 // The formats of a cluster's priorities and localities, and where the core keeps what it worked out of them. Like layout.ts:
 // literals only, no import.
 
+// ---- Small shared places (after HASH64_RESULT) ---------------------------------------------------------------------------
+/** A bit for each of the first 31 priorities that the next pick() leaves out where another has somebody; pick() sets it to 0. */
+export const PICK_EXCLUDED = 102496;
+export const PICK_EXCLUDED_MAX = 31;
+
+// ---- In the policy record of a route (table-layout.ts) -------------------------------------------------------------------
+/** After so many attempts each, retries leave out the priorities that were tried; 0 = they do not. */
+export const POLICY_PRIORITY_FREQUENCY = 132;
+
 // ---- In the cluster state (table-layout.ts) ------------------------------------------------------------------------------
 /** Counts changes of the health of its endpoints; whoever changes ENDPOINT_STATE_EJECTED adds one. */
 export const CLUSTER_STATE_HEALTH_CHANGES = 44;

@@ -5,6 +5,7 @@ import type { HttpRetry } from '@lateen/istio-config';
 import { packAny } from '@lateen/xds-proto';
 import { type RetryPolicy, RetryPolicySchema } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
 import { PreviousHostsPredicateSchema } from '@lateen/xds-proto/envoy/extensions/retry/host/previous_hosts/v3/previous_hosts_pb.js';
+import { PreviousPrioritiesConfigSchema } from '@lateen/xds-proto/envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config_pb.js';
 import { durationOfText } from '../durations.js';
 
 /** Istio's default since 1.24: a plain 503 is not tried again (CONTRACTS "Defaults"). */
@@ -37,6 +38,17 @@ function previousHosts() {
   };
 }
 
+/** Istio's: after two attempts the next two go to priorities, and so to localities, that were not tried. */
+const PRIORITY_ATTEMPTS = 2;
+
+function previousPriorities() {
+  const config = create(PreviousPrioritiesConfigSchema, { updateFrequency: PRIORITY_ATTEMPTS });
+  return {
+    name: 'envoy.retry_priorities.previous_priorities',
+    configType: { case: 'typedConfig' as const, value: packAny(PreviousPrioritiesConfigSchema, config) },
+  };
+}
+
 /**
  * The policy of a route: the rule's or the mesh's, else Istio's default; undefined where `attempts` is 0.
  *
@@ -54,6 +66,7 @@ export function buildRetryPolicy(retries: HttpRetry | undefined, hashed: boolean
     numRetries: attempts,
     perTryTimeout: durationOfText(retries?.perTryTimeout),
     retryHostPredicate: (retries?.retryIgnorePreviousHosts ?? !hashed) ? [previousHosts()] : [],
+    retryPriority: retries?.retryRemoteLocalities === true ? previousPriorities() : undefined,
     hostSelectionRetryMaxAttempts: HOST_SELECTION_ATTEMPTS,
     retryBackOff: backoff === undefined ? undefined : { baseInterval: backoff },
   });
