@@ -40,6 +40,8 @@ export interface Service {
   readonly headless?: boolean;
   /** `internalTrafficPolicy: Local`: clients call the endpoints on their own node only. */
   readonly nodeLocal?: boolean;
+  /** Kubernetes's `trafficDistribution`; empty where unset. */
+  readonly trafficDistribution?: string;
 }
 
 /** One port of a workload (lateen.registry.v1.WorkloadPort). */

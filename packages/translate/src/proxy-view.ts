@@ -168,7 +168,7 @@ export function resolveProxyView(snapshot: MeshSnapshot, proxy: ProxyNode, authe
   });
   // As in Istio: the registry's word counts before the node's own.
   const locality = workload?.locality || localityOfLabels(labels) || proxy.locality;
-  const place = resolveClientPlace(snapshot, locality, labels);
+  const place = resolveClientPlace(snapshot, locality, labels, nodeOf(proxy, workload));
   const isSidecar = proxy.type === 'sidecar';
   if (proxy.proxyless) return proxylessView(snapshot, proxy, workload, scope, place);
   const inbound = isSidecar && workload !== undefined ? resolveInboundPorts(snapshot, workload) : NO_PORTS;

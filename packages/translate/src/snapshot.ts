@@ -2,6 +2,7 @@
 
 import type { ConfigObject, Kind } from '@lateen/istio-config';
 import type { MeshSnapshot, Problem, SnapshotHashes, SnapshotInput, StringMap, Workload } from './model.js';
+import { preferredPlace } from './resolve/locality/preferred-place.js';
 import { compareText, contentHash, stableHash } from './stable-hash.js';
 
 const ROOT_NAMESPACE = 'istio-system';
@@ -70,7 +71,8 @@ export function configHash(config: ConfigObject): string {
     const { namespace, name, creationTimestamp, labels, annotations } = config.metadata;
     // Services select WorkloadEntries by the labels of the resource, and call those that are well.
     const selected = config.kind === 'WorkloadEntry' ? [labels, isHealthy(annotations)] : undefined;
-    hash = stableHash([config.kind, namespace, name, creationTimestamp, config.spec, selected]);
+    const prefers = config.kind === 'ServiceEntry' ? preferredPlace(undefined, annotations) : undefined;
+    hash = stableHash([config.kind, namespace, name, creationTimestamp, config.spec, selected ?? prefers]);
     configHashes.set(config, hash);
   }
   return hash;

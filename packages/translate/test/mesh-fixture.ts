@@ -47,6 +47,7 @@ interface TestSpec {
   /** Of a Service. */
   readonly clusterIP?: string;
   readonly internalTrafficPolicy?: string;
+  readonly trafficDistribution?: string;
   readonly address?: string;
   readonly ready?: boolean;
   readonly serviceAddresses?: Record<string, string>;
@@ -147,6 +148,7 @@ class FixtureBuilder {
       ports,
       headless: spec?.clusterIP === 'None',
       nodeLocal: spec?.internalTrafficPolicy === 'Local',
+      trafficDistribution: spec?.trafficDistribution ?? '',
     });
   }
 

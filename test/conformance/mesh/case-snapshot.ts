@@ -78,6 +78,7 @@ function serviceOf({ metadata, spec }: ConfigObject<'Service'>): Service {
     })),
     headless: spec.clusterIP === 'None',
     nodeLocal: spec.internalTrafficPolicy === 'Local',
+    trafficDistribution: spec.trafficDistribution ?? '',
   };
 }
 

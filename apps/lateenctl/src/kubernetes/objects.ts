@@ -34,6 +34,8 @@ export interface KubeService {
   readonly headless: boolean;
   /** `internalTrafficPolicy: Local`: called on the client's own node only. */
   readonly nodeLocal: boolean;
+  /** Which endpoints are called before others, as Kubernetes writes it; undefined: none are. */
+  readonly trafficDistribution?: string;
 }
 
 /** A value of the container's environment: a text, or a field of the pod that is known when it starts. */

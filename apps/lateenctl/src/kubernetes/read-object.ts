@@ -62,5 +62,7 @@ function readService({ spec, metadata }: ConfigObject<'Service'>): KubeService {
     }));
   const headless = spec.clusterIP === 'None';
   const nodeLocal = spec.internalTrafficPolicy === 'Local';
-  return { namespace, name, labels, annotations, selector: spec.selector ?? {}, ports, headless, nodeLocal };
+  const { trafficDistribution, selector = {} } = spec;
+  const common = { namespace, name, labels, annotations, selector, ports, headless, nodeLocal };
+  return trafficDistribution === undefined ? common : { ...common, trafficDistribution };
 }

@@ -117,20 +117,21 @@ function toRegistry(report: RegistryReport, before: Registry | undefined): Regis
   return {
     credentials: toCredentials(report, before),
     namespaces: report.namespaces.map(({ name, labels }) => ({ name, labels })),
-    services: report.services.map(({ namespace, name, labels, annotations, selector, ports, headless, nodeLocal }) => ({
-      namespace,
-      name,
-      labels,
-      annotations,
-      selector,
+    services: report.services.map(({ ports, ...service }) => ({
+      namespace: service.namespace,
+      name: service.name,
+      labels: service.labels,
+      annotations: service.annotations,
+      selector: service.selector,
       ports: ports.map(({ name: portName, port, targetPort, appProtocol }) => ({
         name: portName,
         port,
         targetPort,
         appProtocol,
       })),
-      headless,
-      nodeLocal,
+      headless: service.headless,
+      nodeLocal: service.nodeLocal,
+      trafficDistribution: service.trafficDistribution,
     })),
     workloads: report.workloads.map((workload) => ({
       name: workload.name,

@@ -36,6 +36,11 @@ const serviceSpec = openMessage(
     selector: map(text(''), 'Labels of its pods.'),
     clusterIP: text('Its address; None: headless, so that each of its pods can be called by name.'),
     internalTrafficPolicy: choice('Local: on the own node only (default Cluster).', ['Cluster', 'Local']),
+    trafficDistribution: choice('Which endpoints are called before others (default: none are).', [
+      'PreferClose',
+      'PreferSameZone',
+      'PreferSameNode',
+    ]),
     type: choice('How it is exposed (default ClusterIP).', ['ClusterIP', 'NodePort', 'LoadBalancer', 'ExternalName']),
   },
   {
@@ -49,7 +54,6 @@ const serviceSpec = openMessage(
         'loadBalancerSourceRanges',
       ]),
       ...because('services are reached inside the mesh and by a Gateway', ['externalIPs', 'externalTrafficPolicy']),
-      ...because('there is one machine', ['trafficDistribution']),
       ...because('addresses are IPv4', ['ipFamilies', 'ipFamilyPolicy']),
       ...because('a DestinationRule says how endpoints are picked', ['sessionAffinity', 'sessionAffinityConfig']),
       clusterIPs: 'each pod has addresses of its own for services',

@@ -50,7 +50,7 @@ function byFirst(a: readonly [string, unknown], b: readonly [string, unknown]): 
 }
 
 function reportService(service: KubeService, objects: KubeObjects): Service {
-  const { namespace, name, labels, annotations, selector, headless, nodeLocal } = service;
+  const { namespace, name, labels, annotations, selector, headless, nodeLocal, trafficDistribution } = service;
   const ports = service.ports.map((port) => ({
     name: port.name,
     port: port.port,
@@ -58,7 +58,17 @@ function reportService(service: KubeService, objects: KubeObjects): Service {
     targetPort: resolveTargetPort(port.targetPort, service, objects.deployments.values()) ?? port.port,
     appProtocol: port.appProtocol,
   }));
-  return create(ServiceSchema, { namespace, name, labels, annotations, selector, ports, headless, nodeLocal });
+  return create(ServiceSchema, {
+    namespace,
+    name,
+    labels,
+    annotations,
+    selector,
+    ports,
+    headless,
+    nodeLocal,
+    trafficDistribution: trafficDistribution ?? '',
+  });
 }
 
 function reportPod(pod: Pod, input: ReportInput): Workload {

@@ -4,8 +4,9 @@ import type { TrafficPolicy } from '@lateen/istio-config';
 import type { MeshSnapshot, StringMap } from '../../model.js';
 import { configsOf } from '../../snapshot.js';
 import { stableJson } from '../../stable-hash.js';
-import { oncePerSnapshot } from '../mesh-index.js';
+import { meshIndex, oncePerSnapshot } from '../mesh-index.js';
 import { withTopologyLabels } from './locality.js';
+import { SETTING_OF_PLACE } from './preferred-place.js';
 
 /** A client's place. The same for all clients that nothing tells apart by where they are. */
 export interface ClientPlace {
@@ -41,12 +42,15 @@ const askedFor = oncePerSnapshot((snapshot) => {
   const policies = rules.flatMap(({ trafficPolicy }): Pick<TrafficPolicy, 'loadBalancer' | 'outlierDetection'>[] =>
     trafficPolicy === undefined ? [] : [trafficPolicy, ...(trafficPolicy.portLevelSettings ?? [])],
   );
+  const preferred = new Set(meshIndex(snapshot).services.flatMap(({ prefers }) => prefers ?? []));
   const settings = [
+    ...[...preferred].map((place) => SETTING_OF_PLACE[place]),
     snapshot.meshConfig.localityLbSetting,
     ...policies.map(({ loadBalancer }) => loadBalancer?.localityLbSetting),
   ];
   // Without shares only failover asks, and that is for those whose failures are noticed.
   const locality =
+    preferred.size > 0 ||
     policies.some(({ outlierDetection }) => outlierDetection !== undefined) ||
     settings.some((setting) => (setting?.distribute?.length ?? 0) > 0);
   const labels = settings.flatMap((setting) => priorityLabels(setting?.failoverPriority ?? []));
@@ -58,11 +62,17 @@ const askedFor = oncePerSnapshot((snapshot) => {
  *
  * @param locality `REGION/ZONE/SUBZONE`, or empty
  * @param labels all labels of the client
+ * @param node the machine that it is on; empty where there is only one
  */
-export function resolveClientPlace(snapshot: MeshSnapshot, locality: string, labels: StringMap): ClientPlace {
+export function resolveClientPlace(
+  snapshot: MeshSnapshot,
+  locality: string,
+  labels: StringMap,
+  node = '',
+): ClientPlace {
   const asked = askedFor(snapshot);
   if (!asked.locality) return NOWHERE;
-  const all = withTopologyLabels(labels, locality);
+  const all = withTopologyLabels(labels, locality, node);
   const own = Object.fromEntries(Object.entries(all).filter(([label]) => asked.labels.has(label)));
   return { locality, labels: own, key: stableJson([locality, own]) };
 }

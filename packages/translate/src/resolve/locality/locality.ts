@@ -1,6 +1,7 @@
 // Resolve: where pods and endpoints are, REGION/ZONE/SUBZONE, as Istio reads it off labels.
 
 import type { StringMap } from '../../model.js';
+import { NODE_LABEL } from './preferred-place.js';
 
 export interface Locality {
   readonly region: string;
@@ -48,13 +49,14 @@ export function distanceOf(from: Locality, to: Locality): number {
   return from.subZone === to.subZone ? 0 : 1;
 }
 
-/** Labels with those of the locality over them, as Istio adds them to proxies and endpoints before it compares labels. */
-export function withTopologyLabels(labels: StringMap, locality: string): StringMap {
+/** Labels with those of locality and node over them, as Istio adds them to proxies and endpoints before it compares labels. */
+export function withTopologyLabels(labels: StringMap, locality: string, node = ''): StringMap {
   const { region, zone, subZone } = parseLocality(locality);
   const topology = [region, zone, subZone].map((part, index) => [TOPOLOGY_LABELS[index]!, part] as const);
   return {
     ...labels,
     ...Object.fromEntries(topology.filter(([, part]) => part !== '')),
+    ...(node === '' ? {} : { [NODE_LABEL]: node }),
     [CLUSTER_LABEL]: CLUSTER_ID,
   };
 }

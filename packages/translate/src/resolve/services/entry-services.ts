@@ -4,6 +4,7 @@ import type { ConfigObject } from '@lateen/istio-config';
 import type { MeshSnapshot, Problem, ServicePort } from '../../model.js';
 import { configHash, configsOf } from '../../snapshot.js';
 import { stableHash } from '../../stable-hash.js';
+import { preferredPlace } from '../locality/preferred-place.js';
 import type { Selections } from './selection.js';
 import type { EntryEndpoint, Resolution, ServiceDeclaration } from './service-declaration.js';
 import { entryEndpoint } from './workload-entries.js';
@@ -52,6 +53,7 @@ function declare(entry: Entry, selections: Selections): Omit<ServiceDeclaration,
     // Pods have addresses, and nobody asks DNS for them.
     workloads: resolution === 'EDS' ? selections.workloads(namespace, selector) : [],
     entries: [...named, ...selections.entries(namespace, selector)],
+    prefers: preferredPlace(undefined, metadata.annotations),
     hash: configHash(entry),
   };
 }

@@ -2,6 +2,7 @@
 
 import type { MeshSnapshot } from '../../model.js';
 import { contentHash, stableHash } from '../../stable-hash.js';
+import { preferredPlace } from '../locality/preferred-place.js';
 import type { Selections } from './selection.js';
 import type { ServiceDeclaration } from './service-declaration.js';
 
@@ -45,6 +46,7 @@ export function registryServices(snapshot: MeshSnapshot, selections: Selections)
       workloads: selections.workloads(namespace, selector),
       entries: selections.entries(namespace, selector),
       nodeLocal,
+      prefers: preferredPlace(service.trafficDistribution, annotations),
       hash: contentHash(service),
     };
     return headless ? [declaration, ...memberServices(declaration)] : [declaration];

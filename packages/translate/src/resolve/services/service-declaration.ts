@@ -1,6 +1,7 @@
 // Resolve: a service before its ports are judged, wherever it was declared: by the registry, or by ServiceEntries.
 
 import type { ServicePort, StringMap, Workload } from '../../model.js';
+import type { PreferredPlace } from '../locality/preferred-place.js';
 
 /**
  * How a client finds the endpoints, as Istio's clusters do it. `PASSTHROUGH` goes where the connection was going,
@@ -56,6 +57,8 @@ export interface ServiceDeclaration {
   readonly memberOf?: { readonly hostname: string; readonly name: string };
   /** Clients call the endpoints on their own node only. */
   readonly nodeLocal?: boolean;
+  /** Endpoints in the client's own place are called before others, whether or not failures are noticed. */
+  readonly prefers?: PreferredPlace | undefined;
   /** Hash of what was declared, endpoints that are selected not among it. */
   readonly hash: string;
 }

@@ -70,6 +70,7 @@ interface ReadyEndpoint {
   /** `REGION/ZONE/SUBZONE`, or empty. */
   readonly locality: string;
   readonly weight: number;
+  readonly node?: string;
   /** What its LbEndpoint is made of. */
   readonly key: string;
   readonly build: () => LbEndpoint;
@@ -90,7 +91,7 @@ function podEndpoint(snapshot: MeshSnapshot, workload: Workload, port: number): 
   const answerer = { name: workload.workloadName || workload.name, namespace, labels };
   const mutualTls = takesMutualTls(snapshot, workload, port);
   const facts = { address, port, mutualTls, weight: 1, workload: workloadMetadata(answerer) };
-  return readyEndpoint(labels, localityOfLabels(labels), facts);
+  return { ...readyEndpoint(labels, localityOfLabels(labels), facts), node: workload.node ?? '' };
 }
 
 /** As in Istio: the port that the endpoint has for the name, else the target port; names are never called with mutual TLS. */

@@ -5,6 +5,7 @@ import type { LocalityLbSetting, MeshConfig, TrafficPolicy } from '@lateen/istio
 import type { StringMap } from '../../model.js';
 import { type ClientPlace, priorityLabels } from '../../resolve/locality/client-place.js';
 import { distanceOf, isLocalityIn, parseLocality, withTopologyLabels } from '../../resolve/locality/locality.js';
+import { type PreferredPlace, SETTING_OF_PLACE } from '../../resolve/locality/preferred-place.js';
 
 /** What is looked at of an endpoint. */
 export interface PlacedEndpoint {
@@ -12,6 +13,8 @@ export interface PlacedEndpoint {
   /** `REGION/ZONE/SUBZONE`, or empty. */
   readonly locality: string;
   readonly weight: number;
+  /** The machine that it is on; left out where it is not known. */
+  readonly node?: string;
 }
 
 /** Endpoints of one locality and priority. */
@@ -29,9 +32,19 @@ export interface LocalityArrangement {
   readonly place: ClientPlace;
 }
 
-/** The rule's setting, else the mesh's; undefined where it is turned off. */
-function settingOf({ loadBalancer }: TrafficPolicy, mesh: MeshConfig): LocalityLbSetting | undefined {
-  const setting = loadBalancer?.localityLbSetting ?? mesh.localityLbSetting ?? {};
+/** What the service itself prefers, where no rule says otherwise: then endpoints have an order in any case. */
+function ownSettingOf({ loadBalancer }: TrafficPolicy, prefers: PreferredPlace | undefined) {
+  return loadBalancer?.localityLbSetting !== undefined || prefers === undefined ? undefined : SETTING_OF_PLACE[prefers];
+}
+
+/** The rule's setting, else the service's, else the mesh's; undefined where it is turned off. */
+function settingOf(
+  policy: TrafficPolicy,
+  mesh: MeshConfig,
+  prefers: PreferredPlace | undefined,
+): LocalityLbSetting | undefined {
+  const { loadBalancer } = policy;
+  const setting = ownSettingOf(policy, prefers) ?? loadBalancer?.localityLbSetting ?? mesh.localityLbSetting ?? {};
   return setting.enabled === false ? undefined : setting;
 }
 
@@ -44,19 +57,25 @@ export function arrangementOf(
   policy: TrafficPolicy,
   mesh: MeshConfig,
   place: ClientPlace,
+  prefers?: PreferredPlace,
 ): LocalityArrangement | undefined {
-  const setting = settingOf(policy, mesh);
+  const setting = settingOf(policy, mesh, prefers);
   if (setting === undefined) return undefined;
-  return isDistributed(setting) || policy.outlierDetection !== undefined ? { setting, place } : undefined;
+  return isDistributed(setting) || isOrdered(policy, prefers) ? { setting, place } : undefined;
+}
+
+/** Without a preference of the service the nearest come first only where failures are noticed. */
+function isOrdered(policy: TrafficPolicy, prefers: PreferredPlace | undefined): boolean {
+  return policy.outlierDetection !== undefined || ownSettingOf(policy, prefers) !== undefined;
 }
 
 /** Whether the weights of localities count. As in Istio not for the failover that nobody asked for by name. */
-export function isLocalityWeighted(policy: TrafficPolicy, mesh: MeshConfig): boolean {
-  const setting = settingOf(policy, mesh);
+export function isLocalityWeighted(policy: TrafficPolicy, mesh: MeshConfig, prefers?: PreferredPlace): boolean {
+  const setting = settingOf(policy, mesh, prefers);
   if (setting === undefined) return false;
   const { failover = [], failoverPriority = [] } = setting;
   const isAsked = failover.length > 0 || failoverPriority.length > 0;
-  return isDistributed(setting) || (isAsked && policy.outlierDetection !== undefined);
+  return isDistributed(setting) || (isAsked && isOrdered(policy, prefers));
 }
 
 function sumOf(endpoints: readonly PlacedEndpoint[]): number {
@@ -145,8 +164,8 @@ function orderByLabels<Endpoint extends PlacedEndpoint>(
   // As in Istio a value that is given for a label holds wherever the label is named.
   const given = new Map(wanted.flatMap(({ label, value }) => (value === undefined ? [] : [[label, value] as const])));
   const wantedValue = (label: string) => given.get(label) ?? place.labels[label] ?? '';
-  const priorityOf = ({ labels, locality }: Endpoint) => {
-    const own = withTopologyLabels(labels, locality);
+  const priorityOf = ({ labels, locality, node }: Endpoint) => {
+    const own = withTopologyLabels(labels, locality, node);
     const differs = wanted.findIndex(({ label }) => wantedValue(label) !== (own[label] ?? ''));
     return differs < 0 ? 0 : wanted.length - differs;
   };

@@ -189,7 +189,7 @@ function outboundCluster(
     ? faultOfClientTls(policy.tls, calledHost(service, port), traits.credentials)
     : undefined;
   const closed = tlsFault !== undefined;
-  const arrangement = arrangementOf(policy, scope.snapshot.meshConfig, traits.place);
+  const arrangement = arrangementOf(policy, scope.snapshot.meshConfig, traits.place, service.prefers);
   const { hostname, namespace } = service;
   const calls = { hostname, namespace, port: port.port, subset: subset?.name };
   const healthCheck = closed ? undefined : scope.healthCheck(calls);
@@ -269,7 +269,7 @@ function buildCluster(
     ...healthOf(
       policy.outlierDetection,
       isChecked(discovery) ? healthCheck : undefined,
-      isLocalityWeighted(policy, scope.snapshot.meshConfig),
+      isLocalityWeighted(policy, scope.snapshot.meshConfig, service.prefers),
       { hostname: service.hostname, http2: !port.tcp && protocol === 'http/2', tls: tlsKind(transport, policy) },
     ),
     typedExtensionProtocolOptions: protocolOptionsOf(port.tcp ? 'http/1.1' : protocol, connectionPool),
