@@ -7,6 +7,7 @@ import type { Node } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import type { ClusterLoadAssignment } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
 import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
+import type { LimitServiceCounts } from './limit-service/limit-counts.js';
 import type { QuotaBuckets } from './quota/quota-buckets.js';
 import type { HealthCounts } from './upstream/health/health-checker.js';
 import type { OutlierCounts } from './upstream/outliers/outlier-detector.js';
@@ -292,6 +293,8 @@ export interface DataPlane {
   rateLimits(): readonly RateLimitCounts[];
   /** Counters of routes that have a stat_prefix. */
   routeCounts(): readonly RouteCounts[];
+  /** Counters of rate limit services by the cluster that requests go to. */
+  limitServices(): readonly LimitServiceCounts[];
   /** Buckets of quotas, for whoever asks a quota service. */
   readonly quotas: QuotaBuckets;
   /** Standard metrics of TCP connections. */

@@ -48,6 +48,7 @@ import { TlsAcceptor } from './downstream/downstream-tls.js';
 import { ListenerSet } from './downstream/listener-set.js';
 import { internWorkload, MetricReader } from './exchange/metric-labels.js';
 import { ENDPOINT_WORKLOAD, ownPeerLines, ownWorkload } from './exchange/peer-metadata.js';
+import { type LimitServiceCounts, LimitServiceStatistics } from './limit-service/limit-counts.js';
 import { MetricScopes } from './observe/metric-scopes.js';
 import { QuotaBuckets } from './quota/quota-buckets.js';
 import { ownIntroduction } from './tcp/peer-exchange.js';
@@ -102,6 +103,8 @@ class Pipeline implements DataPlane {
       core,
       tables,
       quotas: new QuotaBuckets(core, tables.quotaBranches),
+      limitServices: new LimitServiceStatistics(),
+      ownCluster: options.node.cluster,
       slots: new OutSlots(core.headSlots),
       sharedRead: createSharedRead(core.bytes),
       wheel: new TimerWheel(),
@@ -193,6 +196,10 @@ class Pipeline implements DataPlane {
 
   routeCounts(): readonly RouteCounts[] {
     return this.path.tables.routeStatistics.counts.filter((counts) => counts !== undefined);
+  }
+
+  limitServices(): readonly LimitServiceCounts[] {
+    return this.path.limitServices.all(this.path);
   }
 
   get quotas(): QuotaBuckets {

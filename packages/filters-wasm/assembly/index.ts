@@ -7,6 +7,7 @@ export { parseRequest } from './http1/request';
 export { generation, route, setGeneration } from './decide/route-match';
 export { chargeQuotas } from './filters/quota';
 export { chargeLimits } from './filters/rate-limit';
+export { describeLimits } from './filters/describe-limits';
 export { decideCors } from './filters/cors';
 export { decideFault } from './filters/fault';
 export { matchesRegex } from './decide/regex';

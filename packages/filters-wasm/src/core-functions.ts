@@ -53,6 +53,12 @@ export interface CoreFunctions {
    */
   chargeQuotas(listener: number, connection: number, secure: number, nowMs: number): number;
 
+  /**
+   * What the request is to the rate limit service of the listener's filter `index`, after route() where that says to forward:
+   * how many descriptors there are (DESCRIPTORS; they point into the request, so read them at once), 0 where nothing is asked.
+   */
+  describeLimits(listener: number, index: number, connection: number, secure: number): number;
+
   /** Whether all of the bytes match the compiled expression (REGEX_*) at `regex`: 1 or 0. */
   matchesRegex(regex: number, offset: number, length: number): number;
 

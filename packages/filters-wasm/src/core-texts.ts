@@ -66,6 +66,7 @@ const TEXTS: Readonly<Record<number, string>> = {
   [T.TEXT_TRUE]: 'true',
   [T.TEXT_GRPC_MESSAGE]: 'grpc-message',
   [T.TEXT_NO_BODY_LINE]: 'content-length: 0\r\n',
+  [T.TEXT_INTERNAL]: 'x-envoy-internal',
 };
 
 /** Fills TEXT_TABLE, STATUS_TEXTS and KNOWN_HEADERS. `hashName` is the core's own. */

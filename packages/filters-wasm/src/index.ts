@@ -8,6 +8,7 @@ export * from './compile/balancing/warm-up-layout.js';
 export * from './compile/filters/fault.js';
 export * from './compile/hashing/hash-layout.js';
 export * from './compile/http-connection-manager.js';
+export * from './compile/limits/ask-layout.js';
 export type { LimitSlots, RateLimitCounts } from './compile/limits/limit-slots.js';
 export type { QuotaBranch, QuotaBranches } from './compile/limits/quota-branches.js';
 export * from './compile/limits/quota-strategy.js';

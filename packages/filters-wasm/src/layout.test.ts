@@ -32,6 +32,7 @@ describe('the memory map', () => {
       ['value scratch', L.VALUE_SCRATCH, L.VALUE_SCRATCH_BYTES],
       ['embedder scratch', L.EMBEDDER_SCRATCH, L.EMBEDDER_SCRATCH_BYTES],
       ['route candidates', L.ROUTE_CANDIDATES, L.ROUTE_CANDIDATES_BYTES],
+      ['head lines', L.HEAD_LINES_LENGTH, 8 + L.HEAD_LINES_MAX_BYTES + 16],
       ['output ring', L.OUTPUT_RING, L.OUTPUT_RING_BYTES],
       ['head slots', L.HEAD_SLOTS, L.HEAD_SLOT_BYTES * L.HEAD_SLOT_COUNT],
       ['chunk states', L.CHUNK_STATES, L.CHUNK_STATE_BYTES * L.CHUNK_STATE_COUNT],

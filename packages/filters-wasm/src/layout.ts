@@ -29,6 +29,11 @@ export const EMBEDDER_SCRATCH_BYTES = 65536;
 /** For each list of candidates of a search among routes the address of its next place and of its end. */
 export const ROUTE_CANDIDATES = 524288;
 export const ROUTE_CANDIDATES_BYTES = 1024;
+/** Header lines that the next head to a client ends with: length, 1 = one of them is its content-type, the lines. */
+export const HEAD_LINES_LENGTH = 589824;
+export const HEAD_LINES_TYPED = 589828;
+export const HEAD_LINES = 589832;
+export const HEAD_LINES_MAX_BYTES = 16384;
 /** Output ring; its policy belongs to the embedder. */
 export const OUTPUT_RING = 1048576;
 export const OUTPUT_RING_BYTES = 2097152;
@@ -306,7 +311,10 @@ export const LISTENER_CORS_FILTER = 52;
 /** Quota filters: offset of a list of offsets, count. */
 export const LISTENER_QUOTAS = 56;
 export const LISTENER_QUOTA_COUNT = 60;
-export const LISTENER_BYTES = 64;
+/** Filters that ask a service: relative offset of ASK_* records, count. */
+export const LISTENER_ASKS = 64;
+export const LISTENER_ASK_COUNT = 68;
+export const LISTENER_BYTES = 72;
 
 export const LISTENER_NORMALIZE_PATH = 1;
 export const LISTENER_MERGE_SLASHES = 2;

@@ -1,4 +1,5 @@
 // Listener options: what an HTTP connection manager says about every request, as a record that the core reads.
+import * as A from './compile/limits/ask-layout.js';
 import type { Core } from './core.js';
 import * as L from './layout.js';
 import { FILTER_ENTRY_BYTES } from './table-layout.js';
@@ -34,6 +35,16 @@ export interface ListenerOptions {
   readonly corsFilterId?: number | undefined;
   /** The filter that injects faults: its number (limitSlots.filterId), its own fault (compileFault). */
   readonly fault?: { readonly filterId: number; readonly record: Uint8Array | undefined } | undefined;
+  /** Filters that ask a rate limit service, in their order: the filter's number (limitSlots.filterId), whose requests it is for. */
+  readonly asks?: readonly {
+    readonly filterId: number;
+    readonly stage: number;
+    readonly requestType: number;
+    /** tables.refusalHeaders */
+    readonly reply: Uint8Array;
+  }[];
+  /** Number under which routes have rate limit actions (limitSlots.filterId). */
+  readonly actionsId?: number;
   /** Records of quota filters in their order (tables.quota). */
   readonly quotas?: readonly Uint8Array[];
 }
@@ -72,7 +83,10 @@ export function internListenerOptions(core: Core, options: ListenerOptions, nowM
   }
   const offset = core.stable.intern(
     'listener',
-    withQuotas(withRateLimits(withFault(record, options.fault), options.rateLimits ?? []), options.quotas ?? []),
+    withAsks(
+      withQuotas(withRateLimits(withFault(record, options.fault), options.rateLimits ?? []), options.quotas ?? []),
+      options,
+    ),
     nowMs,
   );
   if (offset === 0) throw new Error('the region for listener options and route policies is full; restart the sidecar');
@@ -124,6 +138,30 @@ function withQuotas(record: Buffer, quotas: readonly Uint8Array[]): Buffer {
     whole.writeInt32LE(end, list + index * 4);
     whole.set(quota, end);
     end += aligned(quota.length);
+  });
+  return whole;
+}
+
+/** The record with the list of its filters that ask a service behind it. */
+function withAsks(record: Buffer, { asks = [], actionsId = 0 }: ListenerOptions): Buffer {
+  if (asks.length === 0) return record;
+  const list = (record.length + 7) & ~7;
+  const whole = Buffer.alloc(
+    list + asks.reduce((bytes, { reply }) => bytes + A.ASK_BYTES + ((reply.length + 7) & ~7), 0),
+  );
+  let end = list + asks.length * A.ASK_BYTES;
+  record.copy(whole);
+  whole.writeInt32LE(list, L.LISTENER_ASKS);
+  whole.writeInt32LE(asks.length, L.LISTENER_ASK_COUNT);
+  asks.forEach(({ filterId, stage, requestType, reply }, index) => {
+    const at = list + index * A.ASK_BYTES;
+    whole.writeInt32LE(filterId, at + A.ASK_FILTER);
+    whole.writeInt32LE(actionsId, at + A.ASK_ACTIONS);
+    whole.writeInt32LE(stage, at + A.ASK_STAGE);
+    whole.writeInt32LE(requestType, at + A.ASK_REQUEST_TYPE);
+    whole.writeInt32LE(end, at + A.ASK_REPLY);
+    whole.set(reply, end);
+    end += (reply.length + 7) & ~7;
   });
   return whole;
 }

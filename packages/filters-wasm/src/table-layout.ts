@@ -321,7 +321,8 @@ export const TEXT_ALLOW_ORIGIN = 59;
 export const TEXT_TRUE = 60;
 export const TEXT_GRPC_MESSAGE = 61;
 export const TEXT_NO_BODY_LINE = 62;
-export const TEXT_COUNT = 63;
+export const TEXT_INTERNAL = 63;
+export const TEXT_COUNT = 64;
 
 // ---- Policy record of a route (in STABLE_REGION, immutable) -----------------------------------------------------------
 /** Whole-request time limit in ms, 0 = none. */

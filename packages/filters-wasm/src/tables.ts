@@ -1,6 +1,7 @@
 // Compiles decoded Envoy resources to tables in the inactive arena and swaps them in between two requests.
 // Names become stable slots here: a slot means the same cluster, endpoint or route configuration before and after a swap.
 import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
+import type { HeaderValueOption } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import type {
   LbEndpoint,
   LocalityLbEndpoints,
@@ -85,6 +86,8 @@ export interface Tables {
    * `bucketName` is what its tokens are kept under from one configuration to the next.
    */
   rateLimit(config: LocalRateLimit, path: string, bucketName: string, problems: ProblemList): Uint8Array | undefined;
+  /** Policy record with the headers of the refusals of a filter that asks a service, for ListenerOptions.asks. */
+  refusalHeaders(headers: readonly HeaderValueOption[], path: string, problems: ProblemList): Uint8Array;
   /** What the buckets of quota filters are called. */
   readonly quotaBranches: QuotaBranches;
   /** Record of a quota filter `name`, for ListenerOptions.quotas. */

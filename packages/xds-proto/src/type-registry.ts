@@ -30,6 +30,7 @@ import { file_envoy_extensions_filters_http_grpc_stats_v3_config } from '../gen/
 import { file_envoy_extensions_filters_http_jwt_authn_v3_config } from '../gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.js';
 import { file_envoy_extensions_filters_http_local_ratelimit_v3_local_rate_limit } from '../gen/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js';
 import { file_envoy_extensions_filters_http_rate_limit_quota_v3_rate_limit_quota } from '../gen/envoy/extensions/filters/http/rate_limit_quota/v3/rate_limit_quota_pb.js';
+import { file_envoy_extensions_filters_http_ratelimit_v3_rate_limit } from '../gen/envoy/extensions/filters/http/ratelimit/v3/rate_limit_pb.js';
 import { file_envoy_extensions_filters_http_rbac_v3_rbac } from '../gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js';
 import { file_envoy_extensions_filters_http_router_v3_router } from '../gen/envoy/extensions/filters/http/router/v3/router_pb.js';
 import { file_envoy_extensions_filters_listener_http_inspector_v3_http_inspector } from '../gen/envoy/extensions/filters/listener/http_inspector/v3/http_inspector_pb.js';
@@ -80,6 +81,7 @@ export const xdsRegistry: Registry = createRegistry(
   file_envoy_extensions_filters_http_router_v3_router,
   file_envoy_extensions_filters_http_local_ratelimit_v3_local_rate_limit,
   file_envoy_extensions_filters_http_rate_limit_quota_v3_rate_limit_quota,
+  file_envoy_extensions_filters_http_ratelimit_v3_rate_limit,
   file_envoy_extensions_matching_common_inputs_network_v3_network_inputs,
   file_envoy_extensions_matching_common_inputs_ssl_v3_ssl_inputs,
   file_envoy_type_matcher_v3_http_inputs,

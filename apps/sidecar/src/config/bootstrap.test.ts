@@ -95,14 +95,14 @@ describe('parseBootstrap', () => {
   });
 
   it('refuses what it does not support, by path', () => {
-    const text = PROXY.replace('{cluster: backend, timeout: 5s}', '{cluster: backend, rate_limits: [{}]}')
-      .replace('name: all', 'name: all\n              rate_limits: [{}]')
+    const text = PROXY.replace('{cluster: backend, timeout: 5s}', '{cluster: backend, cors: {}}')
+      .replace('name: all', 'name: all\n              cors: {}')
       .replace('port_value: 9000', 'port_value: 90000');
     const problems = problemsOf(text);
     expect(
-      problems.some((line) => line.includes('virtual_hosts[0].routes[0].route.rate_limits: field is not supported')),
+      problems.some((line) => line.includes('virtual_hosts[0].routes[0].route.cors: field is not supported')),
     ).toBe(true);
-    expect(problems.some((line) => line.includes('virtual_hosts[0].rate_limits: field is not supported'))).toBe(true);
+    expect(problems.some((line) => line.includes('virtual_hosts[0].cors: field is not supported'))).toBe(true);
     expect(problems.some((line) => line.includes('90000 is not a port'))).toBe(true);
     expect(problems.every((line) => /^b\.yaml:\d+:\d+ static_resources/.test(line))).toBe(true);
   });

@@ -88,6 +88,8 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
     responseLines: exchangePeers && context.inbound ? context.peerLines : [],
     rateLimits: limits.rateLimits,
     quotas: limits.quotas,
+    asks: limits.asks,
+    actionsId: tables.limitSlots.filterId('', 'rate limit actions'),
     fault,
     corsFilterId: cors?.filterId,
   };
@@ -106,11 +108,13 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
     listenerName,
     listenerRecord: internListenerOptions(core, listenerOptions, context.nowMs),
     routeConfigSlot: tables.routeConfigSlot(routeName),
-    connectionRecordNeeded: xfccNeeded || listenerOptions.useRemoteAddress || limits.quotas.length > 0,
+    connectionRecordNeeded:
+      xfccNeeded || listenerOptions.useRemoteAddress || limits.quotas.length > 0 || limits.services.length > 0,
     xfccNeeded,
     principalNeeded: limits.quotas.length > 0,
     rateLimited: !limits.empty,
     hasQuotas: limits.quotas.length > 0,
+    limitServices: limits.services,
     codec: CODECS[hcm.codecType],
     websocket: compiled.options.allowWebsocket,
     http2: compileHttp2Settings(hcm.http2ProtocolOptions, 'downstream', hcm.streamErrorOnInvalidHttpMessage),
@@ -180,9 +184,10 @@ function readFilters(httpFilters: readonly HttpFilter[], context: ConnectionMana
       return;
     }
     if (last) context.problem(path, 'the last filter must be the router');
-    if (limits.read(filter, path)) {
-      if (fault !== undefined) context.problem(path, 'a rate limit must come before the fault filter');
-      if (cors?.place === CORS_LAST) context.problem(path, CORS_ORDER);
+    const asking = limits.services.length;
+    if (limits.read(filter, path, { afterFaults: fault !== undefined, afterCors: cors !== undefined })) {
+      // Whoever asks a service may come after it.
+      if (cors?.place === CORS_LAST && limits.services.length === asking) context.problem(path, CORS_ORDER);
       return;
     }
     if (any !== undefined && anyIs(any, FaultSchema)) {
@@ -193,7 +198,7 @@ function readFilters(httpFilters: readonly HttpFilter[], context: ConnectionMana
     }
     if (any !== undefined && anyIs(any, CorsSchema)) {
       if (cors !== undefined) context.problem(path, 'a chain can have one CORS filter');
-      const place = limits.empty && fault === undefined ? CORS_FIRST : CORS_LAST;
+      const place = limits.empty && limits.services.length === 0 && fault === undefined ? CORS_FIRST : CORS_LAST;
       cors = { filterId: context.tables.limitSlots.filterId(filter.name, 'cors'), place };
       return;
     }

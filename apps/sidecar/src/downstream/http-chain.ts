@@ -2,6 +2,7 @@
 
 import type { Http2Settings } from '../codec/http2/http2-settings.js';
 import type { AccessLogSink } from '../data-plane.js';
+import type { LimitService } from '../limit-service/limit-service.js';
 import type { ServedChain } from './served-connection.js';
 
 export interface HttpChain extends ServedChain {
@@ -18,6 +19,8 @@ export interface HttpChain extends ServedChain {
   /** The chain has a filter that limits rates. */
   readonly rateLimited: boolean;
   readonly hasQuotas: boolean;
+  /** Rate limit services that are asked about requests, in their order. */
+  readonly limitServices: readonly LimitService[];
   /** The chain has a filter that injects faults. */
   readonly injectsFaults: boolean;
   /** CORS_*: where the filter that shares answers with other origins stands in the chain. */

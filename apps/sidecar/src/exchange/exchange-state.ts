@@ -38,6 +38,8 @@ export class ExchangeState {
   peer = 0;
   upstreamSecurityId = 0;
   upstreamLocalAddress: string | undefined;
+  /** Header lines for the client, each with its end, that filters have added. */
+  headLines = '';
   /** The head as the upstream got it; only where an access log is on. */
   sentHead = '';
   requestWireBytes = 0;
@@ -73,6 +75,7 @@ export class ExchangeState {
     this.upstreamSecurityId = 0;
     this.upstreamLocalAddress = undefined;
     this.sentHead = '';
+    this.headLines = '';
     this.requestWireBytes = wireBytes;
     this.requestBodyBytes = 0;
     this.responseWireBytes = 0;

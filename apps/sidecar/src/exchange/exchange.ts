@@ -5,14 +5,18 @@ import type { DrainListener } from '../codec/message-writer.js';
 import { TIMER_BACKOFF, TIMER_IDLE, TIMER_ROUTE, TIMER_STREAM, timeoutReply } from './exchange-timers.js';
 import { CORS_FIRST, CORS_LAST } from './filters/cross-origin.js';
 import { type DelayedRequest, faultAbort, type HeldAnswer, InjectedDelay } from './filters/injected-delay.js';
+import { type InquiringRequest, LimitInquiry, limitReplyPolicy } from './filters/limit-inquiry.js';
 import { chargeRateLimits } from './filters/rate-limit.js';
 import { upgradeAllowed } from './filters/upgrades.js';
 import { ForwardingExchange } from './forwarding-exchange.js';
 import { type LocalReply, ROUTE_NOT_FOUND, STREAM_IDLE, UPGRADE_NOT_ENABLED, UPSTREAM_IDLE } from './local-reply.js';
 import { FLAG } from './response-flags.js';
 
-export class Exchange extends ForwardingExchange implements DelayedRequest {
+export class Exchange extends ForwardingExchange implements DelayedRequest, InquiringRequest {
   private delay: InjectedDelay | null = null;
+  private inquiry: LimitInquiry | null = null;
+  /** What is to be done with a request when all services have let it through. */
+  private afterwards: { readonly delayMs: number; reply: LocalReply | null; answer: HeldAnswer | null } | null = null;
   private readonly requestDrain: DrainListener = { onDrained: () => this.client.resumeRequest() };
 
   /** REQ_* is filled: decides, and sends the request with the body bytes that are here (`wireLength` with their framing). */
@@ -45,7 +49,9 @@ export class Exchange extends ForwardingExchange implements DelayedRequest {
     if (chain.cors === CORS_FIRST && this.answersPreflight()) return;
     const limited = chain.rateLimited ? chargeRateLimits(this.path, this.client, this) : null;
     if (limited !== null) this.replyLocally(limited);
-    else if (chain.injectsFaults && wasm.decideFault(chain.listenerRecord) === 1) {
+    else if (chain.limitServices.length > 0 && action === L.ROUTE_ACTION_FORWARD) {
+      this.inquire(headLength, bodyAddress, bodyLength);
+    } else if (chain.injectsFaults && wasm.decideFault(chain.listenerRecord) === 1) {
       this.injectFault(action, headLength, bodyAddress, bodyLength);
     } else if (chain.cors === CORS_LAST && this.answersPreflight()) return;
     else if (action === L.ROUTE_ACTION_FORWARD) {
@@ -140,10 +146,7 @@ export class Exchange extends ForwardingExchange implements DelayedRequest {
       if (!forwards) answer = this.holdTableReply();
       else if (!this.prepare(headLength, bodyAddress, bodyLength)) return;
     }
-    this.delay ??= new InjectedDelay(this.path, this);
-    this.heldBack = true;
-    this.delay.begin(delayMs, reply, answer);
-    if (!this.requestComplete) this.client.pauseRequest();
+    this.hold(delayMs, reply, answer);
   }
 
   afterDelay(reply: LocalReply | null, answer: HeldAnswer | null): void {
@@ -151,6 +154,65 @@ export class Exchange extends ForwardingExchange implements DelayedRequest {
     if (reply !== null) this.replyLocally(reply);
     else if (answer !== null) this.replyWith(answer);
     else this.forward();
+  }
+
+  /** Holds the request back for the rate limit services that have to be asked about it; what comes after is decided now. */
+  private inquire(headLength: number, bodyAddress: number, bodyLength: number): void {
+    const { i32, wasm } = this.path.core;
+    const { chain } = this.client;
+    this.clusterSlot = i32[L.ROUTE_CLUSTER >> 2]!;
+    const faulty = chain.injectsFaults && wasm.decideFault(chain.listenerRecord) === 1;
+    const abortStatus = faulty ? i32[L.ROUTE_FAULT_ABORT_STATUS >> 2]! : 0;
+    const delayMs = faulty ? i32[L.ROUTE_FAULT_DELAY_MS >> 2]! : 0;
+    const reply = abortStatus === 0 ? null : faultAbort(abortStatus);
+    const answer = reply === null && chain.cors === CORS_LAST ? this.preflightAnswer() : null;
+    const cluster = this.path.clusters[this.clusterSlot]?.name ?? '';
+    this.inquiry ??= new LimitInquiry(this.path, this);
+    const asks = cluster !== '' && this.inquiry.describe(this.client, cluster, reply !== null, answer !== null);
+    if (reply === null && answer === null && !this.prepare(headLength, bodyAddress, bodyLength)) return;
+    this.afterwards = { delayMs, reply, answer };
+    if (!asks) {
+      this.proceed();
+      return;
+    }
+    this.heldBack = true;
+    this.inquiry.begin();
+    if (this.heldBack && !this.requestComplete) this.client.pauseRequest();
+  }
+
+  afterInquiry(reply: LocalReply | null, requestLines: string, responseLines: string, refusedBy: number): void {
+    this.heldBack = false;
+    this.headLines = responseLines;
+    if (reply !== null) {
+      this.policy = refusedBy < 0 ? 0 : limitReplyPolicy(this.path.core, this.listenerRecord, refusedBy);
+      this.afterwards = null;
+      this.replyLocally(reply);
+      return;
+    }
+    if (requestLines !== '' && this.afterwards?.reply === null && this.afterwards.answer === null) {
+      this.kept.addLines(requestLines);
+    }
+    this.proceed();
+  }
+
+  /** Does with the request what was decided before it was held back. */
+  private proceed(): void {
+    const { afterwards } = this;
+    this.afterwards = null;
+    if (afterwards === null) return;
+    if (afterwards.delayMs === 0) {
+      this.afterDelay(afterwards.reply, afterwards.answer);
+      return;
+    }
+    this.flags |= FLAG.DI;
+    this.hold(afterwards.delayMs, afterwards.reply, afterwards.answer);
+  }
+
+  private hold(delayMs: number, reply: LocalReply | null, answer: HeldAnswer | null): void {
+    this.delay ??= new InjectedDelay(this.path, this);
+    this.heldBack = true;
+    this.delay.begin(delayMs, reply, answer);
+    if (!this.requestComplete) this.client.pauseRequest();
   }
 
   private readRequestPeer(): void {
@@ -163,7 +225,10 @@ export class Exchange extends ForwardingExchange implements DelayedRequest {
   }
 
   protected override finish(close: boolean): void {
-    if (this.heldBack) this.delay?.cancel();
+    if (this.heldBack) {
+      this.delay?.cancel();
+      this.inquiry?.cancel();
+    }
     this.heldBack = false;
     super.finish(close);
   }

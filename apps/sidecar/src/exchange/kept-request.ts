@@ -128,6 +128,21 @@ export class KeptRequest {
     return { head, body: [...started, ...this.more], trailers };
   }
 
+  /** Adds header lines to the head, before anything of it was sent. */
+  addLines(lines: string): void {
+    const { head, body } = this.copy();
+    const { slots, core } = this.path;
+    if (this.block !== 0) slots.give(this.block);
+    const whole = Buffer.concat([head.subarray(0, -2), Buffer.from(`${lines}\r\n`, 'latin1')]);
+    this.block = slots.take(whole.length);
+    if (this.block !== 0) core.bytes.set(whole, this.block);
+    this.buffer = this.block === 0 ? whole : null;
+    this.headLength = whole.length;
+    this.length = whole.length;
+    this.more = [...body];
+    this.moreBytes = body.reduce((sum, { length }) => sum + length, 0);
+  }
+
   /** Says which attempt it is, in a head that carries the count. */
   setAttempt(attempt: number): void {
     if (this.block !== 0 && attempt <= MAX_WRITTEN_ATTEMPT) {

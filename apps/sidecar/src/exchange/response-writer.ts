@@ -8,6 +8,9 @@ import {
   DOWNSTREAM_CLOSE,
   EMBEDDER_SCRATCH,
   EMBEDDER_SCRATCH_BYTES,
+  HEAD_LINES,
+  HEAD_LINES_LENGTH,
+  HEAD_LINES_TYPED,
   PATH_SCRATCH,
   RESP_BODY,
   RESP_HEAD_LENGTH,
@@ -40,12 +43,24 @@ export interface ResponseFacts {
   readonly status: number;
   /** What the head says of other origins; null = nothing. */
   readonly sharing: Sharing | null;
+  /** Header lines that it ends with, each with its end. */
+  readonly headLines: string;
 }
 
 /** RESP_* is filled: can the client only tell the end of this response by the end of its connection? */
 export function endsWithConnection(core: Core, chunkMode: number): boolean {
   const body = core.i32[RESP_BODY >> 2]!;
   return body === BODY_UNTIL_CLOSE || (body === BODY_CHUNKED && chunkMode === CHUNK_MODE_DATA);
+}
+
+/** Tells the writers of heads. */
+function putHeadLines({ i32, bytes }: Core, lines: string): void {
+  if (lines === '') {
+    i32[HEAD_LINES_LENGTH >> 2] = 0;
+    return;
+  }
+  i32[HEAD_LINES_LENGTH >> 2] = bytes.write(lines, HEAD_LINES, 'latin1');
+  i32[HEAD_LINES_TYPED >> 2] = Number(/^content-type:/im.test(lines));
 }
 
 export class ResponseWriter {
@@ -90,6 +105,7 @@ export class ResponseWriter {
     const { core } = this.path;
     const flags = facts.downstreamFlags;
     const { listenerRecord } = facts;
+    core.i32[HEAD_LINES_LENGTH >> 2] = 0;
     const length = core.wasm.writeDownstreamHead(
       EMBEDDER_SCRATCH,
       EMBEDDER_SCRATCH_BYTES,
@@ -133,19 +149,13 @@ export class ResponseWriter {
   private head(facts: ResponseFacts, out: number, capacity: number): number {
     const { listenerRecord, policy, serviceTimeMs, attempts } = facts;
     const flags = this.flags(facts);
-    const { i32 } = this.path.core;
+    const { core } = this.path;
+    const { i32 } = core;
     i32[SET_COOKIES >> 2] = attempts.madeCookies;
     i32[SET_COOKIES_CONNECTION >> 2] = this.client.record;
     putSharing(this.path, facts.sharing);
-    return this.path.core.wasm.writeDownstreamHead(
-      out,
-      capacity,
-      listenerRecord,
-      policy,
-      flags,
-      serviceTimeMs,
-      attempts.count,
-    );
+    putHeadLines(core, facts.headLines);
+    return core.wasm.writeDownstreamHead(out, capacity, listenerRecord, policy, flags, serviceTimeMs, attempts.count);
   }
 
   private composeFromTable(facts: ResponseFacts): number {
@@ -172,6 +182,7 @@ export class ResponseWriter {
   ): number {
     const { core } = this.path;
     putSharing(this.path, facts.sharing);
+    putHeadLines(core, facts.headLines);
     const length = core.wasm.writeLocalReply(
       EMBEDDER_SCRATCH,
       EMBEDDER_SCRATCH_BYTES,

@@ -5,6 +5,7 @@ import { shortTypeName } from '@lateen/xds-proto';
 import type { SubscriptionStatus } from '@lateen/xds-stream';
 import type { DataPlane } from '../data-plane.js';
 import type { OwnIdentity } from '../identity/own-identity.js';
+import type { LimitServiceCounts } from '../limit-service/limit-counts.js';
 import { OUTLIER_KINDS } from '../upstream/outliers/outlier-settings.js';
 import type { AccessLogs } from './access-logs.js';
 import { formatLabels, type MetricType, type PrometheusText } from './prometheus-text.js';
@@ -85,6 +86,7 @@ export function writeSidecarMetrics(out: PrometheusText, sources: SidecarMetricS
   one('lateen_config_applied_total', 'counter', 'Configurations put in effect.', stats.configApplied);
   one('lateen_config_rejected_total', 'counter', 'Configurations that the data path refused.', stats.configRejected);
   writeRateLimits(out, dataPlane);
+  writeLimitServices(out, dataPlane);
   writeRoutes(out, dataPlane);
   writeClusters(out, dataPlane);
   writeOutliers(out, dataPlane);
@@ -128,6 +130,26 @@ function writeRateLimits(out: PrometheusText, dataPlane: DataPlane): void {
     out.metric(metric, 'counter', help);
     for (const one of counts)
       out.sample(metric, formatLabels([['envoy_local_http_ratelimit_prefix', one.statPrefix]]), read(one));
+  }
+}
+
+/** Under Envoy's names; those of filters with a `stat_prefix` have it in theirs. */
+function writeLimitServices(out: PrometheusText, dataPlane: DataPlane): void {
+  const METRICS = [
+    ['ok', 'Requests that a rate limit service let through.', ({ ok }) => ok],
+    ['over_limit', 'Requests that it refused.', ({ overLimit }) => overLimit],
+    ['error', 'Requests about which it gave no answer.', ({ error }) => error],
+    ['failure_mode_allowed', 'Of these let through.', ({ failureModeAllowed }) => failureModeAllowed],
+  ] as const satisfies readonly (readonly [string, string, (one: LimitServiceCounts) => number])[];
+  const all = dataPlane.limitServices();
+  for (const prefix of new Set(all.map(({ statPrefix }) => statPrefix))) {
+    const counts = all.filter(({ statPrefix }) => statPrefix === prefix);
+    const infix = prefix === '' ? '' : `${prefix.replace(/[^a-zA-Z0-9_]/g, '_')}_`;
+    for (const [name, help, read] of METRICS) {
+      const metric = `envoy_cluster_ratelimit_${infix}${name}`;
+      out.metric(metric, 'counter', help);
+      for (const one of counts) out.sample(metric, formatLabels([['cluster_name', one.cluster]]), read(one));
+    }
   }
 }
 

@@ -2,6 +2,7 @@
 
 import {
   type ListenerOptions,
+  MAX_ASKING_FILTERS,
   MAX_QUOTA_FILTERS,
   MAX_RATE_LIMIT_FILTERS,
   ProblemList,
@@ -16,7 +17,12 @@ import {
   type RateLimitQuotaFilterConfig,
   RateLimitQuotaFilterConfigSchema,
 } from '@lateen/xds-proto/envoy/extensions/filters/http/rate_limit_quota/v3/rate_limit_quota_pb.js';
+import {
+  type RateLimit,
+  RateLimitSchema,
+} from '@lateen/xds-proto/envoy/extensions/filters/http/ratelimit/v3/rate_limit_pb.js';
 import type { HttpFilter } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import { compileLimitService, type LimitService } from '../limit-service/limit-service.js';
 
 type RateLimits = NonNullable<ListenerOptions['rateLimits']>;
 
@@ -30,25 +36,41 @@ export interface LimitFilterContext {
   problem(path: string, message: string): void;
 }
 
+/** What stands before a filter in its chain. */
+export interface FilterPlace {
+  readonly afterFaults: boolean;
+  readonly afterCors: boolean;
+}
+
 /** Collects them in their order. */
 export class LimitFilters {
   readonly rateLimits: RateLimits[number][] = [];
   readonly quotas: Uint8Array[] = [];
+  readonly services: LimitService[] = [];
+  readonly asks: NonNullable<ListenerOptions['asks']>[number][] = [];
 
   constructor(private readonly context: LimitFilterContext) {}
 
+  /** None that is charged here. */
   get empty(): boolean {
     return this.rateLimits.length === 0 && this.quotas.length === 0;
   }
 
   /** Takes a filter in; false where it is of another kind. `path` is the filter's. */
-  read(filter: HttpFilter, path: string): boolean {
+  read(filter: HttpFilter, path: string, place: FilterPlace): boolean {
     const any = filter.configType.case === 'typedConfig' ? filter.configType.value : undefined;
     if (any === undefined) return false;
+    if (anyIs(any, RateLimitSchema)) {
+      this.#addService(filter.name, unpackAny(any, RateLimitSchema), path, place);
+      return true;
+    }
     if (anyIs(any, LocalRateLimitSchema)) this.#addLimit(filter.name, unpackAny(any, LocalRateLimitSchema), path);
     else if (anyIs(any, RateLimitQuotaFilterConfigSchema)) {
       this.#addQuota(filter.name, unpackAny(any, RateLimitQuotaFilterConfigSchema), path);
     } else return false;
+    const { problem } = this.context;
+    if (place.afterFaults) problem(path, 'a rate limit must come before the fault filter');
+    if (this.services.length > 0) problem(path, 'a rate limit must come before those that ask a service');
     return true;
   }
 
@@ -75,6 +97,26 @@ export class LimitFilters {
       problem(path, `is one quota too many: at most ${MAX_QUOTA_FILTERS} are supported in a chain`);
     }
     this.quotas.push(this.#collect((problems) => tables.quota(name, config, `${path}.typed_config`, problems)));
+  }
+
+  #addService(name: string, config: RateLimit, path: string, place: FilterPlace): void {
+    const { tables, problem } = this.context;
+    if (this.services.length === MAX_ASKING_FILTERS) {
+      problem(
+        path,
+        `is one rate limit too many: at most ${MAX_ASKING_FILTERS} that ask a service are supported in a chain`,
+      );
+    }
+    const filterId = tables.limitSlots.filterId(name, 'limit service');
+    const service = compileLimitService(config, { filterId, ...place }, (field, message) =>
+      problem(`${path}.typed_config.${field}`, message),
+    );
+    const { stage, requestType } = service;
+    const reply = this.#collect((problems) =>
+      tables.refusalHeaders(config.responseHeadersToAdd, `${path}.typed_config`, problems),
+    );
+    this.services.push(service);
+    this.asks.push({ filterId, stage, requestType, reply });
   }
 
   #collect<T>(compile: (problems: ProblemList) => T): T {

@@ -3,6 +3,7 @@
 import type { Core, Tables } from '@lateen/filters-wasm';
 import type { ConnectionLimits, DataPlaneOptions, DataPlaneStats } from '../data-plane.js';
 import type { MirrorMemory } from '../exchange/mirrors/mirrored-request.js';
+import type { LimitServiceStatistics } from '../limit-service/limit-counts.js';
 import type { QuotaBuckets } from '../quota/quota-buckets.js';
 import type { Endpoint } from '../upstream/endpoint.js';
 import type { ForwardHosts } from '../upstream/forward-hosts.js';
@@ -23,6 +24,9 @@ export interface DataPath {
   readonly log: NonNullable<DataPlaneOptions['log']>;
   readonly connectionLimits: ConnectionLimits;
   readonly quotas: QuotaBuckets;
+  readonly limitServices: LimitServiceStatistics;
+  /** The cluster of the process's own node. */
+  readonly ownCluster: string;
   /** By endpoint slot of the core. */
   readonly endpoints: (Endpoint | undefined)[];
   /** By cluster slot of the core; those that are gone stay for exchanges that began with them. */

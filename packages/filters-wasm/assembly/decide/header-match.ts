@@ -70,6 +70,21 @@ export function findRequestValue(pseudo: i32, name: i32, nameLength: i32, hash: 
   return true;
 }
 
+/** The same, but of a repeated header the first value alone, where it stands in the head. */
+export function findFirstValue(pseudo: i32, name: i32, nameLength: i32, hash: i32, secure: i32): bool {
+  if (pseudo != 0) return findRequestValue(pseudo, name, nameLength, hash, secure);
+  const end = REQ_HEADERS + load<i32>(REQ_HEADER_COUNT) * HEADER_ENTRY_BYTES;
+  for (let entry = REQ_HEADERS; entry < end; entry += HEADER_ENTRY_BYTES) {
+    if (load<i32>(entry + HEADER_HASH) != hash || load<i32>(entry + HEADER_NAME_LENGTH) != nameLength) continue;
+    if ((load<i32>(entry + HEADER_FLAGS) & HEADER_FLAG_DROPPED) != 0) continue;
+    if (!equalsIgnoreCase(load<i32>(entry + HEADER_LINE_OFFSET), name, nameLength)) continue;
+    foundAt = load<i32>(entry + HEADER_VALUE_OFFSET);
+    foundLength = load<i32>(entry + HEADER_VALUE_LENGTH);
+    return true;
+  }
+  return false;
+}
+
 /** Presence, then the value; a missing value never matches a value matcher, inverted or not, unless it counts as empty. */
 function decide(table: i32, matcher: i32, found: bool): bool {
   const kind = load<i32>(matcher + MATCHER_KIND);

@@ -8,12 +8,12 @@ export function routeConfigOf(filter: i32): i32 {
   const route = load<i32>(ROUTE_TABLE);
   // As in Envoy, a virtual host has no say where none of its routes matches.
   if (route == 0) return -1;
-  const record = find(route + ROUTE_ENTRY_FILTERS, filter);
-  return record < 0 ? find(load<i32>(ROUTE_VIRTUAL_HOST_TABLE) + VIRTUAL_HOST_FILTERS, filter) : record;
+  const record = configAt(route + ROUTE_ENTRY_FILTERS, filter);
+  return record < 0 ? configAt(load<i32>(ROUTE_VIRTUAL_HOST_TABLE) + VIRTUAL_HOST_FILTERS, filter) : record;
 }
 
-/** `place` holds the offset and count of a list; -1 where it does not name the filter. */
-function find(place: i32, filter: i32): i32 {
+/** What one list has for the filter, -1 where it does not name it. `place` holds the list's offset and count. */
+export function configAt(place: i32, filter: i32): i32 {
   let entry = load<i32>(ROUTE_CONFIG_TABLE) + load<i32>(place);
   for (let left = load<i32>(place + 4); left > 0; left--) {
     if (load<i32>(entry) == filter) return load<i32>(entry + 4);

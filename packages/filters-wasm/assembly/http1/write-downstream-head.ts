@@ -1,6 +1,6 @@
 // The response head for the client, and complete local answers.
 import {
-  BODY_CHUNKED, BODY_UNTIL_CLOSE, DATE_TEXT, DATE_TEXT_LENGTH, LISTENER_FLAGS, LISTENER_RESPONSE_LINES_LENGTH,
+  BODY_CHUNKED, BODY_UNTIL_CLOSE, DATE_TEXT, DATE_TEXT_LENGTH, HEAD_LINES, HEAD_LINES_LENGTH, HEAD_LINES_TYPED, LISTENER_FLAGS, LISTENER_RESPONSE_LINES_LENGTH,
   LISTENER_RESPONSE_LINES_OFFSET, LISTENER_SERVER_IF_ABSENT, LISTENER_SERVER_LENGTH, LISTENER_SERVER_OFFSET,
   LISTENER_SERVER_OVERWRITE, LISTENER_SERVICE_TIME, RESP_BODY, RESP_FLAGS, RESP_GRPC_STATUS, RESP_HEADERS,
   RESP_HEADER_COUNT, RESP_HEAD_LENGTH, RESP_HEAD_OFFSET, RESP_LINE_LENGTH, RESPONSE_NO_LENGTH, RESPONSE_UPGRADE,
@@ -64,12 +64,14 @@ export function writeDownstreamHead(
   if (load<i32>(SHARE_POLICY) != 0) addSharing();
   addServerAndDate(listener, options);
   const lines = (flags & PEER_LINES) != 0 && listener != 0 ? load<i32>(listener + LISTENER_RESPONSE_LINES_LENGTH) : 0;
-  if (load<i32>(RESP_HEAD_LENGTH) + addedBytes + lines + SLACK > capacity) return 0;
+  const more = load<i32>(HEAD_LINES_LENGTH);
+  if (load<i32>(RESP_HEAD_LENGTH) + addedBytes + lines + more + SLACK > capacity) return 0;
 
   let at = putText(out, TEXT_VERSION);
   at = putBytes(at, load<i32>(RESP_HEAD_OFFSET) + 8, load<i32>(RESP_LINE_LENGTH) - 8);
   at = putHeaders(at);
   if (lines > 0) at = putBytes(at, listener + load<i32>(listener + LISTENER_RESPONSE_LINES_OFFSET), lines);
+  if (more > 0) at = putBytes(at, HEAD_LINES, more);
   const body = load<i32>(RESP_BODY);
   const http10 = (flags & HTTP_10) != 0;
   if (body == BODY_CHUNKED && !http10) at = putText(at, TEXT_CHUNKED_LINE);
@@ -107,7 +109,8 @@ export function writeLocalReply(
   if (load<i32>(SHARE_POLICY) != 0) addSharing();
   addServerAndDate(listener, options);
   const lines = (flags & PEER_LINES) != 0 && listener != 0 ? load<i32>(listener + LISTENER_RESPONSE_LINES_LENGTH) : 0;
-  if (addedBytes + lines + bodyLength + SLACK > capacity) return 0;
+  const more = load<i32>(HEAD_LINES_LENGTH);
+  if (addedBytes + lines + more + bodyLength + SLACK > capacity) return 0;
 
   let at = putText(out, TEXT_VERSION);
   store<u8>(at++, 0x20);
@@ -121,10 +124,12 @@ export function writeLocalReply(
     at = putColon(putText(at, KNOWN_CONTENT_LENGTH));
     at = putCrlf(putNumber(at, bodyLength));
     // As in Envoy, a type that the route sets takes the place of the usual one.
-    if (bodyLength > 0 && findNamed(textAt(TEXT_TEXT_PLAIN_LINE), CONTENT_TYPE_LENGTH) == 0) at = putText(at, TEXT_TEXT_PLAIN_LINE);
+    const typed = (more > 0 && load<i32>(HEAD_LINES_TYPED) != 0) || findNamed(textAt(TEXT_TEXT_PLAIN_LINE), CONTENT_TYPE_LENGTH) != 0;
+    if (bodyLength > 0 && !typed) at = putText(at, TEXT_TEXT_PLAIN_LINE);
   }
   at = putHeaders(at);
   if (lines > 0) at = putBytes(at, listener + load<i32>(listener + LISTENER_RESPONSE_LINES_OFFSET), lines);
+  if (more > 0) at = putBytes(at, HEAD_LINES, more);
   if ((flags & CLOSE) != 0) at = putText(at, TEXT_CONNECTION_CLOSE_LINE);
   else if ((flags & HTTP_10) != 0) at = putText(at, TEXT_CONNECTION_KEEP_ALIVE_LINE);
   at = putCrlf(at);

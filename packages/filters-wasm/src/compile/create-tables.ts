@@ -14,7 +14,7 @@ import { HASH64_RESULT } from './hashing/hash-layout.js';
 import { createLimitSlots } from './limits/limit-slots.js';
 import { createQuotaBranches } from './limits/quota-branches.js';
 import { writeQuotaFilter } from './limits/quota-filter.js';
-import { writeRateLimit } from './limits/rate-limit.js';
+import { compileReplyHeaders, writeRateLimit } from './limits/rate-limit.js';
 import { type CompileProblem, ProblemList } from './problems.js';
 import { writeRouteConfiguration } from './route-configuration.js';
 import { createRouteStatistics } from './statistics/route-statistics.js';
@@ -316,6 +316,7 @@ export function createTables(core: Core): Tables {
       const nowMs = active?.nowMs ?? 0;
       return writeRateLimit({ problems, slots: limitSlots, nowMs, hashName }, path, config, bucketName, 'listener');
     },
+    refusalHeaders: (headers, path, problems) => compileReplyHeaders({ problems, hashName }, path, headers),
     quotaBranches,
     quota: (name, config, path, problems) =>
       writeQuotaFilter({ problems, slots: limitSlots, branches: quotaBranches, hashName }, path, name, config),

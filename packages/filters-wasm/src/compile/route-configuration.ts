@@ -100,7 +100,7 @@ function writeVirtualHost(
     `name domains routes require_tls virtual_clusters metadata typed_per_filter_config
      request_headers_to_add request_headers_to_remove
      response_headers_to_add response_headers_to_remove include_request_attempt_count
-     include_attempt_count_in_response retry_policy per_request_buffer_limit_bytes`,
+     include_attempt_count_in_response retry_policy per_request_buffer_limit_bytes rate_limits`,
   );
   const at = blob.reserve(T.VIRTUAL_HOST_BYTES);
   const request = readMutations(
@@ -135,6 +135,7 @@ function writeVirtualHost(
     path,
     virtualHost.typedPerFilterConfig,
     virtualHost.name,
+    { path, rateLimits: virtualHost.rateLimits, withHost: false, metadata: undefined, isRoute: false },
   );
   const routes = blob.reserve(virtualHost.routes.length * T.ROUTE_ENTRY_BYTES);
   blob.int(at + T.VIRTUAL_HOST_ROUTES, routes);

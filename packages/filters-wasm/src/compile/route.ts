@@ -67,7 +67,14 @@ export function writeRoute(
   else writeMatch(context, blob, at, join(path, 'match'), route.match);
 
   const owner = `${scope.virtualHost.name} ${route.name || scope.index}`;
-  writeFilterConfigs(context, blob, at + T.ROUTE_ENTRY_FILTERS, path, route.typedPerFilterConfig, owner);
+  const action = route.action.case === 'route' ? route.action.value : undefined;
+  writeFilterConfigs(context, blob, at + T.ROUTE_ENTRY_FILTERS, path, route.typedPerFilterConfig, owner, {
+    path: join(path, 'route'),
+    rateLimits: action?.rateLimits ?? [],
+    withHost: action?.includeVhRateLimits ?? false,
+    metadata: route.metadata,
+    isRoute: true,
+  });
   const request = readMutations(problems, path, 'request', route.requestHeadersToAdd, route.requestHeadersToRemove);
   blob.int(at + T.ROUTE_ENTRY_MUTATIONS, writeMutations(blob, request, context.hashName));
   blob.int(at + T.ROUTE_ENTRY_MUTATION_COUNT, request.length);
@@ -78,7 +85,6 @@ export function writeRoute(
     scope.outerRequestMutations + request.length + weightedAdditions(route),
   );
   const response = readMutations(problems, path, 'response', route.responseHeadersToAdd, route.responseHeadersToRemove);
-  const action = route.action.case === 'route' ? route.action.value : undefined;
   const policy = (weighted: readonly Mutation[]) => {
     const { virtualHostResponse: host, configResponse: config } = scope;
     const mutations = scope.mostSpecificWins
@@ -175,7 +181,8 @@ function writeForward(
     action,
     `cluster weighted_clusters cluster_not_found_response_code prefix_rewrite regex_rewrite host_rewrite_literal host_rewrite_header
      timeout
-     idle_timeout retry_policy max_grpc_timeout max_stream_duration hash_policy upgrade_configs request_mirror_policies`,
+     idle_timeout retry_policy max_grpc_timeout max_stream_duration hash_policy upgrade_configs request_mirror_policies rate_limits
+    include_vh_rate_limits`,
   );
   if (action.maxStreamDuration !== undefined) {
     refuseOtherFields(

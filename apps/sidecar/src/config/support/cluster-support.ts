@@ -1,7 +1,7 @@
 // Support table: clusters, endpoints and load balancing.
 
 import { HEALTH_SUPPORT } from './health-support.js';
-import { BUCKET_ID_INPUTS } from './rate-limit-support.js';
+import { BUCKET_ID_INPUTS } from './limits/rate-limit-support.js';
 import type { SupportTable } from './support-types.js';
 
 const SLOW_START: SupportTable[string] = {
@@ -283,11 +283,11 @@ export const CLUSTER_SUPPORT: SupportTable = {
   },
   'envoy.config.core.v3.GrpcService': {
     acted: ['envoy_grpc', 'initial_metadata'],
-    inert: { timeout: 'a discovery stream has no time limit' },
+    inert: { timeout: 'a discovery stream has no time limit, a rate limit service has that of its filter' },
     refused: { google_grpc: 'use envoy_grpc with the name of a static cluster' },
   },
   'envoy.config.core.v3.GrpcService.EnvoyGrpc': {
     acted: ['cluster_name', 'authority'],
-    inert: { skip_envoy_headers: 'no such headers are sent to a control plane' },
+    inert: { skip_envoy_headers: 'no such headers are sent' },
   },
 };

@@ -1,6 +1,7 @@
 // Support table: listeners, filter chains, the HTTP connection manager and its filters.
 
-import { LOCAL_RATE_LIMIT, RATE_LIMIT_QUOTA } from './rate-limit-support.js';
+import { RATE_LIMIT_SERVICE } from './limits/limit-service-support.js';
+import { LOCAL_RATE_LIMIT, RATE_LIMIT_QUOTA } from './limits/rate-limit-support.js';
 import { CORS_FILTER, HTTP_FAULT } from './route-filter-support.js';
 import type { SupportTable } from './support-types.js';
 
@@ -21,6 +22,7 @@ export const HTTP_FILTER_TYPES = [
   HTTP_FAULT,
   LOCAL_RATE_LIMIT,
   RATE_LIMIT_QUOTA,
+  RATE_LIMIT_SERVICE,
 ] as const;
 
 export const LISTENER_SUPPORT: SupportTable = {

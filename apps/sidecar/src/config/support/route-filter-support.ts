@@ -1,6 +1,7 @@
 // Support table: filters that virtual hosts and routes may configure; faults, and answers to other origins.
 
-import { LOCAL_RATE_LIMIT } from './rate-limit-support.js';
+import { RATE_LIMIT_PER_ROUTE } from './limits/limit-service-support.js';
+import { LOCAL_RATE_LIMIT } from './limits/rate-limit-support.js';
 import type { SupportTable } from './support-types.js';
 
 export const HTTP_FAULT = 'envoy.extensions.filters.http.fault.v3.HTTPFault';
@@ -9,7 +10,13 @@ const CORS_POLICY = 'envoy.extensions.filters.http.cors.v3.CorsPolicy';
 const FILTER_CONFIG = 'envoy.config.route.v3.FilterConfig';
 
 /** What may stand in typed_per_filter_config. */
-export const PER_FILTER_TYPES: readonly string[] = [LOCAL_RATE_LIMIT, HTTP_FAULT, CORS_POLICY, FILTER_CONFIG];
+export const PER_FILTER_TYPES: readonly string[] = [
+  LOCAL_RATE_LIMIT,
+  HTTP_FAULT,
+  CORS_POLICY,
+  RATE_LIMIT_PER_ROUTE,
+  FILTER_CONFIG,
+];
 
 const NO_RUNTIME = 'there is no runtime';
 const BY_CLIENT = 'a client must not choose faults';
@@ -18,7 +25,7 @@ export const ROUTE_FILTER_SUPPORT: SupportTable = {
   [FILTER_CONFIG]: {
     acted: ['config', 'disabled'],
     inert: { is_optional: 'a filter that is not supported is refused even where it is optional' },
-    anyOf: { config: [LOCAL_RATE_LIMIT, HTTP_FAULT, CORS_POLICY] },
+    anyOf: { config: [LOCAL_RATE_LIMIT, HTTP_FAULT, CORS_POLICY, RATE_LIMIT_PER_ROUTE] },
   },
   [CORS_POLICY]: {
     acted: [

@@ -33,14 +33,12 @@ export const ROUTE_SUPPORT: SupportTable = {
       'retry_policy',
       'typed_per_filter_config',
       'per_request_buffer_limit_bytes',
+      'rate_limits',
     ],
     anyOf: { typed_per_filter_config: PER_FILTER_TYPES },
     inert: { metadata: NO_METADATA, virtual_clusters: 'statistics are kept by cluster and by peer' },
     only: { require_tls: ['NONE', 'ALL'] },
-    refused: {
-      cors: USE_CORS_FILTER,
-      rate_limits: 'rate limit actions are not supported yet; use local_ratelimit without descriptors',
-    },
+    refused: { cors: USE_CORS_FILTER },
   },
   'envoy.config.route.v3.Route': {
     acted: [
@@ -56,7 +54,7 @@ export const ROUTE_SUPPORT: SupportTable = {
     ],
     anyOf: { typed_per_filter_config: PER_FILTER_TYPES },
     inert: {
-      metadata: NO_METADATA,
+      metadata: 'only rate limit actions read the metadata of a route',
       decorator: 'no spans are made yet',
     },
   },
@@ -121,13 +119,14 @@ export const ROUTE_SUPPORT: SupportTable = {
       'hash_policy',
       'upgrade_configs',
       'request_mirror_policies',
+      'rate_limits',
+      'include_vh_rate_limits',
     ],
     notes: { max_grpc_timeout: 'a retry tells the upstream the time of the first attempt, not what is left of it' },
     only: { priority: ['DEFAULT'] },
     refused: {
       cluster_header: 'use cluster or weighted_clusters',
       cors: USE_CORS_FILTER,
-      rate_limits: 'rate limit actions are not supported yet; use local_ratelimit without descriptors',
     },
   },
   'envoy.config.route.v3.RouteAction.UpgradeConfig': {

@@ -3,8 +3,9 @@
 import { BOOTSTRAP_SUPPORT, CONTROL_PLANE_CLUSTER_SUPPORT } from './bootstrap-support.js';
 import { CLUSTER_SUPPORT } from './cluster-support.js';
 import { HTTP_2_SUPPORT } from './http2-support.js';
+import { LIMIT_SERVICE_SUPPORT } from './limits/limit-service-support.js';
+import { RATE_LIMIT_SUPPORT } from './limits/rate-limit-support.js';
 import { LISTENER_SUPPORT } from './listener-support.js';
-import { RATE_LIMIT_SUPPORT } from './rate-limit-support.js';
 import { ROUTE_FILTER_SUPPORT } from './route-filter-support.js';
 import { ROUTE_SUPPORT } from './route-support.js';
 import type { SupportTable } from './support-types.js';
@@ -16,6 +17,7 @@ export const SUPPORT_TABLE: SupportTable = {
   ...LISTENER_SUPPORT,
   ...ROUTE_SUPPORT,
   ...RATE_LIMIT_SUPPORT,
+  ...LIMIT_SERVICE_SUPPORT,
   ...ROUTE_FILTER_SUPPORT,
   ...CLUSTER_SUPPORT,
   ...TLS_SUPPORT,

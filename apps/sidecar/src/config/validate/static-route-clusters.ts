@@ -4,7 +4,11 @@ import { anyIs, unpackAny } from '@lateen/xds-proto';
 import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import type { RouteAction } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
-import { HttpConnectionManagerSchema } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import { RateLimitSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/ratelimit/v3/rate_limit_pb.js';
+import {
+  HttpConnectionManagerSchema,
+  type HttpFilter,
+} from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import {
   type TcpProxy,
   TcpProxySchema,
@@ -36,7 +40,10 @@ export function checkStaticRouteClusters(
         return;
       }
       if (!anyIs(configType.value, HttpConnectionManagerSchema)) return;
-      const { routeSpecifier } = unpackAny(configType.value, HttpConnectionManagerSchema);
+      const { routeSpecifier, httpFilters } = unpackAny(configType.value, HttpConnectionManagerSchema);
+      for (const { name, place } of limitServices(httpFilters)) {
+        checkName(name, `${at}.filters[${index}].typed_config.${place}`, clusters, out);
+      }
       if (routeSpecifier.case !== 'routeConfig' || routeSpecifier.value.validateClusters === false) return;
       for (const { name, place } of references(routeSpecifier.value)) {
         checkName(name, `${at}.filters[${index}].typed_config.route_config.${place}`, clusters, out);
@@ -59,6 +66,17 @@ function tcpClusters({ clusterSpecifier }: TcpProxy): { readonly name: string; r
     name,
     place: `weighted_clusters.clusters[${index}].name`,
   }));
+}
+
+/** The clusters of rate limit services. */
+function limitServices(filters: readonly HttpFilter[]): { readonly name: string; readonly place: string }[] {
+  return filters.flatMap(({ configType }, index) => {
+    if (configType.case !== 'typedConfig' || !anyIs(configType.value, RateLimitSchema)) return [];
+    const target = unpackAny(configType.value, RateLimitSchema).rateLimitService?.grpcService?.targetSpecifier;
+    if (target?.case !== 'envoyGrpc') return [];
+    const place = `http_filters[${index}].typed_config.rate_limit_service.grpc_service.envoy_grpc.cluster_name`;
+    return [{ name: target.value.clusterName, place }];
+  });
 }
 
 /** Every cluster that a route configuration names, and where. */

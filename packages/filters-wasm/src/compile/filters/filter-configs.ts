@@ -5,11 +5,14 @@ import { FilterConfigSchema } from '@lateen/xds-proto/envoy/config/route/v3/rout
 import { CorsPolicySchema } from '@lateen/xds-proto/envoy/extensions/filters/http/cors/v3/cors_pb.js';
 import { HTTPFaultSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/fault/v3/fault_pb.js';
 import { LocalRateLimitSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js';
+import { RateLimitPerRouteSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/ratelimit/v3/rate_limit_pb.js';
 import { FILTER_ENTRY_BYTES } from '../../table-layout.js';
 import type { BlobWriter } from '../blob-writer.js';
 import type { CompileContext } from '../compile-context.js';
+import { compileLimitServiceOfRoute } from '../limits/limit-service.js';
 import { FILTER_KINDS, type FilterKind } from '../limits/limit-slots.js';
 import { writeRateLimit } from '../limits/rate-limit.js';
+import { type ActionsSource, compileRateLimitActions } from '../limits/rate-limit-actions.js';
 import { join } from '../supported-fields.js';
 import { compileCors } from './cors.js';
 import { compileFault } from './fault.js';
@@ -20,7 +23,10 @@ interface FilterEntry {
   readonly place: number;
 }
 
-/** Writes offset and count of the list to two neighbouring fields. `owner` is a stable name of the host or route. */
+/**
+ * Writes offset and count of the list to two neighbouring fields. `owner` is a stable name of the host or route, `actions`
+ * what it is to a rate limit service.
+ */
 export function writeFilterConfigs(
   context: CompileContext,
   blob: BlobWriter,
@@ -28,6 +34,7 @@ export function writeFilterConfigs(
   path: string,
   configs: Readonly<Record<string, Any>>,
   owner: string,
+  actions: ActionsSource,
 ): void {
   const names = Object.keys(configs).sort();
   const entries = names.flatMap((name) =>
@@ -35,6 +42,11 @@ export function writeFilterConfigs(
       ({ kind, place }) => ({ id: context.limitSlots.filterId(name, kind), place }),
     ),
   );
+  const described = compileRateLimitActions(context, actions);
+  if (described !== undefined) {
+    const place = context.internPolicy(described);
+    entries.push({ id: context.limitSlots.filterId('', 'rate limit actions'), place });
+  }
   if (entries.length === 0) return;
   const list = blob.reserve(entries.length * FILTER_ENTRY_BYTES);
   blob.int(field, list);
@@ -68,6 +80,10 @@ function readConfig(context: CompileContext, path: string, any: Any, bucketName:
         'route',
       );
       return entry('rate limit', limit);
+    }
+    if (typeName === RateLimitPerRouteSchema.typeName) {
+      const config = fromBinary(RateLimitPerRouteSchema, any.value);
+      return entry('limit service', compileLimitServiceOfRoute(problems, path, config));
     }
     if (typeName === HTTPFaultSchema.typeName) {
       return entry('fault', compileFault(problems, path, fromBinary(HTTPFaultSchema, any.value)));

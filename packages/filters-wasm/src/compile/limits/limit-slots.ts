@@ -13,8 +13,9 @@ export interface RateLimitCounts {
 }
 
 /** Filters that routes and virtual hosts may configure. */
-export const FILTER_KINDS = ['rate limit', 'fault', 'cors'] as const;
-export type FilterKind = (typeof FILTER_KINDS)[number];
+export const FILTER_KINDS = ['rate limit', 'fault', 'cors', 'limit service'] as const;
+/** Under the last of them routes have their rate limit actions, which are for filters of any name. */
+export type FilterKind = (typeof FILTER_KINDS)[number] | 'rate limit actions';
 
 export interface LimitSlots {
   /** Number of a filter by its name, by which routes refer to it; a name stands for one filter of each kind. */

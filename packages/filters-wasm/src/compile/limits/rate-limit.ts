@@ -1,5 +1,5 @@
 // Envoy's local_ratelimit filter as an immutable record: its bucket's settings, its counters, what it adds to heads.
-import type { RuntimeFractionalPercent } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
+import type { HeaderValueOption, RuntimeFractionalPercent } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import {
   type LocalRateLimit,
   LocalRateLimitSchema,
@@ -78,23 +78,23 @@ export function writeRateLimit(
   const request = readMutations(problems, path, 'request', config.requestHeadersToAddWhenNotEnforced, []);
   blob.int(B.LIMIT_MUTATIONS, writeMutations(blob, request, context.hashName));
   blob.int(B.LIMIT_MUTATION_COUNT, request.length);
-  blob.int(B.LIMIT_REPLY, writeReplyPolicy(context, blob, path, config));
+  blob.int(B.LIMIT_REPLY, blob.content(compileReplyHeaders(context, path, config.responseHeadersToAdd)));
   return blob.finish();
 }
 
-/** A policy record with nothing but the headers of the refusal. */
-function writeReplyPolicy(context: RateLimitContext, blob: BlobWriter, path: string, config: LocalRateLimit): number {
-  const response = readMutations(context.problems, path, 'response', config.responseHeadersToAdd, []);
-  const policy = blob.reserve(P.POLICY_BYTES);
+/** A policy record with nothing but the headers of a refusal. */
+export function compileReplyHeaders(
+  context: Pick<RateLimitContext, 'problems' | 'hashName'>,
+  path: string,
+  headers: readonly HeaderValueOption[],
+): Uint8Array {
+  const response = readMutations(context.problems, path, 'response', headers, []);
   // Offsets of mutations, and of their texts, are relative to the policy.
   const record = new BlobWriter();
   record.reserve(P.POLICY_BYTES);
   record.int(P.POLICY_RESPONSE_MUTATIONS, writeMutations(record, response, context.hashName));
   record.int(P.POLICY_RESPONSE_MUTATION_COUNT, response.length);
-  const bytes = record.finish();
-  blob.reserve(bytes.length - P.POLICY_BYTES);
-  blob.place(policy, bytes);
-  return policy;
+  return record.finish();
 }
 
 function writeBucket(problems: ProblemList, blob: BlobWriter, path: string, bucket: TokenBucket): void {

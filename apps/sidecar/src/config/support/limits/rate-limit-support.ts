@@ -1,6 +1,6 @@
 // Support table: the local rate limit filter, at the listener and on virtual hosts and routes; the quota filter.
 
-import type { SupportTable } from './support-types.js';
+import type { SupportTable } from '../support-types.js';
 
 export const LOCAL_RATE_LIMIT = 'envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit';
 

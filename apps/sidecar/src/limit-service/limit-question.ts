@@ -1,0 +1,99 @@
+// Rate limit service: what it is asked about a request, read from the core's memory.
+
+import { isIP, isIPv6 } from 'node:net';
+import { BinaryWriter } from '@bufbuild/protobuf/wire';
+import {
+  type Core,
+  DESCRIPTORS,
+  DESCRIPTORS_DOMAIN,
+  DESCRIPTORS_DOMAIN_LENGTH,
+  ENTRY_BITS,
+  ENTRY_BYTES,
+  ENTRY_CLUSTER,
+  ENTRY_KEY,
+  ENTRY_KIND,
+  ENTRY_NETWORK,
+  ENTRY_SOURCE,
+  ENTRY_VALUE,
+} from '@lateen/filters-wasm';
+
+/** Names that the core does not know. */
+export interface QuestionNames {
+  /** Where the request goes. */
+  readonly cluster: string;
+  /** The cluster of the proxy's own node. */
+  readonly ownCluster: string;
+  /** The filter's; a route may have another one. */
+  readonly domain: string;
+}
+
+/** Field numbers of envoy.service.ratelimit.v3.RateLimitRequest and of what is in it. */
+const DOMAIN = 1;
+const DESCRIPTOR_LIST = 2;
+const ENTRY_LIST = 1;
+const KEY = 1;
+const VALUE = 2;
+/** Wire type of texts and messages. */
+const LENGTH_DELIMITED = 2;
+
+/** describeLimits() has found `count` descriptors: the bytes of a RateLimitRequest. */
+export function encodeLimitQuestion({ i32, bytes }: Core, count: number, names: QuestionNames): Uint8Array {
+  const text = (place: number): string => {
+    const at = i32[place >> 2]!;
+    return Buffer.from(bytes.subarray(at, at + i32[(place + 4) >> 2]!)).toString('utf8');
+  };
+  const request = new BinaryWriter();
+  const domain = i32[DESCRIPTORS_DOMAIN_LENGTH >> 2] === 0 ? names.domain : text(DESCRIPTORS_DOMAIN);
+  request.tag(DOMAIN, LENGTH_DELIMITED).string(domain);
+  let at = DESCRIPTORS;
+  for (let left = count; left > 0; left--) {
+    request.tag(DESCRIPTOR_LIST, LENGTH_DELIMITED).fork();
+    const end = at + 4 + i32[at >> 2]! * ENTRY_BYTES;
+    for (at += 4; at < end; at += ENTRY_BYTES) {
+      request.tag(ENTRY_LIST, LENGTH_DELIMITED).fork();
+      request.tag(KEY, LENGTH_DELIMITED).string(text(at + ENTRY_KEY));
+      const value = entryValue(i32[(at + ENTRY_KIND) >> 2]!, i32[(at + ENTRY_BITS) >> 2]!, names, () =>
+        text(at + ENTRY_VALUE),
+      );
+      if (value !== '') request.tag(VALUE, LENGTH_DELIMITED).string(value);
+      request.join();
+    }
+    request.join();
+  }
+  return request.finish();
+}
+
+function entryValue(kind: number, bits: number, names: QuestionNames, text: () => string): string {
+  if (kind === ENTRY_CLUSTER) return names.cluster;
+  if (kind === ENTRY_SOURCE) return names.ownCluster;
+  return kind === ENTRY_NETWORK ? networkOf(text(), bits & 0xff, bits >> 8) : text();
+}
+
+/** `ADDRESS/BITS` with the other bits zero, in the shortest form; the address itself where it is none. */
+export function networkOf(address: string, bits4: number, bits6: number): string {
+  if (isIP(address) === 0) return address;
+  if (!isIPv6(address)) {
+    const value = address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
+    const masked = bits4 === 0 ? 0 : Math.floor(value / 2 ** (32 - bits4)) * 2 ** (32 - bits4);
+    const parts = [24, 16, 8, 0].map((shift) => Math.floor(masked / 2 ** shift) % 256);
+    return `${parts.join('.')}/${bits4}`;
+  }
+  const masked = groupsOf(address).map((group, index) => {
+    const kept = Math.min(16, Math.max(0, bits6 - index * 16));
+    return group & (0xffff << (16 - kept)) & 0xffff;
+  });
+  // The URL's host is the address in its shortest form.
+  const long = masked.map((group) => group.toString(16)).join(':');
+  return `${new URL(`http://[${long}]`).hostname.slice(1, -1)}/${bits6}`;
+}
+
+/** The eight groups of an IPv6 address. */
+function groupsOf(address: string): number[] {
+  const short = new URL(`http://[${address.replace(/%.*$/, '')}]`).hostname.slice(1, -1);
+  const [head = '', tail] = short.split('::');
+  const numbers = (text: string | undefined) =>
+    text ? text.split(':').map((group) => Number.parseInt(group, 16)) : [];
+  const first = numbers(head);
+  const last = numbers(tail);
+  return [...first, ...new Array<number>(8 - first.length - last.length).fill(0), ...last];
+}
