@@ -41,8 +41,10 @@ interface Bucket {
   readonly accounts: Map<QuotaHolder, Account>;
 }
 
-/** How fast what is known of demand follows it: this part of each report counts. */
-const SMOOTHING = 0.5;
+/** How fast what is known of demand follows it: this part of each report counts, so that shares do not follow chance. */
+const SMOOTHING = 0.2;
+/** So many standard deviations (of a Poisson process) from what was expected are no chance: the load has moved. */
+const SURPRISE = 3;
 /** A share is told anew where it changes by so much of itself. */
 const WORTH_TELLING = 0.01;
 /** Who has left keeps its share so long, since it may only have lost its connection and go on. */
@@ -54,8 +56,11 @@ const KEPT_AFTER_LEAVING_MS = 10_000;
 const UNUSED_VALUE_MS = 30_000;
 /** What is over is looked for so often. */
 const SWEEP_MS = 1_000;
-/** After the start shares are only told once the proxies have had time to come back and say what they are sent. */
-const GATHERING_MS = 1_000;
+/**
+ * When proxies may come, shares are only told once those that hold one of an earlier time have had time to come back. A
+ * sidecar tries at least every 1.2 s (its quota session).
+ */
+const GATHERING_MS = 2_000;
 /** Proxies tell of a new bucket at once, with no time in which its requests came; reports of less are timed here. */
 const SHORTEST_REPORT_MS = 100;
 /** Shares of values: of one proxy (as many as a sidecar counts), and of all together (some 60 MB). */
@@ -83,7 +88,7 @@ export class QuotaLedger {
   readonly #dirty = new Set<Bucket>();
   /** Streams in the order in which they came, and how many shares of values each has. */
   readonly #holders = new Map<QuotaHolder, { readonly order: number; values: number }>();
-  readonly #startedMs: number;
+  #startedMs: number;
   #order = 0;
   #values = 0;
   #refused = 0;
@@ -92,6 +97,11 @@ export class QuotaLedger {
 
   constructor(private readonly options: QuotaLedgerOptions) {
     this.#startedMs = options.nowMs();
+  }
+
+  /** From now on proxies may come. */
+  gather(): void {
+    this.#startedMs = this.options.nowMs();
   }
 
   get bucketCount(): number {
@@ -119,8 +129,7 @@ export class QuotaLedger {
     account.reportedAtMs = nowMs;
     if (used > 0) account.usedAtMs = nowMs;
     if (timeMs <= 0) return;
-    const rate = (used * 1_000) / timeMs;
-    account.offered = account.offered === 0 ? rate : account.offered + SMOOTHING * (rate - account.offered);
+    account.offered = demandAfter(account.offered, used, timeMs);
     this.#dirty.add(this.#buckets.get(key) as Bucket);
   }
 
@@ -262,9 +271,17 @@ export class QuotaLedger {
     for (const { holder, account, share } of changes) {
       account.given = share;
       account.told = true;
-      holder.assign(id, quotaShare(budget, rate === 0 ? 0 : share / rate));
+      holder.assign(id, quotaShare(budget, rate === 0 ? 0 : share / rate, 1 / accounts.size));
     }
   }
+}
+
+/** What is known of demand, in requests a second, after a report. */
+function demandAfter(before: number, used: number, timeMs: number): number {
+  const rate = (used * 1_000) / timeMs;
+  const expected = (before * timeMs) / 1_000;
+  const moved = Math.abs(used - expected) > SURPRISE * Math.sqrt(Math.max(used, expected, 1));
+  return moved || before === 0 ? rate : before + SMOOTHING * (rate - before);
 }
 
 /** A part beside the rule. */

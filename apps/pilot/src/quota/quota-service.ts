@@ -66,8 +66,9 @@ export class Quotas {
     this.#ledger.refresh();
   }
 
-  /** The service for one server. `admit` says whose rules a caller may report for, or why none. */
+  /** The service for one server, which is to listen now. `admit` says whose rules a caller may report for, or why none. */
   createService(admit: (call: Call) => QuotaAdmission): QuotaService {
+    this.#ledger.gather();
     return {
       definition: grpcService(RateLimitQuotaService) as ServiceDefinition,
       implementation: {

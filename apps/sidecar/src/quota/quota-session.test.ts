@@ -1,5 +1,6 @@
 // Many values of one limit: what is kept of them here, and how much is sent to the quota service.
 
+import { type AddressInfo, createServer } from 'node:net';
 import { create } from '@bufbuild/protobuf';
 import {
   credentials,
@@ -28,7 +29,7 @@ import {
   RateLimitQuotaService,
   type RateLimitQuotaUsageReports,
 } from '@lateen/xds-proto/envoy/service/rate_limit_quota/v3/rlqs_pb.js';
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it, onTestFinished, vi } from 'vitest';
 import { eventually } from '../testing/raw-peers.js';
 import { QuotaBuckets } from './quota-buckets.js';
 import { QuotaSession } from './quota-session.js';
@@ -216,4 +217,19 @@ it('keeps and tells nothing of limits that are the proxy’s own', async () => {
   buckets.onMade = () => made++;
   for (let value = 0; value < 1_000; value++) make(`v${value}`, value);
   expect([[...buckets].length, made]).toEqual([0, 0]);
+});
+
+it('tries again soon, however long the service has been away', async () => {
+  let attempts = 0;
+  const nobody = createServer((socket) => {
+    attempts++;
+    socket.destroy();
+  });
+  await new Promise<void>((resolve) => nobody.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => void nobody.close());
+  const { buckets, make } = startBuckets('mesh');
+  startSession(buckets, (nobody.address() as AddressInfo).port);
+  make('v', 0);
+  // gRPC by itself waits 1 s, then 1.6 times as long each time, up to two minutes: the fifth would come after some 9 s.
+  await vi.waitFor(() => expect(attempts).toBeGreaterThanOrEqual(5), { timeout: 6_500, interval: 20 });
 });
