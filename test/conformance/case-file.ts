@@ -19,6 +19,8 @@ export interface PodOfCase {
   readonly listens: readonly number[];
   /** It is no pod of the mesh, and answers at 127.0.0.1, at free ports: names under `localhost` lead there. */
   readonly loopback: boolean;
+  /** It also answers HTTP at a socket, whose path the case writes as `<NAME:socket>`. */
+  readonly socket?: boolean;
   /** What it says when it is asked by a health check. */
   readonly isWell: boolean;
 }
@@ -150,6 +152,7 @@ const readPod = (name: string, fields: Fields, label: string): PodOfCase => {
     ready: fields.flag('ready') ?? true,
     listens: (fields.textOrList('listens') ?? []).map(Number),
     loopback: fields.flag('loopback') ?? false,
+    socket: fields.flag('socket') ?? false,
     isWell: fields.flag('isWell') ?? true,
   };
   fields.done();

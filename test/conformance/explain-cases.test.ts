@@ -35,10 +35,14 @@ function answersOf(written: ConformanceCase): readonly Question[] {
     pod: (name) => `127.1.0.${1 + names.indexOf(name)}`,
     service: (client, index) => `127.1.${1 + names.indexOf(client)}.${1 + index}`,
   };
-  const conformanceCase = locatedCase(written, { address: addresses.pod, port: (_pod, port) => port });
+  const conformanceCase = locatedCase(written, {
+    address: addresses.pod,
+    port: (_pod, port) => port,
+    socket: (pod) => `/run/${pod}.sock`,
+  });
   const config = readCaseConfig(conformanceCase);
   const snapshot = snapshotOf(conformanceCase, config, addresses, () => 1);
-  const outside = new Set(pods.filter(({ loopback }) => loopback).map(({ name }) => name));
+  const outside = new Set(pods.filter(({ loopback, socket }) => loopback || socket).map(({ name }) => name));
   return conformanceCase.requests.filter(isOutbound).map((sending) => [
     withoutUpstream(sending, outside),
     () => {

@@ -25,7 +25,7 @@ export interface HeaderChanges {
 }
 
 export interface ExplainedEndpoint {
-  /** `NAME.NAMESPACE` of the pod, or the address where it is none. */
+  /** `NAME.NAMESPACE` of the pod, or the address where it is none; of a socket its path, and the port is 0. */
   readonly pod: string;
   /** The Deployment's name; empty where it is none. */
   readonly workload: string;

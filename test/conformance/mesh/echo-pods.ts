@@ -2,7 +2,7 @@
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createHttp2Server, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2';
-import { type AddressInfo, createServer as createTcpServer, type Socket, type Server as TcpServer } from 'node:net';
+import { createServer as createTcpServer, type Socket, type Server as TcpServer } from 'node:net';
 import type { ScriptedAnswer } from '../case-file.js';
 
 /** The header by which requests, their copies and log lines are known. */
@@ -55,15 +55,19 @@ export class EchoPods {
   /** An HTTP application, of either version: the first bytes of a connection tell. @returns its port */
   async http(pod: string, host: string, port: number): Promise<number> {
     const serve = this.httpServer(pod);
-    return this.listen(createTcpServer({ allowHalfOpen: true }, onFirstBytes(serve)), host, port);
+    return this.listen(createTcpServer({ allowHalfOpen: true }, onFirstBytes(serve)), { host, port });
+  }
+
+  /** An HTTP application at a socket. */
+  async socket(pod: string, path: string): Promise<void> {
+    await this.listen(createTcpServer({ allowHalfOpen: true }, onFirstBytes(this.httpServer(pod))), { path });
   }
 
   /** A TCP server that says its name first, answers in capitals, and says goodbye. @returns its port */
   async tcp(pod: string, host: string, port: number): Promise<number> {
     return this.listen(
       createTcpServer({ allowHalfOpen: true }, (socket) => talk(pod, socket)),
-      host,
-      port,
+      { host, port },
     );
   }
 
@@ -74,7 +78,7 @@ export class EchoPods {
       if (/^(PRI|[A-Z]+ \S+ HTTP)/.test(first)) serve(socket, first);
       else talk(pod, socket);
     });
-    return this.listen(createTcpServer({ allowHalfOpen: true }, serveAny), host, port);
+    return this.listen(createTcpServer({ allowHalfOpen: true }, serveAny), { host, port });
   }
 
   private httpServer(pod: string): (socket: Socket, first: string) => void {
@@ -102,17 +106,18 @@ export class EchoPods {
     };
   }
 
-  private async listen(server: TcpServer, host: string, port: number): Promise<number> {
+  private async listen(server: TcpServer, place: { host: string; port: number } | { path: string }): Promise<number> {
     server.on('connection', (socket: Socket) => {
       this.sockets.add(socket);
       socket.once('close', () => this.sockets.delete(socket));
     });
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen(port, host, resolve);
+      server.listen(place, resolve);
     });
     this.servers.push(server);
-    return (server.address() as AddressInfo).port;
+    const bound = server.address();
+    return bound === null || typeof bound === 'string' ? 0 : bound.port;
   }
 
   /** A health check, which no client of a case has sent. */

@@ -95,8 +95,15 @@ export class MeshUnderTest {
       const addresses = this.addressesFor(written);
       const ports = await freePortsOf(written);
       const portOf = (pod: string, port: number) => ports.get(`${pod}:${port}`) ?? port;
-      const conformanceCase = locatedCase(written, { address: addresses.pod, port: portOf });
+      const conformanceCase = locatedCase(written, {
+        address: addresses.pod,
+        port: portOf,
+        socket: (pod) => this.socketOf(pod),
+      });
       const config = readCaseConfig(conformanceCase);
+      for (const { name, socket } of [...written.pods, ...written.clients]) {
+        if (socket === true) await pods.socket(name, this.socketOf(name));
+      }
       const appPorts = await this.startPods(conformanceCase, config, addresses, portOf, pods);
       const mesh = snapshotOf(conformanceCase, config, addresses, (pod, port) => appPorts.get(`${pod}:${port}`) ?? 0);
       const results: SendingResult[] = [];
@@ -117,6 +124,10 @@ export class MeshUnderTest {
       this.sender.close();
       await pods.stop();
     }
+  }
+
+  private socketOf(pod: string): string {
+    return join(this.directory, `${pod}.sock`);
   }
 
   /** Addresses that no case before had: nothing that is left of one can be taken for an answer of the next. */

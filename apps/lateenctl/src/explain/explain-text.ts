@@ -106,7 +106,8 @@ function clusterLines(
     ...(why === '' ? [] : [`${INDENT}${why}`]),
   ];
   for (const { pod, port, tls } of cluster.endpoints) {
-    lines.push(`${INDENT}- ${pod}:${port}, ${{ mutual: 'mutual TLS', tls: 'TLS', none: 'plain text' }[tls]}`);
+    const place = port === 0 ? pod : `${pod}:${port}`;
+    lines.push(`${INDENT}- ${place}, ${{ mutual: 'mutual TLS', tls: 'TLS', none: 'plain text' }[tls]}`);
   }
   if (cluster.endpoints.length === 0) {
     const what = subset ? `no ready pod of subset ${subset} of ${host}` : 'no endpoint';

@@ -1,6 +1,7 @@
 // Admin API: /clusters, endpoints with their counters, as Envoy's text lines or JSON.
 
 import type { ClusterView, EndpointView } from '../data-plane.js';
+import { isPipe } from '../upstream/upstream-transport.js';
 
 /** Envoy's lines `CLUSTER::HOST::NAME::VALUE`. */
 export function clustersText(clusters: readonly ClusterView[]): string {
@@ -49,7 +50,9 @@ export function clustersJson(clusters: readonly ClusterView[], isDynamic: (name:
         ],
       },
       host_statuses: cluster.endpoints.map((endpoint) => ({
-        address: { socket_address: { address: endpoint.address, port_value: endpoint.port } },
+        address: isPipe(endpoint)
+          ? { pipe: { path: endpoint.address } }
+          : { socket_address: { address: endpoint.address, port_value: endpoint.port } },
         stats: counters(endpoint).map(([name, value, type]) => ({
           name,
           value: String(value),

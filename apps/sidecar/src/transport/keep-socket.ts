@@ -12,9 +12,13 @@ export interface KeptSocket {
   begin(): void;
 }
 
-/** Nothing may have been read from the socket when it begins. */
-export function keepSocket(keeper: Socket, read: SharedRead, tls: boolean): KeptSocket {
-  if (streamInternals !== undefined) {
+/**
+ * Nothing may have been read from the socket when it begins.
+ *
+ * @param piped it leads to a pipe, whose handle has no addresses to ask for
+ */
+export function keepSocket(keeper: Socket, read: SharedRead, tls: boolean, piped = false): KeptSocket {
+  if (streamInternals !== undefined && !piped) {
     const socket = new HandleSocket(read, keeper);
     // Otherwise Node would start to read once the connection is made. TLS has to read for its handshake.
     if (!tls) keeper.pause();

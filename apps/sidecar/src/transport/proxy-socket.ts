@@ -79,7 +79,10 @@ export function createSharedRead(memory: Buffer): SharedRead {
 
 /** Node's `resetAndDestroy` would end the connection first; this is the field by which its `destroy` knows to reset. */
 export function resetKeeper(socket: Socket): void {
-  if (!isTls(socket)) (socket as Socket & { resetAndClosing: boolean }).resetAndClosing = true;
+  const { _handle: handle } = socket as unknown as { _handle: { reset?: unknown } | null };
+  // A pipe has nothing to reset.
+  if (!isTls(socket) && typeof handle?.reset === 'function')
+    (socket as Socket & { resetAndClosing: boolean }).resetAndClosing = true;
   socket.destroy();
 }
 

@@ -9,7 +9,9 @@ import type { AlpnOffer } from './upstream-transport.js';
 
 /** Where a connection goes. The same object stands for the same peer: TLS sessions are remembered by it. */
 export interface DialTarget {
+  /** IP address; of a pipe its path, or its name after `@` where it has none in the file system. */
   readonly address: string;
+  /** 0 for a pipe. */
   readonly port: number;
   readonly cluster: Pick<UpstreamCluster, 'exchangeProtocol'>;
 }

@@ -5,6 +5,7 @@ import type {
   LocalityLbEndpoints,
 } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_components_pb.js';
 import type { PresentedAddresses } from '../downstream/listener-filters/proxy-header.js';
+import { addressText } from '../observe/address-text.js';
 import type { DataPath } from '../transport/data-path.js';
 import { ConnectionPool } from './connection-pool.js';
 import type { EndpointHealth } from './health/endpoint-health.js';
@@ -92,7 +93,7 @@ export class Endpoint {
   }
 
   get addressText(): string {
-    return this.address.includes(':') ? `[${this.address}]:${this.port}` : `${this.address}:${this.port}`;
+    return addressText(this.address, this.port);
   }
 
   get connectionCount(): number {

@@ -18,9 +18,11 @@ import { compileTlsSettings, type Problem, type TlsSettings } from '../transport
 import type { DialTarget } from './connection-owner.js';
 import {
   type AlpnOffer,
+  isPipe,
   keepAlive,
   type OpenedSocket,
   type ProxyVersion,
+  placeOf,
   type TransportEvents,
   type UpstreamTransport,
 } from './upstream-transport.js';
@@ -100,7 +102,7 @@ export class UpstreamTls implements UpstreamTransport {
     };
     const socket = connect(options);
     options.socket?.on('error', (error) => socket.destroy(error));
-    const { socket: owned, begin } = keepSocket(socket, this.path.sharedRead, true);
+    const { socket: owned, begin } = keepSocket(socket, this.path.sharedRead, true, isPipe(target));
     owned.owner = events;
     // Without what it shall show or check there is no connection, rather than one that promises less.
     if (current.fault !== undefined) socket.destroy(new Error(current.fault));
@@ -143,7 +145,7 @@ export class UpstreamTls implements UpstreamTransport {
     client: PresentedAddresses | undefined,
     keepAliveMs: number | undefined,
   ): ConnectionOptions {
-    const to = { host: target.address, port: target.port, ...keepAlive(keepAliveMs) };
+    const to = { ...placeOf(target), ...keepAlive(keepAliveMs) };
     if (this.proxyVersion === 0) return to;
     const socket = connectTcp({ ...to, allowHalfOpen: true, noDelay: true });
     socket.write(writeProxyHeader(this.proxyVersion, client));

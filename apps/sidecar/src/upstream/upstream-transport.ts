@@ -61,6 +61,19 @@ export interface OpenedSocket {
   readonly resuming: boolean;
 }
 
+/** Whether it is a pipe (Unix domain socket) of this machine. */
+export function isPipe({ address, port }: Pick<DialTarget, 'address' | 'port'>): boolean {
+  return port === 0 && (address.startsWith('/') || address.startsWith('@'));
+}
+
+/** Where a socket connects to, as options of it. */
+export function placeOf(target: DialTarget): { path: string } | { host: string; port: number } {
+  const { address, port } = target;
+  if (!isPipe(target)) return { host: address, port };
+  // The system's names without a file begin with a zero byte.
+  return { path: address.startsWith('@') ? `\0${address.slice(1)}` : address };
+}
+
 /** As options of a socket that connects. */
 export function keepAlive(keepAliveMs: number | undefined): { keepAlive?: true; keepAliveInitialDelay?: number } {
   return keepAliveMs === undefined ? {} : { keepAlive: true, keepAliveInitialDelay: keepAliveMs };
@@ -76,9 +89,8 @@ export function createPlainTransport(path: DataPath, proxyVersion: ProxyVersion 
     tls: false,
     clientBound: proxyVersion !== 0,
     open(target, events, _offer, client, keepAliveMs) {
-      const to = { host: target.address, port: target.port };
-      const keeper = connect({ ...to, allowHalfOpen: true, noDelay: true, ...keepAlive(keepAliveMs) });
-      const { socket, begin } = keepSocket(keeper, path.sharedRead, false);
+      const keeper = connect({ ...placeOf(target), allowHalfOpen: true, noDelay: true, ...keepAlive(keepAliveMs) });
+      const { socket, begin } = keepSocket(keeper, path.sharedRead, false, isPipe(target));
       socket.owner = events;
       keeper.once('connect', () => {
         if (proxyVersion !== 0) keeper.write(writeProxyHeader(proxyVersion, client));

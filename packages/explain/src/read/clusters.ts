@@ -55,6 +55,10 @@ function endpointsOf(
   const all = (assignment?.endpoints ?? []).flatMap(({ lbEndpoints }) => lbEndpoints);
   return all.flatMap((lbEndpoint) => {
     const address = lbEndpoint.hostIdentifier.case === 'endpoint' ? lbEndpoint.hostIdentifier.value.address : undefined;
+    if (address?.address.case === 'pipe') {
+      const { path } = address.address.value;
+      return [{ pod: path, workload: '', port: 0, tls: tlsOf(cluster, lbEndpoint), target: undefined }];
+    }
     const socket = address?.address.case === 'socketAddress' ? address.address.value : undefined;
     if (socket === undefined) return [];
     const port = socket.portSpecifier.case === 'portValue' ? socket.portSpecifier.value : 0;

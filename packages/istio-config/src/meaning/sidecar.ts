@@ -70,10 +70,6 @@ function checkIngress({ ingress, workloadSelector }: Loose<SidecarSpec>, faults:
     }
     checkBind(bind, { sockets: false }, [...path, 'bind'], faults);
     checkDefaultEndpoint(defaultEndpoint, [...path, 'defaultEndpoint'], faults);
-    if (defaultEndpoint && isSocketAddress(defaultEndpoint)) {
-      const message = 'sockets (`unix://`) are not supported yet; write 127.0.0.1:PORT';
-      faults.error([...path, 'defaultEndpoint'], 'unsupported', message);
-    }
     if (tls) checkIngressTls(tls, [...path, 'tls'], faults);
     checkConnectionPool(connectionPool, [...path, 'connectionPool'], faults);
     const protocol = protocolFromName(port?.protocol ?? '');

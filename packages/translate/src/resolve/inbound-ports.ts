@@ -10,7 +10,8 @@ import { type TakingPort, takingPorts } from './sidecars.js';
 export interface InboundPort {
   /** Port at the pod's address. */
   readonly port: number;
-  /** Port of the application on 127.0.0.1. */
+  /** Where the application listens: an address of its host, or a socket, whose port is 0. */
+  readonly appAddress: string;
   readonly appPort: number;
   readonly mtlsMode: EffectiveMtlsMode;
   /** How its connections are served; `any`: what it is, the first bytes tell. */
@@ -36,7 +37,7 @@ export function resolveInboundPorts(
   const problems: Problem[] = [];
   const served = meshIndex(snapshot).servedBy.get(workload) ?? [];
   for (const taking of [...takingPorts(snapshot, workload)].sort((a, b) => a.port - b.port)) {
-    const { port, appPort, name, appProtocol, pool, bind } = taking;
+    const { port, appAddress, appPort, name, appProtocol, pool, bind } = taking;
     const subject = `Workload/${workload.namespace}/${workload.name}`;
     const ip = boundAddress(workload.address, bind, workload.address);
     if (ip === undefined) {
@@ -64,6 +65,7 @@ export function resolveInboundPorts(
     }
     ports.push({
       port,
+      appAddress,
       appPort,
       kind,
       protocol: appProtocol === '' && ofKind[0] ? ofKind[0].port.protocol : protocolOfPort({ name, port, appProtocol }),

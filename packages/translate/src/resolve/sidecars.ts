@@ -58,7 +58,8 @@ export function sidecarConflicts(snapshot: MeshSnapshot, namespace: string): rea
 export interface TakingPort {
   /** Port at the pod's address. */
   readonly port: number;
-  /** Port of the application on 127.0.0.1. */
+  /** Where the application listens: an address of its host, or a socket, whose port is 0. */
+  readonly appAddress: string;
   readonly appPort: number;
   readonly name: string;
   /** What a Sidecar says that it speaks; empty where the services that lead here decide. */
@@ -77,21 +78,37 @@ function portBehind({ port, defaultEndpoint }: IngressListener): number {
   return digits === undefined ? (port.number ?? 0) : Number(digits);
 }
 
+const LOOPBACK = '127.0.0.1';
+const SOCKET = 'unix://';
+
+/** The socket that the application listens on: its path, or its name after `@`. */
+function socketBehind({ defaultEndpoint = '' }: IngressListener): string | undefined {
+  return defaultEndpoint.startsWith(SOCKET) ? defaultEndpoint.slice(SOCKET.length) : undefined;
+}
+
 /** The ports of a workload: those of its pod, or, where its Sidecar has `ingress`, these and no others. */
 export function takingPorts(snapshot: MeshSnapshot, workload: Workload): readonly TakingPort[] {
   const { ports, namespace, labels, gateway } = workload;
   const sidecar = gateway ? undefined : sidecarFor(snapshot, namespace, labels);
   const { ingress = [], inboundConnectionPool } = sidecar?.spec ?? {};
   if (ingress.length === 0) {
-    return ports.map((port) => ({ ...port, appProtocol: '', pool: inboundConnectionPool, bind: '' }));
+    return ports.map((port) => ({
+      ...port,
+      appProtocol: '',
+      pool: inboundConnectionPool,
+      bind: '',
+      appAddress: LOOPBACK,
+    }));
   }
   return ingress.map((listener) => {
     const { port, connectionPool } = listener;
+    const socket = socketBehind(listener);
     const behind = portBehind(listener);
     return {
       port: port.number ?? 0,
       // An application that was told another port than its container declares listens there.
-      appPort: ports.find((declared) => declared.port === behind)?.appPort ?? behind,
+      appPort: socket !== undefined ? 0 : (ports.find((declared) => declared.port === behind)?.appPort ?? behind),
+      appAddress: socket ?? LOOPBACK,
       name: port.name ?? '',
       appProtocol: (port.protocol ?? '').toLowerCase(),
       pool: connectionPool ?? inboundConnectionPool,

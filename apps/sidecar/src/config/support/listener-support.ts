@@ -62,9 +62,11 @@ export const LISTENER_SUPPORT: SupportTable = {
   },
   'envoy.config.listener.v3.AdditionalAddress': { acted: ['address'] },
   'envoy.config.core.v3.Address': {
-    acted: ['socket_address'],
-    refused: { pipe: 'only TCP addresses are supported', envoy_internal_address: 'there are no internal listeners' },
+    acted: ['socket_address', 'pipe'],
+    refused: { envoy_internal_address: 'there are no internal listeners' },
   },
+  // Of endpoints; where something is listened on, validation refuses it.
+  'envoy.config.core.v3.Pipe': { acted: ['path'], inert: { mode: 'it is of sockets that are listened on' } },
   'envoy.config.core.v3.SocketAddress': {
     acted: ['address', 'port_value'],
     inert: { ipv4_compat: 'a `::` listener takes IPv4 as well, as the system is set' },

@@ -42,6 +42,7 @@ export function durationMs(duration: Duration): number {
  * An IP address with a port.
  * @param minPort 0 where the system may choose the port
  * @param names whether a host name may stand in place of the address
+ * @param pipes whether a pipe may stand in place of address and port
  */
 export function checkIpAddress(
   address: Address | undefined,
@@ -49,11 +50,17 @@ export function checkIpAddress(
   out: ProblemCollector,
   minPort: number,
   names = false,
+  pipes = false,
 ): void {
-  // A pipe or an internal address was reported as not supported.
+  // An internal address was reported as not supported.
   if (address === undefined || address.address.case === undefined) {
     out.add(path, 'an address is required');
     return;
+  }
+  if (address.address.case === 'pipe') {
+    const { path: file } = address.address.value;
+    if (!pipes) out.add(`${path}.pipe`, 'is not supported here: give an IP address and a port');
+    else if (!/^(@.|\/.*[^/]$)/.test(file)) out.add(`${path}.pipe.path`, 'is neither an absolute path nor @NAME');
   }
   if (address.address.case !== 'socketAddress') return;
   const { address: host, portSpecifier } = address.address.value;

@@ -188,7 +188,7 @@ export function validateLoadAssignment(
         );
       }
       if (endpoint.hostIdentifier.case === 'endpoint') {
-        checkIpAddress(endpoint.hostIdentifier.value.address, `${endpointAt}.endpoint.address`, out, 1, names);
+        checkIpAddress(endpoint.hostIdentifier.value.address, `${endpointAt}.endpoint.address`, out, 1, names, !names);
       } else if (endpoint.hostIdentifier.case === undefined) {
         out.add(`${endpointAt}.endpoint`, 'is required');
       }

@@ -143,6 +143,7 @@ function checkedAddress(endpoint: Endpoint): { readonly host: string; readonly p
   if (address?.case === 'socketAddress' && address.value.portSpecifier.case === 'portValue') {
     return { host: address.value.address, port: address.value.portSpecifier.value };
   }
+  if (address?.case === 'pipe') return { host: address.value.path, port: 0 };
   return { host: endpoint.address, port: config?.portValue || endpoint.port };
 }
 

@@ -33,11 +33,17 @@ export function entryEndpoint(spec: WorkloadEntrySpec, namespace: string, name: 
 
 const IP_ADDRESS = /^(\d{1,3}(\.\d{1,3}){3}|[0-9a-fA-F]*:[0-9a-fA-F:.]+)$/;
 
+/** Whether the address of an endpoint is a socket of the client's own machine: its path, or its name after `@`. */
+export function isSocket(address: string): boolean {
+  return address.startsWith('/') || address.startsWith('@');
+}
+
 /** Why no call can go to an address; undefined where one can. Names are for clusters that resolve them. */
 export function whyUnusable(address: string, byAddress: boolean): string | undefined {
   if (address === '') return 'it has no address, and gateways of other networks are not known';
-  if (address.startsWith('/') || address.startsWith('@'))
-    return `unix://${address} is a socket, and these are not called yet`;
+  if (isSocket(address)) {
+    return byAddress ? undefined : `unix://${address} is a socket, which needs a ServiceEntry with resolution STATIC`;
+  }
   if (!byAddress || IP_ADDRESS.test(address)) return undefined;
   return `${address} is a name, which needs a ServiceEntry with resolution DNS; write an IP address`;
 }

@@ -18,8 +18,9 @@ import { localityOfLabels, parseLocality } from '../../resolve/locality/locality
 import { listensOn, type MeshPort, type MeshService, oncePerSnapshot } from '../../resolve/mesh-index.js';
 import { effectiveMtlsMode } from '../../resolve/peer-authentication.js';
 import type { EntryEndpoint } from '../../resolve/services/service-declaration.js';
-import { whyUnusable } from '../../resolve/services/workload-entries.js';
+import { isSocket, whyUnusable } from '../../resolve/services/workload-entries.js';
 import { stableHash, stableJson } from '../../stable-hash.js';
+import { endpointAddress } from '../endpoint-address.js';
 import type { ResourcePart } from '../recipe.js';
 import { groupByLocality, type LocalityGroup } from './locality-balancing.js';
 import { type ClientTraits, type OutboundCluster, outboundClusterPart, outboundClusters } from './outbound-clusters.js';
@@ -103,6 +104,10 @@ function entryEndpoint(
 ): ReadyEndpoint {
   const port = entry.ports[meshPort.name] || meshPort.targetPort;
   const { labels, address, weight, locality } = entry;
+  if (isSocket(address)) {
+    const facts = { address, port: 0, mutualTls: false, weight, workload: workloadMetadata(entry) };
+    return readyEndpoint(labels, locality, facts);
+  }
   const mutualTls = entry.mutualTls && resolution === 'EDS' && effectiveMtlsMode(snapshot, entry, port) !== 'DISABLE';
   return readyEndpoint(labels, locality, { address, port, mutualTls, weight, workload: workloadMetadata(entry) });
 }
@@ -111,11 +116,7 @@ function buildEndpoint({ address, port, mutualTls, weight, workload }: EndpointF
   return create(LbEndpointSchema, {
     hostIdentifier: {
       case: 'endpoint',
-      value: {
-        address: {
-          address: { case: 'socketAddress', value: { address, portSpecifier: { case: 'portValue', value: port } } },
-        },
-      },
+      value: { address: endpointAddress(address, port) },
     },
     healthStatus: HealthStatus.HEALTHY,
     loadBalancingWeight: weight,

@@ -12,6 +12,7 @@ import type { ProxyView } from '../../proxy-view.js';
 import type { InboundPort } from '../../resolve/inbound-ports.js';
 import { stableJson } from '../../stable-hash.js';
 import { durationOfMs, durationOfText } from '../durations.js';
+import { endpointAddress } from '../endpoint-address.js';
 import { BLACK_HOLE_CLUSTER, inboundClusterName, PASSTHROUGH_CLUSTER } from '../names.js';
 import type { ResourcePart, ResourceRecipe } from '../recipe.js';
 import { circuitBreakersOf, connectionOptionsOf } from './cluster-policy.js';
@@ -31,7 +32,7 @@ function appProtocolOf({ protocol, pool }: InboundPort): UpstreamProtocol {
 
 /** `inbound|PORT||`: the application's own port on the loopback address. */
 function buildInboundCluster(inbound: InboundPort, meshConfig: MeshConfig): Cluster {
-  const { port, appPort, services, kind, pool } = inbound;
+  const { port, appAddress, appPort, services, kind, pool } = inbound;
   const name = inboundClusterName(port);
   const istio: JsonObject = { services: serviceMetadata(services) };
   return create(ClusterSchema, {
@@ -51,14 +52,7 @@ function buildInboundCluster(inbound: InboundPort, meshConfig: MeshConfig): Clus
             {
               hostIdentifier: {
                 case: 'endpoint',
-                value: {
-                  address: {
-                    address: {
-                      case: 'socketAddress',
-                      value: { address: '127.0.0.1', portSpecifier: { case: 'portValue', value: appPort } },
-                    },
-                  },
-                },
+                value: { address: endpointAddress(appAddress, appPort) },
               },
             },
           ],
@@ -108,7 +102,7 @@ function inboundRecipe(inbound: InboundPort, meshConfig: MeshConfig): ResourceRe
   const settings = stableJson({ pool: inbound.pool ?? {}, keepalive: meshConfig.tcpKeepalive ?? {} });
   return {
     name,
-    key: [name, inbound.appPort, inbound.protocol, inbound.kind, settings, ...hosts].join('/'),
+    key: [name, inbound.appAddress, inbound.appPort, inbound.protocol, inbound.kind, settings, ...hosts].join('/'),
     build: () => buildInboundCluster(inbound, meshConfig),
   };
 }

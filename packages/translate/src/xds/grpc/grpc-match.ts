@@ -45,24 +45,29 @@ function headerMatcher(matcher: HeaderMatcher): HeaderMatcher {
   return create(HeaderMatcherSchema, { ...matcher, headerMatchSpecifier: { case: 'stringMatch', value } });
 }
 
-/** The match; `never` where no gRPC request fulfils it; or the name of what a gRPC client cannot tell. */
-export type GrpcMatch = RouteMatch | 'never' | { readonly unknown: string };
+/**
+ * `never` where no gRPC request fulfils it. Else the match, as far as a gRPC client can tell it, and the name of what it
+ * cannot.
+ */
+export type GrpcMatch = 'never' | { readonly match: RouteMatch; readonly unknown: string | undefined };
 
 export function grpcMatch(match: RouteMatch): GrpcMatch {
   if (match.queryParameters.length > 0) return 'never';
   const open: HeaderMatcher[] = [];
+  let unknown: string | undefined;
   for (const matcher of match.headers) {
     const known = decided(matcher);
     if (known === false) return 'never';
     if (known === true) continue;
-    if (matcher.name.startsWith(':')) return { unknown: matcher.name.slice(1) };
-    if (matcher.name.endsWith('-bin')) return { unknown: `headers ${matcher.name}` };
-    open.push(headerMatcher(matcher));
+    if (matcher.name.startsWith(':')) unknown ??= matcher.name.slice(1);
+    else if (matcher.name.endsWith('-bin')) unknown ??= `headers ${matcher.name}`;
+    else open.push(headerMatcher(matcher));
   }
   const { pathSpecifier: path } = match;
-  return create(RouteMatchSchema, {
+  const known = create(RouteMatchSchema, {
     pathSpecifier: path.case === 'safeRegex' ? { case: 'safeRegex', value: wholeExpression(path.value.regex) } : path,
     caseSensitive: match.caseSensitive,
     headers: open,
   });
+  return { match: known, unknown };
 }

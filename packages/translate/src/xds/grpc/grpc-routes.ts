@@ -130,13 +130,16 @@ function actionProblems(scope: ClientScope, route: Route, action: RouteAction, s
 /** Undefined where no gRPC call takes the route. */
 function grpcRoute(scope: ClientScope, route: Route, host: string, problems: Problem[]): Route | undefined {
   const subject = subjectOf(route, host);
-  const match = route.match === undefined ? 'never' : grpcMatch(route.match);
-  if (match === 'never') return undefined;
-  if ('unknown' in match) {
-    problems.push(unsupportedForGrpc(subject, `they cannot match by ${match.unknown}; the rule is left out`));
-    return undefined;
-  }
+  const known = route.match === undefined ? 'never' : grpcMatch(route.match);
+  if (known === 'never') return undefined;
+  const { match, unknown } = known;
   const { action, name } = route;
+  if (unknown !== undefined) {
+    // Not the next rule: nobody knows whether the call is one that this rule was to keep from there.
+    const message = `they cannot match by ${unknown}; calls that the rule may be for end as UNAVAILABLE`;
+    problems.push(unsupportedForGrpc(subject, message));
+    return create(RouteSchema, { name, match, action: { case: 'route', value: blackHole() } });
+  }
   if (action.case !== 'route') {
     const what = action.case === 'redirect' ? 'redirect' : 'directResponse';
     problems.push(unsupportedForGrpc(subject, `${what} is not for them; such calls end as UNAVAILABLE`));
