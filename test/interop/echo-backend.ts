@@ -1,7 +1,7 @@
 // Interop tests: a backend that answers with the request as it understood it, so that comparing answers compares requests too.
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { type AddressInfo, createServer as createTcpServer, type Server as TcpServer } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer, type Socket, type Server as TcpServer } from 'node:net';
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
@@ -70,18 +70,54 @@ export async function startHttpBackend(name: string): Promise<Backend> {
   };
 }
 
-/** A TCP backend that greets first, echoes in capitals, and ends when its peer does. */
-export async function startTcpBackend(name: string): Promise<Backend> {
+/** A TCP backend that greets first, echoes in capitals, and ends when its peer does or says "hang up". */
+export function startTcpBackend(name: string): Promise<Backend> {
+  return startSocketBackend((socket) => {
+    socket.write(`hello from ${name}\n`);
+    echo(socket);
+  });
+}
+
+/** The same behind a proxy that is asked for it by CONNECT; it refuses `refused.*`, and echoes what it was asked with. */
+export function startProxyBackend(): Promise<Backend> {
+  return startSocketBackend((socket) => {
+    let head = '';
+    const onData = (chunk: Buffer) => {
+      head += chunk.toString('latin1');
+      const end = head.indexOf('\r\n\r\n');
+      if (end < 0) return;
+      socket.off('data', onData);
+      const [line, host] = head.split('\r\n');
+      if (head.startsWith('CONNECT refused.')) {
+        socket.write('HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 3\r\n\r\nno\n');
+        return;
+      }
+      echo(socket);
+      // The tunnel begins with what was there too early.
+      socket.write(`HTTP/1.1 200 OK\r\nx-next: yes\r\n\r\n${line} | ${host} | ${head.length - end - 4} too early\n`);
+    };
+    socket.on('data', onData);
+  });
+}
+
+function echo(socket: Socket): void {
+  socket.on('data', (chunk: Buffer) => {
+    const text = chunk.toString('latin1');
+    if (text.endsWith('hang up\n')) socket.end(`${text.toUpperCase()}goodbye\n`, 'latin1');
+    else socket.write(text.toUpperCase(), 'latin1');
+  });
+  socket.on('end', () => socket.end('goodbye\n'));
+}
+
+async function startSocketBackend(serve: (socket: Socket) => void): Promise<Backend> {
   let hits = 0;
-  const sockets = new Set<import('node:net').Socket>();
+  const sockets = new Set<Socket>();
   const server = createTcpServer({ allowHalfOpen: true }, (socket) => {
     hits++;
     sockets.add(socket);
     socket.on('error', () => socket.destroy());
     socket.once('close', () => sockets.delete(socket));
-    socket.write(`hello from ${name}\n`);
-    socket.on('data', (chunk: Buffer) => socket.write(chunk.toString('latin1').toUpperCase(), 'latin1'));
-    socket.on('end', () => socket.end('goodbye\n'));
+    serve(socket);
   });
   const port = await listen(server);
   return {

@@ -5,7 +5,7 @@ import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { startTcpBackend } from './echo-backend.js';
+import { startProxyBackend, startTcpBackend } from './echo-backend.js';
 import { requireStockEnvoy } from './envoy-required.js';
 import { type ExampleUnderBoth, runExampleUnderBoth } from './example-under-both.js';
 import type { RunningProxy } from './proxy-pair.js';
@@ -19,6 +19,15 @@ interface TcpCase {
   readonly steps: readonly Step[];
 }
 
+/** Where the bytes begin with an answer of HTTP/1.1: its headers in one order, without what no two answers have in common. */
+function withSortedHead(text: string): string {
+  const end = text.indexOf('\r\n\r\n');
+  if (!text.startsWith('HTTP/1.1 ') || end < 0) return text;
+  const [line = '', ...headers] = text.slice(0, end).split('\r\n');
+  const compared = headers.filter((header) => !/^(date|x-envoy-upstream-service-time):/.test(header)).sort();
+  return [line, ...compared, text.slice(end)].join('\r\n');
+}
+
 const envoyPath = requireStockEnvoy();
 
 describe.skipIf(envoyPath === undefined)('the same TCP proxy under Envoy and Lateen', () => {
@@ -28,14 +37,17 @@ describe.skipIf(envoyPath === undefined)('the same TCP proxy under Envoy and Lat
       let running: ExampleUnderBoth;
 
       beforeAll(async () => {
-        running = await runExampleUnderBoth(example, envoyPath ?? '', startTcpBackend);
+        running = await runExampleUnderBoth(example, envoyPath ?? '', (name) =>
+          name === 'next-proxy' ? startProxyBackend() : startTcpBackend(name),
+        );
       });
 
       afterAll(() => running?.stop());
 
       async function observe(proxy: RunningProxy, { to, steps }: TcpCase) {
         const before = running.hits();
-        const { received, ended } = await converse(proxy.portOf(to), steps);
+        const { received: bytes, ended } = await converse(proxy.portOf(to), steps);
+        const received = withSortedHead(bytes);
         // Megabytes are shown by their ends.
         const shown = received.length > 2000 ? `${received.slice(0, 500)}...${received.slice(-500)}` : received;
         return { received: shown, bytes: received.length, ended, connections: running.hits() - before };

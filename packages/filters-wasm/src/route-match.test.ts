@@ -189,7 +189,7 @@ describe('route', () => {
           expect(wasm.parseRequest(L.READ_BUFFER, length, 0, options(), 0)).toBe(length);
           const action = wasm.route(tables.routeConfigSlot('under-test'), -1, secure ? 1 : 0);
           const seen = method === 'CONNECT' ? { path: '', authority: 'h:1' } : { path, authority };
-          const host = matchVirtualHost(config, seen.authority);
+          const host = matchVirtualHost(config, seen.authority, method);
           const route = host && matchRoute(host, { method, ...seen, headers, scheme: secure ? 'https' : 'http' });
           const name = action === L.ROUTE_ACTION_FORWARD ? range(L.ROUTE_NAME_OFFSET, L.ROUTE_NAME_LENGTH) : undefined;
           expect(name).toBe(route?.name);

@@ -89,6 +89,8 @@ export const CONFIG_MUTATION_COUNT = 32;
 export const CONFIG_FLAGS = 36;
 export const CONFIG_TABLE_BYTES = 40;
 export const CONFIG_FLAG_MOST_SPECIFIC_WINS = 1;
+/** The port of a CONNECT is not looked at where its virtual host is found; that of other requests never is. */
+export const CONFIG_FLAG_IGNORE_CONNECT_PORT = 2;
 export const DOMAIN_ENTRY_BYTES = 16;
 export const WILDCARD_ENTRY_BYTES = 12;
 
@@ -368,6 +370,15 @@ export const POLICY_FLAG_ATTEMPT_COUNT_IN_RESPONSE = 2;
 /** The route says whether WebSocket upgrades may go through, and what. */
 export const POLICY_FLAG_WEBSOCKET_SET = 4;
 export const POLICY_FLAG_WEBSOCKET = 8;
+/** The same for CONNECT. */
+export const POLICY_FLAG_CONNECT_SET = 16;
+export const POLICY_FLAG_CONNECT = 32;
+/** CONNECT ends here: the upstream gets what is in the tunnel. The same for POST. */
+export const POLICY_FLAG_TERMINATE = 64;
+export const POLICY_FLAG_TERMINATE_POST = 128;
+/** The PROXY protocol that such an upstream's connections begin with; 0 = none, else its version. */
+export const POLICY_TUNNEL_PROXY_SHIFT = 8;
+export const POLICY_TUNNEL_PROXY_MASK = 3;
 
 export const RETRY_ON_5XX = 1;
 export const RETRY_ON_GATEWAY_ERROR = 2;

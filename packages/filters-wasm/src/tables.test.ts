@@ -119,7 +119,7 @@ describe('what is not supported', () => {
       via: 'x',
       maxRequestHeadersKb: 96,
       httpProtocolOptions: { enableTrailers: true },
-      upgradeConfigs: [{ upgradeType: 'CONNECT' }],
+      upgradeConfigs: [{ upgradeType: 'CONNECT' }, { upgradeType: 'spdy' }],
       serverName: 'istio-envoy',
       useRemoteAddress: true,
     });
@@ -128,7 +128,7 @@ describe('what is not supported', () => {
       'HttpConnectionManager listener: via is not supported',
       'HttpConnectionManager listener: http_protocol_options.enable_trailers is not supported',
       'HttpConnectionManager listener: max_request_headers_kb is 96; only 60 is supported',
-      'HttpConnectionManager listener: upgrade_configs[0].upgrade_type "CONNECT" is not supported',
+      'HttpConnectionManager listener: upgrade_configs[1].upgrade_type "spdy" is not supported',
     ]);
     expect(compiled.options).toMatchObject({
       edge: true,

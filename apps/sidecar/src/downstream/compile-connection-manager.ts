@@ -117,6 +117,7 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
     limitServices: limits.services,
     codec: CODECS[hcm.codecType],
     websocket: compiled.options.allowWebsocket,
+    connect: compiled.allowConnect,
     http2: compileHttp2Settings(hcm.http2ProtocolOptions, 'downstream', hcm.streamErrorOnInvalidHttpMessage),
     injectsFaults: fault !== undefined,
     cors: cors?.place ?? CORS_ABSENT,

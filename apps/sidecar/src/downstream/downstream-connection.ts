@@ -4,13 +4,7 @@ import * as L from '@lateen/filters-wasm';
 import type { DrainListener } from '../codec/message-writer.js';
 import { Exchange } from '../exchange/exchange.js';
 import type { ExchangeClient } from '../exchange/exchange-client.js';
-import {
-  BAD_CHUNK,
-  CONNECT_NOT_SUPPORTED,
-  REQUEST_HEADER_TIMEOUT,
-  REQUEST_TIMEOUT,
-  refusedHead,
-} from '../exchange/local-reply.js';
+import { BAD_CHUNK, REQUEST_HEADER_TIMEOUT, REQUEST_TIMEOUT, refusedHead } from '../exchange/local-reply.js';
 import type { DataPath } from '../transport/data-path.js';
 import { HeldBytes } from '../transport/held-bytes.js';
 import type { OwnedSocket, SocketOwner } from '../transport/proxy-socket.js';
@@ -31,7 +25,7 @@ const WAIT = 2;
 /** The last response is on its way; what the client still sends is dropped. */
 const LINGER = 3;
 const CLOSED = 4;
-/** An upgrade was answered 101: bytes go both ways as they are. */
+/** An upgrade was answered 101, or CONNECT 2xx: bytes go both ways as they are. */
 const TUNNEL = 5;
 
 const TIMER_IDLE = 0;
@@ -191,6 +185,10 @@ export class DownstreamConnection
     });
   }
 
+  endTunnel(): void {
+    this.socket.end();
+  }
+
   onExchangeDone(close: boolean): void {
     if (this.state === CLOSED) return;
     this.lastActiveMs = this.path.clock.nowMs;
@@ -302,13 +300,9 @@ export class DownstreamConnection
       draining ||
       this.chain.draining ||
       this.closing ||
-      (flags & L.REQUEST_KEEP_ALIVE) === 0 ||
+      // What follows a CONNECT is a tunnel's, also where that is refused: never the next request.
+      (flags & (L.REQUEST_KEEP_ALIVE | L.REQUEST_CONNECT)) !== L.REQUEST_KEEP_ALIVE ||
       (maxRequestsPerConnection > 0 && this.requestsServed >= maxRequestsPerConnection);
-    if ((flags & L.REQUEST_CONNECT) !== 0) {
-      this.closing = true;
-      this.exchange.refuse(CONNECT_NOT_SUPPORTED);
-      return length;
-    }
     return headLength + this.startRequest(headLength, address + headLength, length - headLength, flags);
   }
 

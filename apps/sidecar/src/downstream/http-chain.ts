@@ -32,6 +32,8 @@ export interface HttpChain extends ServedChain {
   readonly countsMessages: boolean;
   /** WebSocket upgrades may go through, unless their route says otherwise. */
   readonly websocket: boolean;
+  /** The same for CONNECT. */
+  readonly connect: boolean;
   /** Closes a connection without a request; 0 = never. */
   readonly idleTimeoutMs: number;
   /** Ends an exchange in which nothing moves; 0 = never. */

@@ -33,8 +33,10 @@ export interface ExchangeClient {
   closeAfterResponse(): void;
   pauseRequest(): void;
   resumeRequest(): void;
-  /** The response was 101: what the client sends from here on goes to the upstream as it is. */
+  /** The response was 101, or 2xx to CONNECT: what the client sends from here on goes to the upstream as it is. */
   beginTunnel(): void;
+  /** The upstream has ended its side of the tunnel; the client may go on with its own. */
+  endTunnel(): void;
   /** The response has been written to its end; `close` where the client must not send more. */
   onExchangeDone(close: boolean): void;
   /** The response cannot be finished: cut the connection, so that the client notices. */

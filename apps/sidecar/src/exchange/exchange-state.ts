@@ -10,6 +10,13 @@ export class ExchangeState {
   /** METHOD_*. */
   method = 0;
   upgrade = false;
+  /** The method is CONNECT. */
+  connect = false;
+  /** The tunnel ends here: the upstream gets what is in it, and no HTTP. */
+  terminates = false;
+  /** One side of a tunnel has ended, the other may go on. */
+  clientEnded = false;
+  upstreamEnded = false;
   listenerRecord = 0;
   /** CHUNK_MODE_* in which a chunked response goes to this client. */
   responseChunkMode = CHUNK_MODE_FRAMED;
@@ -63,6 +70,10 @@ export class ExchangeState {
     this.requestCompleteMs = nowMs;
     this.requestComplete = false;
     this.responseStarted = false;
+    this.connect = false;
+    this.terminates = false;
+    this.clientEnded = false;
+    this.upstreamEnded = false;
     this.downstreamFlags = 0;
     this.flags = 0;
     this.status = 0;

@@ -7,7 +7,7 @@ import { CORS_FIRST, CORS_LAST } from './filters/cross-origin.js';
 import { type DelayedRequest, faultAbort, type HeldAnswer, InjectedDelay } from './filters/injected-delay.js';
 import { type InquiringRequest, LimitInquiry, limitReplyPolicy } from './filters/limit-inquiry.js';
 import { chargeRateLimits } from './filters/rate-limit.js';
-import { upgradeAllowed } from './filters/upgrades.js';
+import { tunnelEndsHere, upgradeAllowed } from './filters/upgrades.js';
 import { ForwardingExchange } from './forwarding-exchange.js';
 import { type LocalReply, ROUTE_NOT_FOUND, STREAM_IDLE, UPGRADE_NOT_ENABLED, UPSTREAM_IDLE } from './local-reply.js';
 import { FLAG } from './response-flags.js';
@@ -27,6 +27,7 @@ export class Exchange extends ForwardingExchange implements DelayedRequest, Inqu
     this.method = i32[L.REQ_METHOD >> 2]!;
     const requestFlags = i32[L.REQ_FLAGS >> 2]!;
     this.upgrade = (requestFlags & L.REQUEST_UPGRADE) !== 0;
+    this.connect = (requestFlags & L.REQUEST_CONNECT) !== 0;
     this.grpc = (requestFlags & L.REQUEST_GRPC) !== 0;
     const http10 = i32[L.REQ_MINOR_VERSION >> 2] === 0;
     this.responseChunkMode = http10 || this.client.framesMessages ? L.CHUNK_MODE_DATA : L.CHUNK_MODE_FRAMED;
@@ -41,11 +42,14 @@ export class Exchange extends ForwardingExchange implements DelayedRequest, Inqu
     this.policy = i32[L.ROUTE_POLICY >> 2]!;
     this.log?.noteRoute();
     this.requestComplete = complete;
-    if (this.upgrade && !upgradeAllowed(this.path.core, this.policy, chain)) {
+    // What has no route is told so.
+    const tunnels = this.tunnels && action !== L.ROUTE_ACTION_NONE;
+    if (tunnels && !upgradeAllowed(this.path.core, this.policy, chain, this.connect)) {
       this.client.closeAfterResponse();
       this.replyLocally(UPGRADE_NOT_ENABLED);
       return;
     }
+    this.terminates = action === L.ROUTE_ACTION_FORWARD && tunnelEndsHere(this.path.core, this.policy, this.method);
     if (chain.cors === CORS_FIRST && this.answersPreflight()) return;
     const limited = chain.rateLimited ? chargeRateLimits(this.path, this.client, this) : null;
     if (limited !== null) this.replyLocally(limited);

@@ -7,9 +7,11 @@ import type { ConnectionPool } from '../upstream/connection-pool.js';
 import type { Endpoint } from '../upstream/endpoint.js';
 import type { UpstreamRequest } from '../upstream/upstream-request.js';
 import type { UpstreamStream } from '../upstream/upstream-stream.js';
+import type { ProxyVersion } from '../upstream/upstream-transport.js';
 import { headerValue } from './access-log-entry.js';
 import { AnsweringExchange } from './answering-exchange.js';
 import { HostSearch, type SearchingRequest } from './filters/host-search.js';
+import { tunnelProxyVersion } from './filters/upgrades.js';
 import {
   HEAD_TOO_LARGE,
   type LocalReply,
@@ -47,6 +49,15 @@ export abstract class ForwardingExchange
 
   get http2(): boolean {
     return this.client.framesMessages;
+  }
+
+  get proxyVersion(): ProxyVersion {
+    return this.terminates ? tunnelProxyVersion(this.path.core, this.policy) : 0;
+  }
+
+  /** What follows the head is a tunnel's, once that is there. */
+  protected get tunnels(): boolean {
+    return this.upgrade || this.connect;
   }
 
   get bodyChunked(): boolean {
@@ -111,12 +122,14 @@ export abstract class ForwardingExchange
 
   private forwardTo(slot: number): void {
     const { core } = this.path;
-    if (core.wasm.acquire(this.clusterSlot, L.LIMIT_REQUESTS) === 0) {
+    // A tunnel that ends here is a connection of its cluster, and no request.
+    this.holdsRequestUnit = !this.terminates;
+    if (this.holdsRequestUnit && core.wasm.acquire(this.clusterSlot, L.LIMIT_REQUESTS) === 0) {
+      this.holdsRequestUnit = false;
       this.replyLocally(upstreamReset('overflow', '', false));
       return;
     }
-    this.holdsRequestUnit = true;
-    if (this.policy !== 0 && core.i32[(this.policy + L.POLICY_MIRRORS) >> 2] !== 0 && !this.upgrade) {
+    if (this.policy !== 0 && core.i32[(this.policy + L.POLICY_MIRRORS) >> 2] !== 0 && !this.tunnels) {
       this.mirroring ??= new Mirroring(this.path);
       this.mirroring.begin(this.policy, this.kept, this.timers.routeMs, this);
     }
@@ -150,7 +163,7 @@ export abstract class ForwardingExchange
     // The route's time begins when the request leaves, so not while it is held back.
     if (this.heldBack) return;
     // A tunnel has no end that it could run to.
-    if (!this.upgrade) this.timers.requestComplete();
+    if (!this.tunnels) this.timers.requestComplete();
     this.mirroring?.end();
   }
 
@@ -184,8 +197,8 @@ export abstract class ForwardingExchange
     this.endpoint?.outlier?.connected();
     this.upstreamSecurityId = upstream.securityId;
     if (this.log !== null) this.upstreamLocalAddress = upstream.localAddressText;
-    this.kept.sendTo(upstream.writer);
-    if (this.requestComplete && !this.upgrade) upstream.writer.endMessage();
+    this.kept.sendTo(upstream.writer, !this.terminates);
+    if (this.requestComplete && !this.tunnels) upstream.writer.endMessage();
     else this.client.resumeRequest();
   }
 
@@ -199,7 +212,7 @@ export abstract class ForwardingExchange
       const reset = failure === 'reset' || failure === 'refused';
       this.flags |= reset ? FLAG.UR : FLAG.UC;
       this.details = `upstream_reset_after_response_started{${reset ? 'remote_reset' : 'connection_termination'}}`;
-      if (this.endsWithConnection) this.client.responseTruncated();
+      if (this.endsWithConnection || this.connect) this.client.responseTruncated();
       this.finish(true);
       this.client.abort();
       return;
@@ -240,9 +253,12 @@ export abstract class ForwardingExchange
     if (this.endsWithConnection) this.client.closeAfterResponse();
     this.status = status;
     this.details = VIA_UPSTREAM_DETAILS;
-    this.serviceTimeMs = Math.round(
-      this.path.clock.nowMs - (this.requestComplete ? this.requestCompleteMs : this.startMs),
-    );
+    // What the proxy answers for the other end of a tunnel is nobody's service.
+    if (!this.connect && (!this.terminates || this.requestComplete)) {
+      this.serviceTimeMs = Math.round(
+        this.path.clock.nowMs - (this.requestComplete ? this.requestCompleteMs : this.startMs),
+      );
+    }
     this.timers.endAttempt();
     const peerLength = i32[L.RESP_PEER_METADATA_LENGTH >> 2]!;
     if (this.client.chain.peerFromResponse && peerLength > 0) {
@@ -273,7 +289,7 @@ export abstract class ForwardingExchange
     this.upstream?.resume();
   }
 
-  /** A 101 was written: from here on bytes flow both ways, until both sides have ended. */
+  /** A 101, or a 2xx to CONNECT, was written: from here on bytes flow both ways, until both sides have ended. */
   onTunnel(): void {
     this.kept.stopKeeping();
     this.client.beginTunnel();
@@ -281,14 +297,26 @@ export abstract class ForwardingExchange
 
   /** The client has ended its side of the tunnel: the upstream may still have something to say. */
   endFromClient(): void {
-    this.upstream?.endTunnel();
+    const { upstream } = this;
+    if (upstream === null) return;
+    this.clientEnded = true;
+    if (this.upstreamEnded) this.endTunnel(upstream);
+    else upstream.endTunnel();
   }
 
-  /** A WebSocket whose server has ended is over, as in Envoy; what was sent is still read. */
+  /** A WebSocket whose server has ended is over, as in Envoy; what was sent is still read. By CONNECT the client may go on. */
   onTunnelEnd(): void {
-    const upstream = this.upstream as UpstreamStream;
+    if (!this.connect || this.clientEnded) this.endTunnel(this.upstream as UpstreamStream);
+    else {
+      this.upstreamEnded = true;
+      this.client.endTunnel();
+    }
+  }
+
+  private endTunnel(upstream: UpstreamStream): void {
     this.onResponseEnd(upstream.wireBytes);
-    upstream.close();
+    if (this.connect) upstream.leaveTunnel();
+    else upstream.close();
   }
 
   onResponseTrailers(address: number, length: number): void {

@@ -86,10 +86,12 @@ export class KeptRequest {
     writer?.writeTrailers(address, length);
   }
 
-  /** Sends what is kept. */
-  sendTo(writer: MessageWriter): void {
-    if (this.block !== 0) writer.writeKept(this.block, this.length);
-    else if (this.buffer !== null) writer.writeBuffer(this.buffer);
+  /** Sends what is kept, with the head where the upstream gets one. */
+  sendTo(writer: MessageWriter, withHead: boolean): void {
+    const from = withHead ? 0 : this.headLength;
+    if (this.block === 0) {
+      if (this.buffer !== null && withHead) writer.writeBuffer(this.buffer);
+    } else if (this.length > from) writer.writeKept(this.block + from, this.length - from);
     for (const bytes of this.more) writer.writeBuffer(bytes);
     if (this.trailers !== null) this.writeTrailers(this.trailers, writer);
     // What came before there was a connection had to be kept, also beyond the limit.

@@ -39,12 +39,6 @@ export const REQUEST_TIMEOUT = reply(408, FLAG.DT, 'request timeout', 'request_o
 /** The stream has taken its time: while the client was still sending, or after it had ended. */
 export const MAX_DURATION_OF_REQUEST = maxDuration(408);
 export const MAX_DURATION = maxDuration(504);
-export const CONNECT_NOT_SUPPORTED = reply(
-  501,
-  0,
-  'CONNECT is not supported on this listener',
-  'connect_not_supported',
-);
 export const HEAD_TOO_LARGE = reply(431, FLAG.DPE, 'Request Header Fields Too Large', 'http1.headers_too_large');
 export const UPGRADE_NOT_ENABLED = reply(403, 0, '', 'upgrade_failed');
 export const BAD_CHUNK = reply(400, FLAG.DPE, 'Bad Request', 'http1.codec_error');
@@ -122,4 +116,20 @@ export function upstreamReset(failure: UpstreamFailure, transportReason: string,
     `${BEFORE_HEADERS}${retried ? 'retried and the latest ' : ''}reset reason: ${reason}`,
     `upstream_reset_before_response_started{${reason.replaceAll(' ', '_')}${inDetails}}`,
   );
+}
+
+/** The system's words for an error, as Envoy puts them in its transport failure reason. */
+export function describeError(error: Error): string {
+  const code = (error as NodeJS.ErrnoException).code;
+  switch (code) {
+    case 'ECONNREFUSED':
+      return 'delayed connect error: Connection refused';
+    case 'ECONNRESET':
+    case 'EPIPE':
+      return 'connection reset';
+    case undefined:
+      return error.message;
+    default:
+      return code.startsWith('ERR_SSL') ? `TLS_error: ${code}` : code;
+  }
 }

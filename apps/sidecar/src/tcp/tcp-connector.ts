@@ -2,13 +2,13 @@
 
 import { LIMIT_CONNECTIONS, PICK_NO_CLUSTER, READ_BUFFER } from '@lateen/filters-wasm';
 import type { PresentedAddresses } from '../downstream/listener-filters/proxy-header.js';
+import { describeError } from '../exchange/local-reply.js';
 import { FLAG } from '../exchange/response-flags.js';
 import type { DataPath } from '../transport/data-path.js';
 import type { OwnedSocket } from '../transport/proxy-socket.js';
 import { Timer, type TimerOwner } from '../transport/timer-wheel.js';
 import type { Endpoint } from '../upstream/endpoint.js';
 import type { UpstreamCluster } from '../upstream/upstream-cluster.js';
-import { describeError } from '../upstream/upstream-connection.js';
 import { TCP_OFFER, type TransportEvents, TUNNEL_OFFER } from '../upstream/upstream-transport.js';
 import { ConnectAnswer, connectHead, TunnelRefused, type TunnelSettings } from './connect-tunnel.js';
 import { hashSource } from './source-hash.js';

@@ -3,13 +3,13 @@
 import { addressesOf } from '../downstream/listener-filters/proxy-header.js';
 import type { ConnectionRegistry, ServedConnection } from '../downstream/served-connection.js';
 import type { VerifiedClient } from '../downstream/tls-acceptor.js';
+import { describeError } from '../exchange/local-reply.js';
 import { parseEndpointWorkload, type WorkloadFacts } from '../exchange/peer-metadata.js';
 import { FLAG, forEachFlag } from '../exchange/response-flags.js';
 import { addressText } from '../observe/address-text.js';
 import type { DataPath } from '../transport/data-path.js';
 import type { OwnedSocket } from '../transport/proxy-socket.js';
 import { Timer, type TimerOwner } from '../transport/timer-wheel.js';
-import { describeError } from '../upstream/upstream-connection.js';
 import { pickCluster, type TcpChain } from './tcp-chain.js';
 import { type ConnectOutcome, type OpenedConnection, TcpConnector } from './tcp-connector.js';
 import { tcpLogRecord } from './tcp-log-record.js';

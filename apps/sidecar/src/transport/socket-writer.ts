@@ -19,9 +19,9 @@ export class SocketWriter implements MessageWriter, WriteWatcher {
   private settling: (() => void) | null = null;
 
   constructor(
-    private readonly core: Core,
-    private readonly slots: OutSlots,
-    private readonly socket: OwnedSocket,
+    protected readonly core: Core,
+    protected readonly slots: OutSlots,
+    protected readonly socket: OwnedSocket,
   ) {
     socket.watcher = this;
   }

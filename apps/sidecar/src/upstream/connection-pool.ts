@@ -7,13 +7,14 @@ import type { DataPath } from '../transport/data-path.js';
 import type { ConnectionOwner, DialTarget } from './connection-owner.js';
 import type { Endpoint } from './endpoint.js';
 import { Http2Connector } from './http2/http2-connector.js';
+import { TcpUpstream } from './tcp/tcp-upstream.js';
 import type { UpstreamCluster } from './upstream-cluster.js';
 import { UpstreamConnection } from './upstream-connection.js';
 import type { UpstreamRequest } from './upstream-request.js';
 import type { UpstreamTransport } from './upstream-transport.js';
 
-/** `negotiated`: HTTP/2 where the server takes it in the TLS handshake, HTTP/1.1 otherwise. */
-export type UpstreamProtocol = 'http1' | 'http2' | 'negotiated';
+/** `negotiated`: HTTP/2 where the server takes it in the TLS handshake, HTTP/1.1 otherwise. `tcp`: what is in tunnels. */
+export type UpstreamProtocol = 'http1' | 'http2' | 'negotiated' | 'tcp';
 
 /** What a pool knows of its connections, those that are still being made included. */
 export interface PooledConnection {
@@ -200,10 +201,8 @@ export class ConnectionPool implements ConnectionOwner {
     endpoint.stats.cxTotal++;
     path.stats.upstreamCxTotal++;
     path.stats.upstreamCxActive++;
-    const connection =
-      this.protocol === 'http1'
-        ? new UpstreamConnection(this, cluster, transport, allowed)
-        : new Http2Connector(this, cluster, transport, allowed);
+    const Connection = CONNECTIONS[this.protocol];
+    const connection = new Connection(this, cluster, transport, allowed);
     this.connections.add(connection);
     this.connectingCount++;
     connection.open();
@@ -211,7 +210,7 @@ export class ConnectionPool implements ConnectionOwner {
 
   /** So many requests will be taken by connections that are being made. */
   private get expected(): number {
-    if (this.protocol === 'http1') return this.connectingCount;
+    if (this.protocol === 'http1' || this.protocol === 'tcp') return this.connectingCount;
     let expected = 0;
     for (const { settling } of this.connections) if (settling) expected += STREAMS_EXPECTED;
     return expected;
@@ -246,6 +245,13 @@ export class ConnectionPool implements ConnectionOwner {
     this.endpoint.path.core.wasm.release(this.endpoint.cluster.slot, LIMIT_PENDING);
   }
 }
+
+const CONNECTIONS = {
+  http1: UpstreamConnection,
+  http2: Http2Connector,
+  negotiated: Http2Connector,
+  tcp: TcpUpstream,
+} as const;
 
 /** What most servers take at a time. */
 const STREAMS_EXPECTED = 100;

@@ -55,7 +55,7 @@ export class Endpoint {
   private pool: ConnectionPool;
   /** Where the client's protocol decides: for clients of HTTP/2. */
   private http2Pool: ConnectionPool | null = null;
-  /** Where connections are for one client alone. */
+  /** Where connections are for one client alone, and those of tunnels that end here. */
   private readonly clientPools = new Map<string, ConnectionPool>();
   /** Pools of an earlier configuration that still have connections. */
   private readonly leaving = new Set<ConnectionPool>();
@@ -104,7 +104,7 @@ export class Endpoint {
 
   /** Binds a connection to the request, now or when there is one; the answer is one of the request's callbacks. */
   acquire(request: UpstreamRequest): void {
-    if (this.transport.clientBound) {
+    if (this.transport.clientBound || request.terminates) {
       const pool = this.poolOf(request);
       pool.acquire(request);
       // Refused at once: no connection will end that would take it away.
@@ -121,11 +121,11 @@ export class Endpoint {
     if (pool.client !== undefined) this.clientPools.delete(keyOf(pool.client, pool.protocol));
   }
 
-  /** Connections that begin with whom they are for are used again by the same client only. */
+  /** Connections that begin with whom they are for are used again by the same client only; those of tunnels by nobody. */
   private poolOf(request: UpstreamRequest): ConnectionPool {
-    const client = request.clientAddresses ?? NOBODY;
+    const client = (this.transport.clientBound ? request.clientAddresses : undefined) ?? NOBODY;
     const downstream = this.cluster.http.protocol === 'downstream' && request.http2;
-    const protocol = downstream ? 'http2' : protocolOf(this.cluster);
+    const protocol = request.terminates ? 'tcp' : downstream ? 'http2' : protocolOf(this.cluster);
     const key = keyOf(client, protocol);
     const pool = this.clientPools.get(key) ?? new ConnectionPool(this, protocol, client);
     this.clientPools.set(key, pool);

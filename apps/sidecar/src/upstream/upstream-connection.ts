@@ -7,6 +7,7 @@ import {
   CHUNK_FORWARD,
   CHUNK_PHASE,
   CHUNK_PHASE_DONE,
+  METHOD_CONNECT,
   READ_BUFFER,
   RESP_BODY,
   RESP_CONTENT_LENGTH,
@@ -17,7 +18,7 @@ import {
   RESPONSE_TO_UPGRADE,
   RESPONSE_UPGRADE,
 } from '@lateen/filters-wasm';
-import type { UpstreamFailure } from '../exchange/local-reply.js';
+import { describeError, type UpstreamFailure } from '../exchange/local-reply.js';
 import { isIdempotent } from '../exchange/retries/retry-policy.js';
 import type { DataPath } from '../transport/data-path.js';
 import { HeldBytes } from '../transport/held-bytes.js';
@@ -138,6 +139,13 @@ export class UpstreamConnection implements PooledConnection, UpstreamStream, Tra
   }
 
   endTunnel(): void {
+    this.socket.end();
+  }
+
+  /** The server has ended its side as well, so the socket closes by itself. */
+  leaveTunnel(): void {
+    this.request = null;
+    this.state = CLOSED;
     this.socket.end();
   }
 
@@ -353,6 +361,8 @@ export class UpstreamConnection implements PooledConnection, UpstreamStream, Tra
       this.keepAlive &&
       excessBytes === 0 &&
       request.requestComplete &&
+      // A server that refuses a tunnel may yet take what comes for the tunnel's.
+      request.method !== METHOD_CONNECT &&
       !this.isAged &&
       (maxRequestsPerConnection === 0 || this.requestsServed < maxRequestsPerConnection);
     if (reusable) {
@@ -374,21 +384,5 @@ export class UpstreamConnection implements PooledConnection, UpstreamStream, Tra
   private destroy(): void {
     this.state = CLOSED;
     this.socket.destroy();
-  }
-}
-
-/** The system's words for an error, as Envoy puts them in its transport failure reason. */
-export function describeError(error: Error): string {
-  const code = (error as NodeJS.ErrnoException).code;
-  switch (code) {
-    case 'ECONNREFUSED':
-      return 'delayed connect error: Connection refused';
-    case 'ECONNRESET':
-    case 'EPIPE':
-      return 'connection reset';
-    case undefined:
-      return error.message;
-    default:
-      return code.startsWith('ERR_SSL') ? `TLS_error: ${code}` : code;
   }
 }

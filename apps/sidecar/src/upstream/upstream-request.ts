@@ -4,12 +4,17 @@ import type { PresentedAddresses } from '../downstream/listener-filters/proxy-he
 import type { UpstreamFailure } from '../exchange/local-reply.js';
 import type { ConnectionPool } from './connection-pool.js';
 import type { UpstreamStream } from './upstream-stream.js';
+import type { ProxyVersion } from './upstream-transport.js';
 
 /** One attempt at an upstream, implemented by the exchange. Byte addresses are valid during the call only. */
 export interface UpstreamRequest {
   /** METHOD_* and whether an upgrade was asked for: they decide how the response is framed. */
   readonly method: number;
   readonly upgrade: boolean;
+  /** The tunnel ends here: the upstream gets what is in it, and no HTTP. */
+  readonly terminates: boolean;
+  /** The PROXY protocol that it gets first then; 0 = none. */
+  readonly proxyVersion: ProxyVersion;
   /** Listener options record that the response is parsed with. */
   readonly listenerRecord: number;
   /** CHUNK_MODE_* for a chunked response. */
@@ -39,7 +44,7 @@ export interface UpstreamRequest {
   onResponseHead(status: number): boolean;
   /** Body bytes to forward; the first call writes the head before them, also with a length of 0. */
   onResponseBytes(address: number, length: number, isFirst: boolean): void;
-  /** After a 101 was written: what follows are the bytes of a tunnel. */
+  /** After a 101, or a 2xx to CONNECT, was written: what follows are the bytes of a tunnel. */
   onTunnel(): void;
   /** The upstream has ended its side of the tunnel. */
   onTunnelEnd(): void;

@@ -15,6 +15,8 @@ export interface UpstreamStream {
   resume(): void;
   /** The client has ended its side of the tunnel. */
   endTunnel(): void;
+  /** Both sides of the tunnel have ended: what is written still goes out, and nobody is told anything more. */
+  leaveTunnel(): void;
   /** Gives the attempt up; the request is not told. */
   close(): void;
 }

@@ -7,7 +7,7 @@ import {
   ROUTE_POLICY, ROUTE_RANDOM, ROUTE_STATUS, ROUTE_TABLE, ROUTE_VIRTUAL_HOST_TABLE, ROUTE_WEIGHTED_TABLE,
 } from '../../src/layout';
 import {
-  CONFIG_DEFAULT_VIRTUAL_HOST, CONFIG_EXACT_INDEX, CONFIG_EXACT_MASK, CONFIG_PREFIX_COUNT, CONFIG_PREFIX_LIST,
+  CONFIG_DEFAULT_VIRTUAL_HOST, CONFIG_EXACT_INDEX, CONFIG_EXACT_MASK, CONFIG_FLAGS, CONFIG_FLAG_IGNORE_CONNECT_PORT, CONFIG_PREFIX_COUNT, CONFIG_PREFIX_LIST,
   CONFIG_SUFFIX_COUNT, CONFIG_SUFFIX_LIST, DOMAIN_ENTRY_BYTES, PATH_MATCH_CONNECT, PATH_MATCH_EXACT, PATH_MATCH_PREFIX,
   PATH_MATCH_REGEX,
   ROUTE_ENTRY_ACTION, ROUTE_ENTRY_BODY_LENGTH, ROUTE_ENTRY_BODY_OFFSET, ROUTE_ENTRY_BYTES, ROUTE_ENTRY_CLUSTER,
@@ -88,11 +88,14 @@ function setAction(action: i32): i32 {
   return action;
 }
 
-/** Exact name, longest suffix wildcard, longest prefix wildcard, `*`; with the port first, then without. */
+/**
+ * Exact name, longest suffix wildcard, longest prefix wildcard, `*`; with the port first, then without. What CONNECT asks for
+ * is a port of a host, so there, as in Envoy, a domain without the port is another one.
+ */
 function findVirtualHost(table: i32): i32 {
   const at = load<i32>(REQ_AUTHORITY_OFFSET);
   const length = load<i32>(REQ_AUTHORITY_LENGTH);
-  const bare = withoutPort(at, length);
+  const bare = portCounts(table) ? length : withoutPort(at, length);
   let host = findExact(table, at, length);
   if (host == 0 && bare < length) host = findExact(table, at, bare);
   if (host != 0) return table + host;
@@ -100,6 +103,12 @@ function findVirtualHost(table: i32): i32 {
   if (host == 0) host = findWildcard(table, CONFIG_PREFIX_LIST, CONFIG_PREFIX_COUNT, at, length, bare, false);
   if (host == 0) host = load<i32>(table + CONFIG_DEFAULT_VIRTUAL_HOST);
   return host == 0 ? 0 : table + host;
+}
+
+@inline
+function portCounts(table: i32): bool {
+  return (load<i32>(REQ_FLAGS) & REQUEST_CONNECT) != 0 &&
+    (load<i32>(table + CONFIG_FLAGS) & CONFIG_FLAG_IGNORE_CONNECT_PORT) == 0;
 }
 
 /** Length of the authority without `:port`; an IPv6 literal is in brackets. */

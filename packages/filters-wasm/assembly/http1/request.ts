@@ -19,8 +19,8 @@ import {
   KNOWN_TRANSFER_ENCODING, KNOWN_UPGRADE, TEXT_CONTINUE, TEXT_GET, TEXT_WEBSOCKET,
 } from '../../src/table-layout';
 import {
-  PARSE_ERROR_HEAD_TOO_LARGE, PARSE_ERROR_HOST, PARSE_ERROR_LINE_END, PARSE_ERROR_METHOD, PARSE_ERROR_REQUEST_LINE,
-  PARSE_ERROR_TARGET, PARSE_ERROR_VERSION,
+  PARSE_ERROR_CONTENT_LENGTH, PARSE_ERROR_HEAD_TOO_LARGE, PARSE_ERROR_HOST, PARSE_ERROR_LINE_END, PARSE_ERROR_METHOD, PARSE_ERROR_REQUEST_LINE,
+  PARSE_ERROR_TARGET, PARSE_ERROR_TRANSFER_ENCODING, PARSE_ERROR_VERSION,
 } from './parse-errors';
 import { equals, findControl, findNonToken, findTargetEnd, hasEmptyLine } from '../ascii';
 import {
@@ -28,7 +28,7 @@ import {
   readConnections, readContentLength, readTransferEncoding, refuse, resetFraming, scanHeaders, transferCodings,
 } from './head';
 import { isGrpcType, readGrpcTimeout } from '../grpc/grpc-request';
-import { isAuthority, readPath } from './target';
+import { isAuthority, isConnectTarget, readPath } from './target';
 import { isText, textAt, textLength } from '../texts';
 
 const HTTP_1: u64 = 0x312e312f50545448; // "HTTP/1.1", first byte lowest
@@ -177,6 +177,12 @@ function readHeaders(listener: i32, connection: i32, minor: i32): i32 {
 
   result = checkFraming(minor);
   if (result != 0) return result;
+  if (load<i32>(REQ_METHOD) == METHOD_CONNECT) {
+    // What follows is the tunnel's; a body has no meaning, and who took it for one would find another end of it.
+    if (contentLength > 0) return refuse(400, PARSE_ERROR_CONTENT_LENGTH);
+    if (transferCodings > 0) return refuse(501, PARSE_ERROR_TRANSFER_ENCODING);
+    if (contentLength == 0) dropLengths();
+  }
   if (connectionUpgrade && upgrade != 0 && minor == 1 && (options & LISTENER_ALLOW_WEBSOCKET) != 0 &&
       transferCodings == 0 && contentLength <= 0 && load<i32>(REQ_METHOD) == METHOD_GET &&
       isText(load<i32>(upgrade + HEADER_VALUE_OFFSET), load<i32>(upgrade + HEADER_VALUE_LENGTH), TEXT_WEBSOCKET)) {
@@ -191,6 +197,14 @@ function readHeaders(listener: i32, connection: i32, minor: i32): i32 {
   store<i32>(REQ_BODY, transferCodings > 0 ? BODY_CHUNKED : contentLength > 0 ? BODY_LENGTH : BODY_NONE);
   store<f64>(REQ_CONTENT_LENGTH, contentLength > 0 ? contentLength : 0);
   return 0;
+}
+
+/** A CONNECT has no length, not even 0. */
+function dropLengths(): void {
+  for (let i = 0, count = headerCount; i < count; i++) {
+    const entry = REQ_HEADERS + i * HEADER_ENTRY_BYTES;
+    if (load<i32>(entry + HEADER_KNOWN) == KNOWN_CONTENT_LENGTH) drop(entry);
+  }
 }
 
 /** x-envoy-* from outside the mesh. */
@@ -240,7 +254,7 @@ function readTarget(target: i32, end: i32, listener: i32): i32 {
   const method = load<i32>(REQ_METHOD);
   const first = <i32>load<u8>(target);
   if (method == METHOD_CONNECT) {
-    if (!isAuthority(target, end - target)) return refuse(400, PARSE_ERROR_TARGET);
+    if (!isConnectTarget(target, end - target)) return refuse(400, PARSE_ERROR_TARGET);
     setAuthority(target, end - target);
     store<i32>(REQ_FLAGS, load<i32>(REQ_FLAGS) | REQUEST_CONNECT);
     store<i32>(REQ_PATH_OFFSET, target);

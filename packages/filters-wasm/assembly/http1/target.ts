@@ -23,6 +23,21 @@ export function isAuthority(at: i32, length: i32): bool {
   return true;
 }
 
+/** What CONNECT asks for: a host with a port, which is a number below 65536 (RFC 9110, 9.3.6). */
+export function isConnectTarget(at: i32, length: i32): bool {
+  if (!isAuthority(at, length)) return false;
+  const end = at + length;
+  let digits = end;
+  while (digits > at && <i32>load<u8>(digits - 1) - 0x30 <= 9 && load<u8>(digits - 1) >= 0x30) digits--;
+  const host = digits - 1 - at;
+  if (digits == end || end - digits > 5 || host <= 0 || load<u8>(digits - 1) != 0x3a) return false;
+  let port = 0;
+  for (let i = digits; i < end; i++) port = port * 10 + <i32>load<u8>(i) - 0x30;
+  if (port > 65535) return false;
+  // A colon more is an address without its brackets.
+  return load<u8>(at) == 0x5b ? load<u8>(at + host - 1) == 0x5d : findByte(at, at + host, 0x3a) == at + host;
+}
+
 /**
  * Sets REQ_PATH_* from [at, end), which begins with `/`, or with `?`, `#` or nothing after an absolute-form authority.
  * The fragment is cut. Where normalization changes the path it is written to PATH_SCRATCH. 0 or a refusal.

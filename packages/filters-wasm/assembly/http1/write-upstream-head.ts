@@ -67,8 +67,9 @@ export function writeUpstreamHead(out: i32, capacity: i32, listener: i32, connec
   const attemptCount = policy != 0 && (load<i32>(policy + POLICY_FLAGS) & POLICY_FLAG_ATTEMPT_COUNT_IN_REQUEST) != 0;
   if (attemptCount) replaceKnown(KNOWN_ATTEMPT_COUNT);
   const lines = external || listener == 0 ? 0 : load<i32>(listener + LISTENER_REQUEST_LINES_LENGTH);
-  const hostChanged = hostLength > 0 || (flags & REQUEST_ABSOLUTE_FORM) != 0;
-  const needed = load<i32>(REQ_HEAD_LENGTH) + addedBytes + pathLength + hostLength + lines + SLACK;
+  const hostChanged = hostLength > 0 || (flags & (REQUEST_ABSOLUTE_FORM | REQUEST_CONNECT)) != 0;
+  // The host may stand in the request line as well.
+  const needed = load<i32>(REQ_HEAD_LENGTH) + addedBytes + pathLength + 2 * hostLength + authorityLengthOf(flags) + lines + SLACK;
   if (needed > capacity) return 0;
 
   let at = putRequestLine(out, flags);
@@ -173,7 +174,8 @@ function choosePathAndHost(): bool {
   const entry = load<i32>(ROUTE_TABLE);
   if (entry == 0) return true;
   const table = load<i32>(ROUTE_CONFIG_TABLE);
-  if (!rewriteTarget(table, entry)) return false;
+  // The target of a CONNECT is its host.
+  if ((load<i32>(REQ_FLAGS) & REQUEST_CONNECT) == 0 && !rewriteTarget(table, entry)) return false;
   const weighted = load<i32>(ROUTE_WEIGHTED_TABLE);
   if (weighted != 0 && load<i32>(weighted + WEIGHTED_HOST_LENGTH) >= 0) {
     hostAt = table + load<i32>(weighted + WEIGHTED_HOST_OFFSET);
@@ -277,7 +279,7 @@ function putRequestLine(out: i32, flags: i32): i32 {
   let at = putBytes(out, method, load<i32>(REQ_METHOD_LENGTH));
   store<u8>(at++, 0x20);
   if ((flags & REQUEST_CONNECT) != 0) {
-    at = putBytes(at, load<i32>(REQ_AUTHORITY_OFFSET), load<i32>(REQ_AUTHORITY_LENGTH));
+    at = putAuthority(at);
   } else {
     at = putBytes(at, pathAt, pathLength);
   }
@@ -285,13 +287,17 @@ function putRequestLine(out: i32, flags: i32): i32 {
 }
 
 function putHost(out: i32): i32 {
-  const rewritten = hostLength > 0;
-  const at = putColon(putText(out, KNOWN_HOST));
-  return putCrlf(
-    putBytes(
-      at,
-      rewritten ? hostAt : load<i32>(REQ_AUTHORITY_OFFSET),
-      rewritten ? hostLength : load<i32>(REQ_AUTHORITY_LENGTH),
-    ),
-  );
+  return putCrlf(putAuthority(putColon(putText(out, KNOWN_HOST))));
+}
+
+/** The request's authority, as the route rewrites it. */
+function putAuthority(at: i32): i32 {
+  if (hostLength > 0) return putBytes(at, hostAt, hostLength);
+  return putBytes(at, load<i32>(REQ_AUTHORITY_OFFSET), load<i32>(REQ_AUTHORITY_LENGTH));
+}
+
+/** What a Host line that the client did not write adds. */
+@inline
+function authorityLengthOf(flags: i32): i32 {
+  return (flags & REQUEST_CONNECT) != 0 ? load<i32>(REQ_AUTHORITY_LENGTH) : 0;
 }

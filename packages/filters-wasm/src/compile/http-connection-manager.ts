@@ -13,6 +13,8 @@ import { refuseOtherFields } from './supported-fields.js';
 
 export interface CompiledConnectionManager {
   readonly options: ListenerOptions;
+  /** CONNECT may go through, unless the route says otherwise. */
+  readonly allowConnect: boolean;
   readonly problems: readonly CompileProblem[];
 }
 
@@ -56,7 +58,9 @@ export function compileHttpConnectionManager(
     problems.add('max_request_headers_kb', `is ${hcm.maxRequestHeadersKb}; only ${MAX_HEADERS_KB} is supported`);
   }
   const useRemoteAddress = hcm.useRemoteAddress ?? false;
+  const upgrades = readUpgrades(problems, hcm);
   return {
+    allowConnect: upgrades.connect,
     problems: problems.problems,
     options: {
       normalizePath: hcm.normalizePath ?? false,
@@ -70,7 +74,7 @@ export function compileHttpConnectionManager(
       preserveExternalRequestId: hcm.preserveExternalRequestId,
       serverHeader: readServerHeader(hcm.serverHeaderTransformation),
       serverName: hcm.serverName === '' ? 'envoy' : hcm.serverName,
-      allowWebsocket: readUpgrades(problems, hcm),
+      allowWebsocket: upgrades.websocket,
       acceptHttp10: http1?.acceptHttp10 ?? false,
       serviceTimeHeader: true,
       forwardClientCert: readClientCert(hcm.forwardClientCertDetails),
@@ -116,14 +120,15 @@ function readClientCert(details: ClientCert): ListenerOptions['forwardClientCert
   }
 }
 
-/** Whether WebSocket upgrades are allowed; no other upgrade is supported. */
-function readUpgrades(problems: ProblemList, hcm: HttpConnectionManager): boolean {
-  let websocket = false;
+/** Whether WebSocket upgrades and CONNECT are allowed; no other upgrade is supported. */
+function readUpgrades(problems: ProblemList, hcm: HttpConnectionManager): { websocket: boolean; connect: boolean } {
+  const allowed = { websocket: false, connect: false };
   hcm.upgradeConfigs.forEach((config, index) => {
     const path = `upgrade_configs[${index}]`;
     if (config.filters.length > 0) problems.add(`${path}.filters`, 'is not supported');
-    if (config.upgradeType.toLowerCase() === 'websocket') websocket = config.enabled ?? true;
+    const type = config.upgradeType.toLowerCase();
+    if (type === 'websocket' || type === 'connect') allowed[type] = config.enabled ?? true;
     else problems.add(`${path}.upgrade_type`, `"${config.upgradeType}" is not supported`);
   });
-  return websocket;
+  return allowed;
 }

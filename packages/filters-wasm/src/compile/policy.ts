@@ -1,7 +1,13 @@
 // A route's policy (timeouts, retries, response mutations) as an immutable record that an exchange keeps to its end.
 import type { Duration } from '@bufbuild/protobuf/wkt';
 import { unpackAny } from '@lateen/xds-proto';
-import type { Route, RouteAction, VirtualHost } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
+import { ProxyProtocolConfig_Version } from '@lateen/xds-proto/envoy/config/core/v3/proxy_protocol_pb.js';
+import type {
+  Route,
+  RouteAction,
+  RouteAction_UpgradeConfig_ConnectConfig,
+  VirtualHost,
+} from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
 import {
   type RetryPolicy,
   RetryPolicy_RetryBackOffSchema,
@@ -53,19 +59,38 @@ export interface PolicySource {
   readonly responseMutations: readonly Mutation[];
 }
 
-/** What the route says of WebSocket upgrades; no other upgrade is supported. */
+/** What the route says of WebSocket upgrades and of CONNECT; no other upgrade is supported. */
 function upgradeFlags(problems: ProblemList, actionPath: string, action: RouteAction | undefined): number {
   let flags = 0;
+  const seen = new Set<string>();
   action?.upgradeConfigs.forEach((config, index) => {
     const path = join(actionPath, `upgrade_configs[${index}]`);
-    if (config.connectConfig !== undefined) problems.add(`${path}.connect_config`, 'CONNECT is not supported');
-    if (config.upgradeType.toLowerCase() !== 'websocket') {
-      problems.add(`${path}.upgrade_type`, `"${config.upgradeType}" is not supported`);
-      return;
+    const type = config.upgradeType.toLowerCase();
+    const enabled = config.enabled ?? true;
+    if (seen.has(type)) problems.add(`${path}.upgrade_type`, `"${config.upgradeType}" stands here twice`);
+    seen.add(type);
+    if (type === 'websocket') flags |= P.POLICY_FLAG_WEBSOCKET_SET | (enabled ? P.POLICY_FLAG_WEBSOCKET : 0);
+    else if (type === 'connect') {
+      flags |=
+        P.POLICY_FLAG_CONNECT_SET | (enabled ? P.POLICY_FLAG_CONNECT : 0) | terminationFlags(config.connectConfig);
+    } else problems.add(`${path}.upgrade_type`, `"${config.upgradeType}" is not supported`);
+    if (type !== 'connect' && config.connectConfig !== undefined) {
+      problems.add(`${path}.connect_config`, 'is for the upgrade type CONNECT alone');
     }
-    flags = P.POLICY_FLAG_WEBSOCKET_SET | ((config.enabled ?? true) ? P.POLICY_FLAG_WEBSOCKET : 0);
   });
   return flags;
+}
+
+/** Whether tunnels end here. */
+function terminationFlags(config: RouteAction_UpgradeConfig_ConnectConfig | undefined): number {
+  if (config === undefined) return 0;
+  const proxy = config.proxyProtocolConfig;
+  const version = proxy === undefined ? 0 : proxy.version === ProxyProtocolConfig_Version.V2 ? 2 : 1;
+  return (
+    P.POLICY_FLAG_TERMINATE |
+    (config.allowPost ? P.POLICY_FLAG_TERMINATE_POST : 0) |
+    (version << P.POLICY_TUNNEL_PROXY_SHIFT)
+  );
 }
 
 type PolicyContext = Pick<CompileContext, 'problems' | 'hashName' | 'clusterSlot' | 'routeStatistics'>;

@@ -51,7 +51,7 @@ class Domains {
 /** The table's bytes. Problems go to the context's list; the bytes are only of use where there are none. */
 export function writeRouteConfiguration(context: CompileContext, config: RouteConfiguration): Uint8Array {
   const { problems } = context;
-  // Ports are always ignored unless a domain names one, so ignore_port_in_host_matching has nothing to add.
+  // Ports are ignored unless a domain names one, so ignore_port_in_host_matching only adds something for CONNECT.
   refuseOtherFields(
     problems,
     '',
@@ -66,7 +66,11 @@ export function writeRouteConfiguration(context: CompileContext, config: RouteCo
   const request = readMutations(problems, '', 'request', config.requestHeadersToAdd, config.requestHeadersToRemove);
   blob.int(T.CONFIG_MUTATIONS, writeMutations(blob, request, context.hashName));
   blob.int(T.CONFIG_MUTATION_COUNT, request.length);
-  blob.int(T.CONFIG_FLAGS, config.mostSpecificHeaderMutationsWins ? T.CONFIG_FLAG_MOST_SPECIFIC_WINS : 0);
+  blob.int(
+    T.CONFIG_FLAGS,
+    (config.mostSpecificHeaderMutationsWins ? T.CONFIG_FLAG_MOST_SPECIFIC_WINS : 0) |
+      (config.ignorePortInHostMatching ? T.CONFIG_FLAG_IGNORE_CONNECT_PORT : 0),
+  );
   const response = readMutations(problems, '', 'response', config.responseHeadersToAdd, config.responseHeadersToRemove);
   const domains = new Domains(context);
   config.virtualHosts.forEach((virtualHost, index) => {

@@ -47,7 +47,7 @@ const targets = fc.oneof(
       )
       .map(([a, b]) => a + b),
   },
-  { weight: 1, arbitrary: fc.constantFrom('*', 'h:80', '', 'x', '/ /') },
+  { weight: 1, arbitrary: fc.constantFrom('*', 'h:80', '', 'x', '/ /', '[::1]:443', 'h:65536', ':80', '::1:80', 'h:') },
 );
 const methods = fc.oneof(
   { weight: 40, arbitrary: fc.constantFrom('GET', 'POST', 'HEAD', 'PUT', 'OPTIONS') },

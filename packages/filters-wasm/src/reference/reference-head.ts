@@ -75,6 +75,7 @@ export function parseReferenceRequest(text: string, rules: PathRules): Reference
   const minor = version === 'HTTP/1.0' ? 0 : 1;
   const all = parseLines(lines, statuses);
   const framing = readFraming(all, minor, statuses);
+  if (method === 'CONNECT' && framing.body !== 'none') statuses.add(framing.body === 'chunked' ? 501 : 400);
   const nominated = readConnection(all, statuses);
   const resolved = resolveTarget(method, target, all, rules, statuses);
   if (resolved === undefined) statuses.add(400);
@@ -84,7 +85,7 @@ export function parseReferenceRequest(text: string, rules: PathRules): Reference
   let lengths = 0;
   const headers = all.filter(({ name, value }) => {
     if (HOP_BY_HOP.has(name) || nominated.has(name)) return false;
-    if (name === 'content-length' && lengths++ > 0) return false;
+    if (name === 'content-length' && (lengths++ > 0 || method === 'CONNECT')) return false;
     return !(name === 'expect' && value.toLowerCase() === '100-continue');
   });
   const keepAlive = !nominated.has('close') && (minor === 1 || nominated.has('keep-alive'));
@@ -170,6 +171,8 @@ function resolveTarget(
   if (hosts.length > 1 || (hosts.length === 0 && method !== 'CONNECT')) statuses.add(400);
   if (hosts.some((host) => !AUTHORITY.test(host))) statuses.add(400);
   if (method === 'CONNECT') {
+    const port = /^(?:\[[^\]]*\]|[^[:][^:]*):(\d{1,5})$/.exec(target)?.[1];
+    if (port === undefined || Number(port) > 65_535) return undefined;
     return AUTHORITY.test(target) ? { authority: target, path: '', pathOnly: '' } : undefined;
   }
   const authority = hosts[0] ?? '';

@@ -18,10 +18,15 @@ export interface ReferenceTarget {
 }
 
 /** The virtual host by Envoy's order: exact, longest suffix wildcard, longest prefix wildcard, `*`; port first, then without. */
-export function matchVirtualHost(config: RouteConfiguration, authority: string): VirtualHost | undefined {
+export function matchVirtualHost(
+  config: RouteConfiguration,
+  authority: string,
+  method = 'GET',
+): VirtualHost | undefined {
   const host = authority.toLowerCase();
   const bare = /^(\[[^\]]*\]|.+):\d*$/.exec(host)?.[1] ?? host;
-  const hosts = bare === host || (host.startsWith('[') && !bare.endsWith(']')) ? [host] : [host, bare];
+  const portCounts = method === 'CONNECT' && !config.ignorePortInHostMatching;
+  const hosts = portCounts || bare === host || (host.startsWith('[') && !bare.endsWith(']')) ? [host] : [host, bare];
   const all = config.virtualHosts.flatMap((virtualHost) =>
     virtualHost.domains.map((domain) => ({ virtualHost, domain: domain.toLowerCase() })),
   );

@@ -3,6 +3,7 @@
 import { RATE_LIMIT_SERVICE } from './limits/limit-service-support.js';
 import { LOCAL_RATE_LIMIT, RATE_LIMIT_QUOTA } from './limits/rate-limit-support.js';
 import { CORS_FILTER, HTTP_FAULT } from './route-filter-support.js';
+import { UPGRADE_TYPES } from './route-support.js';
 import type { SupportTable } from './support-types.js';
 
 const HCM = 'envoy.extensions.filters.network.http_connection_manager.v3';
@@ -232,7 +233,7 @@ export const LISTENER_SUPPORT: SupportTable = {
   },
   [`${HCM}.HttpConnectionManager.UpgradeConfig`]: {
     acted: ['enabled'],
-    only: { upgrade_type: ['websocket', 'WebSocket', 'WEBSOCKET'] },
+    only: { upgrade_type: UPGRADE_TYPES },
   },
   [`${HCM}.Rds`]: { acted: ['config_source', 'route_config_name'] },
   [`${HCM}.HttpFilter`]: {

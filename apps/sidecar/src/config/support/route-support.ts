@@ -9,15 +9,26 @@ const HEADER_MUTATIONS = [
   'response_headers_to_add',
   'response_headers_to_remove',
 ] as const;
+/** What else Envoy upgrades to is not supported. The type is compared without regard to case. */
+export const UPGRADE_TYPES = ['websocket', 'WebSocket', 'WEBSOCKET', 'CONNECT', 'Connect', 'connect'] as const;
 const NO_METADATA = 'no decision depends on the metadata of a route';
 const USE_CORS_FILTER = 'use typed_per_filter_config with a CorsPolicy of the CORS filter';
 
 export const ROUTE_SUPPORT: SupportTable = {
   'envoy.config.route.v3.RouteConfiguration': {
-    acted: ['name', 'virtual_hosts', ...HEADER_MUTATIONS, 'most_specific_header_mutations_wins'],
+    acted: [
+      'name',
+      'virtual_hosts',
+      ...HEADER_MUTATIONS,
+      'most_specific_header_mutations_wins',
+      'ignore_port_in_host_matching',
+    ],
+    notes: {
+      ignore_port_in_host_matching:
+        'hosts are always matched with and without their port, but for CONNECT: without this its port counts, as in Envoy',
+    },
     inert: {
       validate_clusters: 'acted on in a bootstrap file; over xDS a missing cluster is answered with 503 NC',
-      ignore_port_in_host_matching: 'hosts are always matched with and without their port',
       max_direct_response_body_size_bytes: 'the body is in the configuration already',
     },
     only: { ignore_path_parameters_in_path_matching: ['false'] },
@@ -130,10 +141,10 @@ export const ROUTE_SUPPORT: SupportTable = {
     },
   },
   'envoy.config.route.v3.RouteAction.UpgradeConfig': {
-    acted: ['enabled'],
-    only: { upgrade_type: ['websocket', 'WebSocket', 'WEBSOCKET'] },
-    refused: { connect_config: 'CONNECT is not supported' },
+    acted: ['enabled', 'connect_config'],
+    only: { upgrade_type: UPGRADE_TYPES },
   },
+  'envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig': { acted: ['proxy_protocol_config', 'allow_post'] },
   'envoy.config.route.v3.RouteAction.RequestMirrorPolicy': {
     acted: ['cluster', 'runtime_fraction', 'disable_shadow_host_suffix_append'],
     inert: { trace_sampled: 'no spans are made yet' },

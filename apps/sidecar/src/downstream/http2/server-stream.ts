@@ -6,13 +6,8 @@ import * as F from '../../codec/http2/frames.js';
 import { Http2Stream } from '../../codec/http2/http2-stream.js';
 import { Exchange } from '../../exchange/exchange.js';
 import type { ExchangeClient } from '../../exchange/exchange-client.js';
-import {
-  CONNECT_NOT_SUPPORTED,
-  HEAD_TOO_LARGE,
-  REQUEST_TIMEOUT,
-  refusedHead,
-  UPGRADE_NOT_ENABLED,
-} from '../../exchange/local-reply.js';
+import { HEAD_TOO_LARGE, REQUEST_TIMEOUT, refusedHead, UPGRADE_NOT_ENABLED } from '../../exchange/local-reply.js';
+import { FLAG } from '../../exchange/response-flags.js';
 import { Timer, type TimerOwner } from '../../transport/timer-wheel.js';
 import type { HttpChain } from '../http-chain.js';
 import { addressesOf, type PresentedAddresses } from '../listener-filters/proxy-header.js';
@@ -115,23 +110,20 @@ export class ServerStream extends Http2Stream implements ExchangeClient, TimerOw
       return;
     }
     const flags = core.i32[L.REQ_FLAGS >> 2]!;
-    if ((flags & L.REQUEST_CONNECT) !== 0) {
-      this.exchange.refuse(CONNECT_NOT_SUPPORTED);
-      return;
-    }
     const upgrade = (flags & L.REQUEST_UPGRADE) !== 0;
     if (!upgrade && (core.i32[L.H2_DECODED_FLAGS >> 2]! & L.H2_DECODED_PROTOCOL) !== 0) {
       this.exchange.refuse(UPGRADE_NOT_ENABLED);
       return;
     }
-    if (upgrade) this.tunnel = new Tunnel(this.exchange);
+    const tunnels = upgrade || (flags & L.REQUEST_CONNECT) !== 0;
+    if (tunnels) this.tunnel = new Tunnel(this.exchange, endStream);
     this.bodyKind = core.i32[L.REQ_BODY >> 2]!;
     this.bodyLeft = this.bodyKind === L.BODY_LENGTH ? core.f64[L.REQ_CONTENT_LENGTH >> 3]! : 0;
-    if (!endStream && this.chain.requestTimeoutMs > 0) {
+    if (!endStream && !tunnels && this.chain.requestTimeoutMs > 0) {
       path.wheel.schedule(this.requestTimer, this.chain.requestTimeoutMs);
     }
-    const expects = (flags & L.REQUEST_EXPECT_CONTINUE) !== 0 && !endStream;
-    this.exchange.begin(parsed, L.H2_HEAD_BUFFER, 0, wireLength - parsed, endStream || upgrade);
+    const expects = (flags & L.REQUEST_EXPECT_CONTINUE) !== 0 && !endStream && !tunnels;
+    this.exchange.begin(parsed, L.H2_HEAD_BUFFER, 0, wireLength - parsed, endStream || tunnels);
     if (expects && this.id !== 0 && this.exchange.active) {
       core.bytes.set(CONTINUE, L.H2_HEAD_BUFFER);
       this.writer.writeInterim(L.H2_HEAD_BUFFER, CONTINUE.length);
@@ -153,7 +145,8 @@ export class ServerStream extends Http2Stream implements ExchangeClient, TimerOw
     }
     this.remoteEnded = true;
     connection.path.wheel.cancel(this.requestTimer);
-    if (exchange.active) {
+    if (this.tunnel !== null) this.tunnel.take(connection.path.core, L.H2_HEAD_BUFFER, 0, true);
+    else if (exchange.active) {
       exchange.requestTrailers(L.H2_HEAD_BUFFER, decoded);
       this.endBody(length);
     }
@@ -221,6 +214,10 @@ export class ServerStream extends Http2Stream implements ExchangeClient, TimerOw
     this.tunnel?.open(this.connection.path.core);
   }
 
+  endTunnel(): void {
+    this.writer.endMessage();
+  }
+
   onExchangeDone(): void {
     const { connection } = this;
     connection.path.wheel.cancel(this.requestTimer);
@@ -230,9 +227,14 @@ export class ServerStream extends Http2Stream implements ExchangeClient, TimerOw
     }
     if (this.gone) return;
     this.lastSentMs = connection.path.clock.nowMs;
-    if (!this.writer.ended) connection.resetStream(this, F.INTERNAL_ERROR);
+    if (!this.writer.ended) connection.resetStream(this, this.brokenTunnel ? F.CONNECT_ERROR : F.INTERNAL_ERROR);
     else if (this.localEnded && !this.remoteEnded) connection.resetStream(this, F.NO_ERROR);
     else if (!this.remoteEnded) this.resumeReceiving();
+  }
+
+  /** The connection at the other end of a CONNECT has failed (RFC 9113, 8.5). */
+  private get brokenTunnel(): boolean {
+    return this.exchange.connect && (this.exchange.flags & FLAG.UC) !== 0;
   }
 
   onLocalEnd(): void {

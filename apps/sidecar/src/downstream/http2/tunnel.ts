@@ -1,4 +1,4 @@
-// Downstream: what a HTTP/2 client sends on a stream that an extended CONNECT (RFC 8441) has asked to make a WebSocket.
+// Downstream: what a HTTP/2 client sends on a stream that CONNECT has asked to make a tunnel, or a WebSocket (RFC 8441).
 
 import { type Core, H2_HEAD_BUFFER, H2_HEAD_BUFFER_BYTES } from '@lateen/filters-wasm';
 import type { Exchange } from '../../exchange/exchange.js';
@@ -7,9 +7,12 @@ export class Tunnel {
   private opened = false;
   /** What came before the answer: nobody may take it for the next request. Bounded by the stream's window. */
   private early: Buffer[] = [];
-  private endedEarly = false;
 
-  constructor(private readonly exchange: Exchange) {}
+  /** @param endedEarly the client has ended its side with the head */
+  constructor(
+    private readonly exchange: Exchange,
+    private endedEarly: boolean,
+  ) {}
 
   /** Bytes from the client, and its end. */
   take(core: Core, address: number, length: number, end: boolean): void {
@@ -24,7 +27,7 @@ export class Tunnel {
     if (end && exchange.active) exchange.endFromClient();
   }
 
-  /** The upgrade was answered 101. */
+  /** The upgrade was answered 101, or the CONNECT 2xx. */
   open(core: Core): void {
     this.opened = true;
     const { early } = this;

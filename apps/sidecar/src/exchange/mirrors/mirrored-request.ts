@@ -29,6 +29,8 @@ export class MirroredRequest implements UpstreamRequest, DrainListener, TimerOwn
   pendingOn: ConnectionPool | null = null;
   readonly method: number;
   readonly upgrade = false;
+  readonly terminates = false;
+  readonly proxyVersion = 0;
   /** A copy is the proxy's own doing, as in Envoy. */
   readonly clientAddresses = undefined;
   readonly listenerRecord: number;

@@ -39,6 +39,8 @@ export class UnaryCall implements UpstreamRequest, TimerOwner {
   pendingOn: ConnectionPool | null = null;
   readonly method = METHOD_POST;
   readonly upgrade = false;
+  readonly terminates = false;
+  readonly proxyVersion = 0;
   readonly listenerRecord = 0;
   readonly responseChunkMode = CHUNK_MODE_DATA;
   readonly clientAddresses = undefined;

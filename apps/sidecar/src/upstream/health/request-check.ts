@@ -29,6 +29,8 @@ export class RequestCheck implements UpstreamRequest {
   nextPending: UpstreamRequest | null = null;
   pendingOn: ConnectionPool | null = null;
   readonly upgrade = false;
+  readonly terminates = false;
+  readonly proxyVersion = 0;
   readonly listenerRecord = 0;
   readonly responseChunkMode = CHUNK_MODE_DATA;
   readonly clientAddresses = undefined;

@@ -1,10 +1,10 @@
 // Health checks: one check by a connection, and by what comes over it.
 
 import { READ_BUFFER } from '@lateen/filters-wasm';
+import { describeError } from '../../exchange/local-reply.js';
 import type { DataPath } from '../../transport/data-path.js';
 import type { OwnedSocket } from '../../transport/proxy-socket.js';
 import type { DialTarget } from '../connection-owner.js';
-import { describeError } from '../upstream-connection.js';
 import type { AlpnOffer, TransportEvents, UpstreamTransport } from '../upstream-transport.js';
 import { ExpectedBytes } from './expected-bytes.js';
 import type { CheckOutcome } from './request-check.js';

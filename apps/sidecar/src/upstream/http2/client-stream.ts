@@ -61,6 +61,11 @@ export class ClientStream extends Http2Stream implements UpstreamStream {
     this.writer.endMessage();
   }
 
+  leaveTunnel(): void {
+    this.request = null;
+    this.writer.endMessage();
+  }
+
   pause(): void {
     this.pauseReceiving();
   }
@@ -177,6 +182,10 @@ export class ClientStream extends Http2Stream implements UpstreamStream {
       return;
     }
     this.remoteEnded = true;
+    if (this.tunnel) {
+      request.onTunnelEnd();
+      return;
+    }
     if (decoded > 0) request.onResponseTrailers(L.H2_HEAD_BUFFER, decoded);
     if (this.request === request) this.finish(request);
   }

@@ -1,12 +1,12 @@
 // Upstream: a connection that is being made and will speak HTTP/2, or what its TLS handshake settles on.
 
-import type { UpstreamFailure } from '../../exchange/local-reply.js';
+import { describeError, type UpstreamFailure } from '../../exchange/local-reply.js';
 import type { OwnedSocket } from '../../transport/proxy-socket.js';
 import { Timer, type TimerOwner } from '../../transport/timer-wheel.js';
 import type { ConnectionOwner } from '../connection-owner.js';
 import type { PooledConnection } from '../connection-pool.js';
 import type { UpstreamCluster } from '../upstream-cluster.js';
-import { describeError, UpstreamConnection } from '../upstream-connection.js';
+import { UpstreamConnection } from '../upstream-connection.js';
 import { HTTP_2_OFFER, NEGOTIATED_OFFER, type TransportEvents, type UpstreamTransport } from '../upstream-transport.js';
 import { Http2UpstreamConnection } from './http2-upstream-connection.js';
 
