@@ -73,8 +73,14 @@ export interface Together {
   readonly statuses: Readonly<Record<string, string>> | undefined;
   /** Connections that pods saw. */
   readonly connections: number | undefined;
+  /** How often the pod of one answer gives the next one too: a number, or a range `1..3`. */
+  readonly repeats: string | undefined;
+  /** The most requests that a pod had at a time: a number, or a range. */
+  readonly atOnce: string | undefined;
   /** How many copies each pod got: a number, or a range `1..3`. */
   readonly copies: Readonly<Record<string, string>> | undefined;
+  /** Requests that were tried again, each time at another pod than before: a number, or a range. */
+  readonly retriedElsewhere: string | undefined;
   /** All answers are of one pod. */
   readonly sameUpstream: boolean;
 }
@@ -210,6 +216,9 @@ function readTogether(fields: Fields): Together {
     distribution: fields.numbers('distribution'),
     statuses: fields.texts('statuses'),
     connections: fields.number('connections'),
+    repeats: fields.text('repeats'),
+    atOnce: fields.text('atOnce'),
+    retriedElsewhere: fields.text('retriedElsewhere'),
     copies: fields.texts('copies'),
     sameUpstream: fields.flag('sameUpstream') ?? false,
   };

@@ -157,16 +157,29 @@ function copyCountFailures(
   return rangeFailures('copies to', expected, seen);
 }
 
-function togetherFailures(
-  { distribution, statuses, copies, connections, sameUpstream }: Together,
-  observations: readonly Observation[],
-): Failure[] {
+const isElsewhereEachTime = (received: readonly ReceivedRequest[]): boolean =>
+  received.every(({ pod }, index) => pod !== received[index - 1]?.pod);
+
+function togetherFailures(together: Together, observations: readonly Observation[]): Failure[] {
+  const { distribution, statuses, copies, connections, sameUpstream } = together;
   const requests = observations.flatMap(({ received }) => received);
-  const pods = new Set(observations.map(answeredBy));
+  const answering = observations.map(answeredBy);
+  const pods = new Set(answering);
+  const counts = {
+    repeats: answering.filter((pod, index) => pod === answering[index - 1]).length,
+    atOnce: Math.max(0, ...requests.map((request) => request.atOnce)),
+    retriedElsewhere: observations.filter(({ received }) => received.length > 1 && isElsewhereEachTime(received))
+      .length,
+  };
+  const counted = (['repeats', 'atOnce', 'retriedElsewhere'] as const).flatMap((name) => {
+    const expected = together[name];
+    return expected === undefined ? [] : rangeFailures('count of', { [name]: expected }, { [name]: counts[name] });
+  });
   return [
     ...(distribution === undefined ? [] : distributionFailures(distribution, observations)),
     ...(statuses === undefined ? [] : statusFailures(statuses, observations)),
     ...(copies === undefined ? [] : copyCountFailures(copies, observations)),
+    ...counted,
     ...compare('connections', connections, new Set(requests.map(({ connection }) => connection)).size),
     ...(sameUpstream ? compare('upstreams', 1, pods.size) : []),
   ];

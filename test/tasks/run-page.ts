@@ -87,9 +87,10 @@ class Reader {
     }
   }
 
-  #shows({ output }: CommandStep, { exitCode, printed }: Ran): boolean {
-    // A page need not show what a command prints; then it only has to succeed.
-    if (output === undefined) return exitCode === 0;
+  #shows({ output, exitCode: expected }: CommandStep, { exitCode, printed }: Ran): boolean {
+    if (exitCode !== expected) return false;
+    // A page need not show what a command prints.
+    if (output === undefined) return true;
     return matchesOutput(
       parseOutputPattern(
         output.lines.map((line) => this.#asHere(line)),
@@ -125,7 +126,8 @@ class Reader {
   }
 }
 
-function complaint({ line, output }: CommandStep, command: string, { exitCode, printed }: Ran): string {
-  const wanted = output === undefined ? 'exit code 0' : `\n${output.lines.join('\n')}`;
+function complaint(step: CommandStep, command: string, { exitCode, printed }: Ran): string {
+  const { line, output } = step;
+  const wanted = `exit code ${step.exitCode}${output === undefined ? '' : ` and\n${output.lines.join('\n')}`}`;
   return `line ${line}: ${command}\nexits ${exitCode} and prints\n${printed.trimEnd()}\nwhere the page says ${wanted}`;
 }

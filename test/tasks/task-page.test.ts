@@ -33,6 +33,11 @@ $ not run
     ]);
   });
 
+  it('may say that a command fails', () => {
+    const { steps } = page("<!-- exit code: 22 -->\n'''console\n$ curl -f x\n'''\n'''console\n$ ls\n'''");
+    expect(steps).toMatchObject([{ exitCode: 22 }, { exitCode: 0 }]);
+  });
+
   it.each([
     ["'''yaml\na: 1\n'''", /names the file/],
     ["'''yaml b.yaml\na: 1\n'''\n'''console\n$ cat b.yaml\n'''", /does not tell readers of `b.yaml`/],
@@ -41,6 +46,8 @@ $ not run
     ["'''console\nls\n'''", /output before the first command/],
     ["'''console\n$ ls", /has no end/],
     ['<!-- numbers differ -->', /unknown comment/],
+    ['<!-- exit code: none -->', /unknown comment/],
+    ["<!-- exit code: 1 -->\n'''console\n$ ls\n$ ls\n'''", /that of one command/],
     ["<!-- numbers vary by 3 -->\n'''console\n$ ls\nx\n'''", /no line of the output begins with one/],
   ])('is refused where it breaks a rule: %s', (body, error) => {
     expect(() => page(body)).toThrow(error);

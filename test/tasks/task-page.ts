@@ -17,6 +17,8 @@ export interface CommandStep {
   readonly command: string;
   /** Goes on until the page's end. */
   readonly background: boolean;
+  /** With which it ends; 0 unless the page says otherwise. */
+  readonly exitCode: number;
   /** What it prints; undefined where the page does not say. */
   readonly output: ShownOutput | undefined;
 }
@@ -43,12 +45,14 @@ interface Block {
   readonly info: readonly string[];
   readonly lines: readonly string[];
   readonly numbersVaryBy: number | undefined;
+  readonly exitCode: number | undefined;
 }
 
 const PROMPT = '$ ';
 const OWN_PORT = /^<!-- free port: (\d+) -->$/;
 const TOLERANCE = /^<!-- numbers vary by (\d+) -->$/;
-const DIRECTIVE = /^<!-- (?:numbers|free)\b/;
+const EXIT_CODE = /^<!-- exit code: (\d+) -->$/;
+const DIRECTIVE = /^<!-- (?:numbers|free|exit)\b/;
 /** Shown and not run. */
 const PROSE_LANGUAGES = new Set(['text', 'json']);
 
@@ -74,13 +78,15 @@ function readBlocks(text: string): { blocks: Block[]; ownPorts: string[]; prose:
   const blocks: Block[] = [];
   const ownPorts: string[] = [];
   const prose: string[] = [];
-  let open: { line: number; info: string[]; lines: string[]; numbersVaryBy: number | undefined } | undefined;
+  let open: (Block & { lines: string[] }) | undefined;
   let numbersVaryBy: number | undefined;
+  let exitCode: number | undefined;
   for (const [index, line] of text.split('\n').entries()) {
     if (line.startsWith('```')) {
       if (open === undefined) {
-        open = { line: index + 1, info: line.slice(3).trim().split(/\s+/), lines: [], numbersVaryBy };
+        open = { line: index + 1, info: line.slice(3).trim().split(/\s+/), lines: [], numbersVaryBy, exitCode };
         numbersVaryBy = undefined;
+        exitCode = undefined;
       } else {
         blocks.push(open);
         open = undefined;
@@ -90,7 +96,9 @@ function readBlocks(text: string): { blocks: Block[]; ownPorts: string[]; prose:
     } else {
       const tolerance = TOLERANCE.exec(line)?.[1];
       const port = OWN_PORT.exec(line)?.[1];
-      if (tolerance !== undefined) numbersVaryBy = Number(tolerance);
+      const code = EXIT_CODE.exec(line)?.[1];
+      if (code !== undefined) exitCode = Number(code);
+      else if (tolerance !== undefined) numbersVaryBy = Number(tolerance);
       else if (port !== undefined) ownPorts.push(port);
       else if (DIRECTIVE.test(line)) throw new PageError(`line ${index + 1}: unknown comment ${line}`);
       prose.push(line);
@@ -125,9 +133,13 @@ function commandSteps(block: Block): CommandStep[] {
       printed.push(block.lines[index++] ?? '');
     const text = command.join('\n');
     const output = printed.length === 0 ? undefined : { lines: printed, numbersVaryBy: block.numbersVaryBy ?? 0 };
-    steps.push({ kind: 'command', line, command: text, background: text.endsWith(' &'), output });
+    const { exitCode = 0 } = block;
+    steps.push({ kind: 'command', line, command: text, background: text.endsWith(' &'), exitCode, output });
   }
   if (steps.length === 0) throw new PageError(`line ${block.line}: a console block without a command`);
+  if (block.exitCode !== undefined && steps.length !== 1) {
+    throw new PageError(`line ${block.line}: an exit code is that of one command; give it a block of its own`);
+  }
   const varies = ({ output }: CommandStep) =>
     output !== undefined && hasVaryingNumber(parseOutputPattern(output.lines, output.numbersVaryBy));
   if (block.numbersVaryBy !== undefined && !steps.some(varies)) {

@@ -4,9 +4,11 @@ import { CommanderError } from 'commander';
 import { isCompletionRequest, prepareCompletion } from './completion/completion.js';
 import { runningNames } from './completion/running-names.js';
 import { CliError, EXIT } from './output/cli-error.js';
+import { endWithReader } from './output/closed-output.js';
 import { errorColors } from './output/print.js';
 import { createProgram, placeOf } from './program.js';
 
+for (const output of [process.stdout, process.stderr]) endWithReader(output, (code) => process.exit(code));
 try {
   const program = createProgram();
   let args = process.argv.slice(2);

@@ -4,7 +4,7 @@ import type { Route, RouteAction, VirtualHost } from '@lateen/xds-proto/envoy/co
 import type { Decided } from './decide/decision.js';
 import type { HttpEntry } from './entry.js';
 import type { ExplainContext } from './explain.js';
-import type { Because, ExplainedCluster, ExplainedInbound, Explanation } from './explanation.js';
+import type { Because, ExplainedCluster, ExplainedFault, ExplainedInbound, Explanation } from './explanation.js';
 import { type ArrivingCall, explainInbound } from './inbound.js';
 import {
   clusterBecause,
@@ -88,7 +88,7 @@ export function explainForward(context: ExplainContext, entry: HttpEntry, routed
     inbound: arrivals.inbound,
     because: [...because, ...destinations.flatMap((each) => each.because), ...arrivals.because],
     notes: [...(local.notes ?? []), ...arrivals.notes, ...clusterNotes(clusters)],
-    ...forwardOutcome(clusters),
+    ...(abortOutcome(local.fault ?? null) ?? forwardOutcome(clusters)),
   };
 }
 
@@ -113,7 +113,7 @@ function explainClusters(context: ExplainContext, route: Route, action: RouteAct
     random += share?.weight ?? 0;
     const head = decision.upstreamHead(name);
     const { path, host } = readHead(head);
-    const { loadBalancer, endpoints } = clusterFacts(resources, snapshot.workloads, name, host);
+    const { loadBalancer, limits, endpoints } = clusterFacts(resources, snapshot.workloads, name, host);
     const levels = share === undefined ? [] : [share];
     const owner = owners[index];
     return {
@@ -124,6 +124,7 @@ function explainClusters(context: ExplainContext, route: Route, action: RouteAct
         weight: share?.weight ?? 100,
         endpoints: endpoints.map(({ pod, workload, port, tls }) => ({ pod, workload, port, tls })),
         loadBalancer,
+        ...limits,
         path,
         host,
         requestHeaders: headerChanges('request', levels),
@@ -172,6 +173,17 @@ function clusterNotes(clusters: readonly ExplainedCluster[]): string[] {
       ? []
       : [`${name} has no endpoint: its share of the requests is answered 503`],
   );
+}
+
+/** An abort of every request comes before any destination; of gRPC its status is the client's to read. */
+function abortOutcome(fault: ExplainedFault | null): Answer | undefined {
+  const { percentage, httpStatus } = fault?.abort ?? { percentage: 0, httpStatus: null };
+  if (percentage < 100 || httpStatus === null) return undefined;
+  return {
+    status: httpStatus,
+    responseFlag: 'FI',
+    outcome: `its fault aborts every request: the proxy answers ${httpStatus}`,
+  };
 }
 
 function forwardOutcome(clusters: readonly ExplainedCluster[]): Answer {

@@ -5,6 +5,7 @@ import type { ExplainContext } from './explain.js';
 import type { Explanation } from './explanation.js';
 import { NO_CHANGES } from './explanation.js';
 import { clusterBecause, endpointBecause } from './places/forward-because.js';
+import { connectionBecause } from './places/tcp-because.js';
 import { clusterFacts } from './read/clusters.js';
 
 export function explainTcp(
@@ -23,20 +24,30 @@ export function explainTcp(
   }));
   return {
     action: 'tcp',
-    clusters: found.map(({ name, weight, loadBalancer, endpoints }) => ({
+    clusters: found.map(({ name, weight, loadBalancer, limits, endpoints }) => ({
       name,
       weight,
       endpoints: endpoints.map(({ pod, workload, port: at, tls }) => ({ pod, workload, port: at, tls })),
       loadBalancer,
+      ...limits,
       path: '',
       host: '',
       requestHeaders: NO_CHANGES,
       responseHeaders: NO_CHANGES,
     })),
     outcome: `port ${port.port} of ${service.hostname} is ${port.protocol}: the connection goes to ${weighted.map(({ name }) => name).join(', ')}, and the proxy does not look at requests`,
-    because: found.flatMap(({ name, endpoints }) => [
-      ...clusterBecause(places, view.scope, name),
-      ...endpointBecause(places, endpoints, name),
-    ]),
+    because: [
+      ...connectionBecause(
+        places,
+        view.scope,
+        service,
+        port,
+        weighted.map(({ name }) => name),
+      ),
+      ...found.flatMap(({ name, endpoints }) => [
+        ...clusterBecause(places, view.scope, name),
+        ...endpointBecause(places, endpoints, name),
+      ]),
+    ],
   };
 }

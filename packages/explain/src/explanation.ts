@@ -34,6 +34,23 @@ export interface ExplainedEndpoint {
   readonly tls: 'mutual' | 'tls' | 'none';
 }
 
+/** Bounds of what may be under way to a cluster from one proxy; null: none. */
+export interface ExplainedCircuitBreaker {
+  readonly maxConnections: number | null;
+  readonly maxPendingRequests: number | null;
+  readonly maxRequests: number | null;
+  readonly maxRetries: number | null;
+}
+
+/** When an endpoint is left out for a while; null: the proxy's default, or never where `interval` alone is set. */
+export interface ExplainedOutlierDetection {
+  readonly consecutive5xxErrors: number | null;
+  readonly consecutiveGatewayErrors: number | null;
+  readonly intervalMs: number | null;
+  readonly baseEjectionTimeMs: number | null;
+  readonly maxEjectionPercent: number | null;
+}
+
 /** A cluster that the request may go to. */
 export interface ExplainedCluster {
   readonly name: string;
@@ -42,6 +59,11 @@ export interface ExplainedCluster {
   readonly endpoints: readonly ExplainedEndpoint[];
   /** `LEAST_REQUEST`, `ROUND_ROBIN`, … */
   readonly loadBalancer: string;
+  /** Beyond these a request is answered 503 UO. */
+  readonly circuitBreaker: ExplainedCircuitBreaker;
+  /** null: nothing is left out for its errors. */
+  readonly outlierDetection: ExplainedOutlierDetection | null;
+  readonly connectTimeoutMs: number | null;
   /** Path and Host that go to it, as the proxy would write them. */
   readonly path: string;
   readonly host: string;

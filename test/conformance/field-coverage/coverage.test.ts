@@ -5,20 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { caseNames, readCase } from '../case-file.js';
 import { isNamedIn, readNotActedOn, standingOf, takesIn } from './not-acted-on.js';
-import { COVERED_KINDS, type CoveredKind, fieldsOf, fieldsSet, specSchemaOf } from './schema-fields.js';
-
-/**
- * Where the same message stands in several places, cases need its fields in one of them; that the other places count is a
- * field of its own (`subsets[].trafficPolicy`, `portLevelSettings[].port`).
- */
-const SAME_MESSAGE: readonly (readonly [RegExp, string])[] = [
-  [/^subsets\[\]\.trafficPolicy\./, 'trafficPolicy.'],
-  [/\bportLevelSettings\[\]\.(?!port\b)/, ''],
-];
-
-function oncePerMessage(field: string): string {
-  return SAME_MESSAGE.reduce((name, [place, instead]) => name.replace(place, instead), field);
-}
+import { COVERED_KINDS, type CoveredKind, fieldsOf, fieldsSet, oncePerMessage, specSchemaOf } from './schema-fields.js';
 
 interface Document {
   readonly kind?: string;
@@ -46,7 +33,7 @@ const notActedOn = readNotActedOn();
 
 describe.each(COVERED_KINDS)('%s:', (kind) => {
   const fields = [...new Set(fieldsOf(specSchemaOf(kind)).map(oncePerMessage))];
-  const { refused = [], warned = [], untested = [], elsewhere = {} } = notActedOn[kind] ?? {};
+  const { refused = [], warned = [], untested = [], unseen = {}, elsewhere = {} } = notActedOn[kind] ?? {};
   const paths = [...refused, ...warned, ...untested, ...Object.keys(elsewhere)];
   /** Of several that take the field in, the most exact one. */
   const pathOf = (field: string) => paths.filter((path) => takesIn(path, field)).sort((a, b) => b.length - a.length)[0];
@@ -77,6 +64,11 @@ describe.each(COVERED_KINDS)('%s:', (kind) => {
       fields.filter((field) => pathOf(field) === path).every((field) => used.get(kind)?.has(field)),
     );
     expect(tested).toEqual([]);
+  });
+
+  test('what nobody can see is set by a case', () => {
+    const set = used.get(kind)!;
+    expect(Object.keys(unseen).filter((path) => ![...set].some((field) => takesIn(path, field)))).toEqual([]);
   });
 
   test('not-acted-on.yaml names only fields that there are', () => {

@@ -15,6 +15,8 @@ export interface Listed {
   readonly warned?: readonly string[];
   /** Fields that work, whose case is owed. */
   readonly untested?: readonly string[];
+  /** Fields that a case sets, and whose absence no client and no pod can see, with the reason. */
+  readonly unseen?: Readonly<Record<string, string>>;
   /** Fields that are no matter of requests, with the file that tests them instead. */
   readonly elsewhere?: Readonly<Record<string, string>>;
 }
@@ -71,6 +73,7 @@ const isAbove = (path: readonly string[], steps: readonly string[]) =>
 const API_VERSIONS: Readonly<Partial<Record<CoveredKind, string>>> = {
   ProxyConfig: 'networking.istio.io/v1beta1',
   RateLimit: 'lateen.io/v1alpha1',
+  HealthCheck: 'lateen.io/v1alpha1',
 };
 
 const documentOf = (kind: CoveredKind, spec: unknown): unknown =>

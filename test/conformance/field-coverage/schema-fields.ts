@@ -15,8 +15,23 @@ export const COVERED_KINDS = [
   'ProxyConfig',
   'MeshConfig',
   'RateLimit',
+  'HealthCheck',
 ] as const;
 export type CoveredKind = (typeof COVERED_KINDS)[number];
+
+/**
+ * Where the same message stands in several places, cases need its fields in one of them; that the other places count is a
+ * field of its own (`subsets[].trafficPolicy`, `portLevelSettings[].port`).
+ */
+const SAME_MESSAGE: readonly (readonly [RegExp, string])[] = [
+  [/^subsets\[\]\.trafficPolicy\./, 'trafficPolicy.'],
+  [/\bportLevelSettings\[\]\.(?!port\b)/, ''],
+];
+
+/** The name by which a field is known wherever its message stands. */
+export function oncePerMessage(field: string): string {
+  return SAME_MESSAGE.reduce((name, [place, instead]) => name.replace(place, instead), field);
+}
 
 /** The schema of a kind's spec. */
 export function specSchemaOf(kind: CoveredKind): JsonSchema {
@@ -30,7 +45,8 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
 /** `a.b`, `a[]`, `a.*`. */
 const below = (path: string, name: string) => (path === '' ? name : `${path}.${name}`);
 
-function itemSchema({ additionalProperties }: JsonSchema): JsonSchema | undefined {
+/** What each item of a map looks like. */
+export function itemSchema({ additionalProperties }: JsonSchema): JsonSchema | undefined {
   return isObject(additionalProperties) ? (additionalProperties as JsonSchema) : undefined;
 }
 

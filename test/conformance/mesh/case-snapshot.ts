@@ -50,7 +50,9 @@ export interface CaseConfig {
 function meshConfigOf({ name, mesh }: ConformanceCase): MeshConfig {
   const content = JSON.stringify({ ...MESH, ...(parse(mesh) as object | null) });
   const { config, problems } = parseMeshConfig({ name: `${name}/mesh.yaml`, content });
-  if (config === undefined) throw new Error(problems.map(({ path, message }) => `${path}: ${message}`).join('\n'));
+  if (config === undefined) {
+    throw new RefusedCaseError(problems.map(({ path, message }) => `${path}: ${message}`).join('\n'));
+  }
   return config;
 }
 
@@ -114,14 +116,19 @@ function podPortsOf(pods: readonly PodOfCase[], services: readonly Service[]): P
   return [...found.values()];
 }
 
-/** Parses and validates a case as Galley does. @throws Error with everything that is wrong */
+/** A case whose documents Galley would refuse. */
+export class RefusedCaseError extends Error {}
+
+/** Parses and validates a case as Galley does. @throws RefusedCaseError with everything that is wrong */
 export function readCaseConfig(conformanceCase: ConformanceCase): CaseConfig {
   const { name, config, pods, clients } = conformanceCase;
   const file = { name: `${name}/config.yaml`, content: config };
   const { objects, problems } = parseDocuments([file], { defaultNamespace: 'default' });
   const errors = problems.filter(({ severity }) => severity === 'error');
   if (errors.length > 0) {
-    throw new Error(errors.map(({ line, path, message }) => `${file.name}:${line} ${path}: ${message}`).join('\n'));
+    throw new RefusedCaseError(
+      errors.map(({ line, path, message }) => `${file.name}:${line} ${path}: ${message}`).join('\n'),
+    );
   }
   const services = objects
     .filter((object): object is ConfigObject<'Service'> => object.kind === 'Service')

@@ -21,6 +21,8 @@ export interface ReceivedRequest {
   readonly body: string;
   /** Of the connection that it came on: the caller's address and port. */
   readonly connection: string;
+  /** Requests that the pod had at that moment, this one included. */
+  readonly atOnce: number;
 }
 
 /** The host of a copy, which an engine that mirrors makes of the request's. */
@@ -33,6 +35,7 @@ export class EchoPods {
   readonly unwell = new Set<string>();
   private readonly servers: TcpServer[] = [];
   private readonly sockets = new Set<Socket>();
+  private readonly active = new Map<string, number>();
   private readonly copies = new Map<string, ReceivedRequest[]>();
   private readonly received = new Map<string, ReceivedRequest[]>();
   private readonly scripts = new Map<string, readonly ScriptedAnswer[]>();
@@ -123,19 +126,27 @@ export class EchoPods {
   /** A health check, which no client of a case has sent. */
   private answerCheck(
     pod: string,
-    { url, headers }: IncomingMessage | Http2ServerRequest,
+    { url, method, headers }: IncomingMessage | Http2ServerRequest,
     response: ServerResponse | Http2ServerResponse,
+    asked: string,
   ): void {
-    const isWell = !this.unwell.has(pod);
+    const isServing = !this.unwell.has(pod) && headers['x-probe'] !== 'unwell';
     if (url !== '/grpc.health.v1.Health/Check' || !('stream' in response)) {
-      response.writeHead(isWell && headers['x-probe'] !== 'unwell' ? 200 : 500);
+      const isKnown =
+        url === '/healthz' ||
+        (url === '/head-only' && method === 'HEAD') ||
+        (url === '/for-host' && headers.host === 'checked.example') ||
+        url === `/method/${method}`;
+      response.writeHead(!isKnown ? 404 : isServing ? 200 : 503);
       response.end();
       return;
     }
+    // Of a service without a name, or of one that is known; of any other gRPC says NOT_FOUND.
+    const isKnown = asked === '' || asked === 'shop.Cart' || headers[':authority'] === 'checked.example';
     response.writeHead(200, { 'content-type': 'application/grpc' });
-    response.addTrailers({ 'grpc-status': '0' });
+    response.addTrailers({ 'grpc-status': isKnown ? '0' : '5' });
     // A message of two bytes: HealthCheckResponse{status: SERVING or NOT_SERVING}.
-    response.end(Buffer.from([0, 0, 0, 0, 2, 8, isWell ? 1 : 2]));
+    response.end(Buffer.from(isKnown ? [0, 0, 0, 0, 2, 8, isServing ? 1 : 2] : []));
   }
 
   private answer(
@@ -153,7 +164,7 @@ export class EchoPods {
     }
     const id = String(known[REQUEST_ID] ?? '');
     if (id === '') {
-      this.answerCheck(pod, request, response);
+      this.answerCheck(pod, request, response, body.slice(7));
       return;
     }
     const host = known.host ?? String(known[':authority'] ?? '');
@@ -161,7 +172,10 @@ export class EchoPods {
     const before = arrived.get(id) ?? [];
     const { remoteAddress, remotePort } = request.socket;
     const connection = `${remoteAddress}:${remotePort}`;
-    arrived.set(id, [...before, { pod, protocol, method, path, host, headers, body, connection }]);
+    const atOnce = (this.active.get(pod) ?? 0) + 1;
+    this.active.set(pod, atOnce);
+    response.once('close', () => this.active.set(pod, (this.active.get(pod) ?? 0) - 1));
+    arrived.set(id, [...before, { pod, protocol, method, path, host, headers, body, connection, atOnce }]);
     const answers = this.scripts.get(id) ?? [];
     const script = answers[Math.min(before.length, answers.length - 1)] ?? PLAIN;
     const write = () => {

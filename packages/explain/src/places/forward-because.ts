@@ -32,11 +32,15 @@ const RULE_FIELDS: readonly (readonly [decides: string, field: readonly string[]
   ['responseHeaders', ['headers', 'response']],
 ];
 
+const isWithin = (part: Place, whole: Place): boolean =>
+  part.object === whole.object && whole.path.every((step, index) => step === part.path[index]);
+
 /** The rule's own fields. */
 export function ruleBecause({ rules, conditions }: RoutePlaces): Because[] {
-  const found: Because[] = [];
-  const chosen = conditions[0] ?? rules[0];
-  if (chosen !== undefined) found.push(because(chosen, 'route'));
+  // Each rule by its condition, where it has one: of a delegate and of the rule that delegates, both.
+  const found = rules.map((rule) => because(conditions.find((each) => isWithin(each, rule)) ?? rule, 'route'));
+  const delegating = saying(rules, ['delegate']);
+  if (delegating !== undefined) found.push(because(delegating, 'route'));
   for (const [decides, field] of RULE_FIELDS) {
     const place = saying(rules, field);
     if (place !== undefined) found.push(because(place, decides));
@@ -99,7 +103,8 @@ function wholeRule(places: Places, { namespace, name }: EffectiveDestinationRule
   return object === undefined ? [] : [because({ object, path: [] }, 'destinationRule', cluster)];
 }
 
-function placeOf(places: Places, part: object | undefined): Place | undefined {
+/** The place of a part of a spec, or of what it was made from. */
+export function placeOf(places: Places, part: object | undefined): Place | undefined {
   if (part === undefined) return undefined;
   for (const origin of originsOf(part)) {
     const place = places.of(origin);

@@ -8,6 +8,7 @@ import type { LbEndpoint } from '@lateen/xds-proto/envoy/config/endpoint/v3/endp
 import type { ClusterLoadAssignment } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
 import { UpstreamTlsContextSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import type { ExplainedEndpoint } from '../explanation.js';
+import { type ClusterLimits, clusterLimits } from './cluster-limits.js';
 
 /** An endpoint and the workload that it is, where the registry knows it. */
 export interface ClusterEndpoint extends ExplainedEndpoint {
@@ -17,6 +18,7 @@ export interface ClusterEndpoint extends ExplainedEndpoint {
 export interface ClusterFacts {
   readonly cluster: Cluster | undefined;
   readonly loadBalancer: string;
+  readonly limits: ClusterLimits;
   readonly endpoints: readonly ClusterEndpoint[];
 }
 
@@ -32,12 +34,13 @@ export function clusterFacts(
   requested: string,
 ): ClusterFacts {
   const cluster = resources.clusters.find((each) => each.name === name)?.message;
-  if (cluster === undefined) return { cluster, loadBalancer: '', endpoints: [] };
+  const limits = clusterLimits(cluster);
+  if (cluster === undefined) return { cluster, loadBalancer: '', limits, endpoints: [] };
   const assignment = resources.endpoints.find((each) => each.name === name)?.message ?? cluster.loadAssignment;
   // Envoy's dynamic forward proxy is the one custom type that a proxy takes.
   const goesAsAsked = cluster.clusterDiscoveryType.case === 'clusterType';
   const endpoints = goesAsAsked ? [requestedEndpoint(cluster, requested)] : endpointsOf(cluster, assignment, workloads);
-  return { cluster, loadBalancer: Cluster_LbPolicy[cluster.lbPolicy] ?? '', endpoints };
+  return { cluster, loadBalancer: Cluster_LbPolicy[cluster.lbPolicy] ?? '', limits, endpoints };
 }
 
 function requestedEndpoint(cluster: Cluster, requested: string): ClusterEndpoint {
