@@ -142,6 +142,8 @@ function othersThan(value: unknown, schema: JsonSchema): unknown[] {
   if (value === '*' || value === '.') return [value === '*' ? '.' : '*'];
   if (/^\d+$/.test(value)) return [String(Number(value) + 1)];
   if (WORD.test(value)) return WORDS.filter((word) => word !== value);
+  // Of a file there must be no other.
+  if (value.startsWith('/dev/')) return ['/dev/null'];
   return [`${value}x`, `x${value}`, value.slice(1), 'x'];
 }
 
