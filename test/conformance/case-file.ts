@@ -30,6 +30,8 @@ export interface ScriptedAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string | undefined;
+  /** What follows the body. */
+  readonly trailers: Readonly<Record<string, string>>;
   readonly delayMs: number;
   /** Cuts the connection instead of answering. */
   readonly reset: boolean;
@@ -170,6 +172,7 @@ function readAnswer(fields: Fields): ScriptedAnswer {
     status: fields.number('status') ?? 200,
     headers: fields.texts('headers') ?? {},
     body: fields.text('body'),
+    trailers: fields.texts('trailers') ?? {},
     delayMs: fields.number('delayMs') ?? 0,
     reset: fields.flag('reset') ?? false,
   };

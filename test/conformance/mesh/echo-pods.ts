@@ -28,7 +28,7 @@ export interface ReceivedRequest {
 /** The host of a copy, which an engine that mirrors makes of the request's. */
 const SHADOW = /-shadow(:\d+)?$/;
 
-const PLAIN: ScriptedAnswer = { status: 200, headers: {}, body: undefined, delayMs: 0, reset: false };
+const PLAIN: ScriptedAnswer = { status: 200, headers: {}, body: undefined, trailers: {}, delayMs: 0, reset: false };
 
 export class EchoPods {
   /** Pods that say so when a health check asks. */
@@ -184,6 +184,7 @@ export class EchoPods {
         return;
       }
       (response as ServerResponse).writeHead(script.status, { 'content-type': 'text/plain', ...script.headers });
+      if (Object.keys(script.trailers).length > 0) response.addTrailers(script.trailers);
       response.end(script.body ?? `${pod}\n`);
     };
     if (script.delayMs === 0) write();

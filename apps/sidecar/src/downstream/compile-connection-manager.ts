@@ -18,6 +18,7 @@ import {
   type HTTPFault,
 } from '@lateen/xds-proto/envoy/extensions/filters/http/fault/v3/fault_pb.js';
 import { FilterConfigSchema as GrpcStatsSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/grpc_stats/v3/config_pb.js';
+import { GrpcWebSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/grpc_web/v3/grpc_web_pb.js';
 import { RouterSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/router/v3/router_pb.js';
 import {
   HttpConnectionManager_CodecType as CodecType,
@@ -75,7 +76,10 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
   const { core, tables, options, listenerName, chainName } = context;
   const compiled = compileHttpConnectionManager(hcm, listenerName);
   for (const { path, message } of compiled.problems) context.problem(path, message);
-  const { filters, suppressEnvoyHeaders, limits, fault, cors, countsMessages } = readFilters(hcm.httpFilters, context);
+  const { filters, suppressEnvoyHeaders, limits, fault, cors, countsMessages, grpcWeb } = readFilters(
+    hcm.httpFilters,
+    context,
+  );
   const exchangePeers = filters.metadataExchange;
   const listenerOptions = {
     ...compiled.options,
@@ -122,6 +126,7 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
     injectsFaults: fault !== undefined,
     cors: cors?.place ?? CORS_ABSENT,
     countsMessages,
+    grpcWeb,
     idleTimeoutMs: http?.idleTimeout === undefined ? DEFAULT_IDLE_TIMEOUT_MS : durationMs(http.idleTimeout),
     streamIdleTimeoutMs:
       hcm.streamIdleTimeout === undefined ? DEFAULT_STREAM_IDLE_TIMEOUT_MS : durationMs(hcm.streamIdleTimeout),
@@ -162,6 +167,7 @@ interface FilterSettings {
   readonly fault: Fault | undefined;
   readonly cors: { readonly filterId: number; readonly place: number } | undefined;
   readonly countsMessages: boolean;
+  readonly grpcWeb: boolean;
 }
 
 const CORS_ORDER = 'the CORS filter must come before every rate limit and fault filter, or after all of them';
@@ -169,6 +175,7 @@ const CORS_ORDER = 'the CORS filter must come before every rate limit and fault 
 function readFilters(httpFilters: readonly HttpFilter[], context: ConnectionManagerContext): FilterSettings {
   let cors: FilterSettings['cors'];
   let countsMessages = false;
+  let grpcWeb = false;
   let fault: Fault | undefined;
   const limits = new LimitFilters({ ...context, quotaCluster: context.options.quotaCluster });
   const filters: MeshFilters = { metadataExchange: false, stats: undefined };
@@ -207,12 +214,16 @@ function readFilters(httpFilters: readonly HttpFilter[], context: ConnectionMana
       countsMessages ||= unpackAny(any, GrpcStatsSchema).emitFilterState;
       return;
     }
+    if (any !== undefined && anyIs(any, GrpcWebSchema)) {
+      grpcWeb = true;
+      return;
+    }
     // Hosts are the cluster's matter.
     if (any !== undefined && anyIs(any, ForwardProxySchema)) return;
     const refused = readMeshFilter(filter, filters);
     if (refused !== '') context.problem(path, refused);
   });
-  return { filters, suppressEnvoyHeaders, limits, fault, cors, countsMessages };
+  return { filters, suppressEnvoyHeaders, limits, fault, cors, countsMessages, grpcWeb };
 }
 
 function readFault(

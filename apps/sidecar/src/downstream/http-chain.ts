@@ -30,6 +30,8 @@ export interface HttpChain extends ServedChain {
   readonly http2: Http2Settings;
   /** The chain has a filter that counts the messages of gRPC for the metrics. */
   readonly countsMessages: boolean;
+  /** The chain has a filter that makes gRPC of gRPC-Web. */
+  readonly grpcWeb: boolean;
   /** WebSocket upgrades may go through, unless their route says otherwise. */
   readonly websocket: boolean;
   /** The same for CONNECT. */

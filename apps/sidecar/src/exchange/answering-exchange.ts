@@ -16,7 +16,8 @@ import { ExchangeState } from './exchange-state.js';
 import { ExchangeTimers } from './exchange-timers.js';
 import { CORS_ABSENT, CrossOrigin } from './filters/cross-origin.js';
 import type { HeldAnswer } from './filters/injected-delay.js';
-import { GrpcMessages } from './grpc-messages.js';
+import { GrpcMessages } from './grpc/grpc-messages.js';
+import type { WebCall } from './grpc/web-call.js';
 import { KeptRequest } from './kept-request.js';
 import { CORS_DETAILS, DIRECT_RESPONSE_DETAILS, type LocalReply } from './local-reply.js';
 import { countRequest } from './request-metrics.js';
@@ -31,6 +32,8 @@ export abstract class AnsweringExchange extends ExchangeState implements Respons
   protected readonly timers: ExchangeTimers;
   /** Null where the chain has no filter for it. */
   readonly sharing: CrossOrigin | null;
+  /** The request is gRPC-Web, where the chain translates that. */
+  web: WebCall | null = null;
   protected holdsRequestUnit = false;
   /** Messages of gRPC, null until the first request whose are counted. */
   requestMessages: GrpcMessages | null = null;
@@ -70,6 +73,7 @@ export abstract class AnsweringExchange extends ExchangeState implements Respons
   protected start(wireBytes: number): void {
     this.reset(wireBytes, this.path.clock.nowMs);
     this.attempts.begin(0, 0);
+    this.web = null;
     this.log?.begin();
     if (this.sharing !== null) this.sharing.policy = 0;
     this.listenerRecord = this.client.chain.listenerRecord;
@@ -104,7 +108,8 @@ export abstract class AnsweringExchange extends ExchangeState implements Respons
   /** A local answer has been written: to gRPC it was 200, whatever it is about, with the status in its head. */
   private noteGrpcReply(): void {
     if (!this.grpc) return;
-    this.status = 200;
+    // gRPC-Web keeps the status of HTTP.
+    if (this.web === null) this.status = 200;
     this.responseBodyBytes = 0;
     this.grpcStatus = this.path.core.i32[RESP_GRPC_STATUS >> 2]!;
   }
@@ -116,7 +121,8 @@ export abstract class AnsweringExchange extends ExchangeState implements Respons
     const bytes = this.writer.copyFromTable(this);
     const grpcStatus = i32[RESP_GRPC_STATUS >> 2]!;
     const details = DIRECT_RESPONSE_DETAILS;
-    if (this.grpc) return { status: 200, bytes, bodyLength: 0, details, grpcStatus };
+    if (this.grpc)
+      return { status: this.web === null ? 200 : i32[ROUTE_STATUS >> 2]!, bytes, bodyLength: 0, details, grpcStatus };
     return { status: i32[ROUTE_STATUS >> 2]!, bytes, bodyLength: i32[ROUTE_BODY_LENGTH >> 2]!, details, grpcStatus };
   }
 
@@ -148,6 +154,7 @@ export abstract class AnsweringExchange extends ExchangeState implements Respons
   protected finish(close: boolean): void {
     const { core, stats } = this.path;
     this.active = false;
+    this.web?.end(core);
     this.timers.stop();
     if (this.holdsRequestUnit) core.wasm.release(this.clusterSlot, LIMIT_REQUESTS);
     this.holdsRequestUnit = false;

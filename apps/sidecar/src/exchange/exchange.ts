@@ -9,6 +9,7 @@ import { type InquiringRequest, LimitInquiry, limitReplyPolicy } from './filters
 import { chargeRateLimits } from './filters/rate-limit.js';
 import { tunnelEndsHere, upgradeAllowed } from './filters/upgrades.js';
 import { ForwardingExchange } from './forwarding-exchange.js';
+import { WebCall } from './grpc/web-call.js';
 import { type LocalReply, ROUTE_NOT_FOUND, STREAM_IDLE, UPGRADE_NOT_ENABLED, UPSTREAM_IDLE } from './local-reply.js';
 import { FLAG } from './response-flags.js';
 
@@ -36,6 +37,7 @@ export class Exchange extends ForwardingExchange implements DelayedRequest, Inqu
       (this.method === L.METHOD_HEAD ? L.DOWNSTREAM_HEAD : 0) |
       (this.grpc ? L.DOWNSTREAM_GRPC : 0);
     if (this.grpc && chain.countsMessages && this.client.framesMessages) this.countMessages();
+    if (chain.grpcWeb) this.beginWebCall();
     if (chain.peerFromRequest) this.readRequestPeer();
     this.log?.noteRequest(this.client.framesMessages);
     const action = wasm.route(chain.routeConfigSlot, -1, this.client.secure);
@@ -64,14 +66,31 @@ export class Exchange extends ForwardingExchange implements DelayedRequest, Inqu
     else this.replyFromTable();
   }
 
+  /** Where it is one: from here on it counts as gRPC, and the upstream's bodies come without their framing. */
+  private beginWebCall(): void {
+    const { chain } = this.client;
+    const web = WebCall.of(this.path.core, this.responseChunkMode);
+    if (web === null) return;
+    this.web = web;
+    this.grpc = true;
+    this.responseChunkMode = L.CHUNK_MODE_DATA;
+    if (!chain.countsMessages) return;
+    this.countMessages();
+    web.requestMessages = this.requestMessages;
+    web.responseMessages = this.responseMessages;
+  }
+
   /** More of the request's body. */
   requestBytes(address: number, length: number, wireLength: number, complete: boolean): void {
     this.lastActiveMs = this.path.clock.nowMs;
     this.requestWireBytes += wireLength;
     this.requestBodyBytes += length;
+    if (this.web === null) this.addBody(address, length);
+    else if (!this.web.passRequest(this.path.core, address, length, complete, this)) {
+      this.fail(this.web.refusal);
+      return;
+    }
     const upstream = this.upstream;
-    this.mirroring?.add(address, length);
-    this.kept.add(address, length, upstream === null ? null : upstream.writer);
     if (complete) {
       this.completeRequest();
       upstream?.writer.endMessage();
@@ -84,7 +103,7 @@ export class Exchange extends ForwardingExchange implements DelayedRequest, Inqu
 
   /** Bytes of the request's body as the client sent them, where messages are counted; `requestBytes` may have them in chunks. */
   noteRequestData(address: number, length: number): void {
-    if (this.countsMessages) this.requestMessages?.add(this.path.core.bytes, address, length);
+    if (this.countsMessages && this.web === null) this.requestMessages?.add(this.path.core.bytes, address, length);
   }
 
   /** Trailers, as header lines; the end of the request follows. */

@@ -26,6 +26,7 @@ import type { DataPath } from '../transport/data-path.js';
 import type { AccessLogEntry } from './access-log-entry.js';
 import type { ExchangeClient } from './exchange-client.js';
 import { putSharing, type Sharing } from './filters/cross-origin.js';
+import type { WebCall } from './grpc/web-call.js';
 import type { Attempts } from './retries/attempts.js';
 
 /** Room for what the proxy usually adds to a response head. */
@@ -45,6 +46,8 @@ export interface ResponseFacts {
   readonly sharing: Sharing | null;
   /** Header lines that it ends with, each with its end. */
   readonly headLines: string;
+  /** The request is gRPC-Web: answers of our own are translated. */
+  readonly web: WebCall | null;
 }
 
 /** RESP_* is filled: can the client only tell the end of this response by the end of its connection? */
@@ -200,8 +203,11 @@ export class ResponseWriter {
         listener: this.client.chain.listenerName,
         bodyLength,
       });
+      return 0;
     }
-    return length;
+    if (facts.web === null) return length;
+    const answer = core.bytes.subarray(EMBEDDER_SCRATCH, EMBEDDER_SCRATCH + length);
+    return core.bytes.write(facts.web.translateReply(core, answer, status), EMBEDDER_SCRATCH, 'latin1');
   }
 
   /** Sends the answer that is in the scratch memory; returns its length. */

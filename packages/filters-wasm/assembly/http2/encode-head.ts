@@ -198,7 +198,9 @@ function isZeroLength(rule: i32, length: i32): bool {
 
 function isGrpc(length: i32): bool {
   const text = textLength(TEXT_GRPC);
-  return length >= text && equalsIgnoreCase(valueAt, textAt(TEXT_GRPC), text);
+  if (length < text || !equalsIgnoreCase(valueAt, textAt(TEXT_GRPC), text)) return false;
+  // gRPC-Web is made for what has no trailers.
+  return length == text || load<u8>(valueAt + text) != 0x2d;
 }
 
 function putTe(): bool {

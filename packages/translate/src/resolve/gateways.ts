@@ -1,7 +1,7 @@
 // Resolve: the servers that a gateway proxy runs, from the Gateway resources that select it.
 
 import type { ConfigObject, Server } from '@lateen/istio-config';
-import { selectorMatches, splitNamespacedHost } from '@lateen/istio-config';
+import { protocolFromName, selectorMatches, splitNamespacedHost } from '@lateen/istio-config';
 import type { MeshSnapshot, Problem, ProxyNode, StringMap, Workload } from '../model.js';
 import { configsOf } from '../snapshot.js';
 import { compareText } from '../stable-hash.js';
@@ -31,6 +31,8 @@ export interface GatewayServer {
   readonly portName: string;
   readonly hosts: readonly ServerHost[];
   readonly kind: ServerKind;
+  /** Its protocol is GRPC-WEB. */
+  readonly grpcWeb: boolean;
   readonly httpsRedirect: boolean;
   /** TLS that is terminated here. */
   readonly tls: TerminatedTls | undefined;
@@ -120,6 +122,7 @@ class ListenerCollector {
       portName: server.port.name ?? '',
       hosts: serverHosts(server, namespace),
       kind,
+      grpcWeb: protocolFromName(server.port.protocol ?? '') === 'grpc-web',
       httpsRedirect: server.tls?.httpsRedirect === true && layer === 'http',
       tls,
     });

@@ -110,10 +110,6 @@ function meshPorts(service: ServiceDeclaration, problems: Problem[]): MeshPort[]
       const message = `port ${port} (${name}) is ${protocol}: no listener is made for it, as UDP is not proxied`;
       problems.push({ code: 'unsupported-protocol', severity: 'warning', subject, message });
     }
-    if (protocol === 'grpc-web') {
-      const message = `port ${port} (${name}) is grpc-web: calls are passed on as they are, not translated to gRPC`;
-      problems.push({ code: 'unsupported-protocol', severity: 'warning', subject, message });
-    }
     // 0 is what a registry says that sets none: the service's own port, as in Kubernetes.
     ports.push({ name, port, targetPort: targetPort || port, protocol, http, tcp });
   }

@@ -18,6 +18,7 @@ export const HTTP_FILTER_TYPES = [
   'udpa.type.v1.TypedStruct',
   'xds.type.v3.TypedStruct',
   'envoy.extensions.filters.http.grpc_stats.v3.FilterConfig',
+  'envoy.extensions.filters.http.grpc_web.v3.GrpcWeb',
   CORS_FILTER,
   FORWARD_PROXY,
   HTTP_FAULT,
@@ -271,6 +272,7 @@ export const LISTENER_SUPPORT: SupportTable = {
       replace_dots_in_grpc_service_name: 'statistics by method are not kept',
     },
   },
+  'envoy.extensions.filters.http.grpc_web.v3.GrpcWeb': { acted: [] },
   [CORS_FILTER]: { acted: [] },
   'envoy.config.core.v3.HttpProtocolOptions': {
     acted: ['idle_timeout', 'max_requests_per_connection', 'max_connection_duration'],

@@ -81,7 +81,9 @@ function buildChain(view: ProxyView, listener: string, { server, serverNames, su
   const filters = (): Filter[] => {
     if (to !== undefined) return buildTcpFilters(view, 'gateway', to);
     const managers = connectionManagers(scope, understandsIstioFilters);
-    return [managers.build('gateway', listener, { rds: gatewayTlsRouteName(server) }, forwardsHosts(scope))];
+    return [
+      managers.build('gateway', listener, { rds: gatewayTlsRouteName(server) }, { forwards: forwardsHosts(scope) }),
+    ];
   };
   // Between TCP proxies of a mesh the introduction of both sides is agreed on by ALPN, as in Istio.
   const exchanges = to !== undefined && server.tls?.settings.mode === 'ISTIO_MUTUAL' && understandsIstioFilters;
@@ -114,9 +116,11 @@ export function gatewayListener(
   const others = (addresses: Parameters<ListenerPlan['build']>[0]) =>
     addresses.map((address) => ({ address: socketAddress(address) }));
   if (layer === 'http') {
+    // The servers of a port share its connection manager: as in Istio the first one says what it is for.
+    const abilities = { forwards: forwardsHosts(view.scope), grpcWeb: listener.servers[0]?.grpcWeb === true };
     return {
       ...plan,
-      key: `gateway/${managers.key}/${forwardsHosts(view.scope)}/${view.proxyProtocol}`,
+      key: `gateway/${managers.key}/${stableHash(abilities)}/${view.proxyProtocol}`,
       build: (addresses) =>
         create(ListenerSchema, {
           ...own,
@@ -124,9 +128,7 @@ export function gatewayListener(
           listenerFilters: headers,
           filterChains: [
             {
-              filters: [
-                managers.build('gateway', name, { rds: gatewayRouteName(listener) }, forwardsHosts(view.scope)),
-              ],
+              filters: [managers.build('gateway', name, { rds: gatewayRouteName(listener) }, abilities)],
             },
           ],
         }),

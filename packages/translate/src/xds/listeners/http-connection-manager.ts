@@ -17,7 +17,7 @@ import {
 import type { ClientScope } from '../../resolve/client-scope.js';
 import { durationOfMs } from '../durations.js';
 import { buildAccessLog } from './access-log.js';
-import { buildHttpFilters } from './http-filters.js';
+import { buildHttpFilters, type HttpAbilities } from './http-filters.js';
 import type { ListenerClass } from './mesh-filters.js';
 
 /** Where a connection manager's routes come from. */
@@ -84,12 +84,12 @@ function sharedFields(
   scope: ClientScope,
   listenerClass: ListenerClass,
   understandsIstioFilters: boolean,
-  forwards: boolean,
+  abilities: HttpAbilities,
 ) {
   const { meshConfig } = scope.snapshot;
   const accessLogs = scope.accessLogs[listenerClass === 'sidecar-inbound' ? 'SERVER' : 'CLIENT'];
   return {
-    httpFilters: buildHttpFilters(scope, listenerClass, understandsIstioFilters, forwards),
+    httpFilters: buildHttpFilters(scope, listenerClass, understandsIstioFilters, abilities),
     accessLog: accessLogs.map(buildAccessLog),
     useRemoteAddress: listenerClass === 'gateway',
     xffNumTrustedHops:
@@ -112,39 +112,40 @@ export interface ConnectionManagers {
    * The connection manager as a network filter.
    *
    * @param address the listener's address and port, `IP_PORT`, for the name of its statistics
-   * @param forwards requests may say themselves where they go
    */
-  build(listenerClass: ListenerClass, address: string, routes: RouteSource, forwards?: boolean): Filter;
+  build(listenerClass: ListenerClass, address: string, routes: RouteSource, abilities?: HttpAbilities): Filter;
 }
 
 function createConnectionManagers(scope: ClientScope, understandsIstioFilters: boolean): ConnectionManagers {
   const shared = new Map<string, ReturnType<typeof sharedFields>>();
-  const fieldsOf = (listenerClass: ListenerClass, forwards: boolean) => {
-    const key = `${listenerClass}/${forwards}`;
-    const fields = shared.get(key) ?? sharedFields(scope, listenerClass, understandsIstioFilters, forwards);
+  const keyOf = (listenerClass: ListenerClass, { forwards = false, grpcWeb = false }: HttpAbilities) =>
+    `${listenerClass}/${forwards}/${grpcWeb}`;
+  const fieldsOf = (listenerClass: ListenerClass, abilities: HttpAbilities) => {
+    const key = keyOf(listenerClass, abilities);
+    const fields = shared.get(key) ?? sharedFields(scope, listenerClass, understandsIstioFilters, abilities);
     shared.set(key, fields);
     return fields;
   };
-  const packManager = (listenerClass: ListenerClass, routes: RouteSource, forwards: boolean) =>
+  const packManager = (listenerClass: ListenerClass, routes: RouteSource, abilities: HttpAbilities) =>
     packAny(
       HttpConnectionManagerSchema,
       create(HttpConnectionManagerSchema, {
-        ...fieldsOf(listenerClass, forwards),
+        ...fieldsOf(listenerClass, abilities),
         routeSpecifier: routeSpecifier(routes),
       }),
     );
   const byRoute = new Map<string, Any>();
-  const managerOf = (listenerClass: ListenerClass, routes: RouteSource, forwards: boolean) => {
-    if ('inline' in routes) return packManager(listenerClass, routes, forwards);
-    const key = `${listenerClass}/${forwards}/${routes.rds}`;
-    const manager = byRoute.get(key) ?? packManager(listenerClass, routes, forwards);
+  const managerOf = (listenerClass: ListenerClass, routes: RouteSource, abilities: HttpAbilities) => {
+    if ('inline' in routes) return packManager(listenerClass, routes, abilities);
+    const key = `${keyOf(listenerClass, abilities)}/${routes.rds}`;
+    const manager = byRoute.get(key) ?? packManager(listenerClass, routes, abilities);
     byRoute.set(key, manager);
     return manager;
   };
   return {
     key: [understandsIstioFilters, scope.telemetryHash, scope.rateLimitHash, scope.snapshot.hashes.settings].join('/'),
-    build: (listenerClass, address, routes, forwards = false) => {
-      const manager = managerOf(listenerClass, routes, forwards);
+    build: (listenerClass, address, routes, abilities = {}) => {
+      const manager = managerOf(listenerClass, routes, abilities);
       const statPrefix = `${listenerClass === 'sidecar-inbound' ? 'inbound' : 'outbound'}_${address}`;
       return create(FilterSchema, {
         name: 'envoy.filters.network.http_connection_manager',

@@ -6,6 +6,7 @@ import { packAny } from '@lateen/xds-proto';
 import { CorsSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/cors/v3/cors_pb.js';
 import { HTTPFaultSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/fault/v3/fault_pb.js';
 import { FilterConfigSchema as GrpcStatsSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/grpc_stats/v3/config_pb.js';
+import { GrpcWebSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/grpc_web/v3/grpc_web_pb.js';
 import { RouterSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/router/v3/router_pb.js';
 import {
   type HttpFilter,
@@ -42,6 +43,19 @@ function grpcStats(): HttpFilter {
   return meshFilter('envoy.filters.http.grpc_stats', packAny(GrpcStatsSchema, config));
 }
 
+/** Makes gRPC of gRPC-Web, so that whatever follows sees calls of gRPC. */
+function grpcWeb(): HttpFilter {
+  return meshFilter('envoy.filters.http.grpc_web', packAny(GrpcWebSchema, create(GrpcWebSchema)));
+}
+
+/** What an HTTP connection manager does beside its listener class. */
+export interface HttpAbilities {
+  /** Requests may say themselves where they go. */
+  readonly forwards?: boolean;
+  /** The port is named `grpc-web`. */
+  readonly grpcWeb?: boolean;
+}
+
 /** Do nothing by themselves: routes configure them. */
 function routeFilters(): HttpFilter[] {
   return [
@@ -59,28 +73,28 @@ function router(): HttpFilter {
 
 /**
  * The filters of a listener class, in order. A stock Envoy gets none of `istio.*`: it would refuse them.
- *
- * @param forwards requests may say themselves where they go
  */
 export function buildHttpFilters(
   scope: ClientScope,
   listenerClass: ListenerClass,
   understandsIstioFilters: boolean,
-  forwards: boolean,
+  abilities: HttpAbilities,
 ): HttpFilter[] {
   // Rules are for the side that calls, so an inbound listener has nothing to configure them with.
   const ofRoutes = listenerClass === 'sidecar-inbound' ? [] : routeFilters();
-  const last = [...(forwards ? [forwardFilter(scope.snapshot.meshConfig)] : []), router()];
+  const last = [...(abilities.forwards ? [forwardFilter(scope.snapshot.meshConfig)] : []), router()];
   // Who is called counts; a caller's own proxy does not limit what it sends.
   const quotas =
     listenerClass === 'sidecar-outbound'
       ? []
       : scope.rateLimits.map((limit) => buildQuotaFilter(limit, scope.snapshot.clusterDomain, understandsIstioFilters));
-  if (!understandsIstioFilters) return [...quotas, ...ofRoutes, grpcStats(), ...last];
+  const web = abilities.grpcWeb ? [grpcWeb()] : [];
+  if (!understandsIstioFilters) return [...quotas, ...web, ...ofRoutes, grpcStats(), ...last];
   const overrides = scope.metrics[listenerClass === 'sidecar-inbound' ? 'SERVER' : 'CLIENT'];
   return [
     metadataExchange(listenerClass),
     ...quotas,
+    ...web,
     ...ofRoutes,
     grpcStats(),
     ...(overrides === undefined ? [] : [meshFilter('istio.stats', statsConfig(listenerClass, overrides))]),

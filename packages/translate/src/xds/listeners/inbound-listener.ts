@@ -87,6 +87,7 @@ const CHAINS = { http: httpChains, tcp: tcpChains, any: detectingChains } as con
 export function inboundListener(view: ProxyView, inbound: InboundPort): ListenerPlan {
   const { ip, port, mtlsMode, services, servicePort, kind, pool } = inbound;
   const name = listenerName(ip, port);
+  const grpcWeb = inbound.protocol === 'grpc-web';
   const managers = connectionManagers(view.scope, view.understandsIstioFilters);
   const takesTls = mtlsMode !== 'DISABLE';
   // What speaks HTTP begins by itself; of anything else the server may.
@@ -102,7 +103,10 @@ export function inboundListener(view: ProxyView, inbound: InboundPort): Listener
       hashesSource: false,
     };
     return {
-      http: kind === 'tcp' ? [] : [managers.build('sidecar-inbound', name, { inline: buildInboundRoute(inbound) })],
+      http:
+        kind === 'tcp'
+          ? []
+          : [managers.build('sidecar-inbound', name, { inline: buildInboundRoute(inbound) }, { grpcWeb })],
       tcp: kind === 'http' ? [] : buildTcpFilters(view, 'sidecar-inbound', to),
     };
   };
@@ -111,6 +115,7 @@ export function inboundListener(view: ProxyView, inbound: InboundPort): Listener
     key: [
       'inbound',
       kind,
+      grpcWeb,
       managers.key,
       mtlsMode,
       services[0]?.hostname ?? '',

@@ -21,6 +21,7 @@ import {
 } from '../routes/tcp-destinations.js';
 import { gatewayListener } from './gateway-listeners.js';
 import { connectionManagers } from './http-connection-manager.js';
+import type { HttpAbilities } from './http-filters.js';
 import { inboundListener } from './inbound-listener.js';
 import {
   connectionMatch,
@@ -61,12 +62,18 @@ function outboundTcpListener(
   };
 }
 
-function outboundListener(view: ProxyView, ip: string, port: number, rds: string, forwards = false): ListenerPlan {
+function outboundListener(
+  view: ProxyView,
+  ip: string,
+  port: number,
+  rds: string,
+  abilities: HttpAbilities,
+): ListenerPlan {
   const name = listenerName(ip, port);
   const managers = connectionManagers(view.scope, view.understandsIstioFilters);
   return {
     name,
-    key: `outbound/${managers.key}/${rds}/${forwards}`,
+    key: `outbound/${managers.key}/${rds}/${stableHash(abilities)}`,
     address: { ip, port },
     additionalAddresses: [],
     build: () =>
@@ -74,7 +81,7 @@ function outboundListener(view: ProxyView, ip: string, port: number, rds: string
         name,
         address: socketAddress({ ip, port }),
         trafficDirection: TrafficDirection.OUTBOUND,
-        filterChains: [{ filters: [managers.build('sidecar-outbound', name, { rds }, forwards)] }],
+        filterChains: [{ filters: [managers.build('sidecar-outbound', name, { rds }, abilities)] }],
       }),
   };
 }
@@ -132,7 +139,7 @@ function outboundPortListener(
   const targets = () => outboundTargets(view.scope, service, port, problems);
   if (port.protocol === 'auto') return outboundDetectingListener(view, address, port.port, targets());
   if (port.tcp) return outboundTcpListener(view, address, port.port, targets());
-  return outboundListener(view, address, port.port, String(port.port));
+  return outboundListener(view, address, port.port, String(port.port), { grpcWeb: port.protocol === 'grpc-web' });
 }
 
 /**
@@ -141,7 +148,8 @@ function outboundPortListener(
  */
 function ownOutboundListener(view: ProxyView, own: OwnOutbound, problems: Problem[]): ListenerPlan | undefined {
   const { ip, port, protocol } = own;
-  if (isHttpProtocol(protocol)) return outboundListener(view, ip, port, String(port));
+  if (isHttpProtocol(protocol))
+    return outboundListener(view, ip, port, String(port), { grpcWeb: protocol === 'grpc-web' });
   const targets = ownTargets(view.scope, own, problems);
   if (protocol === 'auto') return outboundDetectingListener(view, ip, port, targets);
   return targets.length === 0 ? undefined : outboundTcpListener(view, ip, port, targets);
@@ -197,7 +205,9 @@ function listenerPlans(view: ProxyView, problems: Problem[]): readonly ListenerP
   }
   const { addresses } = view.outbound();
   return [
-    outboundListener(view, ownLoopback(view.address), FORWARD_PROXY_PORT, FORWARD_PROXY_ROUTE, mayForward(view)),
+    outboundListener(view, ownLoopback(view.address), FORWARD_PROXY_PORT, FORWARD_PROXY_ROUTE, {
+      forwards: mayForward(view),
+    }),
     ...view.inboundPorts.map((port) => inboundListener(view, port)),
     ...addresses.map((outbound) => outboundPortListener(view, outbound, problems)),
     ...view.ownOutbound.flatMap((own) => ownOutboundListener(view, own, problems) ?? []),
@@ -238,10 +248,11 @@ export function listenerPart(view: ProxyView): ResourcePart<Listener> {
     type: view.type,
     managers: connectionManagers(scope, view.understandsIstioFilters).key,
     address,
-    inbound: inboundPorts.map(({ ip, port, kind, mtlsMode, services, servicePort, pool }) => [
+    inbound: inboundPorts.map(({ ip, port, kind, protocol, mtlsMode, services, servicePort, pool }) => [
       ip,
       port,
       kind,
+      protocol === 'grpc-web',
       mtlsMode,
       services[0]?.hostname,
       servicePort,
@@ -258,7 +269,7 @@ export function listenerPart(view: ProxyView): ResourcePart<Listener> {
     tcpRules: hasTcp(scope) ? tcpRulesHash(scope) : undefined,
     forwards: mayForward(view),
     gateway: gatewayListeners.map((listener) =>
-      listener.layer === 'http' ? [listener.port, listener.bind] : listener,
+      listener.layer === 'http' ? [listener.port, listener.bind, listener.servers[0]?.grpcWeb] : listener,
     ),
     gatewayConnections: hasConnectionServers(view) ? connectionRulesHash(scope) : undefined,
     extraBindAddresses,
