@@ -79,6 +79,7 @@ const TOO_MANY = 429;
 /** The status that is to be seen, as far as configuration alone decides it; undefined: pods or time do. */
 function foretold(answer: Explanation): number | undefined {
   const { status, fault } = answer;
+  if (asksOf(answer).length > 0) return undefined;
   if (limitsOf(answer).some(({ enforcedPercentage }) => enforcedPercentage > 0)) return undefined;
   if (status !== null) return status;
   if (fault?.abort?.percentage === 100) return fault.abort.httpStatus ?? undefined;
@@ -88,6 +89,18 @@ function foretold(answer: Explanation): number | undefined {
 /** Wherever the request is counted. What they let through depends on what came before. */
 function limitsOf({ limits, inbound }: Explanation): Explanation['limits'] {
   return [...limits, ...inbound.flatMap((arrival) => arrival.limits)];
+}
+
+/** Services that are asked about it, wherever. */
+function asksOf({ asks, inbound }: Explanation): Explanation['asks'] {
+  return [...asks, ...inbound.flatMap((arrival) => arrival.asks)];
+}
+
+/** As pods tell it (`mesh/limit-answers.ts`); null: none is asked. */
+function askedText(asks: Explanation['asks']): string | null {
+  if (asks.length === 0) return null;
+  const each = asks.map(({ descriptor }) => descriptor.map(({ key, value }) => `${key}=${value ?? '?'}`).join(','));
+  return `${asks[0]?.domain}: ${each.join(' ')}`;
 }
 
 function checkHttp(sending: HttpSending, answer: Explanation): void {
@@ -101,7 +114,14 @@ function checkHttp(sending: HttpSending, answer: Explanation): void {
   }
   const pods = answer.clusters.flatMap(({ endpoints }) => endpoints.map(({ pod }) => pod.replace(/\..*$/, '')));
   const isAborted = answer.fault?.abort?.percentage === 100;
-  const limited = limitsOf(answer).map((limit) => limit.status);
+  const limited = [...limitsOf(answer), ...asksOf(answer)].map((limit) => limit.status);
+  // Pods tell their client what they were asked.
+  const { 'x-asked': told } = expected.headers;
+  if (told !== undefined) {
+    // Whose address it is nobody knows beforehand.
+    const foreseen = told === null ? null : String(told).replace(/remote_address=[^,]+/, 'remote_address=?');
+    expect(askedText(asksOf(answer)), `${name}: what services are told`).toBe(foreseen);
+  }
   if (expected.status === TOO_MANY && answers.length === 0) expect(limited, `${name}: limits`).toContain(TOO_MANY);
   if (upstream?.length === 0)
     expect([name, answer.status !== null || isAborted || limited.length > 0]).toEqual([name, true]);

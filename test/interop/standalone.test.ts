@@ -11,6 +11,7 @@ import { startHttpBackend } from './echo-backend.js';
 import { requireStockEnvoy } from './envoy-required.js';
 import { type ExampleUnderBoth, runExampleUnderBoth } from './example-under-both.js';
 import { exchange } from './http-exchange.js';
+import { startLimitBackend } from './limit-backend.js';
 import type { RunningProxy } from './proxy-pair.js';
 
 const CASES = fileURLToPath(new URL('./standalone-cases/', import.meta.url));
@@ -51,7 +52,9 @@ describe.skipIf(envoyPath === undefined)('the same bootstrap under Envoy and Lat
       let running: ExampleUnderBoth;
 
       beforeAll(async () => {
-        running = await runExampleUnderBoth(example, envoyPath ?? '', startHttpBackend);
+        running = await runExampleUnderBoth(example, envoyPath ?? '', (cluster) =>
+          cluster === 'limits' ? startLimitBackend(cluster) : startHttpBackend(cluster),
+        );
       });
 
       afterAll(() => running?.stop());

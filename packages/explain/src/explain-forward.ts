@@ -47,6 +47,7 @@ export function explainForward(context: ExplainContext, entry: HttpEntry, routed
   const local: Answer = {
     responseHeaders: headerChanges('response', levels),
     limits: [...readLimits(manager, virtualHost, route), ...rates.limits],
+    asks: rates.asks,
     notes: [...(answer.notes ?? []), ...rates.notes],
     fault: route === undefined ? null : readFault(route, virtualHost),
     outcome: '',

@@ -95,6 +95,7 @@ const NOTHING: Omit<Explanation, 'from' | 'outcome'> = {
   mirror: [],
   cors: null,
   limits: [],
+  asks: [],
   hashBy: [],
   notMatched: [],
   notReached: [],

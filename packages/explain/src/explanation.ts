@@ -120,6 +120,22 @@ export interface ExplainedLimit {
   readonly countedBy: readonly { readonly by: string; readonly value: string | null }[];
 }
 
+/** A rate limit service that would be asked about the request, and what it would be told. */
+export interface ExplainedInquiry {
+  /** `NAMESPACE/NAME/RULE`, as in `because[].of`. */
+  readonly rule: string;
+  /** `HOST:PORT`. */
+  readonly service: string;
+  readonly domain: string;
+  /** A value is null where it is known only when the request comes. */
+  readonly descriptor: readonly { readonly key: string; readonly value: string | null }[];
+  readonly timeoutMs: number;
+  /** Without an answer the request goes through. */
+  readonly failOpen: boolean;
+  /** Of a refusal. */
+  readonly status: number;
+}
+
 /** A route that came before, or a rule that is none for this caller, and the first thing about it that did not hold. */
 export interface NotMatched {
   /** The rule as `VirtualService NAMESPACE/NAME http[0].match[1]`, or the route's name. */
@@ -147,6 +163,7 @@ export interface ExplainedInbound {
   readonly cluster: string | null;
   readonly timeoutMs: number | null;
   readonly limits: readonly ExplainedLimit[];
+  readonly asks: readonly ExplainedInquiry[];
 }
 
 /**
@@ -199,6 +216,7 @@ export interface Explanation {
   /** null: no corsPolicy, or it does not concern the request. */
   readonly cors: ExplainedCors | null;
   readonly limits: readonly ExplainedLimit[];
+  readonly asks: readonly ExplainedInquiry[];
   /** By what a hashing load balancer chooses: `header x-user`, `cookie session`, `source address`. */
   readonly hashBy: readonly string[];
   /** What happens, in a sentence. */

@@ -59,6 +59,7 @@ const REFUSED: Decided = {
   cluster: null,
   timeoutMs: null,
   limits: [],
+  asks: [],
 };
 
 function decideArrival(
@@ -95,5 +96,6 @@ function decideArrival(
     cluster: decided.cluster === '' ? null : decided.cluster,
     timeoutMs: decided.timeoutMs || null,
     limits: [...readLimits(manager, virtualHost, route), ...rates.limits],
+    asks: rates.asks,
   };
 }

@@ -105,6 +105,7 @@ describe('the answer', () => {
       mirror: [],
       cors: null,
       limits: [],
+      asks: [],
       hashBy: [],
       outcome: `it is sent to ${cluster}`,
       notMatched: [],
@@ -126,6 +127,7 @@ describe('the answer', () => {
           cluster: 'inbound|8080||',
           timeoutMs: null,
           limits: [],
+          asks: [],
         },
       ],
       because: [

@@ -115,3 +115,52 @@ describe('the limits of RateLimit', () => {
     expect(because).toContainEqual(expect.objectContaining({ kind: 'RateLimit', line: lineOf('- {name: by-address') }));
   });
 });
+
+describe('the services of RateLimit', () => {
+  const RULES = `apiVersion: lateen.io/v1alpha1
+kind: RateLimit
+metadata: {name: asked, namespace: default}
+spec:
+  selector: {matchLabels: {app: web}}
+  rules:
+  - name: by-user
+    scope: EXTERNAL
+    match: [{path: {prefix: /users}}]
+    by: [{header: {name: x-user}, key: user}, {clientAddress: {}}]
+    external: {service: limits.infra, port: 8081, domain: shop, timeout: 50ms}
+  - name: strict
+    scope: EXTERNAL
+    external: {service: limits.infra, port: 8081, domain: strict, failOpen: false, entries: {tier: gold}}
+    response: {status: 503}
+`;
+  const mesh = explainedMesh(`${REGISTRY}${RULES}`);
+
+  it('are named, with what they would be told and the line of the rule', () => {
+    const { inbound, because } = mesh.ask('GET http://web/users/7', ['x-user: ann']);
+    const service = 'limits.infra:8081';
+    expect(inbound[0]?.asks).toEqual([
+      {
+        rule: 'default/asked/by-user',
+        service,
+        domain: 'shop',
+        descriptor: [
+          { key: 'rule', value: 'by-user' },
+          { key: 'user', value: 'ann' },
+          { key: 'remote_address', value: null },
+        ],
+        timeoutMs: 50,
+        failOpen: true,
+        status: 429,
+      },
+      expect.objectContaining({
+        rule: 'default/asked/strict',
+        domain: 'strict',
+        descriptor: [{ key: 'tier', value: 'gold' }],
+        failOpen: false,
+        status: 503,
+      }),
+    ]);
+    expect(because).toContainEqual(expect.objectContaining({ kind: 'RateLimit', of: 'default/asked/by-user' }));
+    expect(mesh.ask('GET http://web/other').inbound[0]?.asks).toMatchObject([{ rule: 'default/asked/strict' }]);
+  });
+});

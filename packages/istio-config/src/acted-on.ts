@@ -256,8 +256,8 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
     done: [
       'selector',
       'hosts',
-      'rules[].{name,match,limit,scope,mode,response}',
-      'rules[].by[].{header,sourceIdentity,clientAddress,method,host}',
+      'rules[].{name,match,limit,scope,mode,response,external}',
+      'rules[].by[].{header,sourceIdentity,clientAddress,method,host,key}',
     ],
     stored: {},
     refused: {

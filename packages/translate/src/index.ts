@@ -22,7 +22,12 @@ export { type OutboundAddress, type OutboundAddresses, type ProxyView, resolvePr
 export { type ClientScope, resolveClientScope } from './resolve/client-scope.js';
 export { CREDENTIAL_KEYS, readCertificatePair, readRoots } from './resolve/credentials.js';
 export { type EffectiveDestinationRule, policyForPort } from './resolve/destination-rules.js';
-export { type EffectiveRateLimit, type RateLimitBudget, rateLimitBudget } from './resolve/lateen/rate-limits.js';
+export {
+  type EffectiveRateLimit,
+  isCountedRule,
+  type RateLimitBudget,
+  rateLimitBudget,
+} from './resolve/lateen/rate-limits.js';
 export { exportToOf, isRuleExportedTo, type MeshPort, type MeshService, meshIndex } from './resolve/mesh-index.js';
 export { type DecidedMtlsMode, decideMtlsMode } from './resolve/peer-authentication.js';
 export { type AddressedHost, addressedHosts } from './resolve/services/addressed-hosts.js';

@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { createServer as createHttp2Server, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2';
 import { createServer as createTcpServer, type Socket, type Server as TcpServer } from 'node:net';
 import type { ScriptedAnswer } from '../case-file.js';
+import { answerLimit, SHOULD_RATE_LIMIT } from './limit-answers.js';
 
 /** The header by which requests, their copies and log lines are known. */
 export const REQUEST_ID = 'x-conformance-id';
@@ -123,6 +124,15 @@ export class EchoPods {
     return bound === null || typeof bound === 'string' ? 0 : bound.port;
   }
 
+  /** A proxy asks whether a request is over its limit. */
+  private answerLimit(pod: string, response: Http2ServerResponse, body: string): void {
+    const answer = answerLimit(pod, Buffer.from(body, 'latin1'));
+    if (answer === undefined) return;
+    response.writeHead(200, { 'content-type': 'application/grpc' });
+    response.addTrailers({ 'grpc-status': '0' });
+    response.end(answer);
+  }
+
   /** A health check, which no client of a case has sent. */
   private answerCheck(
     pod: string,
@@ -163,6 +173,10 @@ export class EchoPods {
       headers.push([(rawHeaders[index] ?? '').toLowerCase(), rawHeaders[index + 1] ?? '']);
     }
     const id = String(known[REQUEST_ID] ?? '');
+    if (path === SHOULD_RATE_LIMIT && 'stream' in response) {
+      this.answerLimit(pod, response, body);
+      return;
+    }
     if (id === '') {
       this.answerCheck(pod, request, response, body.slice(7));
       return;

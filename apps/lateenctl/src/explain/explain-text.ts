@@ -4,6 +4,7 @@ import type {
   Because,
   ExplainedCluster,
   ExplainedInbound,
+  ExplainedInquiry,
   ExplainedLimit,
   Explanation,
   HeaderChanges,
@@ -46,11 +47,13 @@ export function explainText(request: string, answer: Explanation, paint: (text: 
     add('CORS', `${name}: ${value}`, because('cors'));
   const limitLine = (limit: ExplainedLimit) =>
     limitText(limit, reasons(answer.because, ['limits'], paint, limit.rule ?? ''));
+  const askLine = (ask: ExplainedInquiry) => askText(ask, reasons(answer.because, ['limits'], paint, ask.rule));
   for (const limit of answer.limits) add('Rate limit', limitLine(limit));
+  for (const ask of answer.asks) add('Rate limit', askLine(ask));
   for (const inbound of answer.inbound) {
     const receiver = `${inbound.workload}.${inbound.namespace}`;
     const why = reasons(answer.because, ['inbound'], paint, receiver);
-    lines.push(...inboundLines(inbound, why, inbound.limits.map(limitLine)));
+    lines.push(...inboundLines(inbound, why, [...inbound.limits.map(limitLine), ...inbound.asks.map(askLine)]));
   }
   const list = (title: string, items: readonly string[]) => {
     if (items.length === 0) return;
@@ -156,6 +159,13 @@ function limitText(limit: ExplainedLimit, why: string): string {
   const apart = counted.length === 0 ? '' : `, for ${counted.join(' and ')}`;
   const where = limit.scope === 'MESH' ? 'over the mesh' : 'at each proxy';
   return `${rule}: ${amount}${apart}, ${where}${why === '' ? '' : `  ${why}`}`;
+}
+
+function askText({ rule, service, domain, descriptor, timeoutMs, failOpen, status }: ExplainedInquiry, why: string) {
+  const told = descriptor.map(({ key, value }) => (value === null ? key : `${key}=${value}`)).join(', ');
+  const silent = failOpen ? 'goes on' : 'is answered 500';
+  const text = `${rule}: asks ${service}, domain ${domain}, about ${told}; refused with ${status}, without an answer in ${timeoutMs} ms it ${silent}`;
+  return `${text}${why === '' ? '' : `  ${why}`}`;
 }
 
 function inboundLines(inbound: ExplainedInbound, why: string, limits: readonly string[]): string[] {

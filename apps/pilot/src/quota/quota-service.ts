@@ -2,7 +2,14 @@
 
 import { type ServiceDefinition, status, type UntypedServiceImplementation } from '@grpc/grpc-js';
 import type { Logger } from '@lateen/telemetry';
-import { configsOf, type MeshSnapshot, QUOTA_DOMAIN, RULE_KEY, rateLimitBudget } from '@lateen/translate';
+import {
+  configsOf,
+  isCountedRule,
+  type MeshSnapshot,
+  QUOTA_DOMAIN,
+  RULE_KEY,
+  rateLimitBudget,
+} from '@lateen/translate';
 import { grpcService } from '@lateen/xds-proto';
 import {
   RateLimitQuotaService,
@@ -56,7 +63,7 @@ export class Quotas {
     this.#rules.clear();
     this.#rootNamespace = snapshot.rootNamespace;
     for (const { metadata, spec } of configsOf(snapshot, 'RateLimit')) {
-      for (const rule of spec.rules ?? []) {
+      for (const rule of (spec.rules ?? []).filter(isCountedRule)) {
         this.#rules.set(`${metadata.namespace}/${metadata.name}/${rule.name}`, {
           budget: rateLimitBudget(rule),
           scope: rule.scope ?? 'PROXY',

@@ -4,6 +4,8 @@ import { isIP, isIPv6 } from 'node:net';
 import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import {
   type Core,
+  DESCRIPTOR_ENTRIES,
+  DESCRIPTOR_ENTRY_COUNT,
   DESCRIPTORS,
   DESCRIPTORS_DOMAIN,
   DESCRIPTORS_DOMAIN_LENGTH,
@@ -48,8 +50,8 @@ export function encodeLimitQuestion({ i32, bytes }: Core, count: number, names: 
   let at = DESCRIPTORS;
   for (let left = count; left > 0; left--) {
     request.tag(DESCRIPTOR_LIST, LENGTH_DELIMITED).fork();
-    const end = at + 4 + i32[at >> 2]! * ENTRY_BYTES;
-    for (at += 4; at < end; at += ENTRY_BYTES) {
+    const end = at + DESCRIPTOR_ENTRIES + i32[(at + DESCRIPTOR_ENTRY_COUNT) >> 2]! * ENTRY_BYTES;
+    for (at += DESCRIPTOR_ENTRIES; at < end; at += ENTRY_BYTES) {
       request.tag(ENTRY_LIST, LENGTH_DELIMITED).fork();
       request.tag(KEY, LENGTH_DELIMITED).string(text(at + ENTRY_KEY));
       const value = entryValue(i32[(at + ENTRY_KIND) >> 2]!, i32[(at + ENTRY_BITS) >> 2]!, names, () =>

@@ -2,6 +2,7 @@
 // WebAssembly, and no sockets.
 
 import {
+  ASK_ANY,
   type ClusterInput,
   CORS_PREFLIGHT,
   CORS_REFUSED,
@@ -11,6 +12,11 @@ import {
   compileHttpConnectionManager,
   createCore,
   createTables,
+  DESCRIPTOR_ENTRIES,
+  DESCRIPTOR_ENTRY_COUNT,
+  DESCRIPTOR_LIMIT,
+  DESCRIPTORS,
+  ENTRY_BYTES,
   formatProblem,
   internListenerOptions,
   LISTENER_QUOTAS,
@@ -22,6 +28,7 @@ import {
   READ_BUFFER,
   REQ_PATH_LENGTH,
   REQ_PATH_OFFSET,
+  ROUTE_ACTION,
   ROUTE_ACTION_DIRECT,
   ROUTE_ACTION_FORWARD,
   ROUTE_ACTION_REDIRECT,
@@ -211,6 +218,37 @@ export class Decision {
     const noted = Array.from({ length: i32[QUOTA_EXCEEDED_COUNT >> 2]! }, (_, at) => i32[(QUOTA_EXCEEDED >> 2) + at]!);
     const list = (listener + i32[(listener + LISTENER_QUOTAS) >> 2]!) >> 2;
     return configs.map((_, index) => noted.includes(listener + i32[list + index]!));
+  }
+
+  /**
+   * Which rate limits of the virtual host a service would be asked about, after `route()` where that says to forward: for
+   * each of these filters the places of the limits in the list.
+   */
+  limitsAskedAbout(filters: readonly { readonly name: string; readonly stage: number }[]): number[][] {
+    const { i32, wasm, connections } = this.#core;
+    if (this.#options === undefined) throw new Error('load() comes before a decision');
+    if (i32[ROUTE_ACTION >> 2] !== ROUTE_ACTION_FORWARD) return [];
+    const { limitSlots } = this.#tables;
+    const asks = filters.map(({ name, stage }) => {
+      const filterId = limitSlots.filterId(name, 'limit service');
+      return { filterId, stage, requestType: ASK_ANY, reply: new Uint8Array() };
+    });
+    const actionsId = limitSlots.filterId('', 'rate limit actions');
+    const listener = internListenerOptions(this.#core, { ...this.#options, asks, actionsId }, NOW_MS);
+    // Whose address it is nobody knows yet, but it has one.
+    const client = { remoteAddress: '192.0.2.1', tls: false, mutualTls: false, xfcc: '' };
+    const connection = connections.create(client);
+    const found = filters.map((_, index) => {
+      const count = wasm.describeLimits(listener, index, connection, this.#loaded().secure ? 1 : 0);
+      const limits: number[] = [];
+      for (let at = DESCRIPTORS; limits.length < count; ) {
+        limits.push(i32[(at + DESCRIPTOR_LIMIT) >> 2]!);
+        at += DESCRIPTOR_ENTRIES + i32[(at + DESCRIPTOR_ENTRY_COUNT) >> 2]! * ENTRY_BYTES;
+      }
+      return limits;
+    });
+    connections.release(connection);
+    return found;
   }
 
   /** Whether the one route of a probe matches the parsed request. */

@@ -9,11 +9,13 @@ import {
 } from '@lateen/xds-proto/envoy/extensions/filters/http/rate_limit_quota/v3/rate_limit_quota_pb.js';
 import type { HttpConnectionManager } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import type { Decision } from '../decide/decision.js';
-import type { Because, ExplainedLimit } from '../explanation.js';
+import type { Because, ExplainedInquiry, ExplainedLimit } from '../explanation.js';
 import { because, type Places } from '../places/places.js';
 
 /** What Pilot puts before the id of a rule. */
 const NAME_PREFIX = 'lateen.ratelimit/';
+/** And before the stage of a service. */
+const SERVICE_PREFIX = 'lateen.limit-service/';
 const DEFAULT_STATUS = 429;
 
 /** A request at the proxy that limits it. */
@@ -28,6 +30,8 @@ export interface LimitedRequest {
 
 export interface RateLimitAnswer {
   readonly limits: readonly ExplainedLimit[];
+  /** Services that are asked. */
+  readonly asks: readonly ExplainedInquiry[];
   readonly because: readonly Because[];
   /** Rules that match, and do not count the request. */
   readonly notes: readonly string[];
@@ -36,7 +40,8 @@ export interface RateLimitAnswer {
 /** After `route()`: which rules count the request. */
 export function readRateLimits(decision: Decision, places: Places, request: LimitedRequest): RateLimitAnswer {
   const filters = quotaFilters(request.manager);
-  if (filters.length === 0) return { limits: [], because: [], notes: [] };
+  const { asks, because: asked } = readInquiries(decision, places, request);
+  if (filters.length === 0) return { limits: [], asks, because: asked, notes: [] };
   const matched = decision.quotasThatMatch(filters.map(({ config }) => config));
   const rules = new Map(request.view.scope.rateLimits.map((limit) => [limit.id, limit]));
   const limits: ExplainedLimit[] = [];
@@ -61,7 +66,43 @@ export function readRateLimits(decision: Decision, places: Places, request: Limi
     );
     if (place !== undefined) reasons.push(because(place, 'limits', limit.id));
   });
-  return { limits, because: reasons, notes };
+  return { limits, asks, because: [...reasons, ...asked], notes };
+}
+
+/** The rules of which a service would be told, with what it would be told. */
+function readInquiries(
+  decision: Decision,
+  places: Places,
+  request: LimitedRequest,
+): Pick<RateLimitAnswer, 'asks' | 'because'> {
+  const { limitServices } = request.view.scope;
+  const isThere = request.manager.httpFilters.some(({ name }) => name.startsWith(SERVICE_PREFIX));
+  if (limitServices.length === 0 || !isThere) return { asks: [], because: [] };
+  const filters = limitServices.map(({ stage }) => ({ name: `${SERVICE_PREFIX}${stage}`, stage }));
+  // In the virtual host the rules stand service by service.
+  const all = limitServices.flatMap((service) => service.limits.map((limit) => ({ service, limit })));
+  const asked = decision.limitsAskedAbout(filters).flatMap((indexes) => indexes.flatMap((index) => all[index] ?? []));
+  const asks = asked.map(({ service, limit }): ExplainedInquiry => {
+    const { host, port, domain, timeoutMs, failOpen, status = DEFAULT_STATUS } = service;
+    const constants = Object.entries(limit.rule.external.entries ?? { rule: limit.rule.name });
+    const values = (limit.rule.by ?? []).map((descriptor) => ({
+      key: descriptorKey(descriptor),
+      value: countedValue(decision, request, descriptor).value ?? null,
+    }));
+    const descriptor = [...constants.map(([key, value]) => ({ key, value })), ...values];
+    return { rule: limit.id, service: `${host}:${port}`, domain, descriptor, timeoutMs, failOpen, status };
+  });
+  const reasons = asked.flatMap(({ limit }) => {
+    const place = places.of(limit.rule);
+    return place === undefined ? [] : [because(place, 'limits', limit.id)];
+  });
+  return { asks, because: reasons };
+}
+
+function descriptorKey({ header, method, host, key }: RateLimitDescriptor): string {
+  if (key !== undefined) return key;
+  if (header !== undefined) return header.name;
+  return method !== undefined ? 'method' : host !== undefined ? 'host' : 'remote_address';
 }
 
 interface QuotaFilter {

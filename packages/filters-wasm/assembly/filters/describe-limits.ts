@@ -9,7 +9,7 @@ import {
   ACTION_MATCHER_COUNT, ACTION_NETWORK, ACTION_NEVER, ACTION_PSEUDO, ACTION_QUERY_MATCH, ACTION_SOURCE, ACTION_VALUE,
   ACTION_VALUE_LENGTH, ASK_ACTIONS, ASK_ANY, ASK_BYTES, ASK_FILTER, ASK_INTERNAL, ASK_REQUEST_TYPE, ASK_ROUTE_DOMAIN,
   ASK_ROUTE_DOMAIN_LENGTH, ASK_ROUTE_HOST_ACTIONS, ASK_STAGE, DESCRIBED_ACTIONS, DESCRIBED_ACTION_COUNT,
-  DESCRIBED_BYTES, DESCRIBED_STAGE, DESCRIPTORS, DESCRIPTORS_DOMAIN, DESCRIPTORS_DOMAIN_LENGTH, ENTRY_BITS, ENTRY_BYTES,
+  DESCRIBED_BYTES, DESCRIBED_STAGE, DESCRIPTOR_ENTRIES, DESCRIPTOR_ENTRY_COUNT, DESCRIPTOR_LIMIT, DESCRIPTORS, DESCRIPTORS_DOMAIN, DESCRIPTORS_DOMAIN_LENGTH, ENTRY_BITS, ENTRY_BYTES,
   ENTRY_CLUSTER, ENTRY_KEY, ENTRY_KEY_LENGTH, ENTRY_KIND, ENTRY_NETWORK, ENTRY_SOURCE, ENTRY_TEXT, ENTRY_VALUE,
   ENTRY_VALUE_LENGTH, HOST_ACTIONS_NEVER, HOST_ACTIONS_TOO, HOST_ACTIONS_UNLESS_OWN,
 } from '../../src/compile/limits/ask-layout';
@@ -60,16 +60,18 @@ function isFor(requestType: i32): bool {
 
 /** Adds a descriptor for each rate limit of the stage that has one for the request. */
 function describe(record: i32, stage: i32, listener: i32, connection: i32, secure: i32): void {
-  let limit = record + load<i32>(record + ACTIONS_LIMITS);
-  for (let left = load<i32>(record + ACTIONS_LIMIT_COUNT); left > 0; left--) {
-    if (load<i32>(limit + DESCRIBED_STAGE) == stage) addDescriptor(record, limit, listener, connection, secure);
-    limit += DESCRIBED_BYTES;
+  const limits = record + load<i32>(record + ACTIONS_LIMITS);
+  for (let i = 0, count = load<i32>(record + ACTIONS_LIMIT_COUNT); i < count; i++) {
+    const limit = limits + i * DESCRIBED_BYTES;
+    if (load<i32>(limit + DESCRIBED_STAGE) != stage) continue;
+    store<i32>(end + DESCRIPTOR_LIMIT, i);
+    addDescriptor(record, limit, listener, connection, secure);
   }
 }
 
 function addDescriptor(record: i32, limit: i32, listener: i32, connection: i32, secure: i32): void {
   let action = record + load<i32>(limit + DESCRIBED_ACTIONS);
-  let entry = end + 4;
+  let entry = end + DESCRIPTOR_ENTRIES;
   for (let left = load<i32>(limit + DESCRIBED_ACTION_COUNT); left > 0; left--) {
     const kind = load<i32>(action + ACTION_KIND);
     if (kind == ACTION_NEVER) return;
@@ -114,9 +116,8 @@ function addDescriptor(record: i32, limit: i32, listener: i32, connection: i32, 
     }
     action += ACTION_BYTES;
   }
-  // One without entries says nothing of the request.
-  if (entry == end + 4) return;
-  store<i32>(end, (entry - end - 4) / ENTRY_BYTES);
+  // As Envoy, also where all entries were left out.
+  store<i32>(end + DESCRIPTOR_ENTRY_COUNT, (entry - end - DESCRIPTOR_ENTRIES) / ENTRY_BYTES);
   end = entry;
   made++;
 }

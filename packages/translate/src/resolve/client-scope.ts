@@ -19,6 +19,7 @@ import {
   resolveHealthCheck,
   visibleHealthChecks,
 } from './lateen/health-checks.js';
+import { type LimitService, limitServiceProblems, resolveLimitServices } from './lateen/limit-services.js';
 import { type EffectiveRateLimit, resolveRateLimits } from './lateen/rate-limits.js';
 import { isExportedTo, isRuleExportedTo, type MeshService, meshIndex, oncePerSnapshot } from './mesh-index.js';
 import { destinationsOf, onNode, visibleServices } from './scoped-services.js';
@@ -82,6 +83,8 @@ export interface ClientScope {
   readonly telemetryHash: string;
   /** Rules of RateLimit resources for what the workload or gateway takes. */
   readonly rateLimits: readonly EffectiveRateLimit[];
+  /** Services that are asked about what it takes. */
+  readonly limitServices: readonly LimitService[];
   readonly rateLimitHash: string;
   hashes(): ScopeHashes;
   /** Warnings about Telemetry, and about kinds that are not acted on. */
@@ -237,16 +240,23 @@ function createScope(
     lookups.set(port, lookup);
     return lookup;
   };
+  const { rateLimits, externalLimits, problems: rateLimitProblems } = resolveRateLimits(snapshot, client);
+  const { limitServices, problems: serviceProblems } = resolveLimitServices(externalLimits, snapshot.clusterDomain);
   const destinations =
     sidecar === undefined
       ? services
-      : destinationsOf(services, exported, takenIn(meshRules(), sidecar, undefined), snapshot.clusterDomain);
+      : destinationsOf(
+          services,
+          exported,
+          takenIn(meshRules(), sidecar, undefined),
+          limitServices,
+          snapshot.clusterDomain,
+        );
   const rules = new Map<MeshService, EffectiveDestinationRule | undefined>();
   const routesByGateway = new Map<string, readonly EffectiveVirtualService[]>();
   const telemetries = applicableTelemetries(snapshot, client);
   const { metrics, problems: metricProblems } = resolveMetrics(telemetries, snapshot.meshConfig);
   const { accessLogs, problems: accessLogProblems } = resolveAccessLogs(telemetries, snapshot.meshConfig);
-  const { rateLimits, problems: rateLimitProblems } = resolveRateLimits(snapshot, client);
   const scope: ClientScope = {
     snapshot,
     namespace,
@@ -279,9 +289,17 @@ function createScope(
     accessLogs,
     telemetryHash: stableHash([metrics, accessLogs]),
     rateLimits,
-    rateLimitHash: rateLimits.length === 0 ? '' : stableHash(rateLimits),
+    limitServices,
+    rateLimitHash: rateLimits.length + limitServices.length === 0 ? '' : stableHash([rateLimits, limitServices]),
     hashes: once(() => hashScope(scope)),
-    problems: [...metricProblems, ...accessLogProblems, ...rateLimitProblems, ...(sidecar?.problems() ?? [])],
+    problems: [
+      ...metricProblems,
+      ...accessLogProblems,
+      ...rateLimitProblems,
+      ...serviceProblems,
+      ...limitServiceProblems(limitServices, byHostname(destinations)),
+      ...(sidecar?.problems() ?? []),
+    ],
   };
   return scope;
 }

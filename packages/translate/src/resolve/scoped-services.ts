@@ -2,6 +2,7 @@
 
 import { resolveShortHost } from '@lateen/istio-config';
 import { compareText, stableHash } from '../stable-hash.js';
+import type { LimitService } from './lateen/limit-services.js';
 import type { MeshPort, MeshService } from './mesh-index.js';
 import type { SidecarScope } from './sidecar-scope.js';
 import type { EffectiveVirtualService } from './virtual-services.js';
@@ -41,8 +42,13 @@ export function visibleServices(services: readonly MeshService[], sidecar: Sidec
 }
 
 /** Ports that rules lead to, by host; undefined: a rule names none, so it may be any. */
-function portsLedTo(rules: readonly EffectiveVirtualService[], domain: string): Map<string, Set<number> | undefined> {
+function portsLedTo(
+  rules: readonly EffectiveVirtualService[],
+  asked: readonly LimitService[],
+  domain: string,
+): Map<string, Set<number> | undefined> {
   const ports = new Map<string, Set<number> | undefined>();
+  for (const { host, port } of asked) ports.set(host, (ports.get(host) ?? new Set()).add(port));
   for (const { rules: routes, tcpRules, namespace } of rules) {
     for (const { destination } of [...routes, ...tcpRules].flatMap(({ route }) => route ?? [])) {
       const host = resolveShortHost(destination.host, namespace, domain);
@@ -61,14 +67,16 @@ function portsLedTo(rules: readonly EffectiveVirtualService[], domain: string): 
  * `egress`. There are clusters for them, but no virtual hosts.
  *
  * @param exported all services that are exported to the namespace
+ * @param asked rate limit services, which the proxy itself calls
  */
 export function destinationsOf(
   visible: readonly MeshService[],
   exported: readonly MeshService[],
   rules: readonly EffectiveVirtualService[],
+  asked: readonly LimitService[],
   domain: string,
 ): readonly MeshService[] {
-  const ledTo = portsLedTo(rules, domain);
+  const ledTo = portsLedTo(rules, asked, domain);
   const visibleByHost = new Map(visible.map((service) => [service.hostname, service]));
   const added = exported.flatMap((service) => {
     if (!ledTo.has(service.hostname)) return [];

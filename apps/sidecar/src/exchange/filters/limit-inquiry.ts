@@ -97,7 +97,8 @@ export class LimitInquiry implements CallOutcome {
     }
     const counts = this.path.limitServices.of(this.cluster, service.statPrefix);
     this.requestLines += answer.requestLines;
-    this.responseLines += answer.responseLines;
+    // Answers go through the filters the other way round.
+    this.responseLines = answer.responseLines + this.responseLines;
     if (!answer.over) {
       counts.ok++;
       this.next();

@@ -72,7 +72,11 @@ export const ACTION_NEVER = 8;
 export const DESCRIPTORS_DOMAIN = 458752;
 export const DESCRIPTORS_DOMAIN_LENGTH = 458756;
 export const DESCRIPTORS = 458760;
-/** A descriptor is the number of its entries (4 bytes), and they: ENTRY_* kind, key, value (places and lengths). */
+/** A descriptor: how many entries, the place of its rate limit in the list that has it, the entries. */
+export const DESCRIPTOR_ENTRY_COUNT = 0;
+export const DESCRIPTOR_LIMIT = 4;
+export const DESCRIPTOR_ENTRIES = 8;
+/** Kind, key, value (places and lengths). */
 export const ENTRY_KIND = 0;
 export const ENTRY_KEY = 4;
 export const ENTRY_KEY_LENGTH = 8;

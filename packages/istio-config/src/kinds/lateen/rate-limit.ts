@@ -1,9 +1,9 @@
-// Kind RateLimit (lateen.io): how many requests a workload or gateway takes, counted by proxy or over the whole mesh.
+// Kind RateLimit (lateen.io): how many requests a workload or gateway takes, counted by proxy, over the mesh, or by a service outside.
 
 import type { z } from 'zod';
-import { dnsLabel, matchedHeaderName, regex, wildcardHost } from '../../declare/formats.js';
+import { destinationHost, dnsLabel, matchedHeaderName, regex, wildcardHost } from '../../declare/formats.js';
 import { list, map, message, nested, required } from '../../declare/message.js';
-import { choice, duration, integer, text } from '../../declare/scalars.js';
+import { choice, duration, flag, integer, portNumber, text } from '../../declare/scalars.js';
 import { workloadSelector } from '../fields/selector.js';
 import { stringMatch } from '../fields/string-match.js';
 
@@ -49,6 +49,10 @@ export const rateLimitDescriptor = message(
       message('JwtClaimDescriptor', { name: required(text('The name of the claim.', { minLength: 1 })) }),
       'A claim of the verified token.',
     ),
+    key: text(
+      'What an external service knows it by (default: the name of the header, `remote_address`, `method` or `host`).',
+      { minLength: 1, maxLength: 256 },
+    ),
   },
   { exactlyOneOf: [['header', 'sourceIdentity', 'clientAddress', 'method', 'host', 'jwtClaim']] },
 );
@@ -67,6 +71,23 @@ export const rateLimitAmount = message(
   { instead: { unit: 'per', tokens: 'requests', requestsPerUnit: 'requests', fillInterval: 'per' } },
 );
 
+/** A service that decides about requests, and speaks Envoy's protocol for it. */
+export const externalRateLimit = message(
+  'ExternalRateLimit',
+  {
+    service: required(text('Its host: a Service, or the host of a ServiceEntry.', { format: destinationHost })),
+    port: required(portNumber('Its port; gRPC must be spoken on it.')),
+    domain: required(text('The domain that it knows these limits by.', { minLength: 1, maxLength: 256 })),
+    timeout: duration('So long a request waits for it (default 20ms).'),
+    failOpen: flag('Where it gives no answer: true, requests go through (default); false, they are answered 500.'),
+    entries: map(
+      text('', { minLength: 1, maxLength: 256 }),
+      'What it is told before the values of `by` (default: `rule` with the name of the rule).',
+    ),
+  },
+  { instead: { host: 'service', address: 'service', failureModeDeny: 'failOpen', descriptors: 'entries' } },
+);
+
 /** What is counted how. */
 export const rateLimitRule = message(
   'RateLimitRule',
@@ -74,8 +95,12 @@ export const rateLimitRule = message(
     name: required(text('Its name, which metrics and logs have.', { format: dnsLabel })),
     match: list(rateLimitMatch, 'Requests that it is for; any one of them has to hold; none: all.', { max: 32 }),
     by: list(rateLimitDescriptor, 'What is counted apart; none: all requests together.', { max: 5 }),
-    limit: required(nested(rateLimitAmount, 'How many requests are let through.')),
-    scope: choice('PROXY: each proxy counts for itself (default); MESH: all proxies together.', ['PROXY', 'MESH']),
+    limit: nested(rateLimitAmount, 'How many requests are let through; required, but not with EXTERNAL.'),
+    scope: choice(
+      'PROXY: each proxy counts for itself (default); MESH: all proxies together; EXTERNAL: a service is asked.',
+      ['PROXY', 'MESH', 'EXTERNAL'],
+    ),
+    external: nested(externalRateLimit, 'The service of EXTERNAL. It is told one descriptor for each request.'),
     mode: choice('ENFORCE: refuse (default); SHADOW: count, and mark the request with x-lateen-ratelimit-shadow.', [
       'ENFORCE',
       'SHADOW',
@@ -84,11 +109,15 @@ export const rateLimitRule = message(
       message('RateLimitResponse', {
         status: integer('The status of a refusal (default 429).', { min: 400, max: 599 }),
         body: text('Its text.', { maxLength: 1_024 }),
+        headers: choice(
+          'REFUSED: refusals say what the limit is, by ratelimit-* (default); ALWAYS: all answers do; NONE: none.',
+          ['NONE', 'REFUSED', 'ALWAYS'],
+        ),
       }),
       'What a refusal says.',
     ),
   },
-  { instead: { limits: 'limit', descriptors: 'by', key: 'by', shadow: 'mode' } },
+  { instead: { limits: 'limit', descriptors: 'by', key: 'by', shadow: 'mode', service: 'external' } },
 );
 
 /** The spec of a RateLimit. */

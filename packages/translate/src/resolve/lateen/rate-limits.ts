@@ -4,14 +4,22 @@ import { type ConfigObject, parseDurationMs, type RateLimitRule, selectorMatches
 import type { MeshSnapshot, Problem, StringMap } from '../../model.js';
 import { configsOf } from '../../snapshot.js';
 
+/** A rule that proxies count by, alone or together. */
+export type CountedRule = RateLimitRule & {
+  readonly limit: NonNullable<RateLimitRule['limit']>;
+  readonly scope?: 'PROXY' | 'MESH' | undefined;
+};
+/** A rule that a service is asked about. */
+export type ExternalRule = RateLimitRule & { readonly external: NonNullable<RateLimitRule['external']> };
+
 /** A rule as it holds: `id` is unique in the mesh, `NAMESPACE/NAME/RULE`. */
-export interface EffectiveRateLimit {
+export interface EffectiveRateLimit<Rule extends RateLimitRule = CountedRule> {
   readonly id: string;
   /** In which short hosts are. */
   readonly namespace: string;
   /** The hosts that it is limited to, none: all. */
   readonly hosts: readonly string[];
-  readonly rule: RateLimitRule;
+  readonly rule: Rule;
 }
 
 /** How many requests a rule lets through. */
@@ -30,15 +38,21 @@ const STEADY_PERIOD_MS = 1_000;
 export function resolveRateLimits(
   snapshot: MeshSnapshot,
   client: { readonly namespace: string; readonly labels: StringMap },
-): { readonly rateLimits: readonly EffectiveRateLimit[]; readonly problems: readonly Problem[] } {
+): {
+  readonly rateLimits: readonly EffectiveRateLimit[];
+  readonly externalLimits: readonly EffectiveRateLimit<ExternalRule>[];
+  readonly problems: readonly Problem[];
+} {
   const holding = configsOf(snapshot, 'RateLimit').filter((config) => isFor(config, snapshot.rootNamespace, client));
   const all = holding.flatMap(({ metadata, spec }) =>
-    (spec.rules ?? []).map((rule) => ({
-      id: `${metadata.namespace}/${metadata.name}/${rule.name}`,
-      namespace: metadata.namespace,
-      hosts: spec.hosts ?? [],
-      rule,
-    })),
+    (spec.rules ?? []).map(
+      (rule): EffectiveRateLimit<RateLimitRule> => ({
+        id: `${metadata.namespace}/${metadata.name}/${rule.name}`,
+        namespace: metadata.namespace,
+        hosts: spec.hosts ?? [],
+        rule,
+      }),
+    ),
   );
   const problems = all.slice(MAX_RULES).map(({ id }): Problem => {
     const [namespace, name, rule] = id.split('/');
@@ -49,7 +63,21 @@ export function resolveRateLimits(
       message: `rule ${rule} is left out: more than ${MAX_RULES} rules hold for one proxy; remove older ones or select fewer workloads`,
     };
   });
-  return { rateLimits: all.slice(0, MAX_RULES), problems };
+  const kept = all.slice(0, MAX_RULES);
+  return { rateLimits: kept.filter(isCounted), externalLimits: kept.filter(isExternal), problems };
+}
+
+function isCounted(limit: EffectiveRateLimit<RateLimitRule>): limit is EffectiveRateLimit {
+  return isCountedRule(limit.rule);
+}
+
+/** Whether proxies count by the rule; else a service does. */
+export function isCountedRule(rule: RateLimitRule): rule is CountedRule {
+  return rule.scope !== 'EXTERNAL' && rule.limit !== undefined;
+}
+
+function isExternal(limit: EffectiveRateLimit<RateLimitRule>): limit is EffectiveRateLimit<ExternalRule> {
+  return limit.rule.scope === 'EXTERNAL' && limit.rule.external !== undefined;
 }
 
 function isFor(
@@ -62,7 +90,7 @@ function isFor(
 }
 
 /** The rule's numbers with their defaults. */
-export function rateLimitBudget({ limit }: RateLimitRule): RateLimitBudget {
+export function rateLimitBudget({ limit }: CountedRule): RateLimitBudget {
   const { requests } = limit;
   const periodMs = parseDurationMs(limit.per) ?? 1;
   const whole = periodMs > STEADY_PERIOD_MS ? requests : Math.ceil(requests / 10);

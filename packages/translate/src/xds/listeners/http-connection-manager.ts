@@ -18,6 +18,7 @@ import type { ClientScope } from '../../resolve/client-scope.js';
 import { durationOfMs } from '../durations.js';
 import { buildAccessLog } from './access-log.js';
 import { buildHttpFilters, type HttpAbilities } from './http-filters.js';
+import { limitServiceCluster } from './limit-service-filter.js';
 import type { ListenerClass } from './mesh-filters.js';
 
 /** Where a connection manager's routes come from. */
@@ -143,7 +144,13 @@ function createConnectionManagers(scope: ClientScope, understandsIstioFilters: b
     return manager;
   };
   return {
-    key: [understandsIstioFilters, scope.telemetryHash, scope.rateLimitHash, scope.snapshot.hashes.settings].join('/'),
+    key: [
+      understandsIstioFilters,
+      scope.telemetryHash,
+      scope.rateLimitHash,
+      scope.limitServices.map((service) => limitServiceCluster(scope, service)).join(),
+      scope.snapshot.hashes.settings,
+    ].join('/'),
     build: (listenerClass, address, routes, abilities = {}) => {
       const manager = managerOf(listenerClass, routes, abilities);
       const statPrefix = `${listenerClass === 'sidecar-inbound' ? 'inbound' : 'outbound'}_${address}`;

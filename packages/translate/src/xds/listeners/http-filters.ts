@@ -15,6 +15,7 @@ import {
 import type { ClientScope } from '../../resolve/client-scope.js';
 import { forwardFilter } from '../clusters/forward-hosts.js';
 import { CORS_FILTER, FAULT_FILTER } from '../names.js';
+import { buildLimitServiceFilter } from './limit-service-filter.js';
 import { type ListenerClass, statsConfig, typedStruct } from './mesh-filters.js';
 import { buildQuotaFilter } from './quota-filter.js';
 
@@ -84,16 +85,20 @@ export function buildHttpFilters(
   const ofRoutes = listenerClass === 'sidecar-inbound' ? [] : routeFilters();
   const last = [...(abilities.forwards ? [forwardFilter(scope.snapshot.meshConfig)] : []), router()];
   // Who is called counts; a caller's own proxy does not limit what it sends.
-  const quotas =
+  const { rateLimits, limitServices, snapshot } = scope;
+  const limits =
     listenerClass === 'sidecar-outbound'
       ? []
-      : scope.rateLimits.map((limit) => buildQuotaFilter(limit, scope.snapshot.clusterDomain, understandsIstioFilters));
+      : [
+          ...rateLimits.map((limit) => buildQuotaFilter(limit, snapshot.clusterDomain, understandsIstioFilters)),
+          ...limitServices.map((service) => buildLimitServiceFilter(scope, service)),
+        ];
   const web = abilities.grpcWeb ? [grpcWeb()] : [];
-  if (!understandsIstioFilters) return [...quotas, ...web, ...ofRoutes, grpcStats(), ...last];
+  if (!understandsIstioFilters) return [...limits, ...web, ...ofRoutes, grpcStats(), ...last];
   const overrides = scope.metrics[listenerClass === 'sidecar-inbound' ? 'SERVER' : 'CLIENT'];
   return [
     metadataExchange(listenerClass),
-    ...quotas,
+    ...limits,
     ...web,
     ...ofRoutes,
     grpcStats(),

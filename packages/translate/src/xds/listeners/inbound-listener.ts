@@ -15,6 +15,7 @@ import { stableHash } from '../../stable-hash.js';
 import { downstreamMutualTls, ISTIO_ALPN, ISTIO_HTTP_ALPN, ISTIO_TCP_ALPN } from '../clusters/tls-context.js';
 import { inboundClusterName, listenerName } from '../names.js';
 import { buildInboundRoute } from '../routes/inbound-route.js';
+import { buildLimitActions } from '../rules/limit-actions.js';
 import { connectionManagers } from './http-connection-manager.js';
 import { type ListenerPlan, socketAddress, tlsInspector } from './listener-plan.js';
 import { detectionLimit, detectionTimeoutMs, httpInspector, PLAIN_HTTP_ALPN } from './protocol-detection.js';
@@ -106,7 +107,14 @@ export function inboundListener(view: ProxyView, inbound: InboundPort): Listener
       http:
         kind === 'tcp'
           ? []
-          : [managers.build('sidecar-inbound', name, { inline: buildInboundRoute(inbound) }, { grpcWeb })],
+          : [
+              managers.build(
+                'sidecar-inbound',
+                name,
+                { inline: buildInboundRoute(inbound, buildLimitActions(view.scope)) },
+                { grpcWeb },
+              ),
+            ],
       tcp: kind === 'http' ? [] : buildTcpFilters(view, 'sidecar-inbound', to),
     };
   };

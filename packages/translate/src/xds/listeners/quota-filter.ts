@@ -2,7 +2,7 @@
 
 import { create } from '@bufbuild/protobuf';
 import type { Any } from '@bufbuild/protobuf/wkt';
-import type { RateLimitDescriptor, RateLimitRule } from '@lateen/istio-config';
+import type { RateLimitDescriptor } from '@lateen/istio-config';
 import { packAny } from '@lateen/xds-proto';
 import {
   HeaderValueOption_HeaderAppendAction as AppendAction,
@@ -31,7 +31,7 @@ import {
 } from '@lateen/xds-proto/envoy/type/v3/ratelimit_strategy_pb.js';
 import { TokenBucketSchema } from '@lateen/xds-proto/envoy/type/v3/token_bucket_pb.js';
 import { MatcherSchema } from '@lateen/xds-proto/xds/type/matcher/v3/matcher_pb.js';
-import { type EffectiveRateLimit, rateLimitBudget } from '../../resolve/lateen/rate-limits.js';
+import { type CountedRule, type EffectiveRateLimit, rateLimitBudget } from '../../resolve/lateen/rate-limits.js';
 import { durationOfMs } from '../durations.js';
 import { inputOf, rulePredicates } from './quota-matchers.js';
 
@@ -90,7 +90,7 @@ export function buildQuotaFilter(
   });
 }
 
-function bucketSettings(id: string, rule: RateLimitRule, countsUnassigned: boolean): Any {
+function bucketSettings(id: string, rule: CountedRule, countsUnassigned: boolean): Any {
   const settings = create(RateLimitQuotaBucketSettingsSchema, {
     bucketIdBuilder: { bucketIdBuilder: Object.fromEntries([ruleIdPart(id), ...(rule.by ?? []).map(idPart)]) },
     reportingInterval: durationOfMs(REPORTING_INTERVAL_MS),
@@ -114,7 +114,7 @@ function bucketSettings(id: string, rule: RateLimitRule, countsUnassigned: boole
 }
 
 /** What counts before there is an assignment: all of a limit of the proxy's own, a part of one of the mesh. */
-function unassignedStrategy(rule: RateLimitRule): RateLimitStrategy {
+function unassignedStrategy(rule: CountedRule): RateLimitStrategy {
   const { requests, periodMs, burst } = rateLimitBudget(rule);
   const parts = rule.scope === 'MESH' ? UNASSIGNED_PARTS : 1;
   const tokenBucket = create(TokenBucketSchema, {
@@ -132,9 +132,10 @@ function letAllThrough(): RateLimitStrategy {
 }
 
 /** A Lateen sidecar writes the true seconds; what stands here is what another proxy sends. */
-function refusalHeaders(rule: RateLimitRule) {
+function refusalHeaders(rule: CountedRule) {
   const { requests, periodMs } = rateLimitBudget(rule);
   const seconds = String(Math.ceil(periodMs / 1000));
+  if (rule.response?.headers === 'NONE') return [headerOption('retry-after', seconds)];
   return [
     headerOption('retry-after', seconds),
     headerOption('ratelimit-limit', `${requests}, ${requests};w=${seconds}`),

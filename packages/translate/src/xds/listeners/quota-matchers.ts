@@ -66,7 +66,7 @@ function headerMatcher({ exact, prefix, regex: pattern }: StringMatch): StringMa
 }
 
 /** Of `:path`, which has the query too. */
-function pathPattern({ exact, prefix, regex: pattern, template }: NonNullable<RateLimitMatch['path']>): string {
+export function pathPattern({ exact, prefix, regex: pattern, template }: NonNullable<RateLimitMatch['path']>): string {
   const query = '(?:\\?.*)?';
   if (exact !== undefined) return quoted(exact) + query;
   if (prefix !== undefined) return `${quoted(prefix)}.*`;
@@ -81,7 +81,7 @@ function segmentPattern(segment: string): string {
 }
 
 /** A Service by all its names, any port; a wildcard stands for labels. */
-function hostsPattern(hosts: readonly string[], namespace: string, clusterDomain: string): string {
+export function hostsPattern(hosts: readonly string[], namespace: string, clusterDomain: string): string {
   const names = hosts.flatMap((host) => {
     if (host === '*') return ['[^:]*'];
     if (host.startsWith('*.')) return [`[^:]+${quoted(host.slice(1))}`];
@@ -99,6 +99,6 @@ function namesOf(hostname: string, clusterDomain: string): string[] {
 }
 
 /** The text itself, in an expression. */
-function quoted(text: string): string {
+export function quoted(text: string): string {
   return text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
 }

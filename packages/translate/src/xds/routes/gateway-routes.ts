@@ -2,6 +2,7 @@
 
 import { create } from '@bufbuild/protobuf';
 import {
+  type RateLimit,
   type Route,
   RouteSchema,
   type VirtualHost,
@@ -15,6 +16,7 @@ import type { GatewayListener, GatewayServer } from '../../resolve/gateways.js';
 import { compareText, stableHash } from '../../stable-hash.js';
 import { gatewayRouteName, gatewayTlsRouteName, virtualHostName } from '../names.js';
 import type { ResourcePart } from '../recipe.js';
+import { buildLimitActions } from '../rules/limit-actions.js';
 import { matchesEverything } from '../rules/route-match.js';
 import { buildRuleRoutes } from '../rules/rule-routes.js';
 import { intersectingHosts } from './gateway-hosts.js';
@@ -79,18 +81,19 @@ function httpsRedirectRoute(): Route {
   });
 }
 
-function virtualHost(host: string, { port, routes, httpsRedirect }: HostEntry): VirtualHost {
+function virtualHost(host: string, { port, routes, httpsRedirect }: HostEntry, rateLimits: RateLimit[]): VirtualHost {
   return create(VirtualHostSchema, {
     name: virtualHostName(host, port),
     domains: domainsOf(host),
     routes: httpsRedirect ? [httpsRedirectRoute()] : lastResortLast(routes),
     includeRequestAttemptCount: true,
+    rateLimits,
   });
 }
 
 function buildServerRoutes(scope: ClientScope, name: string, servers: readonly GatewayServer[], problems: Problem[]) {
   const byHost = collectHosts(scope, servers, problems);
-  const virtualHosts = [...byHost].map(([host, entry]) => virtualHost(host, entry));
+  const virtualHosts = [...byHost].map(([host, entry]) => virtualHost(host, entry, buildLimitActions(scope)));
   if (virtualHosts.length === 0) {
     // No routes: every request is answered 404 with the flag NR.
     const port = servers[0]?.port ?? 0;
@@ -113,7 +116,16 @@ export function gatewayRoutePart({ scope, gatewayListeners }: ProxyView): Resour
   const { declarations, subsets, gatewayRoutes } = scope.hashes();
   const { settings } = scope.snapshot.hashes;
   const listeners = stableHash(gatewayListeners);
-  const key = ['gateway-routes', scope.namespace, declarations, subsets, gatewayRoutes, settings, listeners].join('/');
+  const key = [
+    'gateway-routes',
+    scope.namespace,
+    declarations,
+    subsets,
+    gatewayRoutes,
+    settings,
+    listeners,
+    scope.rateLimitHash,
+  ].join('/');
   return {
     key,
     list: () => {
