@@ -1,7 +1,8 @@
 // Build step of an app: bundles src/main.ts and its workspace packages into one program, which keeps start-up short.
 //
 // `--code-cache TRAINING.mjs` also keeps what V8 compiled of it: dist/main.js then only loads dist/main-HASH.cjs with
-// dist/main-HASH.cjs.cache, which is what the training left compiled (tools/code-cache.mjs).
+// dist/main-HASH.cjs.cache, which is what the training left compiled (tools/code-cache.mjs). `--parts-apart` makes files of
+// their own of what is imported when it is needed; they share nothing with the rest, so no class or registry may be in both.
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
@@ -68,9 +69,11 @@ if (training === undefined) {
     charset: 'ascii',
     sourcemap: 'external',
     write: false,
-    plugins: [partsApart],
+    plugins: process.argv.includes('--parts-apart') ? [partsApart] : [],
     // Code that V8 takes from a cache cannot import; it can require.
     supported: { 'dynamic-import': false },
+    define: { ...options.define, 'import.meta.url': '__moduleUrl' },
+    banner: { js: "const __moduleUrl = require('node:url').pathToFileURL(__filename).href;" },
   });
   const [map, code] = ['.map', '.cjs'].map((end) => outputFiles.find(({ path }) => path.endsWith(end)));
   const name = `main-${createHash('sha256').update(code.contents).digest('hex').slice(0, 16)}.cjs`;

@@ -4,5 +4,7 @@ const { writeFileSync } = require('node:fs');
 
 // From here on the arguments are as the program has them.
 const [cache] = process.argv.splice(1, 2).slice(1);
-const script = require(process.argv[1]);
-process.on('exit', () => writeFileSync(cache, script.createCachedData()));
+const program = require.resolve(process.argv[1]);
+// Before the program runs, since it may end at once.
+process.on('exit', () => writeFileSync(cache, require.cache[program].exports.createCachedData()));
+require(program);

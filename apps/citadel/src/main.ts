@@ -84,20 +84,25 @@ async function stop(reason: string): Promise<void> {
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop(signal));
 if (flags.exitWithParent) onParentGone(() => void stop('the parent is gone'));
 
-try {
-  citadel = await startCitadel({
-    ...flags,
-    version,
-    tokenKeyFile: flags.tokenKey,
-    workloadTtlSeconds: flags.workloadTtl,
-    rootTtlSeconds: flags.rootTtl,
-    limits: {
-      identity: { perSecond: flags.identityRate, burst: flags.identityBurst },
-      total: { perSecond: flags.totalRate, burst: flags.totalBurst },
-    },
-    logger,
-  });
-} catch (error) {
-  logger.fatal({ error }, `citadel cannot start: ${(error as Error).message}`);
-  process.exit(1);
+async function start(): Promise<void> {
+  try {
+    citadel = await startCitadel({
+      ...flags,
+      version,
+      tokenKeyFile: flags.tokenKey,
+      workloadTtlSeconds: flags.workloadTtl,
+      rootTtlSeconds: flags.rootTtl,
+      limits: {
+        identity: { perSecond: flags.identityRate, burst: flags.identityBurst },
+        total: { perSecond: flags.totalRate, burst: flags.totalBurst },
+      },
+      logger,
+    });
+  } catch (error) {
+    logger.fatal({ error }, `citadel cannot start: ${(error as Error).message}`);
+    process.exit(1);
+  }
 }
+
+// The bundle is CommonJS, which cannot wait here.
+void start();

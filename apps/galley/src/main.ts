@@ -63,26 +63,31 @@ async function stop(reason: string): Promise<void> {
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop(signal));
 if (flags.exitWithParent) onParentGone(() => void stop('the parent is gone'));
 
-try {
-  galley = await startGalley({
-    ...flags,
-    configDir: flags.configDir,
-    meshConfig: flags.meshConfig,
-    identity: {
-      citadelAddress: flags.citadelAddress,
-      tokenFile: flags.tokenFile,
-      rootCertFile: flags.rootCert,
-      directory: join(flags.stateDir, 'identity'),
-    },
-    rules: istioRules,
-    version,
-    logger,
-    onFatal: (error) => {
-      logger.fatal({ error }, `galley must restart: ${error.message}`);
-      process.exit(1);
-    },
-  });
-} catch (error) {
-  logger.fatal({ error }, `galley cannot start: ${(error as Error).message}`);
-  process.exit(1);
+async function start(): Promise<void> {
+  try {
+    galley = await startGalley({
+      ...flags,
+      configDir: flags.configDir,
+      meshConfig: flags.meshConfig,
+      identity: {
+        citadelAddress: flags.citadelAddress,
+        tokenFile: flags.tokenFile,
+        rootCertFile: flags.rootCert,
+        directory: join(flags.stateDir, 'identity'),
+      },
+      rules: istioRules,
+      version,
+      logger,
+      onFatal: (error) => {
+        logger.fatal({ error }, `galley must restart: ${error.message}`);
+        process.exit(1);
+      },
+    });
+  } catch (error) {
+    logger.fatal({ error }, `galley cannot start: ${(error as Error).message}`);
+    process.exit(1);
+  }
 }
+
+// The bundle is CommonJS, which cannot wait here.
+void start();

@@ -1,5 +1,6 @@
 // lateenctl: parses the command line; see program.ts for the commands.
 
+import '@lateen/telemetry/held-optimizer.js';
 import { CommanderError } from 'commander';
 import { isCompletionRequest, prepareCompletion } from './completion/completion.js';
 import { runningNames } from './completion/running-names.js';
@@ -9,15 +10,14 @@ import { errorColors } from './output/print.js';
 import { createProgram, placeOf } from './program.js';
 
 for (const output of [process.stdout, process.stderr]) endWithReader(output, (code) => process.exit(code));
-try {
+
+async function main(): Promise<void> {
   const program = createProgram();
   let args = process.argv.slice(2);
   if (isCompletionRequest(args)) {
     args = await prepareCompletion(program, args, (words) => runningNames(() => placeOf(words)));
   }
   await program.parseAsync(args, { from: 'user' });
-} catch (error) {
-  process.exitCode = report(error);
 }
 
 /** Prints a failure where that was not done yet, and says the exit code. */
@@ -29,3 +29,8 @@ function report(error: unknown): number {
   }
   throw error;
 }
+
+// The bundle is CommonJS, which cannot wait here; what report() throws ends the process all the same.
+main().catch((error) => {
+  process.exitCode = report(error);
+});

@@ -88,10 +88,15 @@ async function stop(reason: string): Promise<void> {
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop(signal));
 if (flags.exitWithParent) onParentGone(() => void stop('the parent is gone'));
 
-try {
-  await identity.start();
-  pilot = await startPilot({ ...flags, version, logger, identity });
-} catch (error) {
-  logger.fatal({ error }, `pilot cannot start: ${(error as Error).message}`);
-  process.exit(1);
+async function start(): Promise<void> {
+  try {
+    await identity.start();
+    pilot = await startPilot({ ...flags, version, logger, identity });
+  } catch (error) {
+    logger.fatal({ error }, `pilot cannot start: ${(error as Error).message}`);
+    process.exit(1);
+  }
 }
+
+// The bundle is CommonJS, which cannot wait here.
+void start();

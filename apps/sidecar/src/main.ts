@@ -1,7 +1,9 @@
 // Process of the sidecar: flags, exit codes and signals. The parts are wired in sidecar.ts and pipeline.ts.
 
 import './small-heap.js';
+import '@lateen/telemetry/held-optimizer.js';
 import { createLogger, LOG_LEVELS, type LogLevel, onParentGone } from '@lateen/telemetry';
+import { releaseOptimizer } from '@lateen/telemetry/held-optimizer.js';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { BootstrapRejected } from './config/bootstrap.js';
 import { createDataPlane } from './pipeline.js';
@@ -114,6 +116,7 @@ async function serve(flags: Flags): Promise<void> {
     version: VERSION,
     logger,
     createDataPlane,
+    onReady: releaseOptimizer,
     onQuit: () => end('asked by the admin API'),
   });
   stop = () => sidecar.stop();

@@ -59,6 +59,8 @@ export interface SidecarOptions {
   readonly version: string;
   readonly logger: Logger;
   readonly createDataPlane: (options: DataPlaneOptions) => Promise<DataPlane>;
+  /** Called once, when somebody asks for the readiness and it is there. */
+  readonly onReady?: () => void;
   /** Called when POST /quitquitquit asks the process to end. */
   readonly onQuit: () => void;
 }
@@ -255,6 +257,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     if (!wasReady && store.isApplying) return 'the first configuration is being put in effect';
     const [unchecked] = wasReady ? [] : dataPlane.warmingClusters();
     if (unchecked !== undefined) return `waiting for the first health checks of ${unchecked}`;
+    if (!wasReady) options.onReady?.();
     wasReady = true;
     return undefined;
   };

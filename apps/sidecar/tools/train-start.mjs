@@ -15,10 +15,10 @@ import { RouteConfigurationSchema } from '@lateen/xds-proto/envoy/config/route/v
 import { createAdsService, ENVOY_SERVED_TYPES } from '@lateen/xds-stream';
 
 /**
- * V8 takes a code cache only under the flags that it was made under, which are none. This is the default, given so that
- * src/small-heap.ts does not set another before the cache is written.
+ * V8 takes a code cache only under the flags that it was made under, which are none. These are the defaults, given so that
+ * src/small-heap.ts and held-optimizer.ts do not set others before the cache is written.
  */
-export const NODE_FLAGS = ['--semi-space-growth-factor=2'];
+export const NODE_FLAGS = ['--semi-space-growth-factor=2', '--opt'];
 const LIMIT_MS = 60_000;
 const POLL_MS = 20;
 /** More than V8 calls before it would optimize, few enough for a quick build. */

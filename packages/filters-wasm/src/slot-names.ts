@@ -17,7 +17,7 @@ export interface SlotNames {
   retire(name: string, nowMs: number): void;
 }
 
-/** `isIdle` says whether a resting slot has nothing going on; `reset` clears its state before it is used for a new name. */
+/** `isIdle` says whether a resting slot has nothing going on; `reset` clears its state before it is used for another name. */
 export function createSlotNames(
   count: number,
   isIdle: (slot: number) => boolean,
@@ -43,9 +43,11 @@ export function createSlotNames(
         known.retiredAtMs = undefined;
         return known.slot;
       }
-      const slot = bySlot.length < count ? bySlot.length : reclaim(nowMs);
+      const isNew = bySlot.length < count;
+      const slot = isNew ? bySlot.length : reclaim(nowMs);
       if (slot < 0) return -1;
-      reset(slot);
+      // The memory begins as zeros.
+      if (!isNew) reset(slot);
       const entry = { name, slot, retiredAtMs: undefined };
       byName.set(name, entry);
       bySlot[slot] = entry;

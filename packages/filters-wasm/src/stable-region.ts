@@ -16,7 +16,6 @@ export interface StableRegion {
 }
 
 interface StableRecord {
-  readonly owner: StableOwner;
   readonly key: string;
   readonly offset: number;
   readonly bytes: number;
@@ -25,17 +24,19 @@ interface StableRecord {
 
 /** The region is written by appending; space of retired records is reused only when the end is reached. */
 export function createStableRegion(memory: Buffer): StableRegion {
-  const byKey = new Map<string, StableRecord>();
+  const byOwner: Readonly<Record<StableOwner, Map<string, StableRecord>>> = { policy: new Map(), listener: new Map() };
   let end = L.STABLE_REGION + 16;
   const limit = L.STABLE_REGION + L.STABLE_REGION_BYTES;
 
   /** A retired record whose space fits; its key is forgotten. */
   function reclaim(bytes: number, nowMs: number): StableRecord | undefined {
-    for (const record of byKey.values()) {
-      if (record.retiredAtMs === undefined || record.bytes < bytes) continue;
-      if (nowMs - record.retiredAtMs < MIN_RETIRED_MS) continue;
-      byKey.delete(record.key);
-      return record;
+    for (const byKey of Object.values(byOwner)) {
+      for (const record of byKey.values()) {
+        if (record.retiredAtMs === undefined || record.bytes < bytes) continue;
+        if (nowMs - record.retiredAtMs < MIN_RETIRED_MS) continue;
+        byKey.delete(record.key);
+        return record;
+      }
     }
     return undefined;
   }
@@ -45,7 +46,8 @@ export function createStableRegion(memory: Buffer): StableRegion {
       return end - L.STABLE_REGION;
     },
     intern(owner, content, nowMs) {
-      const key = `${owner} ${Buffer.from(content.buffer, content.byteOffset, content.length).toString('latin1')}`;
+      const byKey = byOwner[owner];
+      const key = Buffer.from(content.buffer, content.byteOffset, content.length).toString('latin1');
       const known = byKey.get(key);
       if (known !== undefined) {
         known.retiredAtMs = undefined;
@@ -56,12 +58,11 @@ export function createStableRegion(memory: Buffer): StableRegion {
       if (place === undefined) return 0;
       if (place.offset === end) end += bytes;
       memory.set(content, place.offset);
-      byKey.set(key, { owner, key, offset: place.offset, bytes: place.bytes, retiredAtMs: undefined });
+      byKey.set(key, { key, offset: place.offset, bytes: place.bytes, retiredAtMs: undefined });
       return place.offset;
     },
     retain(owner, offsets, nowMs) {
-      for (const record of byKey.values()) {
-        if (record.owner !== owner) continue;
+      for (const record of byOwner[owner].values()) {
         if (offsets.has(record.offset)) record.retiredAtMs = undefined;
         else record.retiredAtMs ??= nowMs;
       }

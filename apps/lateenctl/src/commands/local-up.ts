@@ -15,7 +15,6 @@ import { CliError, ReportedError, UnreachableError, UsageError } from '../output
 import { outColors, print, printProblems } from '../output/print.js';
 import { makePrivateDirectory } from '../state/private-directory.js';
 import { type StateLayout, stateLayout } from '../state/state-layout.js';
-import { startSupervisor } from '../supervisor/pipeline.js';
 import { VERSION } from '../version.js';
 import { type ParsedSources, parseSources, sendToGalley, sendToSupervisor } from './apply-sources.js';
 import { collect, DEFAULT_NAMESPACE, stateDirOf, timeoutMsOf } from './context.js';
@@ -128,6 +127,8 @@ async function runInForeground(
   options: UpOptions,
   sources: ParsedSources | undefined,
 ): Promise<void> {
+  // Loaded here alone: gRPC and the xDS types are half of what other commands would load.
+  const { startSupervisor } = await import('../supervisor/pipeline.js');
   const supervisor = await startSupervisor({
     layout,
     ...ingressPortsOf(options),

@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { writeFileAtomic } from '@lateen/identity';
+import { writeFileAtomic } from '@lateen/identity/plain';
 import { type ConfigObject, type Problem, readSecretValues } from '@lateen/istio-config';
 import type { ObjectRef, ObjectResult, StoredObject } from '../control/control-api.js';
 import type {

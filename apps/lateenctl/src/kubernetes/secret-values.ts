@@ -1,9 +1,9 @@
 // Kubernetes: the values of Secrets: taken from the document that was applied, kept in a file of their own, shown nowhere.
 
 import { readFile } from 'node:fs/promises';
-import { writeFileAtomic } from '@lateen/identity';
+import { writeFileAtomic } from '@lateen/identity/plain';
 import type { ConfigObject } from '@lateen/istio-config';
-import { CREDENTIAL_KEYS, readCertificatePair, readRoots } from '@lateen/translate';
+import { CREDENTIAL_KEYS, readCertificatePair, readRoots } from '@lateen/translate/credentials';
 import type { KubeCredential } from './objects.js';
 import type { Report } from './read-deployment.js';
 

@@ -1,6 +1,12 @@
 // Mesh: the control plane that a command talks to, on this machine or elsewhere: addresses, and who is who.
 
-import { formatSpiffeId, MtlsAgent, parseSpiffeId, type StaticIdentity, type WorkloadIdentity } from '@lateen/identity';
+import {
+  formatSpiffeId,
+  MtlsAgent,
+  parseSpiffeId,
+  type StaticIdentity,
+  type WorkloadIdentity,
+} from '@lateen/identity/plain';
 import { type CliError, UnreachableError } from '../output/cli-error.js';
 
 /** The services with an admin API that the command line uses. */

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { IDENTITY_FILE, identityFromPem, StaticIdentity } from '@lateen/identity';
+import { IDENTITY_FILE, identityFromPem, StaticIdentity } from '@lateen/identity/plain';
 import { UnreachableError } from '../output/cli-error.js';
 import { type StateLayout, stateLayout } from '../state/state-layout.js';
 import type { MeshFile } from '../supervisor/mesh-file.js';

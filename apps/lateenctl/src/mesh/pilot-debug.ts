@@ -1,6 +1,6 @@
 // Mesh: Pilot's debug API, over mutual TLS with the administrator's certificate.
 
-import { mtlsFetch } from '@lateen/identity';
+import { mtlsFetch } from '@lateen/identity/plain';
 import { CliError } from '../output/cli-error.js';
 import { adminAgent, authorityOf, type ControlPlane, connectionFailure } from './control-plane.js';
 

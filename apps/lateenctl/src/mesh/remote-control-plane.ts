@@ -1,7 +1,7 @@
 // Mesh: a control plane by its addresses and a client certificate from files: nothing of it has to run on this machine.
 
 import { readFileSync } from 'node:fs';
-import { identityFromPem, StaticIdentity, UntrustedChainError } from '@lateen/identity';
+import { identityFromPem, StaticIdentity, UntrustedChainError } from '@lateen/identity/plain';
 import { UnreachableError, UsageError } from '../output/cli-error.js';
 import type { AdminEndpoint, AdminService, ControlPlane } from './control-plane.js';
 

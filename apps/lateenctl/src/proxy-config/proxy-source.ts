@@ -2,7 +2,7 @@
 
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { readSubjectAltNames } from '@lateen/identity';
+import { readSubjectAltNames } from '@lateen/identity/plain';
 import type { ControlPlane } from '../mesh/control-plane.js';
 import { pilotDebug } from '../mesh/pilot-debug.js';
 import { type AdminPod, sidecarAdminJson } from '../mesh/sidecar-admin.js';

@@ -12,6 +12,7 @@ import {
 import { RoutingPriority } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import { HealthStatus } from '@lateen/xds-proto/envoy/config/core/v3/health_check_pb.js';
 import {
+  type Endpoint,
   type LbEndpoint,
   LbEndpointSchema,
   type LocalityLbEndpoints,
@@ -29,7 +30,7 @@ import { BlobWriter } from './blob-writer.js';
 import { type Hash64, writeChoicesByHash } from './hashing/consistent-hashing.js';
 import { CLUSTER_RETRY_BUDGET, RETRY_BUDGET_SET } from './limits/budget-layout.js';
 import type { ProblemList } from './problems.js';
-import { join, refuseOtherFields } from './supported-fields.js';
+import { hasOtherFields, join, refuseOtherFields } from './supported-fields.js';
 
 /** Envoy's defaults, in the order of LIMIT_*. */
 const DEFAULT_LIMITS = [1024, 1024, 1024, 3] as const;
@@ -154,6 +155,8 @@ function readRetryBudget(problems: ProblemList, { circuitBreakers }: Cluster): n
   return RETRY_BUDGET_SET | (Math.round(percent * 100) << 16) | least;
 }
 
+const LB_ENDPOINT_FIELDS = 'endpoint health_status metadata load_balancing_weight';
+
 /** Healthy endpoints in order of appearance. */
 function readEndpoints(problems: ProblemList, assignment: ClusterLoadAssignment): EndpointAddress[] {
   const path = 'load_assignment';
@@ -171,7 +174,7 @@ function readEndpoints(problems: ProblemList, assignment: ClusterLoadAssignment)
       'locality metadata lb_endpoints load_balancing_weight priority',
     );
     locality.lbEndpoints.forEach((lbEndpoint, place) => {
-      const endpoint = readEndpoint(problems, join(where, `lb_endpoints[${place}]`), lbEndpoint, locality, index);
+      const endpoint = readEndpoint(problems, where, place, lbEndpoint, locality, index);
       if (endpoint !== undefined) endpoints.push(endpoint);
     });
   });
@@ -180,35 +183,44 @@ function readEndpoints(problems: ProblemList, assignment: ClusterLoadAssignment)
 
 function readEndpoint(
   problems: ProblemList,
-  path: string,
+  groupPath: string,
+  index: number,
   lbEndpoint: LbEndpoint,
   group: LocalityLbEndpoints,
   locality: number,
 ): EndpointAddress | undefined {
-  refuseOtherFields(
-    problems,
-    path,
-    LbEndpointSchema,
-    lbEndpoint,
-    'endpoint health_status metadata load_balancing_weight',
-  );
-  const address =
-    lbEndpoint.hostIdentifier.case === 'endpoint' ? lbEndpoint.hostIdentifier.value.address?.address : undefined;
-  const weight = lbEndpoint.loadBalancingWeight ?? 1;
+  const { hostIdentifier, healthStatus, loadBalancingWeight: weight = 1 } = lbEndpoint;
+  const place = hostIdentifier.case === 'endpoint' ? placeOf(hostIdentifier.value) : undefined;
+  // There are ten thousands of them: the path is only made for those that something is wrong with.
+  if (place === undefined || weight < 1 || hasOtherFields(LbEndpointSchema, lbEndpoint, LB_ENDPOINT_FIELDS)) {
+    const path = join(groupPath, `lb_endpoints[${index}]`);
+    refuseOtherFields(problems, path, LbEndpointSchema, lbEndpoint, LB_ENDPOINT_FIELDS);
+    if (weight < 1) problems.add(join(path, 'load_balancing_weight'), 'must be at least 1');
+    if (place === undefined)
+      problems.add(join(path, 'endpoint.address'), 'must be a socket_address with port_value, or a pipe');
+    return undefined;
+  }
   const usable =
-    lbEndpoint.healthStatus === HealthStatus.UNKNOWN ||
-    lbEndpoint.healthStatus === HealthStatus.HEALTHY ||
-    lbEndpoint.healthStatus === HealthStatus.DEGRADED;
-  if (weight < 1) problems.add(join(path, 'load_balancing_weight'), 'must be at least 1');
-  const { priority, loadBalancingWeight: localityWeight = 0 } = group;
-  const place = { lbEndpoint, weight, priority, group, locality, localityWeight };
-  if (address?.case === 'socketAddress' && address.value.portSpecifier.case === 'portValue') {
-    const port = address.value.portSpecifier.value;
-    return usable ? { ...place, address: address.value.address, port } : undefined;
-  }
-  if (address?.case === 'pipe') {
-    return usable ? { ...place, address: address.value.path, port: 0 } : undefined;
-  }
-  problems.add(join(path, 'endpoint.address'), 'must be a socket_address with port_value, or a pipe');
-  return undefined;
+    healthStatus === HealthStatus.UNKNOWN ||
+    healthStatus === HealthStatus.HEALTHY ||
+    healthStatus === HealthStatus.DEGRADED;
+  if (!usable) return undefined;
+  return {
+    address: place.address,
+    port: place.port,
+    lbEndpoint,
+    weight,
+    priority: group.priority,
+    group,
+    locality,
+    localityWeight: group.loadBalancingWeight ?? 0,
+  };
+}
+
+/** Where an endpoint is dialled; undefined where nobody could. */
+function placeOf({ address }: Endpoint): { readonly address: string; readonly port: number } | undefined {
+  const { address: kind } = address ?? {};
+  if (kind?.case === 'pipe') return { address: kind.value.path, port: 0 };
+  if (kind?.case !== 'socketAddress' || kind.value.portSpecifier.case !== 'portValue') return undefined;
+  return { address: kind.value.address, port: kind.value.portSpecifier.value };
 }

@@ -270,8 +270,10 @@ export function createTables(core: Core): Tables {
       for (const endpoint of cluster.endpointNames) endpoints.retire(endpoint, nowMs);
     }
     for (const [name, cluster] of next.clusters) {
-      if (before?.clusters.get(name) === cluster) continue;
-      for (const endpoint of cluster.endpointNames) endpoints.slot(endpoint, nowMs);
+      const earlier = before?.clusters.get(name);
+      if (earlier === cluster) continue;
+      // Endpoints belong to one cluster: only those of one that was there before can have been sent to rest above.
+      if (earlier !== undefined) for (const endpoint of cluster.endpointNames) endpoints.slot(endpoint, nowMs);
       for (const endpoint of cluster.endpoints) descriptions[endpoint.slot] = endpoint;
     }
   }

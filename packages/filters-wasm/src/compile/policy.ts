@@ -106,15 +106,15 @@ export function writePolicy(context: PolicyContext, source: PolicySource): Uint8
   const set = (field: number, value: number) => blob.int(field, value);
   // Envoy's: a route that limits the stream has no limit of the request, not even the default one.
   const hasTimeout = action !== undefined && stream === undefined;
-  const timeoutMs = durationMs(problems, join(actionPath, 'timeout'), action?.timeout, DEFAULT_ROUTE_TIMEOUT_MS);
+  const timeoutMs = durationMs(problems, actionPath, action?.timeout, DEFAULT_ROUTE_TIMEOUT_MS, 'timeout');
   set(P.POLICY_TIMEOUT_MS, hasTimeout ? timeoutMs : 0);
-  set(P.POLICY_IDLE_TIMEOUT_MS, durationMs(problems, join(actionPath, 'idle_timeout'), action?.idleTimeout, -1));
+  set(P.POLICY_IDLE_TIMEOUT_MS, durationMs(problems, actionPath, action?.idleTimeout, -1, 'idle_timeout'));
   set(
     P.POLICY_MAX_STREAM_DURATION_MS,
-    durationMs(problems, join(actionPath, 'max_stream_duration.max_stream_duration'), stream?.maxStreamDuration, 0),
+    durationMs(problems, actionPath, stream?.maxStreamDuration, 0, 'max_stream_duration.max_stream_duration'),
   );
   const grpcMs = (path: string, value: Duration | undefined) =>
-    value === undefined ? -1 : durationMs(problems, join(actionPath, path), value, 0);
+    value === undefined ? -1 : durationMs(problems, actionPath, value, 0, path);
   set(P.POLICY_GRPC_TIMEOUT_MAX_MS, grpcMs('max_grpc_timeout', action?.maxGrpcTimeout));
   set(P.POLICY_STREAM_GRPC_MAX_MS, grpcMs('max_stream_duration.grpc_timeout_header_max', stream?.grpcTimeoutHeaderMax));
   set(
@@ -160,10 +160,10 @@ function writeRetries(problems: ProblemList, path: string, policy: RetryPolicy, 
   );
   set(P.POLICY_RETRY_ON, readRetryOn(problems, join(path, 'retry_on'), policy.retryOn));
   set(P.POLICY_RETRIES, policy.numRetries ?? 1);
-  set(P.POLICY_PER_TRY_TIMEOUT_MS, durationMs(problems, join(path, 'per_try_timeout'), policy.perTryTimeout, 0));
+  set(P.POLICY_PER_TRY_TIMEOUT_MS, durationMs(problems, path, policy.perTryTimeout, 0, 'per_try_timeout'));
   set(
     P.POLICY_PER_TRY_IDLE_TIMEOUT_MS,
-    durationMs(problems, join(path, 'per_try_idle_timeout'), policy.perTryIdleTimeout, 0),
+    durationMs(problems, path, policy.perTryIdleTimeout, 0, 'per_try_idle_timeout'),
   );
   const backOff = policy.retryBackOff;
   if (backOff !== undefined) {
@@ -177,14 +177,15 @@ function writeRetries(problems: ProblemList, path: string, policy: RetryPolicy, 
   }
   const baseMs = durationMs(
     problems,
-    join(path, 'retry_back_off.base_interval'),
+    path,
     backOff?.baseInterval,
     DEFAULT_BACKOFF_BASE_MS,
+    'retry_back_off.base_interval',
   );
   set(P.POLICY_RETRY_BACKOFF_BASE_MS, baseMs);
   set(
     P.POLICY_RETRY_BACKOFF_MAX_MS,
-    durationMs(problems, join(path, 'retry_back_off.max_interval'), backOff?.maxInterval, baseMs * 10),
+    durationMs(problems, path, backOff?.maxInterval, baseMs * 10, 'retry_back_off.max_interval'),
   );
   policy.retryHostPredicate.forEach((predicate, index) => {
     if (predicate.name === 'envoy.retry_host_predicates.previous_hosts') set(P.POLICY_AVOID_PREVIOUS, 1);

@@ -1,7 +1,7 @@
 // Network: hands out the addresses of a mesh's block and remembers them, so that a restart keeps them.
 
 import { existsSync, readFileSync } from 'node:fs';
-import { writeFileAtomic } from '@lateen/identity';
+import { writeFileAtomic } from '@lateen/identity/plain';
 
 /** Host parts (16 bits) below this are the control plane's, at fixed places. */
 export const FIRST_OFFSET = 16;

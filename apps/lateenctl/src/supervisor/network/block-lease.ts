@@ -3,7 +3,7 @@
 import { readFileSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
-import { writeFileAtomic } from '@lateen/identity';
+import { writeFileAtomic } from '@lateen/identity/plain';
 import { addressAt, COMPONENT_OFFSET, FIRST_OFFSET } from './address-book.js';
 import { requireLoopback } from './loopback-alias.js';
 
