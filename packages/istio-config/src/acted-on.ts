@@ -307,6 +307,8 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'h2UpgradePolicy',
       'localityLbSetting',
       'pathNormalization.normalization',
+      'meshMTLS.{minProtocolVersion,cipherSuites}',
+      'tlsDefaults.{minProtocolVersion,ecdhCurves,cipherSuites}',
     ],
     stored: {
       enablePrometheusMerge: "the application's metrics are not merged yet",

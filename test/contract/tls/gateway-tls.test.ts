@@ -219,6 +219,24 @@ describe('settings of a server', () => {
     expect((await getTls(at('a.example.com', old))).protocol).toBe('TLSv1.1');
   });
 
+  test('what MeshConfig says where a server does not: tlsDefaults', async () => {
+    const { rsa } = certificates;
+    const withDefaults = async (defaults: string, own = '') => {
+      const tls = `mode: SIMPLE, credentialName: a${own}`;
+      const config = `---\nkind: MeshConfig\nmetadata: { name: mesh }\nspec: { tlsDefaults: { ${defaults} } }\n`;
+      await proxy.serve(mesh(server('a', 443, 'HTTPS', '"*"', tls), pair('a', rsa!) + config));
+    };
+    await withDefaults('minProtocolVersion: TLSV1_3');
+    await expect(getTls(at('a.example.com', { maxVersion: 'TLSv1.2' }))).rejects.toThrow();
+    await withDefaults('minProtocolVersion: TLSV1_3', ', minProtocolVersion: TLSV1_2');
+    expect((await getTls(at('a.example.com', { maxVersion: 'TLSv1.2' }))).protocol).toBe('TLSv1.2');
+    await withDefaults('cipherSuites: [ECDHE-RSA-AES256-GCM-SHA384], ecdhCurves: [P-384]');
+    const { cipher } = await getTls(at('a.example.com', { maxVersion: 'TLSv1.2' }));
+    expect(cipher).toBe('TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384');
+    await expect(getTls(at('a.example.com', { ecdhCurve: 'P-256' }))).rejects.toThrow();
+    expect((await getTls(at('a.example.com', { ecdhCurve: 'P-384' }))).protocol).toBe('TLSv1.3');
+  });
+
   test('several certificates: each client gets the one that it can use', async () => {
     const { a, rsa } = certificates;
     await serve('mode: SIMPLE, credentialNames: [a, rsa]', pair('a', a!) + pair('rsa', rsa!));

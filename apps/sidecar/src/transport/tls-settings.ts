@@ -90,6 +90,7 @@ function compileParameters(params: TlsParameters | undefined, problem: Problem):
       ? {}
       : { ciphers: `${TLS13_SUITES}:${suites.length === 0 ? 'DEFAULT' : suites.join(':')}${level}` }),
   };
+  if (params !== undefined && params.ecdhCurves.length > 0) options.ecdhCurve = params.ecdhCurves.join(':');
   try {
     createSecureContext(options);
   } catch (error) {

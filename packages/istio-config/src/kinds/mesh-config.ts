@@ -9,6 +9,13 @@ import { httpRetry } from './fields/http-route.js';
 import { localityLbSetting } from './fields/load-balancer.js';
 import { proxyConfig } from './proxy-config.js';
 
+/** What TLS is agreed on. */
+const tlsConfig = message('TLSConfig', {
+  minProtocolVersion: choice('Least version of TLS (default TLSV1_2).', ['TLS_AUTO', 'TLSV1_2', 'TLSV1_3']),
+  ecdhCurves: list(text(''), 'Curves, the preferred first: P-256, P-384, P-521, X25519.'),
+  cipherSuites: list(text(''), 'Suites of TLS 1.2.'),
+});
+
 /** Somebody who takes metrics, logs, traces or decisions; exactly one field beside the name. */
 export const extensionProvider = message(
   'ExtensionProvider',
@@ -147,8 +154,8 @@ export const meshConfig = message('MeshConfig', {
     'How paths are normalized.',
   ),
   defaultHttpRetryPolicy: nested(httpRetry, 'What is tried again where a route does not say.'),
-  meshMTLS: opaque('TLS versions and suites between sidecars.'),
-  tlsDefaults: opaque('TLS versions and suites elsewhere.'),
+  meshMTLS: nested(tlsConfig, 'TLS versions and suites that sidecars take from each other.'),
+  tlsDefaults: nested(tlsConfig, 'TLS versions, suites and curves elsewhere, where nothing else says.'),
 });
 
 export type MeshConfig = z.infer<typeof meshConfig>;

@@ -5,6 +5,7 @@ import { parseDurationMs } from '../duration.js';
 import type { MeshConfig } from '../kinds/mesh-config.js';
 import type { FieldPath } from '../problem.js';
 import { checkLocalities } from './fields/locality.js';
+import { checkCipherSuites } from './fields/server-tls.js';
 import { checkRetryPolicy } from './http/retries.js';
 import { checkUnique, present } from './rule.js';
 import { checkConcurrency, checkVariables } from './workloads/proxy-config.js';
@@ -30,6 +31,7 @@ export function checkMeshConfig(config: Loose<MeshConfig>, faults: FaultList): v
   if (config.defaultHttpRetryPolicy) {
     checkRetryPolicy(config.defaultHttpRetryPolicy, ['defaultHttpRetryPolicy'], faults);
   }
+  checkTls(config, faults);
   checkUnique(
     config.extensionProviders,
     ({ name }) => name,
@@ -54,6 +56,27 @@ export function checkMeshConfig(config: Loose<MeshConfig>, faults: FaultList): v
   ) {
     const message = 'with accessLogEncoding JSON the format is a JSON object as text; write one, or remove it';
     faults.error(['accessLogFormat'], 'format', message);
+  }
+}
+
+const CURVES = ['P-256', 'P-384', 'P-521', 'X25519'];
+
+/** As Istio: the curves of mutual TLS in the mesh are not chosen. */
+function checkTls({ meshMTLS, tlsDefaults }: Loose<MeshConfig>, faults: FaultList): void {
+  if (meshMTLS && 'ecdhCurves' in meshMTLS) {
+    const message = '`ecdhCurves` has no place in `meshMTLS`; remove it, or write it in `tlsDefaults`';
+    faults.error(['meshMTLS', 'ecdhCurves'], 'one-of', message, 'key');
+  }
+  if (meshMTLS) checkCipherSuites(meshMTLS, ['meshMTLS'], faults);
+  if (tlsDefaults) checkCipherSuites(tlsDefaults, ['tlsDefaults'], faults);
+  const seen = new Set<string>();
+  for (const [index, curve] of present(tlsDefaults?.ecdhCurves)) {
+    const path = ['tlsDefaults', 'ecdhCurves', index];
+    if (!CURVES.includes(curve)) {
+      const message = `\`${curve}\` is not a curve that is supported; write one of ${CURVES.join(', ')}`;
+      faults.error(path, 'unsupported', message);
+    } else if (seen.has(curve)) faults.warning(path, 'duplicate', `curve \`${curve}\` is there twice; keep one`);
+    seen.add(curve);
   }
 }
 

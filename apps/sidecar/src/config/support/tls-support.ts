@@ -42,7 +42,7 @@ export const TLS_SUPPORT: SupportTable = {
     acted: ['default_validation_context', 'validation_context_sds_secret_config'],
   },
   [`${TLS}.TlsParameters`]: {
-    acted: ['cipher_suites'],
+    acted: ['cipher_suites', 'ecdh_curves'],
     only: {
       tls_minimum_protocol_version: ['TLS_AUTO', 'TLSv1_0', 'TLSv1_1', 'TLSv1_2', 'TLSv1_3'],
       tls_maximum_protocol_version: ['TLS_AUTO', 'TLSv1_0', 'TLSv1_1', 'TLSv1_2', 'TLSv1_3'],

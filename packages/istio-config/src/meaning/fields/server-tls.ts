@@ -50,9 +50,14 @@ function checkVersions(tls: Loose<ServerTlsSettings>, path: FieldPath, faults: F
   }
 }
 
-function checkCipherSuites(tls: Loose<ServerTlsSettings>, path: FieldPath, faults: FaultList): void {
+/** Checks a list `cipherSuites`. */
+export function checkCipherSuites(
+  { cipherSuites }: Pick<Loose<ServerTlsSettings>, 'cipherSuites'>,
+  path: FieldPath,
+  faults: FaultList,
+): void {
   const seen = new Set<string>();
-  for (const [index, suite] of present(tls.cipherSuites)) {
+  for (const [index, suite] of present(cipherSuites)) {
     const at = [...path, 'cipherSuites', index];
     // What begins with a sign is an operator of BoringSSL's list.
     const isKnown = suite === '' || suite === 'ALL' || /^[^A-Za-z0-9]/.test(suite) || CIPHERS.has(suite);

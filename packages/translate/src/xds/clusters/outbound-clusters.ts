@@ -100,7 +100,7 @@ function transportOf(
   const { tls } = policy;
   const { snapshot } = scope;
   if (tls?.mode === 'DISABLE') return {};
-  if (originatesTls(tls)) return { transportSocket: clientTlsSocket(tls, called) };
+  if (originatesTls(tls)) return { transportSocket: clientTlsSocket(tls, called, snapshot.meshConfig) };
   const uris = tls?.subjectAltNames?.length ? tls.subjectAltNames : serverNames(snapshot, service);
   if (tls?.mode === 'ISTIO_MUTUAL') return { transportSocket: upstreamMutualTls(snapshot, tls.sni || sni, uris, alpn) };
   if (service.external || snapshot.meshConfig.enableAutoMtls === false) return {};

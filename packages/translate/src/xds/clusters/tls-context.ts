@@ -8,6 +8,7 @@ import {
   type SubjectAltNameMatcher,
   SubjectAltNameMatcher_SanType,
   SubjectAltNameMatcherSchema,
+  type TlsParameters,
   TlsParameters_TlsProtocol,
 } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/common_pb.js';
 import {
@@ -18,6 +19,7 @@ import {
 import type { MeshSnapshot } from '../../model.js';
 import { compareText } from '../../stable-hash.js';
 import { localSecret } from '../tls/secret-references.js';
+import { cipherSuitesOf, tlsVersion } from '../tls/tls-parameters.js';
 
 /** Offered for HTTP/1.1 between sidecars. */
 export const HTTP_CLIENT_ALPN = ['istio-http/1.1', 'istio-http/1.0', 'istio', 'http/1.1'];
@@ -71,11 +73,16 @@ export function spiffeIds(
   return [...ids].sort(compareText);
 }
 
-function commonTlsContext(alpnProtocols: readonly string[], names: SubjectAltNameMatcher[]) {
+function commonTlsContext(
+  alpnProtocols: readonly string[],
+  names: SubjectAltNameMatcher[],
+  params: Partial<Pick<TlsParameters, 'tlsMinimumProtocolVersion' | 'cipherSuites'>> = {},
+) {
   return create(CommonTlsContextSchema, {
     tlsParams: {
       tlsMinimumProtocolVersion: TlsParameters_TlsProtocol.TLSv1_2,
       tlsMaximumProtocolVersion: TlsParameters_TlsProtocol.TLSv1_3,
+      ...params,
     },
     alpnProtocols: [...alpnProtocols],
     tlsCertificateSdsSecretConfigs: [localSecret('default')],
@@ -111,8 +118,12 @@ export function upstreamMutualTls(
 
 /** Mutual TLS of an inbound listener: a certificate of the trust domain is required. */
 export function downstreamMutualTls(snapshot: MeshSnapshot): TransportSocket {
+  const { minProtocolVersion, cipherSuites } = snapshot.meshConfig.meshMTLS ?? {};
   const context = create(DownstreamTlsContextSchema, {
-    commonTlsContext: commonTlsContext(SERVER_ALPN, anyOfTrustDomain(snapshot)),
+    commonTlsContext: commonTlsContext(SERVER_ALPN, anyOfTrustDomain(snapshot), {
+      tlsMinimumProtocolVersion: tlsVersion(minProtocolVersion) ?? TlsParameters_TlsProtocol.TLSv1_2,
+      cipherSuites: cipherSuitesOf(cipherSuites),
+    }),
     requireClientCertificate: true,
   });
   return create(TransportSocketSchema, {

@@ -1,7 +1,7 @@
 // Build: TLS toward services that is not the mesh's own: SIMPLE and MUTUAL of a DestinationRule.
 
 import { create } from '@bufbuild/protobuf';
-import type { ClientTlsSettings } from '@lateen/istio-config';
+import type { ClientTlsSettings, MeshConfig } from '@lateen/istio-config';
 import { packAny } from '@lateen/xds-proto';
 import { type TransportSocket, TransportSocketSchema } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import { CertificateValidationContextSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/common_pb.js';
@@ -21,6 +21,7 @@ import {
   SYSTEM_ROOTS,
   servedSecret,
 } from './secret-references.js';
+import { tlsParameters } from './tls-parameters.js';
 
 /** Who is called. */
 export interface CalledHost {
@@ -110,7 +111,7 @@ function expectedNames(tls: ClientTlsSettings, { hostname, http, subjectAltNames
 }
 
 /** TLS toward a host; only where nothing is wrong with it. */
-export function clientTlsSocket(tls: ClientTlsSettings, host: CalledHost): TransportSocket {
+export function clientTlsSocket(tls: ClientTlsSettings, host: CalledHost, mesh: MeshConfig): TransportSocket {
   const { certificate } = clientCredentials(tls);
   const ownName = host.http && !host.hostname.startsWith('*') ? host.hostname : '';
   const certificates =
@@ -121,6 +122,7 @@ export function clientTlsSocket(tls: ClientTlsSettings, host: CalledHost): Trans
         : [];
   const context = create(UpstreamTlsContextSchema, {
     commonTlsContext: create(CommonTlsContextSchema, {
+      tlsParams: tlsParameters(mesh),
       alpnProtocols: host.http2 ? ['h2'] : [],
       tlsCertificateSdsSecretConfigs: certificates,
       validationContextType: validationOf(tls, host),

@@ -1,15 +1,9 @@
 // Build: the TLS that a gateway terminates, from the `tls` of its servers.
 
 import { create } from '@bufbuild/protobuf';
-import type { ServerTlsSettings } from '@lateen/istio-config';
 import { packAny } from '@lateen/xds-proto';
 import { type TransportSocket, TransportSocketSchema } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
-import {
-  CertificateValidationContextSchema,
-  type TlsParameters,
-  TlsParametersSchema,
-  TlsParameters_TlsProtocol as TlsProtocol,
-} from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/common_pb.js';
+import { CertificateValidationContextSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/common_pb.js';
 import type { SdsSecretConfig } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
 import {
   type CommonTlsContext,
@@ -27,32 +21,10 @@ import {
   localSecret,
   servedSecret,
 } from './secret-references.js';
+import { tlsParameters } from './tls-parameters.js';
 
 /** What a gateway agrees on with clients of HTTP. */
 export const GATEWAY_HTTP_ALPN = ['h2', 'http/1.1'];
-
-const VERSIONS: Readonly<Record<string, TlsProtocol>> = {
-  TLSV1_0: TlsProtocol.TLSv1_0,
-  TLSV1_1: TlsProtocol.TLSv1_1,
-  TLSV1_2: TlsProtocol.TLSv1_2,
-  TLSV1_3: TlsProtocol.TLSv1_3,
-};
-
-/** A suite's name; what has other characters is an operator of BoringSSL's lists, and one proxy would read it otherwise. */
-const SUITE = /^[A-Z0-9-]+$/;
-
-/** Versions and suites, where the server sets any; at least TLS 1.2, as Istio has it. */
-function parametersOf(tls: ServerTlsSettings): TlsParameters | undefined {
-  const cipherSuites = [...new Set((tls.cipherSuites ?? []).filter((suite) => SUITE.test(suite)))];
-  const least = VERSIONS[tls.minProtocolVersion ?? ''];
-  const highest = VERSIONS[tls.maxProtocolVersion ?? ''];
-  if (cipherSuites.length === 0 && least === undefined && highest === undefined) return undefined;
-  return create(TlsParametersSchema, {
-    tlsMinimumProtocolVersion: least ?? TlsProtocol.TLSv1_2,
-    ...(highest === undefined ? {} : { tlsMaximumProtocolVersion: highest }),
-    cipherSuites,
-  });
-}
 
 function certificatesOf({ settings, credentials }: TerminatedTls): SdsSecretConfig[] {
   if (settings.mode === 'ISTIO_MUTUAL') return [localSecret('default')];
@@ -101,7 +73,8 @@ export function serverTlsSocket(snapshot: MeshSnapshot, tls: TerminatedTls, alpn
   const { mode } = tls.settings;
   const context = create(DownstreamTlsContextSchema, {
     commonTlsContext: create(CommonTlsContextSchema, {
-      tlsParams: parametersOf(tls.settings),
+      // As Istio: the mesh's defaults are not for its own mutual TLS.
+      tlsParams: tlsParameters(mode === 'ISTIO_MUTUAL' ? {} : snapshot.meshConfig, tls.settings),
       alpnProtocols: [...alpn],
       tlsCertificateSdsSecretConfigs: certificatesOf(tls),
       validationContextType: validationOf(snapshot, tls),
