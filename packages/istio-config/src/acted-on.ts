@@ -145,6 +145,8 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'outboundTrafficPolicy.mode',
       'ingress[].port.{number,name,protocol}',
       'ingress[].{defaultEndpoint,bind,captureMode}',
+      'ingress[].tls.{mode,serverCertificate,privateKey,caCertificates,caCrl,tlsCertificates}',
+      'ingress[].tls.{verifyCertificateSpki,verifyCertificateHash,minProtocolVersion,maxProtocolVersion,cipherSuites}',
       ...INBOUND_POOL('inboundConnectionPool'),
       ...INBOUND_POOL('ingress[].connectionPool'),
     ],
@@ -156,7 +158,6 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'egress[].port.targetPort': 'Istio does not use it either',
     },
     refused: {
-      'ingress[].tls': 'a port takes mutual TLS of the mesh as PeerAuthentication says, and no other',
       'outboundTrafficPolicy.egressProxy': 'calls of unknown hosts are not sent through a gateway',
     },
     values: {
@@ -164,6 +165,7 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
         done: ['DEFAULT', 'NONE'],
         instead: 'connections are not intercepted; write NONE or DEFAULT',
       },
+      'ingress[].tls.mode': { done: ['PASSTHROUGH', 'SIMPLE', 'MUTUAL'], instead: 'write SIMPLE or MUTUAL' },
       'ingress[].captureMode': {
         done: ['DEFAULT', 'NONE'],
         instead: 'connections are not intercepted; write NONE or DEFAULT',

@@ -1,9 +1,13 @@
-// Contract from YAML to bytes: a sidecar leads TLS that is not its own by server name, and TCP by address.
+// Contract from YAML to bytes: a sidecar leads TLS that is not its own by server name, and TCP by address; and ends TLS of the
+// outside where a Sidecar says so.
 
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
-import { TestWebAuthority } from '@lateen/identity/testing';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type TestBackend, talkTls, tcpBackend, tlsBackend } from './tls-client.js';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { TestWebAuthority, type WebCertificate } from '@lateen/identity/testing';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { getTls, httpBackend, type TestBackend, talkTls, tcpBackend, tlsBackend } from './tls-client.js';
 import { TranslatedProxy } from './translated-proxy.js';
 
 const block = `127.${100 + Math.floor(Math.random() * 40)}.8`;
@@ -12,8 +16,13 @@ const VERSIONS = ['v1', 'v2'];
 
 let proxy: TranslatedProxy;
 const backends: TestBackend[] = [];
+const directory = mkdtempSync(join(tmpdir(), 'lateen-ingress-tls-'));
+let friend: WebCertificate;
 
-function mesh(ports: Readonly<Record<string, { readonly tls: number; readonly tcp: number }>>): string {
+function mesh(
+  ports: Readonly<Record<string, { readonly tls: number; readonly tcp: number }>>,
+  apps: { readonly web: number; readonly echo: number },
+): string {
   const pods = VERSIONS.map(
     (version) => `
 ---
@@ -49,6 +58,25 @@ metadata: { name: default, namespace: istio-system }
 spec: { mtls: { mode: DISABLE } }
 ---
 apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: { name: client, namespace: default }
+spec:
+  workloadSelector: { labels: { app: client } }
+  ingress:
+    - port: { number: 9443, protocol: HTTPS, name: https }
+      defaultEndpoint: 127.0.0.1:${apps.web}
+      tls: { mode: SIMPLE, serverCertificate: ${directory}/cert.pem, privateKey: ${directory}/key.pem, minProtocolVersion: TLSV1_3 }
+    - port: { number: 9444, protocol: TLS, name: tls }
+      defaultEndpoint: 127.0.0.1:${apps.echo}
+      tls:
+        mode: MUTUAL
+        serverCertificate: ${directory}/cert.pem
+        privateKey: ${directory}/key.pem
+        caCertificates: ${directory}/roots.pem
+        maxProtocolVersion: TLSV1_2
+        cipherSuites: [ECDHE-ECDSA-AES256-GCM-SHA384]
+---
+apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: { name: store, namespace: default }
 spec:
@@ -76,13 +104,23 @@ beforeAll(async () => {
     backends.push(tls, tcp);
     ports[version] = { tls: tls.port, tcp: tcp.port };
   }
+  const own = await authority.issue({ dnsNames: ['app.example.com'] });
+  const clients = await TestWebAuthority.create('clients');
+  friend = await clients.issue({ dnsNames: ['friend.example.org'], subject: 'friend' });
+  for (const [file, text] of Object.entries({ cert: own.certPem, key: own.keyPem, roots: clients.rootsPem })) {
+    writeFileSync(join(directory, `${file}.pem`), text);
+  }
+  const web = await httpBackend('web');
+  const echo = await tcpBackend('echo');
+  backends.push(web, echo);
   proxy = await TranslatedProxy.start({ pod: 'client-0.default' });
-  await proxy.serve(mesh(ports));
+  await proxy.serve(mesh(ports, { web: web.port, echo: echo.port }));
 }, 60_000);
 
 afterAll(async () => {
   await proxy?.stop();
   await Promise.all(backends.map((backend) => backend.close()));
+  rmSync(directory, { recursive: true });
 });
 
 const call = (servername: string) => talkTls({ host: STORE, port: 10443, servername }, 'hello');
@@ -102,3 +140,40 @@ test('TCP goes by the address that the connection was opened to', async () => {
   });
   expect(text).toBe('v2 got hello');
 });
+
+describe('TLS that a Sidecar ends at its own ports', () => {
+  const at = (port: number, more: object = {}) => ({
+    host: `${block}.10`,
+    port,
+    servername: 'app.example.com',
+    ...more,
+  });
+
+  test('HTTP goes on to the application, and plain text is not taken', async () => {
+    const { status, protocol, alpn, body } = await getTls(at(9443, { ALPNProtocols: ['http/1.1'] }));
+    expect([status, protocol, alpn]).toEqual([200, 'TLSv1.3', 'http/1.1']);
+    expect(body).toContain('web');
+    await expect(getTls(at(9443, { maxVersion: 'TLSv1.2' }))).rejects.toThrow();
+    await expect(plainText(9443, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n')).resolves.toBe('');
+  });
+
+  test('TCP goes on where the client shows a certificate that is known', async () => {
+    const { certPem: cert, keyPem: key } = friend;
+    const { text, cipher } = await talkTls(at(9444, { cert, key }), 'hello');
+    expect([text, cipher]).toEqual(['echo got hello', 'TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384']);
+    await expect(talkTls(at(9444), 'hello')).rejects.toThrow();
+  });
+});
+
+/** What comes until the connection is closed. */
+function plainText(port: number, text: string): Promise<string> {
+  return new Promise((resolve) => {
+    let received = '';
+    const socket = createConnection({ host: `${block}.10`, port }, () => socket.write(text));
+    socket.on('data', (chunk) => {
+      received += chunk.toString();
+    });
+    socket.on('error', () => undefined);
+    socket.on('close', () => resolve(received));
+  });
+}

@@ -9,7 +9,7 @@ import type { FieldPath } from '../problem.js';
 import { checkBind, checkDefaultEndpoint, isSocketAddress } from './fields/addresses.js';
 import { checkConnectionPool } from './fields/connection-pool.js';
 import { checkEgressHost } from './fields/namespaced-host.js';
-import { checkServerTls } from './fields/server-tls.js';
+import { checkServerTls, passesThrough } from './fields/server-tls.js';
 import { checkProtocol, checkSelector, checkUnique, type MeaningRule, present } from './rule.js';
 
 export const checkSidecar: MeaningRule<SidecarSpec> = (spec, faults, { namespace, rootNamespace }) => {
@@ -71,6 +71,7 @@ function checkIngress({ ingress, workloadSelector }: Loose<SidecarSpec>, faults:
     checkBind(bind, { sockets: false }, [...path, 'bind'], faults);
     checkDefaultEndpoint(defaultEndpoint, [...path, 'defaultEndpoint'], faults);
     if (tls) checkIngressTls(tls, [...path, 'tls'], faults);
+    if (tls) checkTerminated(tls, port?.protocol, [...path, 'tls'], faults);
     checkConnectionPool(connectionPool, [...path, 'connectionPool'], faults);
     const protocol = protocolFromName(port?.protocol ?? '');
     if (connectionPool?.http && protocol !== undefined && !isHttpProtocol(protocol)) {
@@ -143,6 +144,13 @@ function checkEgress({ egress }: Loose<SidecarSpec>, namespace: string, faults: 
       message: `${what} is there twice in \`egress\`; keep one`,
     }),
   );
+}
+
+/** What comes out of TLS is HTTP or bytes, as the port says. */
+function checkTerminated(tls: IngressTls, protocol: string | undefined, path: FieldPath, faults: FaultList): void {
+  if (passesThrough(tls) || ['HTTPS', 'TLS'].includes(protocol?.toUpperCase() ?? '')) return;
+  const message = 'TLS is ended at ports of HTTPS (for HTTP) and TLS (for TCP) alone; write one of them as `protocol`';
+  faults.error(path, 'protocol', message, 'key');
 }
 
 type Egress = NonNullable<NonNullable<Loose<SidecarSpec>['egress']>[number]>;

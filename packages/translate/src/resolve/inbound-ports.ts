@@ -2,6 +2,7 @@
 
 import { type ConnectionPoolSettings, isHttpProtocol, type PortProtocol, protocolOfPort } from '@lateen/istio-config';
 import type { MeshSnapshot, Problem, Workload } from '../model.js';
+import type { TerminatedTls } from './gateway-tls.js';
 import { isTcpProtocol, type MeshService, meshIndex, type ServedPort } from './mesh-index.js';
 import { boundAddress, unusableBind } from './own-listeners.js';
 import { type EffectiveMtlsMode, effectiveMtlsMode } from './peer-authentication.js';
@@ -26,6 +27,8 @@ export interface InboundPort {
   readonly pool: ConnectionPoolSettings | undefined;
   /** The address that it is listened on. */
   readonly ip: string;
+  /** TLS of clients outside of the mesh that is ended here; there is no other way in then. */
+  readonly tls: TerminatedTls | undefined;
 }
 
 /** The ports of a workload that can be served, in order. Those of services that cannot be are told by the mesh index. */
@@ -37,7 +40,7 @@ export function resolveInboundPorts(
   const problems: Problem[] = [];
   const served = meshIndex(snapshot).servedBy.get(workload) ?? [];
   for (const taking of [...takingPorts(snapshot, workload)].sort((a, b) => a.port - b.port)) {
-    const { port, appAddress, appPort, name, appProtocol, pool, bind } = taking;
+    const { port, appAddress, appPort, name, pool, bind } = taking;
     const subject = `Workload/${workload.namespace}/${workload.name}`;
     const ip = boundAddress(workload.address, bind, workload.address);
     if (ip === undefined) {
@@ -50,15 +53,19 @@ export function resolveInboundPorts(
       continue;
     }
     const leading = served.filter((candidate) => candidate.port.targetPort === port);
-    const kind = kindOf(leading, taking);
+    const mtlsMode = effectiveMtlsMode(snapshot, workload, port);
+    const tls = endedTls(taking, mtlsMode, subject, problems);
+    const appProtocol = tls === undefined ? taking.appProtocol : (WITHOUT_TLS[taking.appProtocol] ?? 'tcp');
+    const kind = kindOf(leading, { ...taking, appProtocol });
     if (kind === undefined) {
       if (leading.length > 0) continue; // told with the service
       const message = `port ${port} (${name}) is ${protocolOfPort({ name, port, appProtocol })}: no listener is made for it, as UDP is not proxied`;
       problems.push({ code: 'unsupported-protocol', severity: 'warning', subject, message });
       continue;
     }
-    const ofKind = leading.filter((candidate) => isOfKind(candidate, kind));
-    const other = ofKind.length === 0 ? undefined : leading.find((candidate) => !isOfKind(candidate, kind));
+    // What a service says of TLS is what comes here, not what goes on.
+    const ofKind = tls === undefined ? leading.filter((candidate) => isOfKind(candidate, kind)) : leading;
+    const other = ofKind.length === 0 ? undefined : leading.find((candidate) => !ofKind.includes(candidate));
     if (other !== undefined) {
       const message = `port ${port} is ${WORDS[kind]} for ${ofKind[0]!.service.hostname} and ${other.port.protocol} for ${other.service.hostname}; it is served as ${WORDS[kind]}. Give both service ports the same protocol`;
       problems.push({ code: 'conflict-inbound-listener', severity: 'warning', metric: METRIC, subject, message });
@@ -69,14 +76,32 @@ export function resolveInboundPorts(
       appPort,
       kind,
       protocol: appProtocol === '' && ofKind[0] ? ofKind[0].port.protocol : protocolOfPort({ name, port, appProtocol }),
-      mtlsMode: effectiveMtlsMode(snapshot, workload, port),
+      mtlsMode,
       services: [...new Set(ofKind.map(({ service }) => service))],
       servicePort: ofKind[0]?.port.port ?? port,
       pool,
       ip,
+      tls,
     });
   }
   return { ports, problems };
+}
+
+/** What comes out of TLS, by the protocol of the port. */
+const WITHOUT_TLS: Readonly<Record<string, string>> = { https: 'http', tls: 'tcp' };
+
+/** As in Istio a Sidecar's TLS is for a port at which PeerAuthentication has turned off that of the mesh. */
+function endedTls(
+  { port, tls }: TakingPort,
+  mode: EffectiveMtlsMode,
+  subject: string,
+  problems: Problem[],
+): TerminatedTls | undefined {
+  if (tls === undefined) return undefined;
+  if (mode === 'DISABLE') return { settings: tls, credentials: [], rootsCredential: undefined };
+  const message = `\`ingress.tls\` of port ${port} is not in effect: the port takes mutual TLS of the mesh (${mode}). Turn that off by a PeerAuthentication with portLevelMtls of mode DISABLE for it`;
+  problems.push({ code: 'unused-ingress-tls', severity: 'warning', subject, message });
+  return undefined;
 }
 
 const WORDS = { http: 'HTTP', tcp: 'TCP', any: 'of no said protocol' } as const;

@@ -1,6 +1,6 @@
 // Resolve: which Sidecar resource holds for a workload, and the ports at which the workload takes calls by it.
 
-import type { ConfigObject, ConnectionPoolSettings } from '@lateen/istio-config';
+import type { ConfigObject, ConnectionPoolSettings, ServerTlsSettings } from '@lateen/istio-config';
 import { selectorMatches } from '@lateen/istio-config';
 import type { MeshSnapshot, Problem, StringMap, Workload } from '../model.js';
 import { oncePerSnapshot } from '../once-per-snapshot.js';
@@ -68,9 +68,16 @@ export interface TakingPort {
   readonly pool: ConnectionPoolSettings | undefined;
   /** The address that a Sidecar has it listen on, as written; empty: the pod's. */
   readonly bind: string;
+  /** TLS of the outside that a Sidecar has it end. */
+  readonly tls: ServerTlsSettings | undefined;
 }
 
 type IngressListener = NonNullable<Sidecar['spec']['ingress']>[number];
+
+/** The TLS of a port where it is ended here, and not passed on to the application. */
+function endedTls({ tls }: IngressListener): ServerTlsSettings | undefined {
+  return tls?.mode === 'SIMPLE' || tls?.mode === 'MUTUAL' || tls?.mode === 'OPTIONAL_MUTUAL' ? tls : undefined;
+}
 
 /** The port in `127.0.0.1:8080` and its like; without an endpoint the application listens at the port itself. */
 function portBehind({ port, defaultEndpoint }: IngressListener): number {
@@ -98,6 +105,7 @@ export function takingPorts(snapshot: MeshSnapshot, workload: Workload): readonl
       pool: inboundConnectionPool,
       bind: '',
       appAddress: LOOPBACK,
+      tls: undefined,
     }));
   }
   return ingress.map((listener) => {
@@ -113,6 +121,7 @@ export function takingPorts(snapshot: MeshSnapshot, workload: Workload): readonl
       appProtocol: (port.protocol ?? '').toLowerCase(),
       pool: connectionPool ?? inboundConnectionPool,
       bind: listener.bind ?? '',
+      tls: endedTls(listener),
     };
   });
 }

@@ -21,6 +21,9 @@ import { buildHttpFilters, type HttpAbilities } from './http-filters.js';
 import { limitServiceCluster } from './limit-service-filter.js';
 import type { ListenerClass } from './mesh-filters.js';
 
+/** Whom a connection manager serves: a port of a sidecar may also be for clients outside of the mesh. */
+type ManagerClass = ListenerClass | 'sidecar-inbound-outside';
+
 /** Where a connection manager's routes come from. */
 export type RouteSource = { readonly rds: string } | { readonly inline: RouteConfiguration };
 
@@ -53,7 +56,7 @@ const GATEWAY_CERTIFICATES = {
 } as const;
 
 /** What happens to `x-forwarded-client-cert`: sidecars append who called them, a gateway believes nobody unless it is told to. */
-function clientCertificates(listenerClass: ListenerClass, { defaultConfig }: MeshConfig) {
+function clientCertificates(listenerClass: ManagerClass, { defaultConfig }: MeshConfig) {
   switch (listenerClass) {
     case 'sidecar-inbound':
       return {
@@ -64,6 +67,11 @@ function clientCertificates(listenerClass: ListenerClass, { defaultConfig }: Mes
       return {
         forwardClientCertDetails:
           GATEWAY_CERTIFICATES[defaultConfig?.gatewayTopology?.forwardClientCertDetails ?? 'UNDEFINED'],
+        setCurrentClientCertDetails: { subject: true, dns: true, uri: true },
+      };
+    case 'sidecar-inbound-outside':
+      return {
+        forwardClientCertDetails: ForwardClientCertDetails.SANITIZE_SET,
         setCurrentClientCertDetails: { subject: true, dns: true, uri: true },
       };
     case 'sidecar-outbound':
@@ -83,11 +91,12 @@ function routeSpecifier(routes: RouteSource) {
 /** What the connection managers of a listener class have in common: made once for all listeners of a scope. */
 function sharedFields(
   scope: ClientScope,
-  listenerClass: ListenerClass,
+  managerClass: ManagerClass,
   understandsIstioFilters: boolean,
   abilities: HttpAbilities,
 ) {
   const { meshConfig } = scope.snapshot;
+  const listenerClass = managerClass === 'sidecar-inbound-outside' ? 'sidecar-inbound' : managerClass;
   const accessLogs = scope.accessLogs[listenerClass === 'sidecar-inbound' ? 'SERVER' : 'CLIENT'];
   return {
     httpFilters: buildHttpFilters(scope, listenerClass, understandsIstioFilters, abilities),
@@ -101,7 +110,7 @@ function sharedFields(
     // As Istio: WebSockets go through every listener.
     upgradeConfigs: [create(HttpConnectionManager_UpgradeConfigSchema, { upgradeType: 'websocket' })],
     ...pathNormalization(meshConfig),
-    ...clientCertificates(listenerClass, meshConfig),
+    ...clientCertificates(managerClass, meshConfig),
   };
 }
 
@@ -114,20 +123,20 @@ export interface ConnectionManagers {
    *
    * @param address the listener's address and port, `IP_PORT`, for the name of its statistics
    */
-  build(listenerClass: ListenerClass, address: string, routes: RouteSource, abilities?: HttpAbilities): Filter;
+  build(listenerClass: ManagerClass, address: string, routes: RouteSource, abilities?: HttpAbilities): Filter;
 }
 
 function createConnectionManagers(scope: ClientScope, understandsIstioFilters: boolean): ConnectionManagers {
   const shared = new Map<string, ReturnType<typeof sharedFields>>();
-  const keyOf = (listenerClass: ListenerClass, { forwards = false, grpcWeb = false }: HttpAbilities) =>
+  const keyOf = (listenerClass: ManagerClass, { forwards = false, grpcWeb = false }: HttpAbilities) =>
     `${listenerClass}/${forwards}/${grpcWeb}`;
-  const fieldsOf = (listenerClass: ListenerClass, abilities: HttpAbilities) => {
+  const fieldsOf = (listenerClass: ManagerClass, abilities: HttpAbilities) => {
     const key = keyOf(listenerClass, abilities);
     const fields = shared.get(key) ?? sharedFields(scope, listenerClass, understandsIstioFilters, abilities);
     shared.set(key, fields);
     return fields;
   };
-  const packManager = (listenerClass: ListenerClass, routes: RouteSource, abilities: HttpAbilities) =>
+  const packManager = (listenerClass: ManagerClass, routes: RouteSource, abilities: HttpAbilities) =>
     packAny(
       HttpConnectionManagerSchema,
       create(HttpConnectionManagerSchema, {
@@ -136,7 +145,7 @@ function createConnectionManagers(scope: ClientScope, understandsIstioFilters: b
       }),
     );
   const byRoute = new Map<string, Any>();
-  const managerOf = (listenerClass: ListenerClass, routes: RouteSource, abilities: HttpAbilities) => {
+  const managerOf = (listenerClass: ManagerClass, routes: RouteSource, abilities: HttpAbilities) => {
     if ('inline' in routes) return packManager(listenerClass, routes, abilities);
     const key = `${keyOf(listenerClass, abilities)}/${routes.rds}`;
     const manager = byRoute.get(key) ?? packManager(listenerClass, routes, abilities);
@@ -153,7 +162,7 @@ function createConnectionManagers(scope: ClientScope, understandsIstioFilters: b
     ].join('/'),
     build: (listenerClass, address, routes, abilities = {}) => {
       const manager = managerOf(listenerClass, routes, abilities);
-      const statPrefix = `${listenerClass === 'sidecar-inbound' ? 'inbound' : 'outbound'}_${address}`;
+      const statPrefix = `${listenerClass.startsWith('sidecar-inbound') ? 'inbound' : 'outbound'}_${address}`;
       return create(FilterSchema, {
         name: 'envoy.filters.network.http_connection_manager',
         configType: { case: 'typedConfig', value: withStatPrefix(manager, statPrefix) },

@@ -9,6 +9,7 @@ import {
 } from '@lateen/xds-proto/envoy/config/listener/v3/listener_components_pb.js';
 import { ListenerSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import type { ProxyView } from '../../proxy-view.js';
+import type { TerminatedTls } from '../../resolve/gateway-tls.js';
 import type { InboundPort } from '../../resolve/inbound-ports.js';
 import type { EffectiveMtlsMode } from '../../resolve/peer-authentication.js';
 import { stableHash } from '../../stable-hash.js';
@@ -16,6 +17,7 @@ import { downstreamMutualTls, ISTIO_ALPN, ISTIO_HTTP_ALPN, ISTIO_TCP_ALPN } from
 import { inboundClusterName, listenerName } from '../names.js';
 import { buildInboundRoute } from '../routes/inbound-route.js';
 import { buildLimitActions } from '../rules/limit-actions.js';
+import { GATEWAY_HTTP_ALPN, serverTlsSocket } from '../tls/server-tls-context.js';
 import { connectionManagers } from './http-connection-manager.js';
 import { type ListenerPlan, socketAddress, tlsInspector } from './listener-plan.js';
 import { detectionLimit, detectionTimeoutMs, httpInspector, PLAIN_HTTP_ALPN } from './protocol-detection.js';
@@ -82,18 +84,30 @@ function detectingChains(view: ProxyView, mtlsMode: EffectiveMtlsMode, { http, t
   return [...(mtlsMode === 'DISABLE' ? [] : mutual), ...(mtlsMode === 'STRICT' ? [] : open)];
 }
 
+/** TLS of the outside, ended here. */
+function endingChain({ snapshot }: ProxyView, tls: TerminatedTls, { http, tcp }: PortFilters): FilterChain {
+  return create(FilterChainSchema, {
+    name: 'tls',
+    filterChainMatch: { transportProtocol: 'tls' },
+    filters: http.length > 0 ? http : tcp,
+    transportSocket: serverTlsSocket(snapshot, tls, http.length > 0 ? GATEWAY_HTTP_ALPN : []),
+  });
+}
+
 const CHAINS = { http: httpChains, tcp: tcpChains, any: detectingChains } as const;
 
 /** The listener `IP_PORT` of a port of the workload. */
 export function inboundListener(view: ProxyView, inbound: InboundPort): ListenerPlan {
-  const { ip, port, mtlsMode, services, servicePort, kind, pool } = inbound;
+  const { ip, port, mtlsMode, services, servicePort, kind, pool, tls } = inbound;
   const name = listenerName(ip, port);
   const grpcWeb = inbound.protocol === 'grpc-web';
   const managers = connectionManagers(view.scope, view.understandsIstioFilters);
-  const takesTls = mtlsMode !== 'DISABLE';
+  const takesTls = mtlsMode !== 'DISABLE' || tls !== undefined;
   // What speaks HTTP begins by itself; of anything else the server may.
-  const waits = kind === 'any' || (kind === 'tcp' && takesTls);
+  const waits = kind === 'any' || (kind === 'tcp' && takesTls && tls === undefined);
   const { meshConfig } = view.snapshot;
+  // Who calls from outside of the mesh is not believed what it says of others.
+  const callers = tls === undefined ? 'sidecar-inbound' : 'sidecar-inbound-outside';
   const filters = (): PortFilters => {
     const cluster = inboundClusterName(port);
     const to = {
@@ -109,7 +123,7 @@ export function inboundListener(view: ProxyView, inbound: InboundPort): Listener
           ? []
           : [
               managers.build(
-                'sidecar-inbound',
+                callers,
                 name,
                 { inline: buildInboundRoute(inbound, buildLimitActions(view.scope)) },
                 { grpcWeb },
@@ -129,6 +143,7 @@ export function inboundListener(view: ProxyView, inbound: InboundPort): Listener
       services[0]?.hostname ?? '',
       servicePort,
       stableHash(pool?.tcp ?? {}),
+      stableHash(tls ?? {}),
       waits ? detectionTimeoutMs(meshConfig) : '',
     ].join('/'),
     address: { ip, port },
@@ -143,7 +158,7 @@ export function inboundListener(view: ProxyView, inbound: InboundPort): Listener
           ...(kind === 'any' ? [httpInspector()] : []),
         ],
         ...(waits ? detectionLimit(meshConfig) : {}),
-        filterChains: CHAINS[kind](view, mtlsMode, filters()),
+        filterChains: tls === undefined ? CHAINS[kind](view, mtlsMode, filters()) : [endingChain(view, tls, filters())],
       }),
   };
 }

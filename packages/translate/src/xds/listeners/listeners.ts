@@ -248,7 +248,7 @@ export function listenerPart(view: ProxyView): ResourcePart<Listener> {
     type: view.type,
     managers: connectionManagers(scope, view.understandsIstioFilters).key,
     address,
-    inbound: inboundPorts.map(({ ip, port, kind, protocol, mtlsMode, services, servicePort, pool }) => [
+    inbound: inboundPorts.map(({ ip, port, kind, protocol, mtlsMode, services, servicePort, pool, tls }) => [
       ip,
       port,
       kind,
@@ -257,6 +257,7 @@ export function listenerPart(view: ProxyView): ResourcePart<Listener> {
       services[0]?.hostname,
       servicePort,
       pool?.tcp,
+      tls,
     ]),
     outbound: view.outboundHash(),
     own: view.ownOutbound.map(({ ip, port, protocol, services }) => [
