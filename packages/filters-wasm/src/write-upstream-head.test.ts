@@ -4,6 +4,7 @@ import { ClusterSchema } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster
 import { RouteConfigurationSchema } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import * as ROUTER_HEADERS from './http1/router-headers.js';
 import * as L from './layout.js';
 import type { ListenerOptions } from './listener-options.js';
 import { requestHeads } from './reference/http1-arbitraries.js';
@@ -230,6 +231,18 @@ describe('writeUpstreamHead', () => {
     expect(forward(head(['X-Envoy-Secret: 1']), options())).toBeTypeOf('string');
     expect(forward(head(['X-Envoy-Secret: 1']), edge)).toBe(-404);
     expect(forward(head(['connection: x-envoy-secret', 'x-envoy-secret: 1']), options())).toBe(-404);
+  });
+
+  it('passes on nothing by which callers would tell the next router what to do', () => {
+    use(forwardAll());
+    for (const [constant, hash] of Object.entries(ROUTER_HEADERS)) {
+      const name = constant.toLowerCase().replaceAll('_', '-');
+      core.bytes.write(name, L.PATH_SCRATCH, 'latin1');
+      expect([name, wasm.hashName(L.PATH_SCRATCH, name.length)]).toEqual([name, hash]);
+      expect(sent([`${name}: 1`, 'a: b'])).not.toContain(`${name}: 1`);
+      expect(sent([`${name.toUpperCase()}: 1`, 'a: b'])).toHaveLength(sent(['a: b']).length);
+    }
+    expect(sent(['x-envoy-decorator-operation: x'])).toContain('x-envoy-decorator-operation: x');
   });
 
   it('appends the address and says the scheme at the edge', () => {

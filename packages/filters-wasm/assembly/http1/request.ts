@@ -2,7 +2,7 @@
 import {
   BODY_CHUNKED, BODY_LENGTH, BODY_NONE, CONNECTION_FLAGS, CONNECTION_MUTUAL_TLS, FORWARD_CLIENT_CERT_ALWAYS_FORWARD_ONLY,
   FORWARD_CLIENT_CERT_APPEND_FORWARD, FORWARD_CLIENT_CERT_FORWARD_ONLY, HEADER_ENTRY_BYTES, HEADER_FLAGS,
-  HEADER_FLAG_DROPPED, HEADER_KNOWN, HEADER_LINE_OFFSET, HEADER_NAME_LENGTH, HEADER_VALUE_LENGTH, HEADER_VALUE_OFFSET,
+  HEADER_FLAG_DROPPED, HEADER_HASH, HEADER_KNOWN, HEADER_LINE_OFFSET, HEADER_NAME_LENGTH, HEADER_VALUE_LENGTH, HEADER_VALUE_OFFSET,
   LISTENER_ACCEPT_HTTP_10, LISTENER_ALLOW_WEBSOCKET, LISTENER_EDGE, LISTENER_FLAGS, LISTENER_FORWARD_CLIENT_CERT,
   LISTENER_PEER_FROM_REQUEST, LISTENER_PRESERVE_EXTERNAL_REQUEST_ID, LISTENER_REQUEST_LINES_LENGTH,
   LISTENER_TRUSTED_HOPS, LISTENER_USE_REMOTE_ADDRESS, MAX_HEAD_BYTES, METHOD_CONNECT, METHOD_GET, METHOD_OPTIONS,
@@ -27,6 +27,23 @@ import {
   checkFraming, connectionClose, connectionKeepAlive, connectionUpgrade, contentLength, drop, headerCount,
   readConnections, readContentLength, readTransferEncoding, refuse, resetFraming, scanHeaders, transferCodings,
 } from './head';
+import {
+  X_ENVOY_RETRY_ON,
+  X_ENVOY_RETRY_GRPC_ON,
+  X_ENVOY_MAX_RETRIES,
+  X_ENVOY_RETRIABLE_STATUS_CODES,
+  X_ENVOY_RETRIABLE_HEADER_NAMES,
+  X_ENVOY_UPSTREAM_RQ_TIMEOUT_MS,
+  X_ENVOY_UPSTREAM_RQ_PER_TRY_TIMEOUT_MS,
+  X_ENVOY_UPSTREAM_RQ_TIMEOUT_ALT_RESPONSE,
+  X_ENVOY_UPSTREAM_ALT_STAT_NAME,
+  X_ENVOY_UPSTREAM_STREAM_DURATION_MS,
+  X_ENVOY_EXPECTED_RQ_TIMEOUT_MS,
+  X_ENVOY_HEDGE_ON_PER_TRY_TIMEOUT,
+  X_ENVOY_FORCE_TRACE,
+  X_ENVOY_IP_TAGS,
+  X_ENVOY_ORIGINAL_URL,
+} from '../../src/http1/router-headers';
 import { isGrpcType, readGrpcTimeout } from '../grpc/grpc-request';
 import { isAuthority, isConnectTarget, readPath } from './target';
 import { isText, textAt, textLength } from '../texts';
@@ -144,6 +161,7 @@ function readHeaders(listener: i32, connection: i32, minor: i32): i32 {
     const known = load<i32>(entry + HEADER_KNOWN);
     if (known == 0) {
       if ((options & LISTENER_EDGE) != 0) dropEnvoyHeader(entry);
+      else dropRouterHeader(entry);
       continue;
     }
     if (known == KNOWN_HOST) {
@@ -214,6 +232,37 @@ function dropEnvoyHeader(entry: i32): void {
   const first = load<u64>(load<i32>(entry + HEADER_LINE_OFFSET));
   // '-' (0x2d) has bit 5 set already, so folding changes letters alone.
   if ((first | 0x2020202020202020) == X_ENVOY) drop(entry);
+}
+
+/** What tells a router how long to wait and when to try again: as in Envoy, not from callers that are not known as internal. */
+@inline
+function dropRouterHeader(entry: i32): void {
+  if (load<i32>(entry + HEADER_NAME_LENGTH) < 15) return;
+  const first = load<u64>(load<i32>(entry + HEADER_LINE_OFFSET));
+  if ((first | 0x2020202020202020) == X_ENVOY && isRouterHeader(load<i32>(entry + HEADER_HASH))) drop(entry);
+}
+
+function isRouterHeader(hash: i32): bool {
+  switch (hash) {
+    case X_ENVOY_RETRY_ON:
+    case X_ENVOY_RETRY_GRPC_ON:
+    case X_ENVOY_MAX_RETRIES:
+    case X_ENVOY_RETRIABLE_STATUS_CODES:
+    case X_ENVOY_RETRIABLE_HEADER_NAMES:
+    case X_ENVOY_UPSTREAM_RQ_TIMEOUT_MS:
+    case X_ENVOY_UPSTREAM_RQ_PER_TRY_TIMEOUT_MS:
+    case X_ENVOY_UPSTREAM_RQ_TIMEOUT_ALT_RESPONSE:
+    case X_ENVOY_UPSTREAM_ALT_STAT_NAME:
+    case X_ENVOY_UPSTREAM_STREAM_DURATION_MS:
+    case X_ENVOY_EXPECTED_RQ_TIMEOUT_MS:
+    case X_ENVOY_HEDGE_ON_PER_TRY_TIMEOUT:
+    case X_ENVOY_FORCE_TRACE:
+    case X_ENVOY_IP_TAGS:
+    case X_ENVOY_ORIGINAL_URL:
+      return true;
+    default:
+      return false;
+  }
 }
 
 function applyOptions(entry: i32, known: i32, listener: i32, options: i32, connection: i32): void {

@@ -190,6 +190,7 @@ export const LISTENER_SUPPORT: SupportTable = {
       'request_headers_timeout',
       'delayed_close_timeout',
       'access_log',
+      'internal_address_config',
       'use_remote_address',
       'xff_num_trusted_hops',
       'skip_xff_append',
@@ -207,7 +208,6 @@ export const LISTENER_SUPPORT: SupportTable = {
       stat_prefix: 'statistics carry the name of the listener',
       access_log_options: 'a line is written when an exchange ends',
       drain_timeout: 'draining has the time limit of the process',
-      internal_address_config: 'no decision depends on internal addresses',
       tracing: 'no spans are made yet',
     },
     only: {
@@ -241,6 +241,13 @@ export const LISTENER_SUPPORT: SupportTable = {
     acted: ['name', 'typed_config', 'disabled'],
     inert: { is_optional: 'a filter that is not supported is refused even where it is optional' },
     anyOf: { typed_config: HTTP_FILTER_TYPES },
+  },
+  [`${HCM}.HttpConnectionManager.InternalAddressConfig`]: {
+    acted: [],
+    inert: { unix_sockets: 'requests do not come by such sockets' },
+    refused: {
+      cidr_ranges: 'every caller counts as external: what it says by x-envoy-retry-on and the like is removed',
+    },
   },
   [`${HCM}.HttpConnectionManager.SetCurrentClientCertDetails`]: {
     acted: ['subject', 'uri', 'dns'],
