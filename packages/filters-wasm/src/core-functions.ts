@@ -49,7 +49,7 @@ export interface CoreFunctions {
    * Charges the quotas of the listener's filters, after route(). `connection` is a connection record or 0, `secure` as in
    * route(). Returns 0 to go on or a status to answer with (QUOTA_REPLY_*). Buckets that were made are in QUOTA_MADE, so that
    * somebody may ask for their quota; a bucket in a place that had another means that the other is gone. Where quotas are not
-   * enforced, writeUpstreamHead adds their headers.
+   * enforced, writeUpstreamHead adds their headers. Of those let through QUOTA_TOLD says what is left, where a filter tells it.
    */
   chargeQuotas(listener: number, connection: number, secure: number, nowMs: number): number;
 

@@ -156,7 +156,10 @@ export const BRANCH_PER_FILL = 56;
 /** The response mutations `retry-after` and `ratelimit-reset`, whose value is the seconds until a token (0 = none). */
 export const BRANCH_RETRY_AFTER = 64;
 export const BRANCH_RESET = 68;
-export const BRANCH_BYTES = 72;
+/** What the limit is, in the words of `ratelimit-limit`, where answers to those it lets through tell it: offset, length (0 = they do not). */
+export const BRANCH_TOLD = 72;
+export const BRANCH_TOLD_LENGTH = 76;
+export const BRANCH_BYTES = 80;
 
 /** A part of a bucket's id. A request without the value is not limited by the branch. */
 export const PART_KIND = 0;
@@ -204,6 +207,12 @@ export const QUOTA_REPLY_BODY_LENGTH = 139460880;
 /** Filters that let a request through over their quota: count, records. */
 export const QUOTA_EXCEEDED_COUNT = 139460884;
 export const QUOTA_EXCEEDED = 139460888;
+/** The tightest quota that answers tell: 1 = there is one, its words (place, length), tokens left, seconds until it has all of them. */
+export const QUOTA_TOLD = 139461016;
+export const QUOTA_TOLD_TEXT = 139461020;
+export const QUOTA_TOLD_LENGTH = 139461024;
+export const QUOTA_TOLD_LEFT = 139461028;
+export const QUOTA_TOLD_RESET = 139461032;
 /** A chain may have so many quota filters. */
 export const MAX_QUOTA_FILTERS = 32;
 /** Ids of buckets: for each part its length (4 bytes) and its text, each beginning at a multiple of 4. */

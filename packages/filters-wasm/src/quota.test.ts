@@ -54,10 +54,14 @@ function config(bucketMatchers: JsonObject, fields: JsonObject = {}): JsonObject
 }
 
 function tryListener(...configs: JsonObject[]) {
+  return tryListenerThatTells(false, configs);
+}
+
+function tryListenerThatTells(tells: boolean, configs: readonly JsonObject[]) {
   const problems = new ProblemList('Listener', 'l');
   const quotas = configs.map((json, index) => {
     const message = fromJson(RateLimitQuotaFilterConfigSchema, json as JsonValue, { registry: xdsRegistry });
-    return tables.quota(`q${index}`, message, 'x', problems);
+    return tables.quota(`q${index}`, message, 'x', problems, tells);
   });
   return { record: internListenerOptions(core, { ...PLAIN_OPTIONS, quotas }, 0), problems: problems.problems };
 }
@@ -92,6 +96,40 @@ function made(): { bucket: number; id: Record<string, string> }[] {
     return { bucket, id };
   });
 }
+
+describe('what answers tell', () => {
+  const DENY = { denyResponseSettings: { responseHeadersToAdd: [{ header: { key: 'ratelimit-limit', value: '2' } }] } };
+  const rule = (name: string, requests: number) =>
+    config({ onNoMatch: action(settings({ rule: text(name) }, requests, DENY)) });
+  const told = () => {
+    if (int(B.QUOTA_TOLD) === 0) return undefined;
+    const limit = core.text(int(B.QUOTA_TOLD_TEXT), int(B.QUOTA_TOLD_LENGTH));
+    return [limit, int(B.QUOTA_TOLD_LEFT), int(B.QUOTA_TOLD_RESET)];
+  };
+
+  it('is what the tightest limit leaves', () => {
+    const { record } = tryListenerThatTells(true, [rule('wide', 5), rule('tight', 2), rule('middle', 3)]);
+    expect(ask(record, 0)).toBe(0);
+    expect(told()).toEqual(['2', 1, 1]);
+    expect(ask(record, 0)).toBe(0);
+    expect(told()).toEqual(['2', 0, 1]);
+    expect(ask(record, 0)).toBe(429);
+    expect(ask(record, 10_000)).toBe(0);
+    expect(told()).toEqual(['2', 1, 1]);
+  });
+
+  it('is nothing where nobody wants it told, or all are let through', () => {
+    expect(ask(listener(rule('silent', 5)), 0)).toBe(0);
+    expect(told()).toBeUndefined();
+    const all = settings({ rule: text('all') }, 1, {
+      ...DENY,
+      noAssignmentBehavior: { fallbackRateLimit: { blanketRule: 'ALLOW_ALL' } },
+    });
+    const { record } = tryListenerThatTells(true, [config({ onNoMatch: action(all) })]);
+    expect(ask(record, 0)).toBe(0);
+    expect(told()).toBeUndefined();
+  });
+});
 
 describe('a quota filter', () => {
   it('counts each id by itself', () => {

@@ -90,8 +90,14 @@ export interface Tables {
   refusalHeaders(headers: readonly HeaderValueOption[], path: string, problems: ProblemList): Uint8Array;
   /** What the buckets of quota filters are called. */
   readonly quotaBranches: QuotaBranches;
-  /** Record of a quota filter `name`, for ListenerOptions.quotas. */
-  quota(name: string, config: RateLimitQuotaFilterConfig, path: string, problems: ProblemList): Uint8Array;
+  /** Record of a quota filter `name`, for ListenerOptions.quotas. `tells`: QUOTA_TOLD says what it leaves. */
+  quota(
+    name: string,
+    config: RateLimitQuotaFilterConfig,
+    path: string,
+    problems: ProblemList,
+    tells?: boolean,
+  ): Uint8Array;
   /** Bytes of the arena in use. */
   readonly bytes: number;
 }

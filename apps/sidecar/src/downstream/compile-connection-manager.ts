@@ -178,7 +178,7 @@ function readFilters(httpFilters: readonly HttpFilter[], context: ConnectionMana
   let grpcWeb = false;
   let fault: Fault | undefined;
   const limits = new LimitFilters({ ...context, quotaCluster: context.options.quotaCluster });
-  const filters: MeshFilters = { metadataExchange: false, stats: undefined };
+  const filters: MeshFilters = { metadataExchange: false, stats: undefined, told: new Set() };
   let suppressEnvoyHeaders = false;
   const present = httpFilters.filter((filter) => !filter.disabled);
   if (present.length === 0) context.problem('http_filters', 'is empty: the router is required');
@@ -193,7 +193,12 @@ function readFilters(httpFilters: readonly HttpFilter[], context: ConnectionMana
     }
     if (last) context.problem(path, 'the last filter must be the router');
     const asking = limits.services.length;
-    if (limits.read(filter, path, { afterFaults: fault !== undefined, afterCors: cors !== undefined })) {
+    const place = {
+      afterFaults: fault !== undefined,
+      afterCors: cors !== undefined,
+      tells: filters.told.has(filter.name),
+    };
+    if (limits.read(filter, path, place)) {
       // Whoever asks a service may come after it.
       if (cors?.place === CORS_LAST && limits.services.length === asking) context.problem(path, CORS_ORDER);
       return;
@@ -223,6 +228,10 @@ function readFilters(httpFilters: readonly HttpFilter[], context: ConnectionMana
     const refused = readMeshFilter(filter, filters);
     if (refused !== '') context.problem(path, refused);
   });
+  for (const name of filters.told) {
+    if (!limits.names.has(name))
+      context.problem('http_filters', `there is no quota filter ${name} whose limit to tell`);
+  }
   return { filters, suppressEnvoyHeaders, limits, fault, cors, countsMessages, grpcWeb };
 }
 

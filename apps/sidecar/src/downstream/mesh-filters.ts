@@ -11,6 +11,8 @@ export interface MeshFilters {
   metadataExchange: boolean;
   /** The plugin configuration in JSON form. */
   stats: JsonObject | undefined;
+  /** Names of quota filters that answers tell the limits of. */
+  told: ReadonlySet<string>;
 }
 
 /** Types inside the TypedStruct; a filter is known by its type, as in Envoy, where names are free. */
@@ -19,6 +21,8 @@ export const METADATA_EXCHANGE = {
   tcp: 'envoy.tcp.metadataexchange.config.MetadataExchange',
 } as const;
 export const STATS = 'stats.PluginConfig';
+/** Which limits answers tell; it stands before the filters that it names. */
+export const TOLD_LIMITS = 'io.lateen.http.rate_limit_headers.Config';
 
 /** A filter of any kind: HTTP, network, or a cluster's. */
 interface NamedFilter {
@@ -49,6 +53,7 @@ export function readMeshFilter(filter: HttpFilter, into: MeshFilters): string {
   if (typeof read === 'string') return read;
   if (read.type === METADATA_EXCHANGE.http) into.metadataExchange = true;
   else if (read.type === STATS) into.stats = read.value;
+  else if (read.type === TOLD_LIMITS) into.told = new Set((read.value.filters as string[] | undefined) ?? []);
   else return `filter ${filter.name} (${read.type}) is not supported`;
   return '';
 }

@@ -205,7 +205,7 @@ export class Exchange extends ForwardingExchange implements DelayedRequest, Inqu
 
   afterInquiry(reply: LocalReply | null, requestLines: string, responseLines: string, refusedBy: number): void {
     this.heldBack = false;
-    this.headLines = responseLines;
+    this.headLines += responseLines;
     if (reply !== null) {
       this.policy = refusedBy < 0 ? 0 : limitReplyPolicy(this.path.core, this.listenerRecord, refusedBy);
       this.afterwards = null;

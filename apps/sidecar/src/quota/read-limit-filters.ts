@@ -40,12 +40,16 @@ export interface LimitFilterContext {
 export interface FilterPlace {
   readonly afterFaults: boolean;
   readonly afterCors: boolean;
+  /** One says that answers tell what this one leaves. */
+  readonly tells: boolean;
 }
 
 /** Collects them in their order. */
 export class LimitFilters {
   readonly rateLimits: RateLimits[number][] = [];
   readonly quotas: Uint8Array[] = [];
+  /** Of the quota filters. */
+  readonly names = new Set<string>();
   readonly services: LimitService[] = [];
   readonly asks: NonNullable<ListenerOptions['asks']>[number][] = [];
 
@@ -66,7 +70,7 @@ export class LimitFilters {
     }
     if (anyIs(any, LocalRateLimitSchema)) this.#addLimit(filter.name, unpackAny(any, LocalRateLimitSchema), path);
     else if (anyIs(any, RateLimitQuotaFilterConfigSchema)) {
-      this.#addQuota(filter.name, unpackAny(any, RateLimitQuotaFilterConfigSchema), path);
+      this.#addQuota(filter.name, unpackAny(any, RateLimitQuotaFilterConfigSchema), path, place.tells);
     } else return false;
     const { problem } = this.context;
     if (place.afterFaults) problem(path, 'a rate limit must come before the fault filter');
@@ -85,7 +89,7 @@ export class LimitFilters {
     this.rateLimits.push({ filterId: tables.limitSlots.filterId(name), record });
   }
 
-  #addQuota(name: string, config: RateLimitQuotaFilterConfig, path: string): void {
+  #addQuota(name: string, config: RateLimitQuotaFilterConfig, path: string, tells: boolean): void {
     const { tables, quotaCluster, problem } = this.context;
     const target = config.rlqsServer?.targetSpecifier;
     const cluster = target?.case === 'envoyGrpc' ? target.value.clusterName : undefined;
@@ -96,10 +100,11 @@ export class LimitFilters {
     if (this.quotas.length === MAX_QUOTA_FILTERS) {
       problem(path, `is one quota too many: at most ${MAX_QUOTA_FILTERS} are supported in a chain`);
     }
-    this.quotas.push(this.#collect((problems) => tables.quota(name, config, `${path}.typed_config`, problems)));
+    this.names.add(name);
+    this.quotas.push(this.#collect((problems) => tables.quota(name, config, `${path}.typed_config`, problems, tells)));
   }
 
-  #addService(name: string, config: RateLimit, path: string, place: FilterPlace): void {
+  #addService(name: string, config: RateLimit, path: string, { afterFaults, afterCors }: FilterPlace): void {
     const { tables, problem } = this.context;
     if (this.services.length === MAX_ASKING_FILTERS) {
       problem(
@@ -108,7 +113,7 @@ export class LimitFilters {
       );
     }
     const filterId = tables.limitSlots.filterId(name, 'limit service');
-    const service = compileLimitService(config, { filterId, ...place }, (field, message) =>
+    const service = compileLimitService(config, { filterId, afterFaults, afterCors }, (field, message) =>
       problem(`${path}.typed_config.${field}`, message),
     );
     const { stage, requestType } = service;

@@ -6,14 +6,15 @@ import {
 import {
   BRANCH_BODY, BRANCH_BODY_LENGTH, BRANCH_BYTES, BRANCH_ID, BRANCH_INTERVAL, BRANCH_MATCHERS, BRANCH_MATCHER_COUNT,
   BRANCH_MAX_TOKENS, BRANCH_PARTS, BRANCH_PART_COUNT, BRANCH_PER_FILL, BRANCH_REPLY, BRANCH_RESET,
-  BRANCH_RETRY_AFTER, BRANCH_STATUS, BRANCH_STRATEGY, BUCKET_CREDIT, BUCKET_FILLED_AT, BUCKET_INTERVAL,
+  BRANCH_RETRY_AFTER, BRANCH_STATUS, BRANCH_STRATEGY, BRANCH_TOLD, BRANCH_TOLD_LENGTH, BUCKET_CREDIT, BUCKET_FILLED_AT, BUCKET_INTERVAL,
   BUCKET_MAX_TOKENS, BUCKET_PER_FILL, COUNTER_ENABLED, COUNTER_ENFORCED, COUNTER_OK, COUNTER_RATE_LIMITED,
   MAX_PART_BYTES, MAX_RETRY_AFTER_S, PART_ADDRESS, PART_BYTES, PART_CONSTANT, PART_HASH, PART_HEADER, PART_KIND,
   PART_PRINCIPAL, PART_PSEUDO, PART_TEXT, PART_TEXT_LENGTH, QUOTA_BRANCHES, QUOTA_BRANCH_COUNT, QUOTA_BUCKETS,
   QUOTA_BUCKET_ALLOWED, QUOTA_BUCKET_BRANCH, QUOTA_BUCKET_BYTES, QUOTA_BUCKET_COUNT, QUOTA_BUCKET_DENIED,
   QUOTA_BUCKET_KEY, QUOTA_BUCKET_STRATEGY, QUOTA_BUCKET_TOKENS, QUOTA_BUCKET_USED_AT, QUOTA_COUNTERS, QUOTA_ENABLED,
   QUOTA_ENFORCED, QUOTA_EXCEEDED, QUOTA_EXCEEDED_COUNT, QUOTA_KEY_TEXT, QUOTA_MADE, QUOTA_MADE_COUNT,
-  QUOTA_REPLY_BODY, QUOTA_REPLY_BODY_LENGTH, QUOTA_REPLY_POLICY, QUOTA_UNASSIGNED, STRATEGY_ALLOW, STRATEGY_BUCKET,
+  QUOTA_REPLY_BODY, QUOTA_REPLY_BODY_LENGTH, QUOTA_REPLY_POLICY, QUOTA_TOLD, QUOTA_TOLD_LEFT, QUOTA_TOLD_LENGTH,
+  QUOTA_TOLD_RESET, QUOTA_TOLD_TEXT, QUOTA_UNASSIGNED, STRATEGY_ALLOW, STRATEGY_BUCKET,
 } from '../../src/filter-layout';
 import { MUTATION_VALUE_LENGTH, MUTATION_VALUE_OFFSET } from '../../src/table-layout';
 import { random64, randomBelow } from '../random';
@@ -33,6 +34,7 @@ let keyEnd: i32 = 0;
 export function chargeQuotas(listener: i32, connection: i32, secure: i32, nowMs: f64): i32 {
   store<i32>(QUOTA_MADE_COUNT, 0);
   store<i32>(QUOTA_EXCEEDED_COUNT, 0);
+  store<i32>(QUOTA_TOLD, 0);
   keyEnd = QUOTA_KEY_TEXT;
   const filters = load<i32>(listener + LISTENER_QUOTA_COUNT);
   for (let i = 0; i < filters; i++) {
@@ -65,6 +67,7 @@ function charge(listener: i32, quota: i32, connection: i32, secure: i32, nowMs: 
   if (allows(bucket, branch, <i64>(nowMs * 1000))) {
     count(counters + COUNTER_OK);
     count(bucket + QUOTA_BUCKET_ALLOWED);
+    if (load<i32>(branch + BRANCH_TOLD_LENGTH) != 0) noteLeft(quota, branch, bucket);
     return 0;
   }
   count(counters + COUNTER_RATE_LIMITED);
@@ -181,6 +184,27 @@ function adopt(tokens: i32, branch: i32, now: i64): void {
   store<i64>(tokens + BUCKET_INTERVAL, interval);
   store<i64>(tokens + BUCKET_MAX_TOKENS, maxTokens);
   store<i64>(tokens + BUCKET_PER_FILL, perFill);
+}
+
+/** What answers say of the limit, unless another one is tighter. */
+function noteLeft(quota: i32, branch: i32, bucket: i32): void {
+  let strategy = load<i32>(bucket + QUOTA_BUCKET_STRATEGY);
+  if (strategy == QUOTA_UNASSIGNED) strategy = load<i32>(branch + BRANCH_STRATEGY);
+  if (strategy != STRATEGY_BUCKET) return;
+  const tokens = bucket + QUOTA_BUCKET_TOKENS;
+  const interval = load<i64>(tokens + BUCKET_INTERVAL);
+  const perFill = load<i64>(tokens + BUCKET_PER_FILL);
+  if (interval <= 0 || perFill <= 0) return;
+  const credit = load<i64>(tokens + BUCKET_CREDIT);
+  const left = credit / interval;
+  if (load<i32>(QUOTA_TOLD) != 0 && left >= <i64>load<i32>(QUOTA_TOLD_LEFT)) return;
+  const missing = load<i64>(tokens + BUCKET_MAX_TOKENS) * interval - credit;
+  const wait = (missing + perFill * 1000000 - 1) / (perFill * 1000000);
+  store<i32>(QUOTA_TOLD, 1);
+  store<i32>(QUOTA_TOLD_TEXT, quota + load<i32>(branch + BRANCH_TOLD));
+  store<i32>(QUOTA_TOLD_LENGTH, load<i32>(branch + BRANCH_TOLD_LENGTH));
+  store<i32>(QUOTA_TOLD_LEFT, <i32>left);
+  store<i32>(QUOTA_TOLD_RESET, wait > MAX_RETRY_AFTER_S ? MAX_RETRY_AFTER_S : <i32>wait);
 }
 
 /** What the refusal says; `retry-after` is when the bucket has a token again. */

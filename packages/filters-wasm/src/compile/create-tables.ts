@@ -320,8 +320,8 @@ export function createTables(core: Core): Tables {
     },
     refusalHeaders: (headers, path, problems) => compileReplyHeaders({ problems, hashName }, path, headers),
     quotaBranches,
-    quota: (name, config, path, problems) =>
-      writeQuotaFilter({ problems, slots: limitSlots, branches: quotaBranches, hashName }, path, name, config),
+    quota: (name, config, path, problems, tells = false) =>
+      writeQuotaFilter({ problems, slots: limitSlots, branches: quotaBranches, hashName }, path, name, config, tells),
     endpoint: (slot) => descriptions[slot],
     endpointsOf: (clusterSlot) => active?.clusters.get(clusters.name(clusterSlot) ?? '')?.endpoints ?? [],
     get bytes() {

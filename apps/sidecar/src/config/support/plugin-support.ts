@@ -52,9 +52,13 @@ const TCP_EXCHANGE: StructSupport = {
   },
 };
 
+/** Of quota filters that come after it: answers to requests that they let through say what is left. */
+const TOLD_LIMITS: StructSupport = { acted: { filters: { list: 'string' } } };
+
 /** By the message name of the TypedStruct's type URL. */
 export const STRUCT_SUPPORT: Readonly<Record<string, StructSupport>> = {
   'stats.PluginConfig': STATS,
   'io.istio.http.peer_metadata.Config': PEER_METADATA,
+  'io.lateen.http.rate_limit_headers.Config': TOLD_LIMITS,
   'envoy.tcp.metadataexchange.config.MetadataExchange': TCP_EXCHANGE,
 };

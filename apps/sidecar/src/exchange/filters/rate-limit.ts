@@ -3,10 +3,16 @@
 import {
   BUCKET_BYTES,
   CHARGE_NEEDS_BUCKET,
+  type Core,
   QUOTA_MADE_COUNT,
   QUOTA_REPLY_BODY,
   QUOTA_REPLY_BODY_LENGTH,
   QUOTA_REPLY_POLICY,
+  QUOTA_TOLD,
+  QUOTA_TOLD_LEFT,
+  QUOTA_TOLD_LENGTH,
+  QUOTA_TOLD_RESET,
+  QUOTA_TOLD_TEXT,
   ROUTE_ACTION,
   ROUTE_ACTION_FORWARD,
   ROUTE_CLUSTER,
@@ -23,7 +29,7 @@ const replies = new Map<string, LocalReply>();
 export function chargeRateLimits(
   path: DataPath,
   client: ExchangeClient,
-  exchange: { policy: number; clusterSlot: number },
+  exchange: { policy: number; clusterSlot: number; headLines: string },
 ): LocalReply | null {
   const { core } = path;
   const { listenerRecord, hasQuotas } = client.chain;
@@ -36,11 +42,21 @@ export function chargeRateLimits(
   if (!hasQuotas) return null;
   const over = core.wasm.chargeQuotas(listenerRecord, client.record, client.secure, path.clock.nowMs);
   if (core.i32[QUOTA_MADE_COUNT >> 2] !== 0) path.quotas.noteMade();
-  if (over === 0) return null;
+  if (over === 0) {
+    if (core.i32[QUOTA_TOLD >> 2] !== 0) exchange.headLines = leftLines(core);
+    return null;
+  }
   exchange.policy = core.i32[QUOTA_REPLY_POLICY >> 2]!;
   noteCluster(path, exchange);
   const body = core.text(core.i32[QUOTA_REPLY_BODY >> 2]!, core.i32[QUOTA_REPLY_BODY_LENGTH >> 2]!);
   return refusal(over, body, 'rate_limited_by_quota');
+}
+
+/** What the tightest of the limits that are told leaves. */
+function leftLines(core: Core): string {
+  const at = (field: number) => core.i32[field >> 2]!;
+  const limit = core.text(at(QUOTA_TOLD_TEXT), at(QUOTA_TOLD_LENGTH));
+  return `ratelimit-limit: ${limit}\r\nratelimit-remaining: ${at(QUOTA_TOLD_LEFT)}\r\nratelimit-reset: ${at(QUOTA_TOLD_RESET)}\r\n`;
 }
 
 function chargeLimits({ core, clock }: DataPath, client: ExchangeClient): number {

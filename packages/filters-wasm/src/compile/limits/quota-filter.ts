@@ -34,12 +34,13 @@ export interface QuotaContext {
 const DEFAULT_STATUS = 429;
 const MIN_REPORTING_MS = 100;
 
-/** The record's bytes. `name` is the filter's, under which its requests are counted. */
+/** The record's bytes. `name` is the filter's, under which its requests are counted; `tells`: answers to those let through tell the limit. */
 export function writeQuotaFilter(
   context: QuotaContext,
   path: string,
   name: string,
   config: RateLimitQuotaFilterConfig,
+  tells: boolean,
 ): Uint8Array {
   const { problems, slots } = context;
   refuseOtherFields(
@@ -72,7 +73,7 @@ export function writeQuotaFilter(
   blob.int(B.QUOTA_BRANCHES, start);
   blob.int(B.QUOTA_BRANCH_COUNT, rules.length);
   rules.forEach((rule, index) => {
-    writeBranch(context, blob, start + index * B.BRANCH_BYTES, rule, config);
+    writeBranch(context, blob, start + index * B.BRANCH_BYTES, rule, config, tells);
   });
   return blob.finish();
 }
@@ -83,6 +84,7 @@ function writeBranch(
   at: number,
   rule: QuotaRule,
   config: RateLimitQuotaFilterConfig,
+  tells: boolean,
 ): void {
   const { problems } = context;
   blob.int(at + B.BRANCH_MATCHERS, writeMatchers(problems, blob, rule.matchers, context.hashName, true));
@@ -106,7 +108,7 @@ function writeBranch(
   blob.long(at + B.BRANCH_INTERVAL, strategy.interval);
   blob.long(at + B.BRANCH_MAX_TOKENS, strategy.maxTokens);
   blob.long(at + B.BRANCH_PER_FILL, strategy.perFill);
-  writeDenial(context, blob, at, join(path, 'deny_response_settings'), settings.denyResponseSettings);
+  writeDenial(context, blob, at, join(path, 'deny_response_settings'), settings.denyResponseSettings, tells);
 }
 
 function branchId(
@@ -147,6 +149,7 @@ function writeDenial(
   at: number,
   path: string,
   denial: RateLimitQuotaBucketSettings_DenyResponseSettings | undefined,
+  tells: boolean,
 ): void {
   const { problems } = context;
   if (denial !== undefined) {
@@ -157,6 +160,8 @@ function writeDenial(
   blob.int(at + B.BRANCH_STATUS, status < 400 ? DEFAULT_STATUS : status);
   blob.text(at + B.BRANCH_BODY, Buffer.from(denial?.httpBody ?? []).toString('latin1'));
   const response = readMutations(problems, path, 'response', denial?.responseHeadersToAdd ?? [], []);
+  const limit = response.find(({ name }) => name === 'ratelimit-limit');
+  if (tells && limit !== undefined) blob.text(at + B.BRANCH_TOLD, limit.value);
   const record = new BlobWriter();
   record.reserve(P.POLICY_BYTES);
   const mutations = writeMutations(record, withRoomForSeconds(response), context.hashName);

@@ -51,10 +51,6 @@ function checkCounted(rule: Loose<RateLimitRule>, path: FieldPath, faults: Fault
   if (rule.limit === undefined && !('limit' in rule)) {
     faults.error([...path, 'limit'], 'required', '`limit` is required in the rule; add it');
   }
-  if (rule.response?.headers === 'ALWAYS') {
-    const message = 'ALWAYS is not supported yet but with `scope: EXTERNAL`; write REFUSED';
-    faults.error([...path, 'response', 'headers'], 'unsupported', message);
-  }
   if (rule.external !== undefined) {
     const message = '`external` is for a service that is asked; write `scope: EXTERNAL`, or remove it';
     faults.error([...path, 'external'], 'not-used', message);

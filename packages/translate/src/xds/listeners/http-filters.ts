@@ -17,7 +17,7 @@ import { forwardFilter } from '../clusters/forward-hosts.js';
 import { CORS_FILTER, FAULT_FILTER } from '../names.js';
 import { buildLimitServiceFilter } from './limit-service-filter.js';
 import { type ListenerClass, statsConfig, typedStruct } from './mesh-filters.js';
-import { buildQuotaFilter } from './quota-filter.js';
+import { buildQuotaFilter, quotaFilterName } from './quota-filter.js';
 
 function meshFilter(name: string, value: Any): HttpFilter {
   return create(HttpFilterSchema, { name, configType: { case: 'typedConfig', value } });
@@ -65,6 +65,16 @@ function routeFilters(): HttpFilter[] {
   ];
 }
 
+/** Answers tell what these rules leave. It is the sidecar's own: other proxies pass over it, since it is optional. */
+function toldLimits(rateLimits: ClientScope['rateLimits']): HttpFilter[] {
+  const filters = rateLimits
+    .filter(({ rule }) => rule.response?.headers === 'ALWAYS')
+    .map(({ id }) => quotaFilterName(id));
+  if (filters.length === 0) return [];
+  const value = typedStruct('io.lateen.http.rate_limit_headers.Config', { filters });
+  return [{ ...meshFilter('lateen.rate_limit_headers', value), isOptional: true }];
+}
+
 function router(): HttpFilter {
   return create(HttpFilterSchema, {
     name: 'envoy.filters.http.router',
@@ -98,6 +108,7 @@ export function buildHttpFilters(
   const overrides = scope.metrics[listenerClass === 'sidecar-inbound' ? 'SERVER' : 'CLIENT'];
   return [
     metadataExchange(listenerClass),
+    ...(listenerClass === 'sidecar-outbound' ? [] : toldLimits(rateLimits)),
     ...limits,
     ...web,
     ...ofRoutes,

@@ -52,6 +52,11 @@ const KEPT_MS = 24 * 3_600_000;
 const DEFAULT_STATUS = 429;
 const DEFAULT_BODY = 'rate limit exceeded';
 
+/** What the filter of a rule is called. */
+export function quotaFilterName(id: string): string {
+  return `lateen.ratelimit/${id}`;
+}
+
 /**
  * The filter; its name is what metrics have.
  *
@@ -85,7 +90,7 @@ export function buildQuotaFilter(
     }),
   });
   return create(HttpFilterSchema, {
-    name: `lateen.ratelimit/${id}`,
+    name: quotaFilterName(id),
     configType: { case: 'typedConfig', value: packAny(RateLimitQuotaFilterConfigSchema, config) },
   });
 }
