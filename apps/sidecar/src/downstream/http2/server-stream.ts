@@ -116,7 +116,11 @@ export class ServerStream extends Http2Stream implements ExchangeClient, TimerOw
       return;
     }
     const tunnels = upgrade || (flags & L.REQUEST_CONNECT) !== 0;
-    if (tunnels) this.tunnel = new Tunnel(this.exchange, endStream);
+    if (tunnels) {
+      this.tunnel = new Tunnel(this.exchange, endStream);
+      // Until it is there nobody takes what comes.
+      this.pauseReceiving();
+    }
     this.bodyKind = core.i32[L.REQ_BODY >> 2]!;
     this.bodyLeft = this.bodyKind === L.BODY_LENGTH ? core.f64[L.REQ_CONTENT_LENGTH >> 3]! : 0;
     if (!endStream && !tunnels && this.chain.requestTimeoutMs > 0) {
@@ -199,7 +203,7 @@ export class ServerStream extends Http2Stream implements ExchangeClient, TimerOw
   }
 
   resumeRequest(): void {
-    this.resumeReceiving();
+    if (this.tunnel === null || this.tunnel.isOpen) this.resumeReceiving();
   }
 
   closeAfterResponse(): void {}
@@ -211,6 +215,7 @@ export class ServerStream extends Http2Stream implements ExchangeClient, TimerOw
   }
 
   beginTunnel(): void {
+    this.resumeReceiving();
     this.tunnel?.open(this.connection.path.core);
   }
 

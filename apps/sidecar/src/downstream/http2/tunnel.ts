@@ -4,8 +4,8 @@ import { type Core, H2_HEAD_BUFFER, H2_HEAD_BUFFER_BYTES } from '@lateen/filters
 import type { Exchange } from '../../exchange/exchange.js';
 
 export class Tunnel {
-  private opened = false;
-  /** What came before the answer: nobody may take it for the next request. Bounded by the stream's window. */
+  isOpen = false;
+  /** What came before the answer: nobody may take it for the next request. Bounded by the stream's window, which is not given back before. */
   private early: Buffer[] = [];
 
   /** @param endedEarly the client has ended its side with the head */
@@ -18,7 +18,7 @@ export class Tunnel {
   take(core: Core, address: number, length: number, end: boolean): void {
     const { exchange } = this;
     if (!exchange.active) return;
-    if (!this.opened) {
+    if (!this.isOpen) {
       if (length > 0) this.early.push(Buffer.from(core.bytes.subarray(address, address + length)));
       this.endedEarly = end;
       return;
@@ -29,7 +29,7 @@ export class Tunnel {
 
   /** The upgrade was answered 101, or the CONNECT 2xx. */
   open(core: Core): void {
-    this.opened = true;
+    this.isOpen = true;
     const { early } = this;
     this.early = [];
     for (const bytes of early) {

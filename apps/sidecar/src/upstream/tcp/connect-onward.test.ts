@@ -15,6 +15,17 @@ import {
 import { http2Client } from '../../testing/http2-peers.js';
 import { startOneCluster } from '../../testing/one-cluster.js';
 import { startProxy, startUpstream } from '../../testing/proxy-fixture.js';
+import {
+  DATA,
+  type Frame,
+  frame,
+  framesOf,
+  head,
+  opening,
+  PING,
+  untilFrame,
+  WINDOW_UPDATE,
+} from '../../testing/raw-http2.js';
 import { eventually } from '../../testing/raw-peers.js';
 
 const CONNECT =
@@ -71,6 +82,30 @@ describe('toward a proxy of HTTP/1.1', () => {
     expect(client.received).toMatch(/^HTTP\/1\.1 407 [\s\S]*\r\nconnection: close\r\n\r\nno$/);
     await server.untilEnd();
     expect(server.received).toBe('');
+  });
+
+  it('takes no more from a client of HTTP/2 than a window until the proxy has agreed', async () => {
+    const { proxy, upstream } = await startOneCluster({
+      routes: [onward()],
+      hcm: { ...UPGRADES, http2_protocol_options: { initial_stream_window_size: 65_535 } },
+    });
+    const client = await proxy.client();
+    client.send(opening());
+    const fields = [
+      [':method', 'CONNECT'],
+      [':authority', 'db.example:5432'],
+    ] as const;
+    client.send(head(1, fields, 0));
+    const server = await upstream.next();
+    await server.message();
+    const piece = frame(DATA, 0, 1, Buffer.alloc(15_000, 'a'));
+    client.send(Buffer.concat([piece, piece, piece, piece, frame(PING, 0, 0, Buffer.alloc(8))]));
+    await untilFrame(client, ({ type, flags }) => type === PING && flags === 1, 'the answer to the ping');
+    const isCredit = ({ type, streamId }: Frame) => type === WINDOW_UPDATE && streamId === 1;
+    expect(framesOf(client.received).filter(isCredit)).toEqual([]);
+    server.send('HTTP/1.1 200 OK\r\n\r\n');
+    await untilFrame(client, isCredit, 'the window');
+    await server.until(({ received }) => received.length === 60_000, 'what came early');
   });
 
   it('is asked by clients of HTTP/2 as well', async () => {
