@@ -75,13 +75,22 @@ export function readLimitAnswer(
   };
 }
 
+/** Header lines with further ones behind them, as far as heads have room for what services say. */
+export function joinLines(lines: string, more: string): string {
+  return lines.length + more.length <= HEAD_LINES_MAX_BYTES ? lines + more : lines;
+}
+
+/** As a head has it: a character for each byte, so that none can become the end of a line. */
+function bytesOf(text: string): string {
+  return Buffer.from(text, 'utf8').toString('latin1');
+}
+
 /** Headers that cannot be passed on are left out. */
 function headerLines(headers: readonly HeaderValue[]): string {
   let lines = '';
   for (const { key, value, rawValue } of headers) {
     const name = key.toLowerCase();
-    const text =
-      value === '' ? Buffer.from(rawValue).toString('latin1') : Buffer.from(value, 'utf8').toString('latin1');
+    const text = value === '' ? Buffer.from(rawValue).toString('latin1') : bytesOf(value);
     if (!HEADER_NAME.test(name) || OWN.has(name) || BAD_VALUE.test(text)) continue;
     const line = `${name}: ${text}\r\n`;
     if (lines.length + line.length <= HEAD_LINES_MAX_BYTES / 2) lines += line;
@@ -99,9 +108,10 @@ function limitLines(statuses: readonly DescriptorStatus[]): string {
     if (tightest === undefined || status.limitRemaining < tightest.limitRemaining) tightest = status;
     const windowSeconds = UNIT_SECONDS[currentLimit.unit] ?? 0;
     if (windowSeconds === 0) continue;
-    policies += `, ${currentLimit.requestsPerUnit};w=${windowSeconds}`;
     // A name that could end the line is left out.
-    if (currentLimit.name !== '' && !BAD_VALUE.test(currentLimit.name)) policies += `;name="${currentLimit.name}"`;
+    const name = currentLimit.name === '' || BAD_VALUE.test(currentLimit.name) ? '' : bytesOf(currentLimit.name);
+    const policy = `, ${currentLimit.requestsPerUnit};w=${windowSeconds}${name === '' ? '' : `;name="${name}"`}`;
+    if (policies.length + policy.length <= HEAD_LINES_MAX_BYTES / 4) policies += policy;
   }
   if (tightest?.currentLimit === undefined) return '';
   return (

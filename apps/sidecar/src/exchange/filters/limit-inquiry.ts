@@ -1,7 +1,7 @@
 // Exchange: asks the rate limit services of a chain about a request, one after the other, while the request is held back.
 
 import { ASK_BYTES, ASK_REPLY, type Core, LISTENER_ASKS } from '@lateen/filters-wasm';
-import { readLimitAnswer } from '../../limit-service/limit-answer.js';
+import { joinLines, readLimitAnswer } from '../../limit-service/limit-answer.js';
 import { encodeLimitQuestion } from '../../limit-service/limit-question.js';
 import type { LimitService } from '../../limit-service/limit-service.js';
 import type { DataPath } from '../../transport/data-path.js';
@@ -96,9 +96,9 @@ export class LimitInquiry implements CallOutcome {
       return;
     }
     const counts = this.path.limitServices.of(this.cluster, service.statPrefix);
-    this.requestLines += answer.requestLines;
+    this.requestLines = joinLines(this.requestLines, answer.requestLines);
     // Answers go through the filters the other way round.
-    this.responseLines = answer.responseLines + this.responseLines;
+    this.responseLines = joinLines(answer.responseLines, this.responseLines);
     if (!answer.over) {
       counts.ok++;
       this.next();
