@@ -153,6 +153,8 @@ export abstract class AnsweringExchange extends ExchangeState implements Respons
 
   protected finish(close: boolean): void {
     const { core, stats } = this.path;
+    // An answer that has no room ends its client's connection, which ends the exchange while the answer is being written.
+    if (!this.active) return;
     this.active = false;
     this.web?.end(core);
     this.timers.stop();

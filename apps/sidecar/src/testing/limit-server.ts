@@ -38,9 +38,10 @@ export async function startLimitServer(): Promise<LimitServer> {
       descriptors: descriptors.map(({ entries }) => entries.map(({ key, value }) => `${key}=${value}`)),
     };
     limits.asked.push(one);
-    call.on('cancelled', () => limits.cancelled++);
     const answer = limits.answer(one);
     if (answer !== undefined) done(null, create(RateLimitResponseSchema, answer));
+    // The event comes for calls that were answered as well, once they are over.
+    else call.on('cancelled', () => limits.cancelled++);
   };
   server.addService(grpcService(RateLimitService), { shouldRateLimit });
   const port = await new Promise<number>((resolve, reject) => {

@@ -1,5 +1,6 @@
 // gRPC-Web through the proxy: what its conformance case and the comparison with Envoy do not reach.
 
+import type { IncomingHttpHeaders } from 'node:http2';
 import { describe, expect, it } from 'vitest';
 import {
   anyHost,
@@ -123,6 +124,22 @@ describe('a call of gRPC-Web', () => {
       'grpc_base_64_decode_failed_bad_size',
       'grpc_base_64_decode_failed',
     ]);
+  });
+
+  it('is told no more of an answer of our own than heads have room for', async () => {
+    const message = '%'.repeat(40_000);
+    const route = { match: { prefix: '/' }, direct_response: { status: 503, body: { inline_string: message } } };
+    const routes = { ...anyHost(route), max_direct_response_body_size_bytes: message.length };
+    const proxy = await startProxy(
+      dataPlaneConfig([listener('l', [{ filters: [connectionManager(routes, FILTERS)] }])], []),
+    );
+    const headers = { ':method': 'POST', 'content-type': 'application/grpc-web' };
+    const stream = http2Client(proxy.port()).request(headers);
+    const head = await new Promise<IncomingHttpHeaders>((resolve, reject) => {
+      stream.once('response', resolve).once('error', reject).end();
+    });
+    expect(head['grpc-message']).toBe('%25'.repeat(16_384));
+    expect(proxy.dataPlane.stats.downstreamRqActive).toBe(0);
   });
 
   it('is told the beginning of what is no answer of gRPC', async () => {

@@ -15,7 +15,7 @@ const CHUNKED = 'transfer-encoding: chunked';
 /** Envoy's flag of a frame that has trailers. */
 const TRAILERS_FLAG = 0x80;
 const FRAME_HEAD_BYTES = 5;
-/** So much of an answer that is not gRPC is told as the message. */
+/** So much of an answer that is not gRPC is told as the message; encoded it may be three times as long. */
 const MAX_PLAIN_BYTES = 16_384;
 
 /** A piece of a body with chunked framing around it. */
@@ -192,7 +192,7 @@ export class WebCall {
   /** A whole answer of our own, head and body: the same as gRPC-Web has it. */
   translateReply(core: L.Core, answer: Buffer, status: number): string {
     const text = answer.toString('latin1');
-    const body = answer.subarray(headLength(text));
+    const body = answer.subarray(headLength(text)).subarray(0, MAX_PLAIN_BYTES);
     const added = [`content-type: ${this.answerType}`];
     if (body.length === 0) return changeHead(text, ['content-type'], added);
     added.push(...plainLines(core.wasm.grpcStatusOf(status), body), 'content-length: 0');
