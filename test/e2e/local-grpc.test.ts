@@ -301,10 +301,14 @@ describe('local mode: gRPC', { timeout: TIME_LIMIT_MS }, () => {
       [caller, 'source'],
       [server!, 'destination'],
     ] as const) {
-      const text = await scrape(pod);
       const parts = [`reporter="${reporter}"`, of, 'request_protocol="grpc"'];
+      // One of the two was cancelled by its client, and is counted when each sidecar has heard of that.
+      const text = await waitUntil(`${reporter} to have counted two calls of status 2`, async () => {
+        const now = await scrape(pod);
+        return sum(now, 'istio_requests_total', ...parts, 'grpc_response_status="2"') >= 2 && now;
+      });
       expect(sum(text, 'istio_requests_total', ...parts, 'grpc_response_status="0"')).toBeGreaterThan(200);
-      expect(sum(text, 'istio_requests_total', ...parts, 'grpc_response_status="2"')).toBe(2); // and the stream that was cancelled
+      expect(sum(text, 'istio_requests_total', ...parts, 'grpc_response_status="2"')).toBe(2);
       expect(sum(text, 'istio_requests_total', ...parts, 'grpc_response_status="12"')).toBe(1);
       // Unary calls have one message each way; the streams of the client and of the server have four in one call, and one has none.
       const requests = sum(text, 'istio_requests_total', ...parts, 'grpc_response_status="0"');
