@@ -21,6 +21,8 @@ export interface PodOfCase {
   readonly loopback: boolean;
   /** It also answers HTTP at a socket, whose path the case writes as `<NAME:socket>`. */
   readonly socket?: boolean;
+  /** It listens, and takes no connection: connecting to it hangs. */
+  readonly deaf: boolean;
   /** What it says when it is asked by a health check. */
   readonly isWell: boolean;
 }
@@ -162,6 +164,7 @@ const readPod = (name: string, fields: Fields, label: string): PodOfCase => {
     loopback: fields.flag('loopback') ?? false,
     socket: fields.flag('socket') ?? false,
     isWell: fields.flag('isWell') ?? true,
+    deaf: fields.flag('deaf') ?? false,
   };
   fields.done();
   return pod;
@@ -291,6 +294,7 @@ export function readCase(name: string): ConformanceCase {
     listens: [],
     loopback: false,
     isWell: true,
+    deaf: false,
   };
   const named = clients.length > 0 ? clients : [readPod('client', Fields.empty(fields), 'client')];
   const read: ConformanceCase = {

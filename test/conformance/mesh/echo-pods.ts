@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { createServer as createHttp2Server, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2';
 import { createServer as createTcpServer, type Socket, type Server as TcpServer } from 'node:net';
 import type { ScriptedAnswer } from '../case-file.js';
+import { DeafPod } from './deaf-pod.js';
 import { answerLimit, SHOULD_RATE_LIMIT } from './limit-answers.js';
 
 /** The header by which requests, their copies and log lines are known. */
@@ -35,6 +36,7 @@ export class EchoPods {
   /** Pods that say so when a health check asks. */
   readonly unwell = new Set<string>();
   private readonly servers: TcpServer[] = [];
+  private readonly deafPods: DeafPod[] = [];
   private readonly sockets = new Set<Socket>();
   private readonly active = new Map<string, number>();
   private readonly copies = new Map<string, ReceivedRequest[]>();
@@ -83,6 +85,11 @@ export class EchoPods {
       else talk(pod, socket);
     });
     return this.listen(createTcpServer({ allowHalfOpen: true }, serveAny), { host, port });
+  }
+
+  /** It listens, and nobody can connect. */
+  async deaf(host: string, port: number): Promise<void> {
+    this.deafPods.push(await DeafPod.listen(host, port));
   }
 
   private httpServer(pod: string): (socket: Socket, first: string) => void {
@@ -207,6 +214,7 @@ export class EchoPods {
 
   async stop(): Promise<void> {
     for (const socket of this.sockets) socket.destroy();
+    await Promise.all(this.deafPods.map((pod) => pod.stop()));
     await Promise.all(this.servers.map((server) => new Promise((resolve) => server.close(resolve))));
   }
 }

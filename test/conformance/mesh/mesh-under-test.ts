@@ -166,6 +166,10 @@ export class MeshUnderTest {
       const isClient = clients.includes(pod);
       const host = isClient ? '127.0.0.1' : addresses.pod(pod.name);
       if (!pod.isWell) pods.unwell.add(pod.name);
+      if (pod.deaf) {
+        await pods.deaf(addresses.pod(pod.name), port);
+        continue;
+      }
       const listening = await pods[protocol](pod.name, host, isClient ? 0 : portOf(pod.name, port));
       if (isClient) appPorts.set(`${pod.name}:${port}`, listening);
     }

@@ -42,31 +42,39 @@ function podOf(name: string, app: string): PodOfCase {
     serviceAccount: name,
     ready: true,
     isWell: true,
+    deaf: false,
     listens: [],
     loopback: false,
   };
+}
+
+/** Requests that all pods have at this moment, and the most of them so far. */
+export interface ActiveRequests {
+  now: number;
+  most: number;
 }
 
 /** An application that answers as it is told to. */
 export class LoadedPod {
   status = 200;
   delayMs = 0;
-  /** Requests at this moment, and the most of them so far. */
-  active = 0;
-  mostActive = 0;
   requests = 0;
   private readonly server: Server;
 
   constructor(
     readonly name: string,
     readonly address: string,
+    together: ActiveRequests,
   ) {
     this.server = createServer((_request, response) => {
       this.requests++;
-      this.active++;
-      this.mostActive = Math.max(this.mostActive, this.active);
-      setTimeout(() => response.writeHead(this.status).end(), this.delayMs);
-      response.once('close', () => this.active--);
+      together.now++;
+      together.most = Math.max(together.most, together.now);
+      setTimeout(() => {
+        // Whoever has the answer may send the next request.
+        together.now--;
+        response.writeHead(this.status).end();
+      }, this.delayMs);
     });
     this.server.keepAliveTimeout = 0;
   }
@@ -84,6 +92,7 @@ export class LoadedPod {
 
 export class LoadedMesh {
   readonly pods: readonly LoadedPod[];
+  readonly active: ActiveRequests = { now: 0, most: 0 };
   /** Where the sidecar listens for the service `web`. */
   readonly target: { readonly host: string; readonly port: number };
   private readonly authored: ConformanceCase;
@@ -109,7 +118,7 @@ export class LoadedMesh {
       withoutEnvoy: undefined,
     };
     this.config = readCaseConfig(this.authored);
-    this.pods = names.map((name, index) => new LoadedPod(name, `${lease.prefix}.1.${index + 10}`));
+    this.pods = names.map((name, index) => new LoadedPod(name, `${lease.prefix}.1.${index + 10}`, this.active));
     this.target = { host: `${lease.prefix}.2.1`, port: 80 };
   }
 

@@ -11,6 +11,8 @@ export interface ScenarioOptions {
 export interface ScenarioReport {
   /** What was seen, in a line. */
   readonly seen: string;
+  /** Requests a second that were really sent. */
+  readonly rate: number;
   /** What should not be; empty where all is well. */
   readonly faults: readonly string[];
 }
@@ -91,6 +93,7 @@ const ejectsAFailingEndpoint: Scenario = ({ perSecond, seconds }) =>
       const after = log.filter(({ startMs }) => atMs !== undefined && startMs > atMs + ROUNDING_MS).length;
       const others = countWhere(answers, (status) => !ok(status) && status !== 503);
       return {
+        rate,
         seen: `${errors.length} errors of ${answers.length} (${rate.toFixed(0)}/s), ${LIMIT} of which eject; ${late.length} of ${after} requests that began after that`,
         faults: [
           ...(atMs === undefined ? ['the pod did not fail so often in a row that it is ejected'] : []),
@@ -112,11 +115,11 @@ const opensTheCircuitBreaker: Scenario = ({ perSecond, seconds }) =>
     const refused = (await mesh.log(answers.length)).filter(({ status }) => status === 503);
     const unmarked = refused.filter(({ flags }) => flags !== 'UO').length;
     const others = countWhere(answers, (status) => !ok(status) && status !== 503);
-    // Each pod's own highest number: of both together at most the limit at a time.
-    const most = Math.max(...pods.map(({ mostActive }) => mostActive));
+    const { most } = mesh.active;
     const passed = countWhere(answers, ok);
     return {
-      seen: `${passed} passed and ${refused.length} refused of ${answers.length} (${rate.toFixed(0)}/s); at most ${most} at a time at a pod`,
+      rate,
+      seen: `${passed} passed and ${refused.length} refused of ${answers.length} (${rate.toFixed(0)}/s); at most ${most} at a time at both pods`,
       faults: [
         ...(refused.length === 0 ? ['nothing was refused'] : []),
         ...(passed === 0 ? ['nothing passed'] : []),
@@ -146,6 +149,7 @@ const losesNothingToChanges: Scenario = ({ perSecond, seconds }) =>
     await mesh.taken();
     const failed = countWhere(answers, (status) => !ok(status));
     return {
+      rate,
       seen: `${failed} of ${answers.length} failed (${rate.toFixed(0)}/s) during ${changes} changes, of endpoints and of routes`,
       faults: failed > 0 ? [`${failed} requests failed`] : [],
     };
@@ -162,6 +166,7 @@ const hidesAKilledEndpoint: Scenario = ({ perSecond, seconds }) =>
     const failed = countWhere(answers, (status) => !ok(status));
     const before = pods[2]!.requests;
     return {
+      rate,
       seen: `${failed} of ${answers.length} failed (${rate.toFixed(0)}/s); the killed pod had answered ${before}`,
       faults: [
         ...(failed > 0 ? [`${failed} requests failed`] : []),

@@ -9,6 +9,7 @@ import { Authority } from '../../security/mesh-certificates.js';
 import { type FuzzTarget, failed, type Outcome, passed } from '../loop/fuzz-target.js';
 import type { Random } from '../loop/random.js';
 import { mutateYaml } from '../mutate/mutate-yaml.js';
+import { danglingReference } from './dangling-references.js';
 import { FUZZ_MESH, FUZZ_PROXIES } from './fuzz-mesh.js';
 
 /** Folders whose YAML is what users write, or what tests pin. */
@@ -62,8 +63,10 @@ export class IstioYamlTarget implements FuzzTarget {
       const snapshot = buildSnapshot({ ...FUZZ_MESH, credentials: this.#credentials, configs: objects });
       const cache = new TranslationCache();
       for (const proxy of FUZZ_PROXIES) {
-        const { faults } = cache.translate(resolveProxyView(snapshot, proxy));
+        const { resources, faults } = cache.translate(resolveProxyView(snapshot, proxy));
         if (faults.length > 0) return failed(`accepted, but ${faults[0]?.code} for ${proxy.id}: ${faults[0]?.message}`);
+        const dangling = danglingReference(resources);
+        if (dangling !== undefined) return failed(`accepted, but for ${proxy.id} ${dangling}`);
       }
     }
     const tookMs = performance.now() - began;
