@@ -1,8 +1,9 @@
 // The declared kinds have exactly the fields, types, words, one-ofs and versions of Istio's published API, so that none is forgotten.
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { childSchema, messageDescription, unwrapSchema } from '../src/declare/message.js';
-import { describeKind, ISTIO_KINDS } from '../src/index.js';
+import { describeKind, ISTIO_KINDS, type JsonSchema, jsonSchema } from '../src/index.js';
 import { specSchema } from '../src/kinds/registry.js';
 import { isPublished, type PublishedType, publishedSpec } from './published-types.js';
 
@@ -105,4 +106,42 @@ describe.each(ISTIO_KINDS.filter((kind) => describeKind(kind).group !== 'lateen.
 
 test('no reason is given for a difference that there is not', () => {
   expect(DIFFERENCES.filter((one) => !used.has(one))).toEqual([]);
+});
+
+/** Fields and words of a JSON schema, as published/mesh-config.txt calls them; `opaque` are those that are not looked into. */
+function fieldsBelow(schema: JsonSchema, path: string, fields: Set<string>, opaque: Set<string>): void {
+  const { items, properties, additionalProperties } = schema;
+  const words = schema.enum as readonly string[] | undefined;
+  for (const word of words ?? []) fields.add(`${path}=${word}`);
+  if (items !== undefined) fieldsBelow(items, `${path}[]`, fields, opaque);
+  if (typeof additionalProperties === 'object') {
+    fieldsBelow(additionalProperties as JsonSchema, `${path}.*`, fields, opaque);
+  }
+  for (const [name, child] of Object.entries(properties ?? {})) {
+    const below = path === '' ? name : `${path}.${name}`;
+    fields.add(below);
+    fieldsBelow(child, below, fields, opaque);
+  }
+  if (schema.type === undefined && words === undefined) opaque.add(path);
+}
+
+describe('MeshConfig', () => {
+  const text = readFileSync(new URL('./published/mesh-config.txt', import.meta.url), 'utf8');
+  const published = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+  const declared = new Set<string>();
+  const opaque = new Set<string>();
+  fieldsBelow(jsonSchema('MeshConfig'), '', declared, opaque);
+  const isBelow = (field: string, whole: string) => field.startsWith(whole) && /^[.[=]/.test(field.slice(whole.length));
+
+  test('has every published field and word', () => {
+    const missing = published.filter(
+      (field) => !declared.has(field) && ![...opaque].some((each) => isBelow(field, each)),
+    );
+    expect(missing).toEqual([]);
+    expect(published.length).toBeGreaterThan(400);
+  });
+
+  test('has no other', () => {
+    expect([...declared].filter((field) => !published.includes(field))).toEqual([]);
+  });
 });

@@ -154,6 +154,7 @@ export const meshConfig = message('MeshConfig', {
     'How paths are normalized.',
   ),
   defaultHttpRetryPolicy: nested(httpRetry, 'What is tried again where a route does not say.'),
+  hboneIdleTimeout: duration('How long tunnels of ambient mode are kept without traffic.'),
   meshMTLS: nested(tlsConfig, 'TLS versions and suites that sidecars take from each other.'),
   tlsDefaults: nested(tlsConfig, 'TLS versions, suites and curves elsewhere, where nothing else says.'),
 });
