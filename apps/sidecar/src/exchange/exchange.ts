@@ -2,6 +2,7 @@
 
 import * as L from '@lateen/filters-wasm';
 import type { DrainListener } from '../codec/message-writer.js';
+import { joinLines } from '../limit-service/limit-answer.js';
 import { TIMER_BACKOFF, TIMER_IDLE, TIMER_ROUTE, TIMER_STREAM, timeoutReply } from './exchange-timers.js';
 import { CORS_FIRST, CORS_LAST } from './filters/cross-origin.js';
 import { type DelayedRequest, faultAbort, type HeldAnswer, InjectedDelay } from './filters/injected-delay.js';
@@ -205,7 +206,7 @@ export class Exchange extends ForwardingExchange implements DelayedRequest, Inqu
 
   afterInquiry(reply: LocalReply | null, requestLines: string, responseLines: string, refusedBy: number): void {
     this.heldBack = false;
-    this.headLines += responseLines;
+    this.headLines = joinLines(this.headLines, responseLines);
     if (reply !== null) {
       this.policy = refusedBy < 0 ? 0 : limitReplyPolicy(this.path.core, this.listenerRecord, refusedBy);
       this.afterwards = null;

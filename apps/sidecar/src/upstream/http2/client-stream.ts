@@ -184,6 +184,7 @@ export class ClientStream extends Http2Stream implements UpstreamStream {
     this.remoteEnded = true;
     if (this.tunnel) {
       request.onTunnelEnd();
+      connection.settle(this);
       return;
     }
     if (decoded > 0) request.onResponseTrailers(L.H2_HEAD_BUFFER, decoded);

@@ -169,6 +169,37 @@ describe('toward a proxy of HTTP/2', () => {
     await second.untilEnd();
     expect(second.received).toMatch(/^HTTP\/1\.1 403 [\s\S]*no/);
   });
+
+  it('has the stream for the next one, also where the server ends a tunnel by trailers', async () => {
+    const asked: ServerHttp2Stream[] = [];
+    const server = createServer();
+    let sessions = 0;
+    server.on('session', () => sessions++);
+    server.on('stream', (stream) => {
+      stream.resume();
+      stream.respond({ ':status': 200 }, { waitForTrailers: true });
+      stream.on('wantTrailers', () => stream.sendTrailers({ 'x-last': 'words' }));
+      asked.push(stream);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void server.close());
+    const { port } = server.address() as AddressInfo;
+    const one = httpOptions({ explicit_http_config: { http2_protocol_options: { max_concurrent_streams: 1 } } });
+    const manager = connectionManager(anyHost(onward()), UPGRADES);
+    const proxy = await startProxy(
+      dataPlaneConfig([listener('l', [{ filters: [manager] }])], [cluster('c', [endpointOf(port)], one)]),
+    );
+    for (let count = 1; count <= 2; count++) {
+      const client = await proxy.client();
+      client.send(CONNECT);
+      await client.untilText('200');
+      client.socket.end();
+      await eventually(() => asked[count - 1]!.readableEnded, 'the end of the client');
+      asked[count - 1]!.end();
+      await client.untilEnd();
+    }
+    expect(sessions).toBe(1);
+  });
 });
 
 describe('wherever it says', () => {
