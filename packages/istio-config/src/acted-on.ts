@@ -135,7 +135,7 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'servers[].tls.{serverCertificate,privateKey,caCertificates,caCrl,subjectAltNames}',
       'servers[].tls.{verifyCertificateSpki,verifyCertificateHash,minProtocolVersion,maxProtocolVersion,cipherSuites}',
     ],
-    stored: {},
+    stored: { 'servers[].defaultEndpoint': 'Istio does not use it either' },
   },
   Sidecar: {
     done: [

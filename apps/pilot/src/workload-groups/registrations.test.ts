@@ -1,6 +1,6 @@
 // Workload groups: who is registered, as what, for how long, and what a restart remembers.
 
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, watch } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { JsonObject } from '@bufbuild/protobuf';
@@ -160,4 +160,25 @@ test('where all places are taken, who has one may come back, and nobody else may
   registrations.connect('1', proxy(), '');
   expect(registrations.admit(proxy())).toBeUndefined();
   expect(registrations.admit(proxy({}, '127.1.1.2'))?.refused).toBe('1 workloads are registered already');
+});
+
+test('many that come at once are stored together, and closing stores what is new', async () => {
+  const registrations = await open();
+  const file = join(directory, 'registered.json');
+  let writes = 0;
+  const watcher = watch(directory, (_event, name) => {
+    if (name === 'registered.json') writes += 1;
+  });
+  const connect = (number: number) => {
+    const address = `127.2.${number >> 8}.${number & 255}`;
+    registrations.connect(String(number), proxy({}, address), '');
+  };
+  for (let number = 0; number < 500; number++) connect(number);
+  await vi.waitFor(() => expect(writes).toBeGreaterThan(0));
+  connect(500);
+  await registrations.close();
+  expect(JSON.parse(readFileSync(file, 'utf8'))).toHaveLength(501);
+  await vi.waitFor(() => expect(writes).toBeGreaterThan(1));
+  watcher.close();
+  expect(writes).toBeLessThan(6);
 });

@@ -41,6 +41,8 @@ interface Registered {
 }
 
 const DEFAULT_MAX_REGISTRATIONS = 10_000;
+/** What changes within this time is stored at once. */
+const STORE_AFTER_MS = 100;
 
 function isGroup(config: ConfigObject): config is WorkloadGroup {
   return config.kind === 'WorkloadGroup';
@@ -53,6 +55,8 @@ export class Registrations {
   readonly #registered = new Map<string, Registered>();
   readonly #byStream = new Map<string, string>();
   #writes: Promise<void> = Promise.resolve();
+  /** Runs while what has changed waits to be stored. */
+  #storeTimer: NodeJS.Timeout | undefined;
 
   private constructor(private readonly options: RegistrationsOptions) {}
 
@@ -170,6 +174,7 @@ export class Registrations {
   /** Resolves when what is known is stored, or was told to have failed. */
   async close(): Promise<void> {
     for (const { timer } of this.#registered.values()) clearTimeout(timer);
+    if (this.#storeTimer !== undefined) this.#store();
     await this.#writes;
   }
 
@@ -192,10 +197,19 @@ export class Registrations {
 
   #changed(): void {
     this.options.onChange();
-    const stored = [...this.#registered.values()].map(({ registration, health }) => ({ registration, health }));
+    this.#storeTimer ??= setTimeout(() => this.#store(), STORE_AFTER_MS);
+  }
+
+  /** Many workloads may come at once, and each would write all of them. What a crash loses registers again. */
+  #store(): void {
+    clearTimeout(this.#storeTimer);
+    this.#storeTimer = undefined;
     const { file, logger } = this.options;
     this.#writes = this.#writes
-      .then(() => writeFileAtomic(file, `${JSON.stringify(stored, undefined, 1)}\n`))
+      .then(() => {
+        const stored = [...this.#registered.values()].map(({ registration, health }) => ({ registration, health }));
+        return writeFileAtomic(file, `${JSON.stringify(stored, undefined, 1)}\n`);
+      })
       .catch((error: Error) => {
         // They are served; only a restart would miss them until they connect again.
         logger.error(

@@ -102,6 +102,11 @@ export class Endpoint {
     return count;
   }
 
+  /** Pools that are kept for single clients. */
+  get clientPoolCount(): number {
+    return this.clientPools.size;
+  }
+
   /** Binds a connection to the request, now or when there is one; the answer is one of the request's callbacks. */
   acquire(request: UpstreamRequest): void {
     if (this.transport.clientBound || request.terminates) {
@@ -118,7 +123,10 @@ export class Endpoint {
 
   /** A pool has no connection left. Those of single clients are not kept. */
   poolEmptied(pool: ConnectionPool): void {
-    if (pool.client !== undefined) this.clientPools.delete(keyOf(pool.client, pool.protocol));
+    if (pool.client === undefined) return;
+    const key = keyOf(pool.client, pool.protocol);
+    // The client may have got another one meanwhile.
+    if (this.clientPools.get(key) === pool) this.clientPools.delete(key);
   }
 
   /** Connections that begin with whom they are for are used again by the same client only; those of tunnels by nobody. */
