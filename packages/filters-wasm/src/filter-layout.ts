@@ -49,6 +49,8 @@ export const LIMIT_MUTATIONS = 24;
 export const LIMIT_MUTATION_COUNT = 28;
 /** A policy record with the response mutations of the refusal. */
 export const LIMIT_REPLY = 32;
+/** 1 = answers tell what it leaves. */
+export const LIMIT_TELLS = 36;
 /** 64-bit integers. */
 export const LIMIT_INTERVAL = 40;
 export const LIMIT_MAX_TOKENS = 48;
@@ -213,6 +215,11 @@ export const QUOTA_TOLD_TEXT = 139461020;
 export const QUOTA_TOLD_LENGTH = 139461024;
 export const QUOTA_TOLD_LEFT = 139461028;
 export const QUOTA_TOLD_RESET = 139461032;
+/** Likewise of local rate limits, whether they let the request through or not: tokens at most, tokens left, seconds until there is one. */
+export const LIMIT_TOLD = 139461036;
+export const LIMIT_TOLD_MAX = 139461040;
+export const LIMIT_TOLD_LEFT = 139461044;
+export const LIMIT_TOLD_RESET = 139461048;
 /** A chain may have so many quota filters. */
 export const MAX_QUOTA_FILTERS = 32;
 /** Ids of buckets: for each part its length (4 bytes) and its text, each beginning at a multiple of 4. */

@@ -146,6 +146,25 @@ describe('a request', () => {
     ]);
   });
 
+  it('tells what the tightest leaves, where it is to', () => {
+    const told = () =>
+      [B.LIMIT_TOLD, B.LIMIT_TOLD_MAX, B.LIMIT_TOLD_LEFT, B.LIMIT_TOLD_RESET].map((at) => core.i32[at >> 2]);
+    const tells = { enableXRatelimitHeaders: 'DRAFT_VERSION_03' };
+    const tokenBucket = { maxTokens: 2, tokensPerFill: 2, fillInterval: '10s' };
+    const record = listener(
+      limit(5, { ...tells, statPrefix: 'a' }),
+      limit(2, { ...tells, tokenBucket, statPrefix: 'b' }),
+    );
+    expect(core.wasm.chargeLimits(record, 0, 0)).toBe(0);
+    expect(told()).toEqual([1, 2, 1, 0]);
+    expect(core.wasm.chargeLimits(record, 0, 0)).toBe(0);
+    expect(told()).toEqual([1, 2, 0, 5]);
+    expect(core.wasm.chargeLimits(record, 0, 3000)).toBe(429);
+    expect(told()).toEqual([1, 2, 0, 2]);
+    core.wasm.chargeLimits(listener(limit(5, { statPrefix: 'silent' })), 0, 0);
+    expect(told()[0]).toBe(0);
+  });
+
   it('meets several filters in their order', () => {
     compile([toCluster('/')]);
     const record = listener(limit(2, { statPrefix: 'a' }), limit(1, { statPrefix: 'b', status: { code: 503 } }));

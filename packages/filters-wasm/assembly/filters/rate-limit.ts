@@ -5,7 +5,8 @@ import {
   BUCKET_CREDIT, BUCKET_FILLED_AT, BUCKET_INTERVAL, BUCKET_MAX_TOKENS, BUCKET_PER_FILL, CHARGE_NEEDS_BUCKET,
   COUNTER_ENABLED, COUNTER_ENFORCED, COUNTER_OK, COUNTER_RATE_LIMITED, LIMIT_BUCKET,
   LIMIT_COUNTERS, LIMIT_ENABLED, LIMIT_ENFORCED, LIMIT_INTERVAL, LIMIT_MAX_TOKENS, LIMIT_PER_CONNECTION,
-  LIMIT_PER_FILL, LIMIT_REPLY, LIMIT_STATUS, MAX_RATE_LIMIT_FILTERS, ROUTE_LIMITED, ROUTE_LIMITED_COUNT,
+  LIMIT_PER_FILL, LIMIT_REPLY, LIMIT_STATUS, LIMIT_TELLS, LIMIT_TOLD, LIMIT_TOLD_LEFT, LIMIT_TOLD_MAX, LIMIT_TOLD_RESET,
+  MAX_RATE_LIMIT_FILTERS, MAX_RETRY_AFTER_S, ROUTE_LIMITED, ROUTE_LIMITED_COUNT,
   ROUTE_LIMIT_POLICY,
 } from '../../src/filter-layout';
 import { FILTER_ENTRY_BYTES } from '../../src/table-layout';
@@ -21,6 +22,7 @@ export function chargeLimits(listener: i32, connectionBucket: i32, nowMs: f64): 
       if (limit != 0 && load<i32>(limit + LIMIT_PER_CONNECTION) != 0) return CHARGE_NEEDS_BUCKET;
     }
   }
+  store<i32>(LIMIT_TOLD, 0);
   const now = <i64>(nowMs * 1000);
   for (let i = 0; i < count; i++) {
     const limit = limitOf(listener, i);
@@ -46,7 +48,10 @@ function charge(limit: i32, connectionBucket: i32, now: i64): i32 {
   const counters = load<i32>(limit + LIMIT_COUNTERS);
   count(counters + COUNTER_ENABLED);
   const ofConnection = load<i32>(limit + LIMIT_PER_CONNECTION) != 0 && connectionBucket > 0;
-  if (takeToken(ofConnection ? connectionBucket : load<i32>(limit + LIMIT_BUCKET), limit, ofConnection, now)) {
+  const bucket = ofConnection ? connectionBucket : load<i32>(limit + LIMIT_BUCKET);
+  const allowed = takeToken(bucket, limit, ofConnection, now);
+  if (load<i32>(limit + LIMIT_TELLS) != 0) noteLeft(bucket);
+  if (allowed) {
     count(counters + COUNTER_OK);
     return 0;
   }
@@ -62,6 +67,21 @@ function charge(limit: i32, connectionBucket: i32, now: i64): i32 {
   count(counters + COUNTER_ENFORCED);
   store<i32>(ROUTE_LIMIT_POLICY, limit + load<i32>(limit + LIMIT_REPLY));
   return load<i32>(limit + LIMIT_STATUS);
+}
+
+/** What answers say of the bucket, unless another one is tighter. */
+function noteLeft(bucket: i32): void {
+  const interval = load<i64>(bucket + BUCKET_INTERVAL);
+  const credit = load<i64>(bucket + BUCKET_CREDIT);
+  const left = credit / interval;
+  if (load<i32>(LIMIT_TOLD) != 0 && left >= <i64>load<i32>(LIMIT_TOLD_LEFT)) return;
+  // As Envoy: where there is a token nobody has to wait.
+  const perSecond = load<i64>(bucket + BUCKET_PER_FILL) * 1000000;
+  const wait: i64 = left > 0 ? 0 : (interval - credit + perSecond - 1) / perSecond;
+  store<i32>(LIMIT_TOLD, 1);
+  store<i32>(LIMIT_TOLD_MAX, <i32>load<i64>(bucket + BUCKET_MAX_TOKENS));
+  store<i32>(LIMIT_TOLD_LEFT, <i32>left);
+  store<i32>(LIMIT_TOLD_RESET, wait > MAX_RETRY_AFTER_S ? MAX_RETRY_AFTER_S : <i32>wait);
 }
 
 @inline

@@ -4,6 +4,10 @@ import {
   BUCKET_BYTES,
   CHARGE_NEEDS_BUCKET,
   type Core,
+  LIMIT_TOLD,
+  LIMIT_TOLD_LEFT,
+  LIMIT_TOLD_MAX,
+  LIMIT_TOLD_RESET,
   QUOTA_MADE_COUNT,
   QUOTA_REPLY_BODY,
   QUOTA_REPLY_BODY_LENGTH,
@@ -34,6 +38,7 @@ export function chargeRateLimits(
   const { core } = path;
   const { listenerRecord, hasQuotas } = client.chain;
   const limited = chargeLimits(path, client);
+  if (core.i32[LIMIT_TOLD >> 2] !== 0) exchange.headLines = limitLines(core);
   if (limited !== 0) {
     exchange.policy = core.i32[ROUTE_LIMIT_POLICY >> 2]!;
     noteCluster(path, exchange);
@@ -43,13 +48,19 @@ export function chargeRateLimits(
   const over = core.wasm.chargeQuotas(listenerRecord, client.record, client.secure, path.clock.nowMs);
   if (core.i32[QUOTA_MADE_COUNT >> 2] !== 0) path.quotas.noteMade();
   if (over === 0) {
-    if (core.i32[QUOTA_TOLD >> 2] !== 0) exchange.headLines = leftLines(core);
+    if (core.i32[QUOTA_TOLD >> 2] !== 0) exchange.headLines += leftLines(core);
     return null;
   }
   exchange.policy = core.i32[QUOTA_REPLY_POLICY >> 2]!;
   noteCluster(path, exchange);
   const body = core.text(core.i32[QUOTA_REPLY_BODY >> 2]!, core.i32[QUOTA_REPLY_BODY_LENGTH >> 2]!);
   return refusal(over, body, 'rate_limited_by_quota');
+}
+
+/** What the tightest of the local limits that are told leaves, as Envoy says it. */
+function limitLines({ i32 }: Core): string {
+  const at = (field: number) => i32[field >> 2]! >>> 0;
+  return `x-ratelimit-limit: ${at(LIMIT_TOLD_MAX)}\r\nx-ratelimit-remaining: ${at(LIMIT_TOLD_LEFT)}\r\nx-ratelimit-reset: ${at(LIMIT_TOLD_RESET)}\r\n`;
 }
 
 /** What the tightest of the limits that are told leaves. */

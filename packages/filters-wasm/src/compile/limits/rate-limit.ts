@@ -1,5 +1,6 @@
 // Envoy's local_ratelimit filter as an immutable record: its bucket's settings, its counters, what it adds to heads.
 import type { HeaderValueOption, RuntimeFractionalPercent } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
+import { XRateLimitHeadersRFCVersion as XRateLimitHeaders } from '@lateen/xds-proto/envoy/extensions/common/ratelimit/v3/ratelimit_pb.js';
 import {
   type LocalRateLimit,
   LocalRateLimitSchema,
@@ -47,7 +48,7 @@ export function writeRateLimit(
     LocalRateLimitSchema,
     config,
     `stat_prefix status token_bucket filter_enabled filter_enforced request_headers_to_add_when_not_enforced
-     response_headers_to_add stage local_rate_limit_per_downstream_connection always_consume_default_token_bucket`,
+     response_headers_to_add stage local_rate_limit_per_downstream_connection always_consume_default_token_bucket enable_x_ratelimit_headers`,
   );
   if (config.statPrefix === '') problems.add(join(path, 'stat_prefix'), 'is required');
   if (config.tokenBucket === undefined) {
@@ -68,6 +69,7 @@ export function writeRateLimit(
   const status = config.status?.code ?? 0;
   blob.int(B.LIMIT_STATUS, status < 400 ? DEFAULT_STATUS : status);
   blob.int(B.LIMIT_PER_CONNECTION, Number(config.localRateLimitPerDownstreamConnection));
+  blob.int(B.LIMIT_TELLS, Number(config.enableXRatelimitHeaders === XRateLimitHeaders.DRAFT_VERSION_03));
   for (const field of ['request_headers_to_add_when_not_enforced', 'response_headers_to_add'] as const) {
     const count = (
       field === 'response_headers_to_add' ? config.responseHeadersToAdd : config.requestHeadersToAddWhenNotEnforced

@@ -26,12 +26,14 @@ export const RATE_LIMIT_SUPPORT: SupportTable = {
       'request_headers_to_add_when_not_enforced',
       'response_headers_to_add',
       'local_rate_limit_per_downstream_connection',
+      'enable_x_ratelimit_headers',
     ],
+    notes: { enable_x_ratelimit_headers: 'of two filters the one that leaves less is told' },
     inert: {
       stage: 'no route has rate limit actions',
       always_consume_default_token_bucket: 'without descriptors the bucket is always consumed',
     },
-    only: { enable_x_ratelimit_headers: ['OFF'], vh_rate_limits: ['OVERRIDE'] },
+    only: { vh_rate_limits: ['OVERRIDE'] },
     refused: {
       descriptors: 'descriptors are not supported yet; limit by route',
       local_cluster_rate_limit: 'a limit is not divided among proxies',
