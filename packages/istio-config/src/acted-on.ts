@@ -123,7 +123,6 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
     values: {
       ...POLICY_VALUES(POLICIES),
       ...POLICY_VALUES(`${POLICIES}.portLevelSettings[]`),
-      [`${POLICIES}.tunnel.protocol`]: { done: ['CONNECT', ''], instead: 'write CONNECT, or remove it' },
     },
   },
   Gateway: {

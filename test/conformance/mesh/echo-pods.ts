@@ -3,6 +3,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createHttp2Server, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2';
 import { createServer as createTcpServer, type Socket, type Server as TcpServer } from 'node:net';
+import { Duplex } from 'node:stream';
 import type { ScriptedAnswer } from '../case-file.js';
 import { DeafPod } from './deaf-pod.js';
 import { answerLimit, SHOULD_RATE_LIMIT } from './limit-answers.js';
@@ -29,6 +30,8 @@ export interface ReceivedRequest {
 
 /** The host of a copy, which an engine that mirrors makes of the request's. */
 const SHADOW = /-shadow(:\d+)?$/;
+/** Whom tunnels by POST are for. */
+const TUNNEL_TARGET = /^\w+\.example:\d+$/;
 
 const PLAIN: ScriptedAnswer = { status: 200, headers: {}, body: undefined, trailers: {}, delayMs: 0, reset: false };
 
@@ -94,6 +97,12 @@ export class EchoPods {
 
   private httpServer(pod: string): (socket: Socket, first: string) => void {
     const serve = (request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse) => {
+      const host = String(request.headers.host ?? request.headers[':authority']);
+      if (request.method === 'POST' && TUNNEL_TARGET.test(host)) {
+        (response as ServerResponse).writeHead(200);
+        talk(`${host} by POST through ${pod}`, Duplex.from({ readable: request, writable: response }));
+        return;
+      }
       let body = '';
       request.setEncoding('latin1');
       request.on('data', (chunk: string) => {
@@ -110,6 +119,10 @@ export class EchoPods {
       talk(`${url} through ${pod}`, socket);
     });
     const http2 = createHttp2Server(serve);
+    http2.on('connect', ({ authority, stream }: Http2ServerRequest) => {
+      stream.respond({ ':status': 200 });
+      talk(`${authority} through ${pod}`, stream);
+    });
     return (socket, first) => {
       // An application that serves requests ends with its client; one that is a proxy does not.
       if (!first.startsWith('CONNECT')) socket.allowHalfOpen = false;
@@ -235,7 +248,7 @@ function onFirstBytes(serve: (socket: Socket, first: string) => void): (socket: 
   };
 }
 
-function talk(pod: string, socket: Socket): void {
+function talk(pod: string, socket: Duplex): void {
   socket.on('error', () => socket.destroy());
   socket.write(`hello from ${pod}\n`);
   socket.on('data', (chunk: Buffer) => {

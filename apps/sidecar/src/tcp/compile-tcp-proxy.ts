@@ -12,6 +12,7 @@ import { METADATA_EXCHANGE, readStruct, STATS } from '../downstream/mesh-filters
 import type { MetricScopes } from '../observe/metric-scopes.js';
 import { durationMs } from '../upstream/upstream-cluster.js';
 import type { TcpChain, WeightedCluster } from './tcp-chain.js';
+import { compileTunnelHeaders } from './tunnel-headers.js';
 
 /** Envoy's default where `idle_timeout` is not set. */
 const DEFAULT_IDLE_TIMEOUT_MS = 3_600_000;
@@ -59,12 +60,21 @@ export function compileTcpProxy(filters: readonly Filter[], context: TcpProxyCon
       proxy.maxDownstreamConnectionDuration === undefined ? 0 : durationMs(proxy.maxDownstreamConnectionDuration),
     maxConnectAttempts: proxy.maxConnectAttempts ?? 1,
     hashesSource: proxy.hashPolicy.length > 0,
-    tunnel: proxy.tunnelingConfig === undefined ? undefined : { target: proxy.tunnelingConfig.hostname },
+    tunnel: compileTunnel(proxy),
     inbound: context.inbound,
     exchangeProtocol,
     metricScope: stats === undefined ? 0 : context.scopes.scopeOf(context.inbound, stats),
     accessLog: compileAccessLog(proxy, context, at),
     draining: false,
+  };
+}
+
+function compileTunnel({ tunnelingConfig: tunnel }: TcpProxy): TcpChain['tunnel'] {
+  if (tunnel === undefined) return undefined;
+  return {
+    target: tunnel.hostname,
+    postPath: tunnel.usePost ? tunnel.postPath || '/' : undefined,
+    headers: compileTunnelHeaders(tunnel.headersToAdd),
   };
 }
 

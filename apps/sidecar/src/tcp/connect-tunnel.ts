@@ -1,9 +1,13 @@
-// TCP: asks an upstream that is a proxy for a connection to somebody else: CONNECT of HTTP/1.1 (RFC 9110, 9.3.6).
+// TCP: asks an upstream that is a proxy for a connection to somebody else: the request, and the answer to CONNECT of HTTP/1.1.
 
 /** What a TCP proxy's `tunneling_config` says. */
 export interface TunnelSettings {
   /** HOST:PORT that the upstream is asked for. */
   readonly target: string;
+  /** By POST, whose body is what the client sends, with this path; undefined: by CONNECT (RFC 9110, 9.3.6). */
+  readonly postPath?: string | undefined;
+  /** What the request says besides: names in lower case, values. */
+  readonly headers?: readonly (readonly [name: string, value: string])[];
 }
 
 /** A head larger than this is no answer to CONNECT. */
@@ -15,9 +19,17 @@ const NOTHING = Buffer.alloc(0);
 /** Why there is no tunnel. */
 export class TunnelRefused extends Error {}
 
-/** The request, in Envoy's form. */
-export function connectHead({ target }: TunnelSettings): Buffer {
-  return Buffer.from(`CONNECT ${target} HTTP/1.1\r\nhost: ${target}\r\n\r\n`, 'latin1');
+/** The request in HTTP/1.1's form, as Envoy writes it. */
+export function tunnelHead({ target, postPath, headers = [] }: TunnelSettings): Buffer {
+  const line = postPath === undefined ? `CONNECT ${target} HTTP/1.1` : `POST ${postPath} HTTP/1.1`;
+  const lines = headers.map(([name, value]) => `${name}: ${value}`);
+  const framing = postPath === undefined ? [] : ['transfer-encoding: chunked'];
+  return Buffer.from(`${[line, `host: ${target}`, ...lines, ...framing].join('\r\n')}\r\n\r\n`, 'latin1');
+}
+
+/** In Envoy's words. */
+export function refusedWith(status: number): TunnelRefused {
+  return new TunnelRefused(`tunnel_response:${status}`);
 }
 
 /** Reads the answer to a CONNECT, which may come in pieces. */
@@ -37,7 +49,7 @@ export class ConnectAnswer {
       const status = statusOf(this.gathered.toString('latin1', 0, end));
       this.gathered = this.gathered.subarray(end + HEAD_END.length);
       if (status >= 200 && status < 300) return this.gathered;
-      if (status >= 200 || status === 101) throw new TunnelRefused(`the upstream answers CONNECT with ${status}`);
+      if (status >= 200 || status === 101) throw refusedWith(status);
     }
     if (this.gathered.length > MAX_ANSWER_BYTES) throw new TunnelRefused('the answer to CONNECT is too large');
     return undefined;

@@ -1,6 +1,6 @@
 // TCP: opens the connection to an endpoint: picks, limits, tries again; and holds what that took until it is released.
 
-import { LIMIT_CONNECTIONS, PICK_NO_CLUSTER, READ_BUFFER } from '@lateen/filters-wasm';
+import { LIMIT_CONNECTIONS, LIMIT_REQUESTS, PICK_NO_CLUSTER, READ_BUFFER } from '@lateen/filters-wasm';
 import type { PresentedAddresses } from '../downstream/listener-filters/proxy-header.js';
 import { describeError } from '../exchange/local-reply.js';
 import { FLAG } from '../exchange/response-flags.js';
@@ -10,7 +10,8 @@ import { Timer, type TimerOwner } from '../transport/timer-wheel.js';
 import type { Endpoint } from '../upstream/endpoint.js';
 import type { UpstreamCluster } from '../upstream/upstream-cluster.js';
 import { TCP_OFFER, type TransportEvents, TUNNEL_OFFER } from '../upstream/upstream-transport.js';
-import { ConnectAnswer, connectHead, TunnelRefused, type TunnelSettings } from './connect-tunnel.js';
+import { ConnectAnswer, type TunnelSettings, tunnelHead } from './connect-tunnel.js';
+import { PooledTunnel, type TunnelOwner } from './pooled-tunnel.js';
 import { hashSource } from './source-hash.js';
 import type { TcpChain } from './tcp-chain.js';
 
@@ -32,14 +33,20 @@ export interface ConnectOutcome {
   onConnectFailed(flags: number, reason: string): void;
 }
 
-export class TcpConnector implements TransportEvents, TimerOwner {
+/** Requests of HTTP/2, or by POST, go over the endpoint's pool; a CONNECT of HTTP/1.1 has a connection of its own. */
+function asksByPool({ postPath }: TunnelSettings, { http }: UpstreamCluster): boolean {
+  return postPath !== undefined || http.protocol === 'http2' || http.protocol === 'negotiated';
+}
+
+export class TcpConnector implements TransportEvents, TunnelOwner, TimerOwner {
   /** The endpoint of the last attempt. */
   endpoint: Endpoint | null = null;
   attempts = 0;
   private clusterSlot = -1;
   private socket: OwnedSocket | null = null;
   private connecting = false;
-  private limited = false;
+  /** The LIMIT_* of which it holds one, -1 = none. */
+  private limit = -1;
   private resuming = false;
   private withoutSession = false;
   private timedOut = false;
@@ -77,10 +84,12 @@ export class TcpConnector implements TransportEvents, TimerOwner {
   release(): void {
     const { core, stats } = this.path;
     const { endpoint } = this;
-    if (endpoint === null || !this.limited) return;
-    this.limited = false;
-    core.wasm.release(this.clusterSlot, LIMIT_CONNECTIONS);
+    const { limit } = this;
+    if (endpoint === null || limit < 0) return;
+    this.limit = -1;
+    core.wasm.release(this.clusterSlot, limit);
     core.wasm.endpointEnd(endpoint.slot);
+    if (limit !== LIMIT_CONNECTIONS) return;
     endpoint.tcpConnections--;
     stats.upstreamCxActive--;
   }
@@ -110,14 +119,23 @@ export class TcpConnector implements TransportEvents, TimerOwner {
   private askForTunnel(tunnel: TunnelSettings, opened: OpenedConnection): void {
     const { cluster, socket } = opened;
     this.resuming = false;
-    if (cluster.http.protocol === 'http2') {
-      socket.destroy(new TunnelRefused('tunnels over HTTP/2 are not supported'));
-      return;
-    }
     this.asked = { answer: new ConnectAnswer(), opened };
     // The proxy that is asked has its own way to go.
     this.path.wheel.schedule(this.timer, cluster.connectTimeoutMs);
-    socket.write(connectHead(tunnel));
+    socket.write(tunnelHead(tunnel));
+  }
+
+  onAsked(): void {
+    if (this.connecting && this.endpoint !== null) {
+      this.path.wheel.schedule(this.timer, this.endpoint.cluster.connectTimeoutMs);
+    }
+  }
+
+  onTunnelOpen(securityId: number): void {
+    const { endpoint, socket } = this;
+    if (!this.connecting || endpoint === null || socket === null) return;
+    const { transport, cluster } = endpoint;
+    this.finish({ socket, secure: transport.tls, endpoint, cluster, principal: '', securityId });
   }
 
   private finish(opened: OpenedConnection): void {
@@ -138,8 +156,11 @@ export class TcpConnector implements TransportEvents, TimerOwner {
     this.path.clock.tick();
     this.path.wheel.cancel(this.timer);
     const { endpoint } = this;
-    if (endpoint !== null) endpoint.stats.cxConnectFail++;
-    this.path.stats.upstreamCxConnectFail++;
+    // Pools count their own.
+    if (endpoint !== null && this.limit === LIMIT_CONNECTIONS) {
+      endpoint.stats.cxConnectFail++;
+      this.path.stats.upstreamCxConnectFail++;
+    }
     this.release();
     // The peer, or we, no longer accept what was remembered: a full handshake decides.
     if (this.resuming && !this.timedOut && !this.withoutSession) {
@@ -168,24 +189,34 @@ export class TcpConnector implements TransportEvents, TimerOwner {
       this.outcome.onConnectFailed(slot === PICK_NO_CLUSTER ? FLAG.NC : FLAG.UH, '');
       return;
     }
-    if (core.wasm.acquire(this.clusterSlot, LIMIT_CONNECTIONS) === 0) {
+    const { tunnel } = this.settings;
+    const pooled = tunnel !== undefined && asksByPool(tunnel, endpoint.cluster);
+    const limit = pooled ? LIMIT_REQUESTS : LIMIT_CONNECTIONS;
+    if (core.wasm.acquire(this.clusterSlot, limit) === 0) {
       this.outcome.onConnectFailed(FLAG.UO, '');
       return;
     }
-    this.limited = true;
+    this.limit = limit;
     this.endpoint = endpoint;
     this.attempts++;
     this.connecting = true;
     this.asked = null;
     this.timedOut = false;
     core.wasm.endpointBegin(slot);
+    if (pooled) {
+      const asking = new PooledTunnel(endpoint, tunnel, this.client(), this);
+      this.socket = asking;
+      this.resuming = false;
+      asking.begin();
+      return;
+    }
     endpoint.tcpConnections++;
     endpoint.stats.cxTotal++;
     stats.upstreamCxTotal++;
     stats.upstreamCxActive++;
     this.path.wheel.schedule(this.timer, endpoint.cluster.connectTimeoutMs);
     const { transport, cluster } = endpoint;
-    const offer = this.settings.tunnel === undefined ? TCP_OFFER : TUNNEL_OFFER;
+    const offer = tunnel === undefined ? TCP_OFFER : TUNNEL_OFFER;
     const client = transport.clientBound ? this.client() : undefined;
     const { socket, resuming } = transport.open(endpoint, this, offer, client, cluster.keepAliveMs);
     this.socket = socket;

@@ -82,16 +82,20 @@ export class TcpSide implements SocketOwner, DrainListener {
       this.readIntroduction(this.introduction, length);
       return;
     }
+    this.onReadAt(READ_BUFFER, length);
+  }
+
+  onReadAt(address: number, length: number): void {
     const { other } = this;
     if (other === null) {
-      this.early.push(Buffer.from(this.path.core.bytes.subarray(READ_BUFFER, READ_BUFFER + length)));
+      this.early.push(Buffer.from(this.path.core.bytes.subarray(address, address + length)));
       this.pause();
       return;
     }
     // The other side has gone: nobody is left to read it.
     if (other.closed) return;
     this.events.onForwarded(this, length);
-    other.writer.writeCopy(READ_BUFFER, length);
+    other.writer.writeCopy(address, length);
     this.pauseWhileBackedUp(other);
   }
 

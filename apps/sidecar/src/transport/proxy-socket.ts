@@ -10,6 +10,8 @@ import type { StreamHandle } from './stream-handles.js';
 export interface SocketOwner {
   /** `length` bytes at READ_BUFFER. */
   onRead(length: number): void;
+  /** The same, where they are elsewhere in the memory: of what is a socket to its owner alone. */
+  onReadAt?(address: number, length: number): void;
   /** The peer has ended its sending side. */
   onEnd(): void;
   /** The socket is gone; called once. */

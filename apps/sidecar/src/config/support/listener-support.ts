@@ -136,15 +136,15 @@ export const LISTENER_SUPPORT: SupportTable = {
     },
   },
   [`${TCP}.TcpProxy.TunnelingConfig`]: {
-    acted: ['hostname'],
-    only: { use_post: ['false'] },
+    acted: ['hostname', 'use_post', 'post_path', 'headers_to_add'],
     inert: {
       propagate_response_headers: 'nothing reads them',
       propagate_response_trailers: 'nothing reads them',
-      post_path: 'only CONNECT is sent',
     },
-    notes: { hostname: 'HOST:PORT as it is; operators of access logs are refused' },
-    refused: { headers_to_add: 'CONNECT is sent without headers of its own' },
+    notes: {
+      hostname: 'HOST:PORT as it is; operators of access logs are refused',
+      headers_to_add: 'values as they are; operators of access logs are refused',
+    },
   },
   [`${TCP}.TcpProxy.WeightedCluster`]: { acted: ['clusters'] },
   'envoy.type.v3.HashPolicy': {

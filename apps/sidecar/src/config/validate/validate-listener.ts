@@ -12,11 +12,13 @@ import {
 } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import {
   type TcpProxy,
+  type TcpProxy_TunnelingConfig,
   TcpProxySchema,
 } from '@lateen/xds-proto/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js';
 import { RawBufferSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js';
 import { DownstreamTlsContextSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import { ACCESS_LOGGERS, readLogger } from '../../observe/access-logs.js';
+import { tunnelHeaderProblem } from '../../tcp/tunnel-headers.js';
 import {
   checkConfigSource,
   checkDuration,
@@ -154,11 +156,22 @@ function checkTcpProxy(proxy: TcpProxy, path: string, out: ProblemCollector): vo
   if (tunnel !== undefined && !isTunnelTarget(tunnel.hostname)) {
     out.add(`${path}.tunneling_config.hostname`, 'must be HOST:PORT; operators (`%…%`) are not supported');
   }
+  if (tunnel !== undefined) checkTunnel(tunnel, `${path}.tunneling_config`, out);
   if (proxy.statPrefix === '') out.add(`${path}.stat_prefix`, 'is required');
   if (proxy.maxConnectAttempts === 0) out.add(`${path}.max_connect_attempts`, 'must be at least 1');
   checkDuration(proxy.idleTimeout, `${path}.idle_timeout`, out);
   checkDuration(proxy.maxDownstreamConnectionDuration, `${path}.max_downstream_connection_duration`, out, 1);
   checkAccessLogs(proxy.accessLog, path, out);
+}
+
+function checkTunnel(tunnel: TcpProxy_TunnelingConfig, path: string, out: ProblemCollector): void {
+  const { postPath } = tunnel;
+  if (postPath !== '' && !tunnel.usePost) out.add(`${path}.post_path`, 'is for use_post alone');
+  if (postPath !== '' && !/^\/[!-"$-~]*$/.test(postPath)) out.add(`${path}.post_path`, 'must be a path');
+  tunnel.headersToAdd.forEach((option, index) => {
+    const problem = tunnelHeaderProblem(option);
+    if (problem !== '') out.add(`${path}.headers_to_add[${index}].header`, problem);
+  });
 }
 
 function checkAccessLogs(accessLogs: readonly AccessLog[], path: string, out: ProblemCollector): void {

@@ -118,6 +118,11 @@ export class ClientStream extends Http2Stream implements UpstreamStream {
     const { request, connection } = this;
     this.request = null;
     if (request === null) return;
+    if (this.tunnel && this.remoteEnded && code === F.NO_ERROR && end === 'peer') {
+      // It has said everything, and wants to hear no more (RFC 9113, 8.1).
+      request.onResponseEnd(this.wireBytes);
+      return;
+    }
     // In TLS 1.3 a client sees success before the server's refusal: a server that took it would have sent its settings.
     const refusedByTls = end === 'closed' && connection.transport.tls && !connection.heard;
     const failure = refusedByTls ? 'tls' : failureOf(code, end);

@@ -168,6 +168,17 @@ describe('toward a proxy of HTTP/2', () => {
     asked[1]?.stream.end('no');
     await second.untilEnd();
     expect(second.received).toMatch(/^HTTP\/1\.1 403 [\s\S]*no/);
+
+    // A server that has said everything, and wants to hear no more: that is an end, and nothing is lost.
+    const third = await proxy.client();
+    third.send(CONNECT);
+    await eventually(() => asked.length === 3, 'the third stream is there');
+    asked[2]?.stream.respond({ ':status': 200 });
+    asked[2]?.stream.end('bye');
+    asked[2]?.stream.close(0);
+    await third.untilEnd();
+    expect(third.received).toMatch(/bye$/);
+    expect(third.error).toBe(undefined);
   });
 
   it('has the stream for the next one, also where the server ends a tunnel by trailers', async () => {

@@ -24,7 +24,7 @@ export function buildTcpFilters(view: ProxyView, listenerClass: ListenerClass, t
     idleTimeout: durationOfText(to.idleTimeout),
     maxDownstreamConnectionDuration: durationOfText(to.maxDuration),
     hashPolicy: to.hashesSource ? [{ policySpecifier: { case: 'sourceIp', value: {} } }] : [],
-    ...(to.tunnel === undefined ? {} : { tunnelingConfig: { hostname: to.tunnel } }),
+    ...(to.tunnel === undefined ? {} : { tunnelingConfig: to.tunnel }),
     accessLog: scope.accessLogs[mode].map(buildAccessLog),
   });
   filters.push(

@@ -12,6 +12,13 @@ import { outboundClusters } from '../clusters/outbound-clusters.js';
 import { outboundClusterName } from '../names.js';
 import { destinationCluster } from '../rules/destinations.js';
 
+/** What endpoints of a destination are asked for, and whether by POST or by CONNECT. */
+export interface TunnelTarget {
+  /** HOST:PORT. */
+  readonly hostname: string;
+  readonly usePost: boolean;
+}
+
 /** What a TCP proxy is told. */
 export interface TcpDestinations {
   readonly statPrefix: string;
@@ -23,7 +30,7 @@ export interface TcpDestinations {
   /** Endpoints are chosen by the client's address, where a cluster hashes. */
   readonly hashesSource: boolean;
   /** HOST:PORT that the cluster's endpoints are asked for by CONNECT. */
-  readonly tunnel?: string | undefined;
+  readonly tunnel?: TunnelTarget | undefined;
 }
 
 /** Some of the connections to a port, and where they go. */
@@ -163,15 +170,18 @@ export function tunnelOf(
   scope: ClientScope,
   clusters: TcpDestinations['clusters'],
   problems: Problem[],
-): string | undefined {
+): TunnelTarget | undefined {
   const { byName } = outboundClusters(scope);
   for (const { name } of clusters) {
     const cluster = byName.get(name);
     const rule = cluster && scope.destinationRule(cluster.service);
     const tunnel = cluster && policyForPort(rule, cluster.subset, cluster.port.port).tunnel;
     if (rule === undefined || tunnel === undefined) continue;
-    const { targetHost, targetPort } = tunnel;
-    if (clusters.length === 1) return `${targetHost.includes(':') ? `[${targetHost}]` : targetHost}:${targetPort}`;
+    const { targetHost, targetPort, protocol } = tunnel;
+    if (clusters.length === 1) {
+      const hostname = `${targetHost.includes(':') ? `[${targetHost}]` : targetHost}:${targetPort}`;
+      return { hostname, usePost: protocol === 'POST' };
+    }
     problems.push({
       code: 'unsupported-tunnel',
       severity: 'warning',
