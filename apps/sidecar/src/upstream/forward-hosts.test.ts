@@ -16,8 +16,9 @@ beforeEach(async () => {
 });
 afterEach(() => dns.close());
 
-function cacheConfig(): Record<string, unknown> {
+function cacheConfig(extra: object): Record<string, unknown> {
   return {
+    ...extra,
     name: 'forward',
     dns_lookup_family: 'V4_ONLY',
     typed_dns_resolver_config: {
@@ -31,8 +32,8 @@ function cacheConfig(): Record<string, unknown> {
   };
 }
 
-function forwarding(): DataPlaneConfig {
-  const dns_cache_config = cacheConfig();
+function forwarding(extra = {}): DataPlaneConfig {
+  const dns_cache_config = cacheConfig(extra);
   const filter = {
     name: 'envoy.filters.http.dynamic_forward_proxy',
     typed_config: { '@type': `${TYPE}.filters.http.dynamic_forward_proxy.v3.FilterConfig`, dns_cache_config },
@@ -132,6 +133,53 @@ describe('a cluster that goes where the request says', () => {
     expect(answer.body).toBe('DNS resolution failure');
     await eventually(() => requests.length > 0, 'the request is logged');
     expect(requests[0]).toMatchObject({ responseFlags: 'DF', responseCodeDetails: details });
+  });
+
+  it.each(['NXDOMAIN', 'SERVFAIL'] as const)('remembers %s for a while, and then asks again', async (said) => {
+    dns.set('gone.example.com', said);
+    const upstream = await startUpstream();
+    const rate = { base_interval: '0.4s', max_interval: '0.4s' };
+    const proxy = await startProxy(forwarding({ dns_failure_refresh_rate: rate }));
+    const client = await proxy.client();
+    const ask = async () => {
+      client.send(`GET / HTTP/1.1\r\nHost: gone.example.com:${upstream.port}\r\n\r\n`);
+      return (await client.message()).head.slice(9, 12);
+    };
+    const startMs = Date.now();
+    expect(await ask()).toBe('503');
+    const asked = dns.questions.length;
+    const again = await ask();
+    // On a machine that stood still for so long the time is over already.
+    if (Date.now() - startMs < 300) expect([again, dns.questions.length]).toEqual(['503', asked]);
+    dns.set('gone.example.com', { addresses: ['127.0.0.1'] });
+    void upstream.next().then(async (peer) => {
+      await peer.message();
+      peer.send(ANSWER);
+    });
+    let status = again;
+    await eventually(() => Date.now() - startMs > 450, 'the time is over');
+    for (let left = 20; status !== '200' && left > 0; left--) {
+      status = await ask();
+      if (status !== '200') await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    expect(status).toBe('200');
+  });
+
+  it('lets names that nobody resolves keep no others out', async () => {
+    const upstream = await startUpstream();
+    dns.set('api.example.com', { addresses: ['127.0.0.1'] });
+    const proxy = await startProxy(forwarding({ max_hosts: 2 }));
+    const client = await proxy.client();
+    for (const name of ['a.example.com', 'b.example.com', 'c.example.com']) {
+      dns.set(name, 'NXDOMAIN');
+      client.send(`GET / HTTP/1.1\r\nHost: ${name}\r\n\r\n`);
+      expect((await client.message()).head).toMatch(/^HTTP\/1.1 503 /);
+    }
+    client.send(`GET / HTTP/1.1\r\nHost: api.example.com:${upstream.port}\r\n\r\n`);
+    const peer = await upstream.next();
+    await peer.message();
+    peer.send(ANSWER);
+    expect((await client.message()).body).toBe('ok');
   });
 
   it('does not send to itself', async () => {

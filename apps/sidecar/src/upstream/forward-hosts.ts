@@ -22,8 +22,12 @@ interface Host {
   readonly name: string;
   readonly port: number;
   address: string;
-  /** When the address was found to be no longer good (ms since the epoch). */
+  /** Until when what is known of it is good (ms since the epoch). */
   expiresMs: number;
+  /** Why it has no address, where it has none. */
+  refused: LocalReply | undefined;
+  /** Times in a row that it could not be resolved. */
+  failures: number;
   usedMs: number;
   /** Under way; later requests wait for the same answer. */
   pending: Promise<FoundHost> | undefined;
@@ -61,8 +65,10 @@ export class ForwardHosts {
       const target = readAuthority(key);
       if (target === undefined) return unresolvedHost('not_a_host');
       this.forgetUnused(nowMs);
+      if (this.hosts.size >= this.settings.maxHosts) this.forgetRefused();
       if (this.hosts.size >= this.settings.maxHosts) return unresolvedHost('dns_cache_overflow');
-      host = { ...target, address: '', expiresMs: 0, usedMs: nowMs, pending: undefined };
+      const unknown = { address: '', expiresMs: 0, refused: undefined, failures: 0, pending: undefined };
+      host = { ...target, ...unknown, usedMs: nowMs };
       this.hosts.set(key, host);
     }
     host.usedMs = nowMs;
@@ -71,33 +77,46 @@ export class ForwardHosts {
       host.address = host.name;
       host.expiresMs = Number.POSITIVE_INFINITY;
     }
-    if (host.expiresMs > nowMs) return this.endpointOf(host, nowMs);
-    host.pending = this.resolve(key, host);
+    if (host.expiresMs > nowMs) return host.refused ?? this.endpointOf(host, nowMs);
+    host.pending = this.resolve(host);
     return host.pending;
   }
 
-  private async resolve(key: string, host: Host): Promise<FoundHost> {
+  private async resolve(host: Host): Promise<FoundHost> {
     try {
       const { addresses, ttlMs } = await resolveName(this.resolver, this.settings, host.name);
       const [first] = addresses;
       if (first === undefined) {
-        this.hosts.delete(key);
-        return unresolvedHost('no_address');
+        host.address = '';
+        return this.refuse(host, 'no_address');
       }
       // The address in use stays as long as the name has it.
       if (!addresses.includes(host.address)) host.address = first;
       const nowMs = Date.now();
+      host.refused = undefined;
+      host.failures = 0;
       host.expiresMs = nowMs + (ttlMs !== undefined && ttlMs > 0 ? ttlMs : this.settings.refreshMs);
       return this.endpointOf(host, nowMs);
     } catch (error) {
-      // What was good last stays in use where nobody answers.
-      if (host.address !== '') return this.endpointOf(host, Date.now());
-      this.hosts.delete(key);
       this.path.log('warn', 'a host cannot be resolved', { host: host.name, reason: (error as Error).message });
-      return unresolvedHost('no_answer');
+      const refused = this.refuse(host, 'no_answer');
+      if (host.address === '') return refused;
+      // What was good last stays in use where nobody answers.
+      host.refused = undefined;
+      return this.endpointOf(host, Date.now());
     } finally {
       host.pending = undefined;
     }
+  }
+
+  /** Nobody is asked again for a while: a name that is called often would be asked for with each request. */
+  private refuse(host: Host, why: string): LocalReply {
+    const { failureMs, maxFailureMs } = this.settings;
+    host.expiresMs = Date.now() + Math.min(failureMs * 2 ** host.failures, Math.max(failureMs, maxFailureMs));
+    // Beyond it no time would be longer.
+    host.failures = Math.min(host.failures + 1, 30);
+    host.refused = unresolvedHost(why);
+    return host.refused;
   }
 
   private endpointOf({ name, address, port }: Host, nowMs: number): FoundHost {
@@ -117,6 +136,13 @@ export class ForwardHosts {
     endpoint.config = config;
     path.endpoints[description.slot] = endpoint;
     return endpoint;
+  }
+
+  /** Names that nobody can resolve must not keep others out. */
+  private forgetRefused(): void {
+    for (const [key, { refused, pending }] of this.hosts) {
+      if (refused !== undefined && pending === undefined) this.hosts.delete(key);
+    }
   }
 
   private forgetUnused(nowMs: number): void {

@@ -97,15 +97,25 @@ export const CLUSTER_SUPPORT: SupportTable = {
     },
   },
   'envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig': {
-    acted: ['dns_lookup_family', 'dns_refresh_rate', 'host_ttl', 'max_hosts', 'typed_dns_resolver_config'],
+    acted: [
+      'dns_lookup_family',
+      'dns_refresh_rate',
+      'dns_failure_refresh_rate',
+      'host_ttl',
+      'max_hosts',
+      'typed_dns_resolver_config',
+    ],
     inert: {
       name: 'each cluster has a cache of its own',
       dns_min_refresh_rate: 'a host is resolved again when it is called after its time',
-      dns_failure_refresh_rate: 'a host that could not be resolved is asked for again at the next call',
       dns_query_timeout: 'the route’s time limit counts',
       dns_cache_circuit_breaker: 'requests for one host wait for one query',
     },
-    notes: { dns_refresh_rate: 'for answers without a time to live, as of the hosts file' },
+    notes: {
+      dns_refresh_rate: 'for answers without a time to live, as of the hosts file',
+      dns_failure_refresh_rate:
+        'doubles from the first to the second, without jitter; asked for again when it is called',
+    },
     only: { use_tcp_for_dns_lookups: ['false'] },
     refused: {
       dns_resolution_config: 'use typed_dns_resolver_config',

@@ -19,6 +19,9 @@ const DEFAULT_MAX_HOSTS = 1024;
 export interface ForwardSettings extends WantedFamilies {
   /** How long an answer without a time to live is used. */
   readonly refreshMs: number;
+  /** How long it is remembered that a host could not be resolved: at first, doubling up to at most. */
+  readonly failureMs: number;
+  readonly maxFailureMs: number;
   /** A host that is not called for so long is forgotten. */
   readonly hostTtlMs: number;
   readonly maxHosts: number;
@@ -33,10 +36,21 @@ export function readForwardSettings({ clusterDiscoveryType }: Cluster): ForwardS
   const { clusterImplementationSpecifier: specifier } = unpackAny(typedConfig, ClusterConfigSchema);
   if (specifier.case !== 'dnsCacheConfig') return undefined;
   const { dnsLookupFamily: family, dnsRefreshRate, hostTtl, maxHosts, typedDnsResolverConfig } = specifier.value;
+  const refreshMs = dnsRefreshRate === undefined ? DEFAULT_REFRESH_MS : durationMs(dnsRefreshRate);
+  const failure = specifier.value.dnsFailureRefreshRate;
+  const failureMs = failure?.baseInterval === undefined ? refreshMs : durationMs(failure.baseInterval);
   return {
     families: FAMILIES[family],
     allFamilies: family === Family.ALL,
-    refreshMs: dnsRefreshRate === undefined ? DEFAULT_REFRESH_MS : durationMs(dnsRefreshRate),
+    refreshMs,
+    failureMs,
+    // Envoy: ten times the base where only that is given.
+    maxFailureMs:
+      failure?.maxInterval !== undefined
+        ? durationMs(failure.maxInterval)
+        : failure === undefined
+          ? failureMs
+          : failureMs * 10,
     hostTtlMs: hostTtl === undefined ? DEFAULT_HOST_TTL_MS : durationMs(hostTtl),
     maxHosts: maxHosts ?? DEFAULT_MAX_HOSTS,
     typedDnsResolverConfig,
