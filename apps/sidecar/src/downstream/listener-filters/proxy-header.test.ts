@@ -39,6 +39,22 @@ describe('PROXY protocol header', () => {
     expect(parseProxyHeader(header)).toMatchObject({ kind: 'header', addresses: INET, length: 16 + 312 });
   });
 
+  it.each([
+    ['2001:DB8:0:0:0:0:0:1', '2001:db8::1'],
+    ['1:0:0:2:0:0:0:3', '1:0:0:2::3'],
+    ['::FFFF:1.2.3.4', '::ffff:1.2.3.4'],
+    ['0:0:0:0:0:ffff:102:304', '::ffff:1.2.3.4'],
+  ])('has one text for each address, in either version: %s', (written, one) => {
+    const header = text(`PROXY TCP6 ${written} ${written} 1 2\r\n`);
+    expect(header).toMatchObject({ addresses: { remoteAddress: one, localAddress: one } });
+    for (const version of [1, 2] as const) {
+      const addresses = { remoteAddress: written, remotePort: 1, localAddress: written, localPort: 2 };
+      expect(parseProxyHeader(writeProxyHeader(version, addresses))).toMatchObject({
+        addresses: { remoteAddress: one, localAddress: one },
+      });
+    }
+  });
+
   it('without addresses leaves the connection its own', () => {
     expect(text('PROXY UNKNOWN 1 2 3 4\r\n')).toMatchObject({ kind: 'header', addresses: undefined, length: 23 });
     const local = Buffer.from(writeProxyHeader(2, { ...INET, localAddress: '::1' }));
@@ -51,6 +67,8 @@ describe('PROXY protocol header', () => {
     'PROXY TCP4 1.2.3.4 ::1 1 2\r\n',
     'PROXY TCP4 1.2.3.4 5.6.7.8 1 2 3\r\n',
     'PROXY UDP4 1.2.3.4 5.6.7.8 1 2\r\n',
+    'PROXY TCP6 fe80::1%lo fe80::2 1 2\r\n',
+    'PROXY TCP6 1.2.3.4 ::1 1 2\r\n',
     `PROXY TCP4 ${'1'.repeat(200)}\r\n`,
   ])('%j is malformed', (line) => {
     expect(text(line).kind).toBe('malformed');

@@ -1,7 +1,7 @@
 // Downstream, PROXY protocol: parses the header that a load balancer puts before a connection, version 1 or 2, within fixed bounds
 // (https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt).
 
-import { isIPv4, isIPv6 } from 'node:net';
+import { isIPv4, isIPv6, SocketAddress } from 'node:net';
 
 /** Who a connection is between, as somebody before us says it. */
 export interface PresentedAddresses {
@@ -70,11 +70,12 @@ function parseVersion1(bytes: Uint8Array): ProxyHeaderResult {
     .split(' ');
   if (family === 'UNKNOWN') return { kind: 'header', version: 1, addresses: undefined, length };
   if (family !== 'TCP4' && family !== 'TCP6') return malformed('names an unknown family');
-  const isAddress = family === 'TCP4' ? isIPv4 : isIPv6;
+  const isAddress = family === 'TCP4' ? isIPv4 : isWholeIPv6;
   if (!isAddress(source) || !isAddress(destination)) return malformed('has an address that is none');
   const [remotePort, localPort] = [portOf(sourcePort), portOf(destinationPort)];
   if (remotePort === undefined || localPort === undefined || extra !== undefined) return malformed('has wrong ports');
-  const addresses = { remoteAddress: source, remotePort, localAddress: destination, localPort };
+  const written = family === 'TCP4' ? (address: string) => address : oneForm;
+  const addresses = { remoteAddress: written(source), remotePort, localAddress: written(destination), localPort };
   return { kind: 'header', version: 1, addresses, length };
 }
 
@@ -110,8 +111,17 @@ function parseVersion2(bytes: Uint8Array): ProxyHeaderResult {
 function addressText(octets: Uint8Array): string {
   if (octets.length === 4) return octets.join('.');
   const groups = Array.from({ length: 8 }, (_, at) => (octets[at * 2]! * 256 + octets[at * 2 + 1]!).toString(16));
-  // The form in which the system writes addresses, so that the same one is always the same text.
-  return new URL(`http://[${groups.join(':')}]`).hostname.slice(1, -1);
+  return oneForm(groups.join(':'));
+}
+
+/** A zone means something on the machine that wrote it, and nothing here. */
+function isWholeIPv6(address: string): boolean {
+  return isIPv6(address) && !address.includes('%');
+}
+
+/** The form in which the system, and Envoy, write addresses, so that the same one is always the same text. */
+function oneForm(address: string): string {
+  return new SocketAddress({ address, family: 'ipv6' }).address;
 }
 
 /** The header that tells an upstream whom a connection is for; without addresses, that nobody knows. */
@@ -141,7 +151,12 @@ export function writeProxyHeader(version: 1 | 2, addresses: PresentedAddresses |
 
 function octetsOf(address: string): number[] {
   if (isIPv4(address)) return address.split('.').map(Number);
-  const [head = '', tail] = address.split('::');
+  // The last groups may stand as an address of version 4.
+  const groups = address.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_text, ...octets: string[]) => {
+    const [a = 0, b = 0, c = 0, d = 0] = octets.slice(0, 4).map(Number);
+    return `${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`;
+  });
+  const [head = '', tail] = groups.split('::');
   const groupsOf = (text: string) => (text === '' ? [] : text.split(':'));
   const left = groupsOf(head);
   const right = tail === undefined ? [] : groupsOf(tail);
