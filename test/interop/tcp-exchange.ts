@@ -1,5 +1,6 @@
-// Interop tests: a TCP conversation by steps, and everything that the client got from it.
+// Interop tests: a TCP conversation by steps, and everything that the client got from it; also in a tunnel over HTTP/2.
 
+import { connect as connectHttp2 } from 'node:http2';
 import { connect } from 'node:net';
 
 export type Step =
@@ -45,5 +46,41 @@ export function converse(port: number, steps: readonly Step[]): Promise<Conversa
     socket.once('end', () => finish('by the proxy'));
     // A reset and an end are the same to whoever waits for bytes; which one comes depends on timing.
     socket.once('error', () => finish('by the proxy'));
+  });
+}
+
+/** The same in a stream that CONNECT of HTTP/2 asks for; what was received begins with the status. */
+export function converseByConnect(port: number, authority: string, steps: readonly Step[]): Promise<Conversation> {
+  return new Promise((resolve) => {
+    const session = connectHttp2(`http://127.0.0.1:${port}`);
+    const stream = session.request({ ':method': 'CONNECT', ':authority': authority });
+    let received = '';
+    let next = 0;
+    const finish = (ended: Conversation['ended']) => {
+      clearTimeout(timer);
+      session.destroy();
+      resolve({ received, ended });
+    };
+    const timer = setTimeout(() => finish('not within the time limit'), TIME_LIMIT_MS);
+    const advance = () => {
+      for (let step = steps[next]; step !== undefined; step = steps[++next]) {
+        if ('await' in step && !received.includes(step.await)) return;
+        if ('send' in step) stream.write(step.send.repeat(step.times ?? 1), 'latin1');
+        if ('end' in step) stream.end();
+      }
+    };
+    stream.on('response', ({ ':status': status }) => {
+      received += `${status}\n`;
+      advance();
+    });
+    stream.on('data', (chunk: Buffer) => {
+      received += chunk.toString('latin1');
+      advance();
+    });
+    stream.once('end', () => finish('by the proxy'));
+    // Whether a refused stream is reset after its answer is the proxy's own.
+    stream.once('error', () => finish('by the proxy'));
+    session.once('error', () => finish('by the proxy'));
+    advance();
   });
 }

@@ -9,7 +9,7 @@ import { startProxyBackend, startTcpBackend } from './echo-backend.js';
 import { requireStockEnvoy } from './envoy-required.js';
 import { type ExampleUnderBoth, runExampleUnderBoth } from './example-under-both.js';
 import type { RunningProxy } from './proxy-pair.js';
-import { converse, type Step } from './tcp-exchange.js';
+import { converse, converseByConnect, type Step } from './tcp-exchange.js';
 
 const CASES = fileURLToPath(new URL('./tcp-cases/', import.meta.url));
 
@@ -17,6 +17,8 @@ interface TcpCase {
   readonly name: string;
   readonly to: string;
   readonly steps: readonly Step[];
+  /** In a tunnel over HTTP/2: whom CONNECT asks for. */
+  readonly http2?: string;
 }
 
 /** Where the bytes begin with an answer of HTTP/1.1: its headers in one order, without what no two answers have in common. */
@@ -44,9 +46,11 @@ describe.skipIf(envoyPath === undefined)('the same TCP proxy under Envoy and Lat
 
       afterAll(() => running?.stop());
 
-      async function observe(proxy: RunningProxy, { to, steps }: TcpCase) {
+      async function observe(proxy: RunningProxy, { to, steps, http2 }: TcpCase) {
         const before = running.hits();
-        const { received: bytes, ended } = await converse(proxy.portOf(to), steps);
+        const port = proxy.portOf(to);
+        const { received: bytes, ended } =
+          http2 === undefined ? await converse(port, steps) : await converseByConnect(port, http2, steps);
         const received = withSortedHead(bytes);
         // Megabytes are shown by their ends.
         const shown = received.length > 2000 ? `${received.slice(0, 500)}...${received.slice(-500)}` : received;
