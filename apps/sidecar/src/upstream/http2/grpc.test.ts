@@ -146,7 +146,7 @@ describe('gRPC through two sidecars', () => {
       code: status.NOT_FOUND,
       details: 'nothing here: äöü',
     });
-    await expect(call(client, Buffer.from('x'), 'never', 200)).rejects.toMatchObject({
+    await expect(call(client, Buffer.from('x'), 'never', 1_000)).rejects.toMatchObject({
       code: status.DEADLINE_EXCEEDED,
     });
     await eventually(() => seen.cancelled === 1, 'the server is told');
