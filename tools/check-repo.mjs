@@ -16,9 +16,10 @@ const ALLOWED_IMPORTS = {
   'packages/istio-config': ['regex'],
   'packages/identity': ['xds-proto'],
   'packages/xds-stream': ['xds-proto'],
+  'packages/jwt': ['xds-proto'],
   'packages/translate': ['xds-proto', 'istio-config'],
   'packages/filters-wasm': ['xds-proto', 'regex'],
-  'packages/explain': ['xds-proto', 'istio-config', 'translate', 'filters-wasm'],
+  'packages/explain': ['xds-proto', 'istio-config', 'translate', 'filters-wasm', 'jwt'],
 };
 /** Packages that neither read clocks nor touch files or the network (tests aside). */
 const PURE = ['packages/regex', 'packages/istio-config', 'packages/translate', 'packages/explain'];

@@ -1,6 +1,6 @@
 // Conformance of explain: of each case it foretells what the case expects of the wire: pod, status, path, Host, cluster, route.
 
-import { type Explanation, explain, findCaller, parseRequest } from '@lateen/explain';
+import { type Explanation, explainWithTokens, findCaller, parseRequest } from '@lateen/explain';
 import { describe, expect, test } from 'vitest';
 import {
   type ConformanceCase,
@@ -18,7 +18,7 @@ function isOutbound(sending: SendingOfCase): boolean {
   return !sending.connect.startsWith('inbound:');
 }
 
-type Question = readonly [sending: SendingOfCase, ask: () => Explanation];
+type Question = readonly [sending: SendingOfCase, ask: () => Promise<Explanation>];
 
 /** Who is no pod of the mesh is known to explain by the name that leads there. */
 function withoutUpstream(sending: SendingOfCase, outside: ReadonlySet<string>): SendingOfCase {
@@ -48,7 +48,7 @@ function answersOf(written: ConformanceCase): readonly Question[] {
     () => {
       const caller = findCaller(snapshot, sending.from, undefined);
       const request = parseRequest(lineOf(sending), sending.kind === 'http' ? headersOf(sending) : []);
-      return explain({ snapshot, documents: config.objects, caller, request });
+      return explainWithTokens({ snapshot, documents: config.objects, caller, request }, Date.now());
     },
   ]);
 }
@@ -145,10 +145,10 @@ function checkHttp(sending: HttpSending, answer: Explanation): void {
 }
 
 describe('explain foretells', () => {
-  test.each(caseNames())('%s', (name) => {
+  test.each(caseNames())('%s', async (name) => {
     const conformanceCase = readCase(name);
     for (const [sending, ask] of answersOf(conformanceCase)) {
-      const answer = ask();
+      const answer = await ask();
       expect(answer.from.gateway, sending.name).toBe(sending.from === GATEWAY);
       if (sending.kind === 'http') checkHttp(sending, answer);
       // Of a port that says no protocol it tells what becomes of a request.

@@ -29,6 +29,7 @@ import { RegistryStore } from './registry/registry-store.js';
 import { createWorkloadRegistry } from './registry/workload-registry.js';
 import { Debounce } from './snapshot/debounce.js';
 import { SnapshotBuilder } from './snapshot/snapshot-builder.js';
+import { TokenKeys } from './token-keys/token-keys.js';
 import { admitRegistrations, refuseRegistrations, withRegistrations } from './workload-groups/registration-events.js';
 import { Registrations } from './workload-groups/registrations.js';
 
@@ -96,6 +97,8 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
     onChange: changed,
   });
 
+  const tokenKeys = await TokenKeys.open({ file: join(stateDir, 'token-keys.json'), logger, onChange: changed });
+
   // What is made of it.
   const cache = new TranslationCache();
   const metrics = createPilotMetrics({ cache, snapshot: () => builder.current, proxies: () => source.statuses() });
@@ -105,10 +108,12 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
     config,
     registry,
     registrations,
+    tokenKeys,
     trustDomain,
     logger,
     publish: (snapshot) => {
       quotas.publish(snapshot.mesh);
+      tokenKeys.follow(snapshot.mesh);
       source.publish(snapshot);
       workloads.hostsChanged();
     },
@@ -201,7 +206,13 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
         plaintext?.close(SHUTDOWN_GRACE_MS),
         debug.close(SHUTDOWN_GRACE_MS),
       ]);
-      await Promise.all([config.flushed(), registry.flushed(), registrations.close(), monitoring.close()]);
+      await Promise.all([
+        config.flushed(),
+        registry.flushed(),
+        registrations.close(),
+        tokenKeys.close(),
+        monitoring.close(),
+      ]);
     },
   };
 }

@@ -1,6 +1,7 @@
 // The boundary between the control side (bootstrap, ADS, SDS, admin) and the data path: what is applied and what may be seen.
 
 import type { RateLimitCounts, RouteCounts } from '@lateen/filters-wasm';
+import type { JwtCounts } from '@lateen/jwt';
 import type { AccessLog } from '@lateen/xds-proto/envoy/config/accesslog/v3/accesslog_pb.js';
 import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import type { Node } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
@@ -291,6 +292,8 @@ export interface DataPlane {
   metricSeries(): IterableIterator<RequestMetricSeries>;
   /** Counters of local rate limits by stat_prefix. */
   rateLimits(): readonly RateLimitCounts[];
+  /** Counters of filters for tokens. */
+  tokenChecks(): readonly JwtCounts[];
   /** Counters of routes that have a stat_prefix. */
   routeCounts(): readonly RouteCounts[];
   /** Counters of rate limit services by the cluster that requests go to. */

@@ -24,6 +24,7 @@ import {
   type RateLimitCounts,
   type RouteCounts,
 } from '@lateen/filters-wasm';
+import { createTokenCounts, type JwtCounts, TokenVerifier } from '@lateen/jwt';
 import { anyIs, TYPE_URL, unpackAny } from '@lateen/xds-proto';
 import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import type { TransportSocket } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
@@ -89,6 +90,7 @@ class Pipeline implements DataPlane {
   private readonly metrics: MetricReader;
   private readonly tcpMetrics: TcpMetrics;
   private readonly peerLines: readonly (readonly [string, string])[];
+  private readonly tokenCounts = new Map<string, JwtCounts>();
   private readonly clock: NodeJS.Timeout;
   /** What was compiled for a cluster message, so that unchanged clusters keep their transports and sessions. */
   private compiledClusters = new Map<Cluster, CompiledCluster>();
@@ -105,6 +107,7 @@ class Pipeline implements DataPlane {
       quotas: new QuotaBuckets(core, tables.quotaBranches),
       limitServices: new LimitServiceStatistics(),
       ownCluster: options.node.cluster,
+      tokens: new TokenVerifier(),
       slots: new OutSlots(core.headSlots),
       sharedRead: createSharedRead(core.bytes),
       wheel: new TimerWheel(),
@@ -194,6 +197,10 @@ class Pipeline implements DataPlane {
     return this.path.tables.limitSlots.counts();
   }
 
+  tokenChecks(): readonly JwtCounts[] {
+    return [...this.tokenCounts.values()];
+  }
+
   routeCounts(): readonly RouteCounts[] {
     return this.path.tables.routeStatistics.counts.filter((counts) => counts !== undefined);
   }
@@ -257,12 +264,19 @@ class Pipeline implements DataPlane {
       scopes: this.scopes,
       peerLines: this.peerLines,
       nowMs: Date.now(),
+      tokenCounts: (statPrefix) => this.tokenCountsOf(statPrefix),
       problem: (path, message) =>
         problems.push({ resourceType: TYPE_URL.listener, resourceName: listener.name, path, message }),
       compileTls: (context, details, problem) =>
         new TlsAcceptor(context, this.path, this.secrets, this.pairs, details, listener.name, problem),
       known: (key) => this.listenerSet.knownChain(key),
     });
+  }
+
+  private tokenCountsOf(statPrefix: string): JwtCounts {
+    const counts = this.tokenCounts.get(statPrefix) ?? createTokenCounts(statPrefix);
+    this.tokenCounts.set(statPrefix, counts);
+    return counts;
   }
 
   private compileCluster(config: Cluster, problems: ConfigProblem[]): CompiledCluster {

@@ -11,6 +11,7 @@ import { type Because, type Explanation, NO_CHANGES, type NotMatched } from './e
 import { routeBecause } from './places/host-because.js';
 import { Places } from './places/places.js';
 import { proxyOf } from './proxy-of.js';
+import { type KnownTokens, readTokens } from './read/tokens.js';
 import { type ExplainedRequest, requestHead } from './request.js';
 import { explainTrace } from './trace/trace.js';
 
@@ -23,6 +24,8 @@ export interface ExplainInput {
   readonly meshFile?: { readonly name: string; locate(path: FieldPath): Position } | undefined;
   readonly caller: Workload;
   readonly request: ExplainedRequest;
+  /** Left out: nothing is known of signatures, and there is no time. */
+  readonly tokens?: KnownTokens | undefined;
 }
 
 /** Everything that the steps share. */
@@ -104,6 +107,8 @@ const NOTHING: Omit<Explanation, 'from' | 'outcome'> = {
   notes: [],
 };
 
+const NO_TOKENS: KnownTokens = { nowMs: 0, checked: new Map() };
+
 type Answer = Partial<Explanation> & Pick<Explanation, 'outcome'>;
 
 function explainHttp(context: ExplainContext, entry: HttpEntry): Answer {
@@ -117,8 +122,9 @@ function explainHttp(context: ExplainContext, entry: HttpEntry): Answer {
   const load = (probes: Parameters<Decision['load']>[2]) =>
     decision.load({ routes, manager, secure }, clusters, probes);
   load([]);
-  const head = requestHead(request, absolute);
-  const refused = decision.parse(head);
+  const asked = requestHead(request, absolute);
+  decision.claims = [];
+  const refused = decision.parse(asked);
   if (refused !== undefined) {
     return {
       action: 'refused',
@@ -128,6 +134,20 @@ function explainHttp(context: ExplainContext, entry: HttpEntry): Answer {
       notes: entry.notes,
     };
   }
+  const tokens = readTokens(decision, context.places, context.tokens ?? NO_TOKENS, {
+    view: context.view,
+    manager,
+    head: asked,
+    secure,
+  });
+  if (tokens.refused !== undefined) {
+    const { status, body } = tokens.refused;
+    const { because, notes } = tokens;
+    return { action: 'refused', status, outcome: `the proxy answers ${status}: ${body}`, because, notes };
+  }
+  const { head } = tokens;
+  decision.claims = tokens.claims;
+  decision.parse(head);
   const decided = decision.route(0);
   const virtualHost = decided.virtualHost === undefined ? undefined : routes.virtualHosts[decided.virtualHost];
   const route = decided.route === undefined ? undefined : virtualHost?.routes[decided.route];
@@ -140,8 +160,8 @@ function explainHttp(context: ExplainContext, entry: HttpEntry): Answer {
     notMatched: trace.notMatched,
     notReached: trace.notReached,
     outcome: '',
-    notes: [...entry.notes, ...remarks, ...unknownHostNotes(context, virtualHost)],
-    because: routeBecause(context, entry, virtualHost, route),
+    notes: [...entry.notes, ...tokens.notes, ...remarks, ...unknownHostNotes(context, virtualHost)],
+    because: [...tokens.because, ...routeBecause(context, entry, virtualHost, route)],
   };
   if (virtualHost === undefined || decided.action === 'none') {
     const why = virtualHost === undefined ? 'no virtual host has this host' : `no route of ${virtualHost.name} matches`;

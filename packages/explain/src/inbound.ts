@@ -8,6 +8,7 @@ import { because, type Place } from './places/places.js';
 import { proxyOf } from './proxy-of.js';
 import { readLimits } from './read/limits.js';
 import { type RateLimitAnswer, readRateLimits } from './read/rate-limits.js';
+import { type KnownTokens, readTokens, type TokenAnswer } from './read/tokens.js';
 
 /** ALPN of a sidecar that calls by mutual TLS. */
 const SIDECAR_ALPN = ['istio-http/1.1', 'istio'];
@@ -40,17 +41,23 @@ export function explainInbound(context: ExplainContext, call: ArrivingCall): Exp
     const path: Place['path'] = byPort ? ['spec', 'portLevelMtls', String(port), 'mode'] : ['spec', 'mtls', 'mode'];
     found.push(because({ object: policy, path }, 'inbound', `${target.workloadName}.${target.namespace}`));
   }
-  const { rates, ...decided } = decideArrival(context, view, resources, call);
+  const { rates, tokens, ...decided } = decideArrival(context, view, resources, call);
   return {
     inbound: { ...where, ...decided },
-    because: [...found, ...(rates?.because ?? [])],
-    notes: rates?.notes ?? [],
+    because: [...found, ...(tokens?.because ?? []), ...(rates?.because ?? [])],
+    notes: [
+      ...(tokens?.notes ?? []).map((note) => `at ${target.workloadName}.${target.namespace} ${note}`),
+      ...(rates?.notes ?? []),
+    ],
   };
 }
 
 type Decided = Omit<ExplainedInbound, 'workload' | 'namespace' | 'port' | 'mtls' | 'caller'> & {
   readonly rates?: RateLimitAnswer;
+  readonly tokens?: TokenAnswer;
 };
+
+const NO_TOKENS: KnownTokens = { nowMs: 0, checked: new Map() };
 
 const REFUSED: Decided = {
   accepted: false,
@@ -63,7 +70,7 @@ const REFUSED: Decided = {
 };
 
 function decideArrival(
-  { decision, places, snapshot, caller }: ExplainContext,
+  { decision, places, snapshot, caller, tokens: known = NO_TOKENS }: ExplainContext,
   view: ProxyView,
   resources: ProxyResources,
   call: ArrivingCall,
@@ -82,16 +89,28 @@ function decideArrival(
     return { ...accepted, action: 'tcp', cluster: `inbound|${call.port}||` };
   const clusters = resources.clusters.map(({ message }) => ({ cluster: message }));
   decision.load({ routes, manager, secure: call.tls !== 'none' }, clusters);
+  const outer = decision.claims;
+  decision.claims = [];
   if (decision.parse(call.head) !== undefined) return { ...accepted, action: 'refused' };
+  const tokens = readTokens(decision, places, known, { view, manager, head: call.head, secure: call.tls !== 'none' });
+  if (tokens.refused !== undefined) {
+    decision.claims = outer;
+    return { ...accepted, action: 'refused', tokens };
+  }
+  decision.claims = tokens.claims;
+  const { head } = tokens;
+  decision.parse(head);
   const decided = decision.route(0);
   const virtualHost = decided.virtualHost === undefined ? undefined : routes.virtualHosts[decided.virtualHost];
   const route = decided.route === undefined ? undefined : virtualHost?.routes[decided.route];
   const shown = `spiffe://${snapshot.trustDomain}/ns/${caller.namespace}/sa/${caller.serviceAccount}`;
   const identity = call.tls === 'mutual' ? shown : undefined;
-  const rates = readRateLimits(decision, places, { view, manager, head: call.head, identity });
+  const rates = readRateLimits(decision, places, { view, manager, head, identity });
+  decision.claims = outer;
   return {
     ...accepted,
     rates,
+    tokens,
     action: decided.action === 'forward' ? 'forward' : decided.action === 'none' ? 'notFound' : decided.action,
     cluster: decided.cluster === '' ? null : decided.cluster,
     timeoutMs: decided.timeoutMs || null,

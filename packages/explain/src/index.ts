@@ -5,6 +5,7 @@
 export { findCaller, nodeOfWorkload, UnknownCallerError } from './caller.js';
 export { RefusedConfigurationError } from './decide/decision.js';
 export { type ExplainInput, explain } from './explain.js';
+export { explainWithTokens } from './explain-with-tokens.js';
 export * from './explanation.js';
 export { proxyOf, type WorkloadProxy } from './proxy-of.js';
 export { type ExplainedRequest, parseRequest, RequestSyntaxError, requestHead } from './request.js';

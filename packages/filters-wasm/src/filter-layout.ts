@@ -178,6 +178,8 @@ export const PART_HEADER = 1;
 export const PART_PRINCIPAL = 2;
 /** The client's address, without port. */
 export const PART_ADDRESS = 3;
+/** A claim of the verified token: the text is its path (claims-layout.ts). */
+export const PART_CLAIM = 4;
 /** Longer values are cut, so that those that agree so far share a bucket. */
 export const MAX_PART_BYTES = 256;
 

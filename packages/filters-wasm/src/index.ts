@@ -1,6 +1,8 @@
 // Reading order: layout.ts (the memory), core-functions.ts (what WebAssembly does), core.ts (the loader), tables.ts (names
 // to slots, resources to tables), listener-options.ts, metric-series.ts.
 
+export * from './claims/claims.js';
+export * from './claims/claims-layout.js';
 export * from './compile/balancing/priority-layout.js';
 export * from './compile/balancing/slow-start.js';
 export * from './compile/balancing/warm-up.js';

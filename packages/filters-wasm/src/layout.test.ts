@@ -1,5 +1,6 @@
 // The memory map holds together: regions follow each other without overlap, structs fit where they are.
 import { describe, expect, it } from 'vitest';
+import * as C from './claims/claims-layout.js';
 import * as H from './compile/hashing/hash-layout.js';
 import { createCore } from './core.js';
 import * as B from './filter-layout.js';
@@ -33,6 +34,8 @@ describe('the memory map', () => {
       ['embedder scratch', L.EMBEDDER_SCRATCH, L.EMBEDDER_SCRATCH_BYTES],
       ['route candidates', L.ROUTE_CANDIDATES, L.ROUTE_CANDIDATES_BYTES],
       ['head lines', L.HEAD_LINES_LENGTH, 8 + L.HEAD_LINES_MAX_BYTES + 16],
+      ['edited head', C.EDITED_HEAD, C.EDITED_HEAD_BYTES],
+      ['claims', C.CLAIMS_LENGTH, C.CLAIMS - C.CLAIMS_LENGTH + C.CLAIMS_BYTES],
       ['output ring', L.OUTPUT_RING, L.OUTPUT_RING_BYTES],
       ['head slots', L.HEAD_SLOTS, L.HEAD_SLOT_BYTES * L.HEAD_SLOT_COUNT],
       ['chunk states', L.CHUNK_STATES, L.CHUNK_STATE_BYTES * L.CHUNK_STATE_COUNT],

@@ -30,6 +30,7 @@ export interface ActedOn {
 
 /** Why a policy is refused as a whole. To make the kind work, take away its line `refused`. */
 const NOT_ENFORCED = 'a policy that is not enforced must not be accepted, so remove it until it is';
+const SELECTOR_ONLY = 'what it would name (gateways of the Gateway API, waypoints) is not there; use selector';
 const ENVOY_FILTER =
   'patches with operation MERGE, ADD, INSERT_* and REMOVE of HTTP_FILTER (local_ratelimit, ratelimit, ext_authz, jwt_authn, ' +
   'rbac, cors, fault, wasm) and MERGE of LISTENER, ROUTE_CONFIGURATION, VIRTUAL_HOST, HTTP_ROUTE and CLUSTER will be; ' +
@@ -233,9 +234,9 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
     refused: { '': NOT_ENFORCED },
   },
   RequestAuthentication: {
-    done: ['selector', 'targetRef', 'targetRefs', 'jwtRules'],
+    done: ['selector', 'jwtRules'],
     stored: {},
-    refused: { '': NOT_ENFORCED },
+    refused: { targetRef: SELECTOR_ONLY, targetRefs: SELECTOR_ONLY },
   },
   WasmPlugin: {
     done: [
@@ -258,12 +259,9 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'selector',
       'hosts',
       'rules[].{name,match,limit,scope,mode,response,external}',
-      'rules[].by[].{header,sourceIdentity,clientAddress,method,host,key}',
+      'rules[].by[].{header,sourceIdentity,clientAddress,method,host,jwtClaim,key}',
     ],
     stored: {},
-    refused: {
-      'rules[].by[].jwtClaim': 'tokens are not read yet; count by a header or by sourceIdentity until they are',
-    },
   },
   HealthCheck: {
     done: [

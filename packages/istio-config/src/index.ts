@@ -1,4 +1,5 @@
 // Istio configuration: text → objects and problems; host, selector, duration and protocol rules. Pure: no I/O, no clock.
+export { claimPath } from './declare/claim-path.js';
 export { nearestWords } from './declare/suggest.js';
 export { parseDurationMs } from './duration.js';
 export {
@@ -48,7 +49,7 @@ export type { ExtensionProvider, MeshConfig } from './kinds/mesh-config.js';
 export type { MutualTlsMode, PeerAuthenticationSpec } from './kinds/peer-authentication.js';
 export type { AuthorizationPolicySpec } from './kinds/policies/authorization-policy.js';
 export type { EnvoyFilterSpec } from './kinds/policies/envoy-filter.js';
-export type { RequestAuthenticationSpec } from './kinds/policies/request-authentication.js';
+export type { JwtRule, RequestAuthenticationSpec } from './kinds/policies/request-authentication.js';
 export type { WasmPluginSpec } from './kinds/policies/wasm-plugin.js';
 export type { ProxyConfig } from './kinds/proxy-config.js';
 export { PROXY_CONFIG_ANNOTATION, parseProxyConfig } from './kinds/proxy-config-annotation.js';

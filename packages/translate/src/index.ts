@@ -31,6 +31,7 @@ export {
 export { exportToOf, isRuleExportedTo, type MeshPort, type MeshService, meshIndex } from './resolve/mesh-index.js';
 export { type DecidedMtlsMode, decideMtlsMode } from './resolve/peer-authentication.js';
 export { type AddressedHost, addressedHosts } from './resolve/services/addressed-hosts.js';
+export { type EffectiveTokenRule, isDiscovery, keySourceOf } from './resolve/tokens/request-authentication.js';
 export { boundGateways, type EffectiveVirtualService } from './resolve/virtual-services.js';
 export { buildSnapshot, configsOf, HEALTHY_ANNOTATION, isHealthy } from './snapshot.js';
 export { hasPassthrough } from './xds/clusters/local-clusters.js';

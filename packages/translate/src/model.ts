@@ -87,6 +87,14 @@ export interface Credential {
   readonly values: StringMap;
 }
 
+/** The keys of an issuer, as they were fetched last. */
+export interface FetchedKeys {
+  /** A key set as JSON (RFC 7517); undefined as long as there was none. */
+  readonly keys?: string | undefined;
+  /** What was wrong when they were asked for last. */
+  readonly problem?: string | undefined;
+}
+
 /** What a snapshot is built from; see {@link buildSnapshot}. Order does not matter. */
 export interface SnapshotInput {
   /** MeshConfig with its defaults; left out means Istio's defaults. */
@@ -95,6 +103,8 @@ export interface SnapshotInput {
   readonly services: readonly Service[];
   readonly workloads: readonly Workload[];
   readonly credentials?: readonly Credential[];
+  /** Keys of issuers by the address that they are fetched from (see {@link keySourceOf}). */
+  readonly tokenKeys?: Readonly<Record<string, FetchedKeys>>;
   /** Validated Istio objects of every kind (MeshConfig excepted). */
   readonly configs: readonly ConfigObject[];
 }
@@ -128,6 +138,7 @@ export interface MeshSnapshot {
   readonly services: readonly Service[];
   readonly workloads: readonly Workload[];
   readonly credentials: readonly Credential[];
+  readonly tokenKeys: Readonly<Record<string, FetchedKeys>>;
   /** Config objects by kind (`VirtualService`, `DestinationRule`, …). */
   readonly configsByKind: ReadonlyMap<Kind, readonly ConfigObject[]>;
   /** What is wrong with the snapshot whoever looks at it: duplicates that were dropped, conflicts. */

@@ -95,6 +95,7 @@ export function buildSnapshot(input: SnapshotInput): MeshSnapshot {
   const workloads = uniqueSorted('Workload', input.workloads, problems);
   const credentials = uniqueSorted('Secret', input.credentials ?? [], problems);
   const configsByKind = groupByKind(input.configs);
+  const tokenKeys = input.tokenKeys ?? {};
   const hashes: SnapshotHashes = {
     settings: stableHash(meshConfig),
     services: stableHash(services.map(contentHash)),
@@ -103,7 +104,7 @@ export function buildSnapshot(input: SnapshotInput): MeshSnapshot {
     configs: new Map([...configsByKind].map(([kind, configs]) => [kind, stableHash(configs.map(configHash))])),
   };
   return {
-    contentHash: stableHash([hashes, namespaces]),
+    contentHash: stableHash([hashes, namespaces, ...(Object.keys(tokenKeys).length === 0 ? [] : [tokenKeys])]),
     hashes,
     rootNamespace: meshConfig.rootNamespace || ROOT_NAMESPACE,
     trustDomain: meshConfig.trustDomain || TRUST_DOMAIN,
@@ -113,6 +114,7 @@ export function buildSnapshot(input: SnapshotInput): MeshSnapshot {
     services,
     workloads,
     credentials,
+    tokenKeys,
     configsByKind,
     problems,
   };

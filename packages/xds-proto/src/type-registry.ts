@@ -44,6 +44,7 @@ import { file_envoy_extensions_filters_network_tcp_proxy_v3_tcp_proxy } from '..
 import { file_envoy_extensions_load_balancing_policies_least_request_v3_least_request } from '../gen/envoy/extensions/load_balancing_policies/least_request/v3/least_request_pb.js';
 import { file_envoy_extensions_load_balancing_policies_random_v3_random } from '../gen/envoy/extensions/load_balancing_policies/random/v3/random_pb.js';
 import { file_envoy_extensions_load_balancing_policies_round_robin_v3_round_robin } from '../gen/envoy/extensions/load_balancing_policies/round_robin/v3/round_robin_pb.js';
+import { file_envoy_extensions_matching_common_inputs_network_v3_dynamic_metadata_input } from '../gen/envoy/extensions/matching/common_inputs/network/v3/dynamic_metadata_input_pb.js';
 import { file_envoy_extensions_matching_common_inputs_network_v3_network_inputs } from '../gen/envoy/extensions/matching/common_inputs/network/v3/network_inputs_pb.js';
 import { file_envoy_extensions_matching_common_inputs_ssl_v3_ssl_inputs } from '../gen/envoy/extensions/matching/common_inputs/ssl/v3/ssl_inputs_pb.js';
 import { file_envoy_extensions_network_dns_resolver_cares_v3_cares_dns_resolver } from '../gen/envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver_pb.js';
@@ -83,6 +84,7 @@ export const xdsRegistry: Registry = createRegistry(
   file_envoy_extensions_filters_http_local_ratelimit_v3_local_rate_limit,
   file_envoy_extensions_filters_http_rate_limit_quota_v3_rate_limit_quota,
   file_envoy_extensions_filters_http_ratelimit_v3_rate_limit,
+  file_envoy_extensions_matching_common_inputs_network_v3_dynamic_metadata_input,
   file_envoy_extensions_matching_common_inputs_network_v3_network_inputs,
   file_envoy_extensions_matching_common_inputs_ssl_v3_ssl_inputs,
   file_envoy_type_matcher_v3_http_inputs,

@@ -16,6 +16,7 @@ export const COVERED_KINDS = [
   'MeshConfig',
   'RateLimit',
   'HealthCheck',
+  'RequestAuthentication',
 ] as const;
 export type CoveredKind = (typeof COVERED_KINDS)[number];
 

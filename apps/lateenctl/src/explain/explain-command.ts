@@ -62,7 +62,7 @@ Examples:
       ]);
       const mesh =
         options.config.length === 0 ? await readRunningMesh(targetOf(command).controlPlane) : readDocuments(options);
-      const answer = explainRequest(library, mesh, from, options, command);
+      const answer = await explainRequest(library, mesh, from, options, command);
       if (format === 'json') return printJson(answer);
       if (format === 'yaml') return printYaml(answer);
       print(explainText(options.request, answer, outColors.dim));
@@ -82,14 +82,20 @@ function callerText(workload: string | undefined, { from, config, services, mesh
   return caller;
 }
 
-function explainRequest(library: Library, mesh: ReadMesh, from: string, options: ExplainOptions, command: Command) {
-  const { explain, findCaller, parseRequest } = library;
+async function explainRequest(
+  library: Library,
+  mesh: ReadMesh,
+  from: string,
+  options: ExplainOptions,
+  command: Command,
+) {
+  const { explainWithTokens, findCaller, parseRequest } = library;
   const { RefusedConfigurationError, RequestSyntaxError, UnknownCallerError } = library;
   try {
     const request = parseRequest(options.request, options.header);
     const namespace = command.getOptionValueSource('namespace') === 'cli' ? options.namespace : undefined;
     const caller = findCaller(mesh.snapshot, from, namespace);
-    return explain({ ...mesh, caller, request });
+    return await explainWithTokens({ ...mesh, caller, request }, Date.now());
   } catch (error) {
     if (error instanceof RequestSyntaxError) throw new UsageError(error.message);
     if (error instanceof UnknownCallerError) throw new CliError(`--from: ${error.message}`);

@@ -7,7 +7,8 @@ export function describeMesh({
   namespaces,
   services,
   workloads,
+  tokenKeys,
   configsByKind,
 }: MeshSnapshot): SnapshotInput {
-  return { meshConfig, namespaces, services, workloads, configs: [...configsByKind.values()].flat() };
+  return { meshConfig, namespaces, services, workloads, tokenKeys, configs: [...configsByKind.values()].flat() };
 }

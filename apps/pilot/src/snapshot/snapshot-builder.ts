@@ -4,6 +4,7 @@ import type { Logger } from '@lateen/telemetry';
 import { buildSnapshot, type MeshSnapshot } from '@lateen/translate';
 import type { ConfigStore } from '../config/config-store.js';
 import type { RegistryStore } from '../registry/registry-store.js';
+import type { TokenKeys } from '../token-keys/token-keys.js';
 import type { Registrations } from '../workload-groups/registrations.js';
 
 /** A snapshot of the mesh and when the change that it shows came in. */
@@ -19,6 +20,8 @@ export interface SnapshotBuilderOptions {
   readonly registry: RegistryStore;
   /** Workloads that registered themselves. */
   readonly registrations: Pick<Registrations, 'entries'>;
+  /** Keys of the issuers of tokens. */
+  readonly tokenKeys: Pick<TokenKeys, 'current'>;
   readonly trustDomain: string;
   readonly logger: Logger;
   readonly publish: (snapshot: PublishedSnapshot) => void;
@@ -48,7 +51,7 @@ export class SnapshotBuilder {
 
   /** Builds and publishes, unless something is missing or nothing changed. */
   rebuild(changedAtMs: number): void {
-    const { config, registry, registrations, trustDomain, logger, publish } = this.options;
+    const { config, registry, registrations, tokenKeys, trustDomain, logger, publish } = this.options;
     const missing = this.missing();
     if (missing !== undefined || registry.current === undefined) {
       logger.info({ reason: missing }, 'no snapshot yet');
@@ -58,6 +61,7 @@ export class SnapshotBuilder {
     const mesh = buildSnapshot({
       meshConfig: { trustDomain, ...config.meshConfig() },
       ...registry.current,
+      tokenKeys: tokenKeys.current,
       configs: [...objects, ...registrations.entries(objects)],
     });
     if (mesh.contentHash === this.published?.mesh.contentHash) return;

@@ -115,11 +115,11 @@ describe('parseBootstrap', () => {
     const text = PROXY.replace(
       'http_filters:',
       `http_filters:
-          - name: envoy.filters.http.jwt_authn
-            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication}`,
+          - name: envoy.filters.http.rbac
+            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC}`,
     );
     expect(problemsOf(text)[0]).toContain(
-      'http_filters[0].typed_config: "envoy.filters.http.jwt_authn" (type envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication) is not supported here',
+      'http_filters[0].typed_config: "envoy.filters.http.rbac" (type envoy.extensions.filters.http.rbac.v3.RBAC) is not supported here',
     );
   });
 

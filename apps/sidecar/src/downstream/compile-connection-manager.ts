@@ -9,6 +9,7 @@ import {
   ProblemList,
   type Tables,
 } from '@lateen/filters-wasm';
+import { compileJwtFilter, type JwtCounts, type JwtFilter } from '@lateen/jwt';
 import { anyIs, unpackAny } from '@lateen/xds-proto';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import { CorsSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/cors/v3/cors_pb.js';
@@ -19,12 +20,15 @@ import {
 } from '@lateen/xds-proto/envoy/extensions/filters/http/fault/v3/fault_pb.js';
 import { FilterConfigSchema as GrpcStatsSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/grpc_stats/v3/config_pb.js';
 import { GrpcWebSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/grpc_web/v3/grpc_web_pb.js';
+import {
+  type JwtAuthentication,
+  JwtAuthenticationSchema,
+} from '@lateen/xds-proto/envoy/extensions/filters/http/jwt_authn/v3/config_pb.js';
 import { RouterSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/router/v3/router_pb.js';
 import {
   HttpConnectionManager_CodecType as CodecType,
   HttpConnectionManager_ForwardClientCertDetails as ForwardClientCert,
   type HttpConnectionManager,
-  type HttpFilter,
 } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import { compileHttp2Settings } from '../codec/http2/http2-settings.js';
 import type { DataPlaneOptions } from '../data-plane.js';
@@ -62,6 +66,8 @@ export interface ConnectionManagerContext {
   readonly lastingName: string;
   readonly retryBufferBytes: number;
   readonly nowMs: number;
+  /** Counters of filters for tokens, by the prefix of statistics. */
+  readonly tokenCounts: (statPrefix: string) => JwtCounts;
   problem(path: string, message: string): void;
 }
 
@@ -76,8 +82,8 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
   const { core, tables, options, listenerName, chainName } = context;
   const compiled = compileHttpConnectionManager(hcm, listenerName);
   for (const { path, message } of compiled.problems) context.problem(path, message);
-  const { filters, suppressEnvoyHeaders, limits, fault, cors, countsMessages, grpcWeb } = readFilters(
-    hcm.httpFilters,
+  const { filters, suppressEnvoyHeaders, tokens, limits, fault, cors, countsMessages, grpcWeb } = readFilters(
+    hcm,
     context,
   );
   const exchangePeers = filters.metadataExchange;
@@ -116,6 +122,7 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
       xfccNeeded || listenerOptions.useRemoteAddress || limits.quotas.length > 0 || limits.services.length > 0,
     xfccNeeded,
     principalNeeded: limits.quotas.length > 0,
+    tokens,
     rateLimited: !limits.empty,
     hasQuotas: limits.quotas.length > 0,
     limitServices: limits.services,
@@ -163,6 +170,7 @@ function compileAccessLog(
 interface FilterSettings {
   readonly filters: MeshFilters;
   readonly suppressEnvoyHeaders: boolean;
+  readonly tokens: JwtFilter | null;
   readonly limits: LimitFilters;
   readonly fault: Fault | undefined;
   readonly cors: { readonly filterId: number; readonly place: number } | undefined;
@@ -170,9 +178,14 @@ interface FilterSettings {
   readonly grpcWeb: boolean;
 }
 
+const TOKEN_ORDER = 'the filter for tokens must come before those for limits, faults and CORS';
 const CORS_ORDER = 'the CORS filter must come before every rate limit and fault filter, or after all of them';
 
-function readFilters(httpFilters: readonly HttpFilter[], context: ConnectionManagerContext): FilterSettings {
+function readFilters(
+  { httpFilters, statPrefix }: HttpConnectionManager,
+  context: ConnectionManagerContext,
+): FilterSettings {
+  let tokens: JwtFilter | null = null;
   let cors: FilterSettings['cors'];
   let countsMessages = false;
   let grpcWeb = false;
@@ -192,6 +205,12 @@ function readFilters(httpFilters: readonly HttpFilter[], context: ConnectionMana
       return;
     }
     if (last) context.problem(path, 'the last filter must be the router');
+    if (any !== undefined && anyIs(any, JwtAuthenticationSchema)) {
+      if (tokens !== null) context.problem(path, 'a chain can have one filter for tokens');
+      if (!limits.empty || fault !== undefined || cors !== undefined) context.problem(path, TOKEN_ORDER);
+      tokens = readTokens(unpackAny(any, JwtAuthenticationSchema), `${path}.typed_config`, statPrefix, context);
+      return;
+    }
     const asking = limits.services.length;
     const place = {
       afterFaults: fault !== undefined,
@@ -232,7 +251,19 @@ function readFilters(httpFilters: readonly HttpFilter[], context: ConnectionMana
     if (!limits.names.has(name))
       context.problem('http_filters', `there is no quota filter ${name} whose limit to tell`);
   }
-  return { filters, suppressEnvoyHeaders, limits, fault, cors, countsMessages, grpcWeb };
+  return { filters, suppressEnvoyHeaders, tokens, limits, fault, cors, countsMessages, grpcWeb };
+}
+
+function readTokens(
+  config: JwtAuthentication,
+  path: string,
+  statPrefix: string,
+  { tokenCounts, problem }: ConnectionManagerContext,
+): JwtFilter {
+  return compileJwtFilter(config, {
+    counts: tokenCounts(statPrefix),
+    problem: (place, message) => problem(`${path}.${place}`, message),
+  });
 }
 
 function readFault(

@@ -1,5 +1,6 @@
 // Downstream: what a filter chain with a HTTP connection manager has been compiled to; every connection of it refers here.
 
+import type { JwtFilter } from '@lateen/jwt';
 import type { Http2Settings } from '../codec/http2/http2-settings.js';
 import type { AccessLogSink } from '../data-plane.js';
 import type { LimitService } from '../limit-service/limit-service.js';
@@ -16,6 +17,8 @@ export interface HttpChain extends ServedChain {
   readonly xfccNeeded: boolean;
   /** The record names the client by its certificate. */
   readonly principalNeeded: boolean;
+  /** The filter that checks tokens; null: there is none. */
+  readonly tokens: JwtFilter | null;
   /** The chain has a filter that limits rates. */
   readonly rateLimited: boolean;
   readonly hasQuotas: boolean;

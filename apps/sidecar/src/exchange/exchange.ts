@@ -1,6 +1,7 @@
 // Exchange: the state machine of one request and its response; one object for each client connection, used again and again.
 
 import * as L from '@lateen/filters-wasm';
+import type { JwtDecision, JwtFilter } from '@lateen/jwt';
 import type { DrainListener } from '../codec/message-writer.js';
 import { joinLines } from '../limit-service/limit-answer.js';
 import { TIMER_BACKOFF, TIMER_IDLE, TIMER_ROUTE, TIMER_STREAM, timeoutReply } from './exchange-timers.js';
@@ -8,13 +9,24 @@ import { CORS_FIRST, CORS_LAST } from './filters/cross-origin.js';
 import { type DelayedRequest, faultAbort, type HeldAnswer, InjectedDelay } from './filters/injected-delay.js';
 import { type InquiringRequest, LimitInquiry, limitReplyPolicy } from './filters/limit-inquiry.js';
 import { chargeRateLimits } from './filters/rate-limit.js';
+import { CLAIMS_TOO_LARGE, type TokenBearer, TokenCheck, tokenRefusal } from './filters/token-check.js';
 import { tunnelEndsHere, upgradeAllowed } from './filters/upgrades.js';
 import { ForwardingExchange } from './forwarding-exchange.js';
 import { WebCall } from './grpc/web-call.js';
-import { type LocalReply, ROUTE_NOT_FOUND, STREAM_IDLE, UPGRADE_NOT_ENABLED, UPSTREAM_IDLE } from './local-reply.js';
+import {
+  HEAD_TOO_LARGE,
+  type LocalReply,
+  ROUTE_NOT_FOUND,
+  STREAM_IDLE,
+  UPGRADE_NOT_ENABLED,
+  UPSTREAM_IDLE,
+} from './local-reply.js';
 import { FLAG } from './response-flags.js';
 
-export class Exchange extends ForwardingExchange implements DelayedRequest, InquiringRequest {
+export class Exchange extends ForwardingExchange implements DelayedRequest, InquiringRequest, TokenBearer {
+  private tokenCheck: TokenCheck | null = null;
+  /** Counts requests. */
+  private serial = 0;
   private delay: InjectedDelay | null = null;
   private inquiry: LimitInquiry | null = null;
   /** What is to be done with a request when all services have let it through. */
@@ -23,9 +35,10 @@ export class Exchange extends ForwardingExchange implements DelayedRequest, Inqu
 
   /** REQ_* is filled: decides, and sends the request with the body bytes that are here (`wireLength` with their framing). */
   begin(headLength: number, bodyAddress: number, bodyLength: number, wireLength: number, complete: boolean): void {
-    const { wasm, i32 } = this.path.core;
+    const { i32 } = this.path.core;
     const { chain } = this.client;
     this.start(headLength + wireLength);
+    this.serial++;
     this.method = i32[L.REQ_METHOD >> 2]!;
     const requestFlags = i32[L.REQ_FLAGS >> 2]!;
     this.upgrade = (requestFlags & L.REQUEST_UPGRADE) !== 0;
@@ -41,10 +54,16 @@ export class Exchange extends ForwardingExchange implements DelayedRequest, Inqu
     if (chain.grpcWeb) this.beginWebCall();
     if (chain.peerFromRequest) this.readRequestPeer();
     this.log?.noteRequest(this.client.framesMessages);
-    const action = wasm.route(chain.routeConfigSlot, -1, this.client.secure);
-    this.policy = i32[L.ROUTE_POLICY >> 2]!;
-    this.log?.noteRoute();
+    const action = this.route(-1, this.client.secure);
     this.requestComplete = complete;
+    if (chain.tokens === null) this.filter(action, headLength, bodyAddress, bodyLength);
+    else this.checkTokens(chain.tokens, action, headLength, bodyAddress, bodyLength);
+  }
+
+  /** REQ_* and ROUTE_* are filled: the filters that follow that for tokens, in their order. */
+  private filter(action: number, headLength: number, bodyAddress: number, bodyLength: number): void {
+    const { wasm } = this.path.core;
+    const { chain } = this.client;
     // What has no route is told so.
     const tunnels = this.tunnels && action !== L.ROUTE_ACTION_NONE;
     if (tunnels && !upgradeAllowed(this.path.core, this.policy, chain, this.connect)) {
@@ -85,6 +104,12 @@ export class Exchange extends ForwardingExchange implements DelayedRequest, Inqu
   requestBytes(address: number, length: number, wireLength: number, complete: boolean): void {
     this.lastActiveMs = this.path.clock.nowMs;
     this.requestWireBytes += wireLength;
+    if (this.tokenCheck?.holding === true) {
+      this.tokenCheck.holdBody(address, length);
+      if (complete) this.completeRequest();
+      else this.client.pauseRequest();
+      return;
+    }
     this.requestBodyBytes += length;
     if (this.web === null) this.addBody(address, length);
     else if (!this.web.passRequest(this.path.core, address, length, complete, this)) {
@@ -141,6 +166,89 @@ export class Exchange extends ForwardingExchange implements DelayedRequest, Inqu
   }
 
   // ---- Filters -------------------------------------------------------------------------------------------------------
+
+  /** Goes on with the filters, or holds the request back until its tokens are checked. */
+  private checkTokens(
+    filter: JwtFilter,
+    action: number,
+    headLength: number,
+    bodyAddress: number,
+    bodyLength: number,
+  ): void {
+    this.tokenCheck ??= new TokenCheck(this.path, this);
+    const decision = this.tokenCheck.decide(filter, this.client);
+    if (decision !== null) {
+      this.followTokens(this.tokenCheck, decision, action, headLength, bodyAddress, bodyLength);
+      return;
+    }
+    this.heldBack = true;
+    this.tokenCheck.holdBody(bodyAddress, bodyLength);
+    if (!this.requestComplete) this.client.pauseRequest();
+  }
+
+  onTokensChecked(): void {
+    const { chain, record, secure } = this.client;
+    const { tokenCheck } = this;
+    if (!this.heldBack || tokenCheck === null || chain.tokens === null) return;
+    this.path.clock.tick();
+    this.heldBack = false;
+    const headLength = tokenCheck.restore(this.listenerRecord, record);
+    const action = this.route(-1, secure);
+    const decision = tokenCheck.decide(chain.tokens, this.client);
+    if (decision === null) {
+      this.heldBack = true;
+      return;
+    }
+    // The body comes once more, piece by piece.
+    const body = tokenCheck.takeBody();
+    const { requestComplete: complete, serial } = this;
+    this.requestComplete = complete && body.length <= 1;
+    body.forEach((piece, index) => {
+      this.path.core.bytes.set(piece, L.EDITED_HEAD_BODY);
+      const { length } = piece;
+      if (index === 0) this.followTokens(tokenCheck, decision, action, headLength, L.EDITED_HEAD_BODY, length);
+      else if (this.active && this.serial === serial)
+        this.requestBytes(L.EDITED_HEAD_BODY, length, 0, complete && index === body.length - 1);
+    });
+  }
+
+  private route(random: number, secure: number): number {
+    const { wasm, i32 } = this.path.core;
+    const action = wasm.route(this.client.chain.routeConfigSlot, random, secure);
+    this.policy = i32[L.ROUTE_POLICY >> 2]!;
+    this.log?.noteRoute();
+    return action;
+  }
+
+  private followTokens(
+    check: TokenCheck,
+    decision: JwtDecision,
+    action: number,
+    headLength: number,
+    bodyAddress: number,
+    bodyLength: number,
+  ): void {
+    const { core } = this.path;
+    // For the log and the metrics: where the request would have gone.
+    if (action === L.ROUTE_ACTION_FORWARD) this.clusterSlot = core.i32[L.ROUTE_CLUSTER >> 2]!;
+    if (decision.kind === 'refused') {
+      if (decision.challenge !== '') this.headLines = `www-authenticate: ${decision.challenge}\r\n`;
+      this.replyLocally(tokenRefusal(decision));
+      return;
+    }
+    const { record, secure } = this.client;
+    const length = decision.head.changed ? check.rewrite(decision, this.listenerRecord, record) : headLength;
+    if (length === 0 || !check.putClaims(decision)) {
+      this.replyLocally(length === 0 ? HEAD_TOO_LARGE : CLAIMS_TOO_LARGE);
+      return;
+    }
+    try {
+      const routed = decision.reroute ? this.route(core.i32[L.ROUTE_RANDOM >> 2]!, secure) : action;
+      this.filter(routed, length, bodyAddress, bodyLength);
+    } finally {
+      L.clearClaims(core);
+    }
+  }
 
   private answersPreflight(): boolean {
     const answer = this.preflightAnswer();
@@ -252,6 +360,7 @@ export class Exchange extends ForwardingExchange implements DelayedRequest, Inqu
     if (this.heldBack) {
       this.delay?.cancel();
       this.inquiry?.cancel();
+      this.tokenCheck?.cancel();
     }
     this.heldBack = false;
     super.finish(close);

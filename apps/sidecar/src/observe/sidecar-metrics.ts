@@ -87,6 +87,7 @@ export function writeSidecarMetrics(out: PrometheusText, sources: SidecarMetricS
   one('lateen_config_rejected_total', 'counter', 'Configurations that the data path refused.', stats.configRejected);
   writeRateLimits(out, dataPlane);
   writeLimitServices(out, dataPlane);
+  writeTokenChecks(out, dataPlane);
   writeRoutes(out, dataPlane);
   writeClusters(out, dataPlane);
   writeOutliers(out, dataPlane);
@@ -149,6 +150,26 @@ function writeLimitServices(out: PrometheusText, dataPlane: DataPlane): void {
       const metric = `envoy_cluster_ratelimit_${infix}${name}`;
       out.metric(metric, 'counter', help);
       for (const one of counts) out.sample(metric, formatLabels([['cluster_name', one.cluster]]), read(one));
+    }
+  }
+}
+
+/** Under the names and the label that Envoy gives them. */
+function writeTokenChecks(out: PrometheusText, dataPlane: DataPlane): void {
+  const counts = dataPlane.tokenChecks();
+  if (counts.length === 0) return;
+  const METRICS = [
+    ['allowed', 'Requests that the filter for tokens let through.', (one) => one.allowed],
+    ['denied', 'Requests that the filter for tokens refused.', (one) => one.denied],
+    ['cors_preflight_bypassed', 'Preflights, which carry no tokens.', (one) => one.corsPreflightBypassed],
+    ['jwt_cache_hit', 'Tokens that were remembered as good.', (one) => one.cacheHits],
+    ['jwt_cache_miss', 'Tokens whose signature was checked.', (one) => one.cacheMisses],
+  ] as const satisfies readonly (readonly [string, string, (one: (typeof counts)[number]) => number])[];
+  for (const [name, help, read] of METRICS) {
+    const metric = `envoy_http_jwt_authn_${name}`;
+    out.metric(metric, 'counter', help);
+    for (const one of counts) {
+      out.sample(metric, formatLabels([['envoy_http_conn_manager_prefix', one.statPrefix]]), read(one));
     }
   }
 }

@@ -1,6 +1,7 @@
 // Transport: what every connection of the data path shares; made once by pipeline.ts.
 
 import type { Core, Tables } from '@lateen/filters-wasm';
+import type { TokenVerifier } from '@lateen/jwt';
 import type { ConnectionLimits, DataPlaneOptions, DataPlaneStats } from '../data-plane.js';
 import type { MirrorMemory } from '../exchange/mirrors/mirrored-request.js';
 import type { LimitServiceStatistics } from '../limit-service/limit-counts.js';
@@ -27,6 +28,8 @@ export interface DataPath {
   readonly limitServices: LimitServiceStatistics;
   /** The cluster of the process's own node. */
   readonly ownCluster: string;
+  /** Tokens that were found good. */
+  readonly tokens: TokenVerifier;
   /** By endpoint slot of the core. */
   readonly endpoints: (Endpoint | undefined)[];
   /** By cluster slot of the core; those that are gone stay for exchanges that began with them. */

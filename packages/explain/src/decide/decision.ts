@@ -23,6 +23,7 @@ import {
   type ListenerOptions,
   OUTPUT_RING,
   POLICY_TIMEOUT_MS,
+  putClaims,
   QUOTA_EXCEEDED,
   QUOTA_EXCEEDED_COUNT,
   READ_BUFFER,
@@ -116,6 +117,7 @@ export class Decision {
   #context: DecisionContext | undefined;
   #options: ListenerOptions | undefined;
   #listener = 0;
+  #claims: readonly Buffer[] = [];
 
   constructor() {
     // Random numbers (request ids) that are the same every time.
@@ -154,6 +156,16 @@ export class Decision {
     const compiled = this.#tables.compile({ routeConfigurations, clusters, nowMs: NOW_MS });
     if (!compiled.ok) throw new RefusedConfigurationError(compiled.problems);
     this.#tables.activate();
+  }
+
+  /** What the request's tokens claim, until it is set again. */
+  get claims(): readonly Buffer[] {
+    return this.#claims;
+  }
+
+  set claims(claims: readonly Buffer[]) {
+    this.#claims = claims;
+    putClaims(this.#core, claims);
   }
 
   /** Parses a head; undefined where it is taken, else the status of the refusal. */

@@ -61,11 +61,16 @@ function answering(name: string, match: RouteMatch): Route {
 
 /** One condition of a match by itself. */
 export interface Condition {
-  readonly kind: 'path' | 'header' | 'query' | 'fraction';
-  /** Of a header or a query parameter. */
+  readonly kind: 'path' | 'header' | 'query' | 'claim' | 'fraction';
+  /** Of a header or a query parameter, or the path of a claim with dots. */
   readonly name: string;
   /** The match with this condition alone. */
   readonly match: RouteMatch;
+}
+
+/** As a VirtualService writes it. */
+function claimName(names: readonly string[]): string {
+  return names.some((name) => name.includes('.')) ? `[${names.join('][')}]` : `.${names.join('.')}`;
 }
 
 /** The conditions of a match, one by one, in the order in which they are looked at. */
@@ -78,6 +83,11 @@ export function conditionsOf(match: RouteMatch, connect: boolean): Condition[] {
   ];
   for (const header of match.headers) {
     conditions.push({ kind: 'header', name: header.name, match: { ...any, headers: [header] } });
+  }
+  for (const claim of match.dynamicMetadata) {
+    // The first name is that of the metadata that holds the claims.
+    const names = claim.path.slice(1).map(({ segment }) => segment.value ?? '');
+    conditions.push({ kind: 'claim', name: claimName(names), match: { ...any, dynamicMetadata: [claim] } });
   }
   for (const parameter of match.queryParameters) {
     conditions.push({ kind: 'query', name: parameter.name, match: { ...any, queryParameters: [parameter] } });

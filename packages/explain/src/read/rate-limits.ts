@@ -150,6 +150,8 @@ function countedValue(
   }
   if (descriptor.method !== undefined) return { by: 'method', value: head.slice(0, head.indexOf(' ')) };
   if (descriptor.host !== undefined) return { by: 'host', value: decision.header('host') || undefined };
+  // Tokens are not read here.
+  if (descriptor.jwtClaim !== undefined) return { by: `claim ${descriptor.jwtClaim.name}`, value: null };
   if (descriptor.clientAddress !== undefined) return { by: 'client address', value: null };
   return { by: 'source identity', value: identity };
 }

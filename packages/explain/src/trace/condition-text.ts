@@ -7,6 +7,7 @@ import type {
   RouteMatch,
 } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
 import type { StringMatcher } from '@lateen/xds-proto/envoy/type/matcher/v3/string_pb.js';
+import type { ValueMatcher } from '@lateen/xds-proto/envoy/type/matcher/v3/value_pb.js';
 import type { Condition } from '../decide/probes.js';
 
 /** The request as matchers see it. */
@@ -43,6 +44,18 @@ export function conditionText({ kind, name, match }: Condition, request: Request
     }
     case 'header':
       return headerText(match.headers[0]!, request);
+    case 'claim': {
+      const matcher = match.dynamicMetadata[0]!;
+      const header = `@request.auth.claims${name}`;
+      const field = matcher.invert ? 'withoutHeaders' : 'headers';
+      const wanted = claimText(matcher.value);
+      return {
+        label: `${field}.${header}`,
+        field: [field, header],
+        expected: matcher.invert ? `not ${wanted}` : wanted,
+        actual: matcher.invert ? 'it is claimed' : 'no verified token claims that',
+      };
+    }
     case 'fraction':
       return { label: 'runtimeFraction', field: [], expected: 'a share of the requests', actual: 'not in it' };
   }
@@ -74,6 +87,11 @@ function valueText({ headerMatchSpecifier: specifier }: HeaderMatcher): string {
     default:
       return `${specifier.case} ${JSON.stringify(specifier.value)}`;
   }
+}
+
+function claimText(value: ValueMatcher | undefined): string {
+  const one = value?.matchPattern.case === 'orMatch' ? value.matchPattern.value.valueMatchers[0] : value;
+  return one?.matchPattern.case === 'stringMatch' ? stringText(one.matchPattern.value) : 'present';
 }
 
 function parameterText({ queryParameterMatchSpecifier: specifier }: QueryParameterMatcher): string {

@@ -15,6 +15,8 @@ import {
 } from '../../src/table-layout';
 import { equals, equalsIgnoreCase, findByte } from '../ascii';
 import { putBytes, textAt, textLength } from '../texts';
+import { PSEUDO_CLAIM } from '../../src/claims/claims-layout';
+import { claimAt, claimLength, nextClaim } from './claims';
 import { matchesRegex } from './regex';
 
 /** The value found by findHeader and findParameter. */
@@ -40,6 +42,7 @@ export function matchParameters(table: i32, matchers: i32, count: i32): bool {
 }
 
 function matchHeader(table: i32, matcher: i32, secure: i32): bool {
+  if (load<i32>(matcher + MATCHER_PSEUDO) == PSEUDO_CLAIM) return matchClaim(table, matcher);
   const found = findRequestValue(
     load<i32>(matcher + MATCHER_PSEUDO),
     table + load<i32>(matcher + MATCHER_NAME_OFFSET),
@@ -48,6 +51,24 @@ function matchHeader(table: i32, matcher: i32, secure: i32): bool {
     secure,
   );
   return decide(table, matcher, found);
+}
+
+/** Whether some value at the path agrees; where there is none, an inverted matcher does. MATCHER_NAME_HASH holds CLAIM_* bits. */
+function matchClaim(table: i32, matcher: i32): bool {
+  const flags = load<i32>(matcher + MATCHER_FLAGS);
+  const invert = (flags & MATCHER_FLAG_INVERT) != 0;
+  const kind = load<i32>(matcher + MATCHER_KIND);
+  const key = table + load<i32>(matcher + MATCHER_NAME_OFFSET);
+  const keyLength = load<i32>(matcher + MATCHER_NAME_LENGTH);
+  const kinds = load<i32>(matcher + MATCHER_NAME_HASH);
+  let entry = nextClaim(0, key, keyLength, kinds);
+  while (entry != 0) {
+    foundAt = claimAt;
+    foundLength = claimLength;
+    if (kind == MATCHER_PRESENT || matchValue(table, matcher, kind, (flags & MATCHER_FLAG_IGNORE_CASE) != 0)) return !invert;
+    entry = nextClaim(entry, key, keyLength, kinds);
+  }
+  return invert;
 }
 
 /** Finds a header's value, or that of a pseudo header (PSEUDO_*, else 0). */

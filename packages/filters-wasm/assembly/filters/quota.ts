@@ -9,7 +9,7 @@ import {
   BRANCH_RETRY_AFTER, BRANCH_STATUS, BRANCH_STRATEGY, BRANCH_TOLD, BRANCH_TOLD_LENGTH, BUCKET_CREDIT, BUCKET_FILLED_AT, BUCKET_INTERVAL,
   BUCKET_MAX_TOKENS, BUCKET_PER_FILL, COUNTER_ENABLED, COUNTER_ENFORCED, COUNTER_OK, COUNTER_RATE_LIMITED,
   MAX_PART_BYTES, MAX_RETRY_AFTER_S, PART_ADDRESS, PART_BYTES, PART_CONSTANT, PART_HASH, PART_HEADER, PART_KIND,
-  PART_PRINCIPAL, PART_PSEUDO, PART_TEXT, PART_TEXT_LENGTH, QUOTA_BRANCHES, QUOTA_BRANCH_COUNT, QUOTA_BUCKETS,
+  PART_CLAIM, PART_PRINCIPAL, PART_PSEUDO, PART_TEXT, PART_TEXT_LENGTH, QUOTA_BRANCHES, QUOTA_BRANCH_COUNT, QUOTA_BUCKETS,
   QUOTA_BUCKET_ALLOWED, QUOTA_BUCKET_BRANCH, QUOTA_BUCKET_BYTES, QUOTA_BUCKET_COUNT, QUOTA_BUCKET_DENIED,
   QUOTA_BUCKET_KEY, QUOTA_BUCKET_STRATEGY, QUOTA_BUCKET_TOKENS, QUOTA_BUCKET_USED_AT, QUOTA_COUNTERS, QUOTA_ENABLED,
   QUOTA_ENFORCED, QUOTA_EXCEEDED, QUOTA_EXCEEDED_COUNT, QUOTA_KEY_TEXT, QUOTA_MADE, QUOTA_MADE_COUNT,
@@ -19,6 +19,8 @@ import {
 import { MUTATION_VALUE_LENGTH, MUTATION_VALUE_OFFSET } from '../../src/table-layout';
 import { random64, randomBelow } from '../random';
 import { putBytes, putNumber } from '../texts';
+import { CLAIM_BOOL, CLAIM_ITEM, CLAIM_NUMBER, CLAIM_STRING } from '../../src/claims/claims-layout';
+import { claimAt, claimLength, nextClaim } from '../decide/claims';
 import { addressAt, addressLength, findClientAddress } from '../decide/client-address';
 import { findRequestValue, foundAt, foundLength, matchHeaders } from '../decide/header-match';
 import { count, takeFromBucket } from './rate-limit';
@@ -103,6 +105,10 @@ function putId(listener: i32, quota: i32, branch: i32, connection: i32, secure: 
       if (!findClientAddress(listener, connection)) return 0;
       from = addressAt;
       length = addressLength;
+    } else if (kind == PART_CLAIM) {
+      if (nextClaim(0, text, length, CLAIM_STRING | CLAIM_ITEM | CLAIM_NUMBER | CLAIM_BOOL) == 0) return 0;
+      from = claimAt;
+      length = claimLength;
     }
     // An empty value is none: a report could not name it.
     if (length == 0) return 0;

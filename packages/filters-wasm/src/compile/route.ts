@@ -19,6 +19,7 @@ import type { CompileContext } from './compile-context.js';
 import { writeFilterConfigs } from './filters/filter-configs.js';
 import { millionths } from './fraction.js';
 import { checkRewrite, writeLocalAction } from './local-action.js';
+import { readClaimMatcher } from './match/claim-matchers.js';
 import { readHeaderMatcher, readQueryMatcher, writeMatchers } from './match/matchers.js';
 import { writeRegex, writeRegexRewrite } from './match/regex-table.js';
 import { checkMutationCount, type Mutation, readMutations, writeMutations } from './mutations.js';
@@ -123,7 +124,7 @@ function writeMatch(context: CompileContext, blob: BlobWriter, at: number, path:
     RouteMatchSchema,
     match,
     `prefix path path_separated_prefix safe_regex connect_matcher case_sensitive runtime_fraction headers
-     query_parameters`,
+     query_parameters dynamic_metadata`,
   );
   const specifier = match.pathSpecifier;
   const kinds = {
@@ -156,8 +157,12 @@ function writeMatch(context: CompileContext, blob: BlobWriter, at: number, path:
   const headers = match.headers.map((matcher, index) =>
     readHeaderMatcher(problems, join(path, `headers[${index}]`), matcher),
   );
-  blob.int(at + T.ROUTE_ENTRY_MATCHERS, writeMatchers(problems, blob, headers, context.hashName, true));
-  blob.int(at + T.ROUTE_ENTRY_MATCHER_COUNT, headers.length);
+  const claims = match.dynamicMetadata.map((matcher, index) =>
+    readClaimMatcher(problems, join(path, `dynamic_metadata[${index}]`), matcher),
+  );
+  const conditions = [...headers, ...claims];
+  blob.int(at + T.ROUTE_ENTRY_MATCHERS, writeMatchers(problems, blob, conditions, context.hashName, true));
+  blob.int(at + T.ROUTE_ENTRY_MATCHER_COUNT, conditions.length);
   const parameters = match.queryParameters.map((matcher, index) =>
     readQueryMatcher(problems, join(path, `query_parameters[${index}]`), matcher),
   );

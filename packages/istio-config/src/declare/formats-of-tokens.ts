@@ -1,4 +1,5 @@
 // Declarations: the formats of strings that tell where tokens and their keys are.
+import { claimPath } from './claim-path.js';
 import type { FormatFault, StringFormat } from './scalars.js';
 
 const HEADER = /^[-_A-Za-z0-9]+$/;
@@ -15,6 +16,15 @@ export const tokenHeaderName: StringFormat = (value) =>
   value === '' || HEADER.test(value)
     ? undefined
     : { code: 'header-name', text: `\`${value}\` is not a header name; write letters, digits, \`-\` and \`_\`` };
+
+/** The name of a claim: `a`, a nested one `a.b` or `[a][b]`. */
+export const claimName: StringFormat = (value) =>
+  claimPath(value.startsWith('[') ? value : `.${value}`) === undefined
+    ? {
+        code: 'claim-name',
+        text: `\`${value}\` is not the name of a claim; write one such as sub, realm.roles or [a.b][c]`,
+      }
+    : undefined;
 
 /** Where keys are fetched: http or https. */
 export const jwksAddress: StringFormat = (value) => {
@@ -38,14 +48,26 @@ export const jsonWebKeySet: StringFormat = (value) => {
     return wrongKeys('is not JSON');
   }
   if (!isObject(parsed)) return wrongKeys('is not a JSON object');
-  if (!('keys' in parsed)) return keyFault(parsed, 'the key');
+  if (!('keys' in parsed)) {
+    return (
+      keyFault(parsed, 'the key') ?? (canCheck(parsed) ? undefined : wrongKeys('has no key that can check a token'))
+    );
+  }
   if (!Array.isArray(parsed.keys) || parsed.keys.length === 0) return wrongKeys('has no list of keys');
   for (const [index, key] of parsed.keys.entries()) {
     const fault = keyFault(key, `key ${index}`);
     if (fault) return fault;
   }
+  if (!parsed.keys.some(canCheck))
+    return wrongKeys('has no key that can check a token (RSA, P-256, P-384, P-521, Ed25519, oct)');
   return undefined;
 };
+
+/** Curves for which there is no algorithm of tokens, or none that proxies know, are of no use. */
+function canCheck(key: { readonly kty?: unknown; readonly crv?: unknown }): boolean {
+  if (key.kty === 'EC') return ['P-256', 'P-384', 'P-521'].includes(String(key.crv));
+  return key.kty !== 'OKP' || key.crv === 'Ed25519';
+}
 
 function keyFault(key: unknown, name: string): FormatFault {
   if (!isObject(key) || typeof key.kty !== 'string') return wrongKeys(`has no \`kty\` in ${name}`);

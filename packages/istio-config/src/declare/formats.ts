@@ -1,5 +1,7 @@
 // Declarations: the formats of strings: names, hosts, addresses, headers.
+
 import { ipVersion } from '../ip-address.js';
+import { claimPath } from './claim-path.js';
 import { regexFault } from './regex.js';
 import type { FormatFault, StringFormat } from './scalars.js';
 
@@ -84,7 +86,8 @@ export const headerName: StringFormat = (value) => (HEADER_NAME.test(value) ? un
 
 /** A claim of a JSON web token in the place of a header name: `@request.auth.claims.group`, `@request.auth.claims[group]`. */
 export function isClaimName(value: string): boolean {
-  return /^@request\.auth\.claims[.[]./i.test(value);
+  const prefix = '@request.auth.claims';
+  return value.toLowerCase().startsWith(prefix) && claimPath(value.slice(prefix.length)) !== undefined;
 }
 
 /** The name of a header that is matched: letters, digits, `-` and `_` only (Istio's rule), or a claim. */

@@ -25,6 +25,7 @@ import { isExportedTo, isRuleExportedTo, type MeshService, meshIndex, oncePerSna
 import { destinationsOf, onNode, visibleServices } from './scoped-services.js';
 import { type OutboundMode, resolveSidecarScope, type SidecarScope } from './sidecar-scope.js';
 import { applicableTelemetries, type MetricsByMode, resolveMetrics } from './telemetry.js';
+import { type EffectiveTokenRule, resolveTokenRules } from './tokens/request-authentication.js';
 import {
   boundGateways,
   type EffectiveVirtualService,
@@ -86,12 +87,21 @@ export interface ClientScope {
   /** Services that are asked about what it takes. */
   readonly limitServices: readonly LimitService[];
   readonly rateLimitHash: string;
+  /** Issuers whose tokens the workload or gateway takes. */
+  readonly tokenRules: readonly EffectiveTokenRule[];
+  readonly tokenRulesHash: string;
   hashes(): ScopeHashes;
   /** Warnings about Telemetry, and about kinds that are not acted on. */
   readonly problems: readonly Problem[];
 }
 
-type SelectingKind = 'VirtualService' | 'DestinationRule' | 'Telemetry' | 'RateLimit' | 'HealthCheck';
+type SelectingKind =
+  | 'VirtualService'
+  | 'DestinationRule'
+  | 'Telemetry'
+  | 'RateLimit'
+  | 'HealthCheck'
+  | 'RequestAuthentication';
 type LabelValues = ReadonlyMap<string, ReadonlySet<string>>;
 
 /** The label values that configuration of a kind selects clients by; any others cannot make two clients differ. */
@@ -114,6 +124,9 @@ const selectedLabels = oncePerSnapshot((snapshot): Readonly<Record<SelectingKind
       configsOf(snapshot, 'DestinationRule').map(({ spec }) => spec.workloadSelector?.matchLabels),
     ),
     RateLimit: collect(configsOf(snapshot, 'RateLimit').map(({ spec }) => spec.selector?.matchLabels)),
+    RequestAuthentication: collect(
+      configsOf(snapshot, 'RequestAuthentication').map(({ spec }) => spec.selector?.matchLabels),
+    ),
     HealthCheck: collect(configsOf(snapshot, 'HealthCheck').map(({ spec }) => spec.workloadSelector?.matchLabels)),
     Telemetry: collect(configsOf(snapshot, 'Telemetry').map(({ spec }) => spec.selector?.matchLabels)),
   };
@@ -257,6 +270,7 @@ function createScope(
   const telemetries = applicableTelemetries(snapshot, client);
   const { metrics, problems: metricProblems } = resolveMetrics(telemetries, snapshot.meshConfig);
   const { accessLogs, problems: accessLogProblems } = resolveAccessLogs(telemetries, snapshot.meshConfig);
+  const { tokenRules, problems: tokenProblems } = resolveTokenRules(snapshot, client);
   const scope: ClientScope = {
     snapshot,
     namespace,
@@ -291,6 +305,8 @@ function createScope(
     rateLimits,
     limitServices,
     rateLimitHash: rateLimits.length + limitServices.length === 0 ? '' : stableHash([rateLimits, limitServices]),
+    tokenRules,
+    tokenRulesHash: tokenRules.length === 0 ? '' : stableHash(tokenRules),
     hashes: once(() => hashScope(scope)),
     problems: [
       ...metricProblems,
@@ -298,6 +314,7 @@ function createScope(
       ...rateLimitProblems,
       ...serviceProblems,
       ...limitServiceProblems(limitServices, byHostname(destinations)),
+      ...tokenProblems,
       ...(sidecar?.problems() ?? []),
     ],
   };
@@ -324,6 +341,7 @@ export function resolveClientScope(
     ...labelsFor('Telemetry', snapshot, all),
     ...labelsFor('RateLimit', snapshot, all),
     ...labelsFor('HealthCheck', snapshot, all),
+    ...labelsFor('RequestAuthentication', snapshot, all),
   };
   // As in Istio, a Sidecar is for sidecars: gateways see everything that is exported to them.
   const sidecar = type === 'sidecar' ? resolveSidecarScope(snapshot, namespace, all) : undefined;

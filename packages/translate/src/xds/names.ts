@@ -12,6 +12,10 @@ export const FORWARD_PROXY_PORT = 15_007;
 export const CORS_FILTER = 'envoy.filters.http.cors';
 export const FAULT_FILTER = 'envoy.filters.http.fault';
 
+/** The filter that checks tokens, and under which name of its metadata their payloads are. */
+export const JWT_FILTER = 'envoy.filters.http.jwt_authn';
+export const JWT_PAYLOAD = 'payload';
+
 /** `outbound|PORT|SUBSET|HOST`; the subset may be empty. */
 export function outboundClusterName(port: number, subset: string, host: string): string {
   return `outbound|${port}|${subset}|${host}`;

@@ -5,6 +5,7 @@ import { LOCAL_RATE_LIMIT, RATE_LIMIT_QUOTA } from './limits/rate-limit-support.
 import { CORS_FILTER, HTTP_FAULT } from './route-filter-support.js';
 import { UPGRADE_TYPES } from './route-support.js';
 import type { SupportTable } from './support-types.js';
+import { JWT_AUTHN } from './tokens/jwt-support.js';
 
 const HCM = 'envoy.extensions.filters.network.http_connection_manager.v3';
 const TCP = 'envoy.extensions.filters.network.tcp_proxy.v3';
@@ -22,6 +23,7 @@ export const HTTP_FILTER_TYPES = [
   CORS_FILTER,
   FORWARD_PROXY,
   HTTP_FAULT,
+  JWT_AUTHN,
   LOCAL_RATE_LIMIT,
   RATE_LIMIT_QUOTA,
   RATE_LIMIT_SERVICE,

@@ -2,6 +2,7 @@
 
 import { PER_FILTER_TYPES } from './route-filter-support.js';
 import type { SupportTable } from './support-types.js';
+import { CLAIM_MATCH_SUPPORT } from './tokens/jwt-support.js';
 
 const HEADER_MUTATIONS = [
   'request_headers_to_add',
@@ -80,8 +81,10 @@ export const ROUTE_SUPPORT: SupportTable = {
       'runtime_fraction',
       'headers',
       'query_parameters',
+      'dynamic_metadata',
     ],
   },
+  ...CLAIM_MATCH_SUPPORT,
   'envoy.type.matcher.v3.RegexMatcher': {
     acted: ['regex'],
     inert: { google_re2: 'expressions always have the syntax of RE2; their size has limits of its own' },

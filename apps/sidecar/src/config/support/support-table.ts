@@ -10,6 +10,7 @@ import { ROUTE_FILTER_SUPPORT } from './route-filter-support.js';
 import { ROUTE_SUPPORT } from './route-support.js';
 import type { SupportTable } from './support-types.js';
 import { TLS_SUPPORT } from './tls-support.js';
+import { JWT_SUPPORT } from './tokens/jwt-support.js';
 
 /** Bootstrap files and xDS resources alike. */
 export const SUPPORT_TABLE: SupportTable = {
@@ -18,6 +19,7 @@ export const SUPPORT_TABLE: SupportTable = {
   ...ROUTE_SUPPORT,
   ...RATE_LIMIT_SUPPORT,
   ...LIMIT_SERVICE_SUPPORT,
+  ...JWT_SUPPORT,
   ...ROUTE_FILTER_SUPPORT,
   ...CLUSTER_SUPPORT,
   ...TLS_SUPPORT,

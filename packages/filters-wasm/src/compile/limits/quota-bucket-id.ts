@@ -3,11 +3,13 @@
 import { anyIs, unpackAny } from '@lateen/xds-proto';
 import type { TypedExtensionConfig } from '@lateen/xds-proto/envoy/config/core/v3/extension_pb.js';
 import type { RateLimitQuotaBucketSettings_BucketIdBuilder } from '@lateen/xds-proto/envoy/extensions/filters/http/rate_limit_quota/v3/rate_limit_quota_pb.js';
+import { DynamicMetadataInputSchema } from '@lateen/xds-proto/envoy/extensions/matching/common_inputs/network/v3/dynamic_metadata_input_pb.js';
 import { SourceIPInputSchema } from '@lateen/xds-proto/envoy/extensions/matching/common_inputs/network/v3/network_inputs_pb.js';
 import { UriSanInputSchema } from '@lateen/xds-proto/envoy/extensions/matching/common_inputs/ssl/v3/ssl_inputs_pb.js';
 import { HttpRequestHeaderMatchInputSchema } from '@lateen/xds-proto/envoy/type/matcher/v3/http_inputs_pb.js';
 import * as B from '../../filter-layout.js';
 import type { BlobWriter } from '../blob-writer.js';
+import { readClaimPath } from '../match/claim-matchers.js';
 import { pseudoHeader } from '../match/matchers.js';
 import type { ProblemList } from '../problems.js';
 import { join } from '../supported-fields.js';
@@ -16,7 +18,7 @@ export interface BucketIdPart {
   readonly key: string;
   /** PART_*. */
   readonly kind: number;
-  /** Constant or header name. */
+  /** Constant, header name or path of a claim. */
   readonly text: string;
 }
 
@@ -55,6 +57,10 @@ function readInput(problems: ProblemList, path: string, input: TypedExtensionCon
   }
   if (any !== undefined && anyIs(any, UriSanInputSchema)) return { kind: B.PART_PRINCIPAL, text: '' };
   if (any !== undefined && anyIs(any, SourceIPInputSchema)) return { kind: B.PART_ADDRESS, text: '' };
+  if (any !== undefined && anyIs(any, DynamicMetadataInputSchema)) {
+    const input = unpackAny(any, DynamicMetadataInputSchema);
+    return { kind: B.PART_CLAIM, text: readClaimPath(problems, join(path, 'typed_config'), input) };
+  }
   problems.add(join(path, 'typed_config'), `${any?.typeUrl || 'an input without a type'} is not supported`);
   return { kind: B.PART_CONSTANT, text: '' };
 }

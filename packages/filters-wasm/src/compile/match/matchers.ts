@@ -7,6 +7,7 @@ import {
 } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
 import type { RegexMatcher } from '@lateen/xds-proto/envoy/type/matcher/v3/regex_pb.js';
 import { type StringMatcher, StringMatcherSchema } from '@lateen/xds-proto/envoy/type/matcher/v3/string_pb.js';
+import { PSEUDO_CLAIM } from '../../claims/claims-layout.js';
 import * as T from '../../table-layout.js';
 import type { BlobWriter } from '../blob-writer.js';
 import type { ProblemList } from '../problems.js';
@@ -23,6 +24,8 @@ export interface Matcher {
   readonly flags: number;
   readonly rangeStart: number;
   readonly rangeEnd: number;
+  /** CLAIM_* bits: the name is the path of a claim. */
+  readonly claimKinds?: number;
 }
 
 const PSEUDO: Readonly<Record<string, number>> = {
@@ -163,12 +166,13 @@ export function writeMatchers(
   matchers.forEach((matcher, index) => {
     const at = start + index * T.MATCHER_BYTES;
     blob.text(at + T.MATCHER_NAME_OFFSET, matcher.name);
-    blob.int(at + T.MATCHER_NAME_HASH, hashName(matcher.name));
+    blob.int(at + T.MATCHER_NAME_HASH, matcher.claimKinds ?? hashName(matcher.name));
     blob.int(at + T.MATCHER_KIND, matcher.kind);
     if (matcher.regex === undefined) blob.text(at + T.MATCHER_VALUE_OFFSET, matcher.value);
     else blob.int(at + T.MATCHER_VALUE_OFFSET, writeRegex(problems, blob, matcher.regex.path, matcher.regex.matcher));
     blob.int(at + T.MATCHER_FLAGS, matcher.flags);
-    blob.int(at + T.MATCHER_PSEUDO, pseudoNames ? pseudoHeader(matcher.name) : 0);
+    const pseudo = matcher.claimKinds === undefined ? pseudoHeader(matcher.name) : PSEUDO_CLAIM;
+    blob.int(at + T.MATCHER_PSEUDO, pseudoNames ? pseudo : 0);
     blob.float(at + T.MATCHER_RANGE_START, matcher.rangeStart);
     blob.float(at + T.MATCHER_RANGE_END, matcher.rangeEnd);
   });

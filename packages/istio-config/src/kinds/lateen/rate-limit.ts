@@ -2,6 +2,7 @@
 
 import type { z } from 'zod';
 import { destinationHost, dnsLabel, matchedHeaderName, regex, wildcardHost } from '../../declare/formats.js';
+import { claimName } from '../../declare/formats-of-tokens.js';
 import { list, map, message, nested, required } from '../../declare/message.js';
 import { choice, duration, flag, integer, portNumber, text } from '../../declare/scalars.js';
 import { workloadSelector } from '../fields/selector.js';
@@ -46,8 +47,12 @@ export const rateLimitDescriptor = message(
     method: nested(message('MethodDescriptor', {}), 'The method.'),
     host: nested(message('HostDescriptor', {}), 'The Host header, as it was sent.'),
     jwtClaim: nested(
-      message('JwtClaimDescriptor', { name: required(text('The name of the claim.', { minLength: 1 })) }),
-      'A claim of the verified token.',
+      message('JwtClaimDescriptor', {
+        name: required(
+          text('Its name: a nested one with dots, or in brackets (`[a.b][c]`).', { minLength: 1, format: claimName }),
+        ),
+      }),
+      'A claim of the verified token: a text, a number, true or false, of a list the first text.',
     ),
     key: text(
       'What an external service knows it by (default: the name of the header, `remote_address`, `method` or `host`).',

@@ -61,11 +61,7 @@ function checkHeaderName(name: string, atGatewayOnly: boolean, path: FieldPath, 
     const message = `a header \`${name}\` is meant here; for the ${name} use the field \`${name}\``;
     faults.warning(path, 'header-name', message, 'key');
   }
-  if (!isClaimName(name)) return;
-  if (atGatewayOnly) {
-    const message = 'routing by the claims of a token is not supported yet; remove it, or match a header';
-    faults.error(path, 'unsupported', message, 'key');
-  } else {
+  if (isClaimName(name) && !atGatewayOnly) {
     const message = 'claims of a token are known at gateways only; bind the VirtualService to a gateway, without mesh';
     faults.error(path, 'header-name', message, 'key');
   }

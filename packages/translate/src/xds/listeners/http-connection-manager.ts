@@ -158,6 +158,7 @@ function createConnectionManagers(scope: ClientScope, understandsIstioFilters: b
       scope.telemetryHash,
       scope.rateLimitHash,
       scope.limitServices.map((service) => limitServiceCluster(scope, service)).join(),
+      scope.tokenRulesHash,
       scope.snapshot.hashes.settings,
     ].join('/'),
     build: (listenerClass, address, routes, abilities = {}) => {

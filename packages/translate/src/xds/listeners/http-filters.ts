@@ -18,6 +18,7 @@ import { CORS_FILTER, FAULT_FILTER } from '../names.js';
 import { buildLimitServiceFilter } from './limit-service-filter.js';
 import { type ListenerClass, statsConfig, typedStruct } from './mesh-filters.js';
 import { buildQuotaFilter, quotaFilterName } from './quota-filter.js';
+import { buildTokenFilter } from './token-filter.js';
 
 function meshFilter(name: string, value: Any): HttpFilter {
   return create(HttpFilterSchema, { name, configType: { case: 'typedConfig', value } });
@@ -104,11 +105,17 @@ export function buildHttpFilters(
           ...limitServices.map((service) => buildLimitServiceFilter(scope, service)),
         ];
   const web = abilities.grpcWeb ? [grpcWeb()] : [];
-  if (!understandsIstioFilters) return [...limits, ...web, ...ofRoutes, grpcStats(), ...last];
+  // Before all that may decide by what a token claims. Only gateways choose routes by that, as in Istio.
+  const tokens =
+    listenerClass === 'sidecar-outbound' || scope.tokenRules.length === 0
+      ? []
+      : [buildTokenFilter(scope.tokenRules, listenerClass === 'gateway')];
+  if (!understandsIstioFilters) return [...tokens, ...limits, ...web, ...ofRoutes, grpcStats(), ...last];
   const overrides = scope.metrics[listenerClass === 'sidecar-inbound' ? 'SERVER' : 'CLIENT'];
   return [
     metadataExchange(listenerClass),
     ...(listenerClass === 'sidecar-outbound' ? [] : toldLimits(rateLimits)),
+    ...tokens,
     ...limits,
     ...web,
     ...ofRoutes,

@@ -2,7 +2,7 @@
 
 import { create } from '@bufbuild/protobuf';
 import type { Any } from '@bufbuild/protobuf/wkt';
-import type { RateLimitDescriptor } from '@lateen/istio-config';
+import { claimPath, type RateLimitDescriptor } from '@lateen/istio-config';
 import { packAny } from '@lateen/xds-proto';
 import {
   HeaderValueOption_HeaderAppendAction as AppendAction,
@@ -20,6 +20,7 @@ import {
   type HttpFilter,
   HttpFilterSchema,
 } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import { DynamicMetadataInputSchema } from '@lateen/xds-proto/envoy/extensions/matching/common_inputs/network/v3/dynamic_metadata_input_pb.js';
 import { SourceIPInputSchema } from '@lateen/xds-proto/envoy/extensions/matching/common_inputs/network/v3/network_inputs_pb.js';
 import { UriSanInputSchema } from '@lateen/xds-proto/envoy/extensions/matching/common_inputs/ssl/v3/ssl_inputs_pb.js';
 import { HttpRequestHeaderMatchInputSchema } from '@lateen/xds-proto/envoy/type/matcher/v3/http_inputs_pb.js';
@@ -33,6 +34,8 @@ import { TokenBucketSchema } from '@lateen/xds-proto/envoy/type/v3/token_bucket_
 import { MatcherSchema } from '@lateen/xds-proto/xds/type/matcher/v3/matcher_pb.js';
 import { type CountedRule, type EffectiveRateLimit, rateLimitBudget } from '../../resolve/lateen/rate-limits.js';
 import { durationOfMs } from '../durations.js';
+import { JWT_FILTER } from '../names.js';
+import { metadataPath } from '../rules/claim-match.js';
 import { inputOf, rulePredicates } from './quota-matchers.js';
 
 /** Under which the service knows all buckets of the mesh. */
@@ -174,6 +177,12 @@ function idPart(descriptor: RateLimitDescriptor): IdPart {
   if (descriptor.header !== undefined) return header(`header.${descriptor.header.name}`, descriptor.header.name);
   if (descriptor.method !== undefined) return header('method', ':method');
   if (descriptor.host !== undefined) return header('host', ':authority');
+  if (descriptor.jwtClaim !== undefined) {
+    const { name } = descriptor.jwtClaim;
+    const claims = claimPath(name.startsWith('[') ? name : `.${name}`) ?? [name];
+    const input = inputOf(DynamicMetadataInputSchema, { filter: JWT_FILTER, path: metadataPath(claims) });
+    return of(`jwtClaim.${name}`, input);
+  }
   if (descriptor.clientAddress !== undefined) return of('clientAddress', inputOf(SourceIPInputSchema, {}));
   return of('sourceIdentity', inputOf(UriSanInputSchema, {}));
 }

@@ -10,8 +10,10 @@ import {
   type RouteMatch,
   RouteMatchSchema,
 } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
+import type { MetadataMatcher } from '@lateen/xds-proto/envoy/type/matcher/v3/metadata_pb.js';
 import { type StringMatcher, StringMatcherSchema } from '@lateen/xds-proto/envoy/type/matcher/v3/string_pb.js';
 import { compareText } from '../../stable-hash.js';
+import { claimMatcher, routedClaim } from './claim-match.js';
 
 type Matches = Readonly<Record<string, StringMatch>>;
 
@@ -70,10 +72,19 @@ function pathSpecifier(uri: StringMatch | undefined): RouteMatch['pathSpecifier'
 /** The route match of one condition; undefined means every request. Source conditions and port are resolved before. */
 export function buildRouteMatch(condition: HttpMatchRequest | undefined): RouteMatch {
   if (condition === undefined) return create(RouteMatchSchema, { pathSpecifier: { case: 'prefix', value: '/' } });
-  const headers = [
-    ...sortedEntries(condition.headers).map(([name, match]) => headerMatcher(name, match)),
-    ...sortedEntries(condition.withoutHeaders).map(([name, match]) => headerMatcher(name, match, true)),
-  ].sort((a, b) => compareText(a.name, b.name));
+  const conditions = [
+    ...sortedEntries(condition.headers).map(([name, match]) => ({ name, match, invert: false })),
+    ...sortedEntries(condition.withoutHeaders).map(([name, match]) => ({ name, match, invert: true })),
+  ];
+  const headers = conditions
+    .filter(({ name }) => routedClaim(name) === undefined)
+    .map(({ name, match, invert }) => headerMatcher(name, match, invert))
+    .sort((a, b) => compareText(a.name, b.name));
+  const dynamicMetadata = conditions.flatMap(({ name, match, invert }): MetadataMatcher[] => {
+    const claims = routedClaim(name);
+    if (claims === undefined) return [];
+    return [claimMatcher(claims, isPresenceMatch(match) ? undefined : stringMatcher(match), invert)];
+  });
   const { method, authority, scheme } = condition;
   if (method !== undefined) headers.push(headerMatcher(':method', method));
   if (authority !== undefined) headers.push(headerMatcher(':authority', authority));
@@ -82,6 +93,7 @@ export function buildRouteMatch(condition: HttpMatchRequest | undefined): RouteM
     pathSpecifier: pathSpecifier(condition.uri),
     caseSensitive: !condition.ignoreUriCase,
     headers,
+    dynamicMetadata,
     queryParameters: sortedEntries(condition.queryParams).map(([name, match]) => queryParameterMatcher(name, match)),
   });
 }
@@ -89,8 +101,8 @@ export function buildRouteMatch(condition: HttpMatchRequest | undefined): RouteM
 /** Whether every request matches, so that routes after it are never reached. */
 export function matchesEverything(match: RouteMatch | undefined): boolean {
   if (match === undefined) return false;
-  const { pathSpecifier: path, headers, queryParameters } = match;
-  if (headers.length > 0 || queryParameters.length > 0) return false;
+  const { pathSpecifier: path, headers, queryParameters, dynamicMetadata } = match;
+  if (headers.length > 0 || queryParameters.length > 0 || dynamicMetadata.length > 0) return false;
   return (path.case === 'prefix' && path.value === '/') || (path.case === 'safeRegex' && path.value.regex === '.*');
 }
 

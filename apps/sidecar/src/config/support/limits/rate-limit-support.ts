@@ -12,8 +12,10 @@ const HEADER_INPUT = 'envoy.type.matcher.v3.HttpRequestHeaderMatchInput';
 const CERTIFICATE_INPUT = 'envoy.extensions.matching.common_inputs.ssl.v3.UriSanInput';
 const ADDRESS_INPUT = 'envoy.extensions.matching.common_inputs.network.v3.SourceIPInput';
 
+const CLAIM_INPUT = 'envoy.extensions.matching.common_inputs.network.v3.DynamicMetadataInput';
+
 /** What the id of a bucket may be made of. */
-export const BUCKET_ID_INPUTS: readonly string[] = [HEADER_INPUT, CERTIFICATE_INPUT, ADDRESS_INPUT];
+export const BUCKET_ID_INPUTS: readonly string[] = [HEADER_INPUT, CERTIFICATE_INPUT, ADDRESS_INPUT, CLAIM_INPUT];
 
 export const RATE_LIMIT_SUPPORT: SupportTable = {
   [LOCAL_RATE_LIMIT]: {
@@ -111,4 +113,6 @@ export const RATE_LIMIT_SUPPORT: SupportTable = {
   [HEADER_INPUT]: { acted: ['header_name'] },
   [CERTIFICATE_INPUT]: { acted: [] },
   [ADDRESS_INPUT]: { acted: [] },
+  [CLAIM_INPUT]: { acted: ['filter', 'path'] },
+  [`${CLAIM_INPUT}.PathSegment`]: { acted: ['key'] },
 };
