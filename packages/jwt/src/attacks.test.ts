@@ -46,6 +46,33 @@ describe('attacks', () => {
     expect(await outcome(filterOf({ keys: [bareEc] }), bearer(confused))).toBe('401 Jwt verification fails');
   });
 
+  it('by headers that only good tokens set', async () => {
+    const filter = filterOf({
+      more: {
+        q: { issuer: 'https://other.example', claim_to_headers: [{ header_name: 'X-Role', claim_name: 'role' }] },
+      },
+      requires: { requires_any: { requirements: [{ provider_name: 'p' }, { provider_name: 'q' }] } },
+      extra: { bypass_cors_preflight: true },
+    });
+    // A good token of one issuer says nothing about what the headers of another say.
+    const forged = ['x-role: admin', ...bearer(await rsa.sign({}))];
+    expect(admittedHead(await ask(filter, forged)).join()).not.toContain('admin');
+    // A preflight carries no token, and neither does what no rule is for.
+    const preflight = ['origin: http://x', 'access-control-request-method: PUT', 'x-role: admin'];
+    expect(admittedHead(await ask(filter, preflight, { method: 'OPTIONS' })).join()).not.toContain('admin');
+    const open = filterOf({
+      provider: { forward_payload_header: 'X-Payload' },
+      extra: { rules: [{ match: { prefix: '/closed' }, requires: { provider_name: 'p' } }] },
+    });
+    expect(admittedHead(await ask(open, ['x-payload: forged']))).toEqual(['GET /a HTTP/1.1', 'host: h']);
+  });
+
+  it('by calling what a good token sets a header of the hop', async () => {
+    const filter = filterOf({ provider: { claim_to_headers: [{ header_name: 'X-Sub', claim_name: 'sub' }] } });
+    const lines = ['connection: close, X-SUB', 'connection: x-sub', ...bearer(await rsa.sign({}))];
+    expect(admittedHead(await ask(filter, lines)).slice(2)).toEqual(['connection: close', 'x-sub: me']);
+  });
+
   it('by naming keys', async () => {
     const filter = filterOf();
     const attacker = await signer('RS256', 'r', undefined, generateKeyPairSync('rsa', { modulusLength: 2048 }));

@@ -10,6 +10,7 @@ import {
   SignatureNeeded,
   type UncheckedSignature,
 } from './requirement.js';
+import { TokenLocations } from './token-locations.js';
 import type { TokenVerifier } from './token-verifier.js';
 
 /** The first rule whose path matches says what is required. */
@@ -71,16 +72,23 @@ export interface JwtRequest {
 }
 
 export class JwtFilter {
+  /** Headers that only good tokens set, whichever provider's they are. */
+  readonly #outputs: TokenLocations;
+
   constructor(
     readonly providers: readonly Provider[],
     private readonly rules: readonly JwtRule[],
     private readonly options: { readonly bypassCorsPreflight: boolean; readonly stripFailureResponse: boolean },
     readonly counts: JwtCounts,
-  ) {}
+  ) {
+    this.#outputs = new TokenLocations(providers.map(({ config }) => config));
+  }
 
   /** Decides where all signatures that matter are known, else says which one to check first; the head is then of no use. */
   decide(request: JwtRequest, verifier: TokenVerifier): JwtDecision | UncheckedSignature {
     const { head, path } = request;
+    // Unlike Envoy, which takes away only those of the providers that it comes to: who believes a header believes it always.
+    this.#outputs.sanitize(head);
     if (this.options.bypassCorsPreflight && isPreflight(head)) {
       this.counts.corsPreflightBypassed++;
       return this.#admit(head);

@@ -80,6 +80,7 @@ export class RequestHead {
   /** A value that cannot stand in a header is left out. */
   add(name: string, value: string): boolean {
     if (/[^\t\x20-\x7e\x80-\xff]/.test(value)) return false;
+    this.#lines = this.#lines.flatMap((line) => (line.name === 'connection' ? withoutOption(line, name) : line));
     this.#lines.push({ name, value, text: `${name}: ${value}`, hidden: false });
     this.#changed = true;
     return true;
@@ -146,6 +147,15 @@ export class RequestHead {
   text(): string {
     return `${[this.#requestLine, ...this.#lines.map(({ text }) => text)].join('\r\n')}\r\n\r\n`;
   }
+}
+
+/** A line of Connection that does not name a header: what the client calls hop-by-hop is its own, and not what filters add. */
+function withoutOption(line: HeaderLine, name: string): HeaderLine | [] {
+  const options = line.value.split(',').map((option) => option.trim());
+  const kept = options.filter((option) => option.toLowerCase() !== name);
+  if (kept.length === options.length) return line;
+  const value = kept.join(', ');
+  return kept.length === 0 ? [] : { ...line, value, text: `${line.name}: ${value}` };
 }
 
 /** Sequences that are none stay as they are. */
