@@ -9,6 +9,7 @@ import type { ClusterLoadAssignment } from '@lateen/xds-proto/envoy/config/endpo
 import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import type { LimitServiceCounts } from './limit-service/limit-counts.js';
+import type { ClusterCounts } from './observe/cluster-counts.js';
 import type { QuotaBuckets } from './quota/quota-buckets.js';
 import type { HealthCounts } from './upstream/health/health-checker.js';
 import type { OutlierCounts } from './upstream/outliers/outlier-detector.js';
@@ -220,6 +221,8 @@ export interface ClusterView {
   readonly maxRequests: number;
   readonly maxRetries: number;
   readonly rqPending: number;
+  /** What became of its requests. */
+  readonly counts: Readonly<ClusterCounts>;
   /** Undefined where the cluster has no outlier detection. */
   readonly outliers: Readonly<OutlierCounts> | undefined;
   /** Undefined where the cluster has no health checks. */

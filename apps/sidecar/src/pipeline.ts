@@ -119,6 +119,7 @@ class Pipeline implements DataPlane {
       clusters: [],
       readBufferBusy: false,
       forwardHosts: [],
+      clusterCounts: [],
       mirrorMemory: { waitingBytes: 0 },
       draining: false,
     };

@@ -15,14 +15,20 @@ export type Samples = ReadonlyMap<string, Sample>;
 
 const SAMPLE = /^(envoy_\w+)\{?([^}]*)\}? (\d+)$/;
 /** Where the name of a cluster or listener has dots Envoy takes what follows the first one into the metric's name. */
-const OF_CLUSTERS = /^envoy_cluster_(?:.+_)?(upstream_rq_total|upstream_cx_connect_fail)$/;
+const OF_CLUSTERS =
+  /^envoy_cluster_(?:.+_)?(upstream_(?:rq_(?:total|completed|timeout|per_try_timeout|retry|retry_success|retry_limit_exceeded|retry_overflow|pending_overflow)|cx_(?:connect_fail|none_healthy)))$/;
+/** Envoy has them once more, by who called and of attempts that were not the last. */
+const COUNTED_TWICE = /(?:^envoy_cluster|_)_?(?:internal|external|retry|canary)_upstream_rq/;
+const ANSWERS_OF_CLUSTERS = /^envoy_cluster_(?:.+_)?upstream_rq_xx$/;
 const OF_LISTENERS = /^envoy_http_(?:.+_)?downstream_rq_xx$/;
 /** The proxy's own connections, and its admin API. */
 const OWN = /"(xds-grpc|sds-grpc|admin)"/;
 
 function nameOf(metric: string, labels: string): string | undefined {
   const responseClass = /envoy_response_code_class="(\d)"/.exec(labels)?.[1];
+  if (COUNTED_TWICE.test(metric)) return undefined;
   if (responseClass !== undefined && OF_LISTENERS.test(metric)) return `downstream_rq_${responseClass}xx`;
+  if (responseClass !== undefined && ANSWERS_OF_CLUSTERS.test(metric)) return `upstream_rq_${responseClass}xx`;
   return OF_CLUSTERS.exec(metric)?.[1];
 }
 

@@ -38,6 +38,8 @@ export class ExchangeState {
   /** The transport's words for the last failed attempt. */
   failureReason = '';
   clusterSlot = -1;
+  /** The request has been given to its cluster, whatever came of it. */
+  asksCluster = false;
   /** Policy record of the route, 0 = none. */
   policy = 0;
   endpoint: Endpoint | null = null;
@@ -80,6 +82,7 @@ export class ExchangeState {
     this.details = '';
     this.failureReason = '';
     this.clusterSlot = -1;
+    this.asksCluster = false;
     this.policy = 0;
     this.endpoint = null;
     this.peer = 0;

@@ -4,7 +4,8 @@ import * as L from '@lateen/filters-wasm';
 import type { JwtDecision, JwtFilter } from '@lateen/jwt';
 import type { DrainListener } from '../codec/message-writer.js';
 import { joinLines } from '../limit-service/limit-answer.js';
-import { TIMER_BACKOFF, TIMER_IDLE, TIMER_ROUTE, TIMER_STREAM, timeoutReply } from './exchange-timers.js';
+import { clusterCounts } from '../observe/cluster-counts.js';
+import { TIMER_BACKOFF, TIMER_IDLE, TIMER_ROUTE, TIMER_STREAM, TIMER_TRY, timeoutReply } from './exchange-timers.js';
 import { CORS_FIRST, CORS_LAST } from './filters/cross-origin.js';
 import { type DelayedRequest, faultAbort, type HeldAnswer, InjectedDelay } from './filters/injected-delay.js';
 import { type InquiringRequest, LimitInquiry, limitReplyPolicy } from './filters/limit-inquiry.js';
@@ -155,9 +156,17 @@ export class Exchange extends ForwardingExchange implements DelayedRequest, Inqu
     else if (kind === TIMER_IDLE) this.onStreamIdle();
     else {
       if (this.endpoint !== null) this.endpoint.stats.rqTimeout++;
+      this.countTimeout(kind);
       if (this.waitsForAnswer) this.endpoint?.outlier?.failedLocally(true);
       if (kind === TIMER_ROUTE || !this.retryAfterTimeout()) this.fail(timeoutReply(kind, this.requestComplete));
     }
+  }
+
+  private countTimeout(kind: number): void {
+    const counts = clusterCounts(this.path, this.clusterSlot);
+    if (counts === null) return;
+    if (kind === TIMER_ROUTE) counts.timeout++;
+    else if (kind === TIMER_TRY) counts.perTryTimeout++;
   }
 
   /** Nothing has moved for as long as the listener or the route allows. */
@@ -316,6 +325,8 @@ export class Exchange extends ForwardingExchange implements DelayedRequest, Inqu
     this.heldBack = false;
     this.headLines = joinLines(this.headLines, responseLines);
     if (reply !== null) {
+      // As in Envoy, what a limit refuses is an answer of the cluster that the request was for.
+      this.asksCluster = refusedBy >= 0;
       this.policy = refusedBy < 0 ? 0 : limitReplyPolicy(this.path.core, this.listenerRecord, refusedBy);
       this.afterwards = null;
       this.replyLocally(reply);

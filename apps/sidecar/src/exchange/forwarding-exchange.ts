@@ -2,6 +2,7 @@
 
 import * as L from '@lateen/filters-wasm';
 import type { DrainListener } from '../codec/message-writer.js';
+import { clusterCounts } from '../observe/cluster-counts.js';
 import type { UpstreamStream } from '../upstream/upstream-stream.js';
 import { type LocalReply, type UpstreamFailure, upstreamReset, VIA_UPSTREAM_DETAILS } from './local-reply.js';
 import { FLAG } from './response-flags.js';
@@ -70,6 +71,9 @@ export abstract class ForwardingExchange extends SendingExchange implements Drai
         return true;
       }
       if (count > 1) this.flags |= FLAG.URX;
+    } else if (count > 1) {
+      const counts = clusterCounts(this.path, this.clusterSlot);
+      if (counts !== null) counts.retrySuccess++;
     }
     const { web } = this;
     if (web !== null && !web.translateAnswer(this.path.core, this)) {

@@ -9,6 +9,7 @@ import {
   SERIES_RESPONSE_MESSAGES,
 } from '@lateen/filters-wasm';
 import type { DataPlaneStats } from '../data-plane.js';
+import { type ClusterCounts, clusterCounts, countAnswer } from '../observe/cluster-counts.js';
 import type { DataPath } from '../transport/data-path.js';
 import type { AnsweringExchange } from './answering-exchange.js';
 import type { ExchangeClient } from './exchange-client.js';
@@ -30,6 +31,7 @@ export function countRequest(path: DataPath, exchange: AnsweringExchange, client
   }
   const number = exchange.policy === 0 ? 0 : core.i32[(exchange.policy + POLICY_STATISTICS) >> 2]!;
   if (number !== 0 && exchange.clusterSlot >= 0) countRoute(path.tables.routeStatistics.counts[number]!, exchange);
+  if (exchange.asksCluster) countCluster(clusterCounts(path, exchange.clusterSlot), exchange);
   const { chain } = client;
   if (chain.metricScope === 0) return;
   const cluster = exchange.clusterSlot < 0 ? NO_CLUSTER : exchange.clusterSlot;
@@ -48,6 +50,15 @@ export function countRequest(path: DataPath, exchange: AnsweringExchange, client
     core.f64[(series + SERIES_REQUEST_MESSAGES) >> 3]! += exchange.requestMessages?.count ?? 0;
     core.f64[(series + SERIES_RESPONSE_MESSAGES) >> 3]! += exchange.responseMessages?.count ?? 0;
   }
+}
+
+/** As Envoy's router: what the client was answered, be it by the upstream or in its place. */
+function countCluster(counts: ClusterCounts | null, { flags, status }: AnsweringExchange): void {
+  if (counts === null) return;
+  countAnswer(counts, status);
+  if (flags === 0) return;
+  if ((flags & FLAG.UH) !== 0) counts.noneHealthy++;
+  if ((flags & FLAG.UO) !== 0) counts.pendingOverflow++;
 }
 
 function countRoute(counts: RouteCounts, { attempts, flags, status }: AnsweringExchange): void {

@@ -103,6 +103,7 @@ export abstract class SendingExchange extends AnsweringExchange implements Upstr
 
   protected forward(): void {
     const { core } = this.path;
+    this.asksCluster = true;
     const slot = this.attempts.pickFirst(this.clusterSlot);
     if (slot === L.PICK_ORIGINAL_DESTINATION && this.path.forwardHosts[this.clusterSlot] !== undefined) {
       this.searchHost();

@@ -8,6 +8,7 @@ import type { OwnIdentity } from '../identity/own-identity.js';
 import type { LimitServiceCounts } from '../limit-service/limit-counts.js';
 import { OUTLIER_KINDS } from '../upstream/outliers/outlier-settings.js';
 import type { AccessLogs } from './access-logs.js';
+import { writeClusters } from './cluster-metrics.js';
 import { formatLabels, type MetricType, type PrometheusText } from './prometheus-text.js';
 
 export interface SidecarMetricSources {
@@ -204,39 +205,6 @@ function writeRoutes(out: PrometheusText, dataPlane: DataPlane): void {
       const all = [...labels(one), ['envoy_response_code_class', String(digit)] as const];
       if (value > 0) out.sample('envoy_vhost_route_upstream_rq_xx', formatLabels(all), value);
     });
-  }
-}
-
-function writeClusters(out: PrometheusText, dataPlane: DataPlane): void {
-  const clusters = dataPlane.clusters().map(({ name, endpoints, rqPending }) => {
-    const sum = (read: (endpoint: (typeof endpoints)[number]) => number) =>
-      endpoints.reduce((total, endpoint) => total + read(endpoint), 0);
-    return { labels: formatLabels([['cluster_name', name]]), endpoints, rqPending, sum };
-  });
-  type ClusterSums = (typeof clusters)[number];
-  const METRICS: readonly (readonly [string, MetricType, string, (cluster: ClusterSums) => number])[] = [
-    ['envoy_cluster_membership_total', 'gauge', 'Endpoints.', ({ endpoints }) => endpoints.length],
-    [
-      'envoy_cluster_membership_healthy',
-      'gauge',
-      'Healthy endpoints.',
-      ({ sum }) => sum(({ healthy, ejected, failing }) => Number(healthy && !ejected && !failing)),
-    ],
-    ['envoy_cluster_upstream_cx_total', 'counter', 'Connections opened.', ({ sum }) => sum(({ cxTotal }) => cxTotal)],
-    ['envoy_cluster_upstream_cx_active', 'gauge', 'Open connections.', ({ sum }) => sum(({ cxActive }) => cxActive)],
-    [
-      'envoy_cluster_upstream_cx_connect_fail',
-      'counter',
-      'Connections that failed.',
-      ({ sum }) => sum(({ cxConnectFail }) => cxConnectFail),
-    ],
-    ['envoy_cluster_upstream_rq_total', 'counter', 'Requests sent.', ({ sum }) => sum(({ rqTotal }) => rqTotal)],
-    ['envoy_cluster_upstream_rq_active', 'gauge', 'Requests in flight.', ({ sum }) => sum(({ rqActive }) => rqActive)],
-    ['envoy_cluster_upstream_rq_pending_active', 'gauge', 'Requests that wait.', ({ rqPending }) => rqPending],
-  ];
-  for (const [name, type, help, read] of METRICS) {
-    out.metric(name, type, help);
-    for (const cluster of clusters) out.sample(name, cluster.labels, read(cluster));
   }
 }
 

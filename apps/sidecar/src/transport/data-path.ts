@@ -5,6 +5,7 @@ import type { TokenVerifier } from '@lateen/jwt';
 import type { ConnectionLimits, DataPlaneOptions, DataPlaneStats } from '../data-plane.js';
 import type { MirrorMemory } from '../exchange/mirrors/mirrored-request.js';
 import type { LimitServiceStatistics } from '../limit-service/limit-counts.js';
+import type { ClusterCounts } from '../observe/cluster-counts.js';
 import type { QuotaBuckets } from '../quota/quota-buckets.js';
 import type { Endpoint } from '../upstream/endpoint.js';
 import type { ForwardHosts } from '../upstream/forward-hosts.js';
@@ -34,6 +35,8 @@ export interface DataPath {
   readonly endpoints: (Endpoint | undefined)[];
   /** By cluster slot of the core; those that are gone stay for exchanges that began with them. */
   readonly clusters: (UpstreamCluster | undefined)[];
+  /** By cluster slot, see clusterCounts(). */
+  readonly clusterCounts: (ClusterCounts | undefined)[];
   /** A connection goes through frames in the read buffer: nobody else may put bytes there meanwhile. */
   readBufferBusy: boolean;
   /** By cluster slot: the hosts of clusters whose requests say where they go. */

@@ -10,6 +10,7 @@ import {
 } from '@lateen/filters-wasm';
 import { HealthStatus } from '@lateen/xds-proto/envoy/config/core/v3/health_check_pb.js';
 import type { ClusterView, EndpointView } from '../data-plane.js';
+import { ClusterCounts, clusterCounts } from '../observe/cluster-counts.js';
 import type { DataPath } from '../transport/data-path.js';
 import type { Endpoint } from './endpoint.js';
 import type { UpstreamCluster } from './upstream-cluster.js';
@@ -35,6 +36,7 @@ function clusterView(path: DataPath, upstreams: UpstreamSet, cluster: UpstreamCl
     maxRetries: thresholds?.maxRetries ?? DEFAULT_MAX_RETRIES,
     outliers: upstreams.outliersOf(cluster),
     health: upstreams.healthOf(cluster),
+    counts: clusterCounts(path, cluster.slot) ?? new ClusterCounts(cluster.name),
     rqPending: path.core.i32[(state + CLUSTER_STATE_PENDING) >> 2]!,
     endpoints: upstreams.endpointsOf(cluster).map((endpoint) => endpointView(path, endpoint)),
   };

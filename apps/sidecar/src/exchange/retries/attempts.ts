@@ -19,6 +19,7 @@ import {
   RETRY_ON_ENVOY_RATELIMITED,
   RETRY_ON_RETRIABLE_HEADERS,
 } from '@lateen/filters-wasm';
+import { clusterCounts } from '../../observe/cluster-counts.js';
 import type { DataPath } from '../../transport/data-path.js';
 import { headerValue } from '../access-log-entry.js';
 import type { ExchangeClient } from '../exchange-client.js';
@@ -80,15 +81,24 @@ export class Attempts {
 
   /** Takes one of the retries left, within the cluster's limit of retries at a time. */
   take(clusterSlot: number): boolean {
-    if (this.left <= 0) return false;
+    if (this.left <= 0) {
+      const counts = this.count > 1 ? clusterCounts(this.path, clusterSlot) : null;
+      if (counts !== null) counts.retryLimitExceeded++;
+      return false;
+    }
     const headers = retryHeadersOf(this.path.core, this.policy);
     if (headers !== undefined && headers.request.length > 0 && !matchesAny(headers.request, this.kept.headText())) {
       return false;
     }
-    if (!this.holdsUnit && this.path.core.wasm.acquire(clusterSlot, LIMIT_RETRIES) === 0) return false;
+    const counts = clusterCounts(this.path, clusterSlot);
+    if (!this.holdsUnit && this.path.core.wasm.acquire(clusterSlot, LIMIT_RETRIES) === 0) {
+      if (counts !== null) counts.retryOverflow++;
+      return false;
+    }
     this.holdsUnit = true;
     this.left--;
     this.path.stats.upstreamRqRetry++;
+    if (counts !== null) counts.retry++;
     return true;
   }
 

@@ -2,6 +2,7 @@
 
 import { CHUNK_MODE_DATA, LIMIT_REQUESTS, METHOD_POST, RESP_GRPC_STATUS } from '@lateen/filters-wasm';
 import type { UpstreamFailure } from '../../exchange/local-reply.js';
+import { clusterCounts, countAnswer } from '../../observe/cluster-counts.js';
 import type { DataPath } from '../../transport/data-path.js';
 import { Timer, type TimerOwner } from '../../transport/timer-wheel.js';
 import type { ConnectionPool } from '../connection-pool.js';
@@ -32,6 +33,8 @@ export interface CallOutcome {
 const PREFIX_BYTES = 5;
 /** A larger answer is refused. */
 const MAX_ANSWER_BYTES = 65_536;
+const UNAVAILABLE = 503;
+const TIMED_OUT = 504;
 const HTTP_OK = 200;
 
 export class UnaryCall implements UpstreamRequest, TimerOwner {
@@ -78,11 +81,13 @@ export class UnaryCall implements UpstreamRequest, TimerOwner {
     const endpoint = slot < 0 ? undefined : endpoints[slot];
     if (endpoint === undefined) {
       this.over = true;
+      this.count(UNAVAILABLE, 'noneHealthy');
       this.outcome.onCallFailed(`cluster ${cluster} has no healthy endpoint`);
       return;
     }
     if (core.wasm.acquire(this.clusterSlot, LIMIT_REQUESTS) === 0) {
       this.over = true;
+      this.count(UNAVAILABLE, 'pendingOverflow');
       this.outcome.onCallFailed(`cluster ${cluster} takes no more requests at a time`);
       return;
     }
@@ -103,6 +108,7 @@ export class UnaryCall implements UpstreamRequest, TimerOwner {
   onTimer(): void {
     this.path.clock.tick();
     if (this.endpoint !== null) this.endpoint.stats.rqTimeout++;
+    this.count(TIMED_OUT, 'timeout');
     this.endpoint?.outlier?.failedLocally(true);
     this.cancel();
     this.outcome.onCallFailed(`no answer within ${this.target.timeoutMs} ms`);
@@ -142,6 +148,7 @@ export class UnaryCall implements UpstreamRequest, TimerOwner {
       this.endpoint.acquire(this);
       return;
     }
+    this.count(UNAVAILABLE, failure === 'overflow' ? 'pendingOverflow' : undefined);
     if (failure !== 'overflow') this.endpoint?.outlier?.failedLocally(failure === 'timeout');
     this.fail(reason === '' ? failure : `${failure}: ${reason}`);
   }
@@ -179,6 +186,7 @@ export class UnaryCall implements UpstreamRequest, TimerOwner {
   onResponseEnd(): void {
     this.upstream = null;
     if (this.over) return;
+    this.count(this.status);
     if (this.status !== HTTP_OK) {
       this.fail(`status ${this.status}`);
       return;
@@ -194,6 +202,13 @@ export class UnaryCall implements UpstreamRequest, TimerOwner {
     }
     this.release(true);
     this.outcome.onCallAnswered(message);
+  }
+
+  /** As Envoy's router does for its own calls, in whose cluster they count as others do. */
+  private count(status: number, also?: 'timeout' | 'noneHealthy' | 'pendingOverflow'): void {
+    const counts = clusterCounts(this.path, this.clusterSlot);
+    countAnswer(counts, status);
+    if (counts !== null && also !== undefined) counts[also]++;
   }
 
   private fail(reason: string): void {
