@@ -1,7 +1,7 @@
 // Resilience, step 3: what must hold under load, each as a scenario that says what it saw and what is wrong with it.
 
 import { LoadedMesh, type LoadedPod, type LoggedRequest } from './loaded-mesh.js';
-import { countWhere, steadyLoad } from './steady-load.js';
+import { type AnsweredRequest, countWhere, steadyLoad } from './steady-load.js';
 
 export interface ScenarioOptions {
   readonly perSecond: number;
@@ -51,6 +51,13 @@ async function inMesh(config: string, pods: number, run: (mesh: LoadedMesh) => P
   } finally {
     await mesh.stop();
   }
+}
+
+/** How many answers of each status but 200; 0 is none at all. */
+function statusesOf(answers: readonly AnsweredRequest[]): string {
+  const counts = new Map<number, number>();
+  for (const { status } of answers) if (!ok(status)) counts.set(status, (counts.get(status) ?? 0) + 1);
+  return [...counts].map(([status, count]) => `${count} with ${status}`).join(', ');
 }
 
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
@@ -151,7 +158,7 @@ const losesNothingToChanges: Scenario = ({ perSecond, seconds }) =>
     return {
       rate,
       seen: `${failed} of ${answers.length} failed (${rate.toFixed(0)}/s) during ${changes} changes, of endpoints and of routes`,
-      faults: failed > 0 ? [`${failed} requests failed`] : [],
+      faults: failed > 0 ? [`failed: ${statusesOf(answers)}`] : [],
     };
   });
 
@@ -169,7 +176,7 @@ const hidesAKilledEndpoint: Scenario = ({ perSecond, seconds }) =>
       rate,
       seen: `${failed} of ${answers.length} failed (${rate.toFixed(0)}/s); the killed pod had answered ${before}`,
       faults: [
-        ...(failed > 0 ? [`${failed} requests failed`] : []),
+        ...(failed > 0 ? [`failed: ${statusesOf(answers)}`] : []),
         ...(before === 0 ? ['the pod had got nothing before it was killed'] : []),
       ],
     };
