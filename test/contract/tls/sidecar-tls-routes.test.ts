@@ -157,6 +157,14 @@ describe('TLS that a Sidecar ends at its own ports', () => {
     await expect(plainText(9443, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n')).resolves.toBe('');
   });
 
+  test('what a client says about itself is not believed', async () => {
+    const names = ['x-envoy-peer-metadata', 'x-envoy-peer-metadata-id', 'x-envoy-internal', 'x-forwarded-client-cert'];
+    const lines = names.map((name) => `${name}: forged\r\n`).join('');
+    const request = `GET / HTTP/1.1\r\nHost: app.example.com\r\nx-own: forged\r\n${lines}Connection: close\r\n\r\n`;
+    const { text } = await talkTls(at(9443), request);
+    expect(text).toContain('"forged":["x-own"]');
+  });
+
   test('TCP goes on where the client shows a certificate that is known', async () => {
     const { certPem: cert, keyPem: key } = friend;
     const { text, cipher } = await talkTls(at(9444, { cert, key }), 'hello');

@@ -76,13 +76,14 @@ async function listening(server: Server | HttpServer): Promise<TestBackend> {
   };
 }
 
-/** Answers requests with its name, and with what the proxy said of the client. */
+/** Answers requests with its name, with what the proxy said of the client, and with the names of headers whose value is `forged`. */
 export function httpBackend(name: string): Promise<TestBackend> {
   return listening(
     createHttpServer(({ headers, url }, response) => {
       const { host, 'x-forwarded-proto': scheme, 'x-forwarded-client-cert': certificate = '' } = headers;
       response.setHeader('connection', 'close');
-      response.end(JSON.stringify({ name, url, host, scheme, certificate }));
+      const forged = Object.keys(headers).filter((header) => String(headers[header]).includes('forged'));
+      response.end(JSON.stringify({ name, url, host, scheme, certificate, forged }));
     }),
   );
 }

@@ -101,7 +101,8 @@ function sharedFields(
   return {
     httpFilters: buildHttpFilters(scope, listenerClass, understandsIstioFilters, abilities),
     accessLog: accessLogs.map(buildAccessLog),
-    useRemoteAddress: listenerClass === 'gateway',
+    // Who calls from outside of the mesh says nothing about itself that is believed: such ports are edges, as gateways are.
+    useRemoteAddress: managerClass === 'gateway' || managerClass === 'sidecar-inbound-outside',
     xffNumTrustedHops:
       listenerClass === 'gateway' ? (meshConfig.defaultConfig?.gatewayTopology?.numTrustedProxies ?? 0) : 0,
     serverName: 'istio-envoy',
