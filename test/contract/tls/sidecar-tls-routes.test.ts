@@ -18,6 +18,7 @@ let proxy: TranslatedProxy;
 const backends: TestBackend[] = [];
 const directory = mkdtempSync(join(tmpdir(), 'lateen-ingress-tls-'));
 let friend: WebCertificate;
+let formerFriend: WebCertificate;
 
 function mesh(
   ports: Readonly<Record<string, { readonly tls: number; readonly tcp: number }>>,
@@ -73,6 +74,7 @@ spec:
         serverCertificate: ${directory}/cert.pem
         privateKey: ${directory}/key.pem
         caCertificates: ${directory}/roots.pem
+        caCrl: ${directory}/revoked.pem
         maxProtocolVersion: TLSV1_2
         cipherSuites: [ECDHE-ECDSA-AES256-GCM-SHA384]
 ---
@@ -107,9 +109,14 @@ beforeAll(async () => {
   const own = await authority.issue({ dnsNames: ['app.example.com'] });
   const clients = await TestWebAuthority.create('clients');
   friend = await clients.issue({ dnsNames: ['friend.example.org'], subject: 'friend' });
-  for (const [file, text] of Object.entries({ cert: own.certPem, key: own.keyPem, roots: clients.rootsPem })) {
-    writeFileSync(join(directory, `${file}.pem`), text);
-  }
+  formerFriend = await clients.issue({ dnsNames: ['former.example.org'], subject: 'former' });
+  const files = {
+    cert: own.certPem,
+    key: own.keyPem,
+    roots: clients.rootsPem,
+    revoked: await clients.revoke([formerFriend.serial]),
+  };
+  for (const [file, text] of Object.entries(files)) writeFileSync(join(directory, `${file}.pem`), text);
   const web = await httpBackend('web');
   const echo = await tcpBackend('echo');
   backends.push(web, echo);
@@ -170,6 +177,8 @@ describe('TLS that a Sidecar ends at its own ports', () => {
     const { text, cipher } = await talkTls(at(9444, { cert, key }), 'hello');
     expect([text, cipher]).toEqual(['echo got hello', 'TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384']);
     await expect(talkTls(at(9444), 'hello')).rejects.toThrow();
+    const revoked = { cert: formerFriend.certPem, key: formerFriend.keyPem };
+    await expect(talkTls(at(9444, revoked), 'hello')).rejects.toThrow();
   });
 });
 

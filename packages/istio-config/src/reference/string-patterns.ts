@@ -18,7 +18,7 @@ import {
   wildcardHost,
   writtenHeaderName,
 } from '../declare/formats.js';
-import { jsonWebKeySet, jwksAddress, tokenHeaderName } from '../declare/formats-of-tokens.js';
+import { claimName, jsonWebKeySet, jwksAddress, tokenHeaderName } from '../declare/formats-of-tokens.js';
 import { labelName, objectName, portName } from '../declare/kubernetes-names.js';
 import type { StringFormat } from '../declare/scalars.js';
 
@@ -59,6 +59,8 @@ const PATTERNS: ReadonlyMap<StringFormat, Keywords> = new Map<StringFormat, Keyw
   [regex, {}],
   [regexOrStar, {}],
   [exportTarget, {}],
+  // Dots between names, or each in brackets.
+  [claimName, { minLength: 1 }],
   [tokenHeaderName, { pattern: '^[-_A-Za-z0-9]*$' }],
   [jwksAddress, { format: 'uri', pattern: '^https?://' }],
   [jsonWebKeySet, { contentMediaType: 'application/json' }],
