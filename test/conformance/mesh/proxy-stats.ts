@@ -44,13 +44,36 @@ export async function readStats(adminPort: number): Promise<Samples> {
   return samples;
 }
 
-/** What was counted between two readings. Counters of what was there before may have gone meanwhile. */
+/** Which cluster a metric is of; undefined for those of listeners. */
+function clusterOf(key: string): string | undefined {
+  const [, prefix, labels = ''] = /^(envoy_cluster_(?:.+_)?)upstream_[^{]*\{(.*)\}$/.exec(key) ?? [];
+  const name = /cluster_name="([^"]*)"/.exec(labels)?.[1];
+  return prefix === undefined ? undefined : `${prefix} ${name}`;
+}
+
+/**
+ * What was counted between two readings. Counters of what was there before may have gone meanwhile. A cluster of which nothing
+ * but `upstream_rq_total` has changed had no request but a TCP connection, which Envoy counts there as well: one by which it
+ * was tried whether a listener accepts any, and which is counted some time later.
+ */
 export function statsSince(before: Samples, after: Samples): ProxyStats {
   const stats: Record<string, number> = {};
+  const connections = new Map<string, number>();
+  const withRequests = new Set<string>();
   for (const [key, { name, value }] of after) {
     const counted = value - (before.get(key)?.value ?? 0);
-    if (counted > 0) stats[name] = (stats[name] ?? 0) + counted;
+    if (counted <= 0) continue;
+    const cluster = clusterOf(key);
+    if (cluster !== undefined) {
+      if (name === 'upstream_rq_total') connections.set(cluster, counted);
+      else withRequests.add(cluster);
+    }
+    stats[name] = (stats[name] ?? 0) + counted;
   }
+  for (const [cluster, counted] of connections) {
+    if (!withRequests.has(cluster)) stats.upstream_rq_total! -= counted;
+  }
+  if (stats.upstream_rq_total === 0) delete stats.upstream_rq_total;
   return stats;
 }
 
