@@ -16,6 +16,7 @@ export type { QuotaBranch, QuotaBranches } from './compile/limits/quota-branches
 export * from './compile/limits/quota-strategy.js';
 export * from './compile/match/retry-headers.js';
 export * from './compile/mirrors/mirror-layout.js';
+export { isOwnHeader } from './compile/mutations.js';
 export * from './compile/problems.js';
 export * from './compile/statistics/route-statistics.js';
 export * from './connection-records.js';

@@ -1,7 +1,7 @@
 // Rate limit service: what its answer means for the request and for the response.
 
 import { fromBinary } from '@bufbuild/protobuf';
-import { HEAD_LINES_MAX_BYTES } from '@lateen/filters-wasm';
+import { HEAD_LINES_MAX_BYTES, isOwnHeader } from '@lateen/filters-wasm';
 import type { HeaderValue } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import {
   RateLimitResponse_Code as Code,
@@ -33,18 +33,6 @@ const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/;
 /** What would end the header or the message. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters that are refused
 const BAD_VALUE = /[\u0000-\u0008\u000a-\u001f\u007f]/;
-/** Framing and hop-by-hop headers are the proxy's own, and so is where the request goes. */
-const OWN = new Set([
-  'connection',
-  'content-length',
-  'host',
-  'keep-alive',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-]);
 
 /**
  * @param tellsLimits the client is told how much is left (`x-ratelimit-*`)
@@ -91,7 +79,7 @@ function headerLines(headers: readonly HeaderValue[]): string {
   for (const { key, value, rawValue } of headers) {
     const name = key.toLowerCase();
     const text = value === '' ? Buffer.from(rawValue).toString('latin1') : bytesOf(value);
-    if (!HEADER_NAME.test(name) || OWN.has(name) || BAD_VALUE.test(text)) continue;
+    if (!HEADER_NAME.test(name) || isOwnHeader(name) || BAD_VALUE.test(text)) continue;
     const line = `${name}: ${text}\r\n`;
     if (lines.length + line.length <= HEAD_LINES_MAX_BYTES / 2) lines += line;
   }

@@ -18,6 +18,7 @@ import {
   ENTRY_SOURCE,
   ENTRY_VALUE,
 } from '@lateen/filters-wasm';
+import { groupsText, octetsOf } from '../codec/ip-octets.js';
 
 /** Names that the core does not know. */
 export interface QuestionNames {
@@ -74,28 +75,13 @@ function entryValue(kind: number, bits: number, names: QuestionNames, text: () =
 /** `ADDRESS/BITS` with the other bits zero, in the shortest form; the address itself where it is none. */
 export function networkOf(address: string, bits4: number, bits6: number): string {
   if (isIP(address) === 0) return address;
-  if (!isIPv6(address)) {
-    const value = address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
-    const masked = bits4 === 0 ? 0 : Math.floor(value / 2 ** (32 - bits4)) * 2 ** (32 - bits4);
-    const parts = [24, 16, 8, 0].map((shift) => Math.floor(masked / 2 ** shift) % 256);
-    return `${parts.join('.')}/${bits4}`;
-  }
-  const masked = groupsOf(address).map((group, index) => {
-    const kept = Math.min(16, Math.max(0, bits6 - index * 16));
-    return group & (0xffff << (16 - kept)) & 0xffff;
+  const inet6 = isIPv6(address);
+  const bits = inet6 ? bits6 : bits4;
+  const masked = octetsOf(address.replace(/%.*$/, '')).map((octet, index) => {
+    const kept = Math.min(8, Math.max(0, bits - index * 8));
+    return octet & (0xff << (8 - kept)) & 0xff;
   });
   // The URL's host is the address in its shortest form.
-  const long = masked.map((group) => group.toString(16)).join(':');
-  return `${new URL(`http://[${long}]`).hostname.slice(1, -1)}/${bits6}`;
-}
-
-/** The eight groups of an IPv6 address. */
-function groupsOf(address: string): number[] {
-  const short = new URL(`http://[${address.replace(/%.*$/, '')}]`).hostname.slice(1, -1);
-  const [head = '', tail] = short.split('::');
-  const numbers = (text: string | undefined) =>
-    text ? text.split(':').map((group) => Number.parseInt(group, 16)) : [];
-  const first = numbers(head);
-  const last = numbers(tail);
-  return [...first, ...new Array<number>(8 - first.length - last.length).fill(0), ...last];
+  const network = inet6 ? new URL(`http://[${groupsText(masked)}]`).hostname.slice(1, -1) : masked.join('.');
+  return `${network}/${bits}`;
 }

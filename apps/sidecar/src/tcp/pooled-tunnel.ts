@@ -1,11 +1,12 @@
 // TCP: a tunnel as a request of its endpoint's pool: a stream of HTTP/2, or a POST. To its session it is a socket like another.
 
 import { CHUNK_MODE_DATA, METHOD_CONNECT, METHOD_POST } from '@lateen/filters-wasm';
+import { inChunk, LAST_CHUNK } from '../codec/chunk-framing.js';
 import type { DrainListener } from '../codec/message-writer.js';
 import type { PresentedAddresses } from '../downstream/listener-filters/proxy-header.js';
 import type { UpstreamFailure } from '../exchange/local-reply.js';
 import type { OwnedSocket, SocketOwner, WriteWatcher } from '../transport/proxy-socket.js';
-import type { ConnectionPool } from '../upstream/connection-pool.js';
+import { OwnRequest } from '../upstream/calls/own-request.js';
 import type { Endpoint } from '../upstream/endpoint.js';
 import type { UpstreamRequest } from '../upstream/upstream-request.js';
 import type { UpstreamStream } from '../upstream/upstream-stream.js';
@@ -13,8 +14,6 @@ import { refusedWith, type TunnelSettings, tunnelHead } from './connect-tunnel.j
 
 /** What is told as unwritten while the upstream takes no more: enough for every source to pause. */
 const BACKED_UP_BYTES = 1024 * 1024;
-const LAST_CHUNK = Buffer.from('0\r\n\r\n');
-const CRLF = Buffer.from('\r\n');
 
 /** Who asked for the tunnel. Once it is there its owner is whoever the bytes are for. */
 export interface TunnelOwner extends SocketOwner {
@@ -24,18 +23,12 @@ export interface TunnelOwner extends SocketOwner {
   onTunnelOpen(securityId: number): void;
 }
 
-export class PooledTunnel implements OwnedSocket, UpstreamRequest, DrainListener {
-  nextPending: UpstreamRequest | null = null;
-  pendingOn: ConnectionPool | null = null;
+export class PooledTunnel extends OwnRequest implements OwnedSocket, UpstreamRequest, DrainListener {
   readonly method: number;
-  readonly upgrade = false;
-  readonly terminates = false;
-  readonly proxyVersion = 0;
   readonly listenerRecord = 0;
   readonly responseChunkMode = CHUNK_MODE_DATA;
   readonly http2 = false;
   readonly bodyChunked: boolean;
-  requestComplete = false;
   owner: SocketOwner | null;
   watcher: WriteWatcher | null = null;
   destroyed = false;
@@ -54,6 +47,7 @@ export class PooledTunnel implements OwnedSocket, UpstreamRequest, DrainListener
     readonly clientAddresses: PresentedAddresses | undefined,
     private readonly asker: TunnelOwner,
   ) {
+    super();
     this.owner = asker;
     this.bodyChunked = settings.postPath !== undefined;
     this.method = this.bodyChunked ? METHOD_POST : METHOD_CONNECT;
@@ -82,8 +76,6 @@ export class PooledTunnel implements OwnedSocket, UpstreamRequest, DrainListener
     this.close(new Error(reason));
   }
 
-  onInterimHead(): void {}
-
   /** Any 2xx agrees (RFC 9110, 9.3.6). */
   onResponseHead(status: number): boolean {
     if (status >= 200 && status < 300) return false;
@@ -97,13 +89,9 @@ export class PooledTunnel implements OwnedSocket, UpstreamRequest, DrainListener
     if (length > 0 && !this.destroyed) this.owner?.onReadAt?.(address, length);
   }
 
-  onTunnel(): void {}
-
-  onTunnelEnd(): void {
+  override onTunnelEnd(): void {
     this.endRemote();
   }
-
-  onResponseTrailers(): void {}
 
   /** An answer to POST has ended, and with it the request. */
   onResponseEnd(): void {
@@ -130,9 +118,7 @@ export class PooledTunnel implements OwnedSocket, UpstreamRequest, DrainListener
     if (upstream === null || bytes.length === 0) return true;
     const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     const { writer } = upstream;
-    if (this.bodyChunked)
-      writer.writeBuffer(Buffer.concat([Buffer.from(`${view.length.toString(16)}\r\n`), view, CRLF]));
-    else writer.writeBuffer(Buffer.from(view));
+    writer.writeBuffer(this.bodyChunked ? inChunk(view) : Buffer.from(view));
     if (!writer.backedUp) return true;
     this.waitingWrites++;
     writer.notifyDrained(this);

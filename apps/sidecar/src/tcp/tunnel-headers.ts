@@ -1,12 +1,11 @@
 // TCP: what the request for a tunnel says besides, as `headers_to_add` has it.
 
+import { isOwnHeader } from '@lateen/filters-wasm';
 import {
   HeaderValueOption_HeaderAppendAction as AppendAction,
   type HeaderValueOption,
 } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 
-/** The proxy's own: framing, and what is asked for. */
-const OWN = /^(?::.*|host|connection|content-length|keep-alive|proxy-connection|te|trailer|transfer-encoding|upgrade)$/;
 const OPERATOR = /%(?!%)/;
 
 /** Lines in the order in which they are sent; names in lower case. */
@@ -31,7 +30,7 @@ export function compileTunnelHeaders(options: readonly HeaderValueOption[]): (re
 export function tunnelHeaderProblem({ header }: HeaderValueOption): string {
   const name = (header?.key ?? '').toLowerCase();
   if (!/^[!#$&'*+.^_`|~0-9a-z-]+$/.test(name)) return `"${name}" is not a header name`;
-  if (OWN.test(name)) return `"${name}" cannot be changed by configuration`;
+  if (isOwnHeader(name)) return `"${name}" cannot be changed by configuration`;
   const value = header?.value ?? '';
   if (![...value].every(isHeaderByte)) return 'has bytes that no header may have';
   return OPERATOR.test(value.replaceAll('%%', ''))

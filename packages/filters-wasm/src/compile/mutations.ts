@@ -30,6 +30,11 @@ const PROTECTED = new Set([
   'upgrade',
 ]);
 
+/** Whether nobody but the proxy may set a header: framing, hop-by-hop, and Host. `name` is in lower case. */
+export function isOwnHeader(name: string): boolean {
+  return PROTECTED.has(name) || name === 'host';
+}
+
 export type MutationSide = 'request' | 'response';
 
 /** Removals first, then additions, as Envoy evaluates one level. `path` is the message that has the four fields. */
@@ -55,7 +60,7 @@ export function readMutations(
 
 function checkName(problems: ProblemList, path: string, name: string): boolean {
   if (!TOKEN.test(name)) problems.add(path, `"${name}" cannot be changed or is not a header name`);
-  else if (PROTECTED.has(name) || name === 'host') problems.add(path, `"${name}" cannot be changed by configuration`);
+  else if (isOwnHeader(name)) problems.add(path, `"${name}" cannot be changed by configuration`);
   else return true;
   return false;
 }

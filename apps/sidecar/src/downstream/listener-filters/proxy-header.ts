@@ -2,6 +2,7 @@
 // (https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt).
 
 import { isIPv4, isIPv6, SocketAddress } from 'node:net';
+import { groupsText, octetsOf } from '../../codec/ip-octets.js';
 
 /** Who a connection is between, as somebody before us says it. */
 export interface PresentedAddresses {
@@ -110,8 +111,7 @@ function parseVersion2(bytes: Uint8Array): ProxyHeaderResult {
 
 function addressText(octets: Uint8Array): string {
   if (octets.length === 4) return octets.join('.');
-  const groups = Array.from({ length: 8 }, (_, at) => (octets[at * 2]! * 256 + octets[at * 2 + 1]!).toString(16));
-  return oneForm(groups.join(':'));
+  return oneForm(groupsText(octets));
 }
 
 /** A zone means something on the machine that wrote it, and nothing here. */
@@ -147,24 +147,6 @@ export function writeProxyHeader(version: 1 | 2, addresses: PresentedAddresses |
   bytes.writeUInt16BE(remotePort, FIXED_V2_BYTES + 2 * size);
   bytes.writeUInt16BE(localPort, FIXED_V2_BYTES + 2 * size + 2);
   return bytes;
-}
-
-function octetsOf(address: string): number[] {
-  if (isIPv4(address)) return address.split('.').map(Number);
-  // The last groups may stand as an address of version 4.
-  const groups = address.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_text, ...octets: string[]) => {
-    const [a = 0, b = 0, c = 0, d = 0] = octets.slice(0, 4).map(Number);
-    return `${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`;
-  });
-  const [head = '', tail] = groups.split('::');
-  const groupsOf = (text: string) => (text === '' ? [] : text.split(':'));
-  const left = groupsOf(head);
-  const right = tail === undefined ? [] : groupsOf(tail);
-  const zeros = Array.from({ length: 8 - left.length - right.length }, () => '0');
-  return [...left, ...(tail === undefined ? [] : zeros), ...right].flatMap((group) => {
-    const value = Number.parseInt(group, 16);
-    return [value >> 8, value & 0xff];
-  });
 }
 
 /** Whom a socket is between, as far as that is known. */

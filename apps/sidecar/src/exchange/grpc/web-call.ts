@@ -1,6 +1,7 @@
 // gRPC-Web: one call, translated to gRPC and its answer back, as Envoy's filter does: content types, base64, trailers as a frame.
 
 import * as L from '@lateen/filters-wasm';
+import { inChunk, LAST_CHUNK } from '../../codec/chunk-framing.js';
 import type { MessageWriter } from '../../codec/message-writer.js';
 import { headerValue } from '../access-log-entry.js';
 import { BAD_BASE64, CUT_BASE64, type LocalReply } from '../local-reply.js';
@@ -18,11 +19,6 @@ const FRAME_HEAD_BYTES = 5;
 /** So much of an answer that is not gRPC is told as the message; encoded it may be three times as long. */
 const MAX_PLAIN_BYTES = 16_384;
 
-/** A piece of a body with chunked framing around it. */
-function inChunk(bytes: Buffer): Buffer {
-  return Buffer.concat([Buffer.from(`${bytes.length.toString(16)}\r\n`), bytes, Buffer.from('\r\n')]);
-}
-const LAST_CHUNK = Buffer.from('0\r\n\r\n');
 const NOTHING = Buffer.alloc(0);
 
 /** Who takes a request's body. */

@@ -4,7 +4,7 @@ import { CHUNK_MODE_FRAMED, EMBEDDER_SCRATCH, LIMIT_REQUESTS } from '@lateen/fil
 import type { DrainListener, MessageWriter } from '../../codec/message-writer.js';
 import type { DataPath } from '../../transport/data-path.js';
 import { Timer, type TimerOwner } from '../../transport/timer-wheel.js';
-import type { ConnectionPool } from '../../upstream/connection-pool.js';
+import { OwnRequest } from '../../upstream/calls/own-request.js';
 import type { Endpoint } from '../../upstream/endpoint.js';
 import type { UpstreamRequest } from '../../upstream/upstream-request.js';
 import type { UpstreamStream } from '../../upstream/upstream-stream.js';
@@ -24,13 +24,8 @@ export interface MirrorMemory {
 /** What the copy has in common with its request. */
 export type MirrorSource = Pick<UpstreamRequest, 'method' | 'listenerRecord' | 'secure' | 'http2' | 'bodyChunked'>;
 
-export class MirroredRequest implements UpstreamRequest, DrainListener, TimerOwner {
-  nextPending: UpstreamRequest | null = null;
-  pendingOn: ConnectionPool | null = null;
+export class MirroredRequest extends OwnRequest implements UpstreamRequest, DrainListener, TimerOwner {
   readonly method: number;
-  readonly upgrade = false;
-  readonly terminates = false;
-  readonly proxyVersion = 0;
   /** A copy is the proxy's own doing, as in Envoy. */
   readonly clientAddresses = undefined;
   readonly listenerRecord: number;
@@ -38,7 +33,6 @@ export class MirroredRequest implements UpstreamRequest, DrainListener, TimerOwn
   readonly http2: boolean;
   readonly bodyChunked: boolean;
   readonly responseChunkMode = CHUNK_MODE_FRAMED;
-  requestComplete = false;
   private readonly timer = new Timer(this, 0);
   private upstream: UpstreamStream | null = null;
   /** What has not been written, in order: the head first, until there is a connection. */
@@ -59,6 +53,7 @@ export class MirroredRequest implements UpstreamRequest, DrainListener, TimerOwn
     private readonly timeoutMs: number,
     { method, listenerRecord, secure, http2, bodyChunked }: MirrorSource,
   ) {
+    super();
     this.method = method;
     this.listenerRecord = listenerRecord;
     this.secure = secure;
@@ -159,8 +154,6 @@ export class MirroredRequest implements UpstreamRequest, DrainListener, TimerOwn
     this.finish(false);
   }
 
-  onInterimHead(): void {}
-
   onResponseHead(status: number): boolean {
     this.status = status;
     return false;
@@ -169,13 +162,6 @@ export class MirroredRequest implements UpstreamRequest, DrainListener, TimerOwn
   onResponseBytes(): void {
     this.lastActiveMs = this.path.clock.nowMs;
   }
-
-  /** Upgrades are not copied, so neither of these comes. */
-  onTunnel(): void {}
-
-  onTunnelEnd(): void {}
-
-  onResponseTrailers(): void {}
 
   onResponseEnd(): void {
     this.finish(this.status < 500);

@@ -1,14 +1,15 @@
 // Upstream: one unary call of gRPC that the proxy makes by itself, over the connections that requests to the cluster share.
 
 import { CHUNK_MODE_DATA, LIMIT_REQUESTS, METHOD_POST, RESP_GRPC_STATUS } from '@lateen/filters-wasm';
+import { unaryBody, unaryMessage } from '../../codec/grpc-message.js';
 import type { UpstreamFailure } from '../../exchange/local-reply.js';
 import { clusterCounts, countAnswer } from '../../observe/cluster-counts.js';
 import type { DataPath } from '../../transport/data-path.js';
 import { Timer, type TimerOwner } from '../../transport/timer-wheel.js';
-import type { ConnectionPool } from '../connection-pool.js';
 import type { Endpoint } from '../endpoint.js';
 import type { UpstreamRequest } from '../upstream-request.js';
 import type { UpstreamStream } from '../upstream-stream.js';
+import { OwnRequest } from './own-request.js';
 
 /** What is called. */
 export interface CallTarget {
@@ -29,27 +30,19 @@ export interface CallOutcome {
   onCallFailed(reason: string): void;
 }
 
-/** Whether a message is compressed, and its length. */
-const PREFIX_BYTES = 5;
 /** A larger answer is refused. */
 const MAX_ANSWER_BYTES = 65_536;
 const UNAVAILABLE = 503;
 const TIMED_OUT = 504;
 const HTTP_OK = 200;
 
-export class UnaryCall implements UpstreamRequest, TimerOwner {
-  nextPending: UpstreamRequest | null = null;
-  pendingOn: ConnectionPool | null = null;
+export class UnaryCall extends OwnRequest implements UpstreamRequest, TimerOwner {
   readonly method = METHOD_POST;
-  readonly upgrade = false;
-  readonly terminates = false;
-  readonly proxyVersion = 0;
   readonly listenerRecord = 0;
   readonly responseChunkMode = CHUNK_MODE_DATA;
   readonly clientAddresses = undefined;
   readonly http2 = true;
   readonly bodyChunked = true;
-  requestComplete = false;
   private readonly timer = new Timer(this, 0);
   private endpoint: Endpoint | null = null;
   private upstream: UpstreamStream | null = null;
@@ -67,7 +60,9 @@ export class UnaryCall implements UpstreamRequest, TimerOwner {
     private readonly target: CallTarget,
     private readonly message: Uint8Array,
     private readonly outcome: CallOutcome,
-  ) {}
+  ) {
+    super();
+  }
 
   get secure(): boolean {
     return this.endpoint?.transport.tls ?? false;
@@ -120,9 +115,6 @@ export class UnaryCall implements UpstreamRequest, TimerOwner {
     const { method, authority, headerLines, timeoutMs } = this.target;
     const { writer } = upstream;
     const limit = timeoutMs > 0 ? `grpc-timeout: ${timeoutMs}m\r\n` : '';
-    const size = PREFIX_BYTES + this.message.length;
-    const prefix = Buffer.alloc(PREFIX_BYTES);
-    prefix.writeUInt32BE(this.message.length, 1);
     writer.writeBuffer(
       Buffer.from(
         `POST ${method} HTTP/1.1\r\nhost: ${authority}\r\ncontent-type: application/grpc\r\nte: trailers\r\n` +
@@ -130,9 +122,7 @@ export class UnaryCall implements UpstreamRequest, TimerOwner {
         'latin1',
       ),
     );
-    writer.writeBuffer(
-      Buffer.concat([Buffer.from(`${size.toString(16)}\r\n`), prefix, this.message, Buffer.from('\r\n0\r\n\r\n')]),
-    );
+    writer.writeBuffer(unaryBody(this.message));
     this.requestComplete = true;
     writer.endMessage();
   }
@@ -153,8 +143,6 @@ export class UnaryCall implements UpstreamRequest, TimerOwner {
     this.fail(reason === '' ? failure : `${failure}: ${reason}`);
   }
 
-  onInterimHead(): void {}
-
   onResponseHead(status: number): boolean {
     this.status = status;
     this.grpcStatus = this.path.core.i32[RESP_GRPC_STATUS >> 2]!;
@@ -173,12 +161,7 @@ export class UnaryCall implements UpstreamRequest, TimerOwner {
     this.answer.push(Buffer.from(this.path.core.bytes.subarray(address, address + length)));
   }
 
-  /** Nothing is upgraded, so neither of these comes. */
-  onTunnel(): void {}
-
-  onTunnelEnd(): void {}
-
-  onResponseTrailers(): void {
+  override onResponseTrailers(): void {
     const status = this.path.core.i32[RESP_GRPC_STATUS >> 2]!;
     if (status >= 0) this.grpcStatus = status;
   }
@@ -195,7 +178,7 @@ export class UnaryCall implements UpstreamRequest, TimerOwner {
       this.fail(this.grpcStatus < 0 ? 'no grpc-status' : `grpc-status ${this.grpcStatus}`);
       return;
     }
-    const message = messageOf(Buffer.concat(this.answer));
+    const message = unaryMessage(Buffer.concat(this.answer));
     if (message === undefined) {
       this.fail('an answer that is no single message without compression');
       return;
@@ -229,10 +212,4 @@ export class UnaryCall implements UpstreamRequest, TimerOwner {
     if (success) endpoint.stats.rqSuccess++;
     else endpoint.stats.rqError++;
   }
-}
-
-function messageOf(body: Buffer): Uint8Array | undefined {
-  if (body.length < PREFIX_BYTES || body[0] !== 0 || body.readUInt32BE(1) !== body.length - PREFIX_BYTES)
-    return undefined;
-  return body.subarray(PREFIX_BYTES);
 }

@@ -2,6 +2,7 @@
 
 import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 import * as L from '@lateen/filters-wasm';
+import { unaryBody, unaryMessage } from '../../codec/grpc-message.js';
 import type { CheckResult } from './endpoint-health.js';
 import type { CheckSettings, StatusRange } from './health-settings.js';
 import type { AskedQuestion } from './request-check.js';
@@ -46,8 +47,6 @@ export function httpQuestion(settings: CheckSettings & { kind: 'http' }, host: s
   };
 }
 
-/** Where a message of gRPC begins: whether it is compressed, and its length. */
-const PREFIX_BYTES = 5;
 /** grpc.health.v1.HealthCheckResponse.ServingStatus. */
 const SERVING = 1;
 const SERVING_STATUS = ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN'];
@@ -59,10 +58,6 @@ export function grpcQuestion(settings: CheckSettings & { kind: 'grpc' }, host: s
   const { serviceName } = settings;
   const message = new BinaryWriter();
   if (serviceName !== '') message.tag(1, 2).string(serviceName);
-  const bytes = message.finish();
-  const prefix = Buffer.alloc(PREFIX_BYTES);
-  prefix.writeUInt32BE(bytes.length, 1);
-  const size = (PREFIX_BYTES + bytes.length).toString(16);
   const headers: (readonly [string, string])[] = [
     ['content-type', 'application/grpc'],
     ['te', 'trailers'],
@@ -71,10 +66,7 @@ export function grpcQuestion(settings: CheckSettings & { kind: 'grpc' }, host: s
   ];
   return {
     method: L.METHOD_POST,
-    bytes: [
-      headOf('POST', '/grpc.health.v1.Health/Check', host, headers),
-      Buffer.concat([Buffer.from(`${size}\r\n`), prefix, bytes, Buffer.from('\r\n0\r\n\r\n')]),
-    ],
+    bytes: [headOf('POST', '/grpc.health.v1.Health/Check', host, headers), unaryBody(message.finish())],
     bodyChunked: true,
     maxBodyBytes: MAX_ANSWER_BYTES,
     judge: judgeGrpc,
@@ -94,10 +86,10 @@ function judgeGrpc(status: number, grpcStatus: number, body: Buffer): CheckResul
 
 /** Of one whole message without compression. */
 function servingStatus(body: Buffer): number | undefined {
-  if (body.length < PREFIX_BYTES || body[0] !== 0 || body.readUInt32BE(1) !== body.length - PREFIX_BYTES)
-    return undefined;
+  const message = unaryMessage(body);
+  if (message === undefined) return undefined;
   try {
-    const reader = new BinaryReader(body.subarray(PREFIX_BYTES));
+    const reader = new BinaryReader(message);
     let status = 0;
     while (reader.pos < reader.len) {
       const [field, type] = reader.tag();

@@ -3,7 +3,7 @@
 import { CHUNK_MODE_DATA, RESP_GRPC_STATUS } from '@lateen/filters-wasm';
 import type { UpstreamFailure } from '../../exchange/local-reply.js';
 import type { DataPath } from '../../transport/data-path.js';
-import type { ConnectionPool } from '../connection-pool.js';
+import { OwnRequest } from '../calls/own-request.js';
 import type { UpstreamRequest } from '../upstream-request.js';
 import type { UpstreamStream } from '../upstream-stream.js';
 import type { CheckConnection } from './check-connection.js';
@@ -25,12 +25,7 @@ export interface CheckOutcome {
   onCheckEnded(result: CheckResult): void;
 }
 
-export class RequestCheck implements UpstreamRequest {
-  nextPending: UpstreamRequest | null = null;
-  pendingOn: ConnectionPool | null = null;
-  readonly upgrade = false;
-  readonly terminates = false;
-  readonly proxyVersion = 0;
+export class RequestCheck extends OwnRequest implements UpstreamRequest {
   readonly listenerRecord = 0;
   readonly responseChunkMode = CHUNK_MODE_DATA;
   readonly clientAddresses = undefined;
@@ -38,7 +33,6 @@ export class RequestCheck implements UpstreamRequest {
   readonly secure: boolean;
   readonly method: number;
   readonly bodyChunked: boolean;
-  requestComplete = false;
   private status = 0;
   private grpcStatus = -1;
   private body: Buffer[] = [];
@@ -53,6 +47,7 @@ export class RequestCheck implements UpstreamRequest {
     private readonly question: AskedQuestion,
     private readonly outcome: CheckOutcome,
   ) {
+    super();
     this.http2 = connection.protocol === 'http2';
     this.secure = connection.transport.tls;
     this.method = question.method;
@@ -89,8 +84,6 @@ export class RequestCheck implements UpstreamRequest {
     this.end({ ok: false, kind: 'network', retriable: true, reason: words });
   }
 
-  onInterimHead(): void {}
-
   onResponseHead(status: number): boolean {
     this.status = status;
     this.grpcStatus = this.path.core.i32[RESP_GRPC_STATUS >> 2]!;
@@ -104,12 +97,7 @@ export class RequestCheck implements UpstreamRequest {
     this.body.push(Buffer.from(this.path.core.bytes.subarray(address, address + wanted)));
   }
 
-  /** Nothing is upgraded, so neither of these comes. */
-  onTunnel(): void {}
-
-  onTunnelEnd(): void {}
-
-  onResponseTrailers(): void {
+  override onResponseTrailers(): void {
     const status = this.path.core.i32[RESP_GRPC_STATUS >> 2]!;
     if (status >= 0) this.grpcStatus = status;
   }
