@@ -1,4 +1,4 @@
-// Test runner: first the unit and integration tests of every workspace, then the tests that start whole systems, one at a time.
+// Test runner: first the tests of functions, then those of programs and their parts, then those that start whole systems, one at a time.
 import { defineConfig } from 'vitest/config';
 
 const shared = {
@@ -16,14 +16,10 @@ export default defineConfig({
       {
         test: {
           ...shared,
-          name: 'parts',
-          include: [
-            'packages/*/src/**/*.test.ts',
-            'packages/*/test/**/*.test.ts',
-            'apps/*/src/**/*.test.ts',
-            'tools/**/*.test.ts',
-            'test/{bench,conformance,fuzz}/**/*.test.ts',
-          ],
+          name: 'packages',
+          include: ['packages/*/src/**/*.test.ts', 'packages/*/test/**/*.test.ts'],
+          // Functions without state of a process: one process takes file after file, and loads the modules of all once.
+          isolate: false,
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
         },
@@ -31,11 +27,30 @@ export default defineConfig({
       {
         test: {
           ...shared,
+          name: 'parts',
+          include: ['apps/*/src/**/*.test.ts', 'tools/**/*.test.ts', 'test/{bench,conformance,fuzz}/**/*.test.ts'],
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          ...shared,
+          name: 'contracts',
+          // Two or three processes each, which wait for one another most of the time.
+          include: ['test/{contract,security}/**/*.test.ts'],
+          maxWorkers: 2,
+          sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        test: {
+          ...shared,
           name: 'systems',
           // They start many processes each and keep time limits of their own: side by side they would starve each other.
-          include: ['test/{contract,e2e,security,tasks}/**/*.test.ts'],
+          include: ['test/{e2e,tasks}/**/*.test.ts'],
           maxWorkers: 1,
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 3 },
         },
       },
     ],
