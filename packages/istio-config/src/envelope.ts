@@ -60,6 +60,21 @@ const NAMED_BY_LABEL: readonly string[] = ['Gateway', 'Namespace', 'Service'];
 /** Istio tries policies out with it, and refuses it anywhere else. */
 const DRY_RUN = 'istio.io/dry-run';
 
+/** As Go reads a truth value. */
+const TRUTH_VALUE = /^(?:1|t|T|TRUE|true|True|0|f|F|FALSE|false|False)$/;
+
+function checkDryRun(value: string | undefined, kind: string, faults: Fault[]): void {
+  if (value === undefined) return;
+  const path = ['metadata', 'annotations', DRY_RUN];
+  if (kind !== 'AuthorizationPolicy') {
+    const message = `the annotation ${DRY_RUN} is for an AuthorizationPolicy only; remove it`;
+    faults.push({ path, part: 'key', severity: 'error', code: 'one-of', message });
+  } else if (!TRUTH_VALUE.test(value)) {
+    const message = `\`${value}\` is neither true nor false, so the policy is enforced; write "true" to try it only`;
+    faults.push({ path, part: 'value', severity: 'warning', code: 'format', message });
+  }
+}
+
 /** Checks everything of a document but its spec. */
 export function checkEnvelope(document: unknown, options: { defaultNamespace: string; kubernetes: boolean }): Envelope {
   const faults: Fault[] = [];
@@ -86,10 +101,7 @@ export function checkEnvelope(document: unknown, options: { defaultNamespace: st
   if (kind) {
     const wrong = NAMED_BY_LABEL.includes(kind) && name !== '' ? labelName(name) : undefined;
     if (wrong) error(['metadata', 'name'], wrong.code, `${wrong.text}, no dots, at most 63`);
-    if (DRY_RUN in metadata.annotations && written !== 'AuthorizationPolicy') {
-      const message = `the annotation ${DRY_RUN} is for an AuthorizationPolicy only; remove it`;
-      error(['metadata', 'annotations', DRY_RUN], 'one-of', message, 'key');
-    }
+    checkDryRun(metadata.annotations[DRY_RUN], written, faults);
     const known = [...TOP_LEVEL, ...(ALSO_TOP_LEVEL[kind] ?? [])].filter((key) => kind !== 'Secret' || key !== 'spec');
     for (const key of Object.keys(fields)) {
       if (known.includes(key)) continue;

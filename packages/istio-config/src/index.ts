@@ -47,7 +47,13 @@ export type {
 } from './kinds/lateen/rate-limit.js';
 export type { ExtensionProvider, MeshConfig } from './kinds/mesh-config.js';
 export type { MutualTlsMode, PeerAuthenticationSpec } from './kinds/peer-authentication.js';
-export type { AuthorizationPolicySpec } from './kinds/policies/authorization-policy.js';
+export type {
+  AuthorizationCondition,
+  AuthorizationOperation,
+  AuthorizationPolicySpec,
+  AuthorizationRule,
+  AuthorizationSource,
+} from './kinds/policies/authorization-policy.js';
 export type { EnvoyFilterSpec } from './kinds/policies/envoy-filter.js';
 export type { JwtRule, RequestAuthenticationSpec } from './kinds/policies/request-authentication.js';
 export type { WasmPluginSpec } from './kinds/policies/wasm-plugin.js';

@@ -2,6 +2,7 @@
 
 import type { ConfigObject, Kind } from '@lateen/istio-config';
 import type { MeshSnapshot, Problem, SnapshotHashes, SnapshotInput, StringMap, Workload } from './model.js';
+import { isDryRun } from './resolve/authorization/dry-run.js';
 import { preferredPlace } from './resolve/locality/preferred-place.js';
 import { compareText, contentHash, stableHash } from './stable-hash.js';
 
@@ -72,7 +73,8 @@ export function configHash(config: ConfigObject): string {
     // Services select WorkloadEntries by the labels of the resource, and call those that are well.
     const selected = config.kind === 'WorkloadEntry' ? [labels, isHealthy(annotations)] : undefined;
     const prefers = config.kind === 'ServiceEntry' ? preferredPlace(undefined, annotations) : undefined;
-    hash = stableHash([config.kind, namespace, name, creationTimestamp, config.spec, selected ?? prefers]);
+    const tried = config.kind === 'AuthorizationPolicy' && isDryRun(annotations) ? 'dry run' : undefined;
+    hash = stableHash([config.kind, namespace, name, creationTimestamp, config.spec, selected ?? prefers ?? tried]);
     configHashes.set(config, hash);
   }
   return hash;

@@ -7,6 +7,7 @@ import { once } from '../once.js';
 import { configHash, configsOf } from '../snapshot.js';
 import { stableHash, stableJson } from '../stable-hash.js';
 import { type AccessLogsByMode, resolveAccessLogs } from './access-logging.js';
+import { type EffectiveAuthorization, resolveAuthorization } from './authorization/authorization-policies.js';
 import { delegation } from './delegation/delegation.js';
 import {
   type DestinationRuleClient,
@@ -90,6 +91,9 @@ export interface ClientScope {
   /** Issuers whose tokens the workload or gateway takes. */
   readonly tokenRules: readonly EffectiveTokenRule[];
   readonly tokenRulesHash: string;
+  /** Policies about what it takes; all empty where everything is allowed. */
+  readonly authorization: EffectiveAuthorization;
+  readonly authorizationHash: string;
   hashes(): ScopeHashes;
   /** Warnings about Telemetry, and about kinds that are not acted on. */
   readonly problems: readonly Problem[];
@@ -101,7 +105,8 @@ type SelectingKind =
   | 'Telemetry'
   | 'RateLimit'
   | 'HealthCheck'
-  | 'RequestAuthentication';
+  | 'RequestAuthentication'
+  | 'AuthorizationPolicy';
 type LabelValues = ReadonlyMap<string, ReadonlySet<string>>;
 
 /** The label values that configuration of a kind selects clients by; any others cannot make two clients differ. */
@@ -126,6 +131,9 @@ const selectedLabels = oncePerSnapshot((snapshot): Readonly<Record<SelectingKind
     RateLimit: collect(configsOf(snapshot, 'RateLimit').map(({ spec }) => spec.selector?.matchLabels)),
     RequestAuthentication: collect(
       configsOf(snapshot, 'RequestAuthentication').map(({ spec }) => spec.selector?.matchLabels),
+    ),
+    AuthorizationPolicy: collect(
+      configsOf(snapshot, 'AuthorizationPolicy').map(({ spec }) => spec.selector?.matchLabels),
     ),
     HealthCheck: collect(configsOf(snapshot, 'HealthCheck').map(({ spec }) => spec.workloadSelector?.matchLabels)),
     Telemetry: collect(configsOf(snapshot, 'Telemetry').map(({ spec }) => spec.selector?.matchLabels)),
@@ -271,6 +279,7 @@ function createScope(
   const { metrics, problems: metricProblems } = resolveMetrics(telemetries, snapshot.meshConfig);
   const { accessLogs, problems: accessLogProblems } = resolveAccessLogs(telemetries, snapshot.meshConfig);
   const { tokenRules, problems: tokenProblems } = resolveTokenRules(snapshot, client);
+  const authorization = resolveAuthorization(snapshot, client);
   const scope: ClientScope = {
     snapshot,
     namespace,
@@ -307,6 +316,12 @@ function createScope(
     rateLimitHash: rateLimits.length + limitServices.length === 0 ? '' : stableHash([rateLimits, limitServices]),
     tokenRules,
     tokenRulesHash: tokenRules.length === 0 ? '' : stableHash(tokenRules),
+    authorization,
+    authorizationHash: stableHash(
+      Object.values(authorization)
+        .flat()
+        .map(({ policy }) => configHash(policy)),
+    ),
     hashes: once(() => hashScope(scope)),
     problems: [
       ...metricProblems,
@@ -342,6 +357,7 @@ export function resolveClientScope(
     ...labelsFor('RateLimit', snapshot, all),
     ...labelsFor('HealthCheck', snapshot, all),
     ...labelsFor('RequestAuthentication', snapshot, all),
+    ...labelsFor('AuthorizationPolicy', snapshot, all),
   };
   // As in Istio, a Sidecar is for sidecars: gateways see everything that is exported to them.
   const sidecar = type === 'sidecar' ? resolveSidecarScope(snapshot, namespace, all) : undefined;

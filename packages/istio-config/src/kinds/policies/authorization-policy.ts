@@ -97,3 +97,4 @@ export type AuthorizationPolicySpec = z.infer<typeof authorizationPolicy>;
 export type AuthorizationRule = z.infer<typeof authorizationRule>;
 export type AuthorizationSource = z.infer<typeof authorizationSource>;
 export type AuthorizationOperation = z.infer<typeof authorizationOperation>;
+export type AuthorizationCondition = z.infer<typeof authorizationCondition>;

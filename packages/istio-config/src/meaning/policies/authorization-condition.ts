@@ -5,7 +5,7 @@ import { nearestWord } from '../../declare/suggest.js';
 import type { AuthorizationRule } from '../../kinds/policies/authorization-policy.js';
 import type { FieldPath } from '../../problem.js';
 import { present } from '../rule.js';
-import { addressFault, portFault, serviceAccountFault } from './authorization-values.js';
+import { addressFault, portFault, serviceAccountFault, wildcardRemark } from './authorization-values.js';
 
 type Condition = Loose<NonNullable<AuthorizationRule['when']>[number]>;
 
@@ -25,13 +25,10 @@ const ATTRIBUTES: Readonly<Record<string, ValueCheck>> = {
   'destination.port': portFault,
   'connection.sni': true,
 };
+/** What Envoy's filters tell: a name in brackets follows theirs. */
+const OF_FILTERS = 'experimental.envoy.filters.';
 /** Attributes with a name in brackets. */
-const NAMED = [
-  'request.headers',
-  'request.experimental.inline.headers',
-  'request.auth.claims',
-  'experimental.envoy.filters.',
-];
+const NAMED = ['request.headers', 'request.experimental.inline.headers', 'request.auth.claims', OF_FILTERS];
 /** Attributes of an older API, and what to write. */
 const GONE: Readonly<Record<string, string>> = {
   'destination.namespace': 'put the policy into that namespace',
@@ -60,10 +57,16 @@ export function checkCondition(
     for (const [index, value] of present(condition[field])) {
       const wrong = value === '' ? 'an empty value is not allowed; remove it' : check !== true && check?.(value);
       if (wrong) faults.error([...path, field, index], 'value', wrong);
+      const remark = key === 'source.namespace' ? undefined : wildcardRemark(value);
+      if (!wrong && remark) faults.warning([...path, field, index], 'wildcard', remark);
     }
     if (check === serviceAccountFault && (condition[field]?.length ?? 0) > MAX_ACCOUNTS) {
       faults.error([...path, field, MAX_ACCOUNTS], 'range', `at most ${MAX_ACCOUNTS} service accounts; remove some`);
     }
+  }
+  if (key.startsWith(OF_FILTERS)) {
+    const message = `\`${key}\` is not supported yet: no filter tells such things; remove it`;
+    faults.error([...path, 'key'], 'unsupported', message);
   }
   if (action === 'CUSTOM' && NOT_WITH_CUSTOM.test(key)) {
     const message = `\`${key}\` cannot be used with action CUSTOM, which is asked before it is known; remove it`;
@@ -84,7 +87,7 @@ function checkKey(key: string, path: FieldPath, faults: FaultList): ValueCheck |
   if (named !== undefined) {
     const open = key.indexOf('[');
     if (open > 0 && key.endsWith(']') && open < key.length - 2) return true;
-    const example = `${named === 'experimental.envoy.filters.' ? `${named}a.b` : named}[NAME]`;
+    const example = `${named === OF_FILTERS ? `${named}a.b` : named}[NAME]`;
     faults.error(path, 'attribute', `\`${key}\` has no name in brackets; write it as ${example}`);
     return undefined;
   }

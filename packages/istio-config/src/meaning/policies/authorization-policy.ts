@@ -11,7 +11,7 @@ import type { FieldPath } from '../../problem.js';
 import { type MeaningRule, present } from '../rule.js';
 import { checkAttachment } from './attachment.js';
 import { checkCondition } from './authorization-condition.js';
-import { pathTemplateFault, portFault, serviceAccountFault } from './authorization-values.js';
+import { pathTemplateFault, portFault, serviceAccountFault, wildcardRemark } from './authorization-values.js';
 
 type Source = Loose<AuthorizationSource>;
 type Operation = Loose<AuthorizationOperation>;
@@ -31,6 +31,11 @@ const TCP_SOURCES = [
   'notRemoteIpBlocks',
 ] as const;
 const NOT_WITH_CUSTOM = [...TCP_SOURCES.slice(0, 6), 'requestPrincipals', 'notRequestPrincipals'] as const;
+/** Lists whose values may have a wildcard at an end. */
+const WITH_WILDCARDS = {
+  source: ['principals', 'notPrincipals', 'requestPrincipals', 'notRequestPrincipals'],
+  operation: ['hosts', 'notHosts', 'methods', 'notMethods', 'paths', 'notPaths'],
+} as const;
 const NOT_WITH_ACCOUNTS = ['principals', 'notPrincipals', 'namespaces', 'notNamespaces'] as const;
 
 export const checkAuthorizationPolicy: MeaningRule<AuthorizationPolicySpec> = (spec, faults) => {
@@ -100,6 +105,7 @@ function checkSource(source: Source, path: FieldPath, action: string | undefined
       if (wrong) faults.error([...path, field, index], 'name', wrong);
     }
   }
+  for (const field of WITH_WILDCARDS.source) warnOfWildcards(source[field], [...path, field], faults);
   if (action !== 'CUSTOM') return;
   for (const field of NOT_WITH_CUSTOM) {
     if (!isSet(source[field])) continue;
@@ -135,6 +141,14 @@ function checkOperation(operation: Operation, path: FieldPath, faults: FaultList
       const wrong = pathTemplateFault(value);
       if (wrong) faults.error([...path, field, index], 'path', wrong);
     }
+  }
+  for (const field of WITH_WILDCARDS.operation) warnOfWildcards(operation[field], [...path, field], faults);
+}
+
+function warnOfWildcards(list: readonly (string | undefined)[] | undefined, path: FieldPath, faults: FaultList): void {
+  for (const [index, value] of present(list)) {
+    const remark = wildcardRemark(value);
+    if (remark) faults.warning([...path, index], 'wildcard', remark);
   }
 }
 

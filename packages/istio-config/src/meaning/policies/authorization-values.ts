@@ -23,9 +23,17 @@ export function serviceAccountFault(value: string): string | undefined {
   return `\`${value}\` is not a service account; write NAME or NAMESPACE/NAME`;
 }
 
+/** What should be known of a value with more than one wildcard, or with one in the middle; a path template has others. */
+export function wildcardRemark(value: string): string | undefined {
+  const rest = value.startsWith('*') ? value.slice(1) : value.replace(/\*$/, '');
+  if (!rest.replace(/\{\*{1,2}\}/g, '').includes('*')) return undefined;
+  return `only the first or the last character of \`${value}\` is a wildcard; the other \`*\` is a character like any`;
+}
+
 /** What is wrong with a path that may be a template: `{*}` is one segment, `{**}` any number of them, once and last. */
 export function pathTemplateFault(path: string): string | undefined {
   const isTemplate = path.includes('{*}') || path.includes('{**}');
+  if (isTemplate && !path.startsWith('/')) return `the path template \`${path}\` begins with no \`/\`; add it`;
   let isAfterRest = false;
   for (const segment of path.replace(/^\/+|\/+$/g, '').split('/')) {
     if (segment === '{*}' || segment === '{**}') {

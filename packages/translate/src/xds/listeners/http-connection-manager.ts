@@ -160,6 +160,7 @@ function createConnectionManagers(scope: ClientScope, understandsIstioFilters: b
       scope.rateLimitHash,
       scope.limitServices.map((service) => limitServiceCluster(scope, service)).join(),
       scope.tokenRulesHash,
+      scope.authorizationHash,
       scope.snapshot.hashes.settings,
     ].join('/'),
     build: (listenerClass, address, routes, abilities = {}) => {

@@ -13,6 +13,7 @@ import {
   HttpFilterSchema,
 } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
+import { buildAuthorizationFilters } from '../authorization/authorization-filters.js';
 import { forwardFilter } from '../clusters/forward-hosts.js';
 import { CORS_FILTER, FAULT_FILTER } from '../names.js';
 import { buildLimitServiceFilter } from './limit-service-filter.js';
@@ -110,12 +111,16 @@ export function buildHttpFilters(
     listenerClass === 'sidecar-outbound' || scope.tokenRules.length === 0
       ? []
       : [buildTokenFilter(scope.tokenRules, listenerClass === 'gateway')];
-  if (!understandsIstioFilters) return [...tokens, ...limits, ...web, ...ofRoutes, grpcStats(), ...last];
+  // Who may not call is charged to no limit.
+  const authorization = listenerClass === 'sidecar-outbound' ? [] : buildAuthorizationFilters(scope);
+  if (!understandsIstioFilters)
+    return [...tokens, ...authorization, ...limits, ...web, ...ofRoutes, grpcStats(), ...last];
   const overrides = scope.metrics[listenerClass === 'sidecar-inbound' ? 'SERVER' : 'CLIENT'];
   return [
     metadataExchange(listenerClass),
     ...(listenerClass === 'sidecar-outbound' ? [] : toldLimits(rateLimits)),
     ...tokens,
+    ...authorization,
     ...limits,
     ...web,
     ...ofRoutes,

@@ -1,22 +1,24 @@
-// Build: the network filters of TCP listeners: metadata exchange, statistics, TCP proxy.
+// Build: the network filters of TCP listeners: metadata exchange, authorization, statistics, TCP proxy.
 
 import { create } from '@bufbuild/protobuf';
 import { packAny } from '@lateen/xds-proto';
 import { type Filter, FilterSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_components_pb.js';
 import { TcpProxySchema } from '@lateen/xds-proto/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js';
 import type { ProxyView } from '../../proxy-view.js';
+import { buildTcpAuthorization } from '../authorization/authorization-filters.js';
 import { durationOfText } from '../durations.js';
 import type { TcpDestinations } from '../routes/tcp-destinations.js';
 import { buildAccessLog } from './access-log.js';
 import { type ListenerClass, tcpMetadataExchange, tcpStats } from './mesh-filters.js';
 
-/** The filters in Istio's order. A stock Envoy gets the TCP proxy alone: it would refuse the others. */
+/** The filters in Istio's order. A stock Envoy gets none of `istio.*`: it would refuse them. */
 export function buildTcpFilters(view: ProxyView, listenerClass: ListenerClass, to: TcpDestinations): Filter[] {
   const { scope, understandsIstioFilters } = view;
   const mode = listenerClass === 'sidecar-inbound' ? 'SERVER' : 'CLIENT';
   const overrides = scope.metrics[mode];
   const filters: Filter[] = [];
   if (understandsIstioFilters && listenerClass === 'sidecar-inbound') filters.push(tcpMetadataExchange());
+  if (listenerClass !== 'sidecar-outbound') filters.push(...buildTcpAuthorization(scope));
   if (understandsIstioFilters && overrides !== undefined) filters.push(tcpStats(listenerClass, overrides));
   const proxy = create(TcpProxySchema, {
     statPrefix: to.statPrefix,
