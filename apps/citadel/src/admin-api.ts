@@ -1,35 +1,80 @@
-// Admin API (15016, mTLS): the trust bundle and what was signed lately, for the CLI.
+// Admin API (15016, mTLS): the trust bundle, what was signed lately, how the authority stands; and the order to replace the root.
 
-import type { IdentitySource, MtlsHttpHandler } from '@lateen/identity';
+import type { IncomingMessage } from 'node:http';
+import type { Http2ServerRequest } from 'node:http2';
+import { type IdentitySource, type MtlsHttpHandler, requestPeer } from '@lateen/identity';
 import type { AuditLog } from './audit-log.js';
+import type { Authority } from './authority/authority.js';
+import { type AuthorityStatus, RotationRefused } from './authority/authority-source.js';
 
 export interface AdminOptions {
-  readonly rootCertPem: string;
+  readonly authority: Authority;
   readonly own: IdentitySource;
   readonly audit: AuditLog;
+  readonly status: () => AuthorityStatus;
+  /** @throws RotationRefused */
+  readonly rotateRoot: (graceSeconds: number, requestedBy: string) => Promise<void>;
 }
 
-/** `GET /bundle` (PEM), `GET /certificates` (the last audit lines), `GET /identity` (the own certificate's dates). */
-export function createAdminHandler({ rootCertPem, own, audit }: AdminOptions): MtlsHttpHandler {
+const MAX_GRACE_SECONDS = 365 * 24 * 3600;
+
+/** What to answer: a status and a body. */
+type Answer = readonly [code: number, type: string, body: string];
+
+/**
+ * `GET /bundle` (PEM), `/certificates` (the last audit lines), `/identity` (the own certificate's dates), `/ca/status`;
+ * `POST /ca/rotate-root?graceSeconds=N`.
+ */
+export function createAdminHandler(options: AdminOptions): MtlsHttpHandler {
   return (request, response) => {
-    const answer = (code: number, type: string, body: string) => {
+    const send = ([code, type, body]: Answer) => {
       response.statusCode = code;
       response.setHeader('content-type', type);
       // node:http's and node:http2's responses differ only in the types of what is not used here.
       (response as { end(body: string): void }).end(body);
     };
-    if (request.method !== 'GET') return answer(405, 'text/plain', 'method not allowed\n');
-    switch ((request.url ?? '/').split('?')[0]) {
-      case '/bundle':
-        return answer(200, 'application/x-pem-file', rootCertPem);
-      case '/certificates':
-        return answer(200, 'application/json', `${JSON.stringify(audit.recent)}\n`);
-      case '/identity': {
-        const { spiffeId, serial, notBefore, notAfter } = own.current ?? {};
-        return answer(200, 'application/json', `${JSON.stringify({ spiffeId, serial, notBefore, notAfter })}\n`);
-      }
-      default:
-        return answer(404, 'text/plain', 'not found; try /bundle, /certificates or /identity\n');
-    }
+    const url = new URL(request.url ?? '/', 'https://citadel');
+    if (request.method === 'GET') return send(read(options, url.pathname));
+    if (request.method !== 'POST' || url.pathname !== '/ca/rotate-root')
+      return send([405, 'text/plain', 'method not allowed\n']);
+    rotate(options, url, request).then(send, (error: Error) => send([500, ...json({ error: error.message })]));
   };
+}
+
+function read({ authority, own, audit, status }: AdminOptions, path: string): Answer {
+  switch (path) {
+    case '/bundle':
+      return [200, 'application/x-pem-file', authority.current.bundlePem];
+    case '/certificates':
+      return [200, ...json(audit.recent)];
+    case '/identity': {
+      const { spiffeId, serial, notBefore, notAfter } = own.current ?? {};
+      return [200, ...json({ spiffeId, serial, notBefore, notAfter })];
+    }
+    case '/ca/status':
+      return [200, ...json(status())];
+    default:
+      return [404, 'text/plain', 'not found; try /bundle, /certificates, /identity or /ca/status\n'];
+  }
+}
+
+async function rotate(
+  { rotateRoot, status }: AdminOptions,
+  url: URL,
+  request: IncomingMessage | Http2ServerRequest,
+): Promise<Answer> {
+  const grace = Number(url.searchParams.get('graceSeconds') ?? 'none');
+  if (!Number.isInteger(grace) || grace < 0 || grace > MAX_GRACE_SECONDS)
+    return [400, ...json({ error: `graceSeconds must be a number from 0 to ${MAX_GRACE_SECONDS}` })];
+  try {
+    await rotateRoot(grace, requestPeer(request));
+  } catch (error) {
+    if (error instanceof RotationRefused) return [409, ...json({ error: error.message })];
+    throw error;
+  }
+  return [200, ...json(status())];
+}
+
+function json(value: unknown): [type: string, body: string] {
+  return ['application/json', `${JSON.stringify(value)}\n`];
 }

@@ -1,26 +1,40 @@
-// The decision: who asks (the token says), how often, with which key; then the signature and its audit line.
+// The decision: who asks (an attestor says), for whom, how often, with which key; then the signature and its audit line.
 
-import type { KeyObject } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
 import { formatSpiffeId, GrpcAccessError, type SpiffeId } from '@lateen/identity';
-import { type CertificateIssuer, CsrError, readCsr } from '@lateen/identity/authority';
-import { type ServiceAccountIdentity, TokenError, verifyServiceAccountToken } from '@lateen/identity/tokens';
+import { CsrError, readSigningRequest, type SigningRequest } from '@lateen/identity/authority';
 import type { Logger } from '@lateen/telemetry';
-import type { AuditLog } from './audit-log.js';
+import {
+  type Attestation,
+  AttestationError,
+  type Attestor,
+  AttestorUnavailableError,
+  attest,
+} from './attest/attestor.js';
+import type { AuditLog, IssuedEntry } from './audit-log.js';
+import type { Authority } from './authority/authority.js';
 import type { CitadelMetrics } from './metrics.js';
 import type { RateLimits } from './rate-limits.js';
-import { type TokenKeys, TokenKeysUnavailableError } from './token-keys.js';
+
+/** Lives of workload certificates. */
+export interface TtlLimits {
+  /** Where the client asks for none. */
+  readonly defaultSeconds: number;
+  /** A shorter one is made this long, a longer one cut to the other. */
+  readonly minSeconds: number;
+  readonly maxSeconds: number;
+}
 
 export interface CertificateServiceOptions {
-  readonly tokenKeys: TokenKeys;
-  readonly tokenAudience: string;
-  readonly tokenIssuer: string;
+  readonly attestors: readonly Attestor[];
   readonly limits: RateLimits;
-  readonly issuer: CertificateIssuer;
-  readonly rootCertPem: string;
+  readonly authority: Authority;
   readonly trustDomain: string;
-  readonly maxTtlSeconds: number;
+  readonly ttl: TtlLimits;
   readonly audit: AuditLog;
+  /** Told of each certificate, after its line is written. */
+  readonly onIssued: (entry: IssuedEntry) => void;
   readonly metrics: CitadelMetrics;
   readonly logger: Logger;
 }
@@ -28,9 +42,13 @@ export interface CertificateServiceOptions {
 export interface CertificateCall {
   /** Values of the `authorization` metadata. */
   readonly authorization: readonly string[];
+  /** DER of a client certificate that TLS has verified. */
+  readonly clientCertificate: Uint8Array | undefined;
   readonly csrPem: string;
-  /** Seconds; 0 means the longest that is allowed. */
+  /** Seconds; 0 means the default. */
   readonly requestedTtlSeconds: number;
+  /** Free-form, as the client sent it. */
+  readonly metadata: Readonly<Record<string, unknown>>;
   /** Address of the client, for the audit. */
   readonly peer: string;
 }
@@ -40,35 +58,41 @@ export type CertificateService = (call: CertificateCall) => Promise<string[]>;
 
 /** What is known of a request so far, for its audit line. */
 interface Progress {
+  readonly requestId: string;
   identity?: SpiffeId;
-  pod?: string;
+  pod?: string | undefined;
 }
+
+/** In the request's metadata: the ids of the roots that the client trusts now. */
+const KNOWN_ROOTS = 'LATEEN_TRUST_ROOTS';
+/** In the request's metadata: for whom a node's proxy asks in Istio's ambient mode. */
+const IMPERSONATED = 'ImpersonatedIdentity';
+const MAX_KNOWN_ROOTS = 16;
 
 export function createCertificateService(options: CertificateServiceOptions): CertificateService {
   const { audit, metrics, logger } = options;
   return async (call) => {
     metrics.requests.inc();
-    const progress: Progress = {};
+    const progress: Progress = { requestId: randomUUID() };
     try {
       return await sign(options, call, progress);
     } catch (error) {
       const refusal = error instanceof GrpcAccessError ? error : internalError(error as Error, logger);
-      const { identity, pod } = progress;
       const code = status[refusal.code];
-      await audit.write({ event: 'refused', identity, reason: refusal.details, code, peer: call.peer, pod });
-      logger.warn({ identity, pod, peer: call.peer, code, reason: refusal.details }, 'certificate refused');
+      const entry = { ...progress, identity: progress.identity, reason: refusal.details, code, peer: call.peer };
+      await audit.write({ event: 'refused', ...entry, pod: progress.pod });
+      logger.warn(entry, 'certificate refused');
       throw refusal;
     }
   };
 }
 
 async function sign(options: CertificateServiceOptions, call: CertificateCall, progress: Progress): Promise<string[]> {
-  const { limits, issuer, maxTtlSeconds, trustDomain, audit, metrics, logger, rootCertPem } = options;
-  const account = await authenticate(options, call.authorization);
-  // The identity comes from the token alone; names in the signing request are not even read.
+  const { limits, authority, ttl, trustDomain, audit, metrics, logger } = options;
+  const { podName, attestor, renews, ...account } = await authenticate(options, call);
   const spiffeId = formatSpiffeId({ trustDomain, ...account });
   progress.identity = spiffeId;
-  progress.pod = account.podName;
+  progress.pod = podName;
 
   const limited = limits.take(spiffeId);
   if (limited !== 'ok') {
@@ -76,46 +100,52 @@ async function sign(options: CertificateServiceOptions, call: CertificateCall, p
     const whose = limited === 'identity' ? `of ${spiffeId}` : 'of the authority';
     throw new GrpcAccessError(status.RESOURCE_EXHAUSTED, `the certificate rate limit ${whose} is reached; try later`);
   }
-  const publicKey = await acceptCsr(call.csrPem, metrics);
+  const request = await acceptCsr(call.csrPem, metrics);
+  refuseOtherNames(spiffeId, request, call.metadata);
+  const { issuer, chainPem, rootIds } = authority.current;
   const issued = await issuer.issue({
-    publicKey,
+    publicKey: request.publicKey,
     spiffeId,
-    ttlSeconds: allowedTtl(call.requestedTtlSeconds, maxTtlSeconds),
+    ttlSeconds: allowedTtl(call.requestedTtlSeconds, ttl),
   });
-  const entry = {
+  const entry: IssuedEntry = {
+    event: 'issued',
+    requestId: progress.requestId,
     identity: spiffeId,
     serial: issued.serial,
     notBefore: issued.notBefore.toISOString(),
     notAfter: issued.notAfter.toISOString(),
     peer: call.peer,
-    pod: account.podName,
+    pod: podName,
+    renews,
+    attestor,
+    root: rootIds[0] as string,
+    knownRoots: knownRootsOf(call.metadata),
   };
-  await audit.write({ event: 'issued', ...entry });
+  await audit.write(entry);
+  options.onIssued(entry);
   metrics.issued.inc();
   logger.info(entry, 'certificate issued');
-  return [issued.certPem, rootCertPem];
+  return [issued.certPem, ...chainPem];
 }
 
 async function authenticate(
-  { tokenKeys, tokenAudience, tokenIssuer, metrics }: CertificateServiceOptions,
-  authorization: readonly string[],
-): Promise<ServiceAccountIdentity> {
+  { attestors, metrics }: CertificateServiceOptions,
+  call: CertificateCall,
+): Promise<Attestation> {
   try {
-    const bearer = authorization.length === 1 ? /^Bearer +(\S+)$/i.exec(authorization[0] as string) : null;
-    if (bearer === null) throw new TokenError('malformed', 'exactly one "authorization: Bearer TOKEN" is required');
-    const keys = await tokenKeys.current();
-    return await verifyServiceAccountToken(bearer[1] as string, { keys, audience: tokenAudience, issuer: tokenIssuer });
+    return await attest(attestors, call);
   } catch (error) {
-    if (error instanceof TokenKeysUnavailableError) throw new GrpcAccessError(status.UNAVAILABLE, error.message);
-    if (!(error instanceof TokenError)) throw error;
+    if (error instanceof AttestorUnavailableError) throw new GrpcAccessError(status.UNAVAILABLE, error.message);
+    if (!(error instanceof AttestationError)) throw error;
     metrics.authenticationFailures.inc();
     throw new GrpcAccessError(status.UNAUTHENTICATED, error.message);
   }
 }
 
-async function acceptCsr(csrPem: string, metrics: CitadelMetrics): Promise<KeyObject> {
+async function acceptCsr(csrPem: string, metrics: CitadelMetrics): Promise<SigningRequest> {
   try {
-    return await readCsr(csrPem);
+    return await readSigningRequest(csrPem);
   } catch (error) {
     if (!(error instanceof CsrError)) throw error;
     metrics.csrErrors.inc();
@@ -123,9 +153,32 @@ async function acceptCsr(csrPem: string, metrics: CitadelMetrics): Promise<KeyOb
   }
 }
 
-function allowedTtl(requestedSeconds: number, maxSeconds: number): number {
+/** The identity comes from the attestor alone; a request that names another one is an attempt to be somebody else. */
+function refuseOtherNames(
+  spiffeId: SpiffeId,
+  { names }: SigningRequest,
+  metadata: Readonly<Record<string, unknown>>,
+): void {
+  const impersonated = metadata[IMPERSONATED];
+  const asked = [...names, ...(impersonated === undefined ? [] : [String(impersonated)])];
+  const other = asked.find((name) => name !== spiffeId);
+  if (other === undefined) return;
+  const text = JSON.stringify(other.slice(0, 200));
+  throw new GrpcAccessError(status.PERMISSION_DENIED, `${spiffeId} may not ask for a certificate of ${text}`);
+}
+
+/** What a client says about itself; it counts only for when a rotation of the root goes on, within its grace time. */
+function knownRootsOf(metadata: Readonly<Record<string, unknown>>): readonly string[] | undefined {
+  const roots = metadata[KNOWN_ROOTS];
+  if (!Array.isArray(roots)) return undefined;
+  return roots
+    .filter((id): id is string => typeof id === 'string' && /^[0-9a-f]{16}$/.test(id))
+    .slice(0, MAX_KNOWN_ROOTS);
+}
+
+function allowedTtl(requestedSeconds: number, { defaultSeconds, minSeconds, maxSeconds }: TtlLimits): number {
   if (requestedSeconds < 0) throw new GrpcAccessError(status.INVALID_ARGUMENT, 'validity_duration is negative');
-  return requestedSeconds === 0 ? maxSeconds : Math.min(requestedSeconds, maxSeconds);
+  return Math.min(Math.max(requestedSeconds === 0 ? defaultSeconds : requestedSeconds, minSeconds), maxSeconds);
 }
 
 function internalError(error: Error, logger: Logger): GrpcAccessError {

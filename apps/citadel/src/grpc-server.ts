@@ -34,6 +34,8 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<{ por
     'grpc.max_receive_message_length': MAX_REQUEST_BYTES,
     'grpc.max_concurrent_streams': 100,
     'grpc.max_connection_idle_ms': 60_000,
+    // Client certificates are verified at the handshake; what was trusted then need not be trusted any more.
+    'grpc.max_connection_age_ms': 60_000,
   });
   // The table has the shape of a ServiceDefinition; its message types are those of protobuf in general.
   server.addService(grpcService(IstioCertificateService) as unknown as ServiceDefinition, {
@@ -44,8 +46,10 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<{ por
       options
         .service({
           authorization: call.metadata.get('authorization').map(String),
+          clientCertificate: call.getAuthContext().sslPeerCertificate?.raw,
           csrPem: call.request.csr,
           requestedTtlSeconds: Number(call.request.validityDuration),
+          metadata: call.request.metadata ?? {},
           peer: call.getPeer(),
         })
         .then(

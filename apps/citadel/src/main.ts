@@ -1,7 +1,11 @@
 // Citadel's entry: flags, signals, exit codes. The work is wired in pipeline.ts.
 
+import { readFileSync } from 'node:fs';
+import { SIGNING_KEY_TYPES, type SigningKeyType } from '@lateen/identity/authority';
 import { createLogger, LOG_LEVELS, type LogLevel, onParentGone } from '@lateen/telemetry';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import type { OidcOptions } from './attest/attestors.js';
+import type { TtlLimits } from './certificate-service.js';
 import { parseDurationSeconds } from './duration.js';
 import { type Citadel, startCitadel } from './pipeline.js';
 
@@ -14,11 +18,20 @@ interface Flags {
   readonly adminPort: number;
   readonly monitoringPort: number;
   readonly trustDomain: string;
-  readonly tokenKey: string;
+  readonly tokenKey?: string;
   readonly tokenAudience: string;
   readonly tokenIssuer: string;
+  readonly oidcIssuer?: string;
+  readonly oidcAudience: string;
+  readonly oidcJwksUri?: string;
+  readonly certificateRenewal: boolean;
+  readonly caDir?: string;
+  readonly caPassphraseFile?: string;
   readonly workloadTtl: number;
+  readonly minWorkloadTtl: number;
+  readonly maxWorkloadTtl?: number;
   readonly rootTtl: number;
+  readonly rootKeyType: SigningKeyType;
   readonly identityRate: number;
   readonly identityBurst: number;
   readonly totalRate: number;
@@ -56,11 +69,28 @@ const command = new Command('citadel')
   .option('--admin-port <port>', 'admin API (mTLS)', port, 15_016)
   .option('--monitoring-port <port>', '/metrics, /version, /healthz, /ready', port, 15_014)
   .option('--trust-domain <name>', 'trust domain of the certificates', 'cluster.local')
-  .requiredOption('--token-key <file>', 'JWKS with the public keys of the token signer; read again when it changes')
-  .option('--token-audience <name>', 'audience that a token must have', 'istio-ca')
-  .option('--token-issuer <name>', 'issuer that a token must have', 'lateen-local')
-  .option('--workload-ttl <duration>', 'longest life of a workload certificate', duration, 24 * 3600)
-  .option('--root-ttl <duration>', 'life of the root made on first start', duration, 10 * 365 * 24 * 3600)
+  .option('--token-key <file>', 'JWKS with the public keys of the local token signer; read again when it changes')
+  .option('--token-audience <name>', 'audience that its tokens must have', 'istio-ca')
+  .option('--token-issuer <name>', 'issuer that its tokens must have', 'lateen-local')
+  .option(
+    '--oidc-issuer <url>',
+    'takes service account tokens of this issuer too (keys by discovery), such as a cluster',
+  )
+  .option('--oidc-audience <name>', 'audience that tokens of that issuer must have', 'istio-ca')
+  .option('--oidc-jwks-uri <url>', 'where the keys of that issuer are; default: found by discovery')
+  .option('--no-certificate-renewal', 'a certificate cannot be renewed by showing it; each request needs a token')
+  .option(
+    '--ca-dir <dir>',
+    'signs with an intermediate from ca-cert.pem, ca-key.pem, root-cert.pem and cert-chain.pem there; followed when changed',
+  )
+  .option('--ca-passphrase-file <file>', 'passphrase of the CA key at rest; or in LATEEN_CA_PASSPHRASE')
+  .option('--workload-ttl <duration>', 'life of a workload certificate where none is asked for', duration, 24 * 3600)
+  .option('--min-workload-ttl <duration>', 'shortest life of a workload certificate', duration, 1)
+  .option('--max-workload-ttl <duration>', 'longest life of a workload certificate; default: --workload-ttl', duration)
+  .option('--root-ttl <duration>', 'life of a root that is made', duration, 10 * 365 * 24 * 3600)
+  .addOption(
+    new Option('--root-key-type <type>', 'key of a root that is made').choices(SIGNING_KEY_TYPES).default('ecdsa-p256'),
+  )
   .option('--identity-rate <n>', 'certificates a second for one identity, sustained', positive, 20)
   .option('--identity-burst <n>', 'certificates at once for one identity', positive, 200)
   .option('--total-rate <n>', 'certificates a second in all, sustained', positive, 500)
@@ -84,19 +114,56 @@ async function stop(reason: string): Promise<void> {
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop(signal));
 if (flags.exitWithParent) onParentGone(() => void stop('the parent is gone'));
 
+/** From the file, else from the environment, where nobody who starts later shall find it. */
+function passphrase(): string | undefined {
+  const fromEnvironment = process.env.LATEEN_CA_PASSPHRASE;
+  delete process.env.LATEEN_CA_PASSPHRASE;
+  if (flags.caPassphraseFile === undefined) return fromEnvironment || undefined;
+  const text = readFileSync(flags.caPassphraseFile, 'utf8').replace(/\r?\n$/, '');
+  if (text === '') throw new Error(`${flags.caPassphraseFile} is empty, where a passphrase is expected`);
+  return text;
+}
+
+function workloadTtl(): TtlLimits {
+  const {
+    workloadTtl: defaultSeconds,
+    minWorkloadTtl: minSeconds,
+    maxWorkloadTtl: maxSeconds = defaultSeconds,
+  } = flags;
+  if (minSeconds > defaultSeconds || defaultSeconds > maxSeconds)
+    throw new Error('--min-workload-ttl, --workload-ttl and --max-workload-ttl must be in that order');
+  return { defaultSeconds, minSeconds, maxSeconds };
+}
+
+function oidc(): OidcOptions | undefined {
+  const { oidcIssuer: issuer, oidcAudience: audience, oidcJwksUri: jwksUri } = flags;
+  return issuer === undefined ? undefined : { issuer, audience, jwksUri };
+}
+
+function fail(error: Error): never {
+  logger.fatal({ error }, `citadel cannot go on: ${error.message}`);
+  process.exit(1);
+}
+
 async function start(): Promise<void> {
   try {
+    if (flags.tokenKey === undefined && flags.oidcIssuer === undefined)
+      throw new Error('nobody could prove an identity: give --token-key, --oidc-issuer or both');
     citadel = await startCitadel({
       ...flags,
       version,
       tokenKeyFile: flags.tokenKey,
-      workloadTtlSeconds: flags.workloadTtl,
+      oidc: oidc(),
+      renewal: flags.certificateRenewal,
+      passphrase: passphrase(),
+      workloadTtl: workloadTtl(),
       rootTtlSeconds: flags.rootTtl,
       limits: {
         identity: { perSecond: flags.identityRate, burst: flags.identityBurst },
         total: { perSecond: flags.totalRate, burst: flags.totalBurst },
       },
       logger,
+      onFailure: fail,
     });
   } catch (error) {
     logger.fatal({ error }, `citadel cannot start: ${(error as Error).message}`);

@@ -2,6 +2,7 @@
 
 import { CITADEL_METRIC } from '@lateen/telemetry';
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import type { Authority } from './authority/authority.js';
 
 export interface CitadelMetrics {
   readonly registry: Registry;
@@ -12,15 +13,31 @@ export interface CitadelMetrics {
   readonly rateLimited: Counter<'scope'>;
 }
 
-export function createCitadelMetrics(rootNotAfter: Date): CitadelMetrics {
+export function createCitadelMetrics(authority: Authority): CitadelMetrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const counter = (name: string, help: string) => new Counter({ name, help, registers: [registry] });
-  new Gauge({
-    name: CITADEL_METRIC.rootExpiry,
-    help: 'When the root certificate expires, in seconds since 1970',
-    registers: [registry],
-  }).set(Math.floor(rootNotAfter.getTime() / 1000));
+  const expiry = (name: string, help: string, seconds: () => number) =>
+    new Gauge({
+      name,
+      help,
+      registers: [registry],
+      collect() {
+        this.set(seconds());
+      },
+    });
+  const at = (date: Date) => Math.floor(date.getTime() / 1000);
+  const left = (date: Date) => Math.floor((date.getTime() - Date.now()) / 1000);
+  const root = () => authority.current.rootNotAfter;
+  const chain = () => authority.current.chainNotAfter;
+  expiry(CITADEL_METRIC.rootExpiry, 'When the root certificate expires, in seconds since 1970', () => at(root()));
+  expiry(CITADEL_METRIC.rootSecondsLeft, 'Seconds until the root certificate expires', () => left(root()));
+  expiry(CITADEL_METRIC.chainExpiry, 'When the first certificate of the chain expires, in seconds since 1970', () =>
+    at(chain()),
+  );
+  expiry(CITADEL_METRIC.chainSecondsLeft, 'Seconds until the first certificate of the chain expires', () =>
+    left(chain()),
+  );
   return {
     registry,
     requests: counter(CITADEL_METRIC.csrCount, 'Certificate signing requests received'),
@@ -29,7 +46,10 @@ export function createCitadelMetrics(rootNotAfter: Date): CitadelMetrics {
       CITADEL_METRIC.csrParsingErrors,
       'Signing requests that could not be parsed or are not acceptable',
     ),
-    authenticationFailures: counter(CITADEL_METRIC.authenticationFailures, 'Requests whose token was refused'),
+    authenticationFailures: counter(
+      CITADEL_METRIC.authenticationFailures,
+      'Requests whose token or certificate was refused',
+    ),
     rateLimited: new Counter({
       name: 'citadel_server_rate_limited_count',
       help: 'Requests refused because a limit was reached, by the limit (identity or total)',

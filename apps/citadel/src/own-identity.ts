@@ -7,12 +7,12 @@ import {
   type SpiffeId,
   type WorkloadIdentity,
 } from '@lateen/identity';
-import { type CertificateIssuer, publicKeyOf } from '@lateen/identity/authority';
+import { publicKeyOf } from '@lateen/identity/authority';
 import type { Logger } from '@lateen/telemetry';
+import type { Authority } from './authority/authority.js';
 
 export interface OwnIdentityOptions {
-  readonly issuer: CertificateIssuer;
-  readonly root: { readonly certPem: string };
+  readonly authority: Authority;
   readonly spiffeId: SpiffeId;
   readonly ttlSeconds: number;
   readonly logger: Logger;
@@ -27,6 +27,7 @@ export class OwnIdentity implements IdentitySource {
   #current: WorkloadIdentity | undefined;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
+  #unsubscribe: (() => void) | undefined;
 
   constructor(options: OwnIdentityOptions) {
     this.#options = options;
@@ -41,36 +42,45 @@ export class OwnIdentity implements IdentitySource {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Makes the first certificate; from then on it renews by itself. */
+  /** Makes the first certificate; from then on it renews by itself, and at once when the authority changes. */
   async start(): Promise<void> {
-    const { issuer, root, spiffeId, ttlSeconds } = this.#options;
+    this.#unsubscribe = this.#options.authority.subscribe(() => this.#renew());
+    await this.#make();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#unsubscribe?.();
+    clearTimeout(this.#timer);
+  }
+
+  async #make(): Promise<void> {
+    const { authority, spiffeId, ttlSeconds } = this.#options;
+    const { issuer, chainPem, bundlePem } = authority.current;
     const { keyPem } = await createKeyAndCsr();
     const issued = await issuer.issue({ publicKey: publicKeyOf(keyPem), spiffeId, ttlSeconds });
     const identity = identityFromPem({
       keyPem,
-      certChainPem: issued.certPem + root.certPem,
-      rootsPem: root.certPem,
+      certChainPem: issued.certPem + chainPem.join(''),
+      rootsPem: bundlePem,
     });
+    // What was signed by an authority that has changed meanwhile is not worth showing.
+    if (authority.current.issuer !== issuer || authority.current.bundlePem !== bundlePem) return;
     this.#current = identity;
     for (const listener of [...this.#listeners]) listener(identity);
     this.#schedule((identity.notAfter.getTime() - Date.now()) / 2);
   }
 
-  stop(): void {
-    this.#stopped = true;
-    clearTimeout(this.#timer);
+  #renew(): void {
+    this.#make().catch((error: Error) => {
+      this.#options.logger.error({ error }, 'renewing the own certificate failed');
+      this.#schedule(RETRY_MS);
+    });
   }
 
   #schedule(delayMs: number): void {
+    clearTimeout(this.#timer);
     if (this.#stopped) return;
-    this.#timer = setTimeout(
-      () => {
-        this.start().catch((error: Error) => {
-          this.#options.logger.error({ error }, 'renewing the own certificate failed');
-          this.#schedule(RETRY_MS);
-        });
-      },
-      Math.min(Math.max(delayMs, 0), MAX_TIMER_MS),
-    );
+    this.#timer = setTimeout(() => this.#renew(), Math.min(Math.max(delayMs, 0), MAX_TIMER_MS));
   }
 }

@@ -1,19 +1,21 @@
-// Citadel, in the order in which a request meets its parts: token → limits → signing request → signature → audit line.
+// Citadel, in the order in which a request meets its parts: attestation → limits → signing request → signature → audit line.
 
-import { mkdir } from 'node:fs/promises';
+import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createMtlsHttpServer, formatSpiffeId, grpcServerCredentials } from '@lateen/identity';
-import { createCertificateIssuer } from '@lateen/identity/authority';
+import type { SigningKeyType } from '@lateen/identity/authority';
 import { type Logger, startMonitoringServer } from '@lateen/telemetry';
 import { createAdminHandler } from './admin-api.js';
+import { createAttestors, type OidcOptions } from './attest/attestors.js';
+import { TokenKeys } from './attest/token-keys.js';
 import { openAuditLog } from './audit-log.js';
-import { createCertificateService } from './certificate-service.js';
+import { openAuthority } from './authority/authority-source.js';
+import { takeStateLease } from './authority/state-lease.js';
+import { createCertificateService, type TtlLimits } from './certificate-service.js';
 import { startGrpcServer } from './grpc-server.js';
 import { createCitadelMetrics } from './metrics.js';
 import { OwnIdentity } from './own-identity.js';
 import { createRateLimits, type RateLimitOptions } from './rate-limits.js';
-import { loadOrCreateRoot } from './root-store.js';
-import { TokenKeys } from './token-keys.js';
 
 export interface CitadelOptions {
   readonly address: string;
@@ -22,19 +24,32 @@ export interface CitadelOptions {
   readonly adminPort: number;
   readonly monitoringPort: number;
   readonly trustDomain: string;
-  readonly tokenKeyFile: string;
+  /** JWKS of the local token signer; undefined where its tokens are not taken. */
+  readonly tokenKeyFile?: string | undefined;
   readonly tokenAudience: string;
   readonly tokenIssuer: string;
-  readonly workloadTtlSeconds: number;
+  readonly oidc?: OidcOptions | undefined;
+  /** Whether a certificate may be renewed by showing it. */
+  readonly renewal: boolean;
+  /** Directory of a plugged-in intermediate; undefined for a root of our own. */
+  readonly caDir?: string | undefined;
+  readonly passphrase?: string | undefined;
+  readonly workloadTtl: TtlLimits;
   readonly rootTtlSeconds: number;
+  readonly rootKeyType: SigningKeyType;
+  /** For tests: how long everybody must have followed before the next step of a rotation. */
+  readonly rotationSettleMs?: number;
   readonly limits: { readonly identity: RateLimitOptions; readonly total: RateLimitOptions };
   readonly version: string;
   readonly logger: Logger;
+  /** The state cannot be written any more, so that this process must end. */
+  readonly onFailure: (error: Error) => void;
 }
 
 export interface Citadel {
   readonly ports: { readonly grpc: number; readonly admin: number; readonly monitoring: number };
-  readonly rootCertPem: string;
+  /** The trusted roots as they are now. */
+  bundlePem(): string;
   /** Ends open requests within their time limit, then everything else. */
   stop(): Promise<void>;
 }
@@ -45,33 +60,41 @@ const SYSTEM_NAMESPACE = 'istio-system';
 export async function startCitadel(options: CitadelOptions): Promise<Citadel> {
   const { address, stateDir, trustDomain, logger } = options;
   await mkdir(stateDir, { recursive: true, mode: 0o700 });
-  const root = await loadOrCreateRoot({ stateDir, trustDomain, ttlSeconds: options.rootTtlSeconds, logger });
-  const issuer = await createCertificateIssuer(root);
+  await chmod(stateDir, 0o700);
+  const lease = await takeStateLease(stateDir);
   const systemId = (serviceAccount: string) =>
     formatSpiffeId({ trustDomain, namespace: SYSTEM_NAMESPACE, serviceAccount });
 
+  const auditFile = join(stateDir, 'audit.log');
+  const audit = await openAuditLog(auditFile);
+  const source = await openAuthority({
+    ...options,
+    caDir: options.caDir,
+    passphrase: options.passphrase,
+    audit,
+    auditFile,
+    lease,
+  });
+  const { authority } = source;
   const own = new OwnIdentity({
-    issuer,
-    root,
+    authority,
     spiffeId: systemId('citadel'),
-    ttlSeconds: options.workloadTtlSeconds,
+    ttlSeconds: options.workloadTtl.defaultSeconds,
     logger,
   });
   await own.start();
-  const tokenKeys = new TokenKeys({ file: options.tokenKeyFile, logger });
-  const metrics = createCitadelMetrics(root.notAfter);
-  const audit = await openAuditLog(join(stateDir, 'audit.log'));
+  const tokenKeys =
+    options.tokenKeyFile === undefined ? undefined : new TokenKeys({ file: options.tokenKeyFile, logger });
+  const metrics = createCitadelMetrics(authority);
 
   const service = createCertificateService({
-    tokenKeys,
-    tokenAudience: options.tokenAudience,
-    tokenIssuer: options.tokenIssuer,
+    attestors: createAttestors({ ...options, oidc: options.oidc, tokenKeys }),
     limits: createRateLimits(options.limits),
-    issuer,
-    rootCertPem: root.certPem,
+    authority,
     trustDomain,
-    maxTtlSeconds: options.workloadTtlSeconds,
+    ttl: options.workloadTtl,
     audit,
+    onIssued: (entry) => source.issued(entry),
     metrics,
     logger,
   });
@@ -79,13 +102,22 @@ export async function startCitadel(options: CitadelOptions): Promise<Citadel> {
     service,
     address,
     port: options.grpcPort,
-    // Clients authenticate by token: they have no certificate yet.
-    credentials: grpcServerCredentials(own, { requireClientCertificate: false }),
+    // Who comes for the first time has no certificate yet.
+    credentials: grpcServerCredentials(own, {
+      requireClientCertificate: false,
+      acceptClientCertificate: options.renewal,
+    }),
   });
   const admin = await createMtlsHttpServer({
     source: own,
     allowedClients: [systemId('lateen-admin'), systemId('lateen-supervisor')],
-    handler: createAdminHandler({ rootCertPem: root.certPem, own, audit }),
+    handler: createAdminHandler({
+      authority,
+      own,
+      audit,
+      status: () => source.status(),
+      rotateRoot: (graceSeconds, requestedBy) => source.rotateRoot(graceSeconds, requestedBy),
+    }),
     address,
     port: options.adminPort,
     onRefused: (reason, remoteAddress) =>
@@ -96,19 +128,25 @@ export async function startCitadel(options: CitadelOptions): Promise<Citadel> {
     port: options.monitoringPort,
     registry: metrics.registry,
     version: options.version,
-    notReadyReason: () => tokenKeys.problem(),
+    notReadyReason: () => tokenKeys?.problem(),
   });
 
   const ports = { grpc: grpcServer.port, admin: admin.port, monitoring: monitoring.port };
-  logger.info({ address, ports, trustDomain, rootNotAfter: root.notAfter.toISOString() }, 'citadel is up');
+  const { rootIds, rootNotAfter } = authority.current;
+  logger.info(
+    { address, ports, trustDomain, roots: rootIds, rootNotAfter: rootNotAfter.toISOString() },
+    'citadel is up',
+  );
   return {
     ports,
-    rootCertPem: root.certPem,
+    bundlePem: () => authority.current.bundlePem,
     stop: async () => {
       await Promise.all([grpcServer.stop(), admin.close(1_000)]);
       await monitoring.close();
       own.stop();
+      await source.close();
       await audit.close();
+      await lease.release();
     },
   };
 }

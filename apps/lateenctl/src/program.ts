@@ -1,6 +1,7 @@
 // lateenctl: all commands in one place.
 
 import { Command, Option } from 'commander';
+import { addCaCommand } from './ca/ca-command.js';
 import { addApplyCommand, addValidateCommand } from './commands/apply.js';
 import { addAuthnCommand } from './commands/authn.js';
 import { addDeleteCommand } from './commands/delete.js';
@@ -25,6 +26,9 @@ function addPlaceOptions(command: Command): Command {
     )
     .addOption(
       new Option('--pilot <host[:port]>', 'Pilot elsewhere, by the address of its admin API').env('LATEEN_PILOT'),
+    )
+    .addOption(
+      new Option('--citadel <host[:port]>', 'Citadel elsewhere, by the address of its admin API').env('LATEEN_CITADEL'),
     )
     .addOption(new Option('--ca <file>', 'with these: PEM of the trust roots of that mesh').env('LATEEN_CA'))
     .addOption(new Option('--cert <file>', 'with these: PEM of your client certificate').env('LATEEN_CERT'))
@@ -77,6 +81,7 @@ Examples:
   addProxyStatusCommand(program);
   addProxyConfigCommand(program);
   addAuthnCommand(program);
+  addCaCommand(program);
   addSchemaCommand(program);
   addWorkloadCommand(program);
   addVersionCommand(program);

@@ -1,6 +1,6 @@
 // The identity of one process: key, certificate chain and trust roots, and where its users hear of a new one.
 
-import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { createHash, createPrivateKey, X509Certificate } from 'node:crypto';
 import { decodePemBlocks, encodePem } from './der.js';
 import type { SpiffeId } from './spiffe-id.js';
 import { parsePeerSpiffeId } from './subject-alt-names.js';
@@ -90,6 +90,16 @@ export function mergeRoots(...bundles: readonly string[]): string {
   for (const certificate of bundles.flatMap(readCertificates))
     distinct.set(certificate.fingerprint256, certificate.raw);
   return [...distinct.values()].map((der) => encodePem('CERTIFICATE', der)).join('');
+}
+
+/** The name of a root in journals, requests and on the command line: 16 hexadecimal digits of its SHA-256. */
+export function rootId(certificate: X509Certificate): string {
+  return createHash('sha256').update(certificate.raw).digest('hex').slice(0, 16);
+}
+
+/** Ids of the roots of a bundle, in its order. */
+export function rootIdsOf(bundlePem: string): string[] {
+  return readCertificates(bundlePem).map(rootId);
 }
 
 const MAX_CHAIN_LENGTH = 8;

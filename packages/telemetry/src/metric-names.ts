@@ -65,6 +65,9 @@ export const CITADEL_METRIC = {
   csrCount: 'citadel_server_csr_count',
   issued: 'citadel_server_success_cert_issuance_count',
   rootExpiry: 'citadel_server_root_cert_expiry_timestamp',
+  rootSecondsLeft: 'citadel_server_root_cert_expiry_seconds',
+  chainExpiry: 'citadel_server_cert_chain_expiry_timestamp',
+  chainSecondsLeft: 'citadel_server_cert_chain_expiry_seconds',
   csrParsingErrors: 'citadel_server_csr_parsing_err_count',
   authenticationFailures: 'citadel_server_authentication_failure_count',
 } as const;

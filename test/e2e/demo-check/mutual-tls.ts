@@ -110,9 +110,10 @@ function meshMember(mesh: MeshUnderTest): TlsClient {
 /** A certificate that the mesh's own root has signed, for a name of another trust domain. */
 async function foreignNameFromOwnRoot(mesh: MeshUnderTest): Promise<TlsClient> {
   const read = (name: string) => readFileSync(join(mesh.stateDir, 'citadel', name), 'utf8');
+  const { issuing } = JSON.parse(read('authority.json')) as { issuing: string };
   const { keyPem } = await (await TestAuthority.create('other.example')).issue(NAMES);
   const { certPem } = await issueWorkloadCertificate({
-    root: { keyPem: read('ca-key.pem'), certPem: read('root-cert.pem') },
+    root: { keyPem: read(`roots/${issuing}/key.pem`), certPem: read(`roots/${issuing}/cert.pem`) },
     publicKey: publicKeyOf(keyPem),
     spiffeId: formatSpiffeId({ trustDomain: 'other.example', ...NAMES }),
     ttlSeconds: 3600,

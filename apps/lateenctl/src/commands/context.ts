@@ -2,7 +2,7 @@
 
 import type { Command } from 'commander';
 import { ControlClient } from '../mesh/control-client.js';
-import type { ControlPlane } from '../mesh/control-plane.js';
+import { ADMIN_SERVICES, type ControlPlane } from '../mesh/control-plane.js';
 import { type KnownPod, podsOfPilot } from '../mesh/known-pods.js';
 import { localControlPlane, openMesh } from '../mesh/open-mesh.js';
 import {
@@ -42,7 +42,7 @@ export function remoteEndpoints(command: Command): readonly RemoteEndpoint[] | u
 
 /** @throws UsageError where a command that is for this machine was given the address of another */
 export function requireLocal(command: Command): void {
-  const named = (['galley', 'pilot'] as const).find((name) => command.getOptionValueSourceWithGlobals(name) === 'cli');
+  const named = ADMIN_SERVICES.find((name) => command.getOptionValueSourceWithGlobals(name) === 'cli');
   if (named !== undefined) throw new UsageError(`--${named}: \`local\` commands are for the mesh of this machine`);
 }
 
@@ -65,13 +65,13 @@ export function targetOf(command: Command): Target {
 }
 
 /** Addresses mean a remote control plane; a state directory on the command line comes before addresses in variables. */
-function isRemote(command: Command, { galley, pilot, stateDir }: GlobalOptions): boolean {
-  if (galley === undefined && pilot === undefined) return false;
+function isRemote(command: Command, options: GlobalOptions): boolean {
+  const { stateDir } = options;
+  if (ADMIN_SERVICES.every((service) => options[service] === undefined)) return false;
   if (stateDir === undefined) return true;
-  const onCommandLine = (['galley', 'pilot'] as const).some(
-    (name) => command.getOptionValueSourceWithGlobals(name) === 'cli',
-  );
-  if (onCommandLine) throw new UsageError('--state-dir names a mesh of this machine: give it, or --galley and --pilot');
+  const onCommandLine = ADMIN_SERVICES.some((name) => command.getOptionValueSourceWithGlobals(name) === 'cli');
+  if (onCommandLine)
+    throw new UsageError('--state-dir names a mesh of this machine: give it, or --galley and its like');
   return false;
 }
 

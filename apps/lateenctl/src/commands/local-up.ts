@@ -26,6 +26,9 @@ interface UpOptions {
   readonly ingressPort: string;
   readonly ingressHttpsPort?: string;
   readonly meshConfig?: string;
+  readonly caDir?: string;
+  readonly caPassphraseFile?: string;
+  readonly workloadTtl?: string;
   readonly foreground: boolean;
   readonly exitWithParent: boolean;
   readonly logLevel: LogLevel;
@@ -54,6 +57,12 @@ export function addLocalUp(local: Command): void {
       'the same for HTTPS; default: 8443 beside 8080, a free one beside 0, else none',
     )
     .option('--mesh-config <file>', 'MeshConfig; default: mesh.yaml in the state directory')
+    .option(
+      '--ca-dir <dir>',
+      "directory of an intermediate's ca-cert.pem, ca-key.pem, root-cert.pem and cert-chain.pem",
+    )
+    .option('--ca-passphrase-file <file>', 'passphrase of the key that signs certificates')
+    .option('--workload-ttl <duration>', 'life of certificates; default: 24h')
     .option('--foreground', 'stay and end the mesh with this command (Ctrl-C)', false)
     .option('--exit-with-parent', 'with --foreground: end the mesh when standard input closes', false)
     .option('--detach', 'return when the mesh is ready (the default)')
@@ -98,6 +107,15 @@ function ingressPortsOf({ ingressPort, ingressHttpsPort }: UpOptions) {
   };
 }
 
+/** The authority's own options, checked by itself. */
+function citadelFlagsOf({ caDir, caPassphraseFile, workloadTtl }: UpOptions): string[] {
+  return [
+    ...(caDir === undefined ? [] : ['--ca-dir', resolve(caDir)]),
+    ...(caPassphraseFile === undefined ? [] : ['--ca-passphrase-file', resolve(caPassphraseFile)]),
+    ...(workloadTtl === undefined ? [] : ['--workload-ttl', workloadTtl]),
+  ];
+}
+
 /** Galley would only log what is wrong with it; who starts a mesh is told. */
 function checkMeshConfig(path: string): void {
   const [file] = readSources([path], { recursive: false });
@@ -133,6 +151,7 @@ async function runInForeground(
     layout,
     ...ingressPortsOf(options),
     meshConfigFile: options.meshConfig === undefined ? undefined : resolve(options.meshConfig),
+    citadelFlags: citadelFlagsOf(options),
     trustDomain: TRUST_DOMAIN,
     logLevel: options.logLevel,
     version: VERSION,
@@ -180,6 +199,7 @@ async function runDetached(layout: StateLayout, options: UpOptions, sources: Par
   args.push('--ingress-port', String(ingressPort), '--log-level', options.logLevel);
   if (ingressHttpsPort !== undefined) args.push('--ingress-https-port', String(ingressHttpsPort));
   if (options.meshConfig !== undefined) args.push('--mesh-config', resolve(options.meshConfig));
+  args.push(...citadelFlagsOf(options));
   const child = spawn(process.execPath, [process.argv[1]!, ...args], {
     detached: true,
     stdio: ['ignore', log, log, 'ipc'],

@@ -10,7 +10,8 @@ import {
 import { type CliError, UnreachableError } from '../output/cli-error.js';
 
 /** The services with an admin API that the command line uses. */
-export type AdminService = 'galley' | 'pilot';
+export const ADMIN_SERVICES = ['galley', 'pilot', 'citadel'] as const;
+export type AdminService = (typeof ADMIN_SERVICES)[number];
 
 export interface AdminEndpoint {
   readonly address: string;

@@ -3,12 +3,13 @@
 import { readFileSync } from 'node:fs';
 import { identityFromPem, StaticIdentity, UntrustedChainError } from '@lateen/identity/plain';
 import { UnreachableError, UsageError } from '../output/cli-error.js';
-import type { AdminEndpoint, AdminService, ControlPlane } from './control-plane.js';
+import { ADMIN_SERVICES, type AdminEndpoint, type AdminService, type ControlPlane } from './control-plane.js';
 
 /** As the options of the command line, or the LATEEN_ variables, say. */
 export interface RemoteOptions {
   readonly galley?: string;
   readonly pilot?: string;
+  readonly citadel?: string;
   readonly ca?: string;
   readonly cert?: string;
   readonly key?: string;
@@ -18,11 +19,11 @@ const DEFAULT_ADMIN_PORT = 15016;
 
 /** @throws UsageError for what is missing, no address or no such file; UnreachableError for a certificate of other roots */
 export function remoteControlPlane(options: RemoteOptions): ControlPlane {
-  const endpoints = { galley: parseEndpoint(options, 'galley'), pilot: parseEndpoint(options, 'pilot') };
+  const endpoints = new Map(ADMIN_SERVICES.map((service) => [service, parseEndpoint(options, service)]));
   const identity = readIdentity(options);
   return {
     endpoint: (service) => {
-      const endpoint = endpoints[service];
+      const endpoint = endpoints.get(service);
       if (endpoint !== undefined) return endpoint;
       const variable = `LATEEN_${service.toUpperCase()}`;
       throw new UsageError(
@@ -41,7 +42,7 @@ export interface RemoteEndpoint extends AdminEndpoint {
 
 /** @throws UsageError for what is no address */
 export function namedEndpoints(options: RemoteOptions): readonly RemoteEndpoint[] {
-  return (['galley', 'pilot'] as const).flatMap((service) => {
+  return ADMIN_SERVICES.flatMap((service) => {
     const endpoint = parseEndpoint(options, service);
     return endpoint === undefined ? [] : [{ service, ...endpoint }];
   });

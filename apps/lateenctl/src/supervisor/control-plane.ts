@@ -18,6 +18,7 @@ export interface ControlPlaneOptions {
   readonly mesh: MeshAddresses;
   readonly trustDomain: string;
   readonly meshConfigFile: string;
+  readonly citadelFlags: readonly string[];
   readonly logLevel: string;
   readonly tokens: TokenFiles;
   readonly roots: TrustRoots;
@@ -125,7 +126,7 @@ export class ControlPlane {
     ];
     switch (name) {
       case 'citadel':
-        return [...shared, '--token-key', layout.tokenJwksFile];
+        return [...shared, '--token-key', layout.tokenJwksFile, ...this.#options.citadelFlags];
       case 'galley':
         return [...shared, ...certificate, '--mesh-config', this.#options.meshConfigFile];
       case 'pilot':

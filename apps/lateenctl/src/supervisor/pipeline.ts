@@ -37,6 +37,8 @@ export interface SupervisorOptions {
   readonly ingressHttpsPort: number | undefined;
   /** Undefined: `mesh.yaml` of the state directory. */
   readonly meshConfigFile: string | undefined;
+  /** More flags of Citadel. */
+  readonly citadelFlags: readonly string[];
   readonly trustDomain: string;
   readonly logLevel: string;
   readonly version: string;
@@ -70,7 +72,12 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
   const reaper = startReaper(reaperProgram());
   const shared = { layout, mesh, trustDomain, logLevel, tokens, roots, reaper, logger };
   const changed = () => registry.changed();
-  const controlPlane = new ControlPlane({ ...shared, meshConfigFile, onChange: () => {} });
+  const controlPlane = new ControlPlane({
+    ...shared,
+    meshConfigFile,
+    citadelFlags: options.citadelFlags,
+    onChange: () => {},
+  });
   const identities = issueIdentity({ ...shared, citadelAddress: citadelAddress(mesh) });
   const settings = new ProxySettingsSource({
     galley: { address: mesh.galley.address, port: mesh.galley.adminPort },

@@ -6,7 +6,7 @@ import { IDENTITY_FILE, writeFileAtomic } from '@lateen/identity';
 import type { Logger } from '@lateen/telemetry';
 
 const WAIT_POLL_MS = 20;
-const WATCH_EVERY_MS = 2000;
+const WATCH_EVERY_MS = 1000;
 const PUBLIC_FILE_MODE = 0o644;
 
 /** Name of the copy, in the directory of a pod or component. */

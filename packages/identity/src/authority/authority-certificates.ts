@@ -1,8 +1,9 @@
 // Authority: makes the root and signs workload certificates. Decides nothing about who may have one.
 
-import { createPublicKey, type KeyObject, randomBytes } from 'node:crypto';
+import { createPrivateKey, createPublicKey, type KeyObject, randomBytes } from 'node:crypto';
 import type { SpiffeId } from '../spiffe-id.js';
-import { ECDSA_SHA256, engine, P256, x509 } from './x509-engine.js';
+import { generateSigningKey, importSigningKey, type SigningKeyType, signingAlgorithmOf } from './signing-keys.js';
+import { engine, x509 } from './x509-engine.js';
 
 export interface RootCertificate {
   readonly keyPem: string;
@@ -12,6 +13,8 @@ export interface RootCertificate {
 export interface CreateRootOptions {
   readonly trustDomain: string;
   readonly ttlSeconds: number;
+  /** P-256 unless given. */
+  readonly keyType?: SigningKeyType;
   readonly now?: Date;
 }
 
@@ -35,17 +38,21 @@ export interface IssuedCertificate {
 /** Peers' clocks may be behind by this much; a certificate that lives shorter is back-dated by half its life. */
 export const MAX_BACK_DATE_SECONDS = 120;
 
-/** Makes a self-signed P-256 root (CA, path length 0, keyCertSign and cRLSign) with an organization of the trust domain. */
+/** Makes a self-signed root (CA, path length 0, keyCertSign and cRLSign) with an organization of the trust domain. */
 export async function createRootCertificate(options: CreateRootOptions): Promise<RootCertificate> {
-  const keys = await engine.subtle.generateKey(P256, true, ['sign', 'verify']);
-  const { notBefore, notAfter } = validity(options.ttlSeconds, options.now);
+  const privateKey = await generateSigningKey(options.keyType ?? 'ecdsa-p256');
+  const algorithm = signingAlgorithmOf(privateKey);
+  const spki = createPublicKey(privateKey).export({ type: 'spki', format: 'der' });
+  const keys = {
+    privateKey: await importSigningKey(privateKey),
+    publicKey: await engine.subtle.importKey('spki', spki, algorithm.key, true, ['verify']),
+  };
   const certificate = await x509.X509CertificateGenerator.createSelfSigned(
     {
       serialNumber: randomSerial(),
       name: [{ O: [options.trustDomain] }],
-      notBefore,
-      notAfter,
-      signingAlgorithm: ECDSA_SHA256,
+      ...validity(options.ttlSeconds, options.now),
+      signingAlgorithm: algorithm.signature,
       keys,
       extensions: [
         new x509.BasicConstraintsExtension(true, 0, true),
@@ -55,25 +62,36 @@ export async function createRootCertificate(options: CreateRootOptions): Promise
     },
     engine,
   );
-  const pkcs8 = await engine.subtle.exportKey('pkcs8', keys.privateKey);
-  return { keyPem: `${x509.PemConverter.encode(pkcs8, 'PRIVATE KEY')}\n`, certPem: `${certificate.toString('pem')}\n` };
+  const keyPem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+  return { keyPem, certPem: `${certificate.toString('pem')}\n` };
 }
 
-/** A root made ready for signing: parsed once, used for many certificates. */
+/** A root or intermediate made ready for signing: parsed once, used for many certificates. */
 export interface CertificateIssuer {
-  /** Signs a workload certificate: empty subject, the SPIFFE id as its only (critical) name, client and server use. */
+  /**
+   * Signs a workload certificate: empty subject, the SPIFFE id as its only (critical) name, client and server use. It ends
+   * no later than its issuers. @throws Error where one of these has ended
+   */
   issue(options: Omit<IssueOptions, 'root'>): Promise<IssuedCertificate>;
 }
 
-/** Parses the root's key and certificate. @throws Error when either cannot be read */
-export async function createCertificateIssuer(root: RootCertificate): Promise<CertificateIssuer> {
+/**
+ * Parses the signing key and its certificate.
+ * @param latest where those above the certificate end earlier than itself: the end of the first of them
+ * @throws Error when either cannot be read
+ */
+export async function createCertificateIssuer(root: RootCertificate, latest?: Date): Promise<CertificateIssuer> {
   const rootCertificate = new x509.X509Certificate(root.certPem);
-  const pkcs8 = x509.PemConverter.decodeFirst(root.keyPem);
-  const signingKey = await engine.subtle.importKey('pkcs8', pkcs8, P256, false, ['sign']);
+  const privateKey = createPrivateKey(root.keyPem);
+  const signingKey = await importSigningKey(privateKey);
+  const signingAlgorithm = signingAlgorithmOf(privateKey).signature;
   const authorityKeyId = await x509.AuthorityKeyIdentifierExtension.create(rootCertificate.publicKey, false, engine);
+  const end = Math.min(rootCertificate.notAfter.getTime(), latest?.getTime() ?? Number.POSITIVE_INFINITY);
   return {
     issue: async ({ publicKey, spiffeId, ttlSeconds, now }) => {
-      const dates = validity(ttlSeconds, now, rootCertificate.notAfter);
+      if ((now?.getTime() ?? Date.now()) >= end)
+        throw new Error(`the authority's own certificates ended at ${new Date(end).toISOString()}`);
+      const dates = validity(ttlSeconds, now, new Date(end));
       const spki = new x509.PublicKey(publicKey.export({ type: 'spki', format: 'der' }));
       const serialNumber = randomSerial();
       const certificate = await x509.X509CertificateGenerator.create(
@@ -81,7 +99,7 @@ export async function createCertificateIssuer(root: RootCertificate): Promise<Ce
           serialNumber,
           issuer: rootCertificate.subjectName,
           ...dates,
-          signingAlgorithm: ECDSA_SHA256,
+          signingAlgorithm,
           publicKey: spki,
           signingKey,
           extensions: [

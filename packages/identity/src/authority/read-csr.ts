@@ -1,4 +1,5 @@
-// Authority: reads a signing request. Only its public key is used, and only after its signature proved possession.
+// Authority: reads a signing request. Its public key is used, and only after its signature proved possession; the names in
+// it are never certified, but tell who tries to be somebody else.
 
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { engine, x509 } from './x509-engine.js';
@@ -15,19 +16,33 @@ export class CsrError extends Error {
   }
 }
 
+const OID_SUBJECT_ALT_NAME = '2.5.29.17';
 const MAX_CSR_BYTES = 16 * 1024;
 const MIN_RSA_BITS = 2048;
 const MAX_RSA_BITS = 8192;
 
+/** What a checked request asks for. */
+export interface SigningRequest {
+  readonly publicKey: KeyObject;
+  /** Every subject alternative name, of any type, as text. */
+  readonly names: readonly string[];
+}
+
+/** The public key of a request. @throws CsrError as `readSigningRequest` */
+export async function readCsr(pem: string): Promise<KeyObject> {
+  return (await readSigningRequest(pem)).publicKey;
+}
+
 /**
- * Reads a PKCS#10 request in PEM and returns its public key.
+ * Reads a PKCS#10 request in PEM.
  * @throws CsrError when it cannot be parsed, is not signed by its own key, or the key is not RSA of 2048 to 8192 bits,
  *   P-256, P-384 or Ed25519
  */
-export async function readCsr(pem: string): Promise<KeyObject> {
+export async function readSigningRequest(pem: string): Promise<SigningRequest> {
   if (pem.length > MAX_CSR_BYTES) throw new CsrError('malformed', `request is larger than ${MAX_CSR_BYTES} bytes`);
   let request: x509.Pkcs10CertificateRequest;
   let key: KeyObject;
+  let names: string[];
   try {
     const blocks = x509.PemConverter.decodeWithHeaders(pem);
     const block = blocks[0];
@@ -35,6 +50,7 @@ export async function readCsr(pem: string): Promise<KeyObject> {
       throw new Error('expected exactly one PEM block "CERTIFICATE REQUEST"');
     }
     request = new x509.Pkcs10CertificateRequest(block.rawData);
+    names = namesOf(request);
     key = createPublicKey({ key: Buffer.from(request.publicKey.rawData), format: 'der', type: 'spki' });
   } catch (error) {
     throw new CsrError('malformed', `request cannot be parsed: ${(error as Error).message}`, { cause: error });
@@ -49,7 +65,13 @@ export async function readCsr(pem: string): Promise<KeyObject> {
     });
   }
   if (!valid) throw new CsrError('signature', "request is not signed by its own key's private half");
-  return key;
+  return { publicKey: key, names };
+}
+
+function namesOf(request: x509.Pkcs10CertificateRequest): string[] {
+  const extensions = request.getExtensions(OID_SUBJECT_ALT_NAME);
+  const names = extensions.flatMap(({ rawData }) => new x509.SubjectAlternativeNameExtension(rawData).names.items);
+  return names.map(({ type, value }) => (type === 'url' ? value : `${type}:${value}`));
 }
 
 function checkKey(key: KeyObject): void {

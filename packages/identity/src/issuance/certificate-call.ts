@@ -1,7 +1,7 @@
 // Issuance, client side: one CreateCertificate call to Citadel over TLS, with the server's identity checked.
 
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
-import { Client, Metadata } from '@grpc/grpc-js';
+import { Client, Metadata, status } from '@grpc/grpc-js';
 import {
   IstioCertificateRequestSchema,
   type IstioCertificateResponse,
@@ -9,12 +9,17 @@ import {
 } from '@lateen/xds-proto/istio/v1/auth/ca_pb.js';
 import type { SpiffeId } from '../spiffe-id.js';
 import { grpcServerOnlyCredentials } from '../tls/grpc-credentials.js';
+import type { WorkloadIdentity } from '../workload-identity.js';
 
 export interface CertificateCall {
   /** HOST:PORT of the authority. */
   readonly address: string;
-  /** Bearer token. */
-  readonly token: string;
+  /** Bearer token; undefined where the client certificate says who asks. */
+  readonly token?: string | undefined;
+  /** The certificate to renew, and its key. */
+  readonly client?: Pick<WorkloadIdentity, 'keyPem' | 'certChainPem'> | undefined;
+  /** Ids of the roots that this client trusts, by which Citadel knows that it follows a rotation. */
+  readonly knownRoots?: readonly string[] | undefined;
   readonly rootsPem: string;
   /** Who the server must be. */
   readonly serverSpiffeId: SpiffeId;
@@ -24,13 +29,16 @@ export interface CertificateCall {
   readonly signal?: AbortSignal;
 }
 
+/** The authority did not take the proof of identity. */
+export class NotAuthenticatedError extends Error {}
+
 const METHOD = '/istio.v1.auth.IstioCertificateService/CreateCertificate';
 const TIMEOUT_MS = 10_000;
 
 /** Asks for a certificate and returns the chain as PEM blocks, the leaf first. @throws Error naming the authority */
 export async function requestCertificate(call: CertificateCall): Promise<string[]> {
   const credentials = grpcServerOnlyCredentials(
-    { rootsPem: call.rootsPem },
+    { rootsPem: call.rootsPem, client: call.client },
     { expectedSpiffeIds: [call.serverSpiffeId] },
   );
   // Each request is one short connection; a channel kept open would only idle for half a day.
@@ -43,7 +51,9 @@ export async function requestCertificate(call: CertificateCall): Promise<string[
     if (response.certChain.length === 0) throw new Error('the answer has no certificate');
     return response.certChain.map((pem) => (pem.endsWith('\n') ? pem : `${pem}\n`));
   } catch (error) {
-    throw new Error(`certificate request to ${call.address} failed: ${(error as Error).message}`, { cause: error });
+    const message = `certificate request to ${call.address} failed: ${(error as Error).message}`;
+    const refused = (error as { code?: unknown }).code === status.UNAUTHENTICATED;
+    throw refused ? new NotAuthenticatedError(message, { cause: error }) : new Error(message, { cause: error });
   } finally {
     client.close();
   }
@@ -51,10 +61,11 @@ export async function requestCertificate(call: CertificateCall): Promise<string[
 
 function createCertificate(client: Client, call: CertificateCall): Promise<IstioCertificateResponse> {
   const metadata = new Metadata();
-  metadata.set('authorization', `Bearer ${call.token}`);
+  if (call.token !== undefined) metadata.set('authorization', `Bearer ${call.token}`);
   const request = create(IstioCertificateRequestSchema, {
     csr: call.csrPem,
     validityDuration: BigInt(Math.floor(call.validitySeconds)),
+    ...(call.knownRoots === undefined ? {} : { metadata: { LATEEN_TRUST_ROOTS: [...call.knownRoots] } }),
   });
   return new Promise((resolve, reject) => {
     const running = client.makeUnaryRequest(

@@ -3,11 +3,18 @@
 import { type StatsListener, unwatchFile, watchFile } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { formatSpiffeId } from '../spiffe-id.js';
-import { type IdentitySource, identityFromPem, type WorkloadIdentity } from '../workload-identity.js';
-import { requestCertificate } from './certificate-call.js';
+import {
+  type IdentitySource,
+  identityFromPem,
+  readCertificates,
+  rootId,
+  rootIdsOf,
+  type WorkloadIdentity,
+} from '../workload-identity.js';
+import { NotAuthenticatedError, requestCertificate } from './certificate-call.js';
 import { createKeyAndCsr } from './certificate-request.js';
 import { storeIdentity } from './identity-directory.js';
-import { DEFAULT_GRACE_PERIOD_RATIO, renewAfterMs, retryAfterMs } from './renewal-times.js';
+import { DEFAULT_GRACE_PERIOD_RATIO, renewAfterMs, renewSoonMs, retryAfterMs } from './renewal-times.js';
 import { loadUsableIdentity, rootsWith, withRoots } from './stored-identity.js';
 
 /** The part of a pino logger that is used. */
@@ -19,7 +26,7 @@ export interface IdentityLogger {
 export interface CertificateClientOptions {
   /** HOST:PORT of the certificate service. */
   readonly citadelAddress: string;
-  /** Bearer token, read again at each use. */
+  /** Bearer token, read again at each use. Without a good one a valid certificate is renewed by showing it. */
   readonly tokenFile: string;
   /** PEM of the trust roots to start with; followed when it changes. */
   readonly rootCertFile: string;
@@ -53,6 +60,8 @@ export class CertificateClient implements IdentitySource {
   readonly #listeners = new Set<(identity: WorkloadIdentity) => void>();
   readonly #stopping = new AbortController();
   #current: WorkloadIdentity | undefined;
+  /** Ids of the roots that the authority was told when it issued the present certificate. */
+  #toldRoots: ReadonlySet<string> = new Set();
   #started: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #renewing: Promise<void> | undefined;
@@ -122,8 +131,11 @@ export class CertificateClient implements IdentitySource {
     const { directory } = this.#options;
     try {
       const stored = await loadUsableIdentity(this.#options);
-      // Whoever subscribed while the files were read waits for this one.
-      if (stored !== undefined) this.#publish(stored);
+      if (stored !== undefined) {
+        this.#toldRoots = new Set(rootIdsOf(stored.issuedWithRootsPem));
+        // Whoever subscribed while the files were read waits for this one.
+        this.#publish(stored.identity);
+      }
     } catch (error) {
       this.#options.logger?.warn({ directory, reason: (error as Error).message }, 'stored certificate is not used');
     }
@@ -132,6 +144,7 @@ export class CertificateClient implements IdentitySource {
     if (this.#current === undefined) return this.#schedule(0);
     const { notBefore, notAfter } = this.#current;
     this.#schedule(notBefore.getTime() + this.#renewAfterMs(notAfter.getTime() - notBefore.getTime()) - Date.now());
+    this.#followRoots(this.#current);
   }
 
   /** Takes over a changed bundle at once; where the own certificate is of none of its roots, a new one is requested. */
@@ -148,7 +161,22 @@ export class CertificateClient implements IdentitySource {
     const rootsPem = await readFile(this.#options.rootCertFile, 'utf8');
     if (this.#current === undefined || this.#stopping.signal.aborted) return;
     const identity = withRoots(this.#current, rootsPem);
-    if (identity.rootsPem !== this.#current.rootsPem) this.#publish(identity);
+    if (identity.rootsPem === this.#current.rootsPem) return;
+    this.#publish(identity);
+    this.#followRoots(identity);
+  }
+
+  /**
+   * Renews soon where the bundle asks for it. Its first root is the one that signs now, so a certificate of another one is
+   * on its way out; and a root that the authority was not told of is one that it waits to hear is known here.
+   */
+  #followRoots(identity: WorkloadIdentity): void {
+    const ids = rootIdsOf(identity.rootsPem);
+    const last = readCertificates(identity.certChainPem).at(-1);
+    const ownRoot = last?.ca && last.checkIssued(last) ? rootId(last) : ids[0];
+    if (ids[0] === ownRoot && ids.every((id) => this.#toldRoots.has(id))) return;
+    const delayMs = renewSoonMs(identity.notAfter.getTime() - Date.now());
+    if (Date.now() + delayMs < (this.#renewsAt?.getTime() ?? Number.POSITIVE_INFINITY)) this.#schedule(delayMs);
   }
 
   async #renew(): Promise<void> {
@@ -173,13 +201,37 @@ export class CertificateClient implements IdentitySource {
   }
 
   async #request(): Promise<WorkloadIdentity> {
-    const { citadelAddress, tokenFile, rootCertFile, trustDomain, requestedTtlSeconds } = this.#options;
-    const [token, rootsPem] = await Promise.all([readFile(tokenFile, 'utf8'), readFile(rootCertFile, 'utf8')]);
+    const { tokenFile, rootCertFile, logger } = this.#options;
+    const rootsPem = await readFile(rootCertFile, 'utf8');
+    try {
+      const token = (await readFile(tokenFile, 'utf8')).trim();
+      return await this.#requestBy(rootsPem, { token });
+    } catch (error) {
+      const noToken =
+        error instanceof NotAuthenticatedError ||
+        ((error as NodeJS.ErrnoException).code === 'ENOENT' && (error as NodeJS.ErrnoException).path === tokenFile);
+      const client = this.#current;
+      if (!noToken || client === undefined || client.notAfter.getTime() <= Date.now()) throw error;
+      logger?.info(
+        { tokenFile, reason: (error as Error).message },
+        'renewing by the present certificate, not by token',
+      );
+      return await this.#requestBy(rootsPem, { client });
+    }
+  }
+
+  async #requestBy(
+    rootsPem: string,
+    proof: { readonly token?: string; readonly client?: WorkloadIdentity },
+  ): Promise<WorkloadIdentity> {
+    const { citadelAddress, trustDomain, requestedTtlSeconds } = this.#options;
     const { keyPem, csrPem } = await createKeyAndCsr();
+    const knownRoots = rootIdsOf(rootsPem);
     const chain = await requestCertificate({
+      ...proof,
       address: citadelAddress,
-      token: token.trim(),
       rootsPem,
+      knownRoots,
       serverSpiffeId: formatSpiffeId({ trustDomain, namespace: 'istio-system', serviceAccount: 'citadel' }),
       csrPem,
       validitySeconds: requestedTtlSeconds ?? 0,
@@ -190,6 +242,7 @@ export class CertificateClient implements IdentitySource {
     if (!identity.spiffeId.startsWith(`spiffe://${trustDomain}/`)) {
       throw new Error(`the certificate is for ${identity.spiffeId}, which is not in the trust domain ${trustDomain}`);
     }
+    this.#toldRoots = new Set(knownRoots);
     return identity;
   }
 

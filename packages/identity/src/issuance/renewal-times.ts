@@ -7,6 +7,7 @@ const FIRST_RETRY_MS = 100;
 // Without a valid certificate nothing works, so the waits stay short; with one there is time.
 const MAX_RETRY_WITHOUT_CERTIFICATE_MS = 2_000;
 const MAX_RETRY_MS = 30_000;
+const MAX_SPREAD_MS = 10_000;
 
 /**
  * The life less the grace period, ±1 % so that clients that started together drift apart.
@@ -26,4 +27,12 @@ export function retryAfterMs(failures: number, leftMs: number, random: () => num
     leftMs <= 0 ? MAX_RETRY_WITHOUT_CERTIFICATE_MS : Math.max(FIRST_RETRY_MS, Math.min(MAX_RETRY_MS, leftMs / 4));
   const delayMs = Math.min(FIRST_RETRY_MS * 2 ** Math.min(failures - 1, 16), capMs);
   return delayMs * (0.75 + random() * 0.5);
+}
+
+/**
+ * How long to wait before a renewal that changed trust roots ask for: spread over 10 seconds or a tenth of the life that is
+ * left, so that the clients of a mesh do not come all at once.
+ */
+export function renewSoonMs(leftMs: number, random: () => number = Math.random): number {
+  return random() * Math.max(0, Math.min(MAX_SPREAD_MS, leftMs / 10));
 }

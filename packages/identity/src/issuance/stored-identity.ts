@@ -10,12 +10,19 @@ export interface StoredIdentityOptions {
   readonly rootCertFile: string;
 }
 
+export interface StoredIdentity {
+  /** With the roots of the file. */
+  readonly identity: WorkloadIdentity;
+  /** The roots that were known when it was issued. */
+  readonly issuedWithRootsPem: string;
+}
+
 /**
  * The stored identity; undefined where there is none.
  * @throws Error saying why it cannot serve: damaged, of another trust domain, out of its dates, or of a root that is no
  *   longer trusted
  */
-export async function loadUsableIdentity(options: StoredIdentityOptions): Promise<WorkloadIdentity | undefined> {
+export async function loadUsableIdentity(options: StoredIdentityOptions): Promise<StoredIdentity | undefined> {
   const stored = await readStoredIdentity(options.directory);
   if (stored === undefined) return undefined;
   if (!stored.spiffeId.startsWith(`spiffe://${options.trustDomain}/`)) {
@@ -30,7 +37,8 @@ export async function loadUsableIdentity(options: StoredIdentityOptions): Promis
     if (error.code === 'ENOENT') return undefined;
     throw error;
   });
-  return rootsPem === undefined ? stored : withRoots(stored, rootsPem);
+  const identity = rootsPem === undefined ? stored : withRoots(stored, rootsPem);
+  return { identity, issuedWithRootsPem: stored.rootsPem };
 }
 
 /**

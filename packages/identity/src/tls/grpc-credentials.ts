@@ -12,6 +12,11 @@ import { type PeerRule, peerAllowed, requirePeer } from './peer-verification.js'
 export interface GrpcServerCredentialsOptions {
   /** True: a client without a certificate of the trust roots cannot connect. False: none is asked for (Citadel). */
   readonly requireClientCertificate: boolean;
+  /**
+   * Where none is required: one that is shown is verified, so that a call's `getAuthContext` has it only where it is of the
+   * trust roots.
+   */
+  readonly acceptClientCertificate?: boolean;
 }
 
 /**
@@ -33,9 +38,9 @@ class IdentityServerCredentials extends ServerCredentials {
   readonly #options: GrpcServerCredentialsOptions;
 
   constructor(source: IdentitySource, options: GrpcServerCredentialsOptions) {
-    const required = options.requireClientCertificate;
+    const { requireClientCertificate: required, acceptClientCertificate: accepted = false } = options;
     super(
-      { requestCert: required, rejectUnauthorized: required },
+      { requestCert: required || accepted, rejectUnauthorized: required },
       source.current === undefined ? undefined : serverContextOptions(source.current),
     );
     this.#source = source;
@@ -65,7 +70,8 @@ class IdentityServerCredentials extends ServerCredentials {
     return (
       other instanceof IdentityServerCredentials &&
       other.#source === this.#source &&
-      other.#options.requireClientCertificate === this.#options.requireClientCertificate
+      other.#options.requireClientCertificate === this.#options.requireClientCertificate &&
+      other.#options.acceptClientCertificate === this.#options.acceptClientCertificate
     );
   }
 }
@@ -84,6 +90,8 @@ export function serverContextOptions(identity: WorkloadIdentity): SecureContextO
 /** The trust roots alone, for a client that authenticates by token (the certificate client itself). */
 export interface TrustRoots {
   readonly rootsPem: string;
+  /** Shown where the server asks for a client certificate. */
+  readonly client?: Pick<WorkloadIdentity, 'keyPem' | 'certChainPem'> | undefined;
 }
 
 export interface GrpcChannelCredentialsOptions {
@@ -103,12 +111,17 @@ export function grpcChannelCredentials(
   return new IdentityChannelCredentials(new ContextFollower(source), options.expectedSpiffeIds);
 }
 
-/** Channel credentials without a client certificate: only the server is verified. */
+/** Channel credentials without an identity source: the server is verified, and a certificate shown only where one is given. */
 export function grpcServerOnlyCredentials(
   roots: TrustRoots,
   options: GrpcChannelCredentialsOptions,
 ): ChannelCredentials {
-  const context = createSecureContext({ ca: roots.rootsPem, minVersion: 'TLSv1.2' });
+  const context = createSecureContext({
+    ca: roots.rootsPem,
+    key: roots.client?.keyPem,
+    cert: roots.client?.certChainPem,
+    minVersion: 'TLSv1.2',
+  });
   return new IdentityChannelCredentials({ latest: () => Promise.resolve(context) }, options.expectedSpiffeIds);
 }
 

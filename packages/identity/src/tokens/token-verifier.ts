@@ -1,6 +1,14 @@
 // Tokens, checking side: signature, issuer, audience, dates, and the service account that the token speaks for.
 
-import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
+import {
+  createLocalJWKSet,
+  decodeJwt,
+  errors,
+  type JSONWebKeySet,
+  type JWTPayload,
+  type JWTVerifyGetKey,
+  jwtVerify,
+} from 'jose';
 import { isNamespaceName, isServiceAccountName } from '../spiffe-id.js';
 import { DEFAULT_TOKEN_AUDIENCE, LOCAL_TOKEN_ISSUER } from './token-signer.js';
 
@@ -37,6 +45,20 @@ const CLOCK_TOLERANCE_SECONDS = 60;
 const MAX_TOKEN_BYTES = 16 * 1024;
 // Kubernetes signs with RS256 or ES256; nothing symmetric and never "none".
 const ALGORITHMS = ['ES256', 'ES384', 'RS256', 'PS256', 'EdDSA'];
+
+/**
+ * The issuer that a token names, to choose the keys it is checked with; nothing of it is proved.
+ * @throws TokenError where it is no token
+ */
+export function unverifiedIssuer(token: string): string | undefined {
+  if (token.length > MAX_TOKEN_BYTES)
+    throw new TokenError('malformed', `token is larger than ${MAX_TOKEN_BYTES} bytes`);
+  try {
+    return decodeJwt(token).iss;
+  } catch (error) {
+    throw tokenError(error as Error);
+  }
+}
 
 /** Verifies a service account token. @throws TokenError saying what is wrong with it */
 export async function verifyServiceAccountToken(

@@ -3,19 +3,12 @@
 import { readFile, stat } from 'node:fs/promises';
 import { createLocalJWKSet, type JSONWebKeySet, type JWTVerifyGetKey } from '@lateen/identity/tokens';
 import type { Logger } from '@lateen/telemetry';
+import { AttestorUnavailableError } from './attestor.js';
 
 export interface TokenKeysOptions {
   /** JWKS as JSON. */
   readonly file: string;
   readonly logger: Logger;
-}
-
-/** Thrown while no key was ever read: nobody can be authenticated. */
-export class TokenKeysUnavailableError extends Error {
-  constructor(message: string) {
-    super(message);
-    this.name = 'TokenKeysUnavailableError';
-  }
 }
 
 // Half of the clients come at once when Citadel returns; one look at the file serves those of this time.
@@ -41,10 +34,10 @@ export class TokenKeys {
     return this.#problem;
   }
 
-  /** The keys as of now. @throws TokenKeysUnavailableError where none were ever read */
+  /** The keys as of now. @throws AttestorUnavailableError where none were ever read */
   async current(): Promise<JWTVerifyGetKey> {
     await this.#refresh();
-    if (this.#keys === undefined) throw new TokenKeysUnavailableError(this.#problem ?? 'there are no token keys');
+    if (this.#keys === undefined) throw new AttestorUnavailableError(this.#problem ?? 'there are no token keys');
     return this.#keys;
   }
 

@@ -1,0 +1,144 @@
+// Authority: where it comes from: a root of our own, which can be rotated, or the files of somebody else's intermediate.
+
+import { X509Certificate } from 'node:crypto';
+import { readCertificates } from '@lateen/identity';
+import type { SigningKeyType } from '@lateen/identity/authority';
+import type { Logger } from '@lateen/telemetry';
+import { type AuditLog, type IssuedEntry, issuedCertificates } from '../audit-log.js';
+import { type Authority, type AuthorityCertificate, describeCertificate } from './authority.js';
+import { Holders } from './holders.js';
+import { OwnRoots } from './own-roots.js';
+import { PluggedInAuthority } from './plugged-in-authority.js';
+import { RootRotation, RotationRefused } from './root-rotation.js';
+import type { PastRotation, Rotation } from './root-state.js';
+import type { StateLease } from './state-lease.js';
+
+export { RotationRefused } from './root-rotation.js';
+
+export interface AuthoritySourceOptions {
+  readonly stateDir: string;
+  readonly trustDomain: string;
+  /** Directory of an intermediate's files; undefined for a root of our own. */
+  readonly caDir: string | undefined;
+  readonly passphrase: string | undefined;
+  readonly rootTtlSeconds: number;
+  readonly rootKeyType: SigningKeyType;
+  readonly rotationSettleMs?: number | undefined;
+  readonly audit: AuditLog;
+  readonly auditFile: string;
+  readonly lease: StateLease;
+  readonly logger: Logger;
+  /** The state cannot be written any more. */
+  readonly onFailure: (error: Error) => void;
+}
+
+/** How the authority stands, for `lateenctl ca status`. */
+export interface AuthorityStatus {
+  readonly source: 'own root' | 'plugged-in CA';
+  /** Whether a passphrase protects the key at rest. */
+  readonly encrypted: boolean;
+  /** The certificate that signs. */
+  readonly signing: AuthorityCertificate;
+  /** The trusted roots; the first is the one that certificates lead to. */
+  readonly roots: readonly AuthorityCertificate[];
+  /** What is wrong with the files of a plugged-in CA as they are now. */
+  readonly problem?: string | undefined;
+  readonly rotation?: Rotation | undefined;
+  readonly waitingFor?: { readonly count: number; readonly names: readonly string[] } | undefined;
+  readonly last?: PastRotation | undefined;
+}
+
+export interface AuthoritySource {
+  readonly authority: Authority;
+  status(): AuthorityStatus;
+  /** @throws RotationRefused */
+  rotateRoot(graceSeconds: number, requestedBy: string): Promise<void>;
+  /** Told of each certificate, so that a rotation knows who has followed. */
+  issued(entry: IssuedEntry): void;
+  close(): Promise<void>;
+}
+
+const MAX_NAMES = 20;
+
+/** @throws Error naming the file that cannot be used */
+export function openAuthority(options: AuthoritySourceOptions): Promise<AuthoritySource> {
+  return options.caDir === undefined ? openOwnRoots(options) : openPluggedIn(options, options.caDir);
+}
+
+async function openPluggedIn(options: AuthoritySourceOptions, directory: string): Promise<AuthoritySource> {
+  const authority = await PluggedInAuthority.open({ ...options, directory });
+  return {
+    authority,
+    status: () => ({ ...standing(authority, options), source: 'plugged-in CA', problem: authority.problem }),
+    rotateRoot: async () => {
+      throw new RotationRefused(
+        `the CA comes from the files in ${directory}, and its root is not Citadel's to replace: add the new root to ` +
+          'root-cert.pem there, then change the other files',
+      );
+    },
+    issued: () => undefined,
+    close: () => authority.close(),
+  };
+}
+
+async function openOwnRoots(options: AuthoritySourceOptions): Promise<AuthoritySource> {
+  const { audit, auditFile, logger, onFailure } = options;
+  const roots = await OwnRoots.open({
+    ...options,
+    ttlSeconds: options.rootTtlSeconds,
+    keyType: options.rootKeyType,
+  });
+  const holders = new Holders();
+  const rotation = new RootRotation({
+    roots,
+    holders,
+    readHolders: async () => {
+      holders.clear();
+      for await (const entry of issuedCertificates(auditFile)) holders.add(heldBy(entry));
+    },
+    record: (step, { from, to, requestedBy, graceSeconds }) =>
+      audit.write({ event: 'rotation', step, from, to, requestedBy, graceSeconds }),
+    ...(options.rotationSettleMs === undefined ? {} : { settleMs: options.rotationSettleMs }),
+    logger,
+    onFailure,
+  });
+  await rotation.resume();
+  return {
+    authority: roots,
+    status: () => {
+      const { rotation: current, last, waitingFor } = rotation.status;
+      return {
+        ...standing(roots, options),
+        source: 'own root',
+        rotation: current,
+        last,
+        ...(current === undefined
+          ? {}
+          : {
+              waitingFor: {
+                count: waitingFor.length,
+                names: waitingFor.slice(0, MAX_NAMES).map(({ name }) => name),
+              },
+            }),
+      };
+    },
+    rotateRoot: async (graceSeconds, requestedBy) => {
+      await rotation.start(graceSeconds, requestedBy);
+    },
+    issued: (entry) => holders.add(heldBy(entry)),
+    close: () => rotation.stop(),
+  };
+}
+
+function heldBy(entry: IssuedEntry) {
+  return { ...entry, notAfterMs: Date.parse(entry.notAfter) };
+}
+
+function standing(authority: Authority, { passphrase }: AuthoritySourceOptions) {
+  const { chainPem, bundlePem } = authority.current;
+  return {
+    encrypted: passphrase !== undefined,
+    signing: describeCertificate(new X509Certificate(chainPem[0] as string)),
+    roots: readCertificates(bundlePem).map(describeCertificate),
+  };
+}
