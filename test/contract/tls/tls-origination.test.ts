@@ -188,19 +188,41 @@ describe('a sidecar', () => {
     expect((await call('shut')).body).toContain('client=friend');
   });
 
-  test('a Secret is for gateways: calls are refused, not made in plain text', async () => {
+  test('without a workloadSelector there are no Secrets: calls are refused, not made in plain text', async () => {
     const problems = await proxy.serve(mesh(rule('open', 'tls: { mode: SIMPLE, credentialName: roots }')));
-    expect(problems.map(({ message }) => message).join()).toContain('sidecars are served no Secrets');
+    expect(problems.map(({ message }) => message).join()).toContain('add a `workloadSelector`');
     expect((await call('open')).status).toBe(503);
+  });
+
+  test('a rule that selects it takes certificate and roots from a Secret, which no page of its admin API shows', async () => {
+    const documents = (app: string, more: string) =>
+      mesh(
+        rule('shut', 'tls: { mode: MUTUAL, credentialName: partner, sni: shut.example.com }').replace(
+          'host: shut',
+          `workloadSelector: { matchLabels: { app: ${app} } }, host: shut`,
+        ),
+        more,
+      );
+    const problems = await proxy.serve(documents('client', ''));
+    expect(problems.map(({ message }) => message).join()).toContain('there is no Secret default/partner');
+    expect((await call('shut')).status).toBe(503);
+    await proxy.serve(documents('client', partnerSecret('default')));
+    expect((await call('shut')).body).toBe('shut sni=shut.example.com client=friend got GET /x HTTP/1.1');
+    const dump = await (await fetch(`http://127.0.0.1:${proxy.adminPort}/config_dump`)).text();
+    expect(dump).toContain('kubernetes://partner');
+    expect(dump).not.toContain('PRIVATE');
+    expect(dump).not.toContain(Buffer.from(friend.keyPem).toString('base64').slice(0, 200));
+    // Of a rule for others nothing is left: calls go in plain text again, which the server does not take.
+    await proxy.serve(documents('others', partnerSecret('default')));
+    expect((await call('shut')).status).not.toBe(200);
   });
 });
 
-test('a gateway takes certificate and roots from Secrets', async () => {
-  const indented = (pem: string) => pem.trimEnd().replaceAll('\n', '\n    ');
-  const secret = `
+const indented = (pem: string) => pem.trimEnd().replaceAll('\n', '\n    ');
+const partnerSecret = (namespace: string) => `
 ---
 kind: Secret
-metadata: { name: partner, namespace: istio-system }
+metadata: { name: partner, namespace: ${namespace} }
 stringData:
   tls.crt: |
     ${indented(friend.certPem)}
@@ -209,6 +231,8 @@ stringData:
   ca.crt: |
     ${indented(servers.rootsPem)}
 `;
+
+test('a gateway takes certificate and roots from Secrets', async () => {
   const documents = (more: string) =>
     mesh(
       rule('shut', 'tls: { mode: MUTUAL, credentialName: partner, sni: shut.example.com }'),
@@ -234,6 +258,6 @@ ${more}`,
   expect(problems.map(({ message }) => message).join()).toContain('there is no Secret istio-system/partner');
   const get = () => httpGet(`http://${block}.11:8080/y`);
   expect((await get()).status).toBe(503);
-  await gateway.serve(documents(secret));
+  await gateway.serve(documents(partnerSecret('istio-system')));
   expect((await get()).body).toBe('shut sni=shut.example.com client=friend got GET /y HTTP/1.1');
 });

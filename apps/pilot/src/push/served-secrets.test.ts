@@ -1,4 +1,4 @@
-// Push: who is served the Secrets of a gateway: the gateway itself, over mutual TLS, and nobody else.
+// Push: who is served Secrets: the gateway whose servers name them, the workloads that a rule selects, over mutual TLS, and nobody else.
 
 import { create } from '@bufbuild/protobuf';
 import { TestWebAuthority, type WebCertificate } from '@lateen/identity/testing';
@@ -21,11 +21,11 @@ beforeAll(async () => {
   roots = authority.rootsPem;
 });
 
-function pod(name: string, serviceAccount: string, gateway: boolean): Workload {
+function pod(name: string, serviceAccount: string, gateway: boolean, app = '', namespace = NAMESPACE): Workload {
   return {
     name,
-    namespace: NAMESPACE,
-    labels: { istio: 'ingressgateway' },
+    namespace,
+    labels: app === '' ? { istio: 'ingressgateway' } : { app },
     annotations: {},
     serviceAccount,
     workloadName: name,
@@ -55,31 +55,69 @@ const gateway = {
   source: { file: 'shop.yaml', line: 1, column: 1 },
 } as unknown as ConfigObject;
 
-/** A source that knows a gateway, a pod that is none, and Secrets of which one is named. */
+const partner = {
+  apiVersion: 'networking.istio.io/v1',
+  kind: 'DestinationRule',
+  metadata: { name: 'partner', namespace: NAMESPACE, labels: {}, annotations: {} },
+  spec: {
+    host: 'partner.example.com',
+    workloadSelector: { matchLabels: { app: 'caller' } },
+    trafficPolicy: { tls: { mode: 'MUTUAL', credentialName: 'partner' } },
+  },
+  source: { file: 'partner.yaml', line: 1, column: 1 },
+} as unknown as ConfigObject;
+
+const host = {
+  apiVersion: 'networking.istio.io/v1',
+  kind: 'ServiceEntry',
+  metadata: { name: 'partner', namespace: NAMESPACE, labels: {}, annotations: {} },
+  spec: {
+    hosts: ['partner.example.com'],
+    location: 'MESH_EXTERNAL',
+    resolution: 'STATIC',
+    ports: [{ number: 80, name: 'http', protocol: 'HTTP' }],
+    endpoints: [{ address: '127.0.0.1' }],
+  },
+  source: { file: 'partner.yaml', line: 20, column: 1 },
+} as unknown as ConfigObject;
+
+/** A source that knows a gateway, pods that are none, and Secrets of which two are named. */
 function publishedSource(): ProxySource {
   const source = new ProxySource({ cache: new TranslationCache(), logger: createLogger('test', 'silent') });
   const values = { 'tls.crt': certificate.certPem, 'tls.key': certificate.keyPem, 'ca.crt': roots };
   const mesh = buildSnapshot({
     namespaces: [],
     services: [],
-    workloads: [pod('edge-0', 'edge', true), pod('app-0', 'app', false)],
+    workloads: [
+      pod('edge-0', 'edge', true),
+      pod('app-0', 'app', false),
+      pod('caller-0', 'caller', false, 'caller'),
+      pod('other-0', 'caller', false, 'other'),
+      pod('caller-0', 'caller', false, 'caller', 'other'),
+    ],
     credentials: [
       { namespace: NAMESPACE, name: 'shop', values },
+      { namespace: NAMESPACE, name: 'partner', values },
       { namespace: NAMESPACE, name: 'unnamed', values },
       { namespace: 'other', name: 'shop', values },
+      { namespace: 'other', name: 'partner', values },
     ],
-    configs: [gateway],
+    configs: [gateway, partner, host],
   });
   source.publish({ mesh, version: 'v1', changedAtMs: 1 });
   return source;
 }
 
-function client(podName: string, serviceAccount: string, type = 'router') {
+function client(podName: string, serviceAccount: string, type = 'router', namespace = NAMESPACE) {
   return {
     streamId: podName,
     node: create(NodeSchema, {
-      id: `${type}~127.9.0.1~${podName}.${NAMESPACE}~${NAMESPACE}.svc.cluster.local`,
-      metadata: { SERVICE_ACCOUNT: serviceAccount, INTERCEPTION_MODE: 'NONE', LABELS: { istio: 'ingressgateway' } },
+      id: `${type}~127.9.0.1~${podName}.${namespace}~${namespace}.svc.cluster.local`,
+      metadata: {
+        SERVICE_ACCOUNT: serviceAccount,
+        INTERCEPTION_MODE: 'NONE',
+        LABELS: { istio: 'ingressgateway', app: 'caller' },
+      },
     }),
     peer: 'memory',
     form: 'delta' as const,
@@ -105,6 +143,40 @@ test('a gateway is served what its servers name, of its own namespace', () => {
   const key = type.value.privateKey?.specifier;
   expect(key?.case === 'inlineBytes' && Buffer.from(key.value).toString()).toBe(certificate.keyPem);
   expect(JSON.stringify(source.statuses())).not.toContain('PRIVATE');
+});
+
+const CLUSTER = 'outbound|80||partner.example.com';
+
+test('a sidecar is served what a rule that selects its workload names, of its own namespace', () => {
+  const source = publishedSource();
+  const view = source.open(client('caller-0', 'caller', 'sidecar'), () => {});
+  const secrets = secretsOf(view);
+  expect([...secrets.keys()]).toEqual(['kubernetes://partner', 'kubernetes://partner-cacert']);
+  expect(JSON.stringify(source.statuses())).not.toContain('PRIVATE');
+});
+
+test.each([
+  ['one without a certificate', 'caller-0', 'caller', NAMESPACE, true, 'over mutual TLS only'],
+  ['one of another service account', 'caller-0', 'app', NAMESPACE, false, 'service account caller, not for app'],
+  [
+    'one that nobody knows, whatever it calls itself',
+    'caller-9',
+    'caller',
+    NAMESPACE,
+    false,
+    'that the registry knows',
+  ],
+  ['one whose labels say otherwise in the registry', 'other-0', 'caller', NAMESPACE, false, undefined],
+  ['one of another namespace', 'caller-0', 'caller', 'other', false, undefined],
+])('of sidecars, %s is served none', (_what, podName, serviceAccount, namespace, plaintext, why) => {
+  const source = publishedSource();
+  const from = plaintext ? source.withoutSecrets : source;
+  const view = from.open(client(podName, serviceAccount, 'sidecar', namespace), () => {});
+  expect([...secretsOf(view).keys()]).toEqual([]);
+  expect([...(view.current()?.resources.get(TYPE_URL.cluster)?.keys() ?? [])]).toContain(CLUSTER);
+  const problems = source.statuses().flatMap((status) => status.problems.map(({ message }) => message));
+  if (why === undefined) expect(problems.join('\n')).not.toContain('Secret');
+  else expect(problems.join('\n')).toContain(why);
 });
 
 test.each([

@@ -1,4 +1,4 @@
-// Resolve: the Secrets that a gateway may use, read as Istio reads them: a certificate with its key, trust roots, or both.
+// Resolve: the Secrets that a proxy may use, read as Istio reads them: a certificate with its key, trust roots, or both.
 
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import type { Credential, MeshSnapshot, ProxyNode, Workload } from '../model.js';
@@ -23,6 +23,8 @@ export type Found<T> = { readonly value: T } | { readonly fault: string };
 export interface Credentials {
   /** Which Secrets these are, or why there are none: equal keys in a snapshot mean equal answers. */
   readonly key: string;
+  /** Only what rules that select workloads name may be used. */
+  readonly bySelection: boolean;
   certificate(name: string): Found<ServedCertificate>;
   /** Of `NAME-cacert`, or of NAME itself. */
   roots(name: string): Found<ServedRoots>;
@@ -36,7 +38,7 @@ const PAIRS = [
 const ROOTS = ['cacert', 'ca.crt'] as const;
 const REVOKED = ['crl', 'ca.crl'] as const;
 
-/** The keys of a Secret that hold what gateways use. */
+/** The keys of a Secret that hold what proxies use. */
 export const CREDENTIAL_KEYS: readonly string[] = [...PAIRS.flat(), ...ROOTS, ...REVOKED];
 
 /** Companion of a credential that holds the roots which clients are checked with. */
@@ -103,8 +105,10 @@ function read(credential: Credential): ReadCredential {
   return result;
 }
 
-const NOT_FOR_SIDECARS =
-  '`credentialName` is for gateways, and sidecars are served no Secrets; write files in `caCertificates`, `clientCertificate` and `privateKey`';
+const NOT_FOR_ALL =
+  '`credentialName` is for gateways, and for the workloads that a rule selects; add a `workloadSelector`, or write files in `caCertificates`, `clientCertificate` and `privateKey`';
+const NOT_WITHOUT_PROXY =
+  '`credentialName` is for proxies, and this client has none; write files in `caCertificates`, `clientCertificate` and `privateKey`';
 
 const byName = oncePerSnapshot(
   ({ credentials }) => new Map(credentials.map((each) => [`${each.namespace}/${each.name}`, each])),
@@ -112,17 +116,21 @@ const byName = oncePerSnapshot(
 
 /** Why a proxy is served no Secrets, or undefined where it is. */
 function whyNone(proxy: ProxyNode, workload: Workload | undefined, authenticated: boolean): string | undefined {
-  if (workload?.gateway !== true) return 'only gateways are served Secrets';
+  if (proxy.type === 'router' && workload?.gateway !== true) return 'only gateways are served Secrets';
+  // Its labels are the node's own word, and by labels rules select who may have a Secret.
+  if (workload === undefined) return 'only workloads that the registry knows are served Secrets';
   if (!authenticated) return 'Secrets are served over mutual TLS only, and this proxy has connected in plain text';
   if (workload.serviceAccount !== proxy.serviceAccount) {
-    return `Secrets of this gateway are for service account ${workload.serviceAccount}, not for ${proxy.serviceAccount || 'none'}`;
+    const what = proxy.type === 'router' ? 'gateway' : 'workload';
+    return `Secrets of this ${what} are for service account ${workload.serviceAccount || 'none'}, not for ${proxy.serviceAccount || 'none'}`;
   }
   return undefined;
 }
 
 /**
- * What a proxy may use: as in Istio the Secrets of its own namespace. Only a pod that the registry knows as a gateway has
- * any, and only where its certificate proves that it is that pod's service account.
+ * What a proxy may use: as in Istio the Secrets of its own namespace; a sidecar those that the rules which select its
+ * workload name. Only a workload that the registry knows has any, and only where its certificate proves that it is that
+ * workload's service account.
  *
  * @param authenticated the proxy has proved by a certificate that it is what its node says
  */
@@ -132,20 +140,22 @@ export function resolveCredentials(
   workload: Workload | undefined,
   authenticated: boolean,
 ): Credentials {
-  if (proxy.type !== 'router') return NO_CREDENTIALS;
   const none = whyNone(proxy, workload, authenticated);
   const find = (name: string): Credential | undefined => byName(snapshot).get(`${proxy.namespace}/${name}`);
   const of = <T>(name: string, part: (credential: ReadCredential) => Found<T>): Found<T> => {
     if (none !== undefined) return { fault: none };
     const credential = find(name);
     if (credential === undefined) {
-      return { fault: `there is no Secret ${proxy.namespace}/${name}; apply it in the gateway's own namespace` };
+      return {
+        fault: `there is no Secret ${proxy.namespace}/${name}; apply it in the ${proxy.type === 'router' ? 'gateway' : 'workload'}'s own namespace`,
+      };
     }
     const found = part(read(credential));
     return 'value' in found ? found : { fault: `Secret ${proxy.namespace}/${name} ${found.fault}` };
   };
   return {
     key: none ?? `of ${proxy.namespace}`,
+    bySelection: proxy.type !== 'router',
     certificate: (name) => of(name, ({ pair }) => pair),
     roots: (name) => {
       const own = name.endsWith(ROOTS_SUFFIX) && find(name) === undefined;
@@ -154,9 +164,19 @@ export function resolveCredentials(
   };
 }
 
-/** What a sidecar has: as in Istio files of its host take the place of Secrets there. */
-export const NO_CREDENTIALS: Credentials = {
-  key: 'none',
-  certificate: () => ({ fault: NOT_FOR_SIDECARS }),
-  roots: () => ({ fault: NOT_FOR_SIDECARS }),
-};
+function noCredentials(fault: string): Credentials {
+  return { key: 'none', bySelection: false, certificate: () => ({ fault }), roots: () => ({ fault }) };
+}
+
+/** What a client without a proxy has. */
+export const NO_CREDENTIALS: Credentials = noCredentials(NOT_WITHOUT_PROXY);
+
+const NOT_SELECTED = noCredentials(NOT_FOR_ALL);
+
+/** What calls that follow a rule may use: as in Istio a sidecar's rule has to select workloads. */
+export function credentialsUnder(
+  credentials: Credentials,
+  rule: { readonly selectsWorkloads: boolean } | undefined,
+): Credentials {
+  return credentials.bySelection && rule?.selectsWorkloads !== true ? NOT_SELECTED : credentials;
+}

@@ -16,6 +16,8 @@ export interface EffectiveDestinationRule {
   readonly name: string;
   readonly trafficPolicy?: TrafficPolicy;
   readonly subsets: readonly Subset[];
+  /** It is for chosen clients, all of the rule's own namespace. */
+  readonly selectsWorkloads: boolean;
   /** Equal hashes mean equal rules. */
   readonly hash: string;
 }
@@ -67,6 +69,7 @@ function mergeRules(rules: readonly Rule[]): EffectiveDestinationRule {
     name: rules[0]!.metadata.name,
     trafficPolicy,
     subsets: [...subsets.values()],
+    selectsWorkloads: selectsWorkload(rules[0]!),
     hash: rules.map(configHash).join('+'),
   };
 }

@@ -16,7 +16,7 @@ import { listenerPart } from './listeners/listeners.js';
 import type { RecipeList, ResourcePart, RouteRecipe } from './recipe.js';
 import { gatewayRoutePart } from './routes/gateway-routes.js';
 import { sidecarRoutePart } from './routes/sidecar-routes.js';
-import { secretPart } from './tls/gateway-secrets.js';
+import { secretPart } from './tls/served-secrets.js';
 
 /** The parts of a view. The first two are the same for all proxies of a scope, the others may be a proxy's own. */
 export interface ViewParts {

@@ -9,7 +9,7 @@ import {
 } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import type { MeshSnapshot, Problem } from '../../model.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
-import { type Credentials, NO_CREDENTIALS } from '../../resolve/credentials.js';
+import { type Credentials, credentialsUnder, NO_CREDENTIALS } from '../../resolve/credentials.js';
 import { type EffectiveDestinationRule, policyForPort } from '../../resolve/destination-rules.js';
 import type { EffectiveHealthCheck } from '../../resolve/lateen/health-checks.js';
 import { type ClientPlace, NOWHERE } from '../../resolve/locality/client-place.js';
@@ -186,7 +186,7 @@ function outboundCluster(
   const policy = policyForPort(rule, subset, port.port);
   const name = outboundClusterName(port.port, subset?.name ?? '', service.hostname);
   const tlsFault = originatesTls(policy.tls)
-    ? faultOfClientTls(policy.tls, calledHost(service, port), traits.credentials)
+    ? faultOfClientTls(policy.tls, calledHost(service, port), credentialsUnder(traits.credentials, rule))
     : undefined;
   const closed = tlsFault !== undefined;
   const arrangement = arrangementOf(policy, scope.snapshot.meshConfig, traits.place, service.prefers);

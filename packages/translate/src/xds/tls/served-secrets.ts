@@ -1,13 +1,17 @@
-// Build: the secrets that a gateway is served: those that its servers and its DestinationRules name, and no others.
+// Build: the secrets that a proxy is served: those that a gateway's servers and the DestinationRules for its calls name, and no others.
 
 import { create } from '@bufbuild/protobuf';
+import type { Subset, TrafficPolicy } from '@lateen/istio-config';
 import { type DataSource, DataSourceSchema } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import {
   CertificateValidationContextSchema,
   TlsCertificateSchema,
 } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/common_pb.js';
 import { type Secret, SecretSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
+import { oncePerSnapshot } from '../../once-per-snapshot.js';
 import type { ProxyView } from '../../proxy-view.js';
+import { credentialsUnder } from '../../resolve/credentials.js';
+import { configsOf } from '../../snapshot.js';
 import { stableHash } from '../../stable-hash.js';
 import type { ResourcePart, ResourceRecipe } from '../recipe.js';
 import { clientCredentials, originatesTls } from './client-tls-context.js';
@@ -24,16 +28,25 @@ function secretRecipe(name: string, type: Secret['type']): ResourceRecipe<Secret
   return { name: resourceName, key: `${resourceName}/${stableHash(message)}`, build: () => message };
 }
 
+interface RulePolicies {
+  readonly trafficPolicy?: TrafficPolicy | undefined;
+  readonly subsets?: readonly Subset[] | undefined;
+}
+
+/** TLS of its own that a rule asks for, wherever it does. */
+function originatedTls({ trafficPolicy, subsets = [] }: RulePolicies) {
+  return [trafficPolicy, ...subsets.map((subset) => subset.trafficPolicy)]
+    .flatMap((policy) => [policy?.tls, ...(policy?.portLevelSettings ?? []).map(({ tls }) => tls)])
+    .filter(originatesTls);
+}
+
 /** The credentials that servers and the rules for calls name: of certificates, and of the roots that peers are checked with. */
-function credentialNames({ gatewayListeners, scope }: ProxyView) {
+function credentialNames({ gatewayListeners, scope, credentials }: ProxyView) {
   const terminated = gatewayListeners.flatMap(({ servers }) => servers.flatMap(({ tls }) => tls ?? []));
   const originated = scope.destinations.flatMap((service) => {
     const rule = scope.destinationRule(service);
-    const policies = [rule?.trafficPolicy, ...(rule?.subsets ?? []).map(({ trafficPolicy }) => trafficPolicy)];
-    return policies
-      .flatMap((policy) => [policy?.tls, ...(policy?.portLevelSettings ?? []).map(({ tls }) => tls)])
-      .filter(originatesTls)
-      .map(clientCredentials);
+    if (credentialsUnder(credentials, rule) !== credentials) return [];
+    return rule === undefined ? [] : originatedTls(rule).map(clientCredentials);
   });
   const given = (names: readonly (string | undefined)[]) => names.filter((name) => name !== undefined);
   return {
@@ -73,9 +86,18 @@ function listSecrets(view: ProxyView): ResourceRecipe<Secret>[] {
 
 const NO_SECRETS: ResourcePart<Secret> = { key: 'no-secrets', list: () => ({ recipes: [], problems: [] }) };
 
-/** The secrets of a view; a sidecar has none. */
+/** Namespaces with rules that select workloads and name Secrets: the sidecars of all others have none. */
+const selectingNamespaces = oncePerSnapshot((snapshot) => {
+  const naming = configsOf(snapshot, 'DestinationRule').filter(
+    ({ spec }) =>
+      spec.workloadSelector !== undefined && originatedTls(spec).some(({ credentialName }) => credentialName),
+  );
+  return new Set(naming.map(({ metadata }) => metadata.namespace));
+});
+
+/** The secrets of a view. */
 export function secretPart(view: ProxyView): ResourcePart<Secret> {
-  if (view.type !== 'router') return NO_SECRETS;
+  if (view.type !== 'router' && !selectingNamespaces(view.snapshot).has(view.namespace)) return NO_SECRETS;
   const names = credentialNames(view);
   if (names.certificates.length + names.roots.length === 0) {
     return NO_SECRETS;
