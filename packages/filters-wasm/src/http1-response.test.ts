@@ -177,7 +177,7 @@ describe('writeDownstreamHead', () => {
   };
 
   it('says who answered and how long it took', () => {
-    const listener = options({ serverHeader: 'overwrite', serviceTimeHeader: true });
+    const listener = options({ serverHeader: 'overwrite', routerHeaders: true });
     answer(
       'HTTP/1.0 200 Fine\r\nServer: app\r\nX-Envoy-Upstream-Service-Time: 99\r\ncontent-length: 3\r\nkeep-alive: x\r\n\r\n',
       listener,

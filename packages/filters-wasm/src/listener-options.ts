@@ -20,8 +20,8 @@ export interface ListenerOptions {
   readonly serverName: string;
   readonly allowWebsocket: boolean;
   readonly acceptHttp10: boolean;
-  /** x-envoy-upstream-service-time in answers (the router's suppress_envoy_headers turns it off). */
-  readonly serviceTimeHeader: boolean;
+  /** x-envoy-upstream-service-time in answers, x-envoy-original-path in requests (the router's suppress_envoy_headers turns them off). */
+  readonly routerHeaders: boolean;
   readonly forwardClientCert: 'sanitize' | 'forward-only' | 'append-forward' | 'sanitize-set' | 'always-forward-only';
   /** Take the peer's metadata from x-envoy-peer-metadata(-id) of requests (inbound) or responses (outbound). */
   readonly peerFromRequest: boolean;
@@ -187,7 +187,7 @@ function listenerFlags(options: ListenerOptions): number {
   set(options.serverHeader === 'overwrite', L.LISTENER_SERVER_OVERWRITE);
   set(options.serverHeader === 'append-if-absent', L.LISTENER_SERVER_IF_ABSENT);
   set(options.allowWebsocket, L.LISTENER_ALLOW_WEBSOCKET);
-  set(options.serviceTimeHeader, L.LISTENER_SERVICE_TIME);
+  set(options.routerHeaders, L.LISTENER_SERVICE_TIME);
   set(options.peerFromRequest, L.LISTENER_PEER_FROM_REQUEST);
   set(options.peerFromResponse, L.LISTENER_PEER_FROM_RESPONSE);
   set(options.acceptHttp10, L.LISTENER_ACCEPT_HTTP_10);

@@ -180,7 +180,9 @@ describe('writeUpstreamHead', () => {
       ),
       requestHeadersToAdd: [set('x-many', 'c', 'APPEND_IF_EXISTS_OR_ADD')],
     });
-    expect(sent(['x-secret: 1', 'x-there: yes', 'x-many: q', 'X-Level: client'])).toEqual([
+    const lines = ['x-secret: 1', 'x-there: yes', 'x-many: q', 'X-Level: client'];
+    expect(sent(lines)).not.toContain('x-envoy-original-path: /p?q=1');
+    expect(sent(lines, { routerHeaders: true })).toEqual([
       'host: rewritten',
       'x-there: yes',
       'x-many: q',

@@ -135,6 +135,8 @@ export interface MeshSnapshot {
   readonly clusterDomain: string;
   readonly meshConfig: MeshConfig;
   readonly namespaces: readonly Namespace[];
+  /** Whether what is in a namespace counts (discoverySelectors): of all others there is nothing below. */
+  readonly discovers: (namespace: string) => boolean;
   readonly services: readonly Service[];
   readonly workloads: readonly Workload[];
   readonly credentials: readonly Credential[];

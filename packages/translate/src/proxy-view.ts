@@ -3,6 +3,7 @@
 import { PROXY_CONFIG_ANNOTATION, parseProxyConfig } from '@lateen/istio-config';
 import type { MeshSnapshot, Problem, ProxyNode, ProxyType, StringMap, Workload } from './model.js';
 import { once } from './once.js';
+import { type ProxyHeaders, resolveProxyHeaders } from './proxy-headers.js';
 import { type ClientScope, resolveClientScope } from './resolve/client-scope.js';
 import { type Credentials, NO_CREDENTIALS, resolveCredentials } from './resolve/credentials.js';
 import { delegation } from './resolve/delegation/delegation.js';
@@ -37,6 +38,8 @@ export interface ProxyView {
   readonly interceptionMode: ProxyNode['interceptionMode'];
   /** It may be sent `istio.*` filters. */
   readonly understandsIstioFilters: boolean;
+  /** The headers that it sets by itself. */
+  readonly proxyHeaders: ProxyHeaders;
   /** A gRPC client without a proxy: nobody listens for it, nor calls it through us. */
   readonly proxyless: boolean;
   /** Shared by all proxies that see the same as clients. */
@@ -115,6 +118,7 @@ function proxylessView(
     address: workload?.address ?? proxy.ipAddress,
     interceptionMode: 'NONE',
     understandsIstioFilters: false,
+    proxyHeaders: {},
     proxyless: true,
     scope,
     place,
@@ -184,7 +188,9 @@ export function resolveProxyView(snapshot: MeshSnapshot, proxy: ProxyNode, authe
       code: 'unknown-workload',
       severity: 'warning',
       subject: `Workload/${podKey}`,
-      message: `the registry does not know this pod: it gets no inbound listeners and no service addresses until it does`,
+      message: snapshot.discovers(proxy.namespace)
+        ? `the registry does not know this pod: it gets no inbound listeners and no service addresses until it does`
+        : `discoverySelectors leave out namespace ${proxy.namespace}: its pods get no inbound listeners and no service addresses. Give the namespace a label that one of the selectors asks for`,
     });
   }
   return {
@@ -194,6 +200,7 @@ export function resolveProxyView(snapshot: MeshSnapshot, proxy: ProxyNode, authe
     address,
     interceptionMode: proxy.interceptionMode,
     understandsIstioFilters: proxy.understandsIstioFilters,
+    proxyHeaders: resolveProxyHeaders(snapshot, workload),
     proxyless: false,
     scope,
     place,

@@ -1,6 +1,7 @@
 // Translate: makes the immutable snapshot of the mesh: sorts, drops duplicates, hashes.
 
 import type { ConfigObject, Kind } from '@lateen/istio-config';
+import { discoveredNamespaces } from './discovered-namespaces.js';
 import type { MeshSnapshot, Problem, SnapshotHashes, SnapshotInput, StringMap, Workload } from './model.js';
 import { isDryRun } from './resolve/authorization/dry-run.js';
 import { preferredPlace } from './resolve/locality/preferred-place.js';
@@ -93,10 +94,14 @@ export function buildSnapshot(input: SnapshotInput): MeshSnapshot {
   const problems: Problem[] = [];
   const meshConfig = input.meshConfig ?? {};
   const namespaces = [...input.namespaces].sort((a, b) => compareText(a.name, b.name));
-  const services = uniqueSorted('Service', input.services, problems);
-  const workloads = uniqueSorted('Workload', input.workloads, problems);
-  const credentials = uniqueSorted('Secret', input.credentials ?? [], problems);
-  const configsByKind = groupByKind(input.configs);
+  const rootNamespace = meshConfig.rootNamespace || ROOT_NAMESPACE;
+  const isDiscovered = discoveredNamespaces(meshConfig.discoverySelectors, namespaces, rootNamespace);
+  const discovered = <T extends { readonly namespace: string }>(items: readonly T[]) =>
+    items.filter(({ namespace }) => isDiscovered(namespace));
+  const services = uniqueSorted('Service', discovered(input.services), problems);
+  const workloads = uniqueSorted('Workload', discovered(input.workloads), problems);
+  const credentials = uniqueSorted('Secret', discovered(input.credentials ?? []), problems);
+  const configsByKind = groupByKind(input.configs.filter(({ metadata }) => isDiscovered(metadata.namespace)));
   const tokenKeys = input.tokenKeys ?? {};
   const hashes: SnapshotHashes = {
     settings: stableHash(meshConfig),
@@ -108,7 +113,8 @@ export function buildSnapshot(input: SnapshotInput): MeshSnapshot {
   return {
     contentHash: stableHash([hashes, namespaces, ...(Object.keys(tokenKeys).length === 0 ? [] : [tokenKeys])]),
     hashes,
-    rootNamespace: meshConfig.rootNamespace || ROOT_NAMESPACE,
+    rootNamespace,
+    discovers: isDiscovered,
     trustDomain: meshConfig.trustDomain || TRUST_DOMAIN,
     clusterDomain: 'cluster.local',
     meshConfig,

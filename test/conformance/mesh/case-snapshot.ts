@@ -179,9 +179,11 @@ export function snapshotOf(
 ): MeshSnapshot {
   const namespaces = new Set([...pods, ...clients].map(({ namespace }) => namespace));
   for (const { namespace } of config.services) namespaces.add(namespace);
+  const declared = config.objects.filter(({ kind }) => kind === 'Namespace');
+  const labelsOf = (name: string) => declared.find(({ metadata }) => metadata.name === name)?.metadata.labels ?? {};
   return buildSnapshot({
     meshConfig: config.meshConfig,
-    namespaces: [...namespaces].map((name) => ({ name, labels: {} })),
+    namespaces: [...namespaces].map((name) => ({ name, labels: labelsOf(name) })),
     services: config.services,
     workloads: [
       ...pods.filter(({ loopback }) => !loopback).map((pod) => workloadOf(pod, config, addresses, false, appPort)),

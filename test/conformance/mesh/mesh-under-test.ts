@@ -39,7 +39,6 @@ export interface SendingResult {
 
 /** Where a gateway of local mode listens for a port that needs a privilege. */
 const LISTENED_ON: Readonly<Record<number, number>> = { 80: 8080, 443: 8443 };
-const FORWARD_PROXY_PORT = 15_007;
 const PARALLEL = 8;
 const CONNECT_WITHIN_MS = 10_000;
 const COPIED_WITHIN_MS = 5_000;
@@ -301,7 +300,7 @@ function dialled({ connect: text, from }: SendingOfCase, { hosts }: CaseConfig, 
   const port = Number(text.slice(colon + 1));
   if (from === GATEWAY) return { host: addresses.pod(GATEWAY), port: LISTENED_ON[port] ?? port };
   if (name === 'inbound') return { host: addresses.pod(from), port };
-  if (name === FORWARD_PROXY) return { host: addresses.pod(from), port: FORWARD_PROXY_PORT };
+  if (name === FORWARD_PROXY) return { host: addresses.pod(from), port };
   const index = hosts.findIndex((host) => {
     const [service, namespace] = host.split('.');
     const isService = host.endsWith('.svc.cluster.local');

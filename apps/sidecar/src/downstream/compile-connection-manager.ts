@@ -91,7 +91,7 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
     ...compiled.options,
     // Recognized in order to be refused with an answer, as Envoy does where upgrades are not enabled.
     allowWebsocket: true,
-    serviceTimeHeader: compiled.options.serviceTimeHeader && !suppressEnvoyHeaders,
+    routerHeaders: compiled.options.routerHeaders && !suppressEnvoyHeaders,
     peerFromRequest: exchangePeers && context.inbound,
     peerFromResponse: exchangePeers && !context.inbound,
     requestLines: exchangePeers && !context.inbound ? context.peerLines : [],

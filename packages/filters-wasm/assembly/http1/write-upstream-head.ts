@@ -4,7 +4,7 @@ import {
   CONNECTION_XFCC_LENGTH, CONNECTION_XFCC_OFFSET, FORWARD_CLIENT_CERT_APPEND_FORWARD,
   FORWARD_CLIENT_CERT_SANITIZE_SET, HEADER_VALUE_LENGTH, HEADER_VALUE_OFFSET, LISTENER_FLAGS,
   LISTENER_FORWARD_CLIENT_CERT, LISTENER_GENERATE_REQUEST_ID, LISTENER_REQUEST_LINES_LENGTH,
-  LISTENER_REQUEST_LINES_OFFSET, LISTENER_SKIP_XFF_APPEND, LISTENER_USE_REMOTE_ADDRESS, METHOD_CONNECT,
+  LISTENER_REQUEST_LINES_OFFSET, LISTENER_SERVICE_TIME, LISTENER_SKIP_XFF_APPEND, LISTENER_USE_REMOTE_ADDRESS, METHOD_CONNECT,
   METHOD_DELETE, METHOD_GET, METHOD_HEAD, METHOD_TRACE, REQ_AUTHORITY_LENGTH,
   REQ_AUTHORITY_OFFSET, REQ_BODY, REQ_FLAGS, REQ_HEADERS, REQ_HEADER_COUNT, REQ_HEAD_LENGTH, REQ_LINE_LENGTH,
   REQ_METHOD, REQ_METHOD_LENGTH, REQ_METHOD_OFFSET, REQ_MINOR_VERSION, REQ_PATH_LENGTH, REQ_PATH_OFFSET, REQ_PATH_ONLY_LENGTH,
@@ -45,6 +45,7 @@ let pathAt: i32 = 0;
 let pathLength: i32 = 0;
 let hostAt: i32 = 0;
 let hostLength: i32 = 0;
+let listenerAt: i32 = 0;
 
 /** See core-functions.ts. */
 export function writeUpstreamHead(out: i32, capacity: i32, listener: i32, connection: i32, cluster: i32): i32 {
@@ -53,6 +54,7 @@ export function writeUpstreamHead(out: i32, capacity: i32, listener: i32, connec
   const policy = load<i32>(ROUTE_POLICY);
   const external = isExternal(cluster);
   scratch = VALUE_SCRATCH;
+  listenerAt = listener;
   beginHeaders(REQ_HEADERS, load<i32>(REQ_HEADER_COUNT));
   addProxyHeaders(listener, connection);
   const grpcTimeout = chooseTimeouts(policy);
@@ -208,8 +210,10 @@ function rewriteTarget(table: i32, entry: i32): bool {
     store<u8>(start, 0x2f);
     scratch++;
   }
-  replaceKnown(KNOWN_ORIGINAL_PATH);
-  addKnown(KNOWN_ORIGINAL_PATH, pathAt, pathLength);
+  if (listenerAt == 0 || (load<i32>(listenerAt + LISTENER_FLAGS) & LISTENER_SERVICE_TIME) != 0) {
+    replaceKnown(KNOWN_ORIGINAL_PATH);
+    addKnown(KNOWN_ORIGINAL_PATH, pathAt, pathLength);
+  }
   pathAt = start;
   pathLength = scratch - start;
   return true;

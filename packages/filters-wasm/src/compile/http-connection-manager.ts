@@ -76,7 +76,7 @@ export function compileHttpConnectionManager(
       serverName: hcm.serverName === '' ? 'envoy' : hcm.serverName,
       allowWebsocket: upgrades.websocket,
       acceptHttp10: http1?.acceptHttp10 ?? false,
-      serviceTimeHeader: true,
+      routerHeaders: true,
       forwardClientCert: readClientCert(hcm.forwardClientCertDetails),
       peerFromRequest: false,
       peerFromResponse: false,

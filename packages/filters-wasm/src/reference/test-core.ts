@@ -18,7 +18,7 @@ export const PLAIN_OPTIONS: ListenerOptions = {
   serverName: 'istio-envoy',
   allowWebsocket: false,
   acceptHttp10: true,
-  serviceTimeHeader: false,
+  routerHeaders: false,
   forwardClientCert: 'always-forward-only',
   peerFromRequest: false,
   peerFromResponse: false,

@@ -7,6 +7,7 @@ import { tcpKeepalive } from './fields/connection-pool.js';
 import { exportTo } from './fields/export-to.js';
 import { httpRetry } from './fields/http-route.js';
 import { localityLbSetting } from './fields/load-balancer.js';
+import { namespaceSelector } from './fields/selector.js';
 import { proxyConfig } from './proxy-config.js';
 
 /** What TLS is agreed on. */
@@ -88,6 +89,20 @@ const outboundTrafficPolicy = message('OutboundTrafficPolicy', {
   ]),
 });
 
+const inboundTrafficPolicy = message('InboundTrafficPolicy', {
+  mode: choice('LOCALHOST: at 127.0.0.1; PASSTHROUGH: at the address of the pod.', ['PASSTHROUGH', 'LOCALHOST']),
+});
+
+const serviceSettings = message('ServiceSettings', {
+  settings: nested(
+    message('Settings', {
+      clusterLocal: flag('Calls stay in the cluster that they are made in (there is one, so that they always do).'),
+    }),
+    'The settings.',
+  ),
+  hosts: list(text('', { minLength: 1 }), 'The services, by host.'),
+});
+
 /** MeshConfig. */
 export const meshConfig = message('MeshConfig', {
   accessLogFile: text('File of the access log, /dev/stdout for the output; empty (the default): none.'),
@@ -115,7 +130,7 @@ export const meshConfig = message('MeshConfig', {
   defaultDestinationRuleExportTo: exportTo,
   proxyListenPort: portNumber('Port of outbound interception (default 15001).'),
   proxyInboundListenPort: portNumber('Port of inbound interception (default 15006).'),
-  proxyHttpPort: integer('Port of the forward proxy (default 0: none).', { max: 65_535 }),
+  proxyHttpPort: integer('Port of another forward proxy, beside 15007 (default 0: none).', { max: 65_535 }),
   tcpKeepalive: nested(
     tcpKeepalive,
     'Keep-alive probes of connections to services, where a DestinationRule sets none.',
@@ -124,7 +139,7 @@ export const meshConfig = message('MeshConfig', {
   ingressService: text('Service of the ingress gateway (default istio-ingressgateway).'),
   ingressControllerMode: choice('Which Ingress resources are taken.', ['UNSPECIFIED', 'OFF', 'DEFAULT', 'STRICT']),
   ingressSelector: text('Label `istio` of the ingress gateway (default ingressgateway).'),
-  inboundTrafficPolicy: opaque('What happens to calls of ports that are not known.'),
+  inboundTrafficPolicy: nested(inboundTrafficPolicy, 'At which address applications are called.'),
   configSources: opaque('Where configuration comes from.'),
   caCertificates: opaque('More trust roots.'),
   certificates: opaque('Certificates of the control plane (deprecated).'),
@@ -137,10 +152,13 @@ export const meshConfig = message('MeshConfig', {
   ]),
   inboundClusterStatName: text('Name of inbound clusters in statistics.'),
   outboundClusterStatName: text('Name of outbound clusters in statistics.'),
-  serviceSettings: opaque('Settings of some services.'),
+  serviceSettings: list(serviceSettings, 'Settings of some services.'),
   serviceScopeConfigs: opaque('Scope of services (ambient).'),
-  verifyCertificateAtClient: flag('Deprecated.'),
-  discoverySelectors: opaque('Namespaces that are looked at.'),
+  verifyCertificateAtClient: flag('Deprecated; true, as servers are always verified.'),
+  discoverySelectors: list(
+    namespaceSelector,
+    'Namespaces that are looked at, by one of these (default: all); rootNamespace always is.',
+  ),
   pathNormalization: nested(
     message('ProxyPathNormalization', {
       normalization: choice('How paths are normalized before they are matched (default BASE).', [

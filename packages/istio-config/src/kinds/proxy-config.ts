@@ -3,18 +3,73 @@ import type { z } from 'zod';
 import { map, message, nested, opaque } from '../declare/message.js';
 import { choice, duration, flag, integer, portNumber, text } from '../declare/scalars.js';
 
+const FORWARD_CLIENT_CERT = [
+  'UNDEFINED',
+  'SANITIZE',
+  'FORWARD_ONLY',
+  'APPEND_FORWARD',
+  'SANITIZE_SET',
+  'ALWAYS_FORWARD_ONLY',
+] as const;
+
 /** What stands before a gateway. */
 export const topology = message('Topology', {
   numTrustedProxies: integer('Proxies before the gateway whose x-forwarded-for is believed (default 0).'),
-  forwardClientCertDetails: choice('What a gateway does with x-forwarded-client-cert (default SANITIZE_SET).', [
-    'UNDEFINED',
-    'SANITIZE',
-    'FORWARD_ONLY',
-    'APPEND_FORWARD',
-    'SANITIZE_SET',
-    'ALWAYS_FORWARD_ONLY',
-  ]),
+  forwardClientCertDetails: choice(
+    'What a gateway does with x-forwarded-client-cert (default SANITIZE_SET).',
+    FORWARD_CLIENT_CERT,
+  ),
   proxyProtocol: opaque('Connections begin with a PROXY protocol header.'),
+});
+
+const DISABLED = (header: string) => flag(`Whether ${header} (default: no).`);
+
+/** Headers that a proxy sets by itself. */
+export const proxyHeaders = message('ProxyHeaders', {
+  forwardedClientCert: choice(
+    'What a sidecar does with x-forwarded-client-cert of requests to it (default APPEND_FORWARD); gateways: gatewayTopology.',
+    FORWARD_CLIENT_CERT,
+  ),
+  setCurrentClientCertDetails: nested(
+    message('SetCurrentClientCertDetails', {
+      subject: flag("The certificate's subject (default true)."),
+      cert: flag('The certificate (default false).'),
+      chain: flag('The chain of certificates (default false).'),
+      dns: flag('Its DNS names (default true).'),
+      uri: flag('Its URI names (default true).'),
+    }),
+    'What x-forwarded-client-cert says of a caller.',
+  ),
+  requestId: nested(
+    message('RequestId', { disabled: DISABLED('no x-request-id is made') }),
+    'x-request-id, made where there is none.',
+  ),
+  server: nested(
+    message('Server', {
+      disabled: DISABLED('`server` stays as the application set it'),
+      value: text('Its value (default istio-envoy).'),
+    }),
+    'The header `server` of answers.',
+  ),
+  attemptCount: nested(
+    message('AttemptCount', { disabled: DISABLED('x-envoy-attempt-count is not set') }),
+    'x-envoy-attempt-count of requests.',
+  ),
+  envoyDebugHeaders: nested(
+    message('EnvoyDebugHeaders', {
+      disabled: DISABLED('x-envoy-upstream-service-time, x-envoy-original-path and their like are not set'),
+    }),
+    "The router's own headers.",
+  ),
+  metadataExchangeHeaders: nested(
+    message('MetadataExchangeHeaders', {
+      mode: choice('IN_MESH: not to services outside of the mesh (default: to all).', ['UNDEFINED', 'IN_MESH']),
+    }),
+    'x-envoy-peer-metadata and x-envoy-peer-metadata-id.',
+  ),
+  preserveHttp1HeaderCase: flag('Names of headers keep their case (Lateen: always, in HTTP/1.1).'),
+  xForwardedHost: nested(message('XForwardedHost', { enabled: flag('Set it (default false).') }), 'x-forwarded-host.'),
+  xForwardedPort: nested(message('XForwardedPort', { enabled: flag('Set it (default false).') }), 'x-forwarded-port.'),
 });
 
 /** Settings of a proxy. */
@@ -62,7 +117,7 @@ export const proxyConfig = message('ProxyConfig', {
   caCertificatesPem: opaque('More trust roots.'),
   image: opaque("The proxy's image."),
   privateKeyProvider: opaque('Hardware for private keys.'),
-  proxyHeaders: opaque('Headers that the proxy sets by itself.'),
+  proxyHeaders: nested(proxyHeaders, 'Headers that the proxy sets by itself.'),
   fileFlushInterval: duration('How often log files are flushed (default 1s).'),
   fileFlushMinSizeKb: integer('How much is gathered before a flush (default 64).'),
 });

@@ -32,6 +32,12 @@ export function checkMeshConfig(config: Loose<MeshConfig>, faults: FaultList): v
     checkRetryPolicy(config.defaultHttpRetryPolicy, ['defaultHttpRetryPolicy'], faults);
   }
   checkTls(config, faults);
+  checkSelectors(config, faults);
+  if (config.verifyCertificateAtClient === false) {
+    const message =
+      'servers are always verified; write true, and `insecureSkipVerify` in the DestinationRules whose servers cannot be';
+    faults.error(['verifyCertificateAtClient'], 'unsupported', message);
+  }
   checkUnique(
     config.extensionProviders,
     ({ name }) => name,
@@ -56,6 +62,28 @@ export function checkMeshConfig(config: Loose<MeshConfig>, faults: FaultList): v
   ) {
     const message = 'with accessLogEncoding JSON the format is a JSON object as text; write one, or remove it';
     faults.error(['accessLogFormat'], 'format', message);
+  }
+}
+
+const OPERATORS = ['In', 'NotIn', 'Exists', 'DoesNotExist'];
+
+/** As in Kubernetes: In and NotIn compare with values, the others with none. */
+function checkSelectors({ discoverySelectors }: Loose<MeshConfig>, faults: FaultList): void {
+  for (const [index, { matchExpressions }] of present(discoverySelectors)) {
+    for (const [at, { operator, values }] of present(matchExpressions)) {
+      const path = ['discoverySelectors', index, 'matchExpressions', at];
+      if (operator !== undefined && !OPERATORS.includes(operator)) {
+        const message = `\`${operator}\` is not an operator; write one of ${OPERATORS.join(', ')}`;
+        faults.error([...path, 'operator'], 'enum', message);
+        continue;
+      }
+      const compares = operator === 'In' || operator === 'NotIn';
+      const given = (values?.length ?? 0) > 0;
+      if (compares && !given) faults.error(path, 'required', `\`values\` is required with ${operator}; add some`);
+      if (operator !== undefined && !compares && given) {
+        faults.error([...path, 'values'], 'one-of', `\`values\` has no place with ${operator}; remove it`, 'key');
+      }
+    }
   }
 }
 

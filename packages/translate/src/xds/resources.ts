@@ -37,6 +37,7 @@ export function partsOf(view: ProxyView): ViewParts {
     intercepted: isIntercepted(view),
     credentials: view.credentials,
     place: view.place,
+    proxyHeaders: view.proxyHeaders,
   };
   return {
     outboundClusters: outboundClusterPart(view.scope, traits),

@@ -12,6 +12,19 @@ export const workloadSelector = message(
   { instead: { labels: 'matchLabels' } },
 );
 
+/** A selector of Kubernetes, for namespaces. */
+export const namespaceSelector = message('LabelSelector', {
+  matchLabels: labels('Labels that a namespace has to have, all of them.'),
+  matchExpressions: list(
+    message('LabelSelectorRequirement', {
+      key: required(text('The label.', { minLength: 1 })),
+      operator: required(text('How it is compared: In, NotIn, Exists or DoesNotExist.')),
+      values: list(text(''), 'The values, for In and NotIn.'),
+    }),
+    'Conditions, all of them.',
+  ),
+});
+
 /** A selector of the networking API. */
 export const networkSelector = message(
   'WorkloadSelector',

@@ -8,6 +8,7 @@ import {
   Cluster_LbPolicy,
   ClusterSchema,
 } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
+import { clusterHeadersKey, introducesInMeshOnly, type ProxyHeaders } from '../../proxy-headers.js';
 import type { ProxyView } from '../../proxy-view.js';
 import type { InboundPort } from '../../resolve/inbound-ports.js';
 import { stableJson } from '../../stable-hash.js';
@@ -15,11 +16,11 @@ import { durationOfMs, durationOfText } from '../durations.js';
 import { endpointAddress } from '../endpoint-address.js';
 import { BLACK_HOLE_CLUSTER, inboundClusterName, PASSTHROUGH_CLUSTER } from '../names.js';
 import type { ResourcePart, ResourceRecipe } from '../recipe.js';
+import { serviceMetadata } from './cluster-metadata.js';
 import { circuitBreakersOf, connectionOptionsOf } from './cluster-policy.js';
 import { forwardDiscovery } from './forward-hosts.js';
-import { serviceMetadata } from './outbound-clusters.js';
 import { sniClusterRecipes } from './sni-clusters.js';
-import { isHttp2Protocol, protocolOptionsOf, type UpstreamProtocol } from './upstream-protocol.js';
+import { http1Options, isHttp2Protocol, protocolOptionsOf, type UpstreamProtocol } from './upstream-protocol.js';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 
@@ -31,7 +32,7 @@ function appProtocolOf({ protocol, pool }: InboundPort): UpstreamProtocol {
 }
 
 /** `inbound|PORT||`: the application's own port on the loopback address. */
-function buildInboundCluster(inbound: InboundPort, meshConfig: MeshConfig): Cluster {
+function buildInboundCluster(inbound: InboundPort, meshConfig: MeshConfig, headers: ProxyHeaders): Cluster {
   const { port, appAddress, appPort, services, kind, pool } = inbound;
   const name = inboundClusterName(port);
   const istio: JsonObject = { services: serviceMetadata(services) };
@@ -42,7 +43,10 @@ function buildInboundCluster(inbound: InboundPort, meshConfig: MeshConfig): Clus
     lbPolicy: Cluster_LbPolicy.ROUND_ROBIN,
     circuitBreakers: circuitBreakersOf({ connectionPool: pool }),
     upstreamConnectionOptions: connectionOptionsOf(pool, meshConfig),
-    typedExtensionProtocolOptions: protocolOptionsOf(kind === 'tcp' ? 'http/1.1' : appProtocolOf(inbound), pool),
+    typedExtensionProtocolOptions:
+      kind === 'tcp'
+        ? protocolOptionsOf('http/1.1', pool)
+        : protocolOptionsOf(appProtocolOf(inbound), pool, http1Options(headers)),
     metadata: services.length === 0 ? undefined : { filterMetadata: { istio } },
     loadAssignment: {
       clusterName: name,
@@ -82,7 +86,8 @@ function buildPassthroughCluster(view: ProxyView): Cluster {
     ...discovery,
     connectTimeout: durationOfMs(CONNECT_TIMEOUT_MS),
     circuitBreakers: circuitBreakersOf({}),
-    typedExtensionProtocolOptions: protocolOptionsOf('client'),
+    typedExtensionProtocolOptions: protocolOptionsOf('client', undefined, http1Options(view.proxyHeaders)),
+    ...(introducesInMeshOnly(view.proxyHeaders) ? { metadata: { filterMetadata: { istio: { external: true } } } } : {}),
   });
 }
 
@@ -96,14 +101,19 @@ export function hasPassthrough(view: ProxyView): boolean {
   return view.type === 'sidecar' && (isIntercepted(view) || view.scope.outboundMode === 'ALLOW_ANY');
 }
 
-function inboundRecipe(inbound: InboundPort, meshConfig: MeshConfig): ResourceRecipe<Cluster> {
+function inboundRecipe(inbound: InboundPort, { snapshot, proxyHeaders }: ProxyView): ResourceRecipe<Cluster> {
+  const { meshConfig } = snapshot;
   const name = inboundClusterName(inbound.port);
   const hosts = inbound.services.map(({ hostname }) => hostname);
-  const settings = stableJson({ pool: inbound.pool ?? {}, keepalive: meshConfig.tcpKeepalive ?? {} });
+  const settings = stableJson({
+    pool: inbound.pool ?? {},
+    keepalive: meshConfig.tcpKeepalive ?? {},
+    preservesCase: proxyHeaders.preserveHttp1HeaderCase === true,
+  });
   return {
     name,
     key: [name, inbound.appAddress, inbound.appPort, inbound.protocol, inbound.kind, settings, ...hosts].join('/'),
-    build: () => buildInboundCluster(inbound, meshConfig),
+    build: () => buildInboundCluster(inbound, meshConfig, proxyHeaders),
   };
 }
 
@@ -112,7 +122,8 @@ function fixedRecipe(name: string, build: () => Cluster): ResourceRecipe<Cluster
 }
 
 function passthroughRecipe(view: ProxyView): ResourceRecipe<Cluster> {
-  const key = isIntercepted(view) ? 'intercepted' : view.snapshot.hashes.settings;
+  const where = isIntercepted(view) ? 'intercepted' : view.snapshot.hashes.settings;
+  const key = `${where}/${clusterHeadersKey(view.proxyHeaders)}`;
   return {
     ...fixedRecipe(PASSTHROUGH_CLUSTER, () => buildPassthroughCluster(view)),
     key: `${PASSTHROUGH_CLUSTER}/${key}`,
@@ -123,7 +134,7 @@ function passthroughRecipe(view: ProxyView): ResourceRecipe<Cluster> {
 export function localClusterPart(view: ProxyView): ResourcePart<Cluster> {
   const recipes = [
     fixedRecipe(BLACK_HOLE_CLUSTER, buildBlackHoleCluster),
-    ...view.inboundPorts.map((inbound) => inboundRecipe(inbound, view.snapshot.meshConfig)),
+    ...view.inboundPorts.map((inbound) => inboundRecipe(inbound, view)),
   ];
   recipes.push(...sniClusterRecipes(view));
   if (hasPassthrough(view)) recipes.push(passthroughRecipe(view));

@@ -1,6 +1,6 @@
 // Build: a cluster for each visible service port and each of its subsets, once for all proxies that see the same.
 
-import { create, type JsonObject } from '@bufbuild/protobuf';
+import { create } from '@bufbuild/protobuf';
 import type { Subset, TrafficPolicy } from '@lateen/istio-config';
 import {
   type Cluster,
@@ -8,6 +8,7 @@ import {
   ClusterSchema,
 } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import type { MeshSnapshot, Problem } from '../../model.js';
+import { clusterHeadersKey, type ProxyHeaders } from '../../proxy-headers.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
 import { type Credentials, credentialsUnder, NO_CREDENTIALS } from '../../resolve/credentials.js';
 import { type EffectiveDestinationRule, policyForPort } from '../../resolve/destination-rules.js';
@@ -21,6 +22,7 @@ import type { ResourcePart, ResourceRecipe } from '../recipe.js';
 import { type CalledHost, clientTlsSocket, faultOfClientTls, originatesTls } from '../tls/client-tls-context.js';
 import { withProxyHeader } from '../tls/proxy-protocol.js';
 import { callsNameEndpoints, closedDiscovery, discoveryOf } from './cluster-discovery.js';
+import { clusterMetadata } from './cluster-metadata.js';
 import { circuitBreakersOf, connectionOptionsOf, loadBalancingOf } from './cluster-policy.js';
 import { type CheckedCluster, healthOf, panicConflict, uncheckedCluster } from './health-check.js';
 import { arrangementOf, isLocalityWeighted, type LocalityArrangement } from './locality-balancing.js';
@@ -34,7 +36,7 @@ import {
   TCP_CLIENT_ALPN,
   upstreamMutualTls,
 } from './tls-context.js';
-import { protocolOptionsOf, type UpstreamProtocol, upstreamProtocolOf } from './upstream-protocol.js';
+import { http1Options, protocolOptionsOf, type UpstreamProtocol, upstreamProtocolOf } from './upstream-protocol.js';
 
 /** An outbound cluster and what its endpoints are chosen by. */
 export interface OutboundCluster extends ResourceRecipe<Cluster> {
@@ -58,29 +60,6 @@ export interface OutboundClusters {
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;
-
-/** Whom a cluster leads to, for metrics: in cluster metadata `istio`. A ServiceEntry's service has its host for a name. */
-export function serviceMetadata(services: readonly MeshService[]): JsonObject[] {
-  return services.map(({ kind, hostname, name, namespace, memberOf }) => ({
-    host: memberOf?.hostname ?? hostname,
-    name: memberOf?.name ?? (kind === 'Service' ? name : hostname),
-    namespace,
-  }));
-}
-
-function istioMetadata(
-  service: MeshService,
-  port: MeshPort,
-  subset: Subset | undefined,
-  rule: EffectiveDestinationRule | undefined,
-): JsonObject {
-  const metadata: JsonObject = { services: serviceMetadata([service]), default_original_port: port.port };
-  if (rule !== undefined) {
-    metadata.config = `/apis/networking.istio.io/v1/namespaces/${rule.namespace}/destination-rule/${rule.name}`;
-  }
-  if (subset !== undefined) metadata.subset = subset.name;
-  return metadata;
-}
 
 /** SPIFFE ids that a service's certificate may have: of its accounts, and those that its ServiceEntry names. */
 export function serverNames(snapshot: MeshSnapshot, { accounts, subjectAltNames }: MeshService): readonly string[] {
@@ -156,6 +135,8 @@ export interface ClientTraits {
   readonly credentials: Credentials;
   /** Which endpoints are near. */
   readonly place: ClientPlace;
+  /** The headers that it sets by itself. */
+  readonly proxyHeaders: ProxyHeaders;
 }
 
 const SIDECAR: ClientTraits = {
@@ -164,6 +145,7 @@ const SIDECAR: ClientTraits = {
   intercepted: true,
   credentials: NO_CREDENTIALS,
   place: NOWHERE,
+  proxyHeaders: {},
 };
 
 /** Whom TLS of its own goes to. */
@@ -208,6 +190,7 @@ function outboundCluster(
       // What has its endpoints in itself has them in the client's order.
       arrangement !== undefined && service.resolution !== 'EDS' ? traits.place.key : '',
       healthCheck?.hash ?? '',
+      clusterHeadersKey(traits.proxyHeaders),
     ].join('/'),
     service,
     port,
@@ -234,7 +217,7 @@ function buildCluster(
   traits: ClientTraits,
 ): Cluster {
   const { connectionPool } = policy;
-  const { exchanges, detects, intercepted } = traits;
+  const { exchanges, detects, intercepted, proxyHeaders } = traits;
   const protocol = upstreamProtocolOf(port.protocol, connectionPool, scope.snapshot.meshConfig, detects);
   const connectTimeout =
     durationOfText(policy.connectionPool?.tcp?.connectTimeout) ??
@@ -272,8 +255,10 @@ function buildCluster(
       isLocalityWeighted(policy, scope.snapshot.meshConfig, service.prefers),
       { hostname: service.hostname, http2: !port.tcp && protocol === 'http/2', tls: tlsKind(transport, policy) },
     ),
-    typedExtensionProtocolOptions: protocolOptionsOf(port.tcp ? 'http/1.1' : protocol, connectionPool),
-    metadata: { filterMetadata: { istio: istioMetadata(service, port, subset, rule) } },
+    typedExtensionProtocolOptions: port.tcp
+      ? protocolOptionsOf('http/1.1', connectionPool)
+      : protocolOptionsOf(protocol, connectionPool, http1Options(proxyHeaders)),
+    metadata: { filterMetadata: { istio: clusterMetadata({ service, port, subset }, rule, policy, proxyHeaders) } },
     ...discovery,
     ...transport,
   });
@@ -346,8 +331,8 @@ function checkProblems(
   return conflict === undefined ? [] : [conflict];
 }
 
-function traitsKey({ exchanges, detects, intercepted, credentials, place }: ClientTraits): string {
-  return `${exchanges}/${detects}/${intercepted}/${credentials.key}/${place.key}`;
+function traitsKey({ exchanges, detects, intercepted, credentials, place, proxyHeaders }: ClientTraits): string {
+  return `${exchanges}/${detects}/${intercepted}/${credentials.key}/${place.key}/${clusterHeadersKey(proxyHeaders)}`;
 }
 
 const results = new WeakMap<ClientScope, Map<string, OutboundClusters>>();

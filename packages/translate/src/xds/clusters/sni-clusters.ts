@@ -13,8 +13,9 @@ import { durationOfMs } from '../durations.js';
 import { sniOf } from '../names.js';
 import type { ResourceRecipe } from '../recipe.js';
 import { sniClusters } from '../routes/gateway-connections.js';
+import { serviceMetadata } from './cluster-metadata.js';
 import { circuitBreakersOf } from './cluster-policy.js';
-import { type OutboundCluster, serviceMetadata } from './outbound-clusters.js';
+import type { OutboundCluster } from './outbound-clusters.js';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 

@@ -4,7 +4,13 @@ import { create } from '@bufbuild/protobuf';
 import type { Any } from '@bufbuild/protobuf/wkt';
 import type { ConnectionPoolSettings, MeshConfig, PortProtocol } from '@lateen/istio-config';
 import { packAny } from '@lateen/xds-proto';
+import {
+  type Http1ProtocolOptions,
+  Http1ProtocolOptionsSchema,
+} from '@lateen/xds-proto/envoy/config/core/v3/protocol_pb.js';
+import { PreserveCaseFormatterConfigSchema } from '@lateen/xds-proto/envoy/extensions/http/header_formatters/preserve_case/v3/preserve_case_pb.js';
 import { HttpProtocolOptionsSchema } from '@lateen/xds-proto/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js';
+import type { ProxyHeaders } from '../../proxy-headers.js';
 import { durationOfText } from '../durations.js';
 
 /** `client`: what the client speaks. */
@@ -38,34 +44,48 @@ export function upstreamProtocolOf(
 
 const HTTP_PROTOCOL_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 
-/** The cluster's protocol, with idle time, age and requests of a connection where they are set; empty where nothing is. */
+/** HTTP/1.1 with the names of headers as they were written, where a proxy is told so: stock Envoys put them in lower case. */
+export function http1Options({ preserveHttp1HeaderCase }: ProxyHeaders): Http1ProtocolOptions | undefined {
+  if (preserveHttp1HeaderCase !== true) return undefined;
+  const typedConfig = packAny(PreserveCaseFormatterConfigSchema, create(PreserveCaseFormatterConfigSchema));
+  return create(Http1ProtocolOptionsSchema, {
+    headerKeyFormat: { headerFormat: { case: 'statefulFormatter', value: { name: 'preserve_case', typedConfig } } },
+  });
+}
+
+/**
+ * The cluster's protocol, with idle time, age and requests of a connection where they are set; empty where nothing is.
+ *
+ * @param http1 of {@link http1Options}
+ */
 export function protocolOptionsOf(
   protocol: UpstreamProtocol,
   pool?: ConnectionPoolSettings | undefined,
+  http1?: Http1ProtocolOptions | undefined,
 ): Record<string, Any> {
   const idleTimeout = durationOfText(pool?.http?.idleTimeout ?? pool?.tcp?.idleTimeout);
   const maxConnectionDuration = durationOfText(pool?.tcp?.maxConnectionDuration);
   const maxRequests = pool?.http?.maxRequestsPerConnection ?? 0;
   const limited = idleTimeout !== undefined || maxConnectionDuration !== undefined || maxRequests > 0;
-  if (protocol === 'http/1.1' && !limited) return {};
+  if (protocol === 'http/1.1' && !limited && http1 === undefined) return {};
   const options = create(HttpProtocolOptionsSchema, {
     commonHttpProtocolOptions: limited
       ? { idleTimeout, maxConnectionDuration, maxRequestsPerConnection: maxRequests > 0 ? maxRequests : undefined }
       : undefined,
-    upstreamProtocolOptions: specifierOf(protocol, pool?.http?.maxConcurrentStreams ?? 0),
+    upstreamProtocolOptions: specifierOf(protocol, pool?.http?.maxConcurrentStreams ?? 0, http1),
   });
   return { [HTTP_PROTOCOL_OPTIONS]: packAny(HttpProtocolOptionsSchema, options) };
 }
 
-function specifierOf(protocol: UpstreamProtocol, maxStreams: number) {
+function specifierOf(protocol: UpstreamProtocol, maxStreams: number, http1: Http1ProtocolOptions | undefined) {
   const http2 = maxStreams > 0 ? { maxConcurrentStreams: maxStreams } : {};
   if (protocol === 'client') {
-    const value = { httpProtocolOptions: {}, http2ProtocolOptions: http2 };
+    const value = { httpProtocolOptions: http1 ?? {}, http2ProtocolOptions: http2 };
     return { case: 'useDownstreamProtocolConfig' as const, value };
   }
   const protocolConfig =
     protocol === 'http/2'
       ? { case: 'http2ProtocolOptions' as const, value: http2 }
-      : { case: 'httpProtocolOptions' as const, value: {} };
+      : { case: 'httpProtocolOptions' as const, value: http1 ?? {} };
   return { case: 'explicitHttpConfig' as const, value: { protocolConfig } };
 }

@@ -34,7 +34,7 @@ import type { RecipeList, ResourcePart, ResourceRecipe } from '../recipe.js';
 import { grpcMutualTls } from './grpc-mutual-tls.js';
 import { unsupportedForGrpc } from './grpc-problems.js';
 
-const TRAITS = { exchanges: false, detects: false, intercepted: false, credentials: NO_CREDENTIALS };
+const TRAITS = { exchanges: false, detects: false, intercepted: false, credentials: NO_CREDENTIALS, proxyHeaders: {} };
 
 /** Names and policies of clusters are the same wherever the client is; their endpoints are not. */
 function traitsAt(place: ClientPlace): ClientTraits {

@@ -80,7 +80,7 @@ function buildChain(view: ProxyView, listener: string, { server, serverNames, su
   const { snapshot, scope, understandsIstioFilters } = view;
   const filters = (): Filter[] => {
     if (to !== undefined) return buildTcpFilters(view, 'gateway', to);
-    const managers = connectionManagers(scope, understandsIstioFilters);
+    const managers = connectionManagers(view);
     return [
       managers.build('gateway', listener, { rds: gatewayTlsRouteName(server) }, { forwards: forwardsHosts(scope) }),
     ];
@@ -104,7 +104,7 @@ export function gatewayListener(
   const { port, bind, layer } = listener;
   const name = gatewayListenerName(listener);
   const ip = bind === '' ? view.address : bind;
-  const managers = connectionManagers(view.scope, view.understandsIstioFilters);
+  const managers = connectionManagers(view);
   const own = { name, address: socketAddress({ ip, port }), trafficDirection: TrafficDirection.OUTBOUND };
   const plan = {
     name,

@@ -13,8 +13,13 @@ import {
   HttpConnectionManagerSchema,
   HttpConnectionManager_PathWithEscapedSlashesAction as PathWithEscapedSlashesAction,
   RdsSchema,
+  HttpConnectionManager_ServerHeaderTransformation as ServerHeaderTransformation,
 } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import type { ProxyHeaders } from '../../proxy-headers.js';
+import type { ProxyView } from '../../proxy-view.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
+import { stableJson } from '../../stable-hash.js';
+import { http1Options } from '../clusters/upstream-protocol.js';
 import { durationOfMs } from '../durations.js';
 import { buildAccessLog } from './access-log.js';
 import { buildHttpFilters, type HttpAbilities } from './http-filters.js';
@@ -46,8 +51,7 @@ function pathNormalization(meshConfig: MeshConfig) {
 }
 
 /** By the words of MeshConfig. */
-const GATEWAY_CERTIFICATES = {
-  UNDEFINED: ForwardClientCertDetails.SANITIZE_SET,
+const CERTIFICATE_WORDS = {
   SANITIZE: ForwardClientCertDetails.SANITIZE,
   FORWARD_ONLY: ForwardClientCertDetails.FORWARD_ONLY,
   APPEND_FORWARD: ForwardClientCertDetails.APPEND_FORWARD,
@@ -55,28 +59,48 @@ const GATEWAY_CERTIFICATES = {
   ALWAYS_FORWARD_ONLY: ForwardClientCertDetails.ALWAYS_FORWARD_ONLY,
 } as const;
 
-/** What happens to `x-forwarded-client-cert`: sidecars append who called them, a gateway believes nobody unless it is told to. */
-function clientCertificates(listenerClass: ManagerClass, { defaultConfig }: MeshConfig) {
+type CertificateWord = keyof typeof CERTIFICATE_WORDS | 'UNDEFINED' | undefined;
+
+function ofWord(word: CertificateWord, fallback: ForwardClientCertDetails): ForwardClientCertDetails {
+  return word === undefined || word === 'UNDEFINED' ? fallback : CERTIFICATE_WORDS[word];
+}
+
+/**
+ * What happens to `x-forwarded-client-cert`: sidecars append who called them, a gateway believes nobody unless it is told to.
+ * Clients from outside of the mesh are never believed at a sidecar: there what it is told only leaves out more.
+ */
+function clientCertificates(
+  listenerClass: ManagerClass,
+  { defaultConfig }: MeshConfig,
+  { forwardedClientCert, setCurrentClientCertDetails: told }: ProxyHeaders,
+) {
+  const { APPEND_FORWARD, SANITIZE, SANITIZE_SET } = ForwardClientCertDetails;
+  const current = { subject: told?.subject ?? true, dns: told?.dns ?? true, uri: told?.uri ?? true };
   switch (listenerClass) {
     case 'sidecar-inbound':
       return {
-        forwardClientCertDetails: ForwardClientCertDetails.APPEND_FORWARD,
-        setCurrentClientCertDetails: { subject: true, dns: true, uri: true },
+        forwardClientCertDetails: ofWord(forwardedClientCert, APPEND_FORWARD),
+        setCurrentClientCertDetails: current,
       };
     case 'gateway':
       return {
-        forwardClientCertDetails:
-          GATEWAY_CERTIFICATES[defaultConfig?.gatewayTopology?.forwardClientCertDetails ?? 'UNDEFINED'],
+        forwardClientCertDetails: ofWord(defaultConfig?.gatewayTopology?.forwardClientCertDetails, SANITIZE_SET),
         setCurrentClientCertDetails: { subject: true, dns: true, uri: true },
       };
     case 'sidecar-inbound-outside':
       return {
-        forwardClientCertDetails: ForwardClientCertDetails.SANITIZE_SET,
-        setCurrentClientCertDetails: { subject: true, dns: true, uri: true },
+        forwardClientCertDetails: forwardedClientCert === 'SANITIZE' ? SANITIZE : SANITIZE_SET,
+        setCurrentClientCertDetails: current,
       };
     case 'sidecar-outbound':
       return {};
   }
+}
+
+/** Who has answered, in the header `server`. */
+function serverHeader({ server }: ProxyHeaders) {
+  if (server?.disabled === true) return { serverHeaderTransformation: ServerHeaderTransformation.PASS_THROUGH };
+  return { serverName: server?.value || 'istio-envoy' };
 }
 
 function routeSpecifier(routes: RouteSource) {
@@ -88,30 +112,33 @@ function routeSpecifier(routes: RouteSource) {
   return { case: 'rds' as const, value: create(RdsSchema, { routeConfigName: routes.rds, configSource }) };
 }
 
+/** What connection managers are made of, of a view. */
+type ManagedView = Pick<ProxyView, 'scope' | 'understandsIstioFilters' | 'proxyHeaders'>;
+
 /** What the connection managers of a listener class have in common: made once for all listeners of a scope. */
 function sharedFields(
-  scope: ClientScope,
+  { scope, understandsIstioFilters, proxyHeaders }: ManagedView,
   managerClass: ManagerClass,
-  understandsIstioFilters: boolean,
   abilities: HttpAbilities,
 ) {
   const { meshConfig } = scope.snapshot;
   const listenerClass = managerClass === 'sidecar-inbound-outside' ? 'sidecar-inbound' : managerClass;
   const accessLogs = scope.accessLogs[listenerClass === 'sidecar-inbound' ? 'SERVER' : 'CLIENT'];
   return {
-    httpFilters: buildHttpFilters(scope, listenerClass, understandsIstioFilters, abilities),
+    httpFilters: buildHttpFilters(scope, listenerClass, understandsIstioFilters, abilities, proxyHeaders),
     accessLog: accessLogs.map(buildAccessLog),
     // Who calls from outside of the mesh says nothing about itself that is believed: such ports are edges, as gateways are.
     useRemoteAddress: managerClass === 'gateway' || managerClass === 'sidecar-inbound-outside',
     xffNumTrustedHops:
       listenerClass === 'gateway' ? (meshConfig.defaultConfig?.gatewayTopology?.numTrustedProxies ?? 0) : 0,
-    serverName: 'istio-envoy',
-    generateRequestId: true,
+    ...serverHeader(proxyHeaders),
+    generateRequestId: proxyHeaders.requestId?.disabled !== true,
+    httpProtocolOptions: http1Options(proxyHeaders),
     streamIdleTimeout: durationOfMs(0),
     // As Istio: WebSockets go through every listener.
     upgradeConfigs: [create(HttpConnectionManager_UpgradeConfigSchema, { upgradeType: 'websocket' })],
     ...pathNormalization(meshConfig),
-    ...clientCertificates(managerClass, meshConfig),
+    ...clientCertificates(managerClass, meshConfig, proxyHeaders),
   };
 }
 
@@ -127,13 +154,14 @@ export interface ConnectionManagers {
   build(listenerClass: ManagerClass, address: string, routes: RouteSource, abilities?: HttpAbilities): Filter;
 }
 
-function createConnectionManagers(scope: ClientScope, understandsIstioFilters: boolean): ConnectionManagers {
+function createConnectionManagers(view: ManagedView): ConnectionManagers {
+  const { scope, understandsIstioFilters, proxyHeaders } = view;
   const shared = new Map<string, ReturnType<typeof sharedFields>>();
   const keyOf = (listenerClass: ManagerClass, { forwards = false, grpcWeb = false }: HttpAbilities) =>
     `${listenerClass}/${forwards}/${grpcWeb}`;
   const fieldsOf = (listenerClass: ManagerClass, abilities: HttpAbilities) => {
     const key = keyOf(listenerClass, abilities);
-    const fields = shared.get(key) ?? sharedFields(scope, listenerClass, understandsIstioFilters, abilities);
+    const fields = shared.get(key) ?? sharedFields(view, listenerClass, abilities);
     shared.set(key, fields);
     return fields;
   };
@@ -156,6 +184,7 @@ function createConnectionManagers(scope: ClientScope, understandsIstioFilters: b
   return {
     key: [
       understandsIstioFilters,
+      stableJson(proxyHeaders),
       scope.telemetryHash,
       scope.rateLimitHash,
       scope.limitServices.map((service) => limitServiceCluster(scope, service)).join(),
@@ -187,13 +216,14 @@ function withStatPrefix({ typeUrl, value }: Any, statPrefix: string): Any {
   return create(AnySchema, { typeUrl, value: bytes });
 }
 
-const known = new WeakMap<ClientScope, Map<boolean, ConnectionManagers>>();
+const known = new WeakMap<ClientScope, Map<string, ConnectionManagers>>();
 
-/** The connection managers of a scope's proxies that understand `istio.*` filters, or of those that do not. */
-export function connectionManagers(scope: ClientScope, understandsIstioFilters: boolean): ConnectionManagers {
-  const ofScope = known.get(scope) ?? new Map<boolean, ConnectionManagers>();
-  known.set(scope, ofScope);
-  const result = ofScope.get(understandsIstioFilters) ?? createConnectionManagers(scope, understandsIstioFilters);
-  ofScope.set(understandsIstioFilters, result);
+/** The connection managers of a scope's proxies that take the same filters and set the same headers. */
+export function connectionManagers(view: ManagedView): ConnectionManagers {
+  const ofScope = known.get(view.scope) ?? new Map<string, ConnectionManagers>();
+  known.set(view.scope, ofScope);
+  const key = `${view.understandsIstioFilters}/${stableJson(view.proxyHeaders)}`;
+  const result = ofScope.get(key) ?? createConnectionManagers(view);
+  ofScope.set(key, result);
   return result;
 }

@@ -12,6 +12,7 @@ import {
   type HttpFilter,
   HttpFilterSchema,
 } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import { introducesInMeshOnly, type ProxyHeaders } from '../../proxy-headers.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
 import { buildAuthorizationFilters } from '../authorization/authorization-filters.js';
 import { forwardFilter } from '../clusters/forward-hosts.js';
@@ -26,13 +27,15 @@ function meshFilter(name: string, value: Any): HttpFilter {
 }
 
 /** Tells peers who they talk to by the `x-envoy-peer-metadata` headers, and learns it from them or from the endpoint. */
-function metadataExchange(listenerClass: ListenerClass): HttpFilter {
+function metadataExchange(listenerClass: ListenerClass, inMeshOnly: boolean): HttpFilter {
   const discovery: JsonObject[] = [{ istio_headers: {} }, { workload_discovery: {} }];
-  const propagation = [{ istio_headers: {} }];
   const value: JsonObject =
     listenerClass === 'sidecar-inbound'
-      ? { downstream_discovery: discovery, downstream_propagation: propagation }
-      : { upstream_discovery: discovery, upstream_propagation: propagation };
+      ? { downstream_discovery: discovery, downstream_propagation: [{ istio_headers: {} }] }
+      : {
+          upstream_discovery: discovery,
+          upstream_propagation: [{ istio_headers: inMeshOnly ? { skip_external_clusters: true } : {} }],
+        };
   return meshFilter('istio.metadata_exchange', typedStruct('io.istio.http.peer_metadata.Config', value));
 }
 
@@ -77,10 +80,11 @@ function toldLimits(rateLimits: ClientScope['rateLimits']): HttpFilter[] {
   return [{ ...meshFilter('lateen.rate_limit_headers', value), isOptional: true }];
 }
 
-function router(): HttpFilter {
+function router({ envoyDebugHeaders }: ProxyHeaders): HttpFilter {
+  const config = create(RouterSchema, { suppressEnvoyHeaders: envoyDebugHeaders?.disabled === true });
   return create(HttpFilterSchema, {
     name: 'envoy.filters.http.router',
-    configType: { case: 'typedConfig', value: packAny(RouterSchema, create(RouterSchema)) },
+    configType: { case: 'typedConfig', value: packAny(RouterSchema, config) },
   });
 }
 
@@ -92,10 +96,11 @@ export function buildHttpFilters(
   listenerClass: ListenerClass,
   understandsIstioFilters: boolean,
   abilities: HttpAbilities,
+  proxyHeaders: ProxyHeaders,
 ): HttpFilter[] {
   // Rules are for the side that calls, so an inbound listener has nothing to configure them with.
   const ofRoutes = listenerClass === 'sidecar-inbound' ? [] : routeFilters();
-  const last = [...(abilities.forwards ? [forwardFilter(scope.snapshot.meshConfig)] : []), router()];
+  const last = [...(abilities.forwards ? [forwardFilter(scope.snapshot.meshConfig)] : []), router(proxyHeaders)];
   // Who is called counts; a caller's own proxy does not limit what it sends.
   const { rateLimits, limitServices, snapshot } = scope;
   const limits =
@@ -117,7 +122,7 @@ export function buildHttpFilters(
     return [...tokens, ...authorization, ...limits, ...web, ...ofRoutes, grpcStats(), ...last];
   const overrides = scope.metrics[listenerClass === 'sidecar-inbound' ? 'SERVER' : 'CLIENT'];
   return [
-    metadataExchange(listenerClass),
+    metadataExchange(listenerClass, introducesInMeshOnly(proxyHeaders)),
     ...(listenerClass === 'sidecar-outbound' ? [] : toldLimits(rateLimits)),
     ...tokens,
     ...authorization,

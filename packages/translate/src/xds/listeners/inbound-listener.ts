@@ -101,7 +101,7 @@ export function inboundListener(view: ProxyView, inbound: InboundPort): Listener
   const { ip, port, mtlsMode, services, servicePort, kind, pool, tls } = inbound;
   const name = listenerName(ip, port);
   const grpcWeb = inbound.protocol === 'grpc-web';
-  const managers = connectionManagers(view.scope, view.understandsIstioFilters);
+  const managers = connectionManagers(view);
   const takesTls = mtlsMode !== 'DISABLE' || tls !== undefined;
   // What speaks HTTP begins by itself; of anything else the server may.
   const waits = kind === 'any' || (kind === 'tcp' && takesTls && tls === undefined);

@@ -44,7 +44,7 @@ function outboundTcpListener(
   const byName = targets.some(({ serverNames }) => serverNames.length > 0);
   return {
     name,
-    key: `outbound-tcp/${connectionManagers(view.scope, view.understandsIstioFilters).key}/${stableHash(targets)}`,
+    key: `outbound-tcp/${connectionManagers(view).key}/${stableHash(targets)}`,
     address: { ip, port },
     additionalAddresses: [],
     build: () =>
@@ -70,7 +70,7 @@ function outboundListener(
   abilities: HttpAbilities,
 ): ListenerPlan {
   const name = listenerName(ip, port);
-  const managers = connectionManagers(view.scope, view.understandsIstioFilters);
+  const managers = connectionManagers(view);
   return {
     name,
     key: `outbound/${managers.key}/${rds}/${stableHash(abilities)}`,
@@ -99,7 +99,7 @@ function outboundDetectingListener(
 ): ListenerPlan {
   const { meshConfig } = view.snapshot;
   const name = listenerName(ip, port);
-  const managers = connectionManagers(view.scope, view.understandsIstioFilters);
+  const managers = connectionManagers(view);
   const others = targets.find(isForAll);
   const chosen = targets.filter((target) => target !== others);
   const filtersTo = (to: TcpDestinations) => buildTcpFilters(view, 'sidecar-outbound', to);
@@ -199,15 +199,21 @@ function mayForward({ scope }: ProxyView): boolean {
   return scope.outboundMode === 'ALLOW_ANY' || forwardsHosts(scope);
 }
 
+/** Lateen's own, and the one that MeshConfig asks for. */
+function forwardProxyPorts({ snapshot }: ProxyView): readonly number[] {
+  const { proxyHttpPort = 0 } = snapshot.meshConfig;
+  return proxyHttpPort > 0 ? [...new Set([FORWARD_PROXY_PORT, proxyHttpPort])] : [FORWARD_PROXY_PORT];
+}
+
 function listenerPlans(view: ProxyView, problems: Problem[]): readonly ListenerPlan[] {
   if (view.type === 'router') {
     return view.gatewayListeners.flatMap((listener) => gatewayListener(view, listener, problems) ?? []);
   }
   const { addresses } = view.outbound();
   return [
-    outboundListener(view, ownLoopback(view.address), FORWARD_PROXY_PORT, FORWARD_PROXY_ROUTE, {
-      forwards: mayForward(view),
-    }),
+    ...forwardProxyPorts(view).map((port) =>
+      outboundListener(view, ownLoopback(view.address), port, FORWARD_PROXY_ROUTE, { forwards: mayForward(view) }),
+    ),
     ...view.inboundPorts.map((port) => inboundListener(view, port)),
     ...addresses.map((outbound) => outboundPortListener(view, outbound, problems)),
     ...view.ownOutbound.flatMap((own) => ownOutboundListener(view, own, problems) ?? []),
@@ -246,7 +252,7 @@ export function listenerPart(view: ProxyView): ResourcePart<Listener> {
   const { scope, address, inboundPorts, gatewayListeners, extraBindAddresses } = view;
   const madeOf = {
     type: view.type,
-    managers: connectionManagers(scope, view.understandsIstioFilters).key,
+    managers: connectionManagers(view).key,
     address,
     inbound: inboundPorts.map(({ ip, port, kind, protocol, mtlsMode, services, servicePort, pool, tls }) => [
       ip,

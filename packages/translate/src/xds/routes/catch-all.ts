@@ -17,15 +17,20 @@ export interface CatchAllScope {
  * address of a service without interception that is nowhere, so there, as under REGISTRY_ONLY, the answer is 502.
  *
  * @param passthrough whether it is known where a call was going
+ * @param includeRequestAttemptCount whether requests say how often they were tried
  */
-export function catchAllVirtualHost({ outboundMode, sidecar }: CatchAllScope, passthrough: boolean): VirtualHost {
+export function catchAllVirtualHost(
+  { outboundMode, sidecar }: CatchAllScope,
+  passthrough: boolean,
+  includeRequestAttemptCount: boolean,
+): VirtualHost {
   const allowAny = outboundMode === 'ALLOW_ANY';
   const match = { pathSpecifier: { case: 'prefix' as const, value: '/' } };
   if (allowAny && passthrough) {
     return create(VirtualHostSchema, {
       name: 'allow_any',
       domains: ['*'],
-      includeRequestAttemptCount: true,
+      includeRequestAttemptCount,
       routes: [
         {
           name: 'allow_any',
@@ -48,7 +53,7 @@ export function catchAllVirtualHost({ outboundMode, sidecar }: CatchAllScope, pa
   return create(VirtualHostSchema, {
     name: 'block_all',
     domains: ['*'],
-    includeRequestAttemptCount: true,
+    includeRequestAttemptCount,
     routes: [{ name: 'block_all', match, action: { case: 'directResponse', value: { status: 502, body } } }],
   });
 }

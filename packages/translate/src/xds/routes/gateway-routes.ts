@@ -2,7 +2,6 @@
 
 import { create } from '@bufbuild/protobuf';
 import {
-  type RateLimit,
   type Route,
   RouteSchema,
   type VirtualHost,
@@ -10,6 +9,7 @@ import {
 } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
 import { type RouteConfiguration, RouteConfigurationSchema } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import type { Problem } from '../../model.js';
+import { countsAttempts } from '../../proxy-headers.js';
 import type { ProxyView } from '../../proxy-view.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
 import type { GatewayListener, GatewayServer } from '../../resolve/gateways.js';
@@ -81,19 +81,31 @@ function httpsRedirectRoute(): Route {
   });
 }
 
-function virtualHost(host: string, { port, routes, httpsRedirect }: HostEntry, rateLimits: RateLimit[]): VirtualHost {
+function virtualHost(
+  host: string,
+  { port, routes, httpsRedirect }: HostEntry,
+  common: Pick<VirtualHost, 'rateLimits' | 'includeRequestAttemptCount'>,
+): VirtualHost {
   return create(VirtualHostSchema, {
     name: virtualHostName(host, port),
     domains: domainsOf(host),
     routes: httpsRedirect ? [httpsRedirectRoute()] : lastResortLast(routes),
-    includeRequestAttemptCount: true,
-    rateLimits,
+    ...common,
   });
 }
 
-function buildServerRoutes(scope: ClientScope, name: string, servers: readonly GatewayServer[], problems: Problem[]) {
+function buildServerRoutes(
+  { scope, proxyHeaders }: ProxyView,
+  name: string,
+  servers: readonly GatewayServer[],
+  problems: Problem[],
+) {
   const byHost = collectHosts(scope, servers, problems);
-  const virtualHosts = [...byHost].map(([host, entry]) => virtualHost(host, entry, buildLimitActions(scope)));
+  const common = {
+    rateLimits: buildLimitActions(scope),
+    includeRequestAttemptCount: countsAttempts(proxyHeaders),
+  };
+  const virtualHosts = [...byHost].map(([host, entry]) => virtualHost(host, entry, common));
   if (virtualHosts.length === 0) {
     // No routes: every request is answered 404 with the flag NR.
     const port = servers[0]?.port ?? 0;
@@ -112,7 +124,8 @@ function routeGroups(listener: GatewayListener): (readonly [string, readonly Gat
 }
 
 /** The route configurations that a gateway's listeners name: the same for all of its replicas. */
-export function gatewayRoutePart({ scope, gatewayListeners }: ProxyView): ResourcePart<RouteConfiguration> {
+export function gatewayRoutePart(view: ProxyView): ResourcePart<RouteConfiguration> {
+  const { scope, gatewayListeners } = view;
   const { declarations, subsets, gatewayRoutes } = scope.hashes();
   const { settings } = scope.snapshot.hashes;
   const listeners = stableHash(gatewayListeners);
@@ -125,13 +138,14 @@ export function gatewayRoutePart({ scope, gatewayListeners }: ProxyView): Resour
     settings,
     listeners,
     scope.rateLimitHash,
+    countsAttempts(view.proxyHeaders),
   ].join('/');
   return {
     key,
     list: () => {
       const problems: Problem[] = [];
       const recipes = gatewayListeners.flatMap(routeGroups).map(([wanted, servers]) => {
-        const { name, message } = buildServerRoutes(scope, wanted, servers, problems);
+        const { name, message } = buildServerRoutes(view, wanted, servers, problems);
         return { name, key: `${key}/${name}`, build: () => message };
       });
       return { recipes, problems };

@@ -43,6 +43,8 @@ export interface SharedConfigurationInput {
   /** Whether the hosts of a port are also known by their names alone. */
   readonly withoutPort: (port: number) => boolean;
   readonly lastResort: VirtualHost;
+  /** Whether requests say how often they were tried. */
+  readonly includeRequestAttemptCount: boolean;
 }
 
 function sharedVirtualHost(
@@ -56,7 +58,7 @@ function sharedVirtualHost(
 
 /** Builds what sidecars share. A service's full name is its own whatever a VirtualService's host is. */
 export function shareConfiguration(input: SharedConfigurationInput, problems: Problem[]): SharedConfiguration {
-  const { name, clientNamespace, hosts, lastResort } = input;
+  const { name, clientNamespace, hosts, lastResort, includeRequestAttemptCount } = input;
   const owners = new DomainOwners();
   // Hosts of VirtualServices first: they were written on purpose, a service's short names were not.
   const ordered = [...hosts.filter(({ service }) => !service), ...hosts.filter(({ service }) => service)];
@@ -69,7 +71,7 @@ export function shareConfiguration(input: SharedConfigurationInput, problems: Pr
       name: hostName,
       domains,
       routes: [...routes],
-      includeRequestAttemptCount: true,
+      includeRequestAttemptCount,
     });
     return sharedVirtualHost(message, service, port, withoutPort);
   });

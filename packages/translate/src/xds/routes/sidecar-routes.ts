@@ -3,6 +3,7 @@
 import { isHttpProtocol } from '@lateen/istio-config';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import type { Problem } from '../../model.js';
+import { countsAttempts } from '../../proxy-headers.js';
 import type { ProxyView } from '../../proxy-view.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
 import { isIntercepted } from '../clusters/local-clusters.js';
@@ -19,11 +20,11 @@ interface ScopeRoutes {
   readonly problems: readonly Problem[];
 }
 
-function shareRoutes(scope: ClientScope, intercepted: boolean): ScopeRoutes {
+function shareRoutes(scope: ClientScope, intercepted: boolean, includeRequestAttemptCount: boolean): ScopeRoutes {
   const { byPort, problems: ruleProblems } = buildHostRoutes(scope);
   const problems: Problem[] = [...scope.meshRoutes().problems, ...ruleProblems];
-  const common = { clientNamespace: scope.namespace };
-  const lastResort = catchAllVirtualHost(scope, intercepted);
+  const common = { clientNamespace: scope.namespace, includeRequestAttemptCount };
+  const lastResort = catchAllVirtualHost(scope, intercepted, includeRequestAttemptCount);
   const ports: [number, readonly HostRoutes[]][] = [...byPort].sort(([a], [b]) => a - b);
   // A Sidecar's own listener needs its routes also where no service has the port.
   for (const { port } of scope.sidecar?.ownListeners ?? []) if (!byPort.has(port)) ports.push([port, []]);
@@ -38,25 +39,32 @@ function shareRoutes(scope: ClientScope, intercepted: boolean): ScopeRoutes {
       hosts: ports.flatMap(([, hosts]) => hosts),
       withoutPort: (port) => port === VIRTUAL_HOST_PORT,
       // A forward proxy is told where to go.
-      lastResort: catchAllVirtualHost(scope, true),
+      lastResort: catchAllVirtualHost(scope, true, includeRequestAttemptCount),
     },
     problems,
   );
   return { byPort: new Map(ofPorts), forwardProxy, problems };
 }
 
-const known = new WeakMap<ClientScope, Map<boolean, ScopeRoutes>>();
+const known = new WeakMap<ClientScope, Map<string, ScopeRoutes>>();
 
-function scopeRoutes(scope: ClientScope, intercepted: boolean): ScopeRoutes {
-  const ofScope = known.get(scope) ?? new Map<boolean, ScopeRoutes>();
+/** What the routes of a view depend on beside its scope. */
+function traitsKey(view: ProxyView): string {
+  return `${isIntercepted(view)}/${countsAttempts(view.proxyHeaders)}`;
+}
+
+function scopeRoutes(view: ProxyView): ScopeRoutes {
+  const { scope, proxyHeaders } = view;
+  const ofScope = known.get(scope) ?? new Map<string, ScopeRoutes>();
   known.set(scope, ofScope);
-  const result = ofScope.get(intercepted) ?? shareRoutes(scope, intercepted);
-  ofScope.set(intercepted, result);
+  const key = traitsKey(view);
+  const result = ofScope.get(key) ?? shareRoutes(scope, isIntercepted(view), countsAttempts(proxyHeaders));
+  ofScope.set(key, result);
   return result;
 }
 
 function listRoutes(view: ProxyView, partKey: string): RecipeList<RouteConfiguration, RouteRecipe> {
-  const { byPort, forwardProxy, problems: sharedProblems } = scopeRoutes(view.scope, isIntercepted(view));
+  const { byPort, forwardProxy, problems: sharedProblems } = scopeRoutes(view);
   const outbound = view.outbound().addresses.filter(({ port }) => port.http);
   const addresses = new Map(outbound.map(({ service, address }) => [service, address]));
   const own = view.ownOutbound.filter(({ protocol }) => protocol === 'auto' || isHttpProtocol(protocol));
@@ -76,6 +84,6 @@ export function sidecarRoutePart(view: ProxyView): ResourcePart<RouteConfigurati
   const { declarations, subsets, meshRoutes } = scope.hashes();
   const { settings } = scope.snapshot.hashes;
   const shared = [scope.namespace, declarations, subsets, meshRoutes, settings];
-  const key = ['routes', ...shared, isIntercepted(view), scope.sidecar?.hash, view.outboundHash()].join('/');
+  const key = ['routes', ...shared, traitsKey(view), scope.sidecar?.hash, view.outboundHash()].join('/');
   return { key, list: () => listRoutes(view, key) };
 }
