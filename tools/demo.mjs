@@ -1,6 +1,6 @@
 // The demo: Bookinfo behind a real mesh, with the documents of the users' handbook. `--check` proves it and ends.
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -76,8 +76,9 @@ function readFlags() {
 /** Starts the mesh with Bookinfo as `lateenctl local up --foreground`, which ends with this process. */
 function startMesh() {
   console.log('Starting Galley, Pilot, Citadel, the gateway and Bookinfo with its sidecars ...');
+  takeMeshConfig();
   const args = [LATEENCTL, 'local', 'up', '--foreground', '-f', join(root, 'examples/bookinfo/bookinfo.yaml')];
-  args.push('--state-dir', stateDir, '--ingress-port', ingressPort, '--mesh-config', join(root, 'examples/mesh.yaml'));
+  args.push('--state-dir', stateDir, '--ingress-port', ingressPort);
   args.push('--timeout', String(READY_TIMEOUT_SECONDS), '--log-level', 'warn');
   // It watches a pipe from this process: should the demo be killed, it ends everything just the same.
   const child = spawn(process.execPath, [...args, '--exit-with-parent'], {
@@ -104,6 +105,12 @@ function startMesh() {
     return ended;
   };
   return { ready, ended, stop };
+}
+
+/** The demo's MeshConfig becomes the mesh's own, in its state directory, for readers to change. */
+function takeMeshConfig() {
+  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  copyFileSync(join(root, 'examples/mesh.yaml'), join(stateDir, 'mesh.yaml'));
 }
 
 /** What the supervisor said last, without its log lines. */
@@ -203,5 +210,6 @@ Try, in another terminal:
   bin/lateenctl local logs productpage-v1/sidecar --tail 5${here}     # access log
 
 State and logs are in ${fromHere}. What you apply stays there for the next time, except that every start of the demo
-applies Bookinfo, examples/handbook and examples/bookinfo/gateway-routes.yaml again. Ctrl-C ends everything.`);
+applies Bookinfo, examples/handbook, examples/bookinfo/gateway-routes.yaml and examples/mesh.yaml again.
+Ctrl-C ends everything.`);
 }

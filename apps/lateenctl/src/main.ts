@@ -4,6 +4,7 @@ import '@lateen/telemetry/held-optimizer.js';
 import { CommanderError } from 'commander';
 import { isCompletionRequest, prepareCompletion } from './completion/completion.js';
 import { runningNames } from './completion/running-names.js';
+import { withWaitValue } from './distribution/wait-choice.js';
 import { CliError, EXIT } from './output/cli-error.js';
 import { endWithReader } from './output/closed-output.js';
 import { errorColors } from './output/print.js';
@@ -17,7 +18,7 @@ async function main(): Promise<void> {
   if (isCompletionRequest(args)) {
     args = await prepareCompletion(program, args, (words) => runningNames(() => placeOf(words)));
   }
-  await program.parseAsync(args, { from: 'user' });
+  await program.parseAsync(withWaitValue(args), { from: 'user' });
 }
 
 /** Prints a failure where that was not done yet, and says the exit code. */

@@ -11,6 +11,7 @@ import { addProxyStatusCommand } from './commands/proxy-status.js';
 import { addVersionCommand } from './commands/version.js';
 import { addCompletion } from './completion/completion.js';
 import { addDescribeCommand } from './describe/describe-command.js';
+import { addWaitCommand } from './distribution/wait-command.js';
 import { addExplainCommand } from './explain/explain-command.js';
 import { addProxyConfigCommand } from './proxy-config/proxy-config-command.js';
 import { addSchemaCommand } from './schemas/schema-command.js';
@@ -75,6 +76,7 @@ Examples:
   addApplyCommand(program);
   addDeleteCommand(program);
   addGetCommand(program);
+  addWaitCommand(program);
   addValidateCommand(program);
   addDescribeCommand(program);
   addExplainCommand(program);

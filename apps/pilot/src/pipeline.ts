@@ -18,6 +18,9 @@ import { createAdsService, ENVOY_SERVED_TYPES } from '@lateen/xds-stream';
 import { ConfigStore } from './config/config-store.js';
 import { subscribeToGalley } from './config/galley-subscription.js';
 import { createDebugHandler } from './debug/debug-server.js';
+import { proxyIdOfClient } from './debug/proxies.js';
+import { withDistribution } from './distribution/distribution-events.js';
+import { DistributionWaits } from './distribution/distribution-waits.js';
 import { firstIdentity } from './first-identity.js';
 import { type GrpcListener, type GrpcService, startGrpcListener } from './grpc-listener.js';
 import { createPilotMetrics } from './observe/pilot-metrics.js';
@@ -27,6 +30,7 @@ import { ProxySource } from './push/proxy-source.js';
 import { Quotas } from './quota/quota-service.js';
 import { RegistryStore } from './registry/registry-store.js';
 import { createWorkloadRegistry } from './registry/workload-registry.js';
+import { ChangeCounter } from './snapshot/change-counter.js';
 import { Debounce } from './snapshot/debounce.js';
 import { SnapshotBuilder } from './snapshot/snapshot-builder.js';
 import { TokenKeys } from './token-keys/token-keys.js';
@@ -83,9 +87,16 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
   const debounce = new Debounce({
     quietMs: options.debounceMs,
     maxMs: options.debounceMaxMs,
-    act: (changedAtMs) => builder.rebuild(changedAtMs),
+    act: (changedAtMs) => {
+      builder.rebuild(changedAtMs);
+      distribution.moved();
+    },
   });
-  const changed = () => debounce.changed();
+  const changes = new ChangeCounter();
+  const changed = () => {
+    debounce.changed();
+    return changes.next();
+  };
   const config = await ConfigStore.open(join(stateDir, 'config'), logger, changed);
   const registry = await RegistryStore.open(join(stateDir, 'registry.json'), logger, changed);
   const registrations = await Registrations.open({
@@ -109,6 +120,7 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
     registry,
     registrations,
     tokenKeys,
+    changes,
     trustDomain,
     logger,
     publish: (snapshot) => {
@@ -124,6 +136,18 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
     addressedHosts: () => (builder.current === undefined ? undefined : addressedHosts(builder.current.mesh)),
     logger,
   });
+  const distribution = new DistributionWaits(
+    {
+      arrivals: config.arrivals,
+      holds: (typeUrl, name) => config.holds(typeUrl, name),
+      snapshots: builder,
+      standings: (revision) => [...certifiedAds.standings(revision), ...plaintextAds.standings(revision)],
+      proxyIdOf: proxyIdOfClient,
+      statuses: () => source.statuses(),
+      addressesAreGiven: () => workloads.reporting,
+    },
+    changes,
+  );
   builder.rebuild(Date.now());
 
   // Health can be asked for from here on; everything else needs a certificate.
@@ -143,7 +167,7 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
   const ads = {
     source,
     types: ENVOY_SERVED_TYPES,
-    events: createPushEvents(metrics, logger),
+    events: withDistribution(createPushEvents(metrics, logger), () => distribution.moved()),
     ackTimeoutMs: options.ackTimeoutMs,
     removalGraceMs: options.removalGraceMs,
     controlPlaneId: `pilot ${options.version}`,
@@ -183,6 +207,7 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
       builder,
       source,
       cache,
+      distribution,
       logger,
     }),
     address,

@@ -3,7 +3,7 @@
 import { compareProblems, type InputFile, kindByName, type Problem } from '@lateen/istio-config';
 import { parseAllDocuments } from 'yaml';
 import { type ConfigRules, problemsOfChange } from '../rules.js';
-import type { ConfigState, ConfigStore, Decision } from '../store/config-store.js';
+import { type ConfigState, type ConfigStore, type Decision, nextVersion } from '../store/config-store.js';
 import { contentOf, keyOf, type ResourceContent, resourceKey, sameContent } from '../store/stored-resource.js';
 import { describeOwner, hasErrors, ownershipProblems } from './ownership.js';
 
@@ -15,6 +15,8 @@ export interface ResourceName {
 
 export interface ResourceOutcome extends ResourceName {
   readonly action: 'created' | 'configured' | 'unchanged' | 'deleted' | 'not found';
+  /** Version of the store from which on this is so; '' where nothing was, or is, changed. */
+  readonly resourceVersion: string;
 }
 
 export interface ChangeOutcome {
@@ -41,7 +43,12 @@ export function applyDocuments(store: ConfigStore, rules: ConfigRules, options: 
     if (!hasErrors(problems)) problems.push(...problemsOfChange(rules, state, change, new Set(put.map(keyOf))));
     problems.sort(compareProblems);
     if (hasErrors(problems)) return { result: { problems, outcomes: [] } };
-    const outcomes = put.map((content) => ({ ...nameOf(content), action: applyAction(state, content) }));
+    const outcomes = put.map((content) => {
+      const action = applyAction(state, content);
+      const unchanged = action === 'unchanged' ? state.resources.get(keyOf(content))?.resourceVersion : undefined;
+      const resourceVersion = options.dryRun ? '' : String(unchanged ?? nextVersion(state));
+      return { ...nameOf(content), action, resourceVersion };
+    });
     return { change: options.dryRun ? undefined : change, result: { problems, outcomes } };
   });
 }
@@ -82,10 +89,11 @@ export function deleteDocuments(
     for (const found of problemsOfChange(rules, state, change, new Set())) {
       problems.push({ ...found, severity: 'warning' });
     }
-    const outcomes = names.map((name, index) => ({
-      ...name,
-      action: state.resources.has(remove[index]!) ? ('deleted' as const) : ('not found' as const),
-    }));
+    const outcomes = names.map((name, index) =>
+      state.resources.has(remove[index]!)
+        ? { ...name, action: 'deleted' as const, resourceVersion: String(nextVersion(state)) }
+        : { ...name, action: 'not found' as const, resourceVersion: '' },
+    );
     return { change, result: { problems, outcomes } };
   });
 }

@@ -102,9 +102,14 @@ export class ConfigStore {
   }
 }
 
+/** The version that a change of this state makes. */
+export function nextVersion({ version }: ConfigState): number {
+  return version + 1;
+}
+
 /** What the change makes of the state, and of the files. */
 function applyChange(before: ConfigState, change: StoreChange): { state: ConfigState; files: FileChanges } {
-  const version = before.version + 1;
+  const version = nextVersion(before);
   const resources = new Map(before.resources);
   const writes: { path: string; content: string }[] = [];
   const removes = new Set<string>();

@@ -38,6 +38,8 @@ export interface Change {
   readonly namespace: string;
   readonly name: string;
   readonly action: string;
+  /** Of an Istio kind: the version of Galley's store from which on this is so; '' where nothing was, or is, changed. */
+  readonly resourceVersion?: string;
 }
 
 /**

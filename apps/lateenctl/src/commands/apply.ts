@@ -3,6 +3,8 @@
 import { compareProblems, parseDocuments, parseMeshConfig } from '@lateen/istio-config';
 import type { Command } from 'commander';
 import type { SourceText } from '../control/control-api.js';
+import { awaitChanges } from '../distribution/await-distribution.js';
+import { addWaitOptions, type WaitOptions, waitChoice } from '../distribution/wait-choice.js';
 import { bootstrapProblem, sortFiles } from '../documents/other-files.js';
 import { readSources } from '../documents/read-sources.js';
 import { ReportedError, UsageError } from '../output/cli-error.js';
@@ -18,12 +20,12 @@ interface FileOptions {
 }
 
 export function addApplyCommand(program: Command): void {
-  program
-    .command('apply')
+  addWaitOptions(program.command('apply'))
     .summary('apply Istio and Kubernetes documents')
     .description(
       'Applies documents to the running mesh: Istio kinds go to Galley, Namespace, ServiceAccount, Service, Deployment and\n' +
-        'Secret to the supervisor. Everything is validated first; with one error anywhere nothing changes.',
+        'Secret to the supervisor. Everything is validated first; with one error anywhere nothing changes.\n' +
+        'In a local mesh it returns when every proxy has taken the change, and the pods of Deployments are ready.',
     )
     .requiredOption('-f, --filename <path>', 'file, directory or - for standard input; may be repeated', collect, [])
     .option('-n, --namespace <name>', 'namespace of documents that name none', DEFAULT_NAMESPACE)
@@ -32,15 +34,21 @@ export function addApplyCommand(program: Command): void {
     .addHelpText(
       'after',
       `
+Exit codes: 0 applied (and taken by every proxy), 1 refused, or not taken by every proxy: who has not, and why, is told.
+
 Examples:
   lateenctl apply -f examples/bookinfo/reviews-v3.yaml
   lateenctl apply -n shop -f routes/
+  lateenctl apply --no-wait -f routes.yaml
   cat routes.yaml | lateenctl apply -f -`,
     )
-    .action(async (options: FileOptions & { dryRun: boolean }, command: Command) => {
+    .action(async (options: FileOptions & WaitOptions & { dryRun: boolean }, command: Command) => {
       const target = targetOf(command);
+      const choice = waitChoice(options, target);
       const sources = parseSources(readSources(options.filename, options), options.namespace);
-      printChanges(await applySources(target, sources, options.dryRun), options.dryRun);
+      const changes = await applySources(target, sources, options.dryRun);
+      printChanges(changes, options.dryRun);
+      if (choice !== undefined && !options.dryRun) await awaitChanges(target, changes, choice);
     });
 }
 

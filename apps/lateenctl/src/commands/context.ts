@@ -88,11 +88,20 @@ export function collect(value: string, before: readonly string[]): string[] {
   return [...before, value];
 }
 
-/** A `--timeout` in milliseconds. @throws UsageError for what is no number of seconds */
-export function timeoutMsOf(text: string): number {
-  const seconds = Number(text);
-  if (text.trim() === '' || !(seconds >= 0 && seconds <= 86_400)) {
-    throw new UsageError(`--timeout ${text}: not a number of seconds (0 to 86400)`);
+const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+const MAX_DURATION_MS = 86_400_000;
+
+/** `30s`, `2m`, `500ms`, or seconds without a unit, in milliseconds. @throws UsageError for what is no time */
+export function durationMsOf(option: string, text: string): number {
+  const [, number, unit = 's'] = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text.trim()) ?? [];
+  const durationMs = Number(number) * (UNIT_MS[unit] ?? Number.NaN);
+  if (!(durationMs <= MAX_DURATION_MS)) {
+    throw new UsageError(`${option} ${text}: not a time; say seconds, or as 30s, 2m, 500ms (at most a day)`);
   }
-  return seconds * 1000;
+  return durationMs;
+}
+
+/** A `--timeout` in milliseconds. @throws UsageError for what is no time */
+export function timeoutMsOf(text: string): number {
+  return durationMsOf('--timeout', text);
 }

@@ -3,6 +3,8 @@
 import { type ConfigObject, describeKind, isKind } from '@lateen/istio-config';
 import type { Command } from 'commander';
 import type { ObjectRef } from '../control/control-api.js';
+import { awaitChanges } from '../distribution/await-distribution.js';
+import { addWaitOptions, type WaitOptions, waitChoice } from '../distribution/wait-choice.js';
 import { readSources } from '../documents/read-sources.js';
 import { withGalley } from '../mesh/galley-client.js';
 import { CliError, UsageError } from '../output/cli-error.js';
@@ -11,7 +13,7 @@ import { printChanges } from './change-lines.js';
 import { collect, DEFAULT_NAMESPACE, requireSupervisor, type Target, targetOf } from './context.js';
 import { requireKind } from './kind-argument.js';
 
-interface DeleteOptions {
+interface DeleteOptions extends WaitOptions {
   readonly filename: string[];
   readonly namespace: string;
   readonly recursive: boolean;
@@ -19,8 +21,7 @@ interface DeleteOptions {
 }
 
 export function addDeleteCommand(program: Command): void {
-  program
-    .command('delete')
+  addWaitOptions(program.command('delete'))
     .summary('delete documents by file or by name')
     .argument('[kind]', 'for example virtualservice, vs, deployment')
     .argument('[names...]', 'names of that kind')
@@ -31,7 +32,7 @@ export function addDeleteCommand(program: Command): void {
     .addHelpText(
       'after',
       `
-Exit codes: 0 deleted, 1 a name did not exist (unless --ignore-not-found).
+Exit codes: 0 deleted, 1 a name did not exist (unless --ignore-not-found), or a proxy still has it.
 
 Examples:
   lateenctl delete virtualservice reviews
@@ -40,8 +41,11 @@ Examples:
     )
     .action(async (kind: string | undefined, names: string[], options: DeleteOptions, command: Command) => {
       const refs = targets(kind, names, options);
-      const changes = await deleteObjects(targetOf(command), refs);
+      const target = targetOf(command);
+      const choice = waitChoice(options, target);
+      const changes = await deleteObjects(target, refs);
       printChanges(changes, false);
+      if (choice !== undefined) await awaitChanges(target, changes, choice);
       if (!options.ignoreNotFound && changes.some(({ action }) => action === 'not found')) {
         throw new CliError('not everything existed');
       }

@@ -11,6 +11,7 @@ export const CONTROL_PATH = {
   start: '/v1/start',
   environment: '/v1/environment',
   join: '/v1/join',
+  settle: '/v1/settle',
   shutdown: '/v1/shutdown',
 } as const;
 
@@ -147,6 +148,20 @@ export interface EnvironmentResponse {
 
 export interface StartResponse {
   readonly started: readonly string[];
+}
+
+/** Waits until Deployments have the pods that they want, ready, and Pilot knows of everything. */
+export interface SettleRequest {
+  /** What was applied or deleted. */
+  readonly objects: readonly ObjectRef[];
+  readonly timeoutMs: number;
+}
+
+export interface SettleResponse {
+  /** What is still missing when the time is over; empty where nothing is. */
+  readonly waiting: readonly string[];
+  /** Parts of the control plane that the user has stopped, where something is missing. */
+  readonly stopped: readonly string[];
 }
 
 /** A workload that no Deployment describes, of a WorkloadGroup. */

@@ -11,6 +11,8 @@ import {
   type JoinResponse,
   type MeshStatus,
   type ObjectsResponse,
+  type SettleRequest,
+  type SettleResponse,
   type StartResponse,
   type StopRequest,
   type StopResponse,
@@ -54,6 +56,10 @@ export class ControlClient {
 
   join(order: JoinRequest): Promise<JoinResponse> {
     return this.#call('POST', CONTROL_PATH.join, order);
+  }
+
+  settle(order: SettleRequest): Promise<SettleResponse> {
+    return this.#call('POST', CONTROL_PATH.settle, order);
   }
 
   shutdown(): Promise<unknown> {

@@ -7,15 +7,13 @@ import { adminAgent, authorityOf, type ControlPlane, connectionFailure } from '.
 const CALL_TIMEOUT_MS = 10_000;
 
 /** GETs a debug page of Pilot as JSON. @param path for example `/debug/syncz` */
-export async function pilotDebug<T>(controlPlane: ControlPlane, path: string): Promise<T> {
+export async function pilotDebug<T>(controlPlane: ControlPlane, path: string, timeoutMs = CALL_TIMEOUT_MS): Promise<T> {
   const authority = authorityOf(controlPlane.endpoint('pilot'));
   const agent = adminAgent(controlPlane, 'pilot');
   try {
-    const response = await mtlsFetch(agent)(`https://${authority}${path}`, { timeoutMs: CALL_TIMEOUT_MS }).catch(
-      (error: Error) => {
-        throw connectionFailure(controlPlane, 'pilot', error);
-      },
-    );
+    const response = await mtlsFetch(agent)(`https://${authority}${path}`, { timeoutMs }).catch((error: Error) => {
+      throw connectionFailure(controlPlane, 'pilot', error);
+    });
     const text = await response.text();
     if (!response.ok) throw new CliError(`pilot at ${authority}: ${errorOf(text) ?? `${path}: ${response.status}`}`);
     return JSON.parse(text) as T;

@@ -10,6 +10,7 @@ import {
   type DeleteRequest,
   type EnvironmentRequest,
   type JoinRequest,
+  type SettleRequest,
   type StopRequest,
 } from '../control/control-api.js';
 import { readKubernetesDocuments } from '../documents/split-documents.js';
@@ -85,6 +86,10 @@ async function follow(supervisor: Supervisor, request: IncomingMessage): Promise
       return { environment: supervisor.environment((await readBody<EnvironmentRequest>(request)).pod) };
     case `POST ${CONTROL_PATH.join}`:
       return supervisor.join(await readBody<JoinRequest>(request));
+    case `POST ${CONTROL_PATH.settle}`: {
+      const order = await readBody<SettleRequest>(request);
+      return supervisor.settle(order.objects, order.timeoutMs);
+    }
     case `POST ${CONTROL_PATH.shutdown}`:
       // The socket closes last, so that whoever asked hears when everything has ended.
       void supervisor.close();

@@ -23,6 +23,7 @@ import { appProgram, reaperProgram } from './programs.js';
 import { ProxySettingsSource } from './proxy-settings-source.js';
 import { EntryHosts } from './registry/entry-hosts.js';
 import { RegistryStream } from './registry/registry-stream.js';
+import { ChangeBell } from './settling/change-bell.js';
 import { Supervisor } from './supervisor.js';
 import { issueIdentity } from './supervisor-identity.js';
 import { TokenFiles } from './token-files.js';
@@ -71,7 +72,11 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
   const roots = new TrustRoots(layout.component('citadel'), logger);
   const reaper = startReaper(reaperProgram());
   const shared = { layout, mesh, trustDomain, logLevel, tokens, roots, reaper, logger };
-  const changed = () => registry.changed();
+  const changes = new ChangeBell();
+  const changed = () => {
+    registry.changed();
+    changes.ring();
+  };
   const controlPlane = new ControlPlane({
     ...shared,
     meshConfigFile,
@@ -113,6 +118,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     workloads,
     settings,
     registry,
+    changes,
     closers: [() => identities.close(), () => tokens.close(), () => roots.close(), () => lease.release()],
   });
   try {

@@ -9,6 +9,7 @@ import type {
   JoinResponse,
   MeshStatus,
   ObjectRef,
+  SettleResponse,
   StoredObject,
 } from '../control/control-api.js';
 import type { SupervisedDocuments } from '../documents/split-documents.js';
@@ -21,6 +22,8 @@ import type { Reaper } from './processes/reaper.js';
 import type { ProxySettingsSource } from './proxy-settings-source.js';
 import type { EntryHost } from './registry/entry-hosts.js';
 import type { RegistryStream } from './registry/registry-stream.js';
+import type { ChangeBell } from './settling/change-bell.js';
+import { settle } from './settling/settle.js';
 import { buildStatus } from './status.js';
 import { findApplication, findProcesses } from './targets.js';
 import type { Workloads } from './workloads.js';
@@ -36,6 +39,8 @@ export interface SupervisorParts {
   readonly workloads: Workloads;
   readonly settings: ProxySettingsSource;
   readonly registry: RegistryStream;
+  /** Rings at each change of what runs. */
+  readonly changes: ChangeBell;
   readonly reaper: Reaper;
   readonly logger: Logger;
   /** What else is to be closed when the mesh ends, in order. */
@@ -121,6 +126,11 @@ export class Supervisor {
       if (results.some(({ action }) => action === 'deleted')) await workloads.reconcile();
       return { problems: [], results };
     });
+  }
+
+  /** Waits until what was applied runs and what was deleted is leaving, and Pilot has been told of both. */
+  settle(objects: readonly ObjectRef[], timeoutMs: number): Promise<SettleResponse> {
+    return settle(this.#parts, objects, timeoutMs);
   }
 
   /** Pilot has said which hosts of ServiceEntries there are. */

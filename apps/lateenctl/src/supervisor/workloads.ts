@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { ConfigObject } from '@lateen/istio-config';
 import type { Logger } from '@lateen/telemetry';
 import type { RegistryReport } from '@lateen/xds-proto/lateen/registry/v1/workload_pb.js';
-import type { JoinRequest, JoinResponse } from '../control/control-api.js';
+import type { JoinRequest, JoinResponse, ObjectRef } from '../control/control-api.js';
 import { calledServices } from '../kubernetes/called-services.js';
 import type { ObjectStore } from '../kubernetes/object-store.js';
 import { type KubeObjects, type KubeService, serviceHost } from '../kubernetes/objects.js';
@@ -102,6 +102,13 @@ export class Workloads {
     if (process.platform !== 'linux') await requireLoopback(addresses);
     this.#pods.reconcile(plans);
     for (const pod of this.pods) pod.writeHosts();
+  }
+
+  /** What is missing until the Deployments among the objects have the pods that they want, and no others. */
+  unsettled(objects: readonly ObjectRef[]): string[] {
+    return objects.flatMap(({ kind, namespace, name }) =>
+      kind === 'Deployment' ? this.#pods.unsettled(namespace, name) : [],
+    );
   }
 
   /** Writes what a workload that no Deployment describes joins with. */

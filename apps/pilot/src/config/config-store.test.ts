@@ -49,6 +49,7 @@ test('is complete once every kind has come, be it empty, and so after a restart'
   let changes = 0;
   const onChange = () => {
     changes += 1;
+    return changes;
   };
   const store = await ConfigStore.open(directory, logger, onChange);
   expect(store.missingKinds()).toEqual(CONFIG_TYPE_URLS);
@@ -60,7 +61,7 @@ test('is complete once every kind has come, be it empty, and so after a restart'
 
   await store.apply(update(GATEWAY, [resource('Gateway', 'g', { servers: [] })]));
   await store.apply(update(MESH_CONFIG_TYPE_URL, [resource('MeshConfig', 'mesh', { accessLogFile: '/dev/stdout' })]));
-  const again = await ConfigStore.open(directory, logger, () => {});
+  const again = await ConfigStore.open(directory, logger, () => 1);
   expect(again.missingKinds()).toEqual([]);
   expect(again.objects()).toEqual(store.objects());
   expect(again.objects()).toMatchObject([
@@ -70,15 +71,15 @@ test('is complete once every kind has come, be it empty, and so after a restart'
   expect(again.heldVersions(GATEWAY)).toEqual(new Map([['default/g', '3']]));
 
   await again.apply(update(GATEWAY, [], ['default/g']));
-  expect((await ConfigStore.open(directory, logger, () => {})).objects()).toEqual([]);
+  expect((await ConfigStore.open(directory, logger, () => 1)).objects()).toEqual([]);
 });
 
 test('a damaged file is left out, the others are used', async () => {
-  const store = await ConfigStore.open(directory, logger, () => {});
+  const store = await ConfigStore.open(directory, logger, () => 1);
   for (const typeUrl of CONFIG_TYPE_URLS) await store.apply(update(typeUrl, []));
   const file = (await readdir(directory)).find((name) => name.includes('Gateway'))!;
   await writeFile(join(directory, file), '{"typeUrl": "');
-  const again = await ConfigStore.open(directory, logger, () => {});
+  const again = await ConfigStore.open(directory, logger, () => 1);
   expect(again.missingKinds()).toEqual([GATEWAY]);
 });
 

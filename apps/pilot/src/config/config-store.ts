@@ -9,6 +9,7 @@ import type { ConfigObject, MeshConfig } from '@lateen/istio-config';
 import type { Logger } from '@lateen/telemetry';
 import { type ConfigResource, ConfigResourceSchema } from '@lateen/xds-proto/lateen/config/v1/resource_pb.js';
 import type { ResourceUpdate } from '@lateen/xds-stream';
+import { Arrivals } from './arrivals.js';
 import { CONFIG_TYPE_URLS, MESH_CONFIG_TYPE_URL } from './config-kinds.js';
 import { toConfigObject, toMeshConfig } from './config-object.js';
 
@@ -26,16 +27,22 @@ export class ConfigStore {
   /** By type URL; a kind that was neither received nor stored is absent. */
   private readonly kinds = new Map<string, Map<string, HeldConfig>>();
 
+  /** Which versions of Galley's came with which change. */
+  readonly arrivals = new Arrivals();
+  private newestChange = 0;
   private writes: Promise<void> = Promise.resolve();
 
   private constructor(
     private readonly directory: string,
     private readonly logger: Logger,
-    private readonly onChange: () => void,
+    private readonly onChange: () => number,
   ) {}
 
-  /** Reads what was stored. A file that cannot be read is left out and logged: Galley sends that kind again. */
-  static async open(directory: string, logger: Logger, onChange: () => void): Promise<ConfigStore> {
+  /**
+   * Reads what was stored. A file that cannot be read is left out and logged: Galley sends that kind again.
+   * @param onChange notes a change and returns its number
+   */
+  static async open(directory: string, logger: Logger, onChange: () => number): Promise<ConfigStore> {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const store = new ConfigStore(directory, logger, onChange);
     for (const typeUrl of CONFIG_TYPE_URLS) {
@@ -56,15 +63,24 @@ export class ConfigStore {
   }
 
   /** Takes an update of one kind and stores it. */
-  async apply({ typeUrl, upserts, removed }: ResourceUpdate<ConfigResource>): Promise<void> {
+  async apply({
+    typeUrl,
+    version: galleyVersion,
+    upserts,
+    removed,
+    rejected,
+  }: ResourceUpdate<ConfigResource>): Promise<void> {
     const before = this.kinds.get(typeUrl);
     const next = new Map(before);
     for (const name of removed) next.delete(name);
     for (const { name, version, value } of upserts) next.set(name, { version, resource: value });
     this.kinds.set(typeUrl, next);
-    if (before !== undefined && upserts.length + removed.length === 0) return;
+    const changed = before === undefined || upserts.length + removed.length > 0;
+    if (changed) this.newestChange = this.onChange();
+    // With something refused the version is not here.
+    if (rejected.length === 0) this.arrivals.note(typeUrl, galleyVersion, this.newestChange);
+    if (!changed) return;
     this.logger.info({ typeUrl, changed: upserts.map(({ name }) => name), removed }, 'configuration received');
-    this.onChange();
     const content = this.encode(typeUrl, next);
     // One after the other, so that the file ends up with the newest.
     const write = this.writes.then(() => writeFileAtomic(this.fileOf(typeUrl), content));
@@ -75,6 +91,11 @@ export class ConfigStore {
       // The configuration is good and is served; only a restart without Galley would miss it.
       this.logger.error({ error, typeUrl }, 'configuration could not be stored; free space or fix the state directory');
     }
+  }
+
+  /** @param name NAMESPACE/NAME */
+  holds(typeUrl: string, name: string): boolean {
+    return this.kinds.get(typeUrl)?.has(name) === true;
   }
 
   objects(): readonly ConfigObject[] {

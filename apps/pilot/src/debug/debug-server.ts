@@ -5,6 +5,8 @@ import type { Logger } from '@lateen/telemetry';
 import type { MeshSnapshot, TranslationCache } from '@lateen/translate';
 import type { AdsSubscriberReport } from '@lateen/xds-stream';
 import { describePodById, describeServiceByName } from '../describe/describe-page.js';
+import { parseDistributionQuery } from '../distribution/distribution-query.js';
+import type { DistributionWaits } from '../distribution/distribution-waits.js';
 import type { ProxySource } from '../push/proxy-source.js';
 import type { SnapshotBuilder } from '../snapshot/snapshot-builder.js';
 import { checkTls } from './authn.js';
@@ -21,6 +23,7 @@ export interface DebugSources {
   readonly builder: SnapshotBuilder;
   readonly source: ProxySource;
   readonly cache: TranslationCache;
+  readonly distribution: DistributionWaits;
   readonly logger: Logger;
 }
 
@@ -30,7 +33,9 @@ interface Answer {
   readonly body: unknown;
 }
 
+const DISTRIBUTION_PATH = '/debug/distribution';
 const PATHS = [
+  DISTRIBUTION_PATH,
   '/debug/syncz',
   '/debug/config_dump',
   '/debug/registryz',
@@ -43,10 +48,25 @@ const PATHS = [
 /** The handler of the debug server. Who may call was checked when the connection was made. */
 export function createDebugHandler(sources: DebugSources): MtlsHttpHandler {
   return (request, response) => {
-    const { status, body } = answerSafely(request.method ?? '', request.url ?? '/', sources);
-    response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store' });
-    response.end(`${JSON.stringify(body, undefined, 2)}\n`);
+    const reply = ({ status, body }: Answer) => {
+      response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store' });
+      response.end(`${JSON.stringify(body, undefined, 2)}\n`);
+    };
+    const { method = '', url = '/' } = request;
+    if (method !== 'GET' || !url.startsWith(`${DISTRIBUTION_PATH}?`)) return reply(answerSafely(method, url, sources));
+    const gone = new AbortController();
+    response.once('close', () => gone.abort());
+    awaitDistribution(url, gone.signal, sources).then(reply, (error: Error) => {
+      sources.logger.error({ error, url }, 'debug request failed');
+      reply(failure(500, error.message));
+    });
   };
+}
+
+/** The one page that is answered when something has happened, or its time is over. */
+async function awaitDistribution(url: string, gone: AbortSignal, { distribution }: DebugSources): Promise<Answer> {
+  const query = parseDistributionQuery(new URL(url, 'https://pilot').searchParams);
+  return 'error' in query ? failure(400, query.error) : success(await distribution.wait(query, gone));
 }
 
 function answerSafely(method: string, target: string, sources: DebugSources): Answer {
@@ -78,6 +98,8 @@ function answer(path: string, query: URLSearchParams, sources: DebugSources): An
       return describe(proxyId, query.get('service') ?? '', sources);
     case '/debug/snapshot':
       return success(describeSnapshot(sources));
+    case DISTRIBUTION_PATH:
+      return failure(400, `say what: ${DISTRIBUTION_PATH}?present=true&timeoutMs=1000`);
     default:
       return failure(404, `there is no ${path}; try ${PATHS.join(', ')}`);
   }

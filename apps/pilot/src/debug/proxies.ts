@@ -1,13 +1,17 @@
 // Debug API: the connected proxies, by the id that people use.
 
 import { parseProxyNode } from '@lateen/translate';
-import type { AdsSubscriberReport } from '@lateen/xds-stream';
+import type { AdsSubscriber, AdsSubscriberReport } from '@lateen/xds-stream';
 import { proxyIdOf } from '../push/proxy-source.js';
 
 /** POD.NAMESPACE of a connected proxy. */
+export function proxyIdOfClient({ node }: Pick<AdsSubscriber, 'node'>): string {
+  const parsed = parseProxyNode(node);
+  return parsed.ok ? proxyIdOf(parsed.proxy) : node.id;
+}
+
 export function proxyIdOfReport({ client }: AdsSubscriberReport): string {
-  const parsed = parseProxyNode(client.node);
-  return parsed.ok ? proxyIdOf(parsed.proxy) : client.node.id;
+  return proxyIdOfClient(client);
 }
 
 /** The newest stream of a proxy; while it reconnects there may be two. */

@@ -37,7 +37,12 @@ function snapshot(version: string, ...workloads: Workload[]): PublishedSnapshot 
       ports: [{ name: 'http', port: 80, targetPort: 80, appProtocol: '' }],
     },
   ];
-  return { mesh: buildSnapshot({ namespaces: [], services, workloads, configs: [] }), version, changedAtMs: 1 };
+  return {
+    mesh: buildSnapshot({ namespaces: [], services, workloads, configs: [] }),
+    version,
+    changedAtMs: 1,
+    revision: 1,
+  };
 }
 
 function client(pod: string, address = '127.9.0.1', type = 'sidecar') {

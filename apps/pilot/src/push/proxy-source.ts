@@ -115,7 +115,8 @@ class PushedView implements ResourceView {
       );
       return this.served;
     }
-    this.served = { version: newest.version, resources, createdAtMs: newest.changedAtMs };
+    const { version, changedAtMs, revision } = newest;
+    this.served = { version, resources, createdAtMs: changedAtMs, revision };
     return this.served;
   }
 

@@ -104,7 +104,7 @@ function publishedSource(): ProxySource {
     ],
     configs: [gateway, partner, host],
   });
-  source.publish({ mesh, version: 'v1', changedAtMs: 1 });
+  source.publish({ mesh, version: 'v1', changedAtMs: 1, revision: 1 });
   return source;
 }
 

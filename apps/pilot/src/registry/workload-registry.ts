@@ -34,6 +34,8 @@ export interface WorkloadRegistryService {
   readonly implementation: UntypedServiceImplementation;
   /** Tells the supervisor where the hosts that pods need addresses for have changed. */
   hostsChanged(): void;
+  /** Whether a supervisor is connected that has reported what runs. */
+  readonly reporting: boolean;
   /** Ends the streams with UNAVAILABLE. */
   close(): void;
 }
@@ -53,6 +55,9 @@ export function createWorkloadRegistry(options: WorkloadRegistryOptions): Worklo
   return {
     definition: grpcService(WorkloadRegistry) as ServiceDefinition,
     implementation: { report: (call: Call) => serveReports(call, options, reporters) } as UntypedServiceImplementation,
+    get reporting() {
+      return [...reporters].some(({ sequence }) => sequence > 0n);
+    },
     hostsChanged: () => {
       const hosts = hostsText(options);
       for (const reporter of reporters) {

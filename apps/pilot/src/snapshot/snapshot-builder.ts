@@ -6,6 +6,7 @@ import type { ConfigStore } from '../config/config-store.js';
 import type { RegistryStore } from '../registry/registry-store.js';
 import type { TokenKeys } from '../token-keys/token-keys.js';
 import type { Registrations } from '../workload-groups/registrations.js';
+import type { ChangeCounter } from './change-counter.js';
 
 /** A snapshot of the mesh and when the change that it shows came in. */
 export interface PublishedSnapshot {
@@ -13,6 +14,8 @@ export interface PublishedSnapshot {
   /** Told to proxies as version_info. */
   readonly version: string;
   readonly changedAtMs: number;
+  /** Number of the newest change that it shows. */
+  readonly revision: number;
 }
 
 export interface SnapshotBuilderOptions {
@@ -22,6 +25,7 @@ export interface SnapshotBuilderOptions {
   readonly registrations: Pick<Registrations, 'entries'>;
   /** Keys of the issuers of tokens. */
   readonly tokenKeys: Pick<TokenKeys, 'current'>;
+  readonly changes: Pick<ChangeCounter, 'newest'>;
   readonly trustDomain: string;
   readonly logger: Logger;
   readonly publish: (snapshot: PublishedSnapshot) => void;
@@ -31,11 +35,17 @@ const VERSION_CHARACTERS = 16;
 
 export class SnapshotBuilder {
   private published: PublishedSnapshot | undefined;
+  private coveredChange = -1;
 
   constructor(private readonly options: SnapshotBuilderOptions) {}
 
   get current(): PublishedSnapshot | undefined {
     return this.published;
+  }
+
+  /** Number of the newest change that was looked at; it may have made no difference to what is published. */
+  get covered(): number {
+    return this.coveredChange;
   }
 
   /**
@@ -51,7 +61,7 @@ export class SnapshotBuilder {
 
   /** Builds and publishes, unless something is missing or nothing changed. */
   rebuild(changedAtMs: number): void {
-    const { config, registry, registrations, tokenKeys, trustDomain, logger, publish } = this.options;
+    const { config, registry, registrations, tokenKeys, changes, trustDomain, logger, publish } = this.options;
     const missing = this.missing();
     if (missing !== undefined || registry.current === undefined) {
       logger.info({ reason: missing }, 'no snapshot yet');
@@ -64,8 +74,10 @@ export class SnapshotBuilder {
       tokenKeys: tokenKeys.current,
       configs: [...objects, ...registrations.entries(objects)],
     });
+    const revision = changes.newest;
+    this.coveredChange = revision;
     if (mesh.contentHash === this.published?.mesh.contentHash) return;
-    this.published = { mesh, version: mesh.contentHash.slice(0, VERSION_CHARACTERS), changedAtMs };
+    this.published = { mesh, version: mesh.contentHash.slice(0, VERSION_CHARACTERS), changedAtMs, revision };
     const { services, workloads, problems } = mesh;
     logger.info(
       {

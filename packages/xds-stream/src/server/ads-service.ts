@@ -47,6 +47,8 @@ export function createAdsService(options: AdsServiceOptions): AdsService {
       deltaAggregatedResources: serve('delta'),
     } as UntypedServiceImplementation,
     clients: () => [...streams].map(({ client, session }) => ({ client, types: session.report() })),
+    standings: (revision) =>
+      [...streams].map(({ client, session }) => ({ client, standing: session.standing(revision) })),
     close: () => {
       for (const stream of [...streams]) stream.end(status.UNAVAILABLE, 'the server is stopping; connect again');
     },

@@ -24,6 +24,8 @@ export interface ServedSnapshot {
   readonly resources: ReadonlyMap<string, ResourceSet>;
   /** When the change that led to this snapshot was seen (ms since the epoch); convergence is measured from here. */
   readonly createdAtMs?: number;
+  /** Rises from one snapshot to the next, for {@link AdsService.standings}. */
+  readonly revision?: number;
 }
 
 /** 'sotw' is StreamAggregatedResources, 'delta' is DeltaAggregatedResources. */
@@ -164,12 +166,27 @@ export interface AdsSubscriberReport {
   readonly types: readonly AdsTypeReport[];
 }
 
+/** How a client stands with everything up to a revision. */
+export type AdsStanding =
+  /** What of it concerns the client was sent and acknowledged. */
+  | { readonly state: 'taken' }
+  /** No answer yet, of these types; none where the client was not sent it yet. */
+  | { readonly state: 'pending'; readonly typeUrls: readonly string[] }
+  | { readonly state: 'refused'; readonly refusals: readonly { readonly typeUrl: string; readonly error: string }[] };
+
+export interface AdsClientStanding {
+  readonly client: AdsSubscriber;
+  readonly standing: AdsStanding;
+}
+
 /** Serves AggregatedDiscoveryService, both forms. Register it with `server.addService(ads.definition, ads.implementation)`. */
 export interface AdsService {
   readonly definition: import('@grpc/grpc-js').ServiceDefinition;
   readonly implementation: import('@grpc/grpc-js').UntypedServiceImplementation;
   /** All connected clients. */
   clients(): readonly AdsSubscriberReport[];
+  /** How each connected client stands with the snapshots up to a revision; cheap. */
+  standings(revision: number): readonly AdsClientStanding[];
   /** Ends every stream with UNAVAILABLE, so that clients reconnect elsewhere or later. */
   close(): void;
 }

@@ -68,7 +68,7 @@ export class PushOrder {
   }
 
   /** True while the client lacks a subscription to what it was just sent refers to. */
-  private awaits(typeUrl: string, nowMs: number): boolean {
+  awaits(typeUrl: string, nowMs: number): boolean {
     const state = this.states.get(typeUrl);
     let found = false;
     for (const [name, awaited] of this.awaited) {

@@ -12,6 +12,7 @@ import { applyDeltaSubscription, deltaResponse } from './delta.js';
 import {
   type AdsEvents,
   type AdsResponseEvent,
+  type AdsStanding,
   type AdsSubscriber,
   type AdsTypeReport,
   HEALTH_INFORMATION_TYPE_URL,
@@ -81,6 +82,23 @@ export class AdsSession {
 
   report(): readonly AdsTypeReport[] {
     return this.inOrder().map((state) => state.report());
+  }
+
+  /** How the client stands with the snapshots up to a revision. */
+  standing(revision: number): AdsStanding {
+    const served = this.snapshot?.revision;
+    if (served === undefined || served < revision || this.states.size === 0) return { state: 'pending', typeUrls: [] };
+    const nowMs = Date.now();
+    const pending: string[] = [];
+    const refusals: { typeUrl: string; error: string }[] = [];
+    for (const state of this.inOrder()) {
+      const { typeUrl } = state.type;
+      const standing = state.standing(revision);
+      if (standing === 'pending' || this.order.awaits(typeUrl, nowMs)) pending.push(typeUrl);
+      else if (standing === 'refused') refusals.push({ typeUrl, error: state.error ?? '' });
+    }
+    if (pending.length > 0) return { state: 'pending', typeUrls: pending };
+    return refusals.length > 0 ? { state: 'refused', refusals } : { state: 'taken' };
   }
 
   /** Takes one request. @throws BadRequest */
@@ -179,7 +197,7 @@ export class AdsSession {
       // A change waits for the answer to the one before; what was asked for does not.
       const busy = state.inFlight(nowMs);
       const plan = state.plan(busy);
-      if (this.send(state, plan, nowMs)) {
+      if (this.send(state, plan, nowMs, !busy)) {
         state.dirty = busy;
         return true;
       }
@@ -188,7 +206,8 @@ export class AdsSession {
     return false;
   }
 
-  private send(state: TypeState, plan: ResponsePlan, nowMs: number): boolean {
+  /** @param complete it carries everything of the type that the client lacks, not only what it asked for */
+  private send(state: TypeState, plan: ResponsePlan, nowMs: number, complete: boolean): boolean {
     const { client, controlPlaneId, write } = this.options;
     const sotw = client.form === 'sotw';
     if (sotw && !state.type.fullSet) for (const name of plan.removed) state.sent.delete(name);
@@ -206,6 +225,8 @@ export class AdsSession {
       version,
       resourceNames: present,
       removedNames: plan.removed,
+      revision: this.snapshot?.revision ?? 0,
+      complete,
       sentAtMs: nowMs,
       deadlineMs: nowMs + this.options.ackTimeoutMs,
       timeoutTold: false,

@@ -27,6 +27,7 @@ export interface SnapshotSpec {
   readonly eds?: Record<string, string>;
   readonly lds?: Record<string, string>;
   readonly rds?: Record<string, string>;
+  readonly revision?: number;
 }
 
 const build = {
@@ -62,7 +63,8 @@ export function snapshotOf(spec: SnapshotSpec): ServedSnapshot {
     }
     resources.set(typeUrls[kind], set);
   }
-  return { version: spec.version, resources, createdAtMs: Date.now() };
+  const { version, revision } = spec;
+  return { version, resources, createdAtMs: Date.now(), ...(revision === undefined ? {} : { revision }) };
 }
 
 export type AnyResponse = DiscoveryResponse | DeltaDiscoveryResponse;

@@ -14,6 +14,10 @@ export interface Flight {
   readonly version: string;
   readonly resourceNames: readonly string[];
   readonly removedNames: readonly string[];
+  /** Of the snapshot that it was made of. */
+  readonly revision: number;
+  /** It carried everything of that snapshot that the client lacked. */
+  readonly complete: boolean;
   readonly sentAtMs: number;
   /** After this moment it holds nothing back any more. */
   readonly deadlineMs: number;
@@ -64,6 +68,8 @@ export class TypeState {
   ackedNonce = '';
   ackedVersion = '';
   error: string | undefined;
+  /** Up to this revision everything was sent and taken. */
+  private takenRevision = -1;
   /** Resources of the newest snapshot. */
   served: ResourceSet = EMPTY_SET;
 
@@ -188,7 +194,10 @@ export class TypeState {
     if (error === undefined) {
       this.ackedNonce = nonce;
       this.ackedVersion = flight.version;
-      if (this.rejected.size === 0) this.error = undefined;
+      if (this.rejected.size === 0) {
+        this.error = undefined;
+        this.noteTaken(flight);
+      }
     } else {
       this.error = error;
       this.refusedFlight = flight;
@@ -207,7 +216,20 @@ export class TypeState {
     this.error = undefined;
     this.ackedNonce = nonce;
     this.ackedVersion = flight.version;
+    this.noteTaken(flight);
     return flight;
+  }
+
+  private noteTaken({ complete, revision }: Flight): void {
+    if (complete) this.takenRevision = Math.max(this.takenRevision, revision);
+  }
+
+  /** How the client stands with everything up to a revision that was taken up for it. */
+  standing(revision: number): 'taken' | 'pending' | 'refused' {
+    if (this.takenRevision >= revision) return 'taken';
+    if (this.dirty || this.flights.size > 0) return 'pending';
+    // What stands refused may be older: then nothing of the revision concerns the client, or it would have been sent.
+    return this.error !== undefined && (this.refusedFlight?.revision ?? -1) >= revision ? 'refused' : 'taken';
   }
 
   /** True while a response that is not out of time has no answer. */

@@ -51,6 +51,18 @@ export class PodSet {
     this.#options.onChange();
   }
 
+  /** What is missing until a deployment's pods are ready and others of it are on their way out; of stopped ones nothing is. */
+  unsettled(namespace: string, deployment: string): string[] {
+    const isOf = (plan: PodPlan) => plan.namespace === namespace && plan.deployment.name === deployment;
+    const missing = [...this.#wanted.values()].filter(isOf).flatMap((plan) => {
+      const pod = this.#pods.get(keyOf(plan));
+      if (pod !== undefined && !pod.terminating && (pod.ready || pod.stopped)) return [];
+      return [`pod ${keyOf(plan)} (${pod?.notReadyReason ?? 'starting'})`];
+    });
+    const leaving = this.pods.filter((pod) => isOf(pod.plan) && !pod.terminating && !this.#wanted.has(pod.key));
+    return [...missing, ...leaving.map(({ key }) => `pod ${key} to leave`)];
+  }
+
   /** Ends every pod at once. */
   async close(options: StopOptions): Promise<void> {
     this.#closing = true;

@@ -105,6 +105,11 @@ export class Pod {
     return this.#terminating;
   }
 
+  /** The user has stopped its application or its sidecar. */
+  get stopped(): boolean {
+    return this.sidecar.state === 'stopped' || this.app?.state === 'stopped';
+  }
+
   /** Why the pod is not ready, for people. */
   get notReadyReason(): string | undefined {
     if (this.ready) return undefined;

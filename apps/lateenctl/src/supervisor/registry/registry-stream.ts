@@ -79,18 +79,21 @@ export class RegistryStream {
    * Without Pilot it resolves after the same time: then nobody can be told.
    */
   async settled(): Promise<void> {
-    await this.#acknowledgedUpTo(this.#sequence + (this.#scheduled ? 1n : 0n));
+    await this.acknowledged(ACKNOWLEDGE_LIMIT_MS);
     await new Promise((wake) => setTimeout(wake, PUSH_TIME_MS));
   }
 
-  #acknowledgedUpTo(sequence: bigint): Promise<void> {
+  /** Resolves when Pilot has stored the present state, or after the limit; to whether it has. */
+  acknowledged(limitMs: number): Promise<boolean> {
+    const sequence = this.#sequence + (this.#scheduled ? 1n : 0n);
     return new Promise((resolve) => {
-      const done = () => {
+      const end = (isAcknowledged: boolean) => {
         clearTimeout(timer);
         this.#waiters.delete(done);
-        resolve();
+        resolve(isAcknowledged);
       };
-      const timer = setTimeout(done, ACKNOWLEDGE_LIMIT_MS);
+      const done = () => end(true);
+      const timer = setTimeout(() => end(false), limitMs);
       this.#waiters.set(done, sequence);
       this.#notify();
     });
