@@ -11,6 +11,7 @@ import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3
 import type { LimitServiceCounts } from './limit-service/limit-counts.js';
 import type { ClusterCounts } from './observe/cluster-counts.js';
 import type { QuotaBuckets } from './quota/quota-buckets.js';
+import type { RbacCounts } from './rbac/rbac-counts.js';
 import type { HealthCounts } from './upstream/health/health-checker.js';
 import type { OutlierCounts } from './upstream/outliers/outlier-detector.js';
 
@@ -97,6 +98,8 @@ export interface AccessLogRecord {
   /** URI SAN of the downstream peer's verified certificate. */
   readonly downstreamPeerUriSan: string | undefined;
   readonly attemptCount: number;
+  /** What filters have said (dynamic metadata), as `NAMESPACE:NAME`. */
+  metadata(name: string): string | undefined;
   /** A request header's first value, as it was sent upstream (generated ones such as x-request-id included). */
   requestHeader(name: string): string | undefined;
   /** A response header's first value, as it was sent downstream. */
@@ -297,6 +300,8 @@ export interface DataPlane {
   rateLimits(): readonly RateLimitCounts[];
   /** Counters of filters for tokens. */
   tokenChecks(): readonly JwtCounts[];
+  /** Counters of filters that decide who may. */
+  rbac(): readonly RbacCounts[];
   /** Counters of routes that have a stat_prefix. */
   routeCounts(): readonly RouteCounts[];
   /** Counters of rate limit services by the cluster that requests go to. */

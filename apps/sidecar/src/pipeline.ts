@@ -52,6 +52,7 @@ import { ENDPOINT_WORKLOAD, ownPeerLines, ownWorkload } from './exchange/peer-me
 import { type LimitServiceCounts, LimitServiceStatistics } from './limit-service/limit-counts.js';
 import { MetricScopes } from './observe/metric-scopes.js';
 import { QuotaBuckets } from './quota/quota-buckets.js';
+import { type RbacCounts, RbacStatistics } from './rbac/rbac-counts.js';
 import { ownIntroduction } from './tcp/peer-exchange.js';
 import { TcpMetrics } from './tcp/tcp-metrics.js';
 import { Clock } from './transport/clock.js';
@@ -91,6 +92,7 @@ class Pipeline implements DataPlane {
   private readonly tcpMetrics: TcpMetrics;
   private readonly peerLines: readonly (readonly [string, string])[];
   private readonly tokenCounts = new Map<string, JwtCounts>();
+  private readonly rbacCounts = new RbacStatistics();
   private readonly clock: NodeJS.Timeout;
   /** What was compiled for a cluster message, so that unchanged clusters keep their transports and sessions. */
   private compiledClusters = new Map<Cluster, CompiledCluster>();
@@ -202,6 +204,10 @@ class Pipeline implements DataPlane {
     return [...this.tokenCounts.values()];
   }
 
+  rbac(): readonly RbacCounts[] {
+    return this.rbacCounts.all();
+  }
+
   routeCounts(): readonly RouteCounts[] {
     return this.path.tables.routeStatistics.counts.filter((counts) => counts !== undefined);
   }
@@ -254,6 +260,9 @@ class Pipeline implements DataPlane {
     } catch (error) {
       this.secrets.replace(previousSecrets);
       throw error;
+    } finally {
+      // Also what was compiled for a configuration that was refused.
+      this.core.rbac.retain(this.listenerSet.rulesInUse(), Date.now());
     }
   }
 
@@ -265,6 +274,7 @@ class Pipeline implements DataPlane {
       scopes: this.scopes,
       peerLines: this.peerLines,
       nowMs: Date.now(),
+      rbacCounts: this.rbacCounts,
       tokenCounts: (statPrefix) => this.tokenCountsOf(statPrefix),
       problem: (path, message) =>
         problems.push({ resourceType: TYPE_URL.listener, resourceName: listener.name, path, message }),

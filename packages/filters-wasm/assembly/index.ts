@@ -10,6 +10,7 @@ export { chargeLimits } from './filters/rate-limit';
 export { describeLimits } from './filters/describe-limits';
 export { decideCors } from './filters/cors';
 export { decideFault } from './filters/fault';
+export { checkRules } from './rbac/check-rules';
 export { matchesRegex } from './decide/regex';
 export { hash64 } from './decide/hash64';
 export { hashRequest } from './decide/request-hash';

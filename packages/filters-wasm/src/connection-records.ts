@@ -1,5 +1,7 @@
 // What a downstream connection adds to every request head: the client's address and its certificate's XFCC element.
+import { readPeerAddress } from './compile/rbac/network.js';
 import * as L from './layout.js';
+import * as R from './rbac/rbac-layout.js';
 import { createSlotPool } from './slot-pool.js';
 
 export interface ConnectionDescription {
@@ -11,6 +13,18 @@ export interface ConnectionDescription {
   readonly xfcc: string;
   /** The URI of the verified client certificate, empty where there is none or nobody asks. */
   readonly principal?: string;
+  /** What access rules may ask about; absent where there are none. */
+  readonly peer?: ConnectionPeer;
+}
+
+export interface ConnectionPeer {
+  readonly localAddress: string;
+  /** -1: unknown. */
+  readonly localPort: number;
+  /** That the client asked for in its handshake, empty where it named none. */
+  readonly serverName: string;
+  /** Of a TLS connection: URI names of the verified client certificate, then DNS names, then its subject, which may be empty. */
+  readonly names: readonly string[];
 }
 
 export interface ConnectionRecords {
@@ -27,9 +41,18 @@ export function createConnectionRecords(bytes: Buffer, i32: Int32Array): Connect
     L.LONG_CONNECTION_RECORD_BYTES,
     L.LONG_CONNECTION_RECORD_COUNT,
   );
+  /** Places in the bytes are relative to them. */
+  function placePeer(at: number, content: Buffer): void {
+    bytes.set(content, at);
+    for (const field of [R.PEER_SERVER_NAME, R.PEER_NAMES]) i32[(at + field) >> 2]! += at;
+  }
+
   return {
-    create({ remoteAddress, tls, mutualTls, xfcc, principal = '' }) {
-      const needed = L.CONNECTION_ADDRESS + remoteAddress.length + xfcc.length + principal.length;
+    create({ remoteAddress, tls, mutualTls, xfcc, principal = '', peer }) {
+      const texts = remoteAddress.length + xfcc.length + principal.length;
+      const peerBytes = peer === undefined ? Buffer.alloc(0) : encodePeer(remoteAddress, peer);
+      const peerAt = (L.CONNECTION_ADDRESS + texts + 15) & ~15;
+      const needed = peerAt + peerBytes.length;
       if (needed > L.LONG_CONNECTION_RECORD_BYTES) return 0;
       const record = (needed > L.CONNECTION_RECORD_BYTES ? long : usual).take();
       if (record === 0) return 0;
@@ -40,6 +63,8 @@ export function createConnectionRecords(bytes: Buffer, i32: Int32Array): Connect
       bytes.write(principal, principalOffset, 'latin1');
       i32[(record + L.CONNECTION_PRINCIPAL_OFFSET) >> 2] = principalOffset;
       i32[(record + L.CONNECTION_PRINCIPAL_LENGTH) >> 2] = principal.length;
+      i32[(record + L.CONNECTION_PEER) >> 2] = peer === undefined ? 0 : record + peerAt;
+      if (peer !== undefined) placePeer(record + peerAt, peerBytes);
       i32[(record + L.CONNECTION_FLAGS) >> 2] =
         (tls ? L.CONNECTION_TLS : 0) | (mutualTls ? L.CONNECTION_MUTUAL_TLS : 0);
       i32[(record + L.CONNECTION_ADDRESS_LENGTH) >> 2] = remoteAddress.length;
@@ -50,4 +75,29 @@ export function createConnectionRecords(bytes: Buffer, i32: Int32Array): Connect
     },
     release: (record) => (record >= L.LONG_CONNECTION_RECORDS ? long : usual).release(record),
   };
+}
+
+function encodePeer(remoteAddress: string, { localAddress, localPort, serverName, names }: ConnectionPeer): Buffer {
+  const header = Buffer.alloc(R.PEER_BYTES);
+  const remote = readPeerAddress(remoteAddress);
+  const local = readPeerAddress(localAddress);
+  header.writeInt32LE(remote?.family ?? 0, R.PEER_REMOTE_FAMILY);
+  header.writeInt32LE(local?.family ?? 0, R.PEER_LOCAL_FAMILY);
+  if (remote !== undefined) header.set(remote.octets, R.PEER_REMOTE);
+  if (local !== undefined) header.set(local.octets, R.PEER_LOCAL);
+  header.writeInt32LE(localPort, R.PEER_LOCAL_PORT);
+  const list = names.map((name) => {
+    const text = Buffer.from(name, 'utf8');
+    const entry = Buffer.alloc((4 + text.length + 3) & ~3);
+    entry.writeInt32LE(text.length);
+    text.copy(entry, 4);
+    return entry;
+  });
+  const server = Buffer.from(serverName, 'latin1');
+  const namesLength = list.reduce((sum, { length }) => sum + length, 0);
+  header.writeInt32LE(R.PEER_BYTES, R.PEER_NAMES);
+  header.writeInt32LE(list.length, R.PEER_NAME_COUNT);
+  header.writeInt32LE(R.PEER_BYTES + namesLength, R.PEER_SERVER_NAME);
+  header.writeInt32LE(server.length, R.PEER_SERVER_NAME_LENGTH);
+  return Buffer.concat([header, ...list, server]);
 }

@@ -59,6 +59,13 @@ export interface CoreFunctions {
    */
   describeLimits(listener: number, index: number, connection: number, secure: number): number;
 
+  /**
+   * Checks access rules (a place of `Core.rbac`) for the parsed request, or for a connection (rules that were compiled for
+   * those do not look at requests; `listener` is 0 then). The connection's record must have a peer. `secure` as in route().
+   * Returns the place of the first policy that matches, RBAC_NO_MATCH, or RBAC_RULES_GONE: then nothing may pass.
+   */
+  checkRules(rules: number, serial: number, listener: number, connection: number, secure: number): number;
+
   /** Whether all of the bytes match the compiled expression (REGEX_*) at `regex`: 1 or 0. */
   matchesRegex(regex: number, offset: number, length: number): number;
 

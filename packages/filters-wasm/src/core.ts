@@ -1,6 +1,7 @@
 // The data plane core as the proxy sees it: one fixed memory, the WebAssembly functions, and the pools inside the memory.
 // Read layout.ts for the structs and core-functions.ts for what each function does; compile/ makes the tables.
 import { bytes as wasmBytes } from '../gen/core-wasm.js';
+import type { RulesHash } from './compile/rbac/write-index.js';
 import { type ConnectionRecords, createConnectionRecords } from './connection-records.js';
 import type { CoreFunctions } from './core-functions.js';
 import { writeCoreTexts } from './core-texts.js';
@@ -8,6 +9,7 @@ import { BUCKET_BYTES, CONNECTION_BUCKET_COUNT, CONNECTION_BUCKETS } from './fil
 import * as H2 from './http2/h2-layout.js';
 import { writeH2Tables } from './http2/h2-tables.js';
 import * as L from './layout.js';
+import { createRbacRegion, type RbacRegion } from './rbac/rbac-region.js';
 import { createSlotPool, type SlotPool } from './slot-pool.js';
 import { createStableRegion, type StableRegion } from './stable-region.js';
 
@@ -32,6 +34,10 @@ export interface Core {
   readonly connections: ConnectionRecords;
   /** Immutable records that outlive tables; used by the table compiler and by internListenerOptions. */
   readonly stable: StableRegion;
+  /** Compiled access rules. */
+  readonly rbac: RbacRegion;
+  /** What rules are found by. */
+  readonly rulesHash: RulesHash;
   /** Bytes as a string of Latin-1 characters. For the asynchronous lane, logs and tests; costs a string. */
   text(offset: number, length: number): string;
   /** Values of a header of the parsed request (name in lower case); removed ones are not seen. Asynchronous lane only. */
@@ -83,6 +89,14 @@ export function createCore(options: { readonly seed?: readonly [number, number] 
     h2Decoders: createSlotPool(H2.H2_DECODERS, H2.H2_DECODER_BYTES, H2.H2_DECODER_COUNT),
     connections: createConnectionRecords(bytes, i32),
     stable: createStableRegion(bytes),
+    rbac: createRbacRegion(bytes),
+    rulesHash: {
+      name: (text) => wasm.hashName(L.VALUE_SCRATCH, bytes.write(text, L.VALUE_SCRATCH, 'utf8')),
+      bytes: (content) => {
+        bytes.set(content, L.VALUE_SCRATCH);
+        return wasm.hashName(L.VALUE_SCRATCH, content.length);
+      },
+    },
     text: (offset, length) => bytes.toString('latin1', offset, offset + length),
     requestHeader: (name) => headerValue(core, L.REQ_HEADERS, i32[L.REQ_HEADER_COUNT >> 2]!, name),
     responseHeader: (name) => headerValue(core, L.RESP_HEADERS, i32[L.RESP_HEADER_COUNT >> 2]!, name),

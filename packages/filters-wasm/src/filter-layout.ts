@@ -16,7 +16,7 @@ export const QUOTA_RESULT_BYTES = 512;
 /** Buckets of quotas (see QUOTA_BUCKET_*): a hash table, whose places are never moved. */
 export const QUOTA_BUCKETS = 139461120;
 export const QUOTA_BUCKET_COUNT = 16384;
-// They end at MEMORY_BYTES.
+// After them: rbac/rbac-layout.ts.
 
 /**
  * A token bucket. Time is in whole microseconds, and credit counts tokens times the microseconds of an interval, so that

@@ -6,6 +6,7 @@ import { createCore } from './core.js';
 import * as B from './filter-layout.js';
 import * as H2 from './http2/h2-layout.js';
 import * as L from './layout.js';
+import * as A from './rbac/rbac-layout.js';
 import { REGEX_SCRATCH, REGEX_SCRATCH_BYTES } from './regex-layout.js';
 import { createSlotPool } from './slot-pool.js';
 import * as T from './table-layout.js';
@@ -74,6 +75,8 @@ describe('the memory map', () => {
       ['HPACK decoders', H2.H2_DECODERS, H2.H2_DECODER_BYTES * H2.H2_DECODER_COUNT],
       ['quota result', B.QUOTA_RESULT, B.QUOTA_RESULT_BYTES],
       ['quota buckets', B.QUOTA_BUCKETS, B.QUOTA_BUCKET_BYTES * B.QUOTA_BUCKET_COUNT],
+      ['access scratch', A.RBAC_SCRATCH, A.RBAC_SCRATCH_BYTES],
+      ['access rules', A.RBAC_REGION, A.RBAC_REGION_BYTES],
     ];
     let end = 0;
     for (const [name, start, bytes] of regions) {
@@ -84,6 +87,8 @@ describe('the memory map', () => {
     expect(end).toBeLessThanOrEqual(L.MEMORY_BYTES);
     expect(L.MEMORY_PAGES * 65_536).toBe(L.MEMORY_BYTES);
     expect(H2.H2_DECODER_LINES + H2.H2_DECODER_LINES_BYTES).toBeLessThanOrEqual(H2.H2_DECODER_BYTES);
+    expect(A.RBAC_MAX_ROWS / 8).toBeLessThanOrEqual(A.RBAC_GROUP_ROWS - A.RBAC_CANDIDATES);
+    expect(A.RBAC_TESTED + A.RBAC_MAX_TESTS * 4).toBeLessThanOrEqual(A.RBAC_REGION);
     expect(L.READ_BUFFER - L.READ_HEADROOM).toBeGreaterThanOrEqual(L.MAX_HEAD_BYTES);
   });
 

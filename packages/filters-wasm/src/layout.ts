@@ -6,8 +6,8 @@
 export const KIB = 1024;
 export const MIB = 1048576;
 /** Pages of 64 KiB; the memory is created with this size and never grows. Pages never touched cost nothing. */
-export const MEMORY_PAGES = 2160;
-export const MEMORY_BYTES = 141557760;
+export const MEMORY_PAGES = 2680;
+export const MEMORY_BYTES = 175636480;
 
 /** Constant tables of the AssemblyScript module (its data segments start at 1 KiB). */
 export const STATIC_REGION = 0;
@@ -85,7 +85,7 @@ export const CONNECTION_RECORD_COUNT = 32768;
 export const LONG_CONNECTION_RECORDS = 83886080;
 export const LONG_CONNECTION_RECORD_BYTES = 4096;
 export const LONG_CONNECTION_RECORD_COUNT = 4096;
-// After them: regex-layout.ts, filter-layout.ts, h2-layout.ts, up to MEMORY_BYTES.
+// After them: regex-layout.ts, filter-layout.ts, h2-layout.ts, rbac/rbac-layout.ts, up to MEMORY_BYTES.
 
 // ---- Limits --------------------------------------------------------------------------------------------------------
 /** A head (request line and headers) may have so many bytes; more is 431. */
@@ -357,7 +357,9 @@ export const CONNECTION_COOKIE = 16;
 /** The URI of the verified client certificate; length 0 = none. Absolute offset. */
 export const CONNECTION_PRINCIPAL_OFFSET = 24;
 export const CONNECTION_PRINCIPAL_LENGTH = 28;
-export const CONNECTION_ADDRESS = 32;
+/** PEER_* of the connection, for access rules; 0 = nobody asked for it. Absolute offset. */
+export const CONNECTION_PEER = 32;
+export const CONNECTION_ADDRESS = 40;
 export const CONNECTION_TLS = 1;
 export const CONNECTION_MUTUAL_TLS = 2;
 

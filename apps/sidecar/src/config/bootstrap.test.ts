@@ -115,11 +115,11 @@ describe('parseBootstrap', () => {
     const text = PROXY.replace(
       'http_filters:',
       `http_filters:
-          - name: envoy.filters.http.rbac
-            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC}`,
+          - name: envoy.filters.network.tcp_proxy
+            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy}`,
     );
     expect(problemsOf(text)[0]).toContain(
-      'http_filters[0].typed_config: "envoy.filters.http.rbac" (type envoy.extensions.filters.http.rbac.v3.RBAC) is not supported here',
+      'http_filters[0].typed_config: "envoy.filters.network.tcp_proxy" (type envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy) is not supported here',
     );
   });
 

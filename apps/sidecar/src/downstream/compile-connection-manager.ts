@@ -1,7 +1,6 @@
 // Downstream: compiles a HTTP connection manager to a HttpChain; what is not supported is named.
 
 import {
-  type Core,
   compileFault,
   compileHttpConnectionManager,
   internListenerOptions,
@@ -24,6 +23,7 @@ import {
   type JwtAuthentication,
   JwtAuthenticationSchema,
 } from '@lateen/xds-proto/envoy/extensions/filters/http/jwt_authn/v3/config_pb.js';
+import { RBACSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/rbac/v3/rbac_pb.js';
 import { RouterSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/router/v3/router_pb.js';
 import {
   HttpConnectionManager_CodecType as CodecType,
@@ -35,6 +35,9 @@ import type { DataPlaneOptions } from '../data-plane.js';
 import { CORS_ABSENT, CORS_FIRST, CORS_LAST } from '../exchange/filters/cross-origin.js';
 import type { MetricScopes } from '../observe/metric-scopes.js';
 import { LimitFilters } from '../quota/read-limit-filters.js';
+import { compileHttpRbac, type RbacContext } from '../rbac/compile-rbac.js';
+import type { RbacFilter } from '../rbac/rbac-filter.js';
+import type { ChainRbac } from '../rbac/request-access.js';
 import { durationMs } from '../upstream/upstream-cluster.js';
 import type { HttpChain } from './http-chain.js';
 import { type MeshFilters, readMeshFilter } from './mesh-filters.js';
@@ -51,8 +54,7 @@ const CODECS = {
 } as const;
 type Fault = NonNullable<ListenerOptions['fault']>;
 
-export interface ConnectionManagerContext {
-  readonly core: Core;
+export interface ConnectionManagerContext extends RbacContext {
   readonly tables: Tables;
   readonly options: DataPlaneOptions;
   readonly scopes: MetricScopes;
@@ -65,10 +67,8 @@ export interface ConnectionManagerContext {
   /** The same in every configuration, for what is kept from one to the next. */
   readonly lastingName: string;
   readonly retryBufferBytes: number;
-  readonly nowMs: number;
   /** Counters of filters for tokens, by the prefix of statistics. */
   readonly tokenCounts: (statPrefix: string) => JwtCounts;
-  problem(path: string, message: string): void;
 }
 
 export interface CompiledChain {
@@ -82,7 +82,7 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
   const { core, tables, options, listenerName, chainName } = context;
   const compiled = compileHttpConnectionManager(hcm, listenerName);
   for (const { path, message } of compiled.problems) context.problem(path, message);
-  const { filters, suppressEnvoyHeaders, tokens, limits, fault, cors, countsMessages, grpcWeb } = readFilters(
+  const { filters, suppressEnvoyHeaders, tokens, rbac, limits, fault, cors, countsMessages, grpcWeb } = readFilters(
     hcm,
     context,
   );
@@ -119,10 +119,15 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
     listenerRecord: internListenerOptions(core, listenerOptions, context.nowMs),
     routeConfigSlot: tables.routeConfigSlot(routeName),
     connectionRecordNeeded:
-      xfccNeeded || listenerOptions.useRemoteAddress || limits.quotas.length > 0 || limits.services.length > 0,
+      xfccNeeded ||
+      listenerOptions.useRemoteAddress ||
+      rbac !== null ||
+      limits.quotas.length > 0 ||
+      limits.services.length > 0,
     xfccNeeded,
-    principalNeeded: limits.quotas.length > 0,
+    principalNeeded: limits.quotas.length > 0 || rbac !== null,
     tokens,
+    rbac,
     rateLimited: !limits.empty,
     hasQuotas: limits.quotas.length > 0,
     limitServices: limits.services,
@@ -171,6 +176,7 @@ interface FilterSettings {
   readonly filters: MeshFilters;
   readonly suppressEnvoyHeaders: boolean;
   readonly tokens: JwtFilter | null;
+  readonly rbac: ChainRbac | null;
   readonly limits: LimitFilters;
   readonly fault: Fault | undefined;
   readonly cors: { readonly filterId: number; readonly place: number } | undefined;
@@ -178,7 +184,8 @@ interface FilterSettings {
   readonly grpcWeb: boolean;
 }
 
-const TOKEN_ORDER = 'the filter for tokens must come before those for limits, faults and CORS';
+const TOKEN_ORDER = 'the filter for tokens must come before those for limits, faults, CORS and RBAC';
+const RBAC_ORDER = 'RBAC filters must come before those for limits and faults';
 const CORS_ORDER = 'the CORS filter must come before every rate limit and fault filter, or after all of them';
 
 function readFilters(
@@ -187,6 +194,8 @@ function readFilters(
 ): FilterSettings {
   let tokens: JwtFilter | null = null;
   let cors: FilterSettings['cors'];
+  const beforeCors: RbacFilter[] = [];
+  const afterCors: RbacFilter[] = [];
   let countsMessages = false;
   let grpcWeb = false;
   let fault: Fault | undefined;
@@ -207,8 +216,16 @@ function readFilters(
     if (last) context.problem(path, 'the last filter must be the router');
     if (any !== undefined && anyIs(any, JwtAuthenticationSchema)) {
       if (tokens !== null) context.problem(path, 'a chain can have one filter for tokens');
-      if (!limits.empty || fault !== undefined || cors !== undefined) context.problem(path, TOKEN_ORDER);
+      if (!limits.empty || fault !== undefined || cors !== undefined || beforeCors.length > 0) {
+        context.problem(path, TOKEN_ORDER);
+      }
       tokens = readTokens(unpackAny(any, JwtAuthenticationSchema), `${path}.typed_config`, statPrefix, context);
+      return;
+    }
+    if (any !== undefined && anyIs(any, RBACSchema)) {
+      if (!limits.empty || limits.services.length > 0 || fault !== undefined) context.problem(path, RBAC_ORDER);
+      const place = cors === undefined ? beforeCors : afterCors;
+      place.push(compileHttpRbac(unpackAny(any, RBACSchema), `${path}.typed_config`, statPrefix, context));
       return;
     }
     const asking = limits.services.length;
@@ -251,7 +268,8 @@ function readFilters(
     if (!limits.names.has(name))
       context.problem('http_filters', `there is no quota filter ${name} whose limit to tell`);
   }
-  return { filters, suppressEnvoyHeaders, tokens, limits, fault, cors, countsMessages, grpcWeb };
+  const rbac = beforeCors.length + afterCors.length === 0 ? null : { beforeCors, afterCors };
+  return { filters, suppressEnvoyHeaders, tokens, rbac, limits, fault, cors, countsMessages, grpcWeb };
 }
 
 function readTokens(

@@ -188,6 +188,9 @@ class ListenerCompiler {
     const { config, context } = this;
     const tls = this.compileTransport(chain, NO_DETAILS, problem);
     const served = compileTcpProxy(chain.filters, {
+      core: context.core,
+      rbacCounts: context.rbacCounts,
+      nowMs: context.nowMs,
       options: context.options,
       scopes: context.scopes,
       listenerName: config.name,

@@ -266,12 +266,13 @@ export class TlsAcceptor implements DownstreamTls {
   private verify(shown: ShownPeer): VerifiedClient {
     const own = this.certificate?.principal ?? '';
     const anonymous = !this.settings.verifiesPeer || (!this.requireClient && shown.certificate() === undefined);
-    if (anonymous) return { principal: '', securityId: this.pairs.idOf('', own, false), xfcc: '' };
+    if (anonymous) return { principal: '', securityId: this.pairs.idOf('', own, false), xfcc: '', names: [''] };
     const peer = checkPeer(shown, this.settings);
     return {
       principal: peer.principal,
       securityId: this.pairs.idOf(peer.principal, own, true),
       xfcc: xfccElement(own, peer, this.details),
+      names: [...peer.names.uris, ...peer.names.dnsNames, peer.subject],
     };
   }
 
@@ -310,7 +311,7 @@ function addressOf(handle: StreamHandle): () => string | undefined {
   };
 }
 
-const NO_CLIENT: VerifiedClient = { principal: '', securityId: 0, xfcc: '' };
+const NO_CLIENT: VerifiedClient = { principal: '', securityId: 0, xfcc: '', names: [] };
 
 /** Envoy's element: By, Hash, then what the configuration asks for. */
 function xfccElement(own: string, peer: PeerCertificate, details: ClientCertDetails): string {

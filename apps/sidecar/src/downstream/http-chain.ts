@@ -4,6 +4,7 @@ import type { JwtFilter } from '@lateen/jwt';
 import type { Http2Settings } from '../codec/http2/http2-settings.js';
 import type { AccessLogSink } from '../data-plane.js';
 import type { LimitService } from '../limit-service/limit-service.js';
+import type { ChainRbac } from '../rbac/request-access.js';
 import type { ServedChain } from './served-connection.js';
 
 export interface HttpChain extends ServedChain {
@@ -19,6 +20,8 @@ export interface HttpChain extends ServedChain {
   readonly principalNeeded: boolean;
   /** The filter that checks tokens; null: there is none. */
   readonly tokens: JwtFilter | null;
+  /** The filters that decide who may; null: there are none. */
+  readonly rbac: ChainRbac | null;
   /** The chain has a filter that limits rates. */
   readonly rateLimited: boolean;
   readonly hasQuotas: boolean;

@@ -36,7 +36,7 @@ export interface ListenerSettings extends InspectionRules {
   readonly defaultChain: FilterChainRuntime | undefined;
 }
 
-const NOBODY: VerifiedClient = { principal: '', securityId: 0, xfcc: '' };
+const NOBODY: VerifiedClient = { principal: '', securityId: 0, xfcc: '', names: [] };
 
 export class ListenerRuntime implements Acceptor, HttpRegistry {
   private readonly connections = new Set<ServedConnection>();

@@ -4,6 +4,7 @@ import { TYPE_URL } from '@lateen/xds-proto';
 import { TrafficDirection } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import { type ConfigProblem, ConfigRejected, type ListenerView } from '../data-plane.js';
+import { rulesOf } from '../rbac/compile-rbac.js';
 import type { TcpProxyParts } from '../tcp/tcp-session.js';
 import type { DataPath } from '../transport/data-path.js';
 import { Timer } from '../transport/timer-wheel.js';
@@ -146,6 +147,17 @@ export class ListenerSet {
     const compiled = [...this.active.values()].flatMap((each) => [...each.compiled.chains.values()]);
     return new Set(
       compiled.flatMap(({ runtime: { served } }) => (served.kind === 'http' ? [served.listenerRecord] : [])),
+    );
+  }
+
+  /** Where the access rules of the present chains are. */
+  rulesInUse(): Set<number> {
+    const compiled = [...this.active.values()].flatMap((each) => [...each.compiled.chains.values()]);
+    return new Set(
+      compiled.flatMap(({ runtime: { served } }) => {
+        if (served.kind === 'tcp') return rulesOf(served.rbac);
+        return served.rbac === null ? [] : rulesOf([...served.rbac.beforeCors, ...served.rbac.afterCors]);
+      }),
     );
   }
 

@@ -7,6 +7,8 @@ export interface VerifiedClient {
   readonly principal: string;
   readonly securityId: number;
   readonly xfcc: string;
+  /** Of a verified certificate: URI names, DNS names, the subject. Of a TLS client without one the empty subject. */
+  readonly names: readonly string[];
 }
 
 export interface DownstreamTls {

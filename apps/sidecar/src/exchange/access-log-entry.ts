@@ -45,6 +45,8 @@ export class AccessLogEntry implements AccessLogRecord {
   routeName: string | undefined;
   downstreamPeerUriSan: string | undefined;
   attemptCount = 0;
+  /** What filters have said of the request, by namespace and name (`NAMESPACE:NAME`). */
+  private readonly noted = new Map<string, string>();
   private requestHead = '';
   private responseHead = '';
 
@@ -64,6 +66,15 @@ export class AccessLogEntry implements AccessLogRecord {
     this.upstreamLocalAddress = undefined;
     this.requestHead = '';
     this.responseHead = '';
+    this.noted.clear();
+  }
+
+  noteMetadata(name: string, value: string): void {
+    this.noted.set(name, value);
+  }
+
+  metadata(name: string): string | undefined {
+    return this.noted.get(name);
   }
 
   /** REQ_* is filled. */

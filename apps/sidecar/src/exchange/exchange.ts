@@ -5,6 +5,8 @@ import type { JwtDecision, JwtFilter } from '@lateen/jwt';
 import type { DrainListener } from '../codec/message-writer.js';
 import { joinLines } from '../limit-service/limit-answer.js';
 import { clusterCounts } from '../observe/cluster-counts.js';
+import type { RbacFilter } from '../rbac/rbac-filter.js';
+import { accessRefusal } from '../rbac/request-access.js';
 import { TIMER_BACKOFF, TIMER_IDLE, TIMER_ROUTE, TIMER_STREAM, TIMER_TRY, timeoutReply } from './exchange-timers.js';
 import { CORS_FIRST, CORS_LAST } from './filters/cross-origin.js';
 import { type DelayedRequest, faultAbort, type HeldAnswer, InjectedDelay } from './filters/injected-delay.js';
@@ -73,7 +75,10 @@ export class Exchange extends ForwardingExchange implements DelayedRequest, Inqu
       return;
     }
     this.terminates = action === L.ROUTE_ACTION_FORWARD && tunnelEndsHere(this.path.core, this.policy, this.method);
+    const { rbac } = chain;
+    if (rbac !== null && this.isDenied(rbac.beforeCors, action)) return;
     if (chain.cors === CORS_FIRST && this.answersPreflight()) return;
+    if (rbac !== null && this.isDenied(rbac.afterCors, action)) return;
     const limited = chain.rateLimited ? chargeRateLimits(this.path, this.client, this) : null;
     if (limited !== null) this.replyLocally(limited);
     else if (chain.limitServices.length > 0 && action === L.ROUTE_ACTION_FORWARD) {
@@ -257,6 +262,17 @@ export class Exchange extends ForwardingExchange implements DelayedRequest, Inqu
     } finally {
       L.clearClaims(core);
     }
+  }
+
+  /** REQ_* and ROUTE_* are filled: asks who may. */
+  private isDenied(filters: readonly RbacFilter[], action: number): boolean {
+    const { path, client, log } = this;
+    const denial = accessRefusal(path, filters, this.listenerRecord, client, log);
+    if (denial === null) return false;
+    // For the log and the metrics: where the request would have gone.
+    if (action === L.ROUTE_ACTION_FORWARD) this.clusterSlot = path.core.i32[L.ROUTE_CLUSTER >> 2]!;
+    this.replyLocally(denial);
+    return true;
   }
 
   private answersPreflight(): boolean {

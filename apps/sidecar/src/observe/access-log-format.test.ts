@@ -31,6 +31,7 @@ function record(changes: Partial<AccessLogRecord> = {}): AccessLogRecord {
     requestedServerName: undefined,
     routeName: 'default',
     downstreamPeerUriSan: 'spiffe://cluster.local/ns/a/sa/b',
+    metadata: (name) => (name === 'envoy.filters.http.rbac:shadow_engine_result' ? 'denied' : undefined),
     attemptCount: 1,
     requestHeader: (name) => request[name],
     responseHeader: (name) => (name === 'x-envoy-upstream-service-time' ? '3' : undefined),

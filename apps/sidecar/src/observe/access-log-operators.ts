@@ -3,6 +3,7 @@
 
 import { hostname } from 'node:os';
 import type { AccessLogRecord } from '../data-plane.js';
+import { ACCESS_LOG_HINT, RBAC_METADATA } from '../rbac/rbac-filter.js';
 import { createTimeFormatter } from './time-format.js';
 
 /** A number stays a number in JSON; undefined means that there is no such value. */
@@ -59,6 +60,8 @@ function chooseOperator(name: string, argument: string | undefined): Operator {
       return headerOperator(name, argument, requestHeader);
     case 'RESP':
       return headerOperator(name, argument, responseHeader);
+    case 'DYNAMIC_METADATA':
+      return metadataOperator(argument ?? '');
     case 'GRPC_STATUS':
       return grpcStatusOperator(argument ?? 'CAMEL_STRING');
     case 'HOSTNAME': {
@@ -77,6 +80,18 @@ function chooseOperator(name: string, argument: string | undefined): Operator {
       return operator;
     }
   }
+}
+
+/** `%DYNAMIC_METADATA(NAMESPACE:NAME)%`: what filters have said of a request; only those that decide who may say anything. */
+function metadataOperator(argument: string): Operator {
+  const [namespace, name, ...deeper] = argument.split(':');
+  const isKept = namespace === RBAC_METADATA && name !== undefined && name !== '' && deeper.length === 0;
+  if (!isKept && argument !== ACCESS_LOG_HINT) {
+    throw new Error(
+      `%DYNAMIC_METADATA(${argument})% is not supported: use ${RBAC_METADATA}:NAME or ${ACCESS_LOG_HINT}`,
+    );
+  }
+  return (record) => record.metadata(argument);
 }
 
 /** Names by number (gRPC, "Status codes and their use"). */

@@ -6,6 +6,7 @@ import type { SubscriptionStatus } from '@lateen/xds-stream';
 import type { DataPlane } from '../data-plane.js';
 import type { OwnIdentity } from '../identity/own-identity.js';
 import type { LimitServiceCounts } from '../limit-service/limit-counts.js';
+import type { RbacCounts } from '../rbac/rbac-counts.js';
 import { OUTLIER_KINDS } from '../upstream/outliers/outlier-settings.js';
 import type { AccessLogs } from './access-logs.js';
 import { writeClusters } from './cluster-metrics.js';
@@ -89,6 +90,7 @@ export function writeSidecarMetrics(out: PrometheusText, sources: SidecarMetricS
   writeRateLimits(out, dataPlane);
   writeLimitServices(out, dataPlane);
   writeTokenChecks(out, dataPlane);
+  writeRbac(out, dataPlane);
   writeRoutes(out, dataPlane);
   writeClusters(out, dataPlane);
   writeOutliers(out, dataPlane);
@@ -172,6 +174,42 @@ function writeTokenChecks(out: PrometheusText, dataPlane: DataPlane): void {
     for (const one of counts) {
       out.sample(metric, formatLabels([['envoy_http_conn_manager_prefix', one.statPrefix]]), read(one));
     }
+  }
+}
+
+/** Under Envoy's names: those of connection managers have their prefix as a label, those of connections as well. */
+function writeRbac(out: PrometheusText, dataPlane: DataPlane): void {
+  const METRICS = [
+    ['allowed', 'What rules let through.', ({ rulesPrefix }) => rulesPrefix, ({ allowed }) => allowed],
+    ['denied', 'What rules did not let through.', ({ rulesPrefix }) => rulesPrefix, ({ denied }) => denied],
+    [
+      'shadow_allowed',
+      'What shadow rules would let through.',
+      ({ shadowPrefix }) => shadowPrefix,
+      (one) => one.shadowAllowed,
+    ],
+    [
+      'shadow_denied',
+      'What shadow rules would not let through.',
+      ({ shadowPrefix }) => shadowPrefix,
+      (one) => one.shadowDenied,
+    ],
+  ] as const satisfies readonly (readonly [string, string, (one: RbacCounts) => string, (one: RbacCounts) => number])[];
+  const samples = new Map<string, { readonly help: string; readonly lines: [string, number][] }>();
+  for (const one of dataPlane.rbac()) {
+    const [family, label] = one.kind === 'http' ? ['http_rbac', 'http_conn_manager'] : ['rbac', 'rbac'];
+    for (const [name, help, prefix, read] of METRICS) {
+      const metric = `envoy_${family}_${prefix(one).replace(/[^a-zA-Z0-9_]/g, '_')}${name}`;
+      const known = samples.get(metric) ?? { help, lines: [] };
+      known.lines.push([formatLabels([[`envoy_${label}_prefix`, one.statPrefix]]), read(one)]);
+      samples.set(metric, known);
+    }
+  }
+  for (const [metric, { help, lines }] of samples) {
+    out.metric(metric, 'counter', help);
+    const sums = new Map<string, number>();
+    for (const [labels, value] of lines) sums.set(labels, (sums.get(labels) ?? 0) + value);
+    for (const [labels, value] of sums) out.sample(metric, labels, value);
   }
 }
 

@@ -3,6 +3,7 @@
 import type { JsonObject } from '@bufbuild/protobuf';
 import { anyIs, unpackAny } from '@lateen/xds-proto';
 import type { Filter } from '@lateen/xds-proto/envoy/config/listener/v3/listener_components_pb.js';
+import { RBACSchema } from '@lateen/xds-proto/envoy/extensions/filters/network/rbac/v3/rbac_pb.js';
 import {
   type TcpProxy,
   TcpProxySchema,
@@ -10,6 +11,8 @@ import {
 import type { DataPlaneOptions } from '../data-plane.js';
 import { METADATA_EXCHANGE, readStruct, STATS } from '../downstream/mesh-filters.js';
 import type { MetricScopes } from '../observe/metric-scopes.js';
+import { compileNetworkRbac, type RbacContext } from '../rbac/compile-rbac.js';
+import type { RbacFilter } from '../rbac/rbac-filter.js';
 import { durationMs } from '../upstream/upstream-cluster.js';
 import type { TcpChain, WeightedCluster } from './tcp-chain.js';
 import { compileTunnelHeaders } from './tunnel-headers.js';
@@ -17,7 +20,7 @@ import { compileTunnelHeaders } from './tunnel-headers.js';
 /** Envoy's default where `idle_timeout` is not set. */
 const DEFAULT_IDLE_TIMEOUT_MS = 3_600_000;
 
-export interface TcpProxyContext {
+export interface TcpProxyContext extends RbacContext {
   readonly options: DataPlaneOptions;
   readonly scopes: MetricScopes;
   readonly listenerName: string;
@@ -36,7 +39,13 @@ export function endsInTcpProxy(filters: readonly Filter[]): boolean {
 export function compileTcpProxy(filters: readonly Filter[], context: TcpProxyContext): TcpChain | undefined {
   let exchangeProtocol = '';
   let stats: JsonObject | undefined;
+  const rbac: RbacFilter[] = [];
   filters.slice(0, -1).forEach((filter, index) => {
+    const any = filter.configType.case === 'typedConfig' ? filter.configType.value : undefined;
+    if (any !== undefined && anyIs(any, RBACSchema)) {
+      rbac.push(compileNetworkRbac(unpackAny(any, RBACSchema), `filters[${index}].typed_config`, context));
+      return;
+    }
     const read = readStruct(filter);
     if (typeof read === 'string') context.problem(`filters[${index}]`, read);
     else if (read.type === METADATA_EXCHANGE.tcp) exchangeProtocol = String(read.value.protocol ?? '');
@@ -53,6 +62,7 @@ export function compileTcpProxy(filters: readonly Filter[], context: TcpProxyCon
   return {
     kind: 'tcp',
     listenerName: context.listenerName,
+    rbac,
     clusters,
     totalWeight,
     idleTimeoutMs: proxy.idleTimeout === undefined ? DEFAULT_IDLE_TIMEOUT_MS : durationMs(proxy.idleTimeout),

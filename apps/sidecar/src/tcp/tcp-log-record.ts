@@ -10,6 +10,10 @@ export interface ConnectionFactsAtEnd {
   /** FLAG bits. */
   readonly flags: number;
   readonly failureReason: string;
+  /** CONNECTION_TERMINATION_DETAILS, empty where there are none. */
+  readonly terminationDetails: string;
+  /** What filters have said of the connection. */
+  readonly noted: ReadonlyMap<string, string>;
   readonly bytesReceived: number;
   readonly bytesSent: number;
   readonly upstreamHost: string | undefined;
@@ -24,7 +28,7 @@ export interface ConnectionFactsAtEnd {
 
 /** The record of a connection. */
 export function tcpLogRecord(facts: ConnectionFactsAtEnd): AccessLogRecord {
-  const { flags, failureReason, serverName, peerPrincipal, ...same } = facts;
+  const { flags, failureReason, terminationDetails, noted, serverName, peerPrincipal, ...same } = facts;
   return {
     ...same,
     method: undefined,
@@ -35,12 +39,13 @@ export function tcpLogRecord(facts: ConnectionFactsAtEnd): AccessLogRecord {
     responseFlags: tcpFlagsText(flags),
     responseCodeDetails: undefined,
     grpcStatus: undefined,
-    connectionTerminationDetails: undefined,
+    connectionTerminationDetails: terminationDetails === '' ? undefined : terminationDetails,
     upstreamTransportFailureReason: failureReason === '' ? undefined : failureReason,
     upstreamServiceTimeMs: undefined,
     requestedServerName: serverName === '' ? undefined : serverName,
     routeName: undefined,
     downstreamPeerUriSan: peerPrincipal === '' ? undefined : peerPrincipal,
+    metadata: (name) => noted.get(name),
     requestHeader: () => undefined,
     responseHeader: () => undefined,
   };

@@ -7,6 +7,7 @@ import { describeError } from '../exchange/local-reply.js';
 import { parseEndpointWorkload, type WorkloadFacts } from '../exchange/peer-metadata.js';
 import { FLAG, forEachFlag } from '../exchange/response-flags.js';
 import { addressText } from '../observe/address-text.js';
+import { connectionRefusal } from '../rbac/connection-access.js';
 import type { DataPath } from '../transport/data-path.js';
 import type { OwnedSocket } from '../transport/proxy-socket.js';
 import { Timer, type TimerOwner } from '../transport/timer-wheel.js';
@@ -43,6 +44,9 @@ export class TcpSession implements ServedConnection, ConnectOutcome, SideEvents,
   private lastActiveMs: number;
   private flags = 0;
   private failureReason = '';
+  /** Why rules of who may did not let the connection pass; empty where they did. */
+  private readonly denial: string;
+  private readonly noted = new Map<string, string>();
   private receivedBytes = 0;
   private sentBytes = 0;
   private readonly clusterName: string;
@@ -72,7 +76,9 @@ export class TcpSession implements ServedConnection, ConnectOutcome, SideEvents,
     const logs = chain.accessLog !== undefined;
     this.localAddress = logs ? addressText(socket.localAddress, socket.localPort) : '';
     this.remoteAddress = logs ? addressText(socket.remoteAddress, socket.remotePort) : '';
-    const exchanges = hasAgreedOn(socket, secure, chain.exchangeProtocol);
+    this.denial = chain.rbac.length === 0 ? '' : connectionRefusal(path, chain.rbac, accepted, this.noted);
+    // Nobody introduces himself to who may not be here.
+    const exchanges = this.denial === '' && hasAgreedOn(socket, secure, chain.exchangeProtocol);
     this.downstream = new TcpSide(path, socket, secure, this, exchanges);
     socket.owner = this.downstream;
     if (exchanges) this.downstream.writer.writeBuffer(parts.introduction);
@@ -84,6 +90,10 @@ export class TcpSession implements ServedConnection, ConnectOutcome, SideEvents,
 
   /** Connects to an endpoint. `first` are bytes of the client that were read already. */
   start(first: Uint8Array | null): void {
+    if (this.denial !== '') {
+      this.downstream.destroy();
+      return;
+    }
     if (first !== null) this.downstream.onBytes(first);
     if (!this.downstream.closed) this.connector.connect(this.clusterName);
   }
@@ -236,6 +246,8 @@ export class TcpSession implements ServedConnection, ConnectOutcome, SideEvents,
         durationMs: path.clock.nowMs - this.startMs,
         flags: this.flags,
         failureReason: this.failureReason,
+        terminationDetails: this.denial,
+        noted: this.noted,
         bytesReceived: this.receivedBytes,
         bytesSent: this.sentBytes,
         upstreamHost: connector.endpoint?.addressText,

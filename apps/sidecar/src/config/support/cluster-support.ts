@@ -2,6 +2,7 @@
 
 import { HEALTH_SUPPORT } from './health-support.js';
 import { BUCKET_ID_INPUTS } from './limits/rate-limit-support.js';
+import { URI_TEMPLATE } from './rbac/rbac-support.js';
 import type { SupportTable } from './support-types.js';
 
 const SLOW_START: SupportTable[string] = {
@@ -205,6 +206,7 @@ export const CLUSTER_SUPPORT: SupportTable = {
         'envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig',
         'envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig',
         ...BUCKET_ID_INPUTS,
+        URI_TEMPLATE,
       ],
     },
   },

@@ -2,6 +2,7 @@
 
 import { RATE_LIMIT_SERVICE } from './limits/limit-service-support.js';
 import { LOCAL_RATE_LIMIT, RATE_LIMIT_QUOTA } from './limits/rate-limit-support.js';
+import { HTTP_RBAC, NETWORK_RBAC } from './rbac/rbac-support.js';
 import { CORS_FILTER, HTTP_FAULT } from './route-filter-support.js';
 import { UPGRADE_TYPES } from './route-support.js';
 import type { SupportTable } from './support-types.js';
@@ -23,6 +24,7 @@ export const HTTP_FILTER_TYPES = [
   CORS_FILTER,
   FORWARD_PROXY,
   HTTP_FAULT,
+  HTTP_RBAC,
   JWT_AUTHN,
   LOCAL_RATE_LIMIT,
   RATE_LIMIT_QUOTA,
@@ -113,7 +115,7 @@ export const LISTENER_SUPPORT: SupportTable = {
   'envoy.config.listener.v3.Filter': {
     acted: ['typed_config'],
     inert: { name: 'the type of the configuration decides' },
-    anyOf: { typed_config: [`${HCM}.HttpConnectionManager`, `${TCP}.TcpProxy`, ...TYPED_STRUCT] },
+    anyOf: { typed_config: [`${HCM}.HttpConnectionManager`, `${TCP}.TcpProxy`, NETWORK_RBAC, ...TYPED_STRUCT] },
   },
   [`${TCP}.TcpProxy`]: {
     acted: [
