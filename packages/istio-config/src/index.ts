@@ -38,7 +38,7 @@ export type {
   TrafficPolicy,
 } from './kinds/fields/traffic-policy.js';
 export type { GatewaySpec } from './kinds/gateway.js';
-export type { HealthCheckSpec, StatusRange, TcpBytes } from './kinds/lateen/health-check.js';
+export type { HealthCheckSpec, Payload, StatusRange } from './kinds/lateen/health-check.js';
 export type {
   RateLimitDescriptor,
   RateLimitMatch,

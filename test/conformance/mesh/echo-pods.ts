@@ -167,8 +167,8 @@ export class EchoPods {
         (url === '/head-only' && method === 'HEAD') ||
         (url === '/for-host' && headers.host === 'checked.example') ||
         url === `/method/${method}`;
-      response.writeHead(!isKnown ? 404 : isServing ? 200 : 503);
-      response.end();
+      response.writeHead(!isKnown ? (url === '/body' ? 200 : 404) : isServing ? 200 : 503);
+      response.end(url === '/body' ? `state: ${isServing ? 'serving' : 'draining'}\n` : '');
       return;
     }
     // Of a service without a name, or of one that is known; of any other gRPC says NOT_FOUND.

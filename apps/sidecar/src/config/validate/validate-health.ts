@@ -67,6 +67,9 @@ export function checkHealthChecks({ healthChecks }: Cluster, original: boolean, 
     if (method === RequestMethod.CONNECT) out.add(`${http}.method`, 'CONNECT is no way to ask');
     checkStatuses(expectedStatuses, `${http}.expected_statuses`, out);
     checkStatuses(retriableStatuses, `${http}.retriable_statuses`, out);
+    for (const [index, payload] of healthChecker.value.receive.entries()) {
+      checkPayload(payload, `${http}.receive[${index}]`, out);
+    }
     checkHost(healthChecker.value.host, `${http}.host`, out);
     checkHeaders(requestHeadersToAdd, requestHeadersToRemove, http, 'request_headers_to_add', out);
   } else if (healthChecker.case === 'grpcHealthCheck') {

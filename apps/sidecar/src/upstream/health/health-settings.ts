@@ -8,7 +8,11 @@ import {
   type HeaderValueOption,
   RequestMethod,
 } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
-import type { HealthCheck, HealthCheck_Payload } from '@lateen/xds-proto/envoy/config/core/v3/health_check_pb.js';
+import type {
+  HealthCheck,
+  HealthCheck_HttpHealthCheck,
+  HealthCheck_Payload,
+} from '@lateen/xds-proto/envoy/config/core/v3/health_check_pb.js';
 import { CodecClientType } from '@lateen/xds-proto/envoy/type/v3/http_pb.js';
 import type { Int64Range } from '@lateen/xds-proto/envoy/type/v3/range_pb.js';
 
@@ -29,6 +33,10 @@ export type CheckSettings =
       readonly http2: boolean;
       readonly expected: readonly StatusRange[];
       readonly retriable: readonly StatusRange[];
+      /** What the body has to hold, in hexadecimal digits. */
+      readonly receive: readonly string[];
+      /** So much of it is looked at. */
+      readonly maxBodyBytes: number;
     }
   | {
       readonly kind: 'grpc';
@@ -71,6 +79,9 @@ export interface HealthSettings {
 }
 
 const DEFAULT_NO_TRAFFIC_MS = 60_000;
+/** Envoy's default of `response_buffer_size`; 0 is as much as comes, of which a sidecar keeps this. */
+const DEFAULT_BODY_BYTES = 1_024;
+const MAX_BODY_BYTES = 1_048_576;
 const OK: readonly StatusRange[] = [{ start: 200, end: 201 }];
 /** What Envoy calls itself in checks; applications leave it out of their logs. */
 const USER_AGENT = 'Envoy/HC';
@@ -124,6 +135,8 @@ function readCheck({ healthChecker }: HealthCheck): CheckSettings | undefined {
         http2: value.codecClientType === CodecClientType.HTTP2,
         expected: expectedStatuses.length === 0 ? OK : expectedStatuses.map(rangeOf),
         retriable: retriableStatuses.map(rangeOf),
+        receive: value.receive.map(payloadOf),
+        maxBodyBytes: bodyLimit(value),
       };
     }
     case 'grpcHealthCheck': {
@@ -137,6 +150,12 @@ function readCheck({ healthChecker }: HealthCheck): CheckSettings | undefined {
     default:
       return undefined;
   }
+}
+
+function bodyLimit({ receive, responseBufferSize }: HealthCheck_HttpHealthCheck): number {
+  if (receive.length === 0) return 0;
+  const asked = responseBufferSize === undefined ? DEFAULT_BODY_BYTES : Number(responseBufferSize);
+  return asked === 0 ? MAX_BODY_BYTES : Math.min(asked, MAX_BODY_BYTES);
 }
 
 function rangeOf({ start, end }: Int64Range): StatusRange {

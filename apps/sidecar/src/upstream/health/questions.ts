@@ -4,6 +4,7 @@ import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 import * as L from '@lateen/filters-wasm';
 import { unaryBody, unaryMessage } from '../../codec/grpc-message.js';
 import type { CheckResult } from './endpoint-health.js';
+import { ExpectedBytes } from './expected-bytes.js';
 import type { CheckSettings, StatusRange } from './health-settings.js';
 import type { AskedQuestion } from './request-check.js';
 
@@ -33,17 +34,28 @@ function headOf(method: string, path: string, host: string, headers: readonly (r
   return Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
 }
 
+function holds(body: Buffer, receive: readonly string[]): boolean {
+  const expected = new ExpectedBytes(receive.map((digits) => Buffer.from(digits, 'hex')));
+  expected.add(body);
+  return expected.complete;
+}
+
 /** @param host what the configuration of the endpoint or of the check says, else the cluster's name */
 export function httpQuestion(settings: CheckSettings & { kind: 'http' }, host: string): AskedQuestion {
-  const { method, path, expected, retriable } = settings;
+  const { method, path, expected, retriable, receive, maxBodyBytes } = settings;
   const empty: [string, string][] = SAYS_EMPTY.has(method) ? [['content-length', '0']] : [];
   return {
     method: METHODS[method] ?? L.METHOD_OTHER,
     bytes: [headOf(method, path, host, [...settings.headers, ...empty])],
     bodyChunked: false,
-    maxBodyBytes: 0,
-    judge: (status) =>
-      isIn(status, expected) ? WELL : unwell(`it answered with status ${status}`, isIn(status, retriable)),
+    maxBodyBytes,
+    // As Envoy: what the body holds comes before the status, and is no matter of thresholds.
+    judge: (status, _grpcStatus, body) => {
+      if (receive.length > 0 && !holds(body, receive)) {
+        return unwell(`its answer (status ${status}) does not hold what is expected`, false);
+      }
+      return isIn(status, expected) ? WELL : unwell(`it answered with status ${status}`, isIn(status, retriable));
+    },
   };
 }
 

@@ -19,7 +19,17 @@ export const statusRange = message(
   { instead: { start: 'from', end: 'to' } },
 );
 
-/** A request whose status tells whether the endpoint is well. */
+/** Bytes, as text or as hexadecimal digits. */
+export const payload = message(
+  'Payload',
+  {
+    text: text('As text (UTF-8).', { minLength: 1, maxLength: 1_024 }),
+    hex: text('As hexadecimal digits, two for a byte.', { format: hexBytes, maxLength: 4_096 }),
+  },
+  { exactlyOneOf: [['text', 'hex']] },
+);
+
+/** A request whose answer tells whether the endpoint is well. */
 export const httpCheck = message(
   'HttpHealthCheck',
   {
@@ -33,8 +43,21 @@ export const httpCheck = message(
       'Statuses by which an endpoint is unhealthy at once, without unhealthyThreshold.',
       { max: 32 },
     ),
+    receive: list(
+      payload,
+      'What the first 64 KiB of the answer’s body have to hold, in this order; without it an endpoint is unhealthy at once (default: nothing).',
+      { max: 16 },
+    ),
   },
-  { instead: { statuses: 'expectedStatuses', expectedStatus: 'expectedStatuses', port: 'port of the spec' } },
+  {
+    instead: {
+      body: 'receive',
+      expectedBody: 'receive',
+      statuses: 'expectedStatuses',
+      expectedStatus: 'expectedStatuses',
+      port: 'port of the spec',
+    },
+  },
 );
 
 /** A call of grpc.health.v1.Health/Check. */
@@ -48,20 +71,10 @@ export const grpcCheck = message(
   { instead: { service: 'serviceName' } },
 );
 
-/** Bytes, as text or as hexadecimal digits. */
-export const tcpBytes = message(
-  'TcpBytes',
-  {
-    text: text('As text (UTF-8).', { minLength: 1, maxLength: 1_024 }),
-    hex: text('As hexadecimal digits, two for a byte.', { format: hexBytes, maxLength: 4_096 }),
-  },
-  { exactlyOneOf: [['text', 'hex']] },
-);
-
 /** A connection, and what is said over it. */
 export const tcpCheck = message('TcpHealthCheck', {
-  send: nested(tcpBytes, 'What is sent (default: nothing).'),
-  receive: list(tcpBytes, 'What the endpoint has to send, in this order (default: it is enough that it connects).', {
+  send: nested(payload, 'What is sent (default: nothing).'),
+  receive: list(payload, 'What the endpoint has to send, in this order (default: it is enough that it connects).', {
     max: 16,
   }),
 });
@@ -113,4 +126,4 @@ export const healthCheck = message(
 
 export type HealthCheckSpec = z.infer<typeof healthCheck>;
 export type StatusRange = z.infer<typeof statusRange>;
-export type TcpBytes = z.infer<typeof tcpBytes>;
+export type Payload = z.infer<typeof payload>;

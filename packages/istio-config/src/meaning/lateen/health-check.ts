@@ -24,6 +24,10 @@ export const checkHealthCheck: MeaningRule<HealthCheckSpec> = (spec, faults, { n
   checkRanges(http?.expectedStatuses, ['http', 'expectedStatuses'], faults);
   checkRanges(http?.unhealthyStatuses, ['http', 'unhealthyStatuses'], faults);
   checkApart(http?.expectedStatuses, http?.unhealthyStatuses, faults);
+  if (http?.method === 'HEAD' && (http.receive?.length ?? 0) > 0) {
+    const message = 'answers to HEAD have no body; write another `method`, or remove `receive`';
+    faults.error(['http', 'receive'], 'one-of', message, 'key');
+  }
   checkHeaders(http?.headers, ['http', 'headers'], faults);
   checkHeaders(grpc?.headers, ['grpc', 'headers'], faults);
 };

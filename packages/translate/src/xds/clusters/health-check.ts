@@ -1,7 +1,7 @@
 // Build: a HealthCheck as fields of a cluster.
 
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import type { HealthCheckSpec, OutlierDetection, StatusRange, TcpBytes } from '@lateen/istio-config';
+import type { HealthCheckSpec, OutlierDetection, Payload, StatusRange } from '@lateen/istio-config';
 import { type Cluster, Cluster_CommonLbConfigSchema } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import { HeaderValueOption_HeaderAppendAction, RequestMethod } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import { type HealthCheck, HealthCheckSchema } from '@lateen/xds-proto/envoy/config/core/v3/health_check_pb.js';
@@ -16,6 +16,8 @@ const DEFAULT_INTERVAL_MS = 10_000;
 const DEFAULT_TIMEOUT_MS = 1_000;
 const DEFAULT_UNHEALTHY = 3;
 const DEFAULT_HEALTHY = 2;
+/** So much of a body is looked at. */
+const CHECKED_BODY_BYTES = 65_536;
 /** Statuses that can come: Envoy's range, the end not included. */
 const FIRST_STATUS = 100;
 const END_STATUS = 600;
@@ -105,6 +107,9 @@ function checkerOf(
           expectedStatuses: http.expectedStatuses?.length ? http.expectedStatuses.map(halfOpen) : [],
           // Envoy counts no other status: without this a single one would be enough, whatever the threshold.
           retriableStatuses: without(http.unhealthyStatuses ?? []),
+          ...(http.receive?.length
+            ? { receive: http.receive.map(payloadOf), responseBufferSize: BigInt(CHECKED_BODY_BYTES) }
+            : {}),
           codecClientType: http2 ? CodecClientType.HTTP2 : CodecClientType.HTTP1,
         },
       },
@@ -128,7 +133,7 @@ function headersOf(headers: Readonly<Record<string, string>> = {}) {
   }));
 }
 
-function payloadOf({ text, hex }: TcpBytes) {
+function payloadOf({ text, hex }: Payload) {
   return { payload: { case: 'text', value: hex ?? Buffer.from(text ?? '', 'utf8').toString('hex') } } as const;
 }
 
