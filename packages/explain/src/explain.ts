@@ -176,5 +176,9 @@ function explainHttp(context: ExplainContext, entry: HttpEntry): Answer {
 /** A catch-all that answers by itself under ALLOW_ANY surprises: the mesh was told to let the call through. */
 function unknownHostNotes({ view }: ExplainContext, virtualHost: VirtualHost | undefined): string[] {
   if (virtualHost?.name !== 'block_all' || view.scope.outboundMode !== 'ALLOW_ANY') return [];
+  const { sidecar } = view.scope;
+  if (sidecar?.egressProxy !== undefined) {
+    return [`ALLOW_ANY cannot pass this on: the egressProxy of Sidecar ${sidecar.name} is no service of the mesh`];
+  }
   return ['ALLOW_ANY cannot pass this on: at the address of a service nobody knows where a call was going'];
 }

@@ -142,7 +142,7 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'workloadSelector',
       'egress[].{hosts,bind,captureMode}',
       'egress[].port.{number,name,protocol}',
-      'outboundTrafficPolicy.mode',
+      'outboundTrafficPolicy.{mode,egressProxy}',
       'ingress[].port.{number,name,protocol}',
       'ingress[].{defaultEndpoint,bind,captureMode}',
       'ingress[].tls.{mode,serverCertificate,privateKey,caCertificates,caCrl,tlsCertificates}',
@@ -156,9 +156,6 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'inboundConnectionPool.http.h2UpgradePolicy': INBOUND_UPGRADE,
       'ingress[].connectionPool.http.h2UpgradePolicy': INBOUND_UPGRADE,
       'egress[].port.targetPort': 'Istio does not use it either',
-    },
-    refused: {
-      'outboundTrafficPolicy.egressProxy': 'calls of unknown hosts are not sent through a gateway',
     },
     values: {
       'egress[].captureMode': {

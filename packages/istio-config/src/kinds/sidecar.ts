@@ -32,7 +32,7 @@ export const egressListener = message('IstioEgressListener', {
 /** What happens to calls of unknown hosts. */
 export const outboundTrafficPolicy = message('OutboundTrafficPolicy', {
   mode: choice('Whether unknown hosts may be called (default: the mesh).', ['REGISTRY_ONLY', 'ALLOW_ANY']),
-  egressProxy: nested(destination, 'Not implemented by Istio either.'),
+  egressProxy: nested(destination, 'The service, most often a gateway, that calls of unknown hosts go to.'),
 });
 
 /** The spec of a Sidecar. */

@@ -270,7 +270,7 @@ function createScope(
           services,
           exported,
           takenIn(meshRules(), sidecar, undefined),
-          limitServices,
+          sidecar.egressProxy === undefined ? limitServices : [...limitServices, sidecar.egressProxy],
           snapshot.clusterDomain,
         );
   const rules = new Map<MeshService, EffectiveDestinationRule | undefined>();

@@ -2,9 +2,8 @@
 
 import { resolveShortHost } from '@lateen/istio-config';
 import { compareText, stableHash } from '../stable-hash.js';
-import type { LimitService } from './lateen/limit-services.js';
 import type { MeshPort, MeshService } from './mesh-index.js';
-import type { SidecarScope } from './sidecar-scope.js';
+import type { EgressProxy, SidecarScope } from './sidecar-scope.js';
 import type { EffectiveVirtualService } from './virtual-services.js';
 
 /** The service with some of its ports, hashed as what it is then; the same object where it has no others. */
@@ -41,10 +40,13 @@ export function visibleServices(services: readonly MeshService[], sidecar: Sidec
   });
 }
 
+/** A port that is called whatever rules say. */
+type AskedPort = Pick<EgressProxy, 'host' | 'port'>;
+
 /** Ports that rules lead to, by host; undefined: a rule names none, so it may be any. */
 function portsLedTo(
   rules: readonly EffectiveVirtualService[],
-  asked: readonly LimitService[],
+  asked: readonly AskedPort[],
   domain: string,
 ): Map<string, Set<number> | undefined> {
   const ports = new Map<string, Set<number> | undefined>();
@@ -67,13 +69,13 @@ function portsLedTo(
  * `egress`. There are clusters for them, but no virtual hosts.
  *
  * @param exported all services that are exported to the namespace
- * @param asked rate limit services, which the proxy itself calls
+ * @param asked rate limit services, which the proxy itself calls, and where calls of unknown hosts go
  */
 export function destinationsOf(
   visible: readonly MeshService[],
   exported: readonly MeshService[],
   rules: readonly EffectiveVirtualService[],
-  asked: readonly LimitService[],
+  asked: readonly AskedPort[],
   domain: string,
 ): readonly MeshService[] {
   const ledTo = portsLedTo(rules, asked, domain);

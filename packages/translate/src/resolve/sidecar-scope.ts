@@ -30,6 +30,15 @@ export interface OwnListener {
   readonly protocol: PortProtocol;
 }
 
+/** A service, or a subset of it, that takes calls of any host. */
+export interface EgressProxy {
+  /** The full host name. */
+  readonly host: string;
+  readonly port: number;
+  /** Empty for the whole service. */
+  readonly subset: string;
+}
+
 /** A Sidecar resource as it holds for the proxies of one namespace. */
 export interface SidecarScope {
   /** `NAMESPACE/NAME` of the resource. */
@@ -38,6 +47,8 @@ export interface SidecarScope {
   readonly hash: string;
   /** Undefined where the mesh's setting counts. */
   readonly outboundMode: OutboundMode | undefined;
+  /** Where calls of unknown hosts go. */
+  readonly egressProxy: EgressProxy | undefined;
   /** Ports that have an egress listener of their own; all others share the one without a port. */
   readonly ownPorts: ReadonlySet<number>;
   /** Those of them that are listened on at an address of their own. */
@@ -109,6 +120,14 @@ function listenersOf({ spec }: Sidecar, clientNamespace: string): Listener[] {
   }));
 }
 
+/** As in Istio only where unknown hosts may be called. */
+function egressProxyOf({ metadata, spec }: Sidecar, domain: string): EgressProxy | undefined {
+  const { mode, egressProxy } = spec.outboundTrafficPolicy ?? {};
+  if (mode !== 'ALLOW_ANY' || egressProxy === undefined) return undefined;
+  const host = resolveShortHost(egressProxy.host, metadata.namespace, domain);
+  return { host, port: egressProxy.port?.number ?? 0, subset: egressProxy.subset ?? '' };
+}
+
 function createScope(snapshot: MeshSnapshot, sidecar: Sidecar, clientNamespace: string): SidecarScope {
   const { clusterDomain } = snapshot;
   const listeners = listenersOf(sidecar, clientNamespace);
@@ -123,10 +142,12 @@ function createScope(snapshot: MeshSnapshot, sidecar: Sidecar, clientNamespace: 
   };
   const { namespace, name } = sidecar.metadata;
   const outboundMode = sidecar.spec.outboundTrafficPolicy?.mode;
+  const egressProxy = egressProxyOf(sidecar, clusterDomain);
   return {
     name: `${namespace}/${name}`,
-    hash: stableHash([namespace, name, listeners, outboundMode]),
+    hash: stableHash([namespace, name, listeners, outboundMode, ...(egressProxy === undefined ? [] : [egressProxy])]),
     outboundMode,
+    egressProxy,
     ownPorts: new Set(byPort.keys()),
     ownListeners: [...byPort.values()].flatMap(({ own }) => own ?? []),
     visiblePorts: (service) => service.ports.filter(({ port }) => takesService(listenerFor(port), service)),

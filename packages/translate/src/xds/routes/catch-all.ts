@@ -2,14 +2,52 @@
 
 import { create } from '@bufbuild/protobuf';
 import { type VirtualHost, VirtualHostSchema } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
-import type { OutboundMode } from '../../resolve/sidecar-scope.js';
+import type { Problem } from '../../model.js';
+import type { ClientScope } from '../../resolve/client-scope.js';
+import type { MeshService } from '../../resolve/mesh-index.js';
+import type { EgressProxy, OutboundMode } from '../../resolve/sidecar-scope.js';
 import { durationOfMs } from '../durations.js';
-import { PASSTHROUGH_CLUSTER } from '../names.js';
+import { outboundClusterName, PASSTHROUGH_CLUSTER } from '../names.js';
 
 /** What it depends on. */
 export interface CatchAllScope {
   readonly outboundMode: OutboundMode;
-  readonly sidecar: { readonly name: string } | undefined;
+  readonly sidecar: { readonly name: string; readonly egressProxy: EgressProxy | undefined } | undefined;
+  readonly destinationByHost: ReadonlyMap<string, MeshService>;
+  readonly destinationRule: ClientScope['destinationRule'];
+}
+
+/** Where calls of hosts that nobody knows go; undefined where they go nowhere. */
+function clusterOfUnknown({ outboundMode, sidecar, ...scope }: CatchAllScope, passthrough: boolean) {
+  if (outboundMode !== 'ALLOW_ANY') return undefined;
+  const proxy = sidecar?.egressProxy;
+  if (proxy === undefined) return passthrough ? PASSTHROUGH_CLUSTER : undefined;
+  return isThere(scope, proxy) ? outboundClusterName(proxy.port, proxy.subset, proxy.host) : undefined;
+}
+
+function isThere(
+  { destinationByHost, destinationRule }: Pick<CatchAllScope, 'destinationByHost' | 'destinationRule'>,
+  { host, port, subset }: EgressProxy,
+): boolean {
+  const service = destinationByHost.get(host);
+  if (service === undefined || !service.ports.some((each) => each.port === port && each.http)) return false;
+  return subset === '' || destinationRule(service)?.subsets.some(({ name }) => name === subset) === true;
+}
+
+/** A Sidecar's egress proxy that is not there: calls of unknown hosts go nowhere then. */
+export function missingEgressProxy({ sidecar, ...scope }: CatchAllScope): readonly Problem[] {
+  const proxy = sidecar?.egressProxy;
+  if (proxy === undefined || isThere(scope, proxy)) return [];
+  const { host, port, subset } = proxy;
+  const what = `${host}, port ${port}${subset === '' ? '' : `, subset ${subset}`}`;
+  return [
+    {
+      code: 'missing-destination',
+      severity: 'warning',
+      subject: `Sidecar/${sidecar!.name}`,
+      message: `there is no HTTP service for \`egressProxy\` (${what}): calls of unknown hosts are answered 502. Correct host, port or subset`,
+    },
+  ];
 }
 
 /**
@@ -20,13 +58,15 @@ export interface CatchAllScope {
  * @param includeRequestAttemptCount whether requests say how often they were tried
  */
 export function catchAllVirtualHost(
-  { outboundMode, sidecar }: CatchAllScope,
+  scope: CatchAllScope,
   passthrough: boolean,
   includeRequestAttemptCount: boolean,
 ): VirtualHost {
+  const { outboundMode, sidecar } = scope;
   const allowAny = outboundMode === 'ALLOW_ANY';
+  const cluster = clusterOfUnknown(scope, passthrough);
   const match = { pathSpecifier: { case: 'prefix' as const, value: '/' } };
-  if (allowAny && passthrough) {
+  if (cluster !== undefined) {
     return create(VirtualHostSchema, {
       name: 'allow_any',
       domains: ['*'],
@@ -38,7 +78,7 @@ export function catchAllVirtualHost(
           action: {
             case: 'route',
             value: {
-              clusterSpecifier: { case: 'cluster', value: PASSTHROUGH_CLUSTER },
+              clusterSpecifier: { case: 'cluster', value: cluster },
               timeout: durationOfMs(0),
               maxGrpcTimeout: durationOfMs(0),
             },

@@ -9,7 +9,7 @@ import type { ClientScope } from '../../resolve/client-scope.js';
 import { isIntercepted } from '../clusters/local-clusters.js';
 import { FORWARD_PROXY_ROUTE } from '../names.js';
 import type { RecipeList, ResourcePart, RouteRecipe } from '../recipe.js';
-import { catchAllVirtualHost } from './catch-all.js';
+import { catchAllVirtualHost, missingEgressProxy } from './catch-all.js';
 import { buildHostRoutes, type HostRoutes, VIRTUAL_HOST_PORT } from './host-routes.js';
 import { OwnConfiguration, type SharedConfiguration, shareConfiguration } from './shared-configuration.js';
 
@@ -22,7 +22,7 @@ interface ScopeRoutes {
 
 function shareRoutes(scope: ClientScope, intercepted: boolean, includeRequestAttemptCount: boolean): ScopeRoutes {
   const { byPort, problems: ruleProblems } = buildHostRoutes(scope);
-  const problems: Problem[] = [...scope.meshRoutes().problems, ...ruleProblems];
+  const problems: Problem[] = [...scope.meshRoutes().problems, ...ruleProblems, ...missingEgressProxy(scope)];
   const common = { clientNamespace: scope.namespace, includeRequestAttemptCount };
   const lastResort = catchAllVirtualHost(scope, intercepted, includeRequestAttemptCount);
   const ports: [number, readonly HostRoutes[]][] = [...byPort].sort(([a], [b]) => a - b);
