@@ -2,7 +2,8 @@
 
 import type { IncomingMessage } from 'node:http';
 import type { Http2ServerRequest } from 'node:http2';
-import { type IdentitySource, type MtlsHttpHandler, requestPeer } from '@lateen/identity';
+import { type AdminRoles, type IdentitySource, type MtlsHttpHandler, requestPeer } from '@lateen/identity';
+import type { Logger } from '@lateen/telemetry';
 import type { AuditLog } from './audit-log.js';
 import type { Authority } from './authority/authority.js';
 import { type AuthorityStatus, RotationRefused } from './authority/authority-source.js';
@@ -11,6 +12,8 @@ export interface AdminOptions {
   readonly authority: Authority;
   readonly own: IdentitySource;
   readonly audit: AuditLog;
+  readonly roles: AdminRoles;
+  readonly logger: Logger;
   readonly status: () => AuthorityStatus;
   /** @throws RotationRefused */
   readonly rotateRoot: (graceSeconds: number, requestedBy: string) => Promise<void>;
@@ -59,15 +62,21 @@ function read({ authority, own, audit, status }: AdminOptions, path: string): An
 }
 
 async function rotate(
-  { rotateRoot, status }: AdminOptions,
+  { rotateRoot, status, roles, logger }: AdminOptions,
   url: URL,
   request: IncomingMessage | Http2ServerRequest,
 ): Promise<Answer> {
+  const peer = requestPeer(request);
+  const refusal = roles.refusal(peer, 'admin');
+  if (refusal !== undefined) {
+    logger.warn({ peer }, `rotation of the root refused: ${refusal}`);
+    return [403, ...json({ error: refusal })];
+  }
   const grace = Number(url.searchParams.get('graceSeconds') ?? 'none');
   if (!Number.isInteger(grace) || grace < 0 || grace > MAX_GRACE_SECONDS)
     return [400, ...json({ error: `graceSeconds must be a number from 0 to ${MAX_GRACE_SECONDS}` })];
   try {
-    await rotateRoot(grace, requestPeer(request));
+    await rotateRoot(grace, peer);
   } catch (error) {
     if (error instanceof RotationRefused) return [409, ...json({ error: error.message })];
     throw error;

@@ -274,5 +274,12 @@ describe('the admin API', () => {
     const lines = (await (await get('lateen-supervisor', '/certificates')).json()) as { identity: string }[];
     expect(lines.map(({ identity }) => identity.split('/').at(-1))).toEqual(['lateen-admin', 'lateen-supervisor']);
     await expect(get('pilot', '/bundle')).rejects.toThrow();
+    const rotate = (as: string) => test.admin(citadel, '/ca/rotate-root?graceSeconds=1', { as, method: 'POST' });
+    for (const as of ['lateen-supervisor', 'lateen-viewer', 'lateen-editor']) {
+      const refused = await rotate(as);
+      expect(refused.status).toBe(403);
+      expect(await refused.text()).toMatch(/and this takes the role admin/);
+    }
+    expect(citadel.bundlePem().match(/BEGIN/g)).toHaveLength(1);
   });
 });

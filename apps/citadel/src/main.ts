@@ -18,6 +18,7 @@ interface Flags {
   readonly adminPort: number;
   readonly monitoringPort: number;
   readonly trustDomain: string;
+  readonly adminRole: readonly string[];
   readonly tokenKey?: string;
   readonly tokenAudience: string;
   readonly tokenIssuer: string;
@@ -60,6 +61,10 @@ function positive(text: string): number {
   return value;
 }
 
+function collect(value: string, before: readonly string[]): string[] {
+  return [...before, value];
+}
+
 const command = new Command('citadel')
   .description("Lateen's certificate authority: checks tokens, signs SPIFFE certificates, keeps the root.")
   .version(version)
@@ -67,6 +72,7 @@ const command = new Command('citadel')
   .requiredOption('--state-dir <dir>', 'directory of the root key, the root certificate and the audit log')
   .option('--grpc-port <port>', 'certificate service (gRPC over TLS); 0 picks a free port', port, 8060)
   .option('--admin-port <port>', 'admin API (mTLS)', port, 15_016)
+  .option('--admin-role <role=id>', 'gives a SPIFFE id a role at the admin API: viewer, editor or admin', collect, [])
   .option('--monitoring-port <port>', '/metrics, /version, /healthz, /ready', port, 15_014)
   .option('--trust-domain <name>', 'trust domain of the certificates', 'cluster.local')
   .option('--token-key <file>', 'JWKS with the public keys of the local token signer; read again when it changes')

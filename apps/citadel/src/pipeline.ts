@@ -2,7 +2,7 @@
 
 import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createMtlsHttpServer, formatSpiffeId, grpcServerCredentials } from '@lateen/identity';
+import { AdminRoles, createMtlsHttpServer, formatSpiffeId, grpcServerCredentials } from '@lateen/identity';
 import type { SigningKeyType } from '@lateen/identity/authority';
 import { type Logger, startMonitoringServer } from '@lateen/telemetry';
 import { createAdminHandler } from './admin-api.js';
@@ -24,6 +24,8 @@ export interface CitadelOptions {
   readonly adminPort: number;
   readonly monitoringPort: number;
   readonly trustDomain: string;
+  /** Roles at the admin API beside the built-in ones: `ROLE=SPIFFE_ID`. */
+  readonly adminRole?: readonly string[];
   /** JWKS of the local token signer; undefined where its tokens are not taken. */
   readonly tokenKeyFile?: string | undefined;
   readonly tokenAudience: string;
@@ -87,6 +89,7 @@ export async function startCitadel(options: CitadelOptions): Promise<Citadel> {
     options.tokenKeyFile === undefined ? undefined : new TokenKeys({ file: options.tokenKeyFile, logger });
   const metrics = createCitadelMetrics(authority);
 
+  const roles = AdminRoles.create(trustDomain, options.adminRole);
   const service = createCertificateService({
     attestors: createAttestors({ ...options, oidc: options.oidc, tokenKeys }),
     limits: createRateLimits(options.limits),
@@ -110,11 +113,13 @@ export async function startCitadel(options: CitadelOptions): Promise<Citadel> {
   });
   const admin = await createMtlsHttpServer({
     source: own,
-    allowedClients: [systemId('lateen-admin'), systemId('lateen-supervisor')],
+    allowedClients: roles.mayConnect,
     handler: createAdminHandler({
       authority,
       own,
       audit,
+      roles,
+      logger,
       status: () => source.status(),
       rotateRoot: (graceSeconds, requestedBy) => source.rotateRoot(graceSeconds, requestedBy),
     }),

@@ -250,9 +250,18 @@ describe('apply', () => {
 });
 
 describe('who may call', () => {
-  it('is the admin and the supervisor on the admin port, Pilot on the xDS port, and nobody else', async () => {
+  it('is who has a role on the admin port, Pilot on the xDS port, and nobody else', async () => {
     const galley = await start();
-    await (await admin(galley, 'lateen-supervisor')).list({});
+    for (const reader of ['lateen-supervisor', 'lateen-viewer']) {
+      const client = await admin(galley, reader);
+      await client.list({});
+      await expect(client.apply(file(REVIEWS))).rejects.toThrow(/has the role viewer, and this takes the role editor/);
+      await expect(client.delete(file(REVIEWS))).rejects.toThrow(/takes the role editor/);
+    }
+    const editor = await admin(galley, 'lateen-editor');
+    expect((await editor.list({ kind: 'VirtualService' })).resources).toEqual([]);
+    expect((await editor.apply(file(REVIEWS))).results).toMatchObject([{ action: 'created' }]);
+    await editor.delete(file(REVIEWS));
     await expect((await admin(galley, 'pilot')).list({})).rejects.toThrow();
     const refused = await subscribe(galley, [VS], 'lateen-admin');
     await expect.poll(() => refused.failure.code).toBe(status.PERMISSION_DENIED);

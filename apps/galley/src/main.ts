@@ -20,6 +20,7 @@ interface Flags {
   readonly tokenFile: string;
   readonly rootCert: string;
   readonly trustDomain: string;
+  readonly adminRole: readonly string[];
 }
 
 const version = process.env.LATEEN_VERSION ?? '0.0.0-dev';
@@ -30,6 +31,10 @@ function port(text: string): number {
   return value;
 }
 
+function collect(value: string, before: readonly string[]): string[] {
+  return [...before, value];
+}
+
 const command = new Command('galley')
   .description("Lateen's configuration service: validates, stores, and serves Istio resources to Pilot.")
   .version(version)
@@ -37,6 +42,7 @@ const command = new Command('galley')
   .requiredOption('--state-dir <dir>', 'directory of the applied resources and of the own certificate')
   .option('--xds-port <port>', 'configuration to Pilot (ADS over mTLS); 0 picks a free port', port, 9901)
   .option('--admin-port <port>', 'admin API for lateenctl (mTLS)', port, 15_016)
+  .option('--admin-role <role=id>', 'gives a SPIFFE id a role at the admin API: viewer, editor or admin', collect, [])
   .option('--monitoring-port <port>', '/metrics, /version, /healthz, /ready', port, 15_014)
   .option('--config-dir <dir>', 'directory of YAML files to watch, beside what is applied')
   .option('--mesh-config <file>', 'MeshConfig to watch; the defaults without it')

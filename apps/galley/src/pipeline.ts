@@ -2,6 +2,7 @@
 
 import { dirname } from 'node:path';
 import {
+  AdminRoles,
   CertificateClient,
   type CertificateClientOptions,
   formatSpiffeId,
@@ -27,6 +28,8 @@ export interface GalleyOptions {
   readonly configDir: string | undefined;
   readonly meshConfig: string | undefined;
   readonly trustDomain: string;
+  /** Roles at the admin API beside the built-in ones: `ROLE=SPIFFE_ID`. */
+  readonly adminRole?: readonly string[];
   /** Where the certificate comes from: Citadel's address and files, or an identity that is there already. */
   readonly identity: Omit<CertificateClientOptions, 'trustDomain' | 'logger'> | IdentitySource;
   readonly rules: ConfigRules;
@@ -97,7 +100,7 @@ export async function startGalley(options: GalleyOptions): Promise<Galley> {
       metrics,
       logger,
       source,
-      allowedClients: [systemId('lateen-admin'), systemId('lateen-supervisor')],
+      roles: AdminRoles.create(trustDomain, options.adminRole),
       address,
       port: options.adminPort,
       status: () => ({

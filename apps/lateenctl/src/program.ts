@@ -1,5 +1,6 @@
 // lateenctl: all commands in one place.
 
+import { ADMIN_ROLES } from '@lateen/identity/plain';
 import { Command, Option } from 'commander';
 import { addCaCommand } from './ca/ca-command.js';
 import { addApplyCommand, addValidateCommand } from './commands/apply.js';
@@ -30,6 +31,11 @@ function addPlaceOptions(command: Command): Command {
     )
     .addOption(
       new Option('--citadel <host[:port]>', 'Citadel elsewhere, by the address of its admin API').env('LATEEN_CITADEL'),
+    )
+    .addOption(
+      new Option('--as <role>', 'in a mesh of this machine: the role to act in (default: admin)')
+        .choices(ADMIN_ROLES)
+        .env('LATEEN_AS'),
     )
     .addOption(new Option('--ca <file>', 'with these: PEM of the trust roots of that mesh').env('LATEEN_CA'))
     .addOption(new Option('--cert <file>', 'with these: PEM of your client certificate').env('LATEEN_CERT'))

@@ -28,6 +28,10 @@ function milliseconds(text: string): number {
   return value;
 }
 
+function collect(value: string, before: readonly string[]): string[] {
+  return [...before, value];
+}
+
 const command = new Command('pilot')
   .description("Lateen's discovery: joins the registry and the configuration, and serves xDS to the proxies.")
   .version(version)
@@ -44,6 +48,7 @@ const command = new Command('pilot')
   .option('--plaintext-port <port>', 'xDS without TLS, only where the address is a loopback address', port, 15_010)
   .option('--xds-port <port>', 'xDS and the workload registry, over mTLS; 0 picks a free port', port, 15_012)
   .option('--admin-port <port>', 'debug API, over mTLS', port, 15_016)
+  .option('--admin-role <role=id>', 'gives a SPIFFE id a role at the admin API: viewer, editor or admin', collect, [])
   .option('--monitoring-port <port>', '/metrics, /version, /healthz, /ready', port, 15_014)
   .option('--debounce-ms <ms>', 'push once nothing changed for this long', milliseconds, 100)
   .option('--debounce-max-ms <ms>', 'push at the latest this long after a change', milliseconds, 10_000)

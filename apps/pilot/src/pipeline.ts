@@ -6,6 +6,7 @@ import { BlockList, isIPv6 } from 'node:net';
 import { join } from 'node:path';
 import { ServerCredentials } from '@grpc/grpc-js';
 import {
+  AdminRoles,
   createMtlsHttpServer,
   formatSpiffeId,
   grpcChannelCredentials,
@@ -43,6 +44,8 @@ export interface PilotFlags {
   readonly stateDir: string;
   readonly galleyAddress: string;
   readonly trustDomain: string;
+  /** Roles at the admin API beside the built-in ones: `ROLE=SPIFFE_ID`. All of them may read, which is all there is. */
+  readonly adminRole?: readonly string[];
   readonly plaintextPort: number;
   readonly xdsPort: number;
   readonly adminPort: number;
@@ -201,7 +204,7 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
   });
   const debug = await createMtlsHttpServer({
     source: identity,
-    allowedClients: [systemId('lateen-admin'), systemId('lateen-supervisor')],
+    allowedClients: AdminRoles.create(trustDomain, options.adminRole).mayConnect,
     handler: createDebugHandler({
       proxies: () => [...certifiedAds.clients(), ...plaintextAds.clients()],
       builder,

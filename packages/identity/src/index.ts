@@ -6,6 +6,7 @@ export * from './issuance/certificate-request.js';
 export * from './issuance/identity-directory.js';
 export * from './spiffe-id.js';
 export * from './subject-alt-names.js';
+export * from './tls/admin-roles.js';
 export * from './tls/grpc-credentials.js';
 export * from './tls/mtls-http-client.js';
 export * from './tls/mtls-http-server.js';

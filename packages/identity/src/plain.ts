@@ -2,6 +2,7 @@
 export * from './issuance/identity-directory.js';
 export * from './spiffe-id.js';
 export * from './subject-alt-names.js';
+export * from './tls/admin-roles.js';
 export * from './tls/mtls-http-client.js';
 export * from './tls/peer-verification.js';
 export * from './workload-identity.js';

@@ -2,18 +2,11 @@
 
 import { createContextValues } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
-import {
-  createMtlsHttpServer,
-  type IdentitySource,
-  type MtlsHttpServer,
-  type PeerRule,
-  requestPeer,
-} from '@lateen/identity';
+import { createMtlsHttpServer, type IdentitySource, type MtlsHttpServer, requestPeer } from '@lateen/identity';
 import { addConfigAdmin, type ConfigAdminOptions, callerKey } from './config-admin.js';
 
 export interface AdminServerOptions extends ConfigAdminOptions {
   readonly source: IdentitySource;
-  readonly allowedClients: PeerRule;
   readonly address: string;
   readonly port: number;
   /** What `GET /debug/status` answers, as JSON. */
@@ -37,10 +30,10 @@ export function startAdminServer(options: AdminServerOptions): Promise<MtlsHttpS
       (response as { end(body: string): void }).end(body);
     },
   });
-  const { source, allowedClients, address, port, logger } = options;
+  const { source, roles, address, port, logger } = options;
   return createMtlsHttpServer({
     source,
-    allowedClients,
+    allowedClients: roles.mayConnect,
     handler,
     address,
     port,

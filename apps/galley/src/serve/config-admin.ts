@@ -2,6 +2,7 @@
 
 import { create } from '@bufbuild/protobuf';
 import { Code, ConnectError, type ConnectRouter, createContextKey, type HandlerContext } from '@connectrpc/connect';
+import type { AdminRoles, SpiffeId } from '@lateen/identity';
 import { type InputFile, kindByName, type Problem } from '@lateen/istio-config';
 import type { Logger } from '@lateen/telemetry';
 import {
@@ -25,16 +26,18 @@ export interface ConfigAdminOptions {
   readonly rules: ConfigRules;
   readonly metrics: GalleyMetrics;
   readonly logger: Logger;
+  /** Who may read and who may change. */
+  readonly roles: AdminRoles;
 }
 
-/** SPIFFE id of the caller, for the log. */
-export const callerKey = createContextKey('unknown', { description: 'SPIFFE id of the caller' });
+/** SPIFFE id of the caller. */
+export const callerKey = createContextKey('unknown' as SpiffeId, { description: 'SPIFFE id of the caller' });
 
 const DEFAULT_NAMESPACE = 'default';
 
 /** Adds the service to a Connect router. */
 export function addConfigAdmin(router: ConnectRouter, options: ConfigAdminOptions): void {
-  const { store, rules, metrics, logger } = options;
+  const { store, rules, metrics, logger, roles } = options;
   const record = (what: string, context: HandlerContext, outcome: ChangeOutcome, dryRun = false) => {
     const errors = outcome.problems.filter(({ severity }) => severity === 'error').length;
     const resources = outcome.outcomes.map(
@@ -47,8 +50,17 @@ export function addConfigAdmin(router: ConnectRouter, options: ConfigAdminOption
     const outcome = error instanceof HalfAppliedError ? 'galley restarts to complete it' : 'nothing was changed';
     throw new ConnectError(`the change could not be stored (${error.message}); ${outcome}`, Code.Internal);
   };
+  /** A dry run changes nothing, so who may read may also try. */
+  const requireEditor = (what: string, context: HandlerContext) => {
+    const caller = context.values.get(callerKey);
+    const refusal = roles.refusal(caller, 'editor');
+    if (refusal === undefined) return;
+    logger.warn({ caller }, `${what} refused: ${refusal}`);
+    throw new ConnectError(refusal, Code.PermissionDenied);
+  };
   router.service(ConfigAdmin, {
     apply: async (request, context) => {
+      if (!request.dryRun) requireEditor('apply', context);
       const outcome = await applyDocuments(store, rules, {
         files: request.files.map(toInputFile),
         defaultNamespace: request.defaultNamespace || DEFAULT_NAMESPACE,
@@ -59,6 +71,7 @@ export function addConfigAdmin(router: ConnectRouter, options: ConfigAdminOption
       return create(ApplyResponseSchema, { problems: outcome.problems.map(toProblem), results: [...outcome.outcomes] });
     },
     delete: async (request, context) => {
+      requireEditor('delete', context);
       const outcome = await deleteDocuments(store, rules, {
         files: request.files.map(toInputFile),
         resources: request.resources,

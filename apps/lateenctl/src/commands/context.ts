@@ -1,5 +1,6 @@
 // Commands: options that every command has, and what a command talks to.
 
+import type { AdminRole } from '@lateen/identity/plain';
 import type { Command } from 'commander';
 import { ControlClient } from '../mesh/control-client.js';
 import { ADMIN_SERVICES, type ControlPlane } from '../mesh/control-plane.js';
@@ -18,6 +19,7 @@ export const DEFAULT_NAMESPACE = 'default';
 
 interface GlobalOptions extends RemoteOptions {
   readonly stateDir?: string;
+  readonly as?: AdminRole;
 }
 
 /** What a command talks to: a mesh on this machine, or a control plane that was named by address. */
@@ -61,7 +63,7 @@ export function targetOf(command: Command): Target {
   const mesh = openMesh(stateDirOf(command));
   const supervisor = new ControlClient(mesh.controlSocket);
   const pods = async () => (await supervisor.status()).pods;
-  return { controlPlane: localControlPlane(mesh), supervisor, pods };
+  return { controlPlane: localControlPlane(mesh, options.as), supervisor, pods };
 }
 
 /** Addresses mean a remote control plane; a state directory on the command line comes before addresses in variables. */

@@ -88,7 +88,7 @@ function explain(reason: Error, service: AdminService, controlPlane: ControlPlan
     /socket hang up|EPIPE|alert/.test(message)
   ) {
     const own = controlPlane.identity().current.spiffeId;
-    return `closed the connection (${message}); it may not admit ${own}, or does not know our roots. Admin APIs take lateen-admin`;
+    return `closed the connection (${message}); it may not admit ${own}, or does not know our roots. Admin APIs take who has a role there`;
   }
   return `does not answer (${message}); ${controlPlane.advice(service)}`;
 }

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { IDENTITY_FILE, identityFromPem, StaticIdentity } from '@lateen/identity/plain';
+import { type AdminRole, IDENTITY_FILE, identityFromPem, StaticIdentity } from '@lateen/identity/plain';
 import { UnreachableError } from '../output/cli-error.js';
 import { type StateLayout, stateLayout } from '../state/state-layout.js';
 import type { MeshFile } from '../supervisor/mesh-file.js';
@@ -29,17 +29,18 @@ export function openMesh(stateDir: string): Mesh {
 }
 
 /** The control plane of a mesh on this machine. */
-export function localControlPlane(mesh: Mesh): ControlPlane {
+export function localControlPlane(mesh: Mesh, role: AdminRole = 'admin'): ControlPlane {
   return {
     endpoint: (service) => ({ address: mesh[service].address, port: mesh[service].adminPort }),
-    identity: () => adminIdentity(mesh),
+    identity: () => roleIdentity(mesh, role),
     advice: (service) => `see \`lateenctl local status\` and \`lateenctl local logs ${service}\``,
   };
 }
 
-/** The administrator's certificate. @throws UnreachableError where Citadel has not signed it yet */
-function adminIdentity(mesh: Mesh): StaticIdentity {
-  const read = (name: string) => readFileSync(join(mesh.layout.adminIdentity, name), 'utf8');
+/** The certificate of a role. @throws UnreachableError where Citadel has not signed it yet */
+function roleIdentity(mesh: Mesh, role: AdminRole): StaticIdentity {
+  const directory = mesh.layout.roleIdentity(role);
+  const read = (name: string) => readFileSync(join(directory, name), 'utf8');
   try {
     return new StaticIdentity(
       identityFromPem({
@@ -51,7 +52,7 @@ function adminIdentity(mesh: Mesh): StaticIdentity {
   } catch (error) {
     const reason = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'not there yet' : (error as Error).message;
     throw new UnreachableError(
-      `the client certificate in ${mesh.layout.adminIdentity} cannot be used (${reason}); ` +
+      `the client certificate in ${directory} cannot be used (${reason}); ` +
         'see `lateenctl local status`: citadel has to be up once',
     );
   }

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { chmodSync, existsSync, lstatSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
+import type { AdminRole } from '@lateen/identity/plain';
 import { makePrivateDirectory } from './private-directory.js';
 
 export const DEFAULT_STATE_DIR = '.lateen';
@@ -27,8 +28,8 @@ export interface StateLayout {
   readonly tokenJwksFile: string;
   /** The supervisor's own certificate, for the workload registry. */
   readonly registryIdentity: string;
-  /** The CLI's certificate. */
-  readonly adminIdentity: string;
+  /** The CLI's certificate, one for each role at the admin APIs. */
+  roleIdentity(role: AdminRole): string;
   readonly controlSocket: string;
   readonly logs: string;
   /** A component's `--state-dir`. */
@@ -53,7 +54,7 @@ export function stateLayout(stateDir: string): StateLayout {
     tokenKeyFile: join(supervisor, 'token-key.pem'),
     tokenJwksFile: join(supervisor, 'token-key.jwks.json'),
     registryIdentity: join(supervisor, 'registry'),
-    adminIdentity: join(supervisor, 'admin'),
+    roleIdentity: (role) => join(supervisor, role),
     controlSocket: controlSocketPath(supervisor, root),
     logs: join(root, 'logs'),
     component: (name) => join(root, name),

@@ -1,8 +1,8 @@
-// Supervisor: the certificates that it needs itself: for the workload registry, and the one that the command line uses.
+// Supervisor: the certificates that it needs itself: for the workload registry, and those of the roles that the command line has.
 
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CertificateClient } from '@lateen/identity';
+import { ADMIN_ROLES, CertificateClient } from '@lateen/identity';
 import type { Logger } from '@lateen/telemetry';
 import type { StateLayout } from '../state/state-layout.js';
 import { SYSTEM_NAMESPACE } from './pods/gateway-pod.js';
@@ -30,7 +30,7 @@ export interface SupervisorIdentities {
   close(): Promise<void>;
 }
 
-/** Prepares both identities. */
+/** Prepares the identities. */
 export function issueIdentity(options: IdentityOptions): SupervisorIdentities {
   const { layout, tokens, roots, logger } = options;
   const trustDirectory = join(layout.supervisor, TRUST_DIRECTORY);
@@ -44,18 +44,20 @@ export function issueIdentity(options: IdentityOptions): SupervisorIdentities {
       logger,
     });
   const registry = client(layout.registryIdentity);
-  const admin = client(layout.adminIdentity);
+  const all = [registry, ...ADMIN_ROLES.map((role) => client(layout.roleIdentity(role)))];
 
   const start = async () => {
-    for (const directory of [layout.registryIdentity, layout.adminIdentity, trustDirectory]) {
+    const roleDirectories = ADMIN_ROLES.map((role) => layout.roleIdentity(role));
+    for (const directory of [layout.registryIdentity, ...roleDirectories, trustDirectory]) {
       await mkdir(directory, { recursive: true, mode: 0o700 });
     }
     const account = (serviceAccount: string) => ({ namespace: SYSTEM_NAMESPACE, serviceAccount });
     await tokens.add(join(layout.registryIdentity, TOKEN_FILE), account('lateen-supervisor'));
-    await tokens.add(join(layout.adminIdentity, TOKEN_FILE), account('lateen-admin'));
+    for (const role of ADMIN_ROLES)
+      await tokens.add(join(layout.roleIdentity(role), TOKEN_FILE), account(`lateen-${role}`));
     await roots.ready();
     await roots.copyTo(trustDirectory);
-    await Promise.all([registry.start(), admin.start()]);
+    await Promise.all(all.map((each) => each.start()));
   };
   return {
     registry,
@@ -63,7 +65,7 @@ export function issueIdentity(options: IdentityOptions): SupervisorIdentities {
       start().catch((error: Error) => logger.error({ error }, 'the supervisor cannot prepare its certificates'));
     },
     close: async () => {
-      await Promise.all([registry.stop(), admin.stop()]);
+      await Promise.all(all.map((each) => each.stop()));
     },
   };
 }

@@ -81,7 +81,7 @@ export function mtlsFetch(agent: MtlsAgent): (url: string | URL, init?: MtlsFetc
       const request = httpsRequest(url, options, (answer) => {
         const chunks: Buffer[] = [];
         answer.on('data', (chunk: Buffer) => chunks.push(chunk));
-        answer.once('error', reject);
+        answer.on('error', reject);
         answer.once('end', () => {
           const status = answer.statusCode ?? 502;
           const headers = new Headers();
@@ -95,7 +95,8 @@ export function mtlsFetch(agent: MtlsAgent): (url: string | URL, init?: MtlsFetc
       request.setTimeout(init.timeoutMs ?? 30_000, () =>
         request.destroy(new Error(`no answer from ${String(url)} within ${init.timeoutMs ?? 30_000} ms`)),
       );
-      request.once('error', reject);
+      // A connection that is cut may fail in more than one way.
+      request.on('error', reject);
       request.end(init.body);
     });
 }
