@@ -109,6 +109,20 @@ export class ControlPlaneProcesses {
     return client;
   }
 
+  /** The first process that has ended by itself, with its last words; undefined while all are there. */
+  ended(): string | undefined {
+    const gone = this.processes.find(({ child }) => child.exitCode !== null || child.signalCode !== null);
+    return gone && `a process ended: ${gone.output().slice(-3000)}`;
+  }
+
+  /** Resident memory of all of them in MiB, from the system. */
+  rssMiB(): number {
+    const pages = this.processes.map(({ child }) =>
+      /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8')),
+    );
+    return pages.reduce((sum, match) => sum + Number(match?.[1] ?? 0) / 1024, 0);
+  }
+
   /** What the processes wrote, for a failure's message. */
   output(): string {
     return this.processes.map((app) => app.output().slice(-2000)).join('\n');

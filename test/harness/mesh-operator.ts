@@ -2,12 +2,14 @@
 
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { Client, type ClientDuplexStream } from '@grpc/grpc-js';
-import { grpcChannelCredentials } from '@lateen/identity';
+import { type CertificateClient, grpcChannelCredentials } from '@lateen/identity';
 import { grpcService } from '@lateen/xds-proto';
 import {
   ApplyRequestSchema,
   type ApplyResponse,
   ConfigAdmin,
+  DeleteRequestSchema,
+  type DeleteResponse,
 } from '@lateen/xds-proto/lateen/admin/v1/config_admin_pb.js';
 import {
   type RegistryAck,
@@ -17,10 +19,19 @@ import {
 } from '@lateen/xds-proto/lateen/registry/v1/workload_pb.js';
 import { type ControlPlaneProcesses, systemId } from './control-plane-processes.js';
 
+/** An object of Galley. */
+export interface ResourceName {
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+}
+
 export class MeshOperator {
   private constructor(
     private readonly galley: Client,
     private readonly registry: Client,
+    /** Who applies; it may also ask the admin APIs. */
+    readonly admin: CertificateClient,
   ) {}
 
   static async connect(plane: ControlPlaneProcesses): Promise<MeshOperator> {
@@ -31,13 +42,31 @@ export class MeshOperator {
     return new MeshOperator(
       channel(plane.galleyAdminPort, admin, 'galley'),
       channel(plane.pilotPort, supervisor, 'pilot'),
+      admin,
     );
   }
 
   /** As `lateenctl apply` does. @throws Error with the first problem */
-  apply(name: string, content: string): Promise<true> {
-    const method = grpcService(ConfigAdmin).apply!;
-    const request = create(ApplyRequestSchema, { files: [{ name, content }] });
+  async apply(name: string, content: string): Promise<true> {
+    const { problems } = await this.tryApply(name, content);
+    const refused = problems.find(({ severity }) => severity === 'error');
+    if (refused !== undefined) throw new Error(`${name}: ${refused.message}`);
+    return true;
+  }
+
+  /** The same, with everything that Galley says. @throws Error where it does not answer */
+  tryApply(name: string, content: string): Promise<ApplyResponse> {
+    return this.call('apply', create(ApplyRequestSchema, { files: [{ name, content }] }));
+  }
+
+  /** As `lateenctl delete` does; what is not there is left out. */
+  async delete(resources: readonly ResourceName[]): Promise<void> {
+    const named = resources.map(({ kind, namespace, name }) => ({ kind, namespace, name }));
+    await this.call<DeleteResponse>('delete', create(DeleteRequestSchema, { resources: named }));
+  }
+
+  private call<Response>(rpc: 'apply' | 'delete', request: unknown): Promise<Response> {
+    const method = grpcService(ConfigAdmin)[rpc]!;
     return new Promise((resolve, reject) => {
       this.galley.makeUnaryRequest(
         method.path,
@@ -45,10 +74,9 @@ export class MeshOperator {
         method.requestSerialize as never,
         method.responseDeserialize as never,
         request,
-        (error: Error | null, response?: ApplyResponse) => {
-          const refused = response?.problems.find(({ severity }) => severity === 'error');
-          if (error !== null || refused !== undefined) reject(error ?? new Error(`${name}: ${refused?.message}`));
-          else resolve(true);
+        (error: Error | null, response?: Response) => {
+          if (error !== null || response === undefined) reject(error ?? new Error(`${rpc}: no answer`));
+          else resolve(response);
         },
       );
     });

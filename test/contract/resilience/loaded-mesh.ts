@@ -165,14 +165,16 @@ export class LoadedMesh {
 
   /** The access log, in the order in which requests ended, once it has so many lines. */
   async log(count: number): Promise<readonly LoggedRequest[]> {
-    const read = () => {
-      const lines = this.proxy
-        .output()
-        .split('\n')
-        .filter((line) => line.startsWith('conformance '));
-      return lines.length < count ? undefined : lines.map(readLine);
-    };
-    return waitUntil('the lines of the access log', read);
+    return waitUntil('the lines of the access log', () => {
+      const lines = this.logged();
+      return lines.length < count ? undefined : lines;
+    });
+  }
+
+  /** What there is of it now. */
+  logged(): readonly LoggedRequest[] {
+    const lines = this.proxy.output().split('\n');
+    return lines.filter((line) => line.startsWith('conformance ')).map(readLine);
   }
 
   async stop(): Promise<void> {

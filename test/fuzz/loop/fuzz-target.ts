@@ -16,6 +16,8 @@ export const passed = (signature: string, isFertile = true): Outcome => ({ kind:
 export interface FuzzTarget {
   /** Also the name of its folders under `corpus/` and `found/`. */
   readonly name: string;
+  /** An input takes tenths of a second: whoever only wants to see that all is in order runs a few. */
+  readonly isSlow?: boolean;
   /** What is asserted, in a line. */
   readonly oracle: string;
   start(): Promise<void>;

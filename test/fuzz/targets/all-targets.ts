@@ -1,5 +1,6 @@
 // Fuzzing: every target by name. A new one is added here and gets a folder under `corpus/` where seeds in code do not do.
 
+import { ControlPlaneTarget } from '../control-plane/control-plane-target.js';
 import type { FuzzTarget } from '../loop/fuzz-target.js';
 import { ClientHelloTarget } from './client-hello.js';
 import { Http1CoreTarget } from './http1-core.js';
@@ -13,6 +14,7 @@ const TARGETS: readonly (new () => FuzzTarget)[] = [
   Http1ProxyTarget,
   Http2ProxyTarget,
   IstioYamlTarget,
+  ControlPlaneTarget,
   XdsResourcesTarget,
   ClientHelloTarget,
 ];

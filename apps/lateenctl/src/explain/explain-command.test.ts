@@ -77,6 +77,42 @@ describe('an answer', () => {
     expect(said).toMatch(/Receiving side\s+reviews-v3\.default:9080 is PERMISSIVE; mutual TLS is taken/);
   });
 
+  it('says what bounds a cluster, and when endpoints are left out', async () => {
+    const limits = file(
+      'limits.yaml',
+      `apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: { name: limits }
+spec:
+  host: reviews
+  trafficPolicy:
+    connectionPool: { tcp: { maxConnections: 7 }, http: { http2MaxRequests: 20 } }
+    outlierDetection: { consecutive5xxErrors: 5, interval: 2s, baseEjectionTime: 30s, maxEjectionPercent: 50 }
+`,
+    );
+    expect(await run('explain', '-c', BOOKINFO, '-c', limits, ...ASK)).toMatchObject({ code: 0 });
+    expect(said).toContain('  at most 7 connections, 20 requests at a time; beyond that 503 UO\n');
+    expect(said).toContain(
+      '  an endpoint is left out for 30000 ms and more after 5 errors (5xx) in a row, looked at every 2000 ms, at most 50% of them\n',
+    );
+  });
+
+  it('names the VirtualService whose host is nearly the one that was called', async () => {
+    const shop = file(
+      'shop.yaml',
+      `apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: shop }
+spec: { hosts: [shop.example.com], http: [{ directResponse: { status: 200 } }] }
+`,
+    );
+    const ask = ['--from', 'productpage-v1', '--request', 'http://shop.exmaple.com/'];
+    expect(await run('explain', '-c', BOOKINFO, '-c', shop, ...ask)).toMatchObject({ code: 0 });
+    expect(said).toMatch(
+      /VirtualService default\/shop is for the host shop\.example\.com: shop\.exmaple\.com, which was called, is nearly that {2}\(\S*shop\.yaml:4\)/,
+    );
+  });
+
   it('takes Services and Deployments from elsewhere, without a command to run', async () => {
     const app = file(
       'app.yaml',

@@ -116,9 +116,37 @@ function clusterLines(
     const what = subset ? `no ready pod of subset ${subset} of ${host}` : 'no endpoint';
     lines.push(`${INDENT}- ${what}: answered 503 UH`);
   }
+  for (const text of [breakerText(cluster), outlierText(cluster)]) if (text !== '') lines.push(`${INDENT}  ${text}`);
   for (const text of changeTexts(cluster.requestHeaders)) lines.push(`${INDENT}  request header ${text}`);
   for (const text of changeTexts(cluster.responseHeaders)) lines.push(`${INDENT}  response header ${text}`);
   return lines;
+}
+
+/** What may be under way at a time, as far as that is bounded. */
+function breakerText({ circuitBreaker }: ExplainedCluster): string {
+  const { maxConnections, maxPendingRequests, maxRequests, maxRetries } = circuitBreaker;
+  const bounds = [
+    ...(maxConnections === null ? [] : [`${maxConnections} connections`]),
+    ...(maxPendingRequests === null ? [] : [`${maxPendingRequests} requests that wait for one`]),
+    ...(maxRequests === null ? [] : [`${maxRequests} requests`]),
+    ...(maxRetries === null ? [] : [`${maxRetries} retries`]),
+  ];
+  return bounds.length === 0 ? '' : `at most ${bounds.join(', ')} at a time; beyond that 503 UO`;
+}
+
+function outlierText({ outlierDetection }: ExplainedCluster): string {
+  if (outlierDetection === null) return '';
+  const { consecutive5xxErrors, consecutiveGatewayErrors, intervalMs, baseEjectionTimeMs, maxEjectionPercent } =
+    outlierDetection;
+  const errors = [
+    ...(consecutive5xxErrors === null ? [] : [`${consecutive5xxErrors} errors (5xx)`]),
+    ...(consecutiveGatewayErrors === null ? [] : [`${consecutiveGatewayErrors} gateway errors`]),
+  ];
+  if (errors.length === 0) return 'no endpoint is left out for its errors';
+  const time = baseEjectionTimeMs === null ? 'a while' : `${baseEjectionTimeMs} ms and more`;
+  const looks = intervalMs === null ? '' : `, looked at every ${intervalMs} ms`;
+  const share = maxEjectionPercent === null ? '' : `, at most ${maxEjectionPercent}% of them`;
+  return `an endpoint is left out for ${time} after ${errors.join(' or ')} in a row${looks}${share}`;
 }
 
 function retryText({ retries }: Explanation): string {

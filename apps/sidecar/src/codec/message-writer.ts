@@ -26,6 +26,8 @@ export interface MessageWriter {
   endMessage(): void;
   /** Gives a kept block back now or when the writes that are under way are complete. */
   giveWhenSettled(block: number): void;
+  /** Calls back once everything that was written is on its way: now, or later; never where it ends before that. */
+  whenSettled(callback: () => void): void;
   /** So much is unwritten that the source should pause; `notifyDrained` tells when to go on. */
   readonly backedUp: boolean;
   /** Only where it is backed up. */

@@ -95,6 +95,8 @@ export class Exchange extends ForwardingExchange implements DelayedRequest, Inqu
   /** Where it is one: from here on it counts as gRPC, and the upstream's bodies come without their framing. */
   private beginWebCall(): void {
     const { chain } = this.client;
+    // What is in a tunnel is nobody's call, whatever its head says.
+    if (this.tunnels) return;
     const web = WebCall.of(this.path.core, this.responseChunkMode);
     if (web === null) return;
     this.web = web;

@@ -6,6 +6,8 @@ import {
   CHUNK_MODE_DATA,
   type Core,
   DOWNSTREAM_CLOSE,
+  DOWNSTREAM_GRPC,
+  DOWNSTREAM_HEAD,
   EMBEDDER_SCRATCH,
   EMBEDDER_SCRATCH_BYTES,
   HEAD_LINES,
@@ -31,6 +33,8 @@ import type { Attempts } from './retries/attempts.js';
 
 /** Room for what the proxy usually adds to a response head. */
 const ADDED_BYTES = 1024;
+/** So much of a text is the message of gRPC where all of it has no room in a head; encoded it may be three times as long. */
+const MAX_MESSAGE_BYTES = 8_192;
 
 /** What the head writers need of an exchange. */
 export interface ResponseFacts {
@@ -67,6 +71,10 @@ function putHeadLines({ i32, bytes }: Core, lines: string): void {
 }
 
 export class ResponseWriter {
+  /** The body of an answer of our own, where the scratch memory has its head and no room for more. */
+  private restAddress = 0;
+  private restLength = 0;
+
   constructor(
     private readonly path: DataPath,
     private readonly client: ExchangeClient,
@@ -135,7 +143,12 @@ export class ResponseWriter {
   /** The same as bytes to write later, empty where it exceeds its room. */
   copyFromTable(facts: ResponseFacts): Buffer {
     const length = this.composeFromTable(facts);
-    return Buffer.from(this.path.core.bytes.subarray(EMBEDDER_SCRATCH, EMBEDDER_SCRATCH + length));
+    const { bytes } = this.path.core;
+    const { restAddress, restLength } = this;
+    return Buffer.concat([
+      bytes.subarray(EMBEDDER_SCRATCH, EMBEDDER_SCRATCH + length),
+      bytes.subarray(restAddress, restAddress + restLength),
+    ]);
   }
 
   /** The answer to a preflight as bytes: what is shared, and nothing of what the route adds to others. */
@@ -145,8 +158,10 @@ export class ResponseWriter {
   }
 
   writeCopied(bytes: Buffer): void {
-    this.path.core.bytes.set(bytes, EMBEDDER_SCRATCH);
-    this.sendReply(bytes.length);
+    const first = bytes.subarray(0, EMBEDDER_SCRATCH_BYTES);
+    this.path.core.bytes.set(first, EMBEDDER_SCRATCH);
+    this.restLength = 0;
+    this.sendReply(first.length, bytes.subarray(first.length));
   }
 
   private head(facts: ResponseFacts, out: number, capacity: number): number {
@@ -173,7 +188,7 @@ export class ResponseWriter {
     );
   }
 
-  /** Puts a whole answer into the scratch memory; its length, or 0 where it exceeds its room. */
+  /** Puts an answer into the scratch memory, a long body apart; its length there, or 0 where its head exceeds its room. */
   private compose(
     facts: ResponseFacts,
     status: number,
@@ -186,18 +201,32 @@ export class ResponseWriter {
     const { core } = this.path;
     putSharing(this.path, facts.sharing);
     putHeadLines(core, facts.headLines);
-    const length = core.wasm.writeLocalReply(
-      EMBEDDER_SCRATCH,
-      EMBEDDER_SCRATCH_BYTES,
-      facts.listenerRecord,
-      policy,
-      this.flags(facts),
-      status,
-      body,
-      bodyLength,
-      location,
-      locationLength,
-    );
+    const flags = this.flags(facts);
+    const write = (how: number, length: number): number =>
+      core.wasm.writeLocalReply(
+        EMBEDDER_SCRATCH,
+        EMBEDDER_SCRATCH_BYTES,
+        facts.listenerRecord,
+        policy,
+        how,
+        status,
+        body,
+        length,
+        location,
+        locationLength,
+      );
+    this.restLength = 0;
+    let length = write(flags, bodyLength);
+    if (length === 0 && bodyLength > 0) {
+      // The text is part of the head.
+      if ((flags & DOWNSTREAM_GRPC) !== 0 || facts.web !== null) {
+        length = write(flags, Math.min(bodyLength, MAX_MESSAGE_BYTES)) || write(flags, 0);
+      } else {
+        length = write(flags | DOWNSTREAM_HEAD, bodyLength);
+        this.restAddress = body;
+        this.restLength = length === 0 ? 0 : bodyLength;
+      }
+    }
     if (length === 0) {
       this.path.log('error', 'a local answer exceeds its room', {
         listener: this.client.chain.listenerName,
@@ -210,16 +239,20 @@ export class ResponseWriter {
     return core.bytes.write(facts.web.translateReply(core, answer, status), EMBEDDER_SCRATCH, 'latin1');
   }
 
-  /** Sends the answer that is in the scratch memory; returns its length. */
-  private sendReply(length: number): number {
+  /** Sends the answer that is in the scratch memory, and what of it is elsewhere; returns its length. */
+  private sendReply(length: number, more?: Buffer): number {
     if (length === 0) {
       this.client.abort();
       return 0;
     }
     this.log?.noteResponse(EMBEDDER_SCRATCH, length);
-    this.client.writer.writeCopy(EMBEDDER_SCRATCH, length);
-    this.client.writer.endMessage();
-    return length;
+    const { writer } = this.client;
+    writer.writeCopy(EMBEDDER_SCRATCH, length);
+    const { restAddress, restLength } = this;
+    if (restLength > 0) writer.writeCopy(restAddress, restLength);
+    if (more !== undefined && more.length > 0) writer.writeBuffer(more);
+    writer.endMessage();
+    return length + restLength;
   }
 
   /** The client is told to leave where its connection will not be used again. */

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { anyHost, toCluster } from '../testing/envoy-config.js';
 import { OK, OVER_LIMIT } from '../testing/limit-server.js';
 import { ALL, FILTERS, fault, filter, host, key, startLimitedProxy } from '../testing/limited-proxy.js';
+import { pathOf } from '../testing/proxy-fixture.js';
 import { eventually } from '../testing/raw-peers.js';
 
 const ONE = anyHost(toCluster('app', { rate_limits: [key('one')] }));
@@ -89,12 +90,15 @@ describe('an answer', () => {
     expect(proxy.dataPlane.stats.downstreamRqActive).toBe(0);
   });
 
-  it('ends the connection once where its words have no room', async () => {
+  it('may have many words, of which gRPC gets as many as a head has room for', async () => {
     const { ask, limits, log, proxy } = await startLimitedProxy(ONE);
     limits.answer = () => ({ overallCode: OVER_LIMIT, rawBody: Buffer.alloc(65_500, 'x') });
-    await expect(ask()).rejects.toThrow();
+    const { status, body } = await ask();
+    expect(`${status} ${body.length}`).toBe('429 65500');
+    const grpc = await ask('/', { 'content-type': 'application/grpc' }, 'x');
+    expect(grpc).toMatchObject({ status: 200, headers: { 'grpc-status': '14', 'grpc-message': 'x'.repeat(8192) } });
     expect(proxy.dataPlane.stats.downstreamRqActive).toBe(0);
-    expect(log).toHaveLength(1);
+    expect(log).toMatchObject([{ responseCode: 429, bytesSent: 65_500 }, { responseCode: 200 }]);
   });
 
   it('refuses with the status of the filter, and gRPC by its own', async () => {
@@ -136,6 +140,19 @@ describe('without an answer', () => {
     expect((await ask()).status).toBe(503);
     expect(log[0]).toMatchObject({ responseFlags: 'RLSE', responseCodeDetails: 'rate_limiter_error' });
     expect(counts()).toMatchObject({ error: 1, failureModeAllowed: 0 });
+  });
+
+  it('no more calls are made than a proxy has room for', async () => {
+    const { ask, limits, counts, proxy } = await startLimitedProxy(ONE);
+    const { limitServices } = pathOf(proxy);
+    limitServices.active = 4_095;
+    expect((await ask()).status).toBe(200);
+    expect(limits.asked).toHaveLength(1);
+    limitServices.active = 4_096;
+    expect((await ask()).status).toBe(200);
+    expect(limits.asked).toHaveLength(1);
+    expect(counts()).toMatchObject({ ok: 1, error: 1, failureModeAllowed: 1 });
+    expect(limitServices.active).toBe(4_096);
   });
 
   it('a client that leaves takes its call with it', async () => {

@@ -147,9 +147,12 @@ export class PooledTunnel extends OwnRequest implements OwnedSocket, UpstreamReq
       upstream.writer.writeBuffer(LAST_CHUNK);
       upstream.writer.endMessage();
     } else upstream.endTunnel();
-    process.nextTick(() => {
-      if (!this.destroyed) done?.();
-    });
+    // Not while whoever ends it is in the middle of something.
+    upstream.writer.whenSettled(() =>
+      process.nextTick(() => {
+        if (!this.destroyed) done?.();
+      }),
+    );
   }
 
   destroy(error?: Error): void {

@@ -3,6 +3,8 @@
 import { afterEach } from 'vitest';
 import type { AccessLogRecord, DataPlane, DataPlaneConfig, DataPlaneOptions } from '../data-plane.js';
 import { createDataPlane } from '../pipeline.js';
+import type { DataPath } from '../transport/data-path.js';
+import { Timer } from '../transport/timer-wheel.js';
 import { testNode } from './envoy-config.js';
 import { connectRaw, type RawConnection, RawUpstream } from './raw-peers.js';
 
@@ -64,6 +66,23 @@ export async function startProxy(
       return client;
     },
   };
+}
+
+/** What the parts of a running data path share. */
+export function pathOf({ dataPlane }: ProxyFixture): DataPath {
+  return (dataPlane as unknown as { readonly path: DataPath }).path;
+}
+
+/** Lets so much time be over for the timers of the data path, and waits until those that are due have fired. */
+export async function passTime(proxy: ProxyFixture, milliseconds: number): Promise<void> {
+  const { wheel } = pathOf(proxy);
+  const clock = wheel as unknown as { nowMs: () => number };
+  const { nowMs } = clock;
+  await new Promise<void>((resolve) => {
+    // The wheel looks at the clock when a timer is due.
+    wheel.schedule(new Timer({ onTimer: () => resolve() }, 0), 0);
+    clock.nowMs = () => nowMs() + milliseconds;
+  });
 }
 
 /** A sink that gathers what an access log would show. */

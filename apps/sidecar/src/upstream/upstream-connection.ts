@@ -29,10 +29,11 @@ import type { ConnectionOwner } from './connection-owner.js';
 import type { PooledConnection } from './connection-pool.js';
 import type { UpstreamCluster } from './upstream-cluster.js';
 import type { UpstreamRequest } from './upstream-request.js';
-import type { UpstreamStream } from './upstream-stream.js';
+import { MAX_FLUSH_MS, type UpstreamStream } from './upstream-stream.js';
 import { HTTP_1_OFFER, type TransportEvents, type UpstreamTransport } from './upstream-transport.js';
 
-const TIMER_CONNECT_OR_IDLE = 0;
+/** Until the connection is made, while it is idle, and for what is left of a tunnel that is over. */
+const TIMER_PHASE = 0;
 const TIMER_AGE = 1;
 
 const CONNECTING = 0;
@@ -83,8 +84,7 @@ export class UpstreamConnection implements PooledConnection, UpstreamStream, Tra
   ) {
     this.path = owner.path;
     this.held = new HeldBytes(this.path.core);
-    // One timer serves twice: until the connection is made, then while it is idle.
-    this.timer = new Timer(this, TIMER_CONNECT_OR_IDLE);
+    this.timer = new Timer(this, TIMER_PHASE);
   }
 
   open(): void {
@@ -142,11 +142,12 @@ export class UpstreamConnection implements PooledConnection, UpstreamStream, Tra
     this.socket.end();
   }
 
-  /** The server has ended its side as well, so the socket closes by itself. */
+  /** The server has ended its side as well, so the socket closes by itself once everything is written. */
   leaveTunnel(): void {
     this.request = null;
     this.state = CLOSED;
     this.socket.end();
+    if (!this.socket.destroyed) this.path.wheel.schedule(this.timer, MAX_FLUSH_MS);
   }
 
   pause(): void {
@@ -178,6 +179,10 @@ export class UpstreamConnection implements PooledConnection, UpstreamStream, Tra
     if (this.state === CONNECTING) {
       this.path.stats.upstreamCxConnectTimeout++;
       this.failureKind = 'connect-timeout';
+      this.destroy();
+      return;
+    }
+    if (this.state === CLOSED) {
       this.destroy();
       return;
     }

@@ -2,6 +2,9 @@
 
 import type { MessageWriter } from '../codec/message-writer.js';
 
+/** For what is still to be written where both sides of a tunnel have ended and the server does not read. */
+export const MAX_FLUSH_MS = 300_000;
+
 export interface UpstreamStream {
   /** Takes the request; its head is the first that is written. */
   readonly writer: MessageWriter;

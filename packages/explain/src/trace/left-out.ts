@@ -6,6 +6,7 @@ import {
   fullGatewayName,
   type HttpMatchRequest,
   hostMatches,
+  nearestWords,
   resolveShortHost,
   selectorMatches,
 } from '@lateen/istio-config';
@@ -80,12 +81,14 @@ export interface CalledHost {
   readonly host: string;
   /** The service's short name, where it is one. */
   readonly serviceName: string | undefined;
+  /** Nobody has the host: VirtualServices for one that is nearly it may be meant. */
+  readonly unknown: boolean;
 }
 
 /** VirtualServices about the host that the client does not follow, with the reason. */
 export function virtualServicesLeftOut(
   snapshot: MeshSnapshot,
-  { host, serviceName }: CalledHost,
+  { host, serviceName, unknown }: CalledHost,
   client: TraceClient,
   followed: ReadonlySet<ConfigObject>,
 ): NotMatched[] {
@@ -100,6 +103,12 @@ export function virtualServicesLeftOut(
     const named = hosts.find(({ full }) => hostMatches(full, host));
     if (named === undefined) {
       const meant = hosts.find(({ text }) => text === serviceName);
+      const near = unknown && meant === undefined ? nearestOf(hosts, host) : undefined;
+      if (near !== undefined) {
+        const place: Place = { object, path: ['spec', 'hosts', near.index] };
+        const actual = `${host}, which was called, is nearly that`;
+        return [{ ...missed(place, 'hosts', near.full, actual), rule: placeName({ object, path: [] }) }];
+      }
       if (meant === undefined) return [];
       const place: Place = { object, path: ['spec', 'hosts', meant.index] };
       return [{ ...missed(place, 'hosts', meant.full, host), rule: placeName({ object, path: [] }) }];
@@ -107,6 +116,12 @@ export function virtualServicesLeftOut(
     const reason = whyNotFollowed(snapshot, object, named, host, client, followed);
     return reason === undefined ? [] : [{ ...reason, rule: placeName({ object, path: [] }) }];
   });
+}
+
+function nearestOf<Host extends { readonly full: string }>(hosts: readonly Host[], host: string): Host | undefined {
+  const names = hosts.map(({ full }) => full);
+  const [name] = nearestWords(host, names, 1);
+  return hosts.find(({ full }) => full === name);
 }
 
 function whyNotFollowed(

@@ -45,7 +45,11 @@ export function explainTrace(context: ExplainContext, entry: HttpEntry, input: T
   const host = entry.service?.hostname ?? request.authority.replace(/:\d+$/, '').toLowerCase();
   const others = virtualServicesLeftOut(
     snapshot,
-    { host, serviceName: entry.service?.kind === 'Service' ? entry.service.name : undefined },
+    {
+      host,
+      serviceName: entry.service?.kind === 'Service' ? entry.service.name : undefined,
+      unknown: entry.service === undefined && followed.size === 0,
+    },
     client,
     followed,
   );

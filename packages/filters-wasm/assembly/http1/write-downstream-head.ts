@@ -111,7 +111,10 @@ export function writeLocalReply(
   addServerAndDate(listener, options);
   const lines = (flags & PEER_LINES) != 0 && listener != 0 ? load<i32>(listener + LISTENER_RESPONSE_LINES_LENGTH) : 0;
   const more = load<i32>(HEAD_LINES_LENGTH);
-  if (addedBytes + lines + more + bodyLength + SLACK > capacity) return 0;
+  // 204 and 304 must not announce a body; what HTTP/2 sends of gRPC has none and does not say so.
+  const bodied = status >= 200 && status != 204 && status != 304;
+  const written = bodied && (flags & HEAD) == 0 ? bodyLength : 0;
+  if (addedBytes + lines + more + written + SLACK > capacity) return 0;
 
   let at = putText(out, TEXT_VERSION);
   store<u8>(at++, 0x20);
@@ -119,8 +122,6 @@ export function writeLocalReply(
   store<u8>(at++, 0x20);
   at = putReason(at, status);
   at = putCrlf(at);
-  // 204 and 304 must not announce a body; what HTTP/2 sends of gRPC has none and does not say so.
-  const bodied = status >= 200 && status != 204 && status != 304;
   if (bodied && !(grpc && (flags & HTTP_2) != 0)) {
     at = putColon(putText(at, KNOWN_CONTENT_LENGTH));
     at = putCrlf(putNumber(at, bodyLength));
@@ -134,7 +135,7 @@ export function writeLocalReply(
   if ((flags & CLOSE) != 0) at = putText(at, TEXT_CONNECTION_CLOSE_LINE);
   else if ((flags & HTTP_10) != 0) at = putText(at, TEXT_CONNECTION_KEEP_ALIVE_LINE);
   at = putCrlf(at);
-  if ((flags & HEAD) == 0 && bodied) at = putBytes(at, body, bodyLength);
+  if (written > 0) at = putBytes(at, body, written);
   return at - out;
 }
 

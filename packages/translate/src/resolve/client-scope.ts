@@ -21,9 +21,10 @@ import {
   visibleHealthChecks,
 } from './lateen/health-checks.js';
 import { type LimitService, limitServiceProblems, resolveLimitServices } from './lateen/limit-services.js';
-import { type EffectiveRateLimit, resolveRateLimits } from './lateen/rate-limits.js';
+import { type EffectiveRateLimit, resolveRateLimits, unprovenClaims } from './lateen/rate-limits.js';
 import { isExportedTo, isRuleExportedTo, type MeshService, meshIndex, oncePerSnapshot } from './mesh-index.js';
 import { destinationsOf, onNode, visibleServices } from './scoped-services.js';
+import { atGateway, hasSockets, leftOutSockets } from './services/edge-sockets.js';
 import { type OutboundMode, resolveSidecarScope, type SidecarScope } from './sidecar-scope.js';
 import { applicableTelemetries, type MetricsByMode, resolveMetrics } from './telemetry.js';
 import { type EffectiveTokenRule, resolveTokenRules } from './tokens/request-authentication.js';
@@ -250,9 +251,11 @@ function createScope(
   snapshot: MeshSnapshot,
   { namespace, labels, node = '' }: Omit<ScopeClient, 'type'>,
   sidecar: SidecarScope | undefined,
+  atEdge: boolean,
 ): ClientScope {
   const client = { namespace, labels };
-  const exported = exportedServices(snapshot, namespace).map((service) => onNode(service, node));
+  const everywhere = exportedServices(snapshot, namespace).map((service) => onNode(service, node));
+  const exported = atEdge ? everywhere.map((service) => atGateway(service, snapshot, namespace)) : everywhere;
   const services = sidecar === undefined ? exported : visibleServices(exported, sidecar);
   const meshRules = once(() => resolveVirtualServices(snapshot, client, new Set([MESH_GATEWAY])));
   const lookups = new Map<number | undefined, VirtualServiceLookup>();
@@ -330,6 +333,8 @@ function createScope(
       ...serviceProblems,
       ...limitServiceProblems(limitServices, byHostname(destinations)),
       ...tokenProblems,
+      ...(tokenRules.length === 0 ? unprovenClaims([...rateLimits, ...externalLimits]) : []),
+      ...(atEdge ? leftOutSockets(everywhere, snapshot, namespace) : []),
       ...(sidecar?.problems() ?? []),
     ],
   };
@@ -363,11 +368,13 @@ export function resolveClientScope(
   const sidecar = type === 'sidecar' ? resolveSidecarScope(snapshot, namespace, all) : undefined;
   // Where a client is matters only while there are services that are called on one machine.
   const place = snapshot.services.some(({ nodeLocal }) => nodeLocal) ? node : '';
-  const key = stableJson([namespace, labels, sidecar?.name ?? '', place]);
+  // Gateways see services as sidecars do, but for sockets.
+  const atEdge = type !== 'sidecar' && hasSockets(meshIndex(snapshot).services);
+  const key = stableJson([namespace, labels, sidecar?.name ?? '', place, atEdge]);
   const scopes = scopesOf(snapshot);
   let scope = scopes.get(key);
   if (scope === undefined) {
-    scope = createScope(snapshot, { namespace, labels, node: place }, sidecar);
+    scope = createScope(snapshot, { namespace, labels, node: place }, sidecar, atEdge);
     scopes.set(key, scope);
   }
   return scope;

@@ -24,6 +24,7 @@ export class StreamWriter implements MessageWriter {
   private offset = 0;
   private trailers: Buffer | null = null;
   private waiting: DrainListener | null = null;
+  private settling: (() => void) | null = null;
   private chunkState = 0;
 
   constructor(
@@ -73,6 +74,11 @@ export class StreamWriter implements MessageWriter {
     this.session.path.slots.give(block);
   }
 
+  whenSettled(callback: () => void): void {
+    if (this.queue.length === 0) callback();
+    else this.settling = callback;
+  }
+
   get backedUp(): boolean {
     return this.queuedBytes >= HIGH_WATER_BYTES || this.session.backedUp;
   }
@@ -105,7 +111,10 @@ export class StreamWriter implements MessageWriter {
     }
     if (queue.length === 0) {
       session.unblock(stream);
+      const { settling } = this;
+      this.settling = null;
       if (this.ended) this.sendEnd();
+      settling?.();
     }
     this.tellDrained();
     return queue.length > 0 && stream.sendWindow > 0;
@@ -133,6 +142,7 @@ export class StreamWriter implements MessageWriter {
     this.queuedBytes = 0;
     this.trailers = null;
     this.waiting = null;
+    this.settling = null;
     if (this.chunkState !== 0) this.session.path.core.chunkStates.release(this.chunkState);
     this.chunkState = 0;
   }

@@ -13,8 +13,9 @@ import {
   toCluster,
 } from '../../testing/envoy-config.js';
 import { bodyOf, http2Client, startHttp2Upstream } from '../../testing/http2-peers.js';
-import { ACCESS_LOG } from '../../testing/one-cluster.js';
+import { ACCESS_LOG, startOneCluster } from '../../testing/one-cluster.js';
 import { requestLog, startProxy } from '../../testing/proxy-fixture.js';
+import { eventually } from '../../testing/raw-peers.js';
 
 const HTTP_2 = httpOptions({ explicit_http_config: { http2_protocol_options: {} } });
 const type = (name: string) => ({ '@type': `type.googleapis.com/envoy.extensions.filters.http.${name}` });
@@ -27,7 +28,9 @@ const FILTERS = {
 
 /** Its upstream echoes the body as one message with trailers, `times` times. */
 async function setUp(times = 1) {
+  let calls = 0;
   const upstream = await startHttp2Upstream(async (stream, headers) => {
+    calls++;
     const body = await bodyOf(stream).catch(() => null); // null: the call was given up
     if (body === null) return;
     if (headers[':path'] === '/plain') {
@@ -53,7 +56,7 @@ async function setUp(times = 1) {
     [listener('l', [{ filters: [hcm] }])],
     [cluster('c', [endpointOf(upstream.port)], HTTP_2)],
   );
-  return { proxy: await startProxy(config, options), log: requests };
+  return { proxy: await startProxy(config, options), log: requests, upstreamCalls: () => calls };
 }
 
 const TRAILERS = '\x80\0\0\0\x0fgrpc-status:0\r\n';
@@ -108,12 +111,15 @@ describe('a call of gRPC-Web', () => {
   });
 
   it('is refused where its text is none, before and after its upstream has it', async () => {
-    const { proxy, log } = await setUp();
+    const { proxy, log, upstreamCalls } = await setUp();
     const head = 'POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/grpc-web-text\r\nContent-Length: ';
     for (const parts of [['AAAA?AA'], ['AAAA', 'A?A=']]) {
       const client = await proxy.client();
       client.send(`${head}${parts.join('').length}\r\n\r\n${parts[0]}`);
-      if (parts[1] !== undefined) setTimeout(() => client.send(parts[1]!), 20);
+      if (parts[1] !== undefined) {
+        await eventually(() => upstreamCalls() === 1, 'the upstream has the first part');
+        client.send(parts[1]);
+      }
       await client.untilText('\r\n\r\n');
       expect(client.received).toMatch(/^HTTP\/1\.1 400 /);
       expect(client.received).toMatch(
@@ -151,4 +157,28 @@ describe('a call of gRPC-Web', () => {
     expect(/\r\ngrpc-message: (x+)\r\n/.exec(client.received)?.[1]).toHaveLength(16_384);
     expect(client.received).toMatch(/\r\ngrpc-status: 2\r\ncontent-length: 0\r\n/);
   });
+});
+
+it.each([
+  [
+    'a WebSocket',
+    'websocket',
+    'GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n',
+    'HTTP/1.1 101 OK\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
+  ],
+  ['a CONNECT', 'CONNECT', 'CONNECT a.example:1 HTTP/1.1\r\nHost: a.example:1\r\n', 'HTTP/1.1 200 OK\r\n\r\n'],
+])('%s is no call, whatever it says of itself', async (_, upgrade_type, head, agreement) => {
+  const match = upgrade_type === 'CONNECT' ? { connect_matcher: {} } : { prefix: '/' };
+  const { proxy, upstream } = await startOneCluster({
+    routes: [{ match, route: { cluster: 'c' } }],
+    hcm: { ...FILTERS, upgrade_configs: [{ upgrade_type }] },
+  });
+  const client = await proxy.client();
+  client.send(`${head}Content-Type: application/grpc-web-text\r\n\r\n`);
+  const server = await upstream.next();
+  expect((await server.message()).head).toMatch(/\r\ncontent-type: application\/grpc-web-text\r\n/i);
+  server.send(`${agreement}no base64, and no frame`);
+  await client.untilText('no base64, and no frame');
+  client.send('nor is this?');
+  await server.untilText('nor is this?');
 });

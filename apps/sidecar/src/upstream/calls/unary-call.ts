@@ -127,12 +127,12 @@ export class UnaryCall extends OwnRequest implements UpstreamRequest, TimerOwner
     writer.endMessage();
   }
 
-  onUpstreamFailed(failure: UpstreamFailure, reason: string, freshConnection: boolean): void {
+  onUpstreamFailed(failure: UpstreamFailure, reason: string): void {
     this.upstream = null;
     if (this.over) return;
-    // The server has left, or has closed a connection that was idle: that says nothing of how it is.
-    const unseen = failure === 'refused' || (failure === 'closed' && !freshConnection && this.status === 0);
-    if (unseen && !this.again && this.endpoint !== null) {
+    // The server says that it has not looked at it (REFUSED_STREAM, GOAWAY): that says nothing of how it is. Of a connection that
+    // was closed nobody knows whether the call was handled, and a call may not be made twice (a limit would count it twice).
+    if (failure === 'refused' && !this.again && this.endpoint !== null) {
       this.again = true;
       this.requestComplete = false;
       this.endpoint.acquire(this);

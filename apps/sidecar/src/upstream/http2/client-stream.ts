@@ -5,8 +5,9 @@ import { CHUNKS_END, putChunkStart, putChunksEnd } from '../../codec/http2/chunk
 import * as F from '../../codec/http2/frames.js';
 import { Http2Stream, type StreamEnd } from '../../codec/http2/http2-stream.js';
 import type { UpstreamFailure } from '../../exchange/local-reply.js';
+import { Timer } from '../../transport/timer-wheel.js';
 import type { UpstreamRequest } from '../upstream-request.js';
-import type { UpstreamStream } from '../upstream-stream.js';
+import { MAX_FLUSH_MS, type UpstreamStream } from '../upstream-stream.js';
 import type { Http2UpstreamConnection } from './http2-upstream-connection.js';
 
 /** Used again for later requests of its connection. */
@@ -21,6 +22,8 @@ export class ClientStream extends Http2Stream implements UpstreamStream {
   private tunnel = false;
   /** For the server's settings, which say whether it takes the request. */
   private waiting = false;
+  /** Made for the first tunnel that leaves something to be written. */
+  private flushTimer: Timer | null = null;
 
   constructor(private readonly connection: Http2UpstreamConnection) {
     super(connection);
@@ -64,6 +67,9 @@ export class ClientStream extends Http2Stream implements UpstreamStream {
   leaveTunnel(): void {
     this.request = null;
     this.writer.endMessage();
+    if (this.id === 0) return;
+    this.flushTimer ??= new Timer({ onTimer: () => this.connection.resetStream(this, F.CANCEL) }, 0);
+    this.connection.path.wheel.schedule(this.flushTimer, MAX_FLUSH_MS);
   }
 
   pause(): void {
@@ -133,6 +139,7 @@ export class ClientStream extends Http2Stream implements UpstreamStream {
   onLocalEnd(): void {}
 
   onClosed(): void {
+    if (this.flushTimer !== null) this.connection.path.wheel.cancel(this.flushTimer);
     this.connection.onStreamDone(this);
   }
 

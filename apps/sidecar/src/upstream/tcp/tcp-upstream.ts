@@ -11,7 +11,7 @@ import type { ConnectionOwner } from '../connection-owner.js';
 import type { PooledConnection } from '../connection-pool.js';
 import type { UpstreamCluster } from '../upstream-cluster.js';
 import type { UpstreamRequest } from '../upstream-request.js';
-import type { UpstreamStream } from '../upstream-stream.js';
+import { MAX_FLUSH_MS, type UpstreamStream } from '../upstream-stream.js';
 import { type TransportEvents, TUNNEL_OFFER, type UpstreamTransport } from '../upstream-transport.js';
 import { TunnelWriter } from './tunnel-writer.js';
 
@@ -20,9 +20,6 @@ const CONNECTING = 0;
 const IDLE = 1;
 const TAKEN = 2;
 const CLOSED = 3;
-
-/** For what is still to be written where both sides have ended and the peer does not read. */
-const MAX_FLUSH_MS = 300_000;
 
 /** The answer that the endpoint cannot give: it does not know that there was a request. */
 const CONNECTED = Buffer.from('HTTP/1.1 200 OK\r\n\r\n');

@@ -67,6 +67,22 @@ export function resolveRateLimits(
   return { rateLimits: kept.filter(isCounted), externalLimits: kept.filter(isExternal), problems };
 }
 
+/** Rules that count by what a token says, where no token is checked: they limit nobody. */
+export function unprovenClaims(limits: readonly EffectiveRateLimit<RateLimitRule>[]): Problem[] {
+  return limits.flatMap(({ id, rule }) => {
+    if (rule.by?.some(({ jwtClaim }) => jwtClaim !== undefined) !== true) return [];
+    const [namespace, name] = id.split('/');
+    return [
+      {
+        code: 'unproven-claim',
+        severity: 'warning',
+        subject: `RateLimit/${namespace}/${name}`,
+        message: `rule ${rule.name} counts by a claim and limits nobody: no RequestAuthentication is for this workload, so no token is checked and nothing is claimed`,
+      },
+    ];
+  });
+}
+
 function isCounted(limit: EffectiveRateLimit<RateLimitRule>): limit is EffectiveRateLimit {
   return isCountedRule(limit.rule);
 }
