@@ -177,40 +177,36 @@ function writeTokenChecks(out: PrometheusText, dataPlane: DataPlane): void {
   }
 }
 
-/** Under Envoy's names: those of connection managers have their prefix as a label, those of connections as well. */
+/** Under Envoy's names: those of connection managers have prefixes as labels, those of connections what is before `shadow_` in theirs. */
 function writeRbac(out: PrometheusText, dataPlane: DataPlane): void {
   const METRICS = [
-    ['allowed', 'What rules let through.', ({ rulesPrefix }) => rulesPrefix, ({ allowed }) => allowed],
-    ['denied', 'What rules did not let through.', ({ rulesPrefix }) => rulesPrefix, ({ denied }) => denied],
-    [
-      'shadow_allowed',
-      'What shadow rules would let through.',
-      ({ shadowPrefix }) => shadowPrefix,
-      (one) => one.shadowAllowed,
-    ],
-    [
-      'shadow_denied',
-      'What shadow rules would not let through.',
-      ({ shadowPrefix }) => shadowPrefix,
-      (one) => one.shadowDenied,
-    ],
-  ] as const satisfies readonly (readonly [string, string, (one: RbacCounts) => string, (one: RbacCounts) => number])[];
-  const samples = new Map<string, { readonly help: string; readonly lines: [string, number][] }>();
-  for (const one of dataPlane.rbac()) {
-    const [family, label] = one.kind === 'http' ? ['http_rbac', 'http_conn_manager'] : ['rbac', 'rbac'];
-    for (const [name, help, prefix, read] of METRICS) {
-      const metric = `envoy_${family}_${prefix(one).replace(/[^a-zA-Z0-9_]/g, '_')}${name}`;
-      const known = samples.get(metric) ?? { help, lines: [] };
-      known.lines.push([formatLabels([[`envoy_${label}_prefix`, one.statPrefix]]), read(one)]);
-      samples.set(metric, known);
+    ['allowed', 'What rules let through.', 'rulesPrefix', ({ allowed }) => allowed],
+    ['denied', 'What rules did not let through.', 'rulesPrefix', ({ denied }) => denied],
+    ['shadow_allowed', 'What shadow rules would let through.', 'shadowPrefix', ({ shadowAllowed }) => shadowAllowed],
+    ['shadow_denied', 'What shadow rules would not let through.', 'shadowPrefix', ({ shadowDenied }) => shadowDenied],
+  ] as const satisfies readonly (readonly [string, string, keyof RbacCounts, (one: RbacCounts) => number])[];
+  for (const [name, help, prefix, read] of METRICS) {
+    const metrics = new Map<string, Map<string, number>>();
+    for (const one of dataPlane.rbac()) {
+      const [metric, labels] = rbacSeries(one, name, one[prefix]);
+      const series = metrics.get(metric) ?? new Map<string, number>();
+      metrics.set(metric, series.set(labels, (series.get(labels) ?? 0) + read(one)));
+    }
+    for (const [metric, series] of metrics) {
+      out.metric(metric, 'counter', help);
+      for (const [labels, value] of series) out.sample(metric, labels, value);
     }
   }
-  for (const [metric, { help, lines }] of samples) {
-    out.metric(metric, 'counter', help);
-    const sums = new Map<string, number>();
-    for (const [labels, value] of lines) sums.set(labels, (sums.get(labels) ?? 0) + value);
-    for (const [labels, value] of sums) out.sample(metric, labels, value);
+}
+
+function rbacSeries({ kind, statPrefix }: RbacCounts, name: string, prefix: string): [string, string] {
+  if (kind === 'network') {
+    const infix = prefix === '' ? '' : `${prefix.replace(/[^a-zA-Z0-9_]/g, '_')}_`;
+    return [`envoy_rbac_${infix}${name}`, formatLabels([['envoy_rbac_prefix', statPrefix.replace(/\.$/, '')]])];
   }
+  const labels: [string, string][] = [['envoy_http_conn_manager_prefix', statPrefix]];
+  if (prefix !== '') labels.unshift(['envoy_rbac_http_prefix', prefix]);
+  return [`envoy_http_rbac_${name}`, formatLabels(labels)];
 }
 
 /** Of routes with a `stat_prefix`; Envoy has the same counters below `vhost.NAME.route.PREFIX`. */

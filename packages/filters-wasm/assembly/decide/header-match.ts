@@ -121,42 +121,43 @@ function decide(table: i32, matcher: i32, found: bool): bool {
 }
 
 /**
- * As in rules of who may do what: each value of a repeated header is matched by itself, and one that agrees suffices (with
- * `invert`: one that does not). `absent`: there is no such value, whatever the name says.
+ * As in rules of who may do what: each value of a repeated header is matched by itself, and one that agrees suffices; with
+ * `invert` there must be values, and none that agrees. `absent`: there is no such value, whatever the name says.
  */
 export function matchHeaderIndividually(table: i32, matcher: i32, secure: i32, absent: bool): bool {
   const kind = load<i32>(matcher + MATCHER_KIND);
   const flags = load<i32>(matcher + MATCHER_FLAGS);
   const invert = (flags & MATCHER_FLAG_INVERT) != 0;
+  const valued = kind != MATCHER_PRESENT && kind != MATCHER_ABSENT;
   const pseudo = load<i32>(matcher + MATCHER_PSEUDO);
   let found = false;
+  let agrees = false;
   if (pseudo != 0) {
-    if (!absent) {
+    found = !absent;
+    if (found && valued) {
       findRequestValue(pseudo, 0, 0, 0, secure);
-      found = true;
-      if (kind != MATCHER_PRESENT && kind != MATCHER_ABSENT) return matchText(table, matcher, foundAt, foundLength) != invert;
+      agrees = matchText(table, matcher, foundAt, foundLength);
     }
   } else {
     const name = table + load<i32>(matcher + MATCHER_NAME_OFFSET);
     const length = load<i32>(matcher + MATCHER_NAME_LENGTH);
     const hash = load<i32>(matcher + MATCHER_NAME_HASH);
-    const valued = kind != MATCHER_PRESENT && kind != MATCHER_ABSENT;
     const end = REQ_HEADERS + load<i32>(REQ_HEADER_COUNT) * HEADER_ENTRY_BYTES;
-    for (let entry = REQ_HEADERS; entry < end; entry += HEADER_ENTRY_BYTES) {
+    for (let entry = REQ_HEADERS; entry < end && !agrees; entry += HEADER_ENTRY_BYTES) {
       if (load<i32>(entry + HEADER_HASH) != hash || load<i32>(entry + HEADER_NAME_LENGTH) != length) continue;
       if ((load<i32>(entry + HEADER_FLAGS) & HEADER_FLAG_DROPPED) != 0) continue;
       if (!equalsIgnoreCase(load<i32>(entry + HEADER_LINE_OFFSET), name, length)) continue;
       found = true;
-      if (!valued) break;
-      if (matchText(table, matcher, load<i32>(entry + HEADER_VALUE_OFFSET), load<i32>(entry + HEADER_VALUE_LENGTH)) != invert) {
-        return true;
-      }
+      agrees = valued && matchText(table, matcher, load<i32>(entry + HEADER_VALUE_OFFSET), load<i32>(entry + HEADER_VALUE_LENGTH));
     }
   }
   if (kind == MATCHER_PRESENT) return found != invert;
   if (kind == MATCHER_ABSENT) return found == invert;
-  if (found || (flags & MATCHER_FLAG_MISSING_AS_EMPTY) == 0) return false;
-  return matchText(table, matcher, VALUE_SCRATCH, 0) != invert;
+  if (!found) {
+    if ((flags & MATCHER_FLAG_MISSING_AS_EMPTY) == 0) return false;
+    agrees = matchText(table, matcher, VALUE_SCRATCH, 0);
+  }
+  return agrees != invert;
 }
 
 /** Whether the value of a matcher that is not about names agrees with a text. */

@@ -141,7 +141,10 @@ function writeMatch(context: CompileContext, blob: BlobWriter, at: number, path:
       break;
     case 'safeRegex':
       blob.int(at + T.ROUTE_ENTRY_MATCH, T.PATH_MATCH_REGEX);
-      blob.int(at + T.ROUTE_ENTRY_PATH_OFFSET, writeRegex(problems, blob, join(path, 'safe_regex'), specifier.value));
+      blob.int(
+        at + T.ROUTE_ENTRY_PATH_OFFSET,
+        writeRegex(problems, blob, { path: join(path, 'safe_regex'), matcher: specifier.value }),
+      );
       break;
     case 'connectMatcher':
       blob.int(at + T.ROUTE_ENTRY_MATCH, T.PATH_MATCH_CONNECT);

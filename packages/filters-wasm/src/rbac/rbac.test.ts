@@ -1,5 +1,6 @@
 // Access rules: the compiled index decides as the protos say, for random rules and requests; and what it refuses to compile.
 import { fromJson, type JsonObject } from '@bufbuild/protobuf';
+import { xdsRegistry } from '@lateen/xds-proto';
 import { RBACSchema } from '@lateen/xds-proto/envoy/config/rbac/v3/rbac_pb.js';
 import { describe, expect, it } from 'vitest';
 import { clearClaims, encodeClaims, putClaims } from '../claims/claims.js';
@@ -15,7 +16,7 @@ import { RBAC_NO_MATCH, RBAC_REGION_BYTES, RBAC_RULES_GONE } from './rbac-layout
 import { createRbacRegion } from './rbac-region.js';
 
 /** Pairs of rules and requests; the long run has 20,000. */
-const PAIRS = Number(process.env.LATEEN_RBAC_PAIRS ?? 3000);
+const PAIRS = Number(process.env.LATEEN_RBAC_PAIRS ?? 1500);
 const REQUESTS_PER_RULES = 60;
 
 const core = createCore({ seed: [7, 11] });
@@ -23,7 +24,13 @@ const listener = internListenerOptions(core, PLAIN_OPTIONS, 0);
 
 function compile(json: JsonObject, scope: 'http' | 'network' = 'http'): CompiledRules & { problems: string[] } {
   const problems = new ProblemList('Listener', 'l');
-  const compiled = compileRules(problems, 'rules', fromJson(RBACSchema, json), scope, core.rulesHash);
+  const compiled = compileRules(
+    problems,
+    'rules',
+    fromJson(RBACSchema, json, { registry: xdsRegistry }),
+    scope,
+    core.rulesHash,
+  );
   return { ...compiled, problems: problems.problems.map(({ path, message }) => `${path} ${message}`) };
 }
 
@@ -103,6 +110,62 @@ describe('access rules', () => {
     expect(decide(place, { ...request, headers: headers('user,admin') })).toBe(RBAC_NO_MATCH);
     expect(decide(place, { ...request, path: '/b?c=/d' })).toBe(1);
     expect(decide(place, { ...request, path: '/b/' })).toBe(RBAC_NO_MATCH);
+  });
+
+  it('have path templates for everything that may stand in a path', () => {
+    const template = (pathTemplate: string) =>
+      compile({
+        policies: {
+          t: {
+            permissions: [
+              {
+                uriTemplate: {
+                  name: 't',
+                  typedConfig: {
+                    '@type': 'type.googleapis.com/envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig',
+                    pathTemplate,
+                  },
+                },
+              },
+            ],
+            principals: [ANY],
+          },
+        },
+      });
+    const place = core.rbac.intern(template('/t/*/x.y/{rest=**}').bytes, 0)!;
+    const matched = [
+      '/t/a/x.y/',
+      '/t/a=b;c/x.y/d/e',
+      '/t/*/x.y/',
+      '/t/{"|/x.y/',
+      '/t/%2f/x.y/',
+      '/t/\xe9/x.y/\xff',
+      '/t/a/x.y/?q',
+    ];
+    for (const path of matched) expect(decide(place, { ...request, path }), path).toBe(0);
+    for (const path of ['/t/a/x.y', '/t//x.y/', '/t/a/xzy/', '/t/a/b/x.y/', '/t/[/x.y/', '/u/t/a/x.y/']) {
+      expect(decide(place, { ...request, path }), path).toBe(RBAC_NO_MATCH);
+    }
+    const suffixed = core.rbac.intern(template('/**.mpd').bytes, 0)!;
+    expect(decide(suffixed, { ...request, path: '/a/b.c/d.mpd' })).toBe(0);
+    expect(decide(suffixed, { ...request, path: '/a/b.mpdx' })).toBe(RBAC_NO_MATCH);
+    for (const bad of ['a', '/a b', '/a//b', '/{x}/{x}', '/a/**/*', '/x/{a=}', '/x/{a=*b}', '/x/{a', '/a*']) {
+      expect(template(bad).problems, bad).toHaveLength(1);
+    }
+  });
+
+  it('take an inverted header only where none of its values agrees', () => {
+    const header = { name: 'x-role', stringMatch: { exact: 'admin' }, invertMatch: true };
+    const { bytes } = compile({ policies: { a: { permissions: [{ header }], principals: [ANY] } } });
+    const place = core.rbac.intern(bytes, 0)!;
+    const found = (...values: string[]) =>
+      decide(place, { ...request, headers: values.map((value) => ['x-role', value] as const) });
+    expect([found('user'), found('user', 'admin'), found('admin'), found()]).toEqual([
+      0,
+      RBAC_NO_MATCH,
+      RBAC_NO_MATCH,
+      RBAC_NO_MATCH,
+    ]);
   });
 
   it('allow nothing once they are gone, or where nothing is known of the connection', () => {

@@ -20,7 +20,12 @@ export interface Matcher {
   readonly kind: number;
   readonly value: string;
   /** Of MATCHER_REGEX, in place of the value. */
-  readonly regex?: { readonly path: string; readonly matcher: RegexMatcher };
+  readonly regex?: {
+    readonly path: string;
+    readonly matcher: RegexMatcher;
+    /** Bytes beyond ASCII are like this character. */
+    readonly likeAll?: string;
+  };
   readonly flags: number;
   readonly rangeStart: number;
   readonly rangeEnd: number;
@@ -169,7 +174,7 @@ export function writeMatchers(
     blob.int(at + T.MATCHER_NAME_HASH, matcher.claimKinds ?? hashName(matcher.name));
     blob.int(at + T.MATCHER_KIND, matcher.kind);
     if (matcher.regex === undefined) blob.text(at + T.MATCHER_VALUE_OFFSET, matcher.value);
-    else blob.int(at + T.MATCHER_VALUE_OFFSET, writeRegex(problems, blob, matcher.regex.path, matcher.regex.matcher));
+    else blob.int(at + T.MATCHER_VALUE_OFFSET, writeRegex(problems, blob, matcher.regex));
     blob.int(at + T.MATCHER_FLAGS, matcher.flags);
     const pseudo = matcher.claimKinds === undefined ? pseudoHeader(matcher.name) : PSEUDO_CLAIM;
     blob.int(at + T.MATCHER_PSEUDO, pseudoNames ? pseudo : 0);

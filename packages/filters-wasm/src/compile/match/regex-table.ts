@@ -15,12 +15,16 @@ import type { ProblemList } from '../problems.js';
 import { join, refuseOtherFields } from '../supported-fields.js';
 
 /** Writes an expression for whole texts; its relative offset. */
-export function writeRegex(problems: ProblemList, blob: BlobWriter, path: string, matcher: RegexMatcher): number {
+export function writeRegex(
+  problems: ProblemList,
+  blob: BlobWriter,
+  { path, matcher, likeAll }: { readonly path: string; readonly matcher: RegexMatcher; readonly likeAll?: string },
+): number {
   // Of google_re2 only the limit of the program's size is left, which is deprecated: there are limits of our own.
   refuseOtherFields(problems, path, RegexMatcherSchema, matcher, 'google_re2 regex');
   return reporting(problems, join(path, 'regex'), () => {
     if (matcher.regex === '') throw new RegexError('is empty', 0);
-    return blob.shared(`regex ${matcher.regex}`, () => recordOf(matcher.regex));
+    return blob.shared(`regex ${likeAll ?? ''} ${matcher.regex}`, () => recordOf(matcher.regex, likeAll));
   });
 }
 
@@ -66,9 +70,19 @@ function reporting(problems: ProblemList, path: string, write: () => number): nu
   }
 }
 
-function recordOf(source: string): Uint8Array {
+/** @param likeAll what bytes beyond ASCII are like, where the expression names none of them */
+function recordOf(source: string, likeAll?: string): Uint8Array {
   const compiled = compileRegex(source);
-  return compiled.kind === 'automaton' ? automatonRecord(compiled.automaton) : programRecord(compiled.program);
+  if (compiled.kind !== 'automaton') {
+    if (likeAll !== undefined) throw new RegexError('is too large', 0);
+    return programRecord(compiled.program);
+  }
+  const record = automatonRecord(compiled.automaton);
+  if (likeAll !== undefined) {
+    const classes = record.subarray(T.REGEX_CLASSES, T.REGEX_CLASSES + 256);
+    classes.fill(classes[likeAll.charCodeAt(0)]!, 0x80);
+  }
+  return record;
 }
 
 /** REGEX_* record of a table. */

@@ -7,8 +7,12 @@ import type { Matcher } from '../match/matchers.js';
 import type { ProblemList } from '../problems.js';
 import { join } from '../supported-fields.js';
 
-const LITERAL_CHARACTERS = "a-zA-Z0-9\\-._~%!$&'()+,;:@";
-const LITERAL = new RegExp(`^[${LITERAL_CHARACTERS}]+$`);
+const LITERAL = /^[a-zA-Z0-9\-._~%!$&'()+,;:@=]+$/;
+/**
+ * What may stand for an operator. Envoy's own class is narrower, but its normalization writes the other characters as
+ * percent-encoded ones before, where here they are forwarded as they came; brackets are in neither. Bytes beyond ASCII count as `"`.
+ */
+const FREE = '!-.0-Z\\\\^-~';
 const VARIABLE = /^[a-zA-Z][a-zA-Z0-9_]{0,15}$/;
 const MAX_VARIABLES = 5;
 
@@ -33,7 +37,7 @@ export function readPathTemplate(problems: ProblemList, path: string, { typedCon
     regex,
     engineType: { case: undefined },
   } as const;
-  return { ...matcher, regex: { path: at, matcher: regexMatcher } };
+  return { ...matcher, regex: { path: at, matcher: regexMatcher, likeAll: '"' } };
 }
 
 class TemplateError extends Error {}
@@ -93,9 +97,9 @@ class TemplateParser {
 
   private operator(rest: string): [string, string] {
     if (this.hasTextGlob) throw new TemplateError('has * behind **');
-    if (!rest.startsWith('**')) return [`[${LITERAL_CHARACTERS}]+`, rest.slice(1)];
+    if (!rest.startsWith('**')) return [`[${FREE}]+`, rest.slice(1)];
     this.hasTextGlob = true;
-    return [`[${LITERAL_CHARACTERS}/]*`, rest.slice(2)];
+    return [`[${FREE}/]*`, rest.slice(2)];
   }
 }
 

@@ -137,24 +137,29 @@ function headerMatches(matcher: HeaderMatcher, request: RuledRequest): boolean {
   if (specifier.case === undefined) return present !== matcher.invertMatch;
   if (specifier.case === 'presentMatch') return (present === specifier.value) !== matcher.invertMatch;
   if (!present && matcher.treatMissingHeaderAsEmpty) values.push('');
-  return values.some((value) => {
-    if (specifier.case === 'stringMatch') return textMatches(specifier.value, value) !== matcher.invertMatch;
+  if (values.length === 0) return false;
+  const agrees = values.some((value) => {
+    if (specifier.case === 'stringMatch') return textMatches(specifier.value, value);
     if (specifier.case === 'rangeMatch') {
       const number = /^-?\d+$/.test(value) ? Number(value) : Number.NaN;
-      const within = number >= Number(specifier.value.start) && number < Number(specifier.value.end);
-      return within !== matcher.invertMatch;
+      return number >= Number(specifier.value.start) && number < Number(specifier.value.end);
     }
     throw new Error(`no reference for ${specifier.case}`);
   });
+  return agrees !== matcher.invertMatch;
 }
 
 function isWithin({ addressPrefix, prefixLen = 0 }: CidrRange, address: string): boolean {
   const familyOf = (text: string) => (text.includes(':') ? 'ipv6' : 'ipv4');
   if (familyOf(addressPrefix) !== familyOf(address)) return false;
-  const list = new BlockList();
-  list.addSubnet(addressPrefix, prefixLen, familyOf(addressPrefix));
+  const key = `${addressPrefix}/${prefixLen}`;
+  const list = networks.get(key) ?? new BlockList();
+  if (!networks.has(key)) list.addSubnet(addressPrefix, prefixLen, familyOf(addressPrefix));
+  networks.set(key, list);
   return list.check(address, familyOf(address));
 }
+
+const networks = new Map<string, BlockList>();
 
 function claimMatches({ path, value, invert }: MetadataMatcher, request: RuledRequest): boolean {
   let found: ClaimValue | undefined = request.claims;
