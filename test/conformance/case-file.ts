@@ -4,6 +4,15 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { REPOSITORY } from '../harness/repository.js';
+import {
+  type CertificateOfCase,
+  readCertificate,
+  readProxyHeader,
+  readSentTls,
+  readServedTls,
+  type SentTls,
+  type ServedTls,
+} from './case-tls.js';
 import { Fields } from './fields.js';
 
 export const CASES = join(REPOSITORY, 'test/conformance/cases');
@@ -25,6 +34,10 @@ export interface PodOfCase {
   readonly deaf: boolean;
   /** What it says when it is asked by a health check. */
   readonly isWell: boolean;
+  /** How it serves connections that begin with TLS. */
+  readonly tls?: ServedTls | undefined;
+  /** Its connections may begin with a PROXY header. */
+  readonly takesProxyHeaders?: boolean;
 }
 
 /** What an application answers to one attempt. */
@@ -49,6 +62,10 @@ export interface ExpectedRequest {
   readonly host: string | undefined;
   readonly body: string | undefined;
   readonly headers: Readonly<Record<string, ExpectedHeader>>;
+  /** Of the handshake, by the names of `TlsFacts`; null: plain text. */
+  readonly tls: Readonly<Record<string, string>> | null | undefined;
+  /** `V1 192.0.2.7`, or null. */
+  readonly proxyHeader: string | null | undefined;
 }
 
 export interface Expectation {
@@ -67,6 +84,8 @@ export interface Expectation {
   readonly maxMs: number | undefined;
   /** What a TCP client reads until the end. */
   readonly text: string | undefined;
+  /** What the client sees of the handshake, by the names of `TlsFacts`. */
+  readonly tls: Readonly<Record<string, string>>;
 }
 
 /** What is expected of a request's answers as a whole, where it is sent several times. */
@@ -102,6 +121,10 @@ interface Sending {
   readonly together: Together;
   /** Fields in which stock Envoy is known to differ, with the reason. */
   readonly differs: Readonly<Record<string, string>>;
+  /** The client speaks TLS. */
+  readonly tls: SentTls | undefined;
+  /** A balancer before the proxy tells of the client: `V1 192.0.2.7`. */
+  readonly proxyHeader: string | undefined;
 }
 
 export interface HttpSending extends Sending {
@@ -144,6 +167,7 @@ export interface ConformanceCase {
   /** The pods that a proxy under test stands for. */
   readonly clients: readonly PodOfCase[];
   readonly requests: readonly SendingOfCase[];
+  readonly certificates: readonly CertificateOfCase[];
   /** Why the case is not run against a stock Envoy; undefined: it is. */
   readonly withoutEnvoy: string | undefined;
 }
@@ -165,6 +189,8 @@ const readPod = (name: string, fields: Fields, label: string): PodOfCase => {
     socket: fields.flag('socket') ?? false,
     isWell: fields.flag('isWell') ?? true,
     deaf: fields.flag('deaf') ?? false,
+    tls: readServedTls(fields.below('tls')),
+    takesProxyHeaders: fields.flag('takesProxyHeaders') ?? false,
   };
   fields.done();
   return pod;
@@ -191,6 +217,8 @@ function readReceived(fields: Fields): ExpectedRequest {
     host: fields.text('host'),
     body: fields.text('body'),
     headers: fields.headers('headers'),
+    tls: fields.isNull('tls') ? null : fields.texts('tls'),
+    proxyHeader: fields.isNull('proxyHeader') ? null : fields.text('proxyHeader'),
   };
   fields.done();
   return received;
@@ -212,6 +240,7 @@ function readExpectation(fields: Fields): Expectation {
     minMs: fields.number('minMs'),
     maxMs: fields.number('maxMs'),
     text: fields.text('text'),
+    tls: fields.texts('tls') ?? {},
   };
   fields.done();
   return expectation;
@@ -232,8 +261,10 @@ function readTogether(fields: Fields): Together {
   return together;
 }
 
-/** `http://HOST[:PORT]/target` with everything after the authority as it stands. */
-const URL_OF_REQUEST = /^([A-Z]+) http:\/\/([^/?]+)(.*)$/;
+const hostOf = (authority: string) => authority.replace(/:\d+$/, '');
+
+/** `http://HOST[:PORT]/target`, or https, with everything after the authority as it stands. */
+const URL_OF_REQUEST = /^([A-Z]+) (https?):\/\/([^/?]+)(.*)$/;
 
 function readSending(fields: Fields): SendingOfCase {
   const tcp = fields.below('tcp');
@@ -246,6 +277,7 @@ function readSending(fields: Fields): SendingOfCase {
     pauseMs: fields.number('pauseMs'),
     together: readTogether(fields.below('together') ?? Fields.empty(fields)),
     differs: fields.texts('differs') ?? {},
+    proxyHeader: readProxyHeader(fields),
   };
   if (tcp !== undefined) {
     const connect = tcp.text('connect') ?? '';
@@ -255,14 +287,19 @@ function readSending(fields: Fields): SendingOfCase {
       send: tcp.text('send') ?? '',
       waits: tcp.flag('waits') ?? false,
       stays: tcp.flag('stays') ?? false,
+      tls: readSentTls(tcp.below('tls'), hostOf(connect)),
     };
     tcp.done();
     fields.done();
     return whole;
   }
   const match = URL_OF_REQUEST.exec(line ?? '');
-  if (match === null) throw fields.wrong('`request` must be `METHOD http://HOST[:PORT]/PATH`, or there must be `tcp`');
-  const [, method = '', host = '', target = ''] = match;
+  if (match === null)
+    throw fields.wrong('`request` must be `METHOD http[s]://HOST[:PORT]/PATH`, or there must be `tcp`');
+  const [, method = '', scheme = '', host = '', target = ''] = match;
+  const isSecure = scheme === 'https';
+  const tls = fields.below('tls') ?? (isSecure ? Fields.empty(fields) : undefined);
+  if (tls !== undefined && !isSecure) throw fields.wrong('`tls` is for requests by https');
   const sending = {
     kind: 'http' as const,
     http2: fields.flag('http2') ?? false,
@@ -273,7 +310,8 @@ function readSending(fields: Fields): SendingOfCase {
     target: `${fields.text('connect')?.startsWith(`${FORWARD_PROXY}:`) ? `http://${host}` : ''}${target === '' ? '/' : target}`,
     headers: fields.headerLines('headers'),
     body: fields.text('body'),
-    connect: fields.text('connect') ?? (host.includes(':') ? host : `${host}:80`),
+    connect: fields.text('connect') ?? (host.includes(':') ? host : `${host}:${isSecure ? 443 : 80}`),
+    tls: readSentTls(tls, hostOf(host)),
     answers: fields.list('answers').map(readAnswer),
   };
   fields.done();
@@ -305,6 +343,7 @@ export function readCase(name: string): ConformanceCase {
     pods: fields.entries('pods').map(([pod, each]) => readPod(pod, each, pod)),
     clients: named.some((client) => client.name === GATEWAY) ? named : [...named, gateway],
     requests: fields.list('requests').map(readSending),
+    certificates: fields.entries('certificates').map(([each, below]) => readCertificate(each, below)),
     withoutEnvoy: fields.text('withoutEnvoy'),
   };
   if (read.why === '') throw fields.wrong('`why` must say in a line what the case shows');

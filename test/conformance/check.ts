@@ -1,6 +1,7 @@
 // Conformance, step 6: what was seen beside what the case expects; every difference becomes a line.
 
 import type { Expectation, ExpectedHeader, ExpectedRequest, SendingOfCase, Together } from './case-file.js';
+import type { TlsFacts } from './case-tls.js';
 import type { ReceivedRequest } from './mesh/echo-pods.js';
 import type { Observation, SendingResult } from './mesh/mesh-under-test.js';
 
@@ -48,7 +49,22 @@ function requestFailures(expected: ExpectedRequest, request: ReceivedRequest | u
     ...compare('request host', expected.host, request?.host),
     ...compare('request body', expected.body, request?.body),
     ...headerFailures('request', expected.headers, request?.headers ?? []),
+    ...tlsFailures('request', expected.tls, request?.tls),
+    ...compare('request PROXY header', expected.proxyHeader ?? undefined, request?.proxyHeader),
+    ...(expected.proxyHeader === null ? compare('request PROXY header', 'none', request?.proxyHeader ?? 'none') : []),
   ];
+}
+
+/** @param expected null: there is to be no TLS */
+function tlsFailures(
+  prefix: string,
+  expected: Readonly<Record<string, string>> | null | undefined,
+  facts: TlsFacts | undefined,
+): Failure[] {
+  if (expected === null) return compare(`${prefix} tls`, 'none', facts === undefined ? 'none' : JSON.stringify(facts));
+  return Object.entries(expected ?? {}).flatMap(([name, value]) =>
+    compare(`${prefix} tls ${name}`, value, facts?.[name]),
+  );
 }
 
 function upstreamFailures(expected: readonly string[], received: readonly ReceivedRequest[]): Failure[] {
@@ -90,6 +106,7 @@ function failuresOf(expect: Expectation, { answer, received, copies, log }: Obse
     ...headerFailures('response', expect.headers, answer.headers),
     ...compare('body', expect.body, answer.body),
     ...compare('text', expect.text, answer.body),
+    ...tlsFailures('response', expect.tls, answer.tls),
     ...(expect.upstream === undefined ? [] : upstreamFailures(expect.upstream, received)),
     ...(expect.received === undefined ? [] : requestFailures(expect.received, received.at(-1))),
     ...(expect.copies === undefined ? [] : copyFailures(expect.copies, copies)),

@@ -1,7 +1,9 @@
 // Conformance of explain: of each case it foretells what the case expects of the wire: pod, status, path, Host, cluster, route.
 
+import { isIP } from 'node:net';
 import { type Explanation, explainWithTokens, findCaller, parseRequest } from '@lateen/explain';
-import { describe, expect, test } from 'vitest';
+import { TestAuthority } from '@lateen/identity/testing';
+import { beforeAll, describe, expect, test } from 'vitest';
 import {
   type ConformanceCase,
   caseNames,
@@ -11,11 +13,23 @@ import {
   type SendingOfCase,
 } from './case-file.js';
 import { type CaseAddresses, readCaseConfig, snapshotOf } from './mesh/case-snapshot.js';
+import { CertificateIssuer } from './mesh/certificates.js';
 import { locatedCase } from './mesh/located-case.js';
 
-/** Calls of the client's own port do not go through its outbound configuration, which is what explain is about. */
-function isOutbound(sending: SendingOfCase): boolean {
-  return !sending.connect.startsWith('inbound:');
+/**
+ * Calls of the client's own port do not go through its outbound configuration, which is what explain is about. It knows nothing
+ * of handshakes: not of those that fail, nor of connections that are led by server names, or by a gateway; and of no address but a
+ * gateway's own.
+ */
+function isExplained(sending: SendingOfCase): boolean {
+  const { connect, tls, from, kind, expect: expected } = sending;
+  const isByAddress = isIP(connect.replace(/:\d+$/, '')) !== 0;
+  return (
+    !connect.startsWith('inbound:') &&
+    !isByAddress &&
+    expected.status !== 0 &&
+    (kind === 'http' || (tls === undefined && from !== GATEWAY))
+  );
 }
 
 type Question = readonly [sending: SendingOfCase, ask: () => Promise<Explanation>];
@@ -28,7 +42,7 @@ function withoutUpstream(sending: SendingOfCase, outside: ReadonlySet<string>): 
     : sending;
 }
 
-function answersOf(written: ConformanceCase): readonly Question[] {
+async function answersOf(written: ConformanceCase, issuer: CertificateIssuer): Promise<readonly Question[]> {
   const { pods, clients } = written;
   const names = [...clients, ...pods].map(({ name }) => name);
   const addresses: CaseAddresses = {
@@ -39,11 +53,12 @@ function answersOf(written: ConformanceCase): readonly Question[] {
     address: addresses.pod,
     port: (_pod, port) => port,
     socket: (pod) => `/run/${pod}.sock`,
+    certificates: await issuer.forCase(written.certificates),
   });
   const config = readCaseConfig(conformanceCase);
   const snapshot = snapshotOf(conformanceCase, config, addresses, () => 1);
   const outside = new Set(pods.filter(({ loopback, socket }) => loopback || socket).map(({ name }) => name));
-  return conformanceCase.requests.filter(isOutbound).map((sending) => [
+  return conformanceCase.requests.filter(isExplained).map((sending) => [
     withoutUpstream(sending, outside),
     () => {
       const caller = findCaller(snapshot, sending.from, undefined);
@@ -55,7 +70,8 @@ function answersOf(written: ConformanceCase): readonly Question[] {
 
 function lineOf(sending: SendingOfCase): string {
   if (sending.kind === 'tcp') return `GET http://${sending.connect}/`;
-  const { method, connect, target } = sending;
+  const { method, connect, target, tls } = sending;
+  if (tls !== undefined) return `${method} https://${tls.sni}${connect.slice(connect.lastIndexOf(':'))}${target}`;
   return `${method} ${target.startsWith('http:') ? target : `http://${connect}${target}`}`;
 }
 
@@ -145,9 +161,13 @@ function checkHttp(sending: HttpSending, answer: Explanation): void {
 }
 
 describe('explain foretells', () => {
+  let issuer: CertificateIssuer;
+  beforeAll(async () => {
+    issuer = new CertificateIssuer(await TestAuthority.create());
+  });
   test.each(caseNames())('%s', async (name) => {
     const conformanceCase = readCase(name);
-    for (const [sending, ask] of answersOf(conformanceCase)) {
+    for (const [sending, ask] of await answersOf(conformanceCase, issuer)) {
       const answer = await ask();
       expect(answer.from.gateway, sending.name).toBe(sending.from === GATEWAY);
       if (sending.kind === 'http') checkHttp(sending, answer);

@@ -81,6 +81,13 @@ export class Fields {
     return Object.fromEntries(Object.entries(this.headers(name)).map(([key, value]) => [key, value ?? '']));
   }
 
+  /** It is there, and says that there is none. */
+  isNull(name: string): boolean {
+    if (this.value[name] !== null || !(name in this.value)) return false;
+    this.taken.add(name);
+    return true;
+  }
+
   has(name: string): boolean {
     return this.value[name] !== undefined;
   }

@@ -1,7 +1,8 @@
-// Test harness: what Istio's agent is to an Envoy: serves the workload's certificate and the trust roots over a Unix socket.
+// Test harness: what Istio's agent is to an Envoy: serves the workload's certificate, the trust roots and files over a Unix socket.
 //
 // A Lateen sidecar needs none, it has its certificate from Citadel itself. An Envoy has to be given one, by whoever starts it.
 
+import { readFileSync } from 'node:fs';
 import { create } from '@bufbuild/protobuf';
 import { Server, ServerCredentials, type ServerDuplexStream, status } from '@grpc/grpc-js';
 import type { IdentitySource, WorkloadIdentity } from '@lateen/identity';
@@ -21,6 +22,12 @@ import { SecretDiscoveryService } from '@lateen/xds-proto/envoy/service/secret/v
 
 const SECRET_TYPE = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret';
 
+/** Names by which proxies ask for files of their host: `file-cert:CERTIFICATE~KEY`, `file-root:ROOTS`. */
+const FILE_PAIR = /^file-cert:([^~]+)~([^~]+)$/;
+const FILE_ROOTS = /^file-root:(\/.+)$/;
+
+const read = (path: string) => inline(readFileSync(path, 'utf8'));
+
 const inline = (text: string) => create(DataSourceSchema, { specifier: { case: 'inlineString', value: text } });
 
 function secretOf(name: string, identity: WorkloadIdentity): Secret | undefined {
@@ -35,7 +42,20 @@ function secretOf(name: string, identity: WorkloadIdentity): Secret | undefined 
     const value = create(CertificateValidationContextSchema, { trustedCa: inline(identity.rootsPem) });
     return create(SecretSchema, { name, type: { case: 'validationContext', value } });
   }
-  return undefined;
+  return secretOfFiles(name);
+}
+
+/** As Istio's agent has them. @throws Error where a file cannot be read */
+function secretOfFiles(name: string): Secret | undefined {
+  const [, chain, key] = FILE_PAIR.exec(name) ?? [];
+  if (chain !== undefined && key !== undefined) {
+    const value = create(TlsCertificateSchema, { certificateChain: read(chain), privateKey: read(key) });
+    return create(SecretSchema, { name, type: { case: 'tlsCertificate', value } });
+  }
+  const roots = FILE_ROOTS.exec(name)?.[1];
+  if (roots === undefined) return undefined;
+  const value = create(CertificateValidationContextSchema, { trustedCa: read(roots) });
+  return create(SecretSchema, { name, type: { case: 'validationContext', value } });
 }
 
 export interface SdsServer {
@@ -44,7 +64,7 @@ export interface SdsServer {
   stop(): void;
 }
 
-/** Serves `default` and `ROOTCA` of the identity, and again when it is renewed. */
+/** Serves `default` and `ROOTCA` of the identity, and again when it is renewed; and files of this host, once. */
 export async function startSdsServer(socketPath: string, identity: IdentitySource): Promise<SdsServer> {
   const refusals: string[] = [];
   const method = grpcService(SecretDiscoveryService).streamSecrets!;

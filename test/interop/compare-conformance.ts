@@ -22,6 +22,7 @@ const OF_COPIES = ['copy x-envoy-internal', 'copy x-forwarded-for'];
 /** Both have addresses and certificates of their own. */
 function steadyText(value: string): string {
   return ownAsLoopback(value)
+    .replaceAll(/^127\.0\.0\.1:\d+$/g, 'APPLICATION')
     .replaceAll(/\b127\.\d+\.\d+\.\d+\b/g, 'ADDRESS')
     .replaceAll(/\blocalhost:\d+\b/g, 'localhost:PORT')
     .replaceAll(/\|\d+\|\|(\S*localhost)\b/g, '|PORT||$1')
@@ -53,7 +54,9 @@ function fieldsOf({ answer, received, copies, log }: Observation, isDetermined: 
     fields.set(`copy to ${pod}`, `${method} ${path} ${copied}`);
     add('copy', headers);
   }
-  for (const [name, value] of Object.entries(log ?? {})) fields.set(`log ${name}`, steadyText(value));
+  for (const [name, value] of Object.entries(log ?? {})) {
+    if (LOGGED_OF_REQUESTS.has(name)) fields.set(`log ${name}`, steadyText(value));
+  }
   for (const name of [...Object.keys(NOT_COMPARED), ...OF_THE_MESH, ...OF_COPIES]) {
     fields.delete(name);
     fields.delete(name.replace('request', 'copy'));
@@ -66,12 +69,69 @@ function withStats(fields: Map<string, string>, { stats = {} }: SendingResult): 
   return fields;
 }
 
+/** Lines about requests have it, and those about connections more. */
+const LOGGED_OF_REQUESTS: ReadonlySet<string> = new Set(['code', 'flags', 'details', 'cluster', 'route', 'serverName']);
+/** Of reasons each TLS library has its own words. */
+const LOGGED_OF_CONNECTIONS: ReadonlySet<string> = new Set([
+  'flags',
+  'cluster',
+  'route',
+  'host',
+  'serverName',
+  'received',
+  'sent',
+  'termination',
+]);
+
+/** What a client has read, and what the pod and the access log saw of the connection. */
+function fieldsOfConnection({ answer, log }: Observation): Map<string, string> {
+  const fields = new Map([['text', steadyText(answer.body)]]);
+  for (const [name, value] of Object.entries(log ?? {})) {
+    if (LOGGED_OF_CONNECTIONS.has(name)) fields.set(`log ${name}`, steadyText(value));
+  }
+  if (log !== undefined) fields.set('log failure', log.failure === '-' ? '-' : 'told');
+  return fields;
+}
+
+/**
+ * Of TLS that a proxy began the version and the suite are left out: Envoy speaks at most 1.2 to upstreams where nobody says. TLS that no
+ * proxy has ended has signatures of more or fewer bytes.
+ */
+function withHandshakes(fields: Map<string, string>, { answer, received }: Observation): Map<string, string> {
+  const pod = received.at(-1);
+  const ofProxy = answer.tls === undefined ? ['version', 'cipher'] : [];
+  for (const [side, facts] of [
+    ['response', answer.tls],
+    ['request', pod?.tls],
+  ] as const) {
+    for (const [name, value] of Object.entries(facts ?? {})) {
+      if (side === 'response' || !ofProxy.includes(name)) fields.set(`${side} tls ${name}`, steadyText(value));
+    }
+  }
+  if (pod?.proxyHeader !== undefined) fields.set('request PROXY header', steadyText(pod.proxyHeader));
+  return fields;
+}
+
+const OF_BYTES = ['log received', 'log sent', 'stat downstream_cx_rx_bytes_total', 'stat downstream_cx_tx_bytes_total'];
+
+function withoutBytes(fields: Map<string, string>, { answer, received }: Observation): Map<string, string> {
+  const isPassedOn = answer.tls !== undefined && received.at(-1)?.tls !== undefined;
+  if (isPassedOn) for (const name of OF_BYTES) fields.delete(name);
+  return fields;
+}
+
 /** Of requests that are sent several times only what the case expects is compared: which pod has which is chance. */
 export function differencesOf(envoy: SendingResult, lateen: SendingResult): Difference[] {
-  if (envoy.sending.times > 1 || envoy.sending.kind !== 'http') return [];
-  const isDetermined = envoy.sending.expect.upstream?.length === 1;
-  const left = withStats(fieldsOf(envoy.observations[0]!, isDetermined), envoy);
-  const right = withStats(fieldsOf(lateen.observations[0]!, isDetermined), lateen);
+  const { sending } = envoy;
+  if (sending.times > 1) return [];
+  const isDetermined = sending.expect.upstream?.length === 1;
+  const fieldsSeen = (result: SendingResult) => {
+    const [observation] = result.observations;
+    const fields = sending.kind === 'tcp' ? fieldsOfConnection(observation!) : fieldsOf(observation!, isDetermined);
+    return withoutBytes(withStats(withHandshakes(fields, observation!), result), observation!);
+  };
+  const left = fieldsSeen(envoy);
+  const right = fieldsSeen(lateen);
   return [...new Set([...left.keys(), ...right.keys()])].sort().flatMap((field) => {
     const difference = { field, envoy: left.get(field) ?? '(absent)', lateen: right.get(field) ?? '(absent)' };
     return difference.envoy === difference.lateen ? [] : [difference];

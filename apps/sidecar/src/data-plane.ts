@@ -12,6 +12,7 @@ import type { LimitServiceCounts } from './limit-service/limit-counts.js';
 import type { ClusterCounts } from './observe/cluster-counts.js';
 import type { QuotaBuckets } from './quota/quota-buckets.js';
 import type { RbacCounts } from './rbac/rbac-counts.js';
+import type { PeerFault } from './transport/peer-check.js';
 import type { HealthCounts } from './upstream/health/health-checker.js';
 import type { OutlierCounts } from './upstream/outliers/outlier-detector.js';
 
@@ -139,14 +140,24 @@ export interface DataPlaneStats {
   downstreamCxTotal: number;
   /** Gauge. */
   downstreamCxActive: number;
+  /** Handshakes that were completed. */
   downstreamCxTlsTotal: number;
-  /** Handshakes refused or failed, timed out or without a matching filter chain. */
+  /** Handshakes that failed or timed out. */
   downstreamCxTlsErrors: number;
+  /** Clients that were refused for their certificate, by what is wrong with it. */
+  readonly downstreamCxTlsRefused: Record<PeerFault, number>;
+  /** Closed while their first bytes were looked at: not what the listener takes, or too late. */
+  downstreamCxUnrecognized: number;
   downstreamCxNoFilterChain: number;
   /** Closed at once, since a limit of connections was reached. */
   downstreamCxOverflow: number;
   /** Connections that a TCP proxy took. */
   tcpCxTotal: number;
+  /** Of these, those whose cluster is not there. */
+  tcpCxNoRoute: number;
+  /** Bytes from clients of TCP proxies, and to them, of connections that have ended. */
+  tcpCxReceivedBytes: number;
+  tcpCxSentBytes: number;
   /** Gauge. */
   tcpCxActive: number;
   downstreamRqTotal: number;

@@ -113,7 +113,12 @@ export class TestWebAuthority {
         nextUpdate: new Date(Date.now() + DAY_MS),
         signingAlgorithm: ECDSA_SHA256,
         signingKey: this.keys.privateKey,
-        entries: serials.map((serialNumber) => ({ serialNumber, revocationDate: new Date(Date.now() - DAY_MS) })),
+        // With a reason: an empty list of extensions, which the library writes without one, BoringSSL does not take.
+        entries: serials.map((serialNumber) => ({
+          serialNumber,
+          revocationDate: new Date(Date.now() - DAY_MS),
+          reason: x509.X509CrlReason.keyCompromise,
+        })),
       },
       engine,
     );

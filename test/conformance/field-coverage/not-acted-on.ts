@@ -57,7 +57,9 @@ function standingWith(kind: CoveredKind, field: string, text: string): Standing 
     : parseMeshConfig({ name: 'sample', content });
   const steps = stepsOf(field);
   const about = problems.filter(({ path }) => path === 'kind' || isAbove(stepsOfProblem(path), steps));
-  if (about.some(({ code }) => code === 'unsupported')) return 'refused';
+  // A word that is refused where it stands need not be one that is refused everywhere.
+  const isWord = field.includes('=');
+  if (about.some(({ code }) => code === 'unsupported' || (isWord && code === 'enum'))) return 'refused';
   return about.some(({ code }) => code === 'not-acted-on') ? 'warned of' : undefined;
 }
 

@@ -80,7 +80,7 @@ export class CasePilot {
       }),
     );
     if (!node.ok) throw new Error(node.errors.join('; '));
-    const { resources, faults } = this.cache.translate(resolveProxyView(mesh, node.proxy));
+    const { resources, faults } = this.cache.translate(resolveProxyView(mesh, node.proxy, true));
     if (faults.length > 0) throw new Error(faults.map(({ message }) => message).join('\n'));
     this.pushes += 1;
     this.cache.startGeneration();

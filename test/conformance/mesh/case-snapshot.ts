@@ -8,17 +8,18 @@ import {
   parseDocuments,
   parseMeshConfig,
   protocolOfPort,
+  readSecretValues,
 } from '@lateen/istio-config';
-import { buildSnapshot, type MeshSnapshot, type Service, type Workload } from '@lateen/translate';
+import { buildSnapshot, type Credential, type MeshSnapshot, type Service, type Workload } from '@lateen/translate';
 import { parse } from 'yaml';
 import { type ConformanceCase, GATEWAY, type PodOfCase } from '../case-file.js';
+import { LOG_FORMAT } from './log-lines.js';
 
 /** The mesh that cases are in unless they say otherwise: pods have no sidecars, so nobody speaks mutual TLS to them. */
 const MESH = {
   enableAutoMtls: false,
   accessLogFile: '/dev/stdout',
-  accessLogFormat:
-    'conformance %REQ(X-CONFORMANCE-ID)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %UPSTREAM_CLUSTER% %ROUTE_NAME%\n',
+  accessLogFormat: LOG_FORMAT,
 };
 
 /** Where everything of a case listens. */
@@ -41,6 +42,7 @@ export interface CaseConfig {
   readonly objects: readonly ConfigObject[];
   readonly meshConfig: MeshConfig;
   readonly services: readonly Service[];
+  readonly credentials: readonly Credential[];
   /** Hosts that are called by an address of the client's own, as the supervisor gives them: of Services, then of ServiceEntries. */
   readonly hosts: readonly string[];
   /** Ports of the pods, the clients' applications included. */
@@ -63,6 +65,11 @@ function withAges(objects: readonly ConfigObject[]): ConfigObject[] {
       object.metadata.creationTimestamp ?? new Date(Date.UTC(2024, 0, 1) + index * 1000).toISOString();
     return { ...object, metadata: { ...object.metadata, creationTimestamp } } as ConfigObject;
   });
+}
+
+function credentialOf(secret: ConfigObject<'Secret'>): Credential {
+  const { namespace, name } = secret.metadata;
+  return { namespace, name, values: Object.fromEntries(readSecretValues(secret) ?? []) };
 }
 
 function serviceOf({ metadata, spec }: ConfigObject<'Service'>): Service {
@@ -137,6 +144,9 @@ export function readCaseConfig(conformanceCase: ConformanceCase): CaseConfig {
     objects: withAges(objects),
     meshConfig: meshConfigOf(conformanceCase),
     services,
+    credentials: objects
+      .filter((object): object is ConfigObject<'Secret'> => object.kind === 'Secret')
+      .map(credentialOf),
     hosts: [...services.map(fullName), ...entryHosts(objects)],
     podPorts: podPortsOf([...pods, ...clients], services),
   };
@@ -185,6 +195,7 @@ export function snapshotOf(
     meshConfig: config.meshConfig,
     namespaces: [...namespaces].map((name) => ({ name, labels: labelsOf(name) })),
     services: config.services,
+    credentials: config.credentials,
     workloads: [
       ...pods.filter(({ loopback }) => !loopback).map((pod) => workloadOf(pod, config, addresses, false, appPort)),
       ...clients.map((pod) => workloadOf(pod, config, addresses, true, appPort)),

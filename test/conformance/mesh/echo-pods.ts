@@ -5,8 +5,11 @@ import { createServer as createHttp2Server, type Http2ServerRequest, type Http2S
 import { createServer as createTcpServer, type Socket, type Server as TcpServer } from 'node:net';
 import { Duplex } from 'node:stream';
 import type { ScriptedAnswer } from '../case-file.js';
+import type { TlsFacts } from '../case-tls.js';
+import type { CaseCertificates } from './certificates.js';
 import { DeafPod } from './deaf-pod.js';
 import { answerLimit, SHOULD_RATE_LIMIT } from './limit-answers.js';
+import { type ConnectionFacts, unwrapping, type WrappingOfPod } from './unwrap.js';
 
 /** The header by which requests, their copies and log lines are known. */
 export const REQUEST_ID = 'x-conformance-id';
@@ -26,6 +29,10 @@ export interface ReceivedRequest {
   readonly connection: string;
   /** Requests that the pod had at that moment, this one included. */
   readonly atOnce: number;
+  /** Of the connection's TLS; undefined: plain text. */
+  readonly tls: TlsFacts | undefined;
+  /** Of the PROXY header before it all: `V1 192.0.2.7`; undefined: there was none. */
+  readonly proxyHeader: string | undefined;
 }
 
 /** The host of a copy, which an engine that mirrors makes of the request's. */
@@ -33,6 +40,7 @@ const SHADOW = /-shadow(:\d+)?$/;
 /** Whom tunnels by POST are for. */
 const TUNNEL_TARGET = /^\w+\.example:\d+$/;
 
+const PLAIN_TEXT: ConnectionFacts = { tls: undefined, proxyHeader: undefined };
 const PLAIN: ScriptedAnswer = { status: 200, headers: {}, body: undefined, trailers: {}, delayMs: 0, reset: false };
 
 export class EchoPods {
@@ -45,6 +53,25 @@ export class EchoPods {
   private readonly copies = new Map<string, ReceivedRequest[]>();
   private readonly received = new Map<string, ReceivedRequest[]>();
   private readonly scripts = new Map<string, readonly ScriptedAnswer[]>();
+  private readonly wrappings = new Map<string, WrappingOfPod>();
+  /** By pod and connection. */
+  private readonly facts = new Map<string, ConnectionFacts>();
+  /** Connections of TCP on which somebody has said something. */
+  private spoken: ReceivedRequest[] = [];
+
+  constructor(private readonly certificates: CaseCertificates) {}
+
+  /** Its connections may begin with a PROXY header, or with TLS. */
+  wrap(pod: string, wrapping: WrappingOfPod): void {
+    this.wrappings.set(pod, wrapping);
+  }
+
+  /** The connections of TCP on which clients have said something since this was asked last. */
+  takeSpoken(): readonly ReceivedRequest[] {
+    const { spoken } = this;
+    this.spoken = [];
+    return spoken;
+  }
 
   /** What the pods answer to a request, attempt by attempt. */
   script(requestId: string, answers: readonly ScriptedAnswer[]): void {
@@ -63,8 +90,8 @@ export class EchoPods {
 
   /** An HTTP application, of either version: the first bytes of a connection tell. @returns its port */
   async http(pod: string, host: string, port: number): Promise<number> {
-    const serve = this.httpServer(pod);
-    return this.listen(createTcpServer({ allowHalfOpen: true }, onFirstBytes(serve)), { host, port });
+    const serve = this.unwrapped(pod, onFirstBytes(this.httpServer(pod)));
+    return this.listen(createTcpServer({ allowHalfOpen: true }, serve), { host, port });
   }
 
   /** An HTTP application at a socket. */
@@ -74,10 +101,8 @@ export class EchoPods {
 
   /** A TCP server that says its name first, answers in capitals, and says goodbye. @returns its port */
   async tcp(pod: string, host: string, port: number): Promise<number> {
-    return this.listen(
-      createTcpServer({ allowHalfOpen: true }, (socket) => talk(pod, socket)),
-      { host, port },
-    );
+    const serve = this.unwrapped(pod, (socket) => this.talk(pod, socket));
+    return this.listen(createTcpServer({ allowHalfOpen: true }, serve), { host, port });
   }
 
   /** Both at one port: the first bytes of a connection tell. @returns its port */
@@ -85,14 +110,34 @@ export class EchoPods {
     const serve = this.httpServer(pod);
     const serveAny = onFirstBytes((socket, first) => {
       if (/^(PRI|[A-Z]+ \S+ HTTP)/.test(first)) serve(socket, first);
-      else talk(pod, socket);
+      else this.talk(pod, socket);
     });
-    return this.listen(createTcpServer({ allowHalfOpen: true }, serveAny), { host, port });
+    return this.listen(createTcpServer({ allowHalfOpen: true }, this.unwrapped(pod, serveAny)), { host, port });
   }
 
   /** It listens, and nobody can connect. */
   async deaf(host: string, port: number): Promise<void> {
     this.deafPods.push(await DeafPod.listen(host, port));
+  }
+
+  private unwrapped(pod: string, serve: (socket: Socket) => void): (socket: Socket) => void {
+    const wrapping = this.wrappings.get(pod);
+    if (wrapping === undefined) return serve;
+    return unwrapping(wrapping, this.certificates, (socket, facts) => {
+      this.facts.set(`${pod} ${socket.remoteAddress}:${socket.remotePort}`, facts);
+      serve(socket);
+    });
+  }
+
+  /** Talks, and remembers a client that says something. */
+  private talk(pod: string, socket: Socket): void {
+    const connection = `${socket.remoteAddress}:${socket.remotePort}`;
+    talk(pod, socket);
+    socket.once('data', () => {
+      const facts = this.facts.get(`${pod} ${connection}`) ?? PLAIN_TEXT;
+      const request = { protocol: 'TCP', method: '', path: '', host: '', headers: [], body: '', atOnce: 1 };
+      this.spoken.push({ pod, connection, ...request, ...facts });
+    });
   }
 
   private httpServer(pod: string): (socket: Socket, first: string) => void {
@@ -209,7 +254,9 @@ export class EchoPods {
     const atOnce = (this.active.get(pod) ?? 0) + 1;
     this.active.set(pod, atOnce);
     response.once('close', () => this.active.set(pod, (this.active.get(pod) ?? 0) - 1));
-    arrived.set(id, [...before, { pod, protocol, method, path, host, headers, body, connection, atOnce }]);
+    const facts = this.facts.get(`${pod} ${connection}`) ?? PLAIN_TEXT;
+    const seen = { pod, protocol, method, path, host, headers, body, connection, atOnce, ...facts };
+    arrived.set(id, [...before, seen]);
     const answers = this.scripts.get(id) ?? [];
     const script = answers[Math.min(before.length, answers.length - 1)] ?? PLAIN;
     const write = () => {

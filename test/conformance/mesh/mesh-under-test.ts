@@ -1,7 +1,7 @@
 // Conformance: everything that a case needs, in the order in which it is used: addresses, pods, pushes, requests, access log.
 
-import { mkdtempSync, rmSync } from 'node:fs';
-import { connect } from 'node:net';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { connect, isIP } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { TestAuthority } from '@lateen/identity/testing';
@@ -11,10 +11,19 @@ import { waitUntil } from '../../harness/wait-until.js';
 import { type ConformanceCase, FORWARD_PROXY, GATEWAY, type SendingOfCase } from '../case-file.js';
 import { CasePilot, type SocketAddress } from './case-pilot.js';
 import { type CaseAddresses, type CaseConfig, readCaseConfig, snapshotOf } from './case-snapshot.js';
+import { CertificateIssuer } from './certificates.js';
 import { EchoPods, type ReceivedRequest } from './echo-pods.js';
 import { locatedCase } from './located-case.js';
-import { type ConformanceProxy, type Engine, type LogLine, startProxy } from './proxy.js';
-import { answeredIn, type ProxyStats, readStats, statsSince } from './proxy-stats.js';
+import type { LogLine } from './log-lines.js';
+import { type ConformanceProxy, type Engine, startProxy } from './proxy.js';
+import {
+  answeredIn,
+  connectionStatsSince,
+  type ProxyStats,
+  readQuietStats,
+  readStats,
+  statsSince,
+} from './proxy-stats.js';
 import { type ReceivedAnswer, Sender } from './send.js';
 
 /** What became of one request. */
@@ -67,7 +76,7 @@ export interface MeshOptions {
 export class MeshUnderTest {
   private readonly directory = mkdtempSync(join(tmpdir(), 'lateen-conformance-'));
   private readonly proxies = new Map<'client' | 'gateway', ConformanceProxy>();
-  private sender = new Sender();
+  private cases = 0;
   private subnets = 0;
   private requests = 0;
 
@@ -77,11 +86,13 @@ export class MeshUnderTest {
     private readonly allLogs: boolean,
     private readonly counts: boolean,
     private readonly pilot: CasePilot,
+    private readonly issuer: CertificateIssuer,
   ) {}
 
   static async start({ engine, envoyPath = '', allLogs = false, stats = false }: MeshOptions): Promise<MeshUnderTest> {
-    const mesh = new MeshUnderTest(engine, await leaseLoopbackBlock(), allLogs, stats, await CasePilot.start());
     const authority = await TestAuthority.create();
+    const issuer = new CertificateIssuer(authority);
+    const mesh = new MeshUnderTest(engine, await leaseLoopbackBlock(), allLogs, stats, await CasePilot.start(), issuer);
     const common = { engine, envoyPath, controlPort: mesh.pilot.port, authority, directory: mesh.directory };
     for (const role of ['client', 'gateway'] as const) mesh.proxies.set(role, await startProxy({ ...common, role }));
     return mesh;
@@ -96,8 +107,11 @@ export class MeshUnderTest {
     written: ConformanceCase,
     isEnough: (result: SendingResult) => boolean = () => false,
   ): Promise<readonly SendingResult[]> {
-    const pods = new EchoPods();
-    this.sender = new Sender();
+    const directory = join(this.directory, `case-${this.cases++}`);
+    mkdirSync(directory);
+    const certificates = await this.issuer.forCase(written.certificates, directory);
+    const pods = new EchoPods(certificates);
+    const sender = new Sender(certificates);
     try {
       const addresses = this.addressesFor(written);
       const ports = await freePortsOf(written);
@@ -106,6 +120,7 @@ export class MeshUnderTest {
         address: addresses.pod,
         port: portOf,
         socket: (pod) => this.socketOf(pod),
+        certificates,
       });
       const config = readCaseConfig(conformanceCase);
       for (const { name, socket } of [...written.pods, ...written.clients]) {
@@ -121,7 +136,7 @@ export class MeshUnderTest {
           pushedTo = sending.from;
         }
         const target = dialled(sending, config, addresses);
-        const result = await this.counted(sending, () => this.send(sending, target, pods));
+        const result = await this.counted(sending, () => this.send(sending, target, pods, sender));
         results.push(result);
         if (isEnough(result)) break;
       }
@@ -130,7 +145,7 @@ export class MeshUnderTest {
       const logs = [...this.proxies].map(([role, proxy]) => `${role}: ${proxy.output().slice(-1500)}`);
       throw new Error(`${(error as Error).message}\n${logs.join('\n')}`, { cause: error });
     } finally {
-      this.sender.close();
+      sender.close();
       await pods.stop();
     }
   }
@@ -165,6 +180,8 @@ export class MeshUnderTest {
       const isClient = clients.includes(pod);
       const host = isClient ? '127.0.0.1' : addresses.pod(pod.name);
       if (!pod.isWell) pods.unwell.add(pod.name);
+      const { tls, takesProxyHeaders = false } = pod;
+      if (tls !== undefined || takesProxyHeaders) pods.wrap(pod.name, { tls, takesProxyHeaders });
       if (pod.deaf) {
         await pods.deaf(addresses.pod(pod.name), port);
         continue;
@@ -193,14 +210,23 @@ export class MeshUnderTest {
 
   /** Copies are counted when they are sent, which may be later than the answer; so are the requests of a tunnel. */
   private async counted(sending: SendingOfCase, send: () => Promise<readonly Observation[]>): Promise<SendingResult> {
-    const isSettled = sending.kind === 'http' && sending.times === 1 && sending.expect.copies === undefined;
+    const isSettled = sending.times === 1 && sending.expect.copies === undefined;
     if (!this.counts || !isSettled) return { sending, observations: await send() };
-    const { adminPort } = this.proxyOf(sending);
-    const before = await readStats(adminPort);
+    const proxy = this.proxyOf(sending);
+    const isConnection = sending.kind === 'tcp' || isRefused(sending);
+    const before = isConnection ? await readQuietStats(proxy.adminPort) : await readStats(proxy.adminPort);
     const observations = await send();
+    const countedSince = isConnection ? connectionStatsSince : statsSince;
+    const since = async () => countedSince(before, await readStats(proxy.adminPort));
     const counted = async () => {
-      const since = statsSince(before, await readStats(adminPort));
-      return answeredIn(since) > 0 && since;
+      const stats = await since();
+      // What becomes of a connection is logged and counted when it ends.
+      const isOver = isRefused(sending)
+        ? Object.keys(stats).length > 0
+        : isConnection
+          ? proxy.logOf(observations[0]!.id) !== undefined
+          : answeredIn(stats) > 0;
+      return isOver && (isConnection ? await since() : stats);
     };
     // What is no request yet when it is answered is not counted as one.
     const stats = await waitUntil('the request to be counted', counted, COUNTED_WITHIN_MS).catch(() => undefined);
@@ -211,15 +237,23 @@ export class MeshUnderTest {
     return this.proxies.get(from === GATEWAY ? 'gateway' : 'client')!;
   }
 
-  private async send(sending: SendingOfCase, target: SocketAddress, pods: EchoPods): Promise<readonly Observation[]> {
+  private async send(
+    sending: SendingOfCase,
+    target: SocketAddress,
+    pods: EchoPods,
+    sender: Sender,
+  ): Promise<readonly Observation[]> {
     const once = async (): Promise<Observation> => {
       this.requests += 1;
       const id = `request-${this.requests}`;
       if (sending.kind === 'tcp') {
-        return { id, answer: await this.sender.tcp(target, sending), received: [], copies: [], log: undefined };
+        pods.takeSpoken();
+        const answer = await sender.tcp(target, sending);
+        const received = sending.times === 1 ? pods.takeSpoken() : [];
+        return { id: `${answer.client}>${target.host}:${target.port}`, answer, received, copies: [], log: undefined };
       }
       pods.script(id, sending.answers);
-      const answer = await this.sender.http(target, sending, id);
+      const answer = await sender.http(target, sending, id);
       return { id, answer, received: pods.receivedOf(id), copies: [], log: undefined };
     };
     const observations: Observation[] = [];
@@ -236,8 +270,8 @@ export class MeshUnderTest {
   /** Of many requests that are sent to see how they spread the lines are not looked at. */
   private async withLogs(result: SendingResult): Promise<SendingResult> {
     const { sending, observations } = result;
-    const isWanted = sending.kind === 'http' && sending.times === 1;
-    if (!isWanted || !(this.allLogs || Object.keys(sending.expect.log).length > 0)) return result;
+    if (sending.times > 1 || isRefused(sending)) return result;
+    if (!this.allLogs && Object.keys(sending.expect.log).length === 0) return result;
     const proxy = this.proxyOf(sending);
     const logged = observations.map(async (observation) => {
       const what = `the access log's line about ${sending.name}`;
@@ -252,6 +286,11 @@ export class MeshUnderTest {
     this.lease.release();
     rmSync(this.directory, { recursive: true, force: true });
   }
+}
+
+/** Its connection is not taken: nothing is logged of what never was one to anybody. */
+function isRefused({ tls, expect }: SendingOfCase): boolean {
+  return expect.status === 0 || (tls !== undefined && expect.text === '');
 }
 
 /** Of 127.0.0.1, where others listen too. */
@@ -298,7 +337,9 @@ function dialled({ connect: text, from }: SendingOfCase, { hosts }: CaseConfig, 
   const colon = text.lastIndexOf(':');
   const name = text.slice(0, colon);
   const port = Number(text.slice(colon + 1));
-  if (from === GATEWAY) return { host: addresses.pod(GATEWAY), port: LISTENED_ON[port] ?? port };
+  const listening = from === GATEWAY ? (LISTENED_ON[port] ?? port) : port;
+  if (isIP(name) !== 0) return { host: name, port: listening };
+  if (from === GATEWAY) return { host: addresses.pod(GATEWAY), port: listening };
   if (name === 'inbound') return { host: addresses.pod(from), port };
   if (name === FORWARD_PROXY) return { host: addresses.pod(from), port };
   const index = hosts.findIndex((host) => {

@@ -17,6 +17,11 @@ const SAMPLE = /^(envoy_\w+)\{?([^}]*)\}? (\d+)$/;
 /** Where the name of a cluster or listener has dots Envoy takes what follows the first one into the metric's name. */
 const OF_CLUSTERS =
   /^envoy_cluster_(?:.+_)?(upstream_(?:rq_(?:total|completed|timeout|per_try_timeout|retry|retry_success|retry_limit_exceeded|retry_overflow|pending_overflow)|cx_(?:connect_fail|none_healthy)))$/;
+/** Of connections that are no requests also these. */
+const OF_CONNECTIONS =
+  /^envoy_(?:cluster_(?:.+_)?(upstream_cx_(?:total|connect_timeout|connect_attempts_exceeded|overflow))|tcp_(?:.+_)?(downstream_cx_(?:total|no_route|rx_bytes_total|tx_bytes_total))|listener_(?:.+_)?(ssl_handshake|ssl_connection_error|ssl_fail_verify_(?:no_cert|error|san|cert_hash)|no_filter_chain_match))$/;
+const OF_REQUESTS = /_rq_|^upstream_cx_(?:connect_fail|none_healthy)$/;
+const QUIET_MS = 25;
 /** Envoy has them once more, by who called and of attempts that were not the last. */
 const COUNTED_TWICE = /(?:^envoy_cluster|_)_?(?:internal|external|retry|canary)_upstream_rq/;
 const ANSWERS_OF_CLUSTERS = /^envoy_cluster_(?:.+_)?upstream_rq_xx$/;
@@ -29,7 +34,12 @@ function nameOf(metric: string, labels: string): string | undefined {
   if (COUNTED_TWICE.test(metric)) return undefined;
   if (responseClass !== undefined && OF_LISTENERS.test(metric)) return `downstream_rq_${responseClass}xx`;
   if (responseClass !== undefined && ANSWERS_OF_CLUSTERS.test(metric)) return `upstream_rq_${responseClass}xx`;
-  return OF_CLUSTERS.exec(metric)?.[1];
+  return (
+    OF_CLUSTERS.exec(metric)?.[1] ??
+    OF_CONNECTIONS.exec(metric)
+      ?.slice(1)
+      .find((name) => name !== undefined)
+  );
 }
 
 /** Reads `/stats/prometheus` of an admin API. */
@@ -51,8 +61,34 @@ function clusterOf(key: string): string | undefined {
   return prefix === undefined ? undefined : `${prefix} ${name}`;
 }
 
+/** Reads until nothing changes: connections by which listeners were tried are over. */
+export async function readQuietStats(adminPort: number): Promise<Samples> {
+  for (let before = await readStats(adminPort); ; ) {
+    await new Promise((resolve) => setTimeout(resolve, QUIET_MS));
+    const after = await readStats(adminPort);
+    if (countedBetween(before, after).length === 0) return after;
+    before = after;
+  }
+}
+
+function countedBetween(before: Samples, after: Samples): [key: string, name: string, counted: number][] {
+  return [...after].flatMap(([key, { name, value }]) => {
+    const counted = value - (before.get(key)?.value ?? 0);
+    return counted > 0 ? [[key, name, counted]] : [];
+  });
+}
+
+/** What was counted between two readings of connections that are no requests. Envoy counts them as requests of a cluster too. */
+export function connectionStatsSince(before: Samples, after: Samples): ProxyStats {
+  const stats: Record<string, number> = {};
+  for (const [, name, counted] of countedBetween(before, after)) {
+    if (!/_rq_/.test(name)) stats[name] = (stats[name] ?? 0) + counted;
+  }
+  return stats;
+}
+
 /**
- * What was counted between two readings. Counters of what was there before may have gone meanwhile. A cluster of which nothing
+ * What was counted between two readings of requests. Counters of what was there before may have gone meanwhile. A cluster of which nothing
  * but `upstream_rq_total` has changed had no request but a TCP connection, which Envoy counts there as well: one by which it
  * was tried whether a listener accepts any, and which is counted some time later.
  */
@@ -60,9 +96,8 @@ export function statsSince(before: Samples, after: Samples): ProxyStats {
   const stats: Record<string, number> = {};
   const connections = new Map<string, number>();
   const withRequests = new Set<string>();
-  for (const [key, { name, value }] of after) {
-    const counted = value - (before.get(key)?.value ?? 0);
-    if (counted <= 0) continue;
+  for (const [key, name, counted] of countedBetween(before, after)) {
+    if (!OF_REQUESTS.test(name)) continue;
     const cluster = clusterOf(key);
     if (cluster !== undefined) {
       if (name === 'upstream_rq_total') connections.set(cluster, counted);

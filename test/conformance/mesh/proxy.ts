@@ -11,24 +11,16 @@ import { freePort } from '../../harness/free-port.js';
 import { startLogFile } from '../../harness/log-file.js';
 import { REPOSITORY } from '../../harness/repository.js';
 import { type SdsServer, startSdsServer } from '../../harness/sds-server.js';
+import { type LogLine, readLog } from './log-lines.js';
 
 export type Engine = 'lateen' | 'envoy';
 export type Role = 'client' | 'gateway';
 
-/** What the access log says of a request. */
-export interface LogLine {
-  readonly code: string;
-  readonly flags: string;
-  readonly details: string;
-  readonly cluster: string;
-  readonly route: string;
-}
-
 export interface ConformanceProxy {
   readonly nodeId: string;
   readonly adminPort: number;
-  /** The access log's line about a request; undefined while it is not written. */
-  logOf(requestId: string): LogLine | undefined;
+  /** The access log's line about a request, or about a connection by the client's address and the one that it called; undefined while it is not written. */
+  logOf(about: string): LogLine | undefined;
   output(): string;
   stop(): Promise<void>;
 }
@@ -85,15 +77,6 @@ async function end(child: ChildProcess): Promise<void> {
   await ended;
 }
 
-function readLog(text: string): Map<string, LogLine> {
-  const lines = new Map<string, LogLine>();
-  for (const line of text.split('\n')) {
-    const [mark, id, code = '', flags = '', details = '', cluster = '', route = ''] = line.split(' ');
-    if (mark === 'conformance' && id !== undefined) lines.set(id, { code, flags, details, cluster, route });
-  }
-  return lines;
-}
-
 /** Starts the proxy; it has nothing to serve until it is pushed something. */
 export async function startProxy(options: ProxyOptions): Promise<ConformanceProxy> {
   const { engine, role } = options;
@@ -111,7 +94,7 @@ export async function startProxy(options: ProxyOptions): Promise<ConformanceProx
   return {
     nodeId,
     adminPort,
-    logOf: (requestId) => readLog(log.text()).get(requestId),
+    logOf: (about) => readLog(log.text()).get(about),
     output: () => log.text(),
     stop: async () => {
       await end(child);

@@ -2,9 +2,12 @@
 
 import { Agent, request } from 'node:http';
 import { connect as connectHttp2, type OutgoingHttpHeaders } from 'node:http2';
-import { connect } from 'node:net';
+import type { Socket } from 'node:net';
 import type { HttpSending, TcpSending } from '../case-file.js';
+import type { TlsFacts } from '../case-tls.js';
 import type { SocketAddress } from './case-pilot.js';
+import type { CaseCertificates } from './certificates.js';
+import { openConnection } from './client-connection.js';
 import { REQUEST_ID } from './echo-pods.js';
 
 /** An answer as a client sees it; status 0 where there was none, with the reason as the body. */
@@ -14,6 +17,10 @@ export interface ReceivedAnswer {
   readonly headers: readonly (readonly [string, string])[];
   readonly body: string;
   readonly elapsedMs: number;
+  /** Of the handshake; undefined: plain text, or refused. */
+  readonly tls?: TlsFacts | undefined;
+  /** The address that the client of a TCP connection has for the proxy. */
+  readonly client?: string;
 }
 
 const TIME_LIMIT_MS = 10_000;
@@ -22,7 +29,10 @@ const TIME_LIMIT_MS = 10_000;
 export class Sender {
   private readonly agent = new Agent({ keepAlive: true, maxSockets: 8 });
 
-  http({ host, port }: SocketAddress, sending: HttpSending, requestId: string): Promise<ReceivedAnswer> {
+  constructor(private readonly certificates: CaseCertificates) {}
+
+  /** Over TLS, or behind a PROXY header, each request has a connection of its own. */
+  async http(server: SocketAddress, sending: HttpSending, requestId: string): Promise<ReceivedAnswer> {
     const startedMs = performance.now();
     const answer = (status: number, headers: ReceivedAnswer['headers'], body: string): ReceivedAnswer => ({
       status,
@@ -30,13 +40,32 @@ export class Sender {
       body,
       elapsedMs: performance.now() - startedMs,
     });
-    if (sending.http2) return this.http2({ host, port }, sending, requestId, answer);
+    const ownConnection = sending.tls !== undefined || sending.proxyHeader !== undefined || sending.http2;
+    try {
+      const opened = ownConnection ? await openConnection(server, sending, this.certificates) : undefined;
+      const send = sending.http2
+        ? this.http2(opened!.socket, sending, requestId, answer)
+        : this.http1(server, opened?.socket, sending, requestId, answer);
+      return { ...(await send), tls: opened?.tls };
+    } catch (error) {
+      return answer(0, [], (error as Error).message);
+    }
+  }
+
+  private http1(
+    { host, port }: SocketAddress,
+    opened: Socket | undefined,
+    sending: HttpSending,
+    requestId: string,
+    answer: (status: number, headers: ReceivedAnswer['headers'], body: string) => ReceivedAnswer,
+  ): Promise<ReceivedAnswer> {
     const { method, target: path, body } = sending;
     const headers: Record<string, string | string[]> = { host: sending.host, [REQUEST_ID]: requestId };
     for (const [name, value] of Object.entries(sending.headers)) headers[name] = value as string | string[];
     if (body !== undefined) headers['content-length'] = String(Buffer.byteLength(body));
     return new Promise((resolve) => {
-      const options = { host, port, method, path, headers, agent: this.agent, timeout: TIME_LIMIT_MS };
+      const connection = opened === undefined ? { agent: this.agent } : { createConnection: () => opened };
+      const options = { host, port, method, path, headers, ...connection, timeout: TIME_LIMIT_MS };
       const call = request(options, (response) => {
         const lines: [string, string][] = [];
         for (let index = 0; index < response.rawHeaders.length; index += 2) {
@@ -58,12 +87,14 @@ export class Sender {
 
   /** The same by HTTP/2, on a connection of its own. */
   private http2(
-    { host, port }: SocketAddress,
+    opened: Socket,
     sending: HttpSending,
     requestId: string,
     answer: (status: number, headers: ReceivedAnswer['headers'], body: string) => ReceivedAnswer,
   ): Promise<ReceivedAnswer> {
+    const scheme = sending.tls === undefined ? 'http' : 'https';
     const headers: OutgoingHttpHeaders = {
+      ':scheme': scheme,
       ':method': sending.method,
       ':path': sending.target,
       ':authority': sending.host,
@@ -71,7 +102,7 @@ export class Sender {
     };
     for (const [name, value] of Object.entries(sending.headers)) headers[name] = value as string | string[];
     return new Promise((resolve) => {
-      const session = connectHttp2(`http://${host}:${port}`);
+      const session = connectHttp2(`${scheme}://${sending.host}`, { createConnection: () => opened });
       const finish = (received: ReceivedAnswer) => {
         session.destroy();
         resolve(received);
@@ -99,24 +130,37 @@ export class Sender {
   }
 
   /** Reads to the end, having sent all and ended its side, unless it stays; where it waits, when the server has said something. */
-  tcp({ host, port }: SocketAddress, { send, waits, stays }: TcpSending): Promise<ReceivedAnswer> {
+  async tcp(server: SocketAddress, sending: TcpSending): Promise<ReceivedAnswer> {
     const startedMs = performance.now();
-    return new Promise((resolve) => {
-      let text = '';
-      const socket = connect({ host, port, allowHalfOpen: true });
-      socket.once(waits ? 'data' : 'connect', () => socket.write(send, 'latin1'));
-      if (!stays) socket.once(waits ? 'data' : 'connect', () => socket.end());
-      const finish = (status: number) => {
-        socket.destroy();
-        resolve({ status, headers: [], body: text, elapsedMs: performance.now() - startedMs });
-      };
-      socket.setTimeout(TIME_LIMIT_MS, () => finish(0));
-      socket.on('data', (chunk: Buffer) => {
-        text += chunk.toString('latin1');
+    const { send, waits, stays } = sending;
+    let client = '';
+    try {
+      const opened = await openConnection(server, sending, this.certificates);
+      const { socket, tls } = opened;
+      client = opened.client;
+      return await new Promise((resolve) => {
+        let text = '';
+        const start = () => {
+          socket.write(send, 'latin1');
+          if (!stays) socket.end();
+        };
+        const finish = (status: number) => {
+          socket.destroy();
+          resolve({ status, headers: [], body: text, elapsedMs: performance.now() - startedMs, tls, client });
+        };
+        socket.setTimeout(TIME_LIMIT_MS, () => finish(0));
+        socket.on('data', (chunk: Buffer) => {
+          text += chunk.toString('latin1');
+        });
+        socket.once('end', () => finish(200));
+        socket.once('error', () => finish(0));
+        if (waits) socket.once('data', start);
+        else start();
       });
-      socket.once('end', () => finish(200));
-      socket.once('error', () => finish(0));
-    });
+    } catch {
+      // Refused: nothing was read.
+      return { status: 0, headers: [], body: '', elapsedMs: performance.now() - startedMs, client };
+    }
   }
 
   close(): void {

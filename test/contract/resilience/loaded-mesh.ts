@@ -115,6 +115,7 @@ export class LoadedMesh {
       pods: names.map((name) => podOf(name, 'web')),
       clients: [podOf(CLIENT, CLIENT)],
       requests: [],
+      certificates: [],
       withoutEnvoy: undefined,
     };
     this.config = readCaseConfig(this.authored);

@@ -6,7 +6,13 @@ import { createSecureContext, type SecureContext, Server, type TLSSocket, type T
 import type { DownstreamTlsContext } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import type { DataPath } from '../transport/data-path.js';
 import { keepSocket } from '../transport/keep-socket.js';
-import { checkPeer, type PeerCertificate, type ShownPeer, shownBySocket } from '../transport/peer-check.js';
+import {
+  checkPeer,
+  type PeerCertificate,
+  PeerRefused,
+  type ShownPeer,
+  shownBySocket,
+} from '../transport/peer-check.js';
 import type { OwnedSocket, ProxySocket } from '../transport/proxy-socket.js';
 import type { Certificate, SecretStore } from '../transport/secret-store.js';
 import type { SecurityPairs } from '../transport/security-pairs.js';
@@ -81,7 +87,6 @@ export class TlsAcceptor implements DownstreamTls {
       done(null, NO_CLIENT);
       return;
     }
-    this.path.stats.downstreamCxTlsTotal++;
     shake();
   }
 
@@ -112,6 +117,7 @@ export class TlsAcceptor implements DownstreamTls {
     const secured = secureHandle(below, context);
     const end = (owned: OwnedSocket | null, client: VerifiedClient): void => {
       socket.owner = null;
+      if (owned !== null) this.path.stats.downstreamCxTlsTotal++;
       done(owned, client);
     };
     if (secured === undefined) {
@@ -121,6 +127,7 @@ export class TlsAcceptor implements DownstreamTls {
       return;
     }
     let client = NO_CLIENT;
+    let refusal: unknown;
     const handshake = new NativeHandshake(
       this.path,
       secured,
@@ -132,11 +139,16 @@ export class TlsAcceptor implements DownstreamTls {
       },
       {
         verify: (shown) => {
-          client = this.verify(shown);
+          try {
+            client = this.verify(shown);
+          } catch (error) {
+            refusal = error;
+            throw error;
+          }
         },
         onSecured: (owned) => end(owned, client),
         onRefused: (reason) => {
-          this.log(peer(), reason);
+          this.log(peer(), reason, refusal);
           end(null, NO_CLIENT);
         },
       },
@@ -237,7 +249,7 @@ export class TlsAcceptor implements DownstreamTls {
       // Where the certificate did not verify, Node's error only says that the socket was closed.
       const reason = secured.authorizationError ?? error;
       const text = reason instanceof Error ? reason.message : String(reason);
-      if (socket !== undefined) this.refuse(socket, secured, text);
+      if (socket !== undefined) this.refuse(socket, secured, text, error);
     });
     return server;
   }
@@ -252,7 +264,7 @@ export class TlsAcceptor implements DownstreamTls {
     try {
       client = this.verify(shownBySocket(secured));
     } catch (error) {
-      this.refuse(socket, secured, (error as Error).message);
+      this.refuse(socket, secured, (error as Error).message, error);
       return;
     }
     const { socket: owned, begin } = keepSocket(secured, this.path.sharedRead, true);
@@ -277,16 +289,20 @@ export class TlsAcceptor implements DownstreamTls {
   }
 
   /** What is on top is closed first: closing what is below it would pull the handle from under it. */
-  private refuse(below: Socket, secured: TLSSocket, reason: string): void {
-    this.log(below.remoteAddress, reason);
+  private refuse(below: Socket, secured: TLSSocket, reason: string, error: unknown): void {
+    this.log(below.remoteAddress, reason, error);
     const known = this.waiting.get(below);
     if (known !== undefined) known.socket.owner = null;
     secured.destroy();
     this.finish(below, null, NO_CLIENT);
   }
 
-  private log(peer: string | undefined, reason: string): void {
-    this.path.stats.downstreamCxTlsErrors++;
+  /** As in Envoy, who is refused for the certificate is counted by what is wrong with it, and not as an error. */
+  private log(peer: string | undefined, reason: string, error?: unknown): void {
+    const { stats } = this.path;
+    const fault = error instanceof PeerRefused ? error.fault : NO_CERTIFICATE.test(reason) ? 'no_cert' : undefined;
+    if (fault === undefined) stats.downstreamCxTlsErrors++;
+    else stats.downstreamCxTlsRefused[fault]++;
     this.path.log('info', 'TLS connection refused', { listener: this.listenerName, peer, reason });
   }
 
@@ -295,11 +311,14 @@ export class TlsAcceptor implements DownstreamTls {
     if (known === undefined) return;
     this.waiting.delete(below);
     known.socket.owner = null;
+    if (secured !== null) this.path.stats.downstreamCxTlsTotal++;
     known.done(secured, client);
   }
 }
 
 const UNKNOWN_HANDLES = "this Node's TLS is not as expected; start the sidecar with LATEEN_SOCKETS=streams";
+/** OpenSSL's words, and Node's, about a client without one. */
+const NO_CERTIFICATE = /peer did not return a certificate|PEER_DID_NOT_RETURN_A_CERTIFICATE/;
 const NO_PROTOCOLS = new Uint8Array(0);
 
 /** Asked for only where something is logged, and then while the handle is still open. */
@@ -313,11 +332,11 @@ function addressOf(handle: StreamHandle): () => string | undefined {
 
 const NO_CLIENT: VerifiedClient = { principal: '', securityId: 0, xfcc: '', names: [] };
 
-/** Envoy's element: By, Hash, then what the configuration asks for. */
+/** Envoy's element: By, where the own certificate has a name for it, Hash, then what the configuration asks for. */
 function xfccElement(own: string, peer: PeerCertificate, details: ClientCertDetails): string {
-  const parts = [`By=${own}`, `Hash=${peer.hash}`];
+  const parts = [...(own === '' ? [] : [`By=${own}`]), `Hash=${peer.hash}`];
   if (details.subject) parts.push(`Subject="${peer.subject.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`);
-  if (details.uri) for (const uri of peer.names.uris) parts.push(`URI=${uri}`);
+  if (details.uri) for (const uri of peer.names.uris.length === 0 ? [''] : peer.names.uris) parts.push(`URI=${uri}`);
   if (details.dns) for (const name of peer.names.dnsNames) parts.push(`DNS=${name}`);
   return parts.join(';');
 }

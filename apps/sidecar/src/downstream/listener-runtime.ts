@@ -102,7 +102,7 @@ export class ListenerRuntime implements Acceptor, HttpRegistry {
     this.opening.delete(socket);
     stats.downstreamCxActive--;
     if (reason === '') return;
-    stats.downstreamCxTlsErrors++;
+    stats.downstreamCxUnrecognized++;
     this.path.log('info', 'connection closed while inspecting it', { listener: this.settings.name, reason });
   }
 

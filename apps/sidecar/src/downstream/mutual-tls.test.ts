@@ -156,7 +156,9 @@ describe('the accepting side', () => {
       expect(await isServed(app, socket, connection)).toBe(false);
     }
     expect(app.connections).toHaveLength(0);
-    expect(proxy.dataPlane.stats.downstreamCxTlsErrors).toBe(3);
+    expect(proxy.dataPlane.stats.downstreamCxTlsRefused).toEqual({ no_cert: 1, error: 2, san: 0, cert_hash: 0 });
+    expect(proxy.dataPlane.stats.downstreamCxTlsErrors).toBe(0);
+    expect(proxy.dataPlane.stats.downstreamCxTlsTotal).toBe(0);
     expect(proxy.dataPlane.stats.downstreamCxActive).toBe(0);
   });
 

@@ -15,8 +15,14 @@ export class ClusterCounts {
   perTryTimeout = 0;
   /** Requests that a limit of the cluster refused. */
   pendingOverflow = 0;
-  /** Requests for which no endpoint was there. */
+  /** Requests and connections for which no endpoint was there. */
   noneHealthy = 0;
+  /** Connections of TCP proxies that a limit of the cluster refused. */
+  connectionOverflow = 0;
+  /** Connections that took too long to be opened. */
+  connectTimeout = 0;
+  /** Connections of TCP proxies that were given up. */
+  connectAttemptsExceeded = 0;
 
   constructor(readonly clusterName: string) {}
 }

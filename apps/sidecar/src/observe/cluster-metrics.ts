@@ -16,6 +16,9 @@ const COUNTED: readonly (readonly [string, string, (counts: Readonly<ClusterCoun
   ['upstream_rq_per_try_timeout', 'Attempts that exceeded their time.', ({ perTryTimeout }) => perTryTimeout],
   ['upstream_rq_pending_overflow', 'Refused by a limit of the cluster.', ({ pendingOverflow }) => pendingOverflow],
   ['upstream_cx_none_healthy', 'Requests that no endpoint was there for.', ({ noneHealthy }) => noneHealthy],
+  ['upstream_cx_overflow', 'TCP refused by a limit of the cluster.', ({ connectionOverflow }) => connectionOverflow],
+  ['upstream_cx_connect_timeout', 'Connections not opened in time.', ({ connectTimeout }) => connectTimeout],
+  ['upstream_cx_connect_attempts_exceeded', 'TCP given up.', (counts) => counts.connectAttemptsExceeded],
 ];
 
 export function writeClusters(out: PrometheusText, dataPlane: DataPlane): void {

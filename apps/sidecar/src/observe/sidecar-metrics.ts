@@ -7,6 +7,7 @@ import type { DataPlane } from '../data-plane.js';
 import type { OwnIdentity } from '../identity/own-identity.js';
 import type { LimitServiceCounts } from '../limit-service/limit-counts.js';
 import type { RbacCounts } from '../rbac/rbac-counts.js';
+import { PEER_FAULTS } from '../transport/peer-check.js';
 import { OUTLIER_KINDS } from '../upstream/outliers/outlier-settings.js';
 import type { AccessLogs } from './access-logs.js';
 import { writeClusters } from './cluster-metrics.js';
@@ -40,12 +41,17 @@ export function writeSidecarMetrics(out: PrometheusText, sources: SidecarMetricS
     'Connections closed since a limit was reached.',
     stats.downstreamCxOverflow,
   );
-  one('envoy_listener_ssl_handshake', 'counter', 'TLS connections accepted.', stats.downstreamCxTlsTotal);
+  one('envoy_listener_ssl_handshake', 'counter', 'TLS handshakes completed.', stats.downstreamCxTlsTotal);
+  one('envoy_listener_ssl_connection_error', 'counter', 'TLS handshakes that failed.', stats.downstreamCxTlsErrors);
+  for (const fault of PEER_FAULTS) {
+    const name = `envoy_listener_ssl_fail_verify_${fault}`;
+    one(name, 'counter', 'Clients refused for their certificate.', stats.downstreamCxTlsRefused[fault]);
+  }
   one(
-    'envoy_listener_ssl_connection_error',
+    'lateen_listener_unrecognized_total',
     'counter',
-    'TLS handshakes refused or failed.',
-    stats.downstreamCxTlsErrors,
+    'Connections closed while their first bytes were looked at.',
+    stats.downstreamCxUnrecognized,
   );
   one(
     'envoy_listener_no_filter_chain_match',
@@ -54,6 +60,9 @@ export function writeSidecarMetrics(out: PrometheusText, sources: SidecarMetricS
     stats.downstreamCxNoFilterChain,
   );
   one('envoy_tcp_downstream_cx_total', 'counter', 'Connections that a TCP proxy took.', stats.tcpCxTotal);
+  one('envoy_tcp_downstream_cx_no_route', 'counter', 'Of these without a cluster.', stats.tcpCxNoRoute);
+  one('envoy_tcp_downstream_cx_rx_bytes_total', 'counter', 'Bytes from their clients.', stats.tcpCxReceivedBytes);
+  one('envoy_tcp_downstream_cx_tx_bytes_total', 'counter', 'Bytes to their clients.', stats.tcpCxSentBytes);
   one('envoy_tcp_downstream_cx_active', 'gauge', 'Open connections of TCP proxies.', stats.tcpCxActive);
   one('envoy_http_downstream_rq_total', 'counter', 'Requests received.', stats.downstreamRqTotal);
   one('envoy_http_downstream_rq_active', 'gauge', 'Requests in flight.', stats.downstreamRqActive);

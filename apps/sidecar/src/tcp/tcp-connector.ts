@@ -4,6 +4,7 @@ import { LIMIT_CONNECTIONS, LIMIT_REQUESTS, PICK_NO_CLUSTER, READ_BUFFER } from 
 import type { PresentedAddresses } from '../downstream/listener-filters/proxy-header.js';
 import { describeError } from '../exchange/local-reply.js';
 import { FLAG } from '../exchange/response-flags.js';
+import { clusterCounts } from '../observe/cluster-counts.js';
 import type { DataPath } from '../transport/data-path.js';
 import type { OwnedSocket } from '../transport/proxy-socket.js';
 import { Timer, type TimerOwner } from '../transport/timer-wheel.js';
@@ -170,12 +171,19 @@ export class TcpConnector implements TransportEvents, TunnelOwner, TimerOwner {
       return;
     }
     endpoint?.outlier?.failedLocally(this.timedOut);
-    if (this.attempts < this.settings.maxConnectAttempts) this.attempt();
-    else this.outcome.onConnectFailed(FLAG.UF | FLAG.URX, error === null ? '' : describeError(error));
+    if (this.attempts < this.settings.maxConnectAttempts) {
+      this.attempt();
+      return;
+    }
+    const counts = clusterCounts(this.path, this.clusterSlot);
+    if (counts !== null) counts.connectAttemptsExceeded++;
+    this.outcome.onConnectFailed(FLAG.UF | FLAG.URX, error === null ? '' : describeError(error));
   }
 
   onTimer(): void {
     this.path.stats.upstreamCxConnectTimeout++;
+    const counts = clusterCounts(this.path, this.clusterSlot);
+    if (counts !== null) counts.connectTimeout++;
     this.timedOut = true;
     this.socket?.destroy();
   }
@@ -185,7 +193,10 @@ export class TcpConnector implements TransportEvents, TunnelOwner, TimerOwner {
     if (this.settings.hashesSource) hashSource(this.path, this.client()?.remoteAddress ?? '');
     const slot = core.wasm.pick(this.clusterSlot, 0, 1);
     const endpoint = slot < 0 ? undefined : this.path.endpoints[slot];
+    const counts = clusterCounts(this.path, this.clusterSlot);
     if (endpoint === undefined) {
+      if (slot === PICK_NO_CLUSTER) stats.tcpCxNoRoute++;
+      else if (counts !== null) counts.noneHealthy++;
       this.outcome.onConnectFailed(slot === PICK_NO_CLUSTER ? FLAG.NC : FLAG.UH, '');
       return;
     }
@@ -193,6 +204,10 @@ export class TcpConnector implements TransportEvents, TunnelOwner, TimerOwner {
     const pooled = tunnel !== undefined && asksByPool(tunnel, endpoint.cluster);
     const limit = pooled ? LIMIT_REQUESTS : LIMIT_CONNECTIONS;
     if (core.wasm.acquire(this.clusterSlot, limit) === 0) {
+      if (counts !== null) {
+        if (pooled) counts.pendingOverflow++;
+        else counts.connectionOverflow++;
+      }
       this.outcome.onConnectFailed(FLAG.UO, '');
       return;
     }

@@ -233,6 +233,8 @@ export class TcpSession implements ServedConnection, ConnectOutcome, SideEvents,
     path.wheel.cancel(this.idleTimer);
     path.wheel.cancel(this.ageTimer);
     path.stats.tcpCxActive--;
+    path.stats.tcpCxReceivedBytes += this.receivedBytes;
+    path.stats.tcpCxSentBytes += this.sentBytes;
     forEachFlag(this.flags, (name) => {
       path.stats.rqByFlag[name] = (path.stats.rqByFlag[name] ?? 0) + 1;
     });

@@ -46,9 +46,16 @@ export function shownBySocket(socket: TLSSocket): ShownPeer {
   };
 }
 
+/** What is wrong with a peer, as Envoy counts it: it shows no certificate, one that does not verify, or one of somebody else. */
+export const PEER_FAULTS = ['no_cert', 'error', 'san', 'cert_hash'] as const;
+export type PeerFault = (typeof PEER_FAULTS)[number];
+
 /** Thrown where a peer is not to be talked to; the message is for the log. */
 export class PeerRefused extends Error {
-  constructor(message: string) {
+  constructor(
+    message: string,
+    readonly fault: PeerFault = 'error',
+  ) {
     super(message);
     this.name = 'PeerRefused';
   }
@@ -177,7 +184,7 @@ export function checkPeer(
   if (reason !== undefined) throw new PeerRefused(`certificate verification failed: ${reason}`);
   const certificate = shown.certificate();
   const peer = certificate === undefined && shown.resumed() ? remembered : parsePeer(certificate);
-  if (peer === undefined) throw new PeerRefused('no certificate was presented');
+  if (peer === undefined) throw new PeerRefused('no certificate was presented', 'no_cert');
   const now = Date.now();
   if (now < peer.notBeforeMs || now > peer.notAfterMs) {
     const [from, to] = [new Date(peer.notBeforeMs).toISOString(), new Date(peer.notAfterMs).toISOString()];
@@ -188,11 +195,11 @@ export function checkPeer(
   if (uris.length > 1) throw new PeerRefused(`the certificate has ${uris.length} URI names, an identity is one`);
   if (rules.length > 0 && !rules.some((rule) => matchesRule(rule, peer))) {
     const shownNames = [...uris, ...dnsNames, ...ipAddresses, ...emails].join(', ');
-    throw new PeerRefused(`none of the names ${shownNames || '(none)'} is expected`);
+    throw new PeerRefused(`none of the names ${shownNames || '(none)'} is expected`, 'san');
   }
   const pinned = pins.hashes.size + pins.keyHashes.size > 0;
   if (pinned && !pins.hashes.has(peer.hash) && !pins.keyHashes.has(peer.keyHash)) {
-    throw new PeerRefused(`the certificate ${peer.hash} is not one of those that are taken`);
+    throw new PeerRefused(`the certificate ${peer.hash} is not one of those that are taken`, 'cert_hash');
   }
   return peer;
 }

@@ -3,6 +3,7 @@
 import { LIMIT_CONNECTIONS, LIMIT_PENDING } from '@lateen/filters-wasm';
 import type { PresentedAddresses } from '../downstream/listener-filters/proxy-header.js';
 import type { UpstreamFailure } from '../exchange/local-reply.js';
+import { clusterCounts } from '../observe/cluster-counts.js';
 import type { DataPath } from '../transport/data-path.js';
 import type { ConnectionOwner, DialTarget } from './connection-owner.js';
 import type { Endpoint } from './endpoint.js';
@@ -160,6 +161,10 @@ export class ConnectionPool implements ConnectionOwner {
     if (connectFailure !== null) {
       this.connectingCount--;
       stats.cxConnectFail++;
+      if (connectFailure === 'connect-timeout') {
+        const counts = clusterCounts(path, connection.cluster.slot);
+        if (counts !== null) counts.connectTimeout++;
+      }
       path.stats.upstreamCxConnectFail++;
       // The peer, or we, no longer accept what was remembered: a full handshake decides.
       if (connection.resuming && connectFailure === 'connect') this.openIfAllowed();
