@@ -163,20 +163,22 @@ describe('local mode: what is done to a running mesh', { timeout: TIME_LIMIT_MS 
     expect(await mesh.run('local', 'exec', 'echo', '--', 'no-such-program')).toMatchObject({ exitCode: 127 });
   });
 
-  it('injects the faults and applies the CORS policy of a VirtualService where it is called from', async () => {
-    const [pod] = await mesh.pods();
-    const url = `http://${pod!.serviceAddresses[HOST]}`;
-    const rule = (http: string) =>
-      mesh.write(
-        'faults.yaml',
-        `apiVersion: networking.istio.io/v1
+  /** A file with a VirtualService of echo. */
+  const rule = (http: string) =>
+    mesh.write(
+      'faults.yaml',
+      `apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: echo}
 spec:
   hosts: [echo]
   http:
 ${http}`,
-      );
+    );
+
+  it('injects the faults and applies the CORS policy of a VirtualService where it is called from', async () => {
+    const [pod] = await mesh.pods();
+    const url = `http://${pod!.serviceAddresses[HOST]}`;
     const faults = `  - match: [{uri: {prefix: /broken}}]
     fault: {abort: {httpStatus: 418, percentage: {value: 100}}}
     route: [{destination: {host: echo}}]
@@ -189,8 +191,8 @@ ${http}`,
   - route: [{destination: {host: echo}}]
 `;
     await mesh.ok('apply', '-f', rule(faults));
-    await waitUntil('the fault', async () => (await call(`${url}/broken`)).status === 418);
-    expect((await call(`${url}/broken`)).body).toBe('fault filter abort');
+    // Whoever applies may rely on it at once.
+    expect(await call(`${url}/broken`)).toMatchObject({ status: 418, body: 'fault filter abort' });
     const before = performance.now();
     expect(await ask(`${url}/slow`)).toMatchObject({ greeting: 'hello' });
     expect(performance.now() - before).toBeGreaterThanOrEqual(499);
@@ -206,9 +208,42 @@ ${http}`,
     expect(stranger.headers.get('access-control-allow-origin')).toBeNull();
     await mesh.ok('apply', '-f', rule(faults.replace('httpStatus: 418', 'grpcStatus: UNAVAILABLE')));
     const asGrpc = () => fetch(`${url}/broken`, { method: 'POST', headers: { 'content-type': 'application/grpc' } });
-    await waitUntil('the status of gRPC', async () => (await asGrpc()).headers.get('grpc-status') === '14');
+    expect((await asGrpc()).headers.get('grpc-status')).toBe('14');
     await mesh.ok('delete', '-f', rule(faults));
-    await waitUntil('the end of the fault', async () => (await call(`${url}/broken`)).status === 200);
+    expect((await call(`${url}/broken`)).status).toBe(200);
+  });
+
+  it('says which proxy has not taken a change, and waits for it', async () => {
+    const sidecar = (await mesh.status()).processes.find(
+      ({ name }) => name.endsWith('/sidecar') && name.includes('echo'),
+    );
+    const [, pod] = sidecar!.name.split('/');
+    const file = rule('  - route: [{destination: {host: echo}}]\n    timeout: 7s\n');
+    process.kill(sidecar!.pid!, 'SIGSTOP');
+    try {
+      const late = await mesh.run('apply', '-f', file, '--wait=500ms');
+      expect(late).toMatchObject({ exitCode: 1, stdout: 'virtualservice.networking.istio.io/echo created\n' });
+      expect(late.stderr).toContain('done, but not in effect at 1 of 2 proxies:');
+      expect(late.stderr).toMatch(new RegExp(`\\n  ${pod}\\.default has not answered within 0\\.5 s`));
+      await mesh.ok('apply', '-f', file, '--no-wait');
+      expect(await mesh.ok('wait', 'virtualservice', 'echo', '--proxy', 'istio-ingressgateway-0.istio-system')).toBe(
+        'virtualservice.networking.istio.io/echo taken by 1 proxy\n',
+      );
+    } finally {
+      process.kill(sidecar!.pid!, 'SIGCONT');
+    }
+    expect(await mesh.ok('wait', '--for=distribution', 'virtualservice', 'echo.default', '--timeout', '30s')).toBe(
+      'virtualservice.networking.istio.io/echo taken by 2 proxies\n',
+    );
+    const gone = mesh.run('wait', '--for=delete', 'vs', 'echo', '-n', 'default');
+    await mesh.ok('delete', '-f', file, '--wait');
+    expect(await gone).toMatchObject({
+      exitCode: 0,
+      stdout: 'virtualservice.networking.istio.io/echo gone from 2 proxies\n',
+    });
+    expect((await mesh.run('wait', 'vs', 'echo')).stderr).toContain(
+      'there is no VirtualService echo in namespace default',
+    );
   });
 
   it('rolls a new template out and scales without a failed request', async () => {

@@ -73,12 +73,16 @@ export function lookAtDistribution(
   if (waitingFor === undefined && asksForHosts(query)) progress.addressed ??= current.revision;
   // Where the change made no difference there is no snapshot of it, and the one before shows it too.
   const shown = proxiesAt(sources, query, Math.min(change, current.revision));
-  const later = new Map(
-    proxiesAt(sources, query, progress.addressed ?? 0).map((each) => [each.proxyId, each] as const),
-  );
-  const proxies = shown.map((each) => (each.state === 'taken' ? (later.get(each.proxyId) ?? each) : each));
+  const { addressed } = progress;
+  const proxies = addressed === undefined ? shown : laterOf(shown, proxiesAt(sources, query, addressed));
   const complete = waitingFor === undefined && proxies.every(({ state }) => state === 'taken');
   return { complete, ...(waitingFor === undefined ? {} : { waitingFor }), proxies };
+}
+
+/** Of two looks at the same proxies the one that is not taken yet. */
+function laterOf(proxies: readonly ProxyDistribution[], others: readonly ProxyDistribution[]): ProxyDistribution[] {
+  const byId = new Map(others.map((each) => [each.proxyId, each]));
+  return proxies.map((each) => (each.state === 'taken' ? (byId.get(each.proxyId) ?? each) : each));
 }
 
 function asksForHosts({ configs }: DistributionQuery): boolean {
