@@ -53,6 +53,7 @@ import { type LimitServiceCounts, LimitServiceStatistics } from './limit-service
 import { MetricScopes } from './observe/metric-scopes.js';
 import { QuotaBuckets } from './quota/quota-buckets.js';
 import { type RbacCounts, RbacStatistics } from './rbac/rbac-counts.js';
+import type { RuleSet } from './rbac/rbac-filter.js';
 import { ownIntroduction } from './tcp/peer-exchange.js';
 import { TcpMetrics } from './tcp/tcp-metrics.js';
 import { Clock } from './transport/clock.js';
@@ -232,7 +233,8 @@ class Pipeline implements DataPlane {
     try {
       const compiledClusters = new Map<Cluster, CompiledCluster>();
       for (const cluster of config.clusters) compiledClusters.set(cluster, this.compileCluster(cluster, problems));
-      const listeners = config.listeners.map((listener) => this.compileListener(listener, problems));
+      const compiledRules = new Map<string, RuleSet>();
+      const listeners = config.listeners.map((listener) => this.compileListener(listener, compiledRules, problems));
       const tables = this.path.tables.compile({
         routeConfigurations: [
           ...config.routes.values(),
@@ -266,7 +268,11 @@ class Pipeline implements DataPlane {
     }
   }
 
-  private compileListener(listener: DataPlaneConfig['listeners'][number], problems: ConfigProblem[]): CompiledListener {
+  private compileListener(
+    listener: DataPlaneConfig['listeners'][number],
+    compiledRules: Map<string, RuleSet>,
+    problems: ConfigProblem[],
+  ): CompiledListener {
     return compileListener(listener, {
       core: this.core,
       tables: this.path.tables,
@@ -275,6 +281,7 @@ class Pipeline implements DataPlane {
       peerLines: this.peerLines,
       nowMs: Date.now(),
       rbacCounts: this.rbacCounts,
+      compiledRules,
       tokenCounts: (statPrefix) => this.tokenCountsOf(statPrefix),
       problem: (path, message) =>
         problems.push({ resourceType: TYPE_URL.listener, resourceName: listener.name, path, message }),

@@ -190,6 +190,7 @@ class ListenerCompiler {
     const served = compileTcpProxy(chain.filters, {
       core: context.core,
       rbacCounts: context.rbacCounts,
+      compiledRules: context.compiledRules,
       nowMs: context.nowMs,
       options: context.options,
       scopes: context.scopes,

@@ -16,6 +16,7 @@ it('says how much room rules need and how much there is', () => {
     core,
     rbacCounts: new RbacStatistics(),
     nowMs: 0,
+    compiledRules: new Map(),
     problem: (path: string, message: string) => problems.push(`${path} ${message}`),
   };
   const filter = compileHttpRbac(config, 'http_filters[0].typed_config', 'p', context);

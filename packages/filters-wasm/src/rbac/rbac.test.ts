@@ -181,6 +181,16 @@ describe('access rules', () => {
     expect(decide(core.rbac.intern(bytes, 0)!, request)).toBe(RBAC_NO_MATCH);
   });
 
+  it('are refused before they take all of the memory', () => {
+    const wide = 'x'.repeat(100_000);
+    const permissions = Array.from({ length: 400 }, (_, index) => ({
+      urlPath: { path: { contains: `${index}${wide}` } },
+    }));
+    expect(compile({ policies: { a: { permissions, principals: [ANY] } } }).problems).toEqual([
+      'rules needs more than the 33554432 bytes that there are for access rules',
+    ]);
+  });
+
   it('name what is not supported', () => {
     const of = (permission: JsonObject, scope: 'http' | 'network' = 'http') =>
       compile({ policies: { 'a b': { permissions: [permission], principals: [ANY] } } }, scope).problems;

@@ -45,5 +45,7 @@ export function compileRules(
   if (writer.testCount > R.RBAC_MAX_TESTS) {
     problems.add(path, `has ${writer.testCount} tests that no index finds; ${R.RBAC_MAX_TESTS} are supported`);
   }
+  if (writer.isTooLarge)
+    problems.add(path, `needs more than the ${R.RBAC_REGION_BYTES} bytes that there are for access rules`);
   return { action: action ?? 'deny', policyNames: names, bytes };
 }

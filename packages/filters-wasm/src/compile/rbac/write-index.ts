@@ -26,6 +26,8 @@ export class IndexWriter {
   private readonly asked = new Map<number, Set<number>>();
   private readonly writtenTests = new Map<number, number>();
   private excludes = false;
+  /** Once it is written. */
+  private wholeBytes = 0;
 
   constructor(
     private readonly problems: ProblemList,
@@ -37,6 +39,11 @@ export class IndexWriter {
 
   get testCount(): number {
     return this.writtenTests.size;
+  }
+
+  /** No memory for rules could hold them; what was written is not whole. */
+  get isTooLarge(): boolean {
+    return this.wholeBytes > R.RBAC_REGION_BYTES;
   }
 
   write(): Uint8Array {
@@ -63,6 +70,7 @@ export class IndexWriter {
         blob.int(at + R.ROW_CONDITION, this.condition(rest.length === 1 ? only : { kind: 'all', of: rest }));
       }
     });
+    this.wholeBytes = blob.length;
     return blob.finish();
   }
 
@@ -193,7 +201,8 @@ export class IndexWriter {
       blob.int(at + R.TEST_FIRST_PORT, ports.first);
       blob.int(at + R.TEST_END_PORT, ports.end);
     }
-    if (matcher !== undefined) {
+    // What cannot fit is refused; expressions that nobody will run are not compiled until the process has no memory left.
+    if (matcher !== undefined && blob.length <= R.RBAC_REGION_BYTES) {
       const place = writeMatchers(this.problems, blob, [matcher], (name) => this.hash.name(name), true);
       blob.int(at + R.TEST_MATCHER, place);
     }
