@@ -183,6 +183,11 @@ describe('the HTTP filter', () => {
     const plain = await ask(session, { ':path': '/pkg.Admin/Do' });
     expect([plain.headers[':status'], plain.body.toString()]).toEqual([403, DENIED]);
     expect(upstream.connections).toHaveLength(0);
+    const allowed = ask(session, { ':path': '/pkg.User/Do' });
+    const server = await upstream.next();
+    expect((await server.message()).head).toMatch(/^GET \/pkg.User\/Do HTTP/);
+    server.send('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n');
+    expect((await allowed).headers[':status']).toBe(200);
   });
 
   it('decides by the claims of tokens that were checked, and of no others', async () => {
