@@ -29,7 +29,7 @@ export interface LimitServer {
   stop(): void;
 }
 
-export async function startLimitServer(): Promise<LimitServer> {
+export async function startLimitServer(credentials = ServerCredentials.createInsecure()): Promise<LimitServer> {
   const server = new Server();
   const shouldRateLimit: handleUnaryCall<RateLimitRequest, unknown> = (call, done) => {
     const { domain, descriptors } = call.request;
@@ -45,9 +45,7 @@ export async function startLimitServer(): Promise<LimitServer> {
   };
   server.addService(grpcService(RateLimitService), { shouldRateLimit });
   const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
-      error === null ? resolve(bound) : reject(error),
-    );
+    server.bindAsync('127.0.0.1:0', credentials, (error, bound) => (error === null ? resolve(bound) : reject(error)));
   });
   const limits: LimitServer = {
     port,
