@@ -19,13 +19,13 @@ import { locatedCase } from './mesh/located-case.js';
 /**
  * Calls of the client's own port do not go through its outbound configuration, which is what explain is about. It knows nothing
  * of handshakes: not of those that fail, nor of connections that are led by server names, or by a gateway; and of no address but a
- * gateway's own.
+ * gateway's own. Nor does it ask a Sidecar's own forward proxy: it goes by the URL.
  */
 function isExplained(sending: SendingOfCase): boolean {
   const { connect, tls, from, kind, expect: expected } = sending;
   const isByAddress = isIP(connect.replace(/:\d+$/, '')) !== 0;
   return (
-    !connect.startsWith('inbound:') &&
+    !/^(inbound:|forward-proxy:(?!15007$))/.test(connect) &&
     !isByAddress &&
     expected.status !== 0 &&
     (kind === 'http' || (tls === undefined && from !== GATEWAY))

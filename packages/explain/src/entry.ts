@@ -170,6 +170,9 @@ function whyNoAddress(view: ProxyView, { connectHost, connectPort }: ExplainedRe
   const { scope } = view;
   if (service !== undefined) {
     const port = service.ports.find((each) => each.port === connectPort);
+    if (port !== undefined && scope.sidecar?.isAddressed?.(service, connectPort) === false) {
+      return `Sidecar ${scope.sidecar.name} takes ${service.hostname} in at a forward proxy alone`;
+    }
     if (port !== undefined)
       return `port ${connectPort} of ${service.hostname} is ${port.protocol}, which is not served`;
     const ports = service.ports.map((each) => each.port).join(', ');

@@ -110,6 +110,7 @@ export {
   withMetadata,
 } from './parse.js';
 export {
+  isForwardProxy,
   isHttpProtocol,
   type PortNaming,
   type PortProtocol,

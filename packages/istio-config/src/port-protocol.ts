@@ -63,6 +63,11 @@ export function protocolFromPortName(name: string): PortProtocol | undefined {
   return protocolFromName(dash < 0 ? name : name.slice(0, dash));
 }
 
+/** The word by which a Sidecar's egress listener says that it is a forward proxy: requests name hosts of any port. */
+export function isForwardProxy(word: string | undefined): boolean {
+  return word?.toUpperCase() === 'HTTP_PROXY';
+}
+
 /** A protocol's word, in any case, as in `protocol: HTTP` of a Gateway. */
 export function protocolFromName(word: string): PortProtocol | undefined {
   const lower = word.toLowerCase();

@@ -67,13 +67,15 @@ export interface ProxyView {
 function resolveOutboundAddresses(scope: ClientScope, serviceAddresses: StringMap, podKey: string): OutboundAddresses {
   const byListener = new Map<string, OutboundAddress>();
   const problems: Problem[] = [];
-  const ownPorts = new Set(scope.sidecar?.ownListeners.map(({ port }) => port));
+  const own = scope.sidecar?.ownListeners.filter(({ forwardProxy }) => !forwardProxy);
+  const ownPorts = new Set(own?.map(({ port }) => port));
+  const isAddressed = scope.sidecar?.isAddressed;
   for (const service of scope.services) {
     const address = serviceAddresses[service.hostname];
     if (address === undefined) continue;
     for (const port of service.ports.filter(({ http, tcp }) => http || tcp)) {
       // Called by a listener of its own, and not at the addresses of services.
-      if (ownPorts.has(port.port)) continue;
+      if (ownPorts.has(port.port) || isAddressed?.(service, port.port) === false) continue;
       const name = `${address}_${port.port}`;
       const before = byListener.get(name);
       if (before === undefined) {

@@ -4,7 +4,7 @@ import type { FaultList } from '../declare/fault.js';
 import { dnsNameFault, isDnsLabel } from '../declare/formats.js';
 import { splitNamespacedHost } from '../host.js';
 import type { SidecarSpec } from '../kinds/sidecar.js';
-import { isHttpProtocol, protocolFromName } from '../port-protocol.js';
+import { isForwardProxy, isHttpProtocol, protocolFromName } from '../port-protocol.js';
 import type { FieldPath } from '../problem.js';
 import { checkBind, checkDefaultEndpoint, isSocketAddress } from './fields/addresses.js';
 import { checkConnectionPool } from './fields/connection-pool.js';
@@ -116,7 +116,7 @@ function checkEgress({ egress }: Loose<SidecarSpec>, namespace: string, faults: 
       faults.error(path, 'unreachable', message);
     }
     if (!('port' in listener)) catchAll ??= index;
-    checkPort(port, [...path, 'port'], faults);
+    checkPort(port && isForwardProxy(port.protocol) ? { ...port, protocol: 'HTTP' } : port, [...path, 'port'], faults);
     const bySocket = port !== undefined && !hasNumber(port);
     if (bySocket && !(bind !== undefined && isSocketAddress(bind))) {
       const message = '`number` is required in the port; add it (only a socket in `bind` has none)';

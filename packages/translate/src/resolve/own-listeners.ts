@@ -11,6 +11,8 @@ export interface OwnOutbound {
   readonly port: number;
   /** What its Sidecar says that callers speak. */
   readonly protocol: PortProtocol;
+  /** It is a forward proxy: requests name hosts of any port. */
+  readonly forwardProxy: boolean;
   /** The services that have its port, in the order of their names. */
   readonly services: readonly { readonly service: MeshService; readonly port: MeshPort }[];
 }
@@ -60,11 +62,15 @@ export function resolveOwnOutbound(
 ): { readonly listeners: readonly OwnOutbound[]; readonly problems: readonly Problem[] } {
   const listeners: OwnOutbound[] = [];
   const problems: Problem[] = [];
-  for (const { port, bind, protocol } of sidecar?.ownListeners ?? []) {
+  for (const { port, bind, protocol, forwardProxy } of sidecar?.ownListeners ?? []) {
     const subject = `Sidecar/${sidecar!.name}`;
     const ip = boundAddress(podAddress, bind, ownLoopback(podAddress));
     if (ip === undefined) {
       problems.push(unusableBind(subject, bind, port, podAddress));
+      continue;
+    }
+    if (forwardProxy) {
+      listeners.push({ ip, port, protocol, forwardProxy, services: [] });
       continue;
     }
     const behind = services.flatMap((service) =>
@@ -74,7 +80,7 @@ export function resolveOwnOutbound(
       const message = `the egress listener of port ${port} leads nowhere: no service that it takes in has that port. Correct the port, or \`hosts\``;
       problems.push({ code: 'empty-listener', severity: 'warning', subject, message });
     }
-    listeners.push({ ip, port, protocol, services: behind });
+    listeners.push({ ip, port, protocol, forwardProxy, services: behind });
   }
   return { listeners, problems };
 }

@@ -3,6 +3,7 @@
 import type { ConfigObject } from '@lateen/istio-config';
 import {
   hostsOverlap,
+  isForwardProxy,
   type PortProtocol,
   protocolFromName,
   resolveShortHost,
@@ -28,6 +29,8 @@ export interface OwnListener {
   /** As written; empty: the loopback address. */
   readonly bind: string;
   readonly protocol: PortProtocol;
+  /** Requests name hosts of any port: it is a forward proxy. */
+  readonly forwardProxy: boolean;
 }
 
 /** A service, or a subset of it, that takes calls of any host. */
@@ -53,6 +56,10 @@ export interface SidecarScope {
   readonly ownPorts: ReadonlySet<number>;
   /** Those of them that are listened on at an address of their own. */
   readonly ownListeners: readonly OwnListener[];
+  /** Whether a service is called at addresses of services on a port; undefined: all that are seen are. */
+  readonly isAddressed: ((service: MeshService, port: number) => boolean) | undefined;
+  /** Whether a forward proxy of its own, by port, takes in a service. */
+  takesThrough(proxyPort: number, service: MeshService): boolean;
   /** The ports of a service that may be called. */
   visiblePorts(service: MeshService): readonly MeshPort[];
   /**
@@ -104,8 +111,12 @@ interface Listener {
 
 /** As in Istio: with an address, or where nothing is to be captured, the application calls the listener by its port. */
 function ownListener({ port, bind = '', captureMode }: EgressListener): OwnListener | undefined {
-  if (!port?.number || (bind === '' && captureMode !== 'NONE')) return undefined;
-  return { port: port.number, bind, protocol: protocolFromName(port.protocol ?? '') ?? 'auto' };
+  if (!port?.number) return undefined;
+  // Nothing is captured on its way to a forward proxy.
+  if (isForwardProxy(port.protocol)) return { port: port.number, bind, protocol: 'http', forwardProxy: true };
+  if (bind === '' && captureMode !== 'NONE') return undefined;
+  const protocol = protocolFromName(port.protocol ?? '') ?? 'auto';
+  return { port: port.number, bind, protocol, forwardProxy: false };
 }
 
 /** Without `egress` a Sidecar lets everything through, as in Istio. */
@@ -131,7 +142,12 @@ function egressProxyOf({ metadata, spec }: Sidecar, domain: string): EgressProxy
 function createScope(snapshot: MeshSnapshot, sidecar: Sidecar, clientNamespace: string): SidecarScope {
   const { clusterDomain } = snapshot;
   const listeners = listenersOf(sidecar, clientNamespace);
-  const byPort = new Map(listeners.flatMap((each) => (each.port === undefined ? [] : [[each.port, each] as const])));
+  const proxies = listeners.filter(({ own }) => own?.forwardProxy === true);
+  const byPort = new Map(
+    listeners.flatMap((each) =>
+      each.port === undefined || proxies.includes(each) ? [] : [[each.port, each] as const],
+    ),
+  );
   const shared = listeners.find(({ port }) => port === undefined);
   const listenerFor = (port: number) => byPort.get(port) ?? shared;
   const takesService = (listener: Listener | undefined, { hostname, namespace }: MeshService) =>
@@ -149,12 +165,18 @@ function createScope(snapshot: MeshSnapshot, sidecar: Sidecar, clientNamespace: 
     outboundMode,
     egressProxy,
     ownPorts: new Set(byPort.keys()),
-    ownListeners: [...byPort.values()].flatMap(({ own }) => own ?? []),
-    visiblePorts: (service) => service.ports.filter(({ port }) => takesService(listenerFor(port), service)),
+    ownListeners: [...byPort.values(), ...proxies].flatMap(({ own }) => own ?? []),
+    isAddressed: proxies.length === 0 ? undefined : (service, port) => takesService(listenerFor(port), service),
+    takesThrough: (proxyPort, service) =>
+      proxies.some((proxy) => proxy.port === proxyPort && takesService(proxy, service)),
+    visiblePorts: (service) =>
+      service.ports.filter(({ port }) =>
+        [listenerFor(port), ...proxies].some((listener) => takesService(listener, service)),
+      ),
     takesInHost: (host, owner, port) =>
       port === undefined
         ? listeners.some((listener) => takesHost(listener, host, owner))
-        : takesHost(listenerFor(port), host, owner),
+        : [listenerFor(port), ...proxies].some((listener) => takesHost(listener, host, owner)),
     problems: once(() => [
       ...sidecarConflicts(snapshot, namespace),
       ...hostsOfNothing(snapshot, sidecar, listeners, clientNamespace),

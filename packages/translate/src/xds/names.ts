@@ -6,6 +6,11 @@ export const BLACK_HOLE_CLUSTER = 'BlackHoleCluster';
 export const PASSTHROUGH_CLUSTER = 'PassthroughCluster';
 /** Route configuration of the forward proxy. */
 export const FORWARD_PROXY_ROUTE = 'http_proxy';
+
+/** Of a forward proxy that a Sidecar has at a port of its own. */
+export function forwardProxyRouteName(port: number): string {
+  return `${FORWARD_PROXY_ROUTE}.${port}`;
+}
 export const FORWARD_PROXY_PORT = 15_007;
 
 /** The filters that routes configure by their names. */

@@ -11,7 +11,7 @@ import type { ClientScope } from '../../resolve/client-scope.js';
 import { type OwnOutbound, ownLoopback } from '../../resolve/own-listeners.js';
 import { stableHash } from '../../stable-hash.js';
 import { forwardsHosts } from '../clusters/forward-hosts.js';
-import { FORWARD_PROXY_PORT, FORWARD_PROXY_ROUTE, listenerName } from '../names.js';
+import { FORWARD_PROXY_PORT, FORWARD_PROXY_ROUTE, forwardProxyRouteName, listenerName } from '../names.js';
 import type { ResourcePart, ResourceRecipe } from '../recipe.js';
 import {
   type ConnectionTarget,
@@ -147,7 +147,10 @@ function outboundPortListener(
  * connection leads anywhere.
  */
 function ownOutboundListener(view: ProxyView, own: OwnOutbound, problems: Problem[]): ListenerPlan | undefined {
-  const { ip, port, protocol } = own;
+  const { ip, port, protocol, forwardProxy } = own;
+  if (forwardProxy) {
+    return outboundListener(view, ip, port, forwardProxyRouteName(port), { forwards: mayForward(view) });
+  }
   if (isHttpProtocol(protocol))
     return outboundListener(view, ip, port, String(port), { grpcWeb: protocol === 'grpc-web' });
   const targets = ownTargets(view.scope, own, problems);
@@ -266,10 +269,11 @@ export function listenerPart(view: ProxyView): ResourcePart<Listener> {
       tls,
     ]),
     outbound: view.outboundHash(),
-    own: view.ownOutbound.map(({ ip, port, protocol, services }) => [
+    own: view.ownOutbound.map(({ ip, port, protocol, forwardProxy, services }) => [
       ip,
       port,
       protocol,
+      forwardProxy,
       services.map(({ service }) => service.hostname),
     ]),
     detectionTimeoutMs: detectionTimeoutMs(view.snapshot.meshConfig),

@@ -7,7 +7,7 @@ import { countsAttempts } from '../../proxy-headers.js';
 import type { ProxyView } from '../../proxy-view.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
 import { isIntercepted } from '../clusters/local-clusters.js';
-import { FORWARD_PROXY_ROUTE } from '../names.js';
+import { FORWARD_PROXY_ROUTE, forwardProxyRouteName } from '../names.js';
 import type { RecipeList, ResourcePart, RouteRecipe } from '../recipe.js';
 import { catchAllVirtualHost, missingEgressProxy } from './catch-all.js';
 import { buildHostRoutes, type HostRoutes, VIRTUAL_HOST_PORT } from './host-routes.js';
@@ -17,6 +17,8 @@ import { OwnConfiguration, type SharedConfiguration, shareConfiguration } from '
 interface ScopeRoutes {
   readonly byPort: ReadonlyMap<number, SharedConfiguration>;
   readonly forwardProxy: SharedConfiguration;
+  /** Those of a Sidecar's own, by port. */
+  readonly ownProxies: ReadonlyMap<number, SharedConfiguration>;
   readonly problems: readonly Problem[];
 }
 
@@ -27,23 +29,38 @@ function shareRoutes(scope: ClientScope, intercepted: boolean, includeRequestAtt
   const lastResort = catchAllVirtualHost(scope, intercepted, includeRequestAttemptCount);
   const ports: [number, readonly HostRoutes[]][] = [...byPort].sort(([a], [b]) => a - b);
   // A Sidecar's own listener needs its routes also where no service has the port.
-  for (const { port } of scope.sidecar?.ownListeners ?? []) if (!byPort.has(port)) ports.push([port, []]);
+  const { ownListeners = [], isAddressed, takesThrough } = scope.sidecar ?? {};
+  for (const { port, forwardProxy } of ownListeners) if (!forwardProxy && !byPort.has(port)) ports.push([port, []]);
+  const isThere = ({ service, port }: HostRoutes) => service === undefined || isAddressed?.(service, port) !== false;
   const ofPorts = ports.map(([port, hosts]) => {
-    const input = { ...common, name: String(port), hosts, withoutPort: () => true, lastResort };
+    const input = { ...common, name: String(port), hosts: hosts.filter(isThere), withoutPort: () => true, lastResort };
     return [port, shareConfiguration(input, problems)] as const;
   });
-  const forwardProxy = shareConfiguration(
-    {
-      ...common,
-      name: FORWARD_PROXY_ROUTE,
-      hosts: ports.flatMap(([, hosts]) => hosts),
-      withoutPort: (port) => port === VIRTUAL_HOST_PORT,
-      // A forward proxy is told where to go.
-      lastResort: catchAllVirtualHost(scope, true, includeRequestAttemptCount),
-    },
+  const hosts = ports.flatMap(([, ofPort]) => ofPort);
+  const shareProxy = (name: string, isTaken: (host: HostRoutes) => boolean) =>
+    shareConfiguration(
+      {
+        ...common,
+        name,
+        hosts: hosts.filter(isTaken),
+        withoutPort: (port) => port === VIRTUAL_HOST_PORT,
+        // A forward proxy is told where to go.
+        lastResort: catchAllVirtualHost(scope, true, includeRequestAttemptCount),
+      },
+      problems,
+    );
+  const ownProxies = ownListeners
+    .filter(({ forwardProxy }) => forwardProxy)
+    .map(({ port }) => {
+      const isTaken = ({ service }: HostRoutes) => service === undefined || takesThrough?.(port, service) === true;
+      return [port, shareProxy(forwardProxyRouteName(port), isTaken)] as const;
+    });
+  return {
+    byPort: new Map(ofPorts),
+    forwardProxy: shareProxy(FORWARD_PROXY_ROUTE, () => true),
+    ownProxies: new Map(ownProxies),
     problems,
-  );
-  return { byPort: new Map(ofPorts), forwardProxy, problems };
+  };
 }
 
 const known = new WeakMap<ClientScope, Map<string, ScopeRoutes>>();
@@ -64,14 +81,17 @@ function scopeRoutes(view: ProxyView): ScopeRoutes {
 }
 
 function listRoutes(view: ProxyView, partKey: string): RecipeList<RouteConfiguration, RouteRecipe> {
-  const { byPort, forwardProxy, problems: sharedProblems } = scopeRoutes(view);
+  const { byPort, forwardProxy, ownProxies, problems: sharedProblems } = scopeRoutes(view);
   const outbound = view.outbound().addresses.filter(({ port }) => port.http);
   const addresses = new Map(outbound.map(({ service, address }) => [service, address]));
-  const own = view.ownOutbound.filter(({ protocol }) => protocol === 'auto' || isHttpProtocol(protocol));
+  const own = view.ownOutbound.filter(
+    ({ protocol, forwardProxy }) => !forwardProxy && (protocol === 'auto' || isHttpProtocol(protocol)),
+  );
+  const proxies = view.ownOutbound.filter((each) => each.forwardProxy).map(({ port }) => ownProxies.get(port)!);
   const ports = [...new Set([...outbound.map(({ port }) => port.port), ...own.map(({ port }) => port)])];
   ports.sort((a, b) => a - b);
   const problems: Problem[] = [...sharedProblems];
-  const recipes = [...ports.map((port) => byPort.get(port)!), forwardProxy].map((shared): RouteRecipe => {
+  const recipes = [...ports.map((port) => byPort.get(port)!), forwardProxy, ...proxies].map((shared): RouteRecipe => {
     const own = new OwnConfiguration(shared, addresses, problems);
     return { name: own.name, key: `${partKey}/${own.name}`, build: () => own.build(), shared: own };
   });
