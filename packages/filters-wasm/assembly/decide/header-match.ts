@@ -122,9 +122,10 @@ function decide(table: i32, matcher: i32, found: bool): bool {
 
 /**
  * As in rules of who may do what: each value of a repeated header is matched by itself, and one that agrees suffices; with
- * `invert` there must be values, and none that agrees. `absent`: there is no such value, whatever the name says.
+ * `invert` there must be values, and none that agrees. `absent`: there is no such value, whatever the name says. `otherwise`: the
+ * text (TEXT_*) that the proxy writes where the client has sent no such header, 0 = none.
  */
-export function matchHeaderIndividually(table: i32, matcher: i32, secure: i32, absent: bool): bool {
+export function matchHeaderIndividually(table: i32, matcher: i32, secure: i32, absent: bool, otherwise: i32): bool {
   const kind = load<i32>(matcher + MATCHER_KIND);
   const flags = load<i32>(matcher + MATCHER_FLAGS);
   const invert = (flags & MATCHER_FLAG_INVERT) != 0;
@@ -150,6 +151,10 @@ export function matchHeaderIndividually(table: i32, matcher: i32, secure: i32, a
       found = true;
       agrees = valued && matchText(table, matcher, load<i32>(entry + HEADER_VALUE_OFFSET), load<i32>(entry + HEADER_VALUE_LENGTH));
     }
+  }
+  if (!found && otherwise != 0) {
+    found = true;
+    agrees = valued && matchText(table, matcher, textAt(otherwise), textLength(otherwise));
   }
   if (kind == MATCHER_PRESENT) return found != invert;
   if (kind == MATCHER_ABSENT) return found == invert;

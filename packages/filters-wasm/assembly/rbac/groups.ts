@@ -12,12 +12,13 @@ import {
   SUBJECT_HEADER, SUBJECT_LOCAL_ADDRESS, SUBJECT_LOCAL_PORT, SUBJECT_METHOD, SUBJECT_NAME, SUBJECT_PATH, SUBJECT_PRINCIPAL,
   SUBJECT_REMOTE_ADDRESS, SUBJECT_SCHEME, SUBJECT_SERVER_NAME, SUBJECT_SPIFFE_PATH, SUBJECT_TLS, SUBJECT_URL,
 } from '../../src/rbac/rbac-layout';
-import { PSEUDO_AUTHORITY, PSEUDO_METHOD, PSEUDO_PATH, PSEUDO_SCHEME } from '../../src/table-layout';
+import { KNOWN_FORWARDED_PROTO, PSEUDO_AUTHORITY, PSEUDO_METHOD, PSEUDO_PATH, PSEUDO_SCHEME } from '../../src/table-layout';
 import { equals, equalsIgnoreCase, hashName } from '../ascii';
+import { textAt, textLength } from '../texts';
 import { findRequestValue, foundAt, foundLength } from '../decide/header-match';
 import { applyAny, lookUpKey, lookUpNetworks, lookUpText } from './values';
 import { beforeSpiffePath } from './spiffe';
-import { atConnection, atPeer, atRules, isSecure, needRemote } from './tests';
+import { addedProto, atConnection, atPeer, atRules, isSecure, needRemote } from './tests';
 
 /** Marks in RBAC_GROUP_ROWS and RBAC_EXCLUDED what the group's values do. */
 export function lookUpGroup(group: i32, bytes: i32): void {
@@ -89,6 +90,19 @@ function lookUpHeaders(rules: i32, names: i32, mask: i32, bytes: i32): void {
       lookUpText(rules, rules + index, load<i32>(entry + HEADER_VALUE_OFFSET), load<i32>(entry + HEADER_VALUE_LENGTH), bytes);
       break;
     }
+  }
+  const proto = addedProto();
+  if (proto == 0) return;
+  const wanted = textLength(KNOWN_FORWARDED_PROTO);
+  const hash = hashName(textAt(KNOWN_FORWARDED_PROTO), wanted);
+  for (let place = hash & mask; ; place = (place + 1) & mask) {
+    const name = names + place * NAME_BYTES;
+    const index = load<i32>(name + NAME_INDEX);
+    if (index == 0) return;
+    if (load<i32>(name + NAME_HASH) != hash || load<i32>(name + NAME_LENGTH) != wanted) continue;
+    if (!equals(textAt(KNOWN_FORWARDED_PROTO), rules + load<i32>(name + NAME_TEXT), wanted)) continue;
+    lookUpText(rules, rules + index, textAt(proto), textLength(proto), bytes);
+    return;
   }
 }
 

@@ -80,7 +80,9 @@ function text(dice: Dice, values: readonly string[]): JsonObject {
 function header(dice: Dice): JsonObject {
   const invertMatch = dice(5) === 0;
   const treatMissingHeaderAsEmpty = dice(6) === 0;
-  switch (dice(7)) {
+  switch (dice(8)) {
+    case 7:
+      return { name: 'x-forwarded-proto', stringMatch: text(dice, ['http', 'https']), invertMatch };
     case 0:
       return { name: ':method', stringMatch: text(dice, METHODS), invertMatch };
     case 1:
@@ -203,6 +205,7 @@ export function randomRequest(dice: Dice): RuledRequest {
     pick(dice, NAMES.slice(0, 4)),
     pick(dice, VALUES),
   ]);
+  if (dice(4) === 0) headers.push(['x-forwarded-proto', pick(dice, ['http', 'https'])]);
   if (forwarded !== '') headers.push(['x-forwarded-for', dice(2) === 0 ? forwarded : `10.9.9.9, ${forwarded}`]);
   const directAddress = pick(dice, ADDRESSES);
   const groups = Array.from({ length: dice(3) }, () => pick(dice, CLAIMS));

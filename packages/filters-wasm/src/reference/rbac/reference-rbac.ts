@@ -132,6 +132,8 @@ function headerMatches(matcher: HeaderMatcher, request: RuledRequest): boolean {
   };
   const own = pseudo[name];
   const values = own === undefined ? request.headers.filter(([key]) => key === name).map(([, value]) => value) : [own];
+  // What the proxy says of the client's connection where the client has said nothing.
+  if (name === 'x-forwarded-proto' && values.length === 0) values.push(request.tls ? 'https' : 'http');
   const specifier = matcher.headerMatchSpecifier;
   const present = values.length > 0;
   if (specifier.case === undefined) return present !== matcher.invertMatch;
