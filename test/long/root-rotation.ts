@@ -21,7 +21,7 @@ import { waitUntil } from '../harness/wait-until.js';
 const PER_SECOND = Number(process.argv[3] ?? 1000);
 const TICK_MS = 10;
 /** A machine that cannot keep up is sent less, which the rate then tells. */
-const MAX_RUNNING = 256;
+const MAX_RUNNING = 32;
 const CITADEL = formatSpiffeId({ trustDomain: TRUST_DOMAIN, namespace: 'istio-system', serviceAccount: 'citadel' });
 const GRACE_SECONDS = 30;
 
@@ -77,8 +77,13 @@ class Load {
     counts.handshakes++;
     const session = resume ? this.#session : undefined;
     if (session !== undefined) counts.resumptionsTried++;
-    const result = await this.pair.onNewHandshake(this.client.current as WorkloadIdentity, session);
-    if (!result.status.startsWith('HTTP/1.1 200')) failed(`on a new handshake: "${result.status}"`);
+    const identity = this.client.current as WorkloadIdentity;
+    const result = await this.pair.onNewHandshake(identity, session);
+    if (!result.status.startsWith('HTTP/1.1 200')) {
+      // This process renews too: where it has no time for that, it is the machine that is too busy.
+      const own = identity.notAfter.getTime() < Date.now() ? 'had ended' : 'was valid';
+      failed(`on a new handshake: "${result.status}"; the own certificate ${own}`);
+    }
     if (result.resumed) counts.resumed++;
     if (result.serial !== '') serials.add(result.serial);
     if (result.session !== undefined) this.#session = result.session;
@@ -132,9 +137,12 @@ async function isServed(pair: RenewingPair, identity: WorkloadIdentity, session:
   return attempt?.status.startsWith('HTTP/1.1') === true;
 }
 
-async function rotations(pair: RenewingPair, untilMs: number): Promise<void> {
-  const operator = await pair.client('lateen-admin', 'istio-system');
-  const stranger = await pair.client('stranger');
+async function rotations(
+  pair: RenewingPair,
+  operator: CertificateClient,
+  stranger: CertificateClient,
+  untilMs: number,
+): Promise<void> {
   do {
     const old = await longLived(pair, stranger);
     const { rotation } = await admin(pair, operator, 'POST', `/ca/rotate-root?graceSeconds=${GRACE_SECONDS}`);
@@ -167,9 +175,12 @@ const seconds = Number(process.argv[2] ?? 120);
 const pair = await RenewingPair.start(['--max-workload-ttl', '1h', '--total-rate', '1000']);
 try {
   const client = await pair.client('probe');
+  const operator = await pair.client('lateen-admin', 'istio-system');
+  const stranger = await pair.client('stranger');
   const startMs = performance.now();
   const load = new Load(pair, client).run(seconds);
-  const [rate] = await Promise.all([load, rotations(pair, startMs + (seconds - 15) * 1000)]);
+  const rotated = rotations(pair, operator, stranger, startMs + (seconds - 15) * 1000);
+  const [rate] = await Promise.all([load, rotated.catch((error: Error) => failed(`a rotation: ${error.message}`))]);
   if (rate < PER_SECOND * 0.95) failed('fewer requests were sent than asked for');
   if (serials.size < seconds / 4) failed(`only ${serials.size} certificates were seen`);
   if (counts.handshakes < counts.sent / 2) failed('less than half of the requests were on new handshakes');

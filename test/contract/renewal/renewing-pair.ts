@@ -158,7 +158,11 @@ export class RenewingPair {
     });
     this.#clients.push(client);
     await client.start();
-    await waitUntil(`a certificate for ${serviceAccount}`, () => client.current);
+    await waitUntil(`a certificate for ${serviceAccount}`, () => {
+      if (client.current === undefined && client.status.lastError !== undefined)
+        throw new Error(client.status.lastError);
+      return client.current;
+    });
     return client;
   }
 
@@ -226,6 +230,8 @@ export class RenewingPair {
     [this.citadelPort, this.citadelAdminPort] = [await freePort(), await freePort()];
     this.startCitadel();
     await waitUntil('the root certificate', () => readFileSync(this.rootFile));
+    // That an application closes idle connections is not what is looked at here.
+    this.#backend.keepAliveTimeout = 0;
     await new Promise<void>((resolve) => this.#backend.listen(0, '127.0.0.1', resolve));
     [this.inboundPort, this.outboundPort] = [await freePort(), await freePort()];
     await this.#startSidecar(

@@ -106,8 +106,9 @@ it('replaces the root while holders of certificates follow, and refuses who stay
   expect(rootIdsOf(one.current!.certChainPem).at(-1)).toBe(rotation!.to);
   const stranger = { ...before, rootsPem: citadel.bundlePem() };
   expect(await handshake(one.current!, stranger)).toMatch(/^server: /);
-  const lines = (await test.auditLines()).filter(({ event }) => event === 'rotation').map(({ step }) => step);
-  expect(lines).toEqual(['make', 'distribute', 'issue', 'remove', 'completed']);
+  const steps = async () =>
+    (await test.auditLines()).filter(({ event }) => event === 'rotation').map(({ step }) => step);
+  await expect.poll(steps).toEqual(['make', 'distribute', 'issue', 'remove', 'completed']);
   expect((await status(citadel)).last).toMatchObject({ outcome: 'completed', from: oldRoot, to: rotation!.to });
 }, 60_000);
 

@@ -45,12 +45,16 @@ export interface RotationStatus {
 }
 
 const SETTLE_MS = 3_000;
+/** Whoever asked when the last process was killed may not have got the answer, and asks again within this time. */
+const SETTLE_AFTER_RESTART_MS = 40_000;
 const LOOK_MS = 200;
 
 export class RootRotation {
   readonly #options: RootRotationOptions;
   #running: Promise<void> | undefined;
   #starting = false;
+  /** The first step that an earlier process began. */
+  #resumed = false;
   #stopped = false;
   #wake: (() => void) | undefined;
 
@@ -75,6 +79,7 @@ export class RootRotation {
     }
     await readHolders();
     logger.info({ ...rotation }, 'going on with the rotation of the root');
+    this.#resumed = true;
     this.#run();
   }
 
@@ -153,7 +158,9 @@ export class RootRotation {
 
   /** Waits until all have followed, or the grace time is over. False where the process is to stop. */
   async #followed(rotation: Rotation): Promise<boolean> {
-    const { settleMs = SETTLE_MS, logger } = this.#options;
+    const { logger } = this.#options;
+    const settleMs = this.#resumed ? SETTLE_AFTER_RESTART_MS : (this.#options.settleMs ?? SETTLE_MS);
+    this.#resumed = false;
     const graceEndsMs = Date.parse(rotation.stepSince) + rotation.graceSeconds * 1000;
     let allSinceMs: number | undefined;
     while (!this.#stopped) {

@@ -6,6 +6,7 @@ import { formatSpiffeId } from '../spiffe-id.js';
 import {
   type IdentitySource,
   identityFromPem,
+  mergeRoots,
   readCertificates,
   rootId,
   rootIdsOf,
@@ -183,8 +184,11 @@ export class CertificateClient implements IdentitySource {
     clearTimeout(this.#timer);
     try {
       const identity = await this.#request();
+      // Citadel takes it for in use from here on; a slow disk must not make that untrue. The first one is there when it is told of.
+      const isFirst = this.#current === undefined;
+      if (!isFirst) this.#accept(identity);
       await storeIdentity(this.#options.directory, identity);
-      this.#accept(identity);
+      if (isFirst) this.#accept(identity);
     } catch (error) {
       this.#failures++;
       this.#lastError = (error as Error).message;
@@ -203,6 +207,7 @@ export class CertificateClient implements IdentitySource {
   async #request(): Promise<WorkloadIdentity> {
     const { tokenFile, rootCertFile, logger } = this.#options;
     const rootsPem = await readFile(rootCertFile, 'utf8');
+    this.#putInForce(rootsPem);
     try {
       const token = (await readFile(tokenFile, 'utf8')).trim();
       return await this.#requestBy(rootsPem, { token });
@@ -218,6 +223,15 @@ export class CertificateClient implements IdentitySource {
       );
       return await this.#requestBy(rootsPem, { client });
     }
+  }
+
+  /** What Citadel is told to be known here must be in use when it hears of it. */
+  #putInForce(rootsPem: string): void {
+    const current = this.#current;
+    if (current === undefined) return;
+    const ids = new Set(rootIdsOf(current.rootsPem));
+    if (rootIdsOf(rootsPem).every((id) => ids.has(id))) return;
+    this.#publish({ ...current, rootsPem: mergeRoots(current.rootsPem, rootsPem) });
   }
 
   async #requestBy(
