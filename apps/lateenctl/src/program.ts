@@ -2,6 +2,7 @@
 
 import { ADMIN_ROLES } from '@lateen/identity/plain';
 import { Command, Option } from 'commander';
+import { addAuditCommand } from './audit/audit-command.js';
 import { addCaCommand } from './ca/ca-command.js';
 import { addApplyCommand, addValidateCommand } from './commands/apply.js';
 import { addAuthnCommand } from './commands/authn.js';
@@ -90,6 +91,7 @@ Examples:
   addProxyConfigCommand(program);
   addAuthnCommand(program);
   addCaCommand(program);
+  addAuditCommand(program);
   addSchemaCommand(program);
   addWorkloadCommand(program);
   addVersionCommand(program);

@@ -155,7 +155,11 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
       : new LastKnownGood({ stateDir, nodeId: bootstrap.node.id, log });
   const [kept] = await Promise.all([lastKnownGood?.load(), identity?.start()]);
 
-  const accessLogs = new AccessLogs({ log });
+  const accessLogs = new AccessLogs({
+    log,
+    auditDirectory: stateDir,
+    auditWriter: () => ({ workload: identity?.current?.spiffeId, node: bootstrap.node.id, version: options.version }),
+  });
   const dataPlane = await options.createDataPlane({
     node: bootstrap.node,
     connectionLimits: bootstrap.connectionLimits,

@@ -298,7 +298,7 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'tcpKeepalive.time',
       'dnsRefreshRate',
       'extensionProviders[].{name,prometheus}',
-      'extensionProviders[].envoyFileAccessLog',
+      'extensionProviders[].{envoyFileAccessLog,lateenAudit}',
       'defaultProviders.{metrics,accessLogging}',
       'defaultConfig.gatewayTopology.{numTrustedProxies,proxyProtocol,forwardClientCertDetails}',
       'defaultConfig.{proxyMetadata,concurrency,terminationDrainDuration}',

@@ -1,5 +1,6 @@
 // Access log: makes sinks for the `access_log` lists of listeners; files are shared by path for the life of the process.
 
+import { join } from 'node:path';
 import type { JsonObject } from '@bufbuild/protobuf';
 import type { Any } from '@bufbuild/protobuf/wkt';
 import { anyIs, unpackAny } from '@lateen/xds-proto';
@@ -16,17 +17,27 @@ import {
 import { readDataSource } from '../config/read-secret.js';
 import type { AccessLogSink } from '../data-plane.js';
 import { compileJsonFormat, compileTextFormat, DEFAULT_TEXT_FORMAT, type LineFormatter } from './access-log-format.js';
+import { type AuditFormat, compileAuditFormat } from './audit/audit-format.js';
+import { AuditLog } from './audit/audit-log.js';
 import { LineWriter } from './line-writer.js';
 
 /** The loggers that exist. */
 export const ACCESS_LOGGERS = [FileAccessLogSchema, StdoutAccessLogSchema, StderrAccessLogSchema] as const;
 
+/** Name of the access loggers whose records are chained. */
+export const AUDIT_LOG = 'lateen.audit';
+
 export interface AccessLogsOptions {
+  /** Where audit logs lie that have no absolute path; undefined: in the working directory. */
+  readonly auditDirectory?: string | undefined;
+  /** What the first record of an audit log says of who writes. */
+  readonly auditWriter?: () => Readonly<Record<string, string | undefined>>;
   readonly log: (level: 'error', message: string, fields: Record<string, unknown>) => void;
 }
 
 export class AccessLogs {
   readonly #writers = new Map<string, LineWriter>();
+  readonly #audits = new Map<string, AuditLog>();
 
   constructor(private readonly options: AccessLogsOptions) {}
 
@@ -35,15 +46,20 @@ export class AccessLogs {
     return new Map([...this.#writers.values()].map(({ path, dropped }) => [path, dropped]));
   }
 
+  /** Requests that are in no audit log for lack of room, by file. */
+  get auditDropped(): ReadonlyMap<string, number> {
+    return new Map([...this.#audits.values()].map(({ path, dropped }) => [path, dropped]));
+  }
+
   /**
    * A sink that writes each exchange once for each logger.
    * @throws Error naming what a format asks for that is not supported
    */
   createSink(configs: readonly AccessLog[]): AccessLogSink | undefined {
-    const loggers = configs.map(({ configType }, index) => {
+    const loggers = configs.map(({ name, configType }, index) => {
       try {
         if (configType.case !== 'typedConfig') throw new Error('typed_config is required');
-        return this.#createLogger(configType.value);
+        return name === AUDIT_LOG ? this.#createAuditLog(configType.value) : this.#createLogger(configType.value);
       } catch (error) {
         throw new Error(`access_log[${index}]: ${(error as Error).message}`);
       }
@@ -57,7 +73,26 @@ export class AccessLogs {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#writers.values()].map((writer) => writer.close()));
+    await Promise.all([...this.#writers.values(), ...this.#audits.values()].map((writer) => writer.close()));
+  }
+
+  #createAuditLog(any: Any): AccessLogSink {
+    const { path, format } = readAuditLogger(any);
+    const log = this.#audit(path.startsWith('/') ? path : join(this.options.auditDirectory ?? '', path));
+    return (record) => log.take(format, record);
+  }
+
+  #audit(path: string): AuditLog {
+    let audit = this.#audits.get(path);
+    if (audit === undefined) {
+      audit = new AuditLog({
+        path,
+        writer: this.options.auditWriter ?? (() => ({})),
+        onError: (reason) => this.options.log('error', 'the audit log cannot be written', { path, reason }),
+      });
+      this.#audits.set(path, audit);
+    }
+    return audit;
   }
 
   #createLogger(any: Any): AccessLogSink {
@@ -78,8 +113,24 @@ export class AccessLogs {
   }
 }
 
+/** Where an audit log is written, and what is in its records. @throws Error naming what is not supported */
+function readAuditLogger(any: Any): { path: string; format: AuditFormat } {
+  if (!anyIs(any, FileAccessLogSchema)) throw new Error(`${AUDIT_LOG} is a file access log`);
+  const { path, accessLogFormat } = unpackAny(any, FileAccessLogSchema);
+  if (path === '') throw new Error('path is required');
+  const format = accessLogFormat.case === 'logFormat' ? accessLogFormat.value.format : undefined;
+  if (format?.case !== 'jsonFormat') throw new Error(`${AUDIT_LOG} needs log_format.json_format`);
+  return { path, format: compileAuditFormat(format.value as JsonObject) };
+}
+
+/** @throws Error naming what is not supported */
+export function checkLogger({ name }: AccessLog, any: Any): void {
+  if (name === AUDIT_LOG) readAuditLogger(any);
+  else readLogger(any);
+}
+
 /** Where a logger writes and how. @throws Error naming what is not supported */
-export function readLogger(any: Any): { path: string; format: LineFormatter } {
+function readLogger(any: Any): { path: string; format: LineFormatter } {
   if (anyIs(any, StdoutAccessLogSchema)) {
     const { accessLogFormat } = unpackAny(any, StdoutAccessLogSchema);
     return { path: '/dev/stdout', format: compileSubstitution(accessLogFormat.value) };

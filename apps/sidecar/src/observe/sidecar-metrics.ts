@@ -108,6 +108,10 @@ export function writeSidecarMetrics(out: PrometheusText, sources: SidecarMetricS
   for (const [path, dropped] of sources.accessLogs.dropped) {
     out.sample('lateen_access_log_lines_dropped_total', formatLabels([['path', path]]), dropped);
   }
+  out.metric('lateen_audit_records_dropped_total', 'counter', 'Requests that are in no audit log for lack of room.');
+  for (const [path, dropped] of sources.accessLogs.auditDropped) {
+    out.sample('lateen_audit_records_dropped_total', formatLabels([['path', path]]), dropped);
+  }
   if (ads !== undefined) writeControlPlane(out, ads);
   if (identity?.current !== undefined) {
     const seconds = (identity.current.notAfter.getTime() - Date.now()) / 1000;

@@ -38,6 +38,14 @@ export const extensionProvider = message(
       }),
       'An access log file.',
     ),
+    lateenAudit: nested(
+      message('LateenAuditProvider', {
+        path: text(
+          'File of the audit log: absolute, or in the sidecar’s state directory (default: audit.log); /dev/stdout for its output.',
+        ),
+      }),
+      'A chained audit log (Lateen’s own; Istio has none).',
+    ),
     envoyExtAuthzHttp: opaque('An authorizer over HTTP.'),
     envoyExtAuthzGrpc: opaque('An authorizer over gRPC.'),
     zipkin: opaque('Traces to Zipkin.'),
@@ -57,6 +65,7 @@ export const extensionProvider = message(
       [
         'prometheus',
         'envoyFileAccessLog',
+        'lateenAudit',
         'envoyExtAuthzHttp',
         'envoyExtAuthzGrpc',
         'zipkin',

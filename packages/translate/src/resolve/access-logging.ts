@@ -9,6 +9,8 @@ import type { WorkloadMode } from './telemetry.js';
 export interface FileAccessLog {
   readonly path: string;
   readonly format: { readonly text: string } | { readonly json: StringMap };
+  /** The records are an audit: a Lateen sidecar chains them. */
+  readonly audit?: true;
 }
 
 export type AccessLogsByMode = Readonly<Record<WorkloadMode, readonly FileAccessLog[]>>;
@@ -49,6 +51,42 @@ export const JSON_FORMAT: StringMap = {
   x_forwarded_for: '%REQ(X-FORWARDED-FOR)%',
 };
 
+/** What Envoy's RBAC filters note of a request; `istio_dry_run_` is what Pilot has those note that only try policies. */
+const noted = (name: string) => `%DYNAMIC_METADATA(envoy.filters.http.rbac:${name})%`;
+
+/** What an audit says of a request, or of a connection: who, what, how it went, and the ids of its trace. */
+const AUDIT_FORMAT: StringMap = {
+  time: '%START_TIME%',
+  principal: '%DOWNSTREAM_PEER_URI_SAN%',
+  source: '%DOWNSTREAM_REMOTE_ADDRESS%',
+  destination: '%DOWNSTREAM_LOCAL_ADDRESS%',
+  server_name: '%REQUESTED_SERVER_NAME%',
+  method: '%REQ(:METHOD):64%',
+  host: '%REQ(:AUTHORITY):256%',
+  path: '%REQ(:PATH):1024%',
+  original_path: '%REQ(X-ENVOY-ORIGINAL-PATH):1024%',
+  protocol: '%PROTOCOL%',
+  policy: noted('enforced_effective_policy_id'),
+  dry_run_deny: noted('istio_dry_run_deny_shadow_engine_result'),
+  dry_run_deny_policy: noted('istio_dry_run_deny_shadow_effective_policy_id'),
+  dry_run_allow: noted('istio_dry_run_allow_shadow_engine_result'),
+  dry_run_allow_policy: noted('istio_dry_run_allow_shadow_effective_policy_id'),
+  status: '%RESPONSE_CODE%',
+  grpc_status: '%GRPC_STATUS_NUMBER%',
+  flags: '%RESPONSE_FLAGS%',
+  details: '%RESPONSE_CODE_DETAILS%',
+  termination: '%CONNECTION_TERMINATION_DETAILS%',
+  bytes_received: '%BYTES_RECEIVED%',
+  bytes_sent: '%BYTES_SENT%',
+  duration_ms: '%DURATION%',
+  request_id: '%REQ(X-REQUEST-ID):64%',
+  traceparent: '%REQ(TRACEPARENT):64%',
+  b3: '%REQ(X-B3-TRACEID?B3):64%',
+  upstream: '%UPSTREAM_HOST%',
+  upstream_cluster: '%UPSTREAM_CLUSTER_RAW%',
+  route: '%ROUTE_NAME%',
+};
+
 /** Istio ends every text line itself. */
 function textFormat(format: string | undefined): { readonly text: string } {
   if (!format) return { text: TEXT_FORMAT };
@@ -78,8 +116,18 @@ function stringMembers(value: unknown): StringMap | undefined {
   return Object.fromEntries(Object.entries(value).filter(([, member]) => typeof member === 'string'));
 }
 
-function providerLog(name: string, meshConfig: MeshConfig): FileAccessLog | undefined {
+const AUDIT_FILE = 'audit.log';
+
+function providerLog(name: string, meshConfig: MeshConfig, mode: WorkloadMode): FileAccessLog | undefined {
   const declared = meshConfig.extensionProviders?.find((provider) => provider.name === name);
+  if (declared?.lateenAudit !== undefined) {
+    const direction = mode === 'SERVER' ? 'inbound' : 'outbound';
+    return {
+      path: declared.lateenAudit.path || AUDIT_FILE,
+      format: { json: { direction, ...AUDIT_FORMAT } },
+      audit: true,
+    };
+  }
   const file = declared?.envoyFileAccessLog ?? (declared === undefined && name === 'envoy' ? {} : undefined);
   if (file === undefined) return undefined;
   const labels = stringMembers(file.logFormat?.labels);
@@ -131,8 +179,8 @@ export function resolveAccessLogs(
   for (const { spec, metadata } of logging) {
     const subject = `Telemetry/${metadata.namespace}/${metadata.name}`;
     for (const entry of spec.accessLogging ?? []) {
-      for (const provider of namesOf(entry).filter((known) => providerLog(known, meshConfig) === undefined)) {
-        const message = `access log provider ${provider} is not a file access log; nothing is logged to it. Use envoy, or declare it in MeshConfig extensionProviders with envoyFileAccessLog`;
+      for (const provider of namesOf(entry).filter((known) => providerLog(known, meshConfig, 'SERVER') === undefined)) {
+        const message = `access log provider ${provider} is not a file access log; nothing is logged to it. Use envoy, or declare it in MeshConfig extensionProviders with envoyFileAccessLog or lateenAudit`;
         problems.push({ code: 'unsupported-access-log-provider', severity: 'warning', subject, message });
       }
       if (entry.filter?.expression) {
@@ -145,7 +193,7 @@ export function resolveAccessLogs(
   const levels = logging.length > 0 ? logging.map(({ spec }) => spec.accessLogging ?? []) : [[{}]];
   const logsFor = (mode: WorkloadMode) =>
     providersFor(levels, defaults, mode)
-      .map((provider) => providerLog(provider, meshConfig))
+      .map((provider) => providerLog(provider, meshConfig, mode))
       .filter((log) => log !== undefined);
   return { accessLogs: { CLIENT: logsFor('CLIENT'), SERVER: logsFor('SERVER') }, problems };
 }

@@ -298,8 +298,7 @@ export const LISTENER_SUPPORT: SupportTable = {
     refused: { allow_chunked_length: 'Content-Length with Transfer-Encoding is request smuggling' },
   },
   'envoy.config.accesslog.v3.AccessLog': {
-    acted: ['typed_config'],
-    inert: { name: 'the type of the configuration decides' },
+    acted: ['name', 'typed_config'],
     refused: { filter: 'every exchange is logged' },
     anyOf: {
       typed_config: [

@@ -17,7 +17,7 @@ import {
 } from '@lateen/xds-proto/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js';
 import { RawBufferSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js';
 import { DownstreamTlsContextSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
-import { ACCESS_LOGGERS, readLogger } from '../../observe/access-logs.js';
+import { ACCESS_LOGGERS, checkLogger } from '../../observe/access-logs.js';
 import { tunnelHeaderProblem } from '../../tcp/tunnel-headers.js';
 import {
   checkConfigSource,
@@ -175,7 +175,8 @@ function checkTunnel(tunnel: TcpProxy_TunnelingConfig, path: string, out: Proble
 }
 
 function checkAccessLogs(accessLogs: readonly AccessLog[], path: string, out: ProblemCollector): void {
-  accessLogs.forEach(({ configType }, index) => {
+  accessLogs.forEach((log, index) => {
+    const { configType } = log;
     const at = `${path}.access_log[${index}].typed_config`;
     if (configType.case !== 'typedConfig') {
       out.add(at, 'is required');
@@ -184,7 +185,7 @@ function checkAccessLogs(accessLogs: readonly AccessLog[], path: string, out: Pr
     // Another type was reported as not supported.
     if (!ACCESS_LOGGERS.some((schema) => anyIs(configType.value, schema))) return;
     try {
-      readLogger(configType.value);
+      checkLogger(log, configType.value);
     } catch (error) {
       out.add(at, (error as Error).message);
     }

@@ -6,8 +6,28 @@ import { type AccessLog, AccessLogSchema } from '@lateen/xds-proto/envoy/config/
 import { FileAccessLogSchema } from '@lateen/xds-proto/envoy/extensions/access_loggers/file/v3/file_pb.js';
 import type { FileAccessLog } from '../../resolve/access-logging.js';
 
-/** An Envoy access logger that writes to a file (`/dev/stdout` is the proxy's own output). */
-export function buildAccessLog({ path, format }: FileAccessLog): AccessLog {
+/** By this name a Lateen sidecar knows an audit. Any other proxy goes by the type alone and writes a JSON file. */
+const AUDIT_LOG = 'lateen.audit';
+
+/**
+ * Envoy access loggers that write to files (`/dev/stdout` is the proxy's own output).
+ * @param what what a record is of
+ * @param hasStateDirectory the proxy keeps files of its own, which relative paths are in; others get such logs on stdout
+ */
+export function buildAccessLogs(
+  logs: readonly FileAccessLog[],
+  what: 'request' | 'connection',
+  hasStateDirectory: boolean,
+): AccessLog[] {
+  return logs.map((log) => {
+    if (log.audit === undefined) return buildAccessLog('envoy.access_loggers.file', log);
+    const path = hasStateDirectory || log.path.startsWith('/') ? log.path : '/dev/stdout';
+    const json = 'json' in log.format ? { type: what, ...log.format.json } : {};
+    return buildAccessLog(AUDIT_LOG, { path, format: { json } });
+  });
+}
+
+function buildAccessLog(name: string, { path, format }: Pick<FileAccessLog, 'path' | 'format'>): AccessLog {
   const message = create(FileAccessLogSchema, {
     path,
     accessLogFormat: {
@@ -24,7 +44,7 @@ export function buildAccessLog({ path, format }: FileAccessLog): AccessLog {
     },
   });
   return create(AccessLogSchema, {
-    name: 'envoy.access_loggers.file',
+    name,
     configType: { case: 'typedConfig', value: packAny(FileAccessLogSchema, message) },
   });
 }

@@ -21,7 +21,7 @@ import type { ClientScope } from '../../resolve/client-scope.js';
 import { stableJson } from '../../stable-hash.js';
 import { http1Options } from '../clusters/upstream-protocol.js';
 import { durationOfMs } from '../durations.js';
-import { buildAccessLog } from './access-log.js';
+import { buildAccessLogs } from './access-log.js';
 import { buildHttpFilters, type HttpAbilities } from './http-filters.js';
 import { limitServiceCluster } from './limit-service-filter.js';
 import type { ListenerClass } from './mesh-filters.js';
@@ -126,7 +126,7 @@ function sharedFields(
   const accessLogs = scope.accessLogs[listenerClass === 'sidecar-inbound' ? 'SERVER' : 'CLIENT'];
   return {
     httpFilters: buildHttpFilters(scope, listenerClass, understandsIstioFilters, abilities, proxyHeaders),
-    accessLog: accessLogs.map(buildAccessLog),
+    accessLog: buildAccessLogs(accessLogs, 'request', understandsIstioFilters),
     // Who calls from outside of the mesh says nothing about itself that is believed: such ports are edges, as gateways are.
     useRemoteAddress: managerClass === 'gateway' || managerClass === 'sidecar-inbound-outside',
     xffNumTrustedHops:

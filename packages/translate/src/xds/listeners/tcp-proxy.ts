@@ -8,7 +8,7 @@ import type { ProxyView } from '../../proxy-view.js';
 import { buildTcpAuthorization } from '../authorization/authorization-filters.js';
 import { durationOfText } from '../durations.js';
 import type { TcpDestinations } from '../routes/tcp-destinations.js';
-import { buildAccessLog } from './access-log.js';
+import { buildAccessLogs } from './access-log.js';
 import { type ListenerClass, tcpMetadataExchange, tcpStats } from './mesh-filters.js';
 
 /** The filters in Istio's order. A stock Envoy gets none of `istio.*`: it would refuse them. */
@@ -27,7 +27,7 @@ export function buildTcpFilters(view: ProxyView, listenerClass: ListenerClass, t
     maxDownstreamConnectionDuration: durationOfText(to.maxDuration),
     hashPolicy: to.hashesSource ? [{ policySpecifier: { case: 'sourceIp', value: {} } }] : [],
     ...(to.tunnel === undefined ? {} : { tunnelingConfig: to.tunnel }),
-    accessLog: scope.accessLogs[mode].map(buildAccessLog),
+    accessLog: buildAccessLogs(scope.accessLogs[mode], 'connection', understandsIstioFilters),
   });
   filters.push(
     create(FilterSchema, {

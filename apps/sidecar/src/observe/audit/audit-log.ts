@@ -1,0 +1,212 @@
+// Audit: takes finished requests, chains them in batches and writes them. What does not fit its bounds is counted, and the
+// count is a record of the chain, so that records and drops together are all requests.
+
+import { AuditChain } from '@lateen/telemetry/audit/chain.js';
+import type { AccessLogRecord } from '../../data-plane.js';
+import { AuditFile, type FoundEnd } from './audit-file.js';
+import type { AuditFormat, AuditValues } from './audit-format.js';
+
+export interface AuditLogOptions {
+  /** `/dev/stdout` and `/dev/stderr` are the process's own. */
+  readonly path: string;
+  /** Members of the first record: who writes. */
+  readonly writer: () => Readonly<Record<string, string | undefined>>;
+  readonly onError: (reason: string) => void;
+  /** A file above this is put aside. */
+  readonly maxFileBytes?: number;
+  /** Requests that may wait for their turn. */
+  readonly maxWaiting?: number;
+}
+
+const MAX_FILE_BYTES = 64 * 1024 * 1024;
+/** Half a second of a sidecar's work at its limit. */
+const MAX_WAITING = 16_384;
+/** Chained but not on the disk yet: beyond this, requests wait, and then are dropped. */
+const MAX_UNWRITTEN_BYTES = 4 * 1024 * 1024;
+/** How many requests are chained in one go: a few hundred microseconds, so that requests hardly wait for it. */
+const BATCH = 64;
+const BATCH_INTERVAL_MS = 50;
+const RETRY_MS = 1_000;
+
+interface Waiting {
+  readonly format: AuditFormat;
+  readonly values: AuditValues;
+}
+
+export class AuditLog {
+  readonly #chain = new AuditChain();
+  readonly #file: AuditFile;
+  readonly #maxWaiting: number;
+  #waiting: Waiting[] = [];
+  /** Index of the first of `#waiting` that was not chained. */
+  #next = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #immediate: NodeJS.Immediate | undefined;
+  #lines: string[] = [];
+  #unwrittenBytes = 0;
+  #writing: Promise<void> | undefined;
+  #opening: Promise<void> | undefined;
+  #opened = false;
+  #failed = false;
+  #closed = false;
+  #records = 0;
+  /** Of `dropped`, what is not in the chain yet. */
+  #untold = 0;
+  #firstDropMs = 0;
+  #lastDropMs = 0;
+  /** Requests that had no room. */
+  dropped = 0;
+
+  constructor(private readonly options: AuditLogOptions) {
+    this.#file = new AuditFile(options.path, options.maxFileBytes ?? MAX_FILE_BYTES);
+    this.#maxWaiting = options.maxWaiting ?? MAX_WAITING;
+  }
+
+  get path(): string {
+    return this.options.path;
+  }
+
+  /** A request has ended. */
+  take(format: AuditFormat, record: AccessLogRecord): void {
+    if (this.#waiting.length - this.#next >= this.#maxWaiting) {
+      this.#lastDropMs = Date.now();
+      if (this.#untold === 0) this.#firstDropMs = this.#lastDropMs;
+      this.#untold++;
+      this.dropped++;
+      return;
+    }
+    const waiting = this.#waiting.push({ format, values: format.read(record) }) - this.#next;
+    if (waiting >= BATCH) this.#soon();
+    else this.#later(BATCH_INTERVAL_MS);
+  }
+
+  /** Ends the chain and closes the file. Resolves also where it cannot be written: how many are lost is told. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    const used = this.#opened || this.#waiting.length > 0 || this.#untold > 0;
+    if (used) {
+      this.#opening ??= this.#open();
+      await this.#opening;
+      await this.#writing;
+    }
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    clearImmediate(this.#immediate);
+    if (this.#opened && !this.#failed) {
+      this.#chainBatch(Number.POSITIVE_INFINITY);
+      this.#tellDrops();
+      this.#seal({ type: 'end', time: now(), records: this.#records, dropped: this.dropped });
+      await this.#writing;
+      await this.#flush();
+    }
+    const lost = this.#waiting.length - this.#next + this.#lines.length;
+    if (lost > 0) this.options.onError(`${lost} records are lost at the end`);
+    await this.#file.close();
+  }
+
+  #soon(): void {
+    if (this.#closed || this.#immediate !== undefined) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (!this.#opened) {
+      this.#opening ??= this.#open();
+      return;
+    }
+    this.#immediate = setImmediate(() => {
+      this.#immediate = undefined;
+      this.#chainBatch(BATCH);
+      if (this.#unwrittenBytes < MAX_UNWRITTEN_BYTES && this.#waiting.length > this.#next) this.#soon();
+    });
+  }
+
+  /** Opens the file, and begins the chain with how the last one in it ended. */
+  async #open(): Promise<void> {
+    let found: FoundEnd;
+    try {
+      found = await this.#file.open();
+    } catch (error) {
+      this.#opening = undefined;
+      this.#fail(error as Error);
+      this.#later(RETRY_MS);
+      return;
+    }
+    this.#opened = true;
+    this.#failed = false;
+    this.#seal({ type: 'start', time: now(), ...this.options.writer(), ...found });
+    this.#soon();
+  }
+
+  #later(delayMs: number): void {
+    if (this.#closed) return;
+    this.#timer ??= setTimeout(() => this.#soon(), delayMs);
+    this.#timer.unref();
+  }
+
+  #chainBatch(most: number): void {
+    this.#tellDrops();
+    const end = Math.min(this.#waiting.length, this.#next + most);
+    for (let index = this.#next; index < end; index++) {
+      const { format, values } = this.#waiting[index]!;
+      this.#records++;
+      this.#add(format.write(values));
+    }
+    this.#next = end;
+    if (end === this.#waiting.length) {
+      this.#waiting = [];
+      this.#next = 0;
+    } else if (end > this.#maxWaiting) {
+      this.#waiting = this.#waiting.slice(end);
+      this.#next = 0;
+    }
+    this.#writing ??= this.#flush().finally(() => {
+      this.#writing = undefined;
+    });
+  }
+
+  #tellDrops(): void {
+    if (this.#untold === 0) return;
+    const from = new Date(this.#firstDropMs).toISOString();
+    const to = new Date(this.#lastDropMs).toISOString();
+    this.#seal({ type: 'dropped', time: now(), from, to, count: this.#untold });
+    this.#untold = 0;
+  }
+
+  #seal(members: Readonly<Record<string, unknown>>): void {
+    this.#add(JSON.stringify(members).slice(1, -1));
+  }
+
+  #add(members: string): void {
+    const line = this.#chain.seal(members);
+    this.#lines.push(line);
+    this.#unwrittenBytes += line.length;
+  }
+
+  /** Writes until nothing is left, or writing fails: then what is left waits, for the chain must not have a gap. */
+  async #flush(): Promise<void> {
+    while (this.#lines.length > 0) {
+      const lines = this.#lines;
+      this.#lines = [];
+      try {
+        await this.#file.append(lines);
+        this.#failed = false;
+        this.#unwrittenBytes = this.#lines.reduce((sum, line) => sum + line.length, 0);
+      } catch (error) {
+        this.#lines = [...lines, ...this.#lines];
+        this.#fail(error as Error);
+        this.#later(RETRY_MS);
+        return;
+      }
+    }
+    if (this.#waiting.length > this.#next) this.#soon();
+  }
+
+  #fail(error: Error): void {
+    // Once for each outage.
+    if (!this.#failed) this.options.onError(error.message);
+    this.#failed = true;
+  }
+}
+
+function now(): string {
+  return new Date().toISOString();
+}
