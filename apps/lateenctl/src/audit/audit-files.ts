@@ -28,7 +28,7 @@ export function auditFilesOfMesh(stateDir: string): string[] {
     : [];
   if (files.length > 0) return withOlderFiles(files);
   throw new CliError(
-    `no pod of ${root} has an audit log; turn it on with a provider lateenAudit (docs/tasks/audit.md), or name its files`,
+    `no pod of ${root} has an audit log; turn it on with a provider lateenAudit (docs/audit-log.md), or name its files`,
   );
 }
 
