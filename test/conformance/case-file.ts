@@ -16,6 +16,12 @@ import {
 import { Fields } from './fields.js';
 
 export const CASES = join(REPOSITORY, 'test/conformance/cases');
+/** One group by itself: who may call whom. */
+const SECURITY = 'security';
+
+function folderOf(name: string): string {
+  return name.startsWith(`${SECURITY}/`) ? join(CASES, '..', name) : join(CASES, name);
+}
 
 /** A pod that answers with what it saw, at every port that a Service leads to it by. */
 export interface PodOfCase {
@@ -320,7 +326,7 @@ function readSending(fields: Fields): SendingOfCase {
 
 /** Reads one case. @throws Error saying which field of which file is wrong */
 export function readCase(name: string): ConformanceCase {
-  const text = (file: string) => readFileSync(join(CASES, name, file), 'utf8');
+  const text = (file: string) => readFileSync(join(folderOf(name), file), 'utf8');
   const fields = new Fields(`${name}/requests.yaml`, parse(text('requests.yaml')));
   const clients = fields.entries('clients').map(([client, each]) => readPod(client, each, client));
   const gateway: PodOfCase = {
@@ -339,7 +345,7 @@ export function readCase(name: string): ConformanceCase {
     name,
     why: fields.text('why') ?? '',
     config: text('config.yaml'),
-    mesh: existsSync(join(CASES, name, 'mesh.yaml')) ? text('mesh.yaml') : '',
+    mesh: existsSync(join(folderOf(name), 'mesh.yaml')) ? text('mesh.yaml') : '',
     pods: fields.entries('pods').map(([pod, each]) => readPod(pod, each, pod)),
     clients: named.some((client) => client.name === GATEWAY) ? named : [...named, gateway],
     requests: fields.list('requests').map(readSending),
@@ -358,5 +364,7 @@ export function caseNames(): readonly string[] {
       .filter((entry) => entry.isDirectory())
       .map((entry) => entry.name)
       .sort();
-  return folders(CASES).flatMap((group) => folders(join(CASES, group)).map((name) => `${group}/${name}`));
+  const groups = folders(CASES).map((group) => [group, join(CASES, group)] as const);
+  const all = [...groups, [SECURITY, join(CASES, '..', SECURITY)] as const];
+  return all.flatMap(([group, path]) => folders(path).map((name) => `${group}/${name}`));
 }

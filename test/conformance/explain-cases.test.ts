@@ -1,7 +1,7 @@
 // Conformance of explain: of each case it foretells what the case expects of the wire: pod, status, path, Host, cluster, route.
 
 import { isIP } from 'node:net';
-import { type Explanation, explainWithTokens, findCaller, parseRequest } from '@lateen/explain';
+import { type Explanation, explainArrival, explainWithTokens, findCaller, parseRequest } from '@lateen/explain';
 import { TestAuthority } from '@lateen/identity/testing';
 import { beforeAll, describe, expect, test } from 'vitest';
 import {
@@ -42,7 +42,7 @@ function withoutUpstream(sending: SendingOfCase, outside: ReadonlySet<string>): 
     : sending;
 }
 
-async function answersOf(written: ConformanceCase, issuer: CertificateIssuer): Promise<readonly Question[]> {
+async function meshOf(written: ConformanceCase, issuer: CertificateIssuer) {
   const { pods, clients } = written;
   const names = [...clients, ...pods].map(({ name }) => name);
   const addresses: CaseAddresses = {
@@ -57,13 +57,18 @@ async function answersOf(written: ConformanceCase, issuer: CertificateIssuer): P
   });
   const config = readCaseConfig(conformanceCase);
   const snapshot = snapshotOf(conformanceCase, config, addresses, () => 1);
-  const outside = new Set(pods.filter(({ loopback, socket }) => loopback || socket).map(({ name }) => name));
-  return conformanceCase.requests.filter(isExplained).map((sending) => [
+  return { snapshot, objects: config.objects, requests: conformanceCase.requests };
+}
+
+async function answersOf(written: ConformanceCase, issuer: CertificateIssuer): Promise<readonly Question[]> {
+  const { snapshot, objects, requests } = await meshOf(written, issuer);
+  const outside = new Set(written.pods.filter(({ loopback, socket }) => loopback || socket).map(({ name }) => name));
+  return requests.filter(isExplained).map((sending) => [
     withoutUpstream(sending, outside),
     () => {
       const caller = findCaller(snapshot, sending.from, undefined);
       const request = parseRequest(lineOf(sending), sending.kind === 'http' ? headersOf(sending) : []);
-      return explainWithTokens({ snapshot, documents: config.objects, caller, request }, Date.now());
+      return explainWithTokens({ snapshot, documents: objects, caller, request }, Date.now());
     },
   ]);
 }
@@ -97,6 +102,8 @@ function foretold(answer: Explanation): number | undefined {
   const { status, fault } = answer;
   if (asksOf(answer).length > 0) return undefined;
   if (limitsOf(answer).some(({ enforcedPercentage }) => enforcedPercentage > 0)) return undefined;
+  // Explain tells of the pods' sidecars, which they have none of here.
+  if (answer.inbound.some(({ authorization }) => authorization?.decision === 'denied')) return undefined;
   if (status !== null) return status;
   if (fault?.abort?.percentage === 100) return fault.abort.httpStatus ?? undefined;
   return fault?.abort ? undefined : 200;
@@ -160,11 +167,40 @@ function checkHttp(sending: HttpSending, answer: Explanation): void {
     expect([name, answer.location]).toEqual([name, location]);
 }
 
+/** What the client's own sidecar makes of a request that comes straight to its port. */
+async function arrivalsOf(written: ConformanceCase, issuer: CertificateIssuer): Promise<void> {
+  const { snapshot, objects, requests } = await meshOf(written, issuer);
+  const { certificates } = written;
+  for (const sending of requests) {
+    if (sending.kind !== 'http' || !sending.connect.startsWith('inbound:')) continue;
+    const target = findCaller(snapshot, sending.from, undefined);
+    const port = Number(sending.connect.split(':')[1]);
+    const lines = headersOf(sending).map((line) => `${line}\r\n`);
+    const head = `${sending.method} ${sending.target} HTTP/1.1\r\n${lines.join('')}\r\n`;
+    const shown = certificates.find(({ name }) => name === sending.tls?.certificate);
+    // What the client asks for in its handshake is not known to explain.
+    if (sending.name.includes('server name')) continue;
+    const [namespace = '', serviceAccount = ''] = shown?.subject.split('/') ?? [];
+    const caller = shown === undefined ? target : { ...target, namespace, serviceAccount };
+    const call = { target, port, tls: shown === undefined ? ('none' as const) : ('mutual' as const), head };
+    const arrival = await explainArrival({ snapshot, documents: objects, caller }, call, Date.now());
+    const { action, authorization = null } = arrival?.inbound ?? {};
+    const { status, log } = sending.expect;
+    const foreseen = action === 'denied' ? 403 : action === 'refused' ? 401 : 200;
+    expect([sending.name, foreseen]).toEqual([sending.name, status]);
+    const denied = /^rbac_access_denied_matched_policy\[(.*)\]$/.exec(log.details ?? '')?.[1];
+    if (denied !== undefined) expect([sending.name, authorization?.rule ?? 'none']).toEqual([sending.name, denied]);
+  }
+}
+
 describe('explain foretells', () => {
   let issuer: CertificateIssuer;
   beforeAll(async () => {
     issuer = new CertificateIssuer(await TestAuthority.create());
   });
+  const ofSecurity = caseNames().filter((name) => name.startsWith('security/'));
+  test.each(ofSecurity)('who may in %s', (name) => arrivalsOf(readCase(name), issuer));
+
   test.each(caseNames())('%s', async (name) => {
     const conformanceCase = readCase(name);
     for (const [sending, ask] of await answersOf(conformanceCase, issuer)) {

@@ -237,11 +237,16 @@ function serverNameRank(name: string, serverName: string): number {
 export function managerOf({ filters }: FilterChain): HttpConnectionManager | undefined {
   for (const { configType } of filters) {
     if (configType.case === 'typedConfig' && anyIs(configType.value, HttpConnectionManagerSchema)) {
-      return unpackAny(configType.value, HttpConnectionManagerSchema);
+      const manager = knownManagers.get(configType.value) ?? unpackAny(configType.value, HttpConnectionManagerSchema);
+      knownManagers.set(configType.value, manager);
+      return manager;
     }
   }
   return undefined;
 }
+
+/** Many requests are asked about; what is made of a manager is kept by it. */
+const knownManagers = new WeakMap<object, HttpConnectionManager>();
 
 function tcpProxyOf({ filters }: FilterChain): TcpProxy | undefined {
   for (const { configType } of filters) {

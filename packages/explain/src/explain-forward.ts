@@ -89,7 +89,7 @@ export function explainForward(context: ExplainContext, entry: HttpEntry, routed
     inbound: arrivals.inbound,
     because: [...because, ...destinations.flatMap((each) => each.because), ...arrivals.because],
     notes: [...(local.notes ?? []), ...arrivals.notes, ...clusterNotes(clusters)],
-    ...(abortOutcome(local.fault ?? null) ?? forwardOutcome(clusters)),
+    ...(abortOutcome(local.fault ?? null) ?? forwardOutcome(clusters, arrivals.inbound)),
   };
 }
 
@@ -187,9 +187,12 @@ function abortOutcome(fault: ExplainedFault | null): Answer | undefined {
   };
 }
 
-function forwardOutcome(clusters: readonly ExplainedCluster[]): Answer {
+function forwardOutcome(clusters: readonly ExplainedCluster[], inbound: readonly ExplainedInbound[]): Answer {
   const names = clusters.map(({ name, weight }) => (clusters.length === 1 ? name : `${name} (${weight})`)).join(', ');
   const outcome = `it is sent to ${names}`;
+  if (inbound.length > 0 && inbound.every(({ authorization }) => authorization?.decision === 'denied')) {
+    return { status: 403, outcome: `${outcome}, whose sidecar denies it: the answer is 403` };
+  }
   if (clusters.some(({ endpoints }) => endpoints.length > 0)) return { outcome };
   return {
     status: 503,

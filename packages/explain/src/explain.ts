@@ -3,6 +3,7 @@
 import type { ConfigObject, FieldPath, Position } from '@lateen/istio-config';
 import type { MeshSnapshot, ProxyResources, ProxyView, Workload } from '@lateen/translate';
 import type { VirtualHost } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
+import type { RuledConnection } from './decide/access-rules.js';
 import { type Decision, withDecision } from './decide/decision.js';
 import { findEntry, type HttpEntry } from './entry.js';
 import { explainForward } from './explain-forward.js';
@@ -10,7 +11,8 @@ import { explainTcp } from './explain-tcp.js';
 import { type Because, type Explanation, NO_CHANGES, type NotMatched } from './explanation.js';
 import { routeBecause } from './places/host-because.js';
 import { Places } from './places/places.js';
-import { proxyOf } from './proxy-of.js';
+import { isLoopback, LOOPBACK, proxyOf } from './proxy-of.js';
+import { authorizationText, readAuthorization } from './read/authorization.js';
 import { type KnownTokens, readTokens } from './read/tokens.js';
 import { type ExplainedRequest, requestHead } from './request.js';
 import { explainTrace } from './trace/trace.js';
@@ -102,6 +104,7 @@ const NOTHING: Omit<Explanation, 'from' | 'outcome'> = {
   hashBy: [],
   notMatched: [],
   notReached: [],
+  authorization: null,
   inbound: [],
   because: [],
   notes: [],
@@ -147,6 +150,25 @@ function explainHttp(context: ExplainContext, entry: HttpEntry): Answer {
   }
   const { head } = tokens;
   decision.claims = tokens.claims;
+  const access = readAuthorization(decision, context.places, {
+    view: context.view,
+    manager,
+    head,
+    connection: clientConnection(context),
+    of: '',
+  });
+  if (access.authorization?.decision === 'denied') {
+    const { authorization } = access;
+    const why = authorizationText(authorization, context.places);
+    return {
+      action: 'refused',
+      status: 403,
+      authorization,
+      outcome: `the proxy answers 403: it is denied, ${why}`,
+      because: [...tokens.because, ...access.because],
+      notes: [...entry.notes, ...tokens.notes, ...access.notes],
+    };
+  }
   decision.parse(head);
   const decided = decision.route(0);
   const virtualHost = decided.virtualHost === undefined ? undefined : routes.virtualHosts[decided.virtualHost];
@@ -160,8 +182,9 @@ function explainHttp(context: ExplainContext, entry: HttpEntry): Answer {
     notMatched: trace.notMatched,
     notReached: trace.notReached,
     outcome: '',
-    notes: [...entry.notes, ...tokens.notes, ...remarks, ...unknownHostNotes(context, virtualHost)],
-    because: [...tokens.because, ...routeBecause(context, entry, virtualHost, route)],
+    authorization: access.authorization,
+    notes: [...entry.notes, ...tokens.notes, ...access.notes, ...remarks, ...unknownHostNotes(context, virtualHost)],
+    because: [...tokens.because, ...access.because, ...routeBecause(context, entry, virtualHost, route)],
   };
   if (virtualHost === undefined || decided.action === 'none') {
     const why = virtualHost === undefined ? 'no virtual host has this host' : `no route of ${virtualHost.name} matches`;
@@ -171,6 +194,18 @@ function explainHttp(context: ExplainContext, entry: HttpEntry): Answer {
   decision.parse(head);
   decision.route(0);
   return { ...answer, ...explainForward(context, entry, { virtualHost, route, decided, answer, head }) };
+}
+
+/** The client of a gateway, whoever it is: in local mode of this machine, else by an address of documents (RFC 5737). */
+function clientConnection({ caller, request }: ExplainContext): RuledConnection {
+  return {
+    remoteAddress: isLoopback(caller.address) ? LOOPBACK : '192.0.2.1',
+    localAddress: caller.address,
+    localPort: request.connectPort,
+    identity: undefined,
+    secure: request.scheme === 'https',
+    serverName: request.scheme === 'https' ? request.connectHost : '',
+  };
 }
 
 /** A catch-all that answers by itself under ALLOW_ANY surprises: the mesh was told to let the call through. */

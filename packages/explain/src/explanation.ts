@@ -136,6 +136,13 @@ export interface ExplainedInquiry {
   readonly status: number;
 }
 
+/** What AuthorizationPolicies make of a request. */
+export interface ExplainedAuthorization {
+  readonly decision: 'allowed' | 'denied';
+  /** `ns[NAMESPACE]-policy[NAME]-rule[N]`; null: allowed since there are no ALLOW policies, or denied since none of them is for it. */
+  readonly rule: string | null;
+}
+
 /** A route that came before, or a rule that is none for this caller, and the first thing about it that did not hold. */
 export interface NotMatched {
   /** The rule as `VirtualService NAMESPACE/NAME http[0].match[1]`, or the route's name. */
@@ -159,6 +166,8 @@ export interface ExplainedInbound {
   readonly accepted: boolean;
   /** Filter chain that takes the connection; null: none does. */
   readonly filterChain: string | null;
+  /** null: no policy holds. */
+  readonly authorization: ExplainedAuthorization | null;
   readonly action: string;
   readonly cluster: string | null;
   readonly timeoutMs: number | null;
@@ -225,6 +234,8 @@ export interface Explanation {
   readonly notMatched: readonly NotMatched[];
   /** Rules after the chosen one, which were not looked at. */
   readonly notReached: readonly string[];
+  /** At a gateway; null: no policy holds there. */
+  readonly authorization: ExplainedAuthorization | null;
   readonly inbound: readonly ExplainedInbound[];
   readonly because: readonly Because[];
   /** Remarks: what is likely to surprise. */

@@ -5,13 +5,17 @@ import { chooseChain, managerOf, routesOf } from './entry.js';
 import type { ExplainContext } from './explain.js';
 import type { Because, ExplainedEndpoint, ExplainedInbound } from './explanation.js';
 import { because, type Place } from './places/places.js';
-import { proxyOf } from './proxy-of.js';
+import { isLoopback, LOOPBACK, proxyOf } from './proxy-of.js';
+import { type AuthorizationAnswer, authorizationText, readAuthorization } from './read/authorization.js';
 import { readLimits } from './read/limits.js';
 import { type RateLimitAnswer, readRateLimits } from './read/rate-limits.js';
 import { type KnownTokens, readTokens, type TokenAnswer } from './read/tokens.js';
 
 /** ALPN of a sidecar that calls by mutual TLS. */
 const SIDECAR_ALPN = ['istio-http/1.1', 'istio'];
+
+/** What the receiving side is explained with. */
+export type ArrivalContext = Pick<ExplainContext, 'snapshot' | 'caller' | 'decision' | 'places' | 'tokens'>;
 
 /** A call that arrives at a workload. */
 export interface ArrivingCall {
@@ -29,7 +33,7 @@ export interface ExplainedArrival {
 }
 
 /** Undefined where the destination has no sidecar, as a gateway has none. */
-export function explainInbound(context: ExplainContext, call: ArrivingCall): ExplainedArrival | undefined {
+export function explainInbound(context: ArrivalContext, call: ArrivingCall): ExplainedArrival | undefined {
   const { snapshot } = context;
   const { target, port, tls } = call;
   if (target.gateway) return undefined;
@@ -41,12 +45,13 @@ export function explainInbound(context: ExplainContext, call: ArrivingCall): Exp
     const path: Place['path'] = byPort ? ['spec', 'portLevelMtls', String(port), 'mode'] : ['spec', 'mtls', 'mode'];
     found.push(because({ object: policy, path }, 'inbound', `${target.workloadName}.${target.namespace}`));
   }
-  const { rates, tokens, ...decided } = decideArrival(context, view, resources, call);
+  const { rates, tokens, access, ...decided } = decideArrival(context, view, resources, call);
   return {
     inbound: { ...where, ...decided },
-    because: [...found, ...(tokens?.because ?? []), ...(rates?.because ?? [])],
+    because: [...found, ...(tokens?.because ?? []), ...(access?.because ?? []), ...(rates?.because ?? [])],
     notes: [
       ...(tokens?.notes ?? []).map((note) => `at ${target.workloadName}.${target.namespace} ${note}`),
+      ...(access?.notes ?? []).map((note) => `at ${target.workloadName}.${target.namespace} ${note}`),
       ...(rates?.notes ?? []),
     ],
   };
@@ -55,6 +60,7 @@ export function explainInbound(context: ExplainContext, call: ArrivingCall): Exp
 type Decided = Omit<ExplainedInbound, 'workload' | 'namespace' | 'port' | 'mtls' | 'caller'> & {
   readonly rates?: RateLimitAnswer;
   readonly tokens?: TokenAnswer;
+  readonly access?: AuthorizationAnswer;
 };
 
 const NO_TOKENS: KnownTokens = { nowMs: 0, checked: new Map() };
@@ -62,6 +68,7 @@ const NO_TOKENS: KnownTokens = { nowMs: 0, checked: new Map() };
 const REFUSED: Decided = {
   accepted: false,
   filterChain: null,
+  authorization: null,
   action: 'noListener',
   cluster: null,
   timeoutMs: null,
@@ -70,7 +77,7 @@ const REFUSED: Decided = {
 };
 
 function decideArrival(
-  { decision, places, snapshot, caller, tokens: known = NO_TOKENS }: ExplainContext,
+  { decision, places, snapshot, caller, tokens: known = NO_TOKENS }: ArrivalContext,
   view: ProxyView,
   resources: ProxyResources,
   call: ArrivingCall,
@@ -99,18 +106,41 @@ function decideArrival(
   }
   decision.claims = tokens.claims;
   const { head } = tokens;
+  const shown = `spiffe://${snapshot.trustDomain}/ns/${caller.namespace}/sa/${caller.serviceAccount}`;
+  const identity = call.tls === 'mutual' ? shown : undefined;
+  const access = readAuthorization(decision, places, {
+    view,
+    manager,
+    head,
+    connection: {
+      remoteAddress: isLoopback(caller.address) ? LOOPBACK : caller.address,
+      localAddress: view.address,
+      localPort: call.port,
+      identity,
+      secure: call.tls !== 'none',
+      serverName: '',
+    },
+    of: `${call.target.workloadName}.${call.target.namespace}`,
+  });
+  const { authorization } = access;
+  if (authorization?.decision === 'denied') {
+    decision.claims = outer;
+    const note = `denies it with 403: ${authorizationText(authorization, places)}`;
+    const denied = { ...access, notes: [...access.notes, note] };
+    return { ...accepted, action: 'denied', authorization, tokens, access: denied };
+  }
   decision.parse(head);
   const decided = decision.route(0);
   const virtualHost = decided.virtualHost === undefined ? undefined : routes.virtualHosts[decided.virtualHost];
   const route = decided.route === undefined ? undefined : virtualHost?.routes[decided.route];
-  const shown = `spiffe://${snapshot.trustDomain}/ns/${caller.namespace}/sa/${caller.serviceAccount}`;
-  const identity = call.tls === 'mutual' ? shown : undefined;
   const rates = readRateLimits(decision, places, { view, manager, head, identity });
   decision.claims = outer;
   return {
     ...accepted,
     rates,
     tokens,
+    access,
+    authorization,
     action: decided.action === 'forward' ? 'forward' : decided.action === 'none' ? 'notFound' : decided.action,
     cluster: decided.cluster === '' ? null : decided.cluster,
     timeoutMs: decided.timeoutMs || null,

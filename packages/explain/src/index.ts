@@ -3,9 +3,10 @@
 // was not chosen), places/ (file and line), explanation.ts (the answer).
 
 export { findCaller, nodeOfWorkload, UnknownCallerError } from './caller.js';
-export { RefusedConfigurationError } from './decide/decision.js';
+export { RefusedConfigurationError } from './decide/refused-configuration.js';
 export { type ExplainInput, explain } from './explain.js';
-export { explainWithTokens } from './explain-with-tokens.js';
+export { explainArrival, explainWithTokens } from './explain-with-tokens.js';
 export * from './explanation.js';
+export type { ArrivingCall, ExplainedArrival } from './inbound.js';
 export { proxyOf, type WorkloadProxy } from './proxy-of.js';
 export { type ExplainedRequest, parseRequest, RequestSyntaxError, requestHead } from './request.js';

@@ -15,6 +15,14 @@ export interface WorkloadProxy {
   readonly resources: ProxyResources;
 }
 
+/** Where callers of one machine seem to be, whatever their own address is. */
+export const LOOPBACK = '127.0.0.1';
+
+/** In local mode pods have such addresses. */
+export function isLoopback(address: string): boolean {
+  return address.startsWith('127.');
+}
+
 const known = new WeakMap<MeshSnapshot, Map<Workload, WorkloadProxy>>();
 
 /** Built once for a snapshot, which never changes: many requests may be asked about. */

@@ -114,6 +114,7 @@ describe('the answer', () => {
         'VirtualService default/web http[2].match[0]',
         'VirtualService default/web http[3]',
       ],
+      authorization: null,
       inbound: [
         {
           workload: 'web-v2',
@@ -123,6 +124,7 @@ describe('the answer', () => {
           caller: 'mutual',
           accepted: true,
           filterChain: 'mtls',
+          authorization: null,
           action: 'forward',
           cluster: 'inbound|8080||',
           timeoutMs: null,

@@ -31,6 +31,7 @@ export interface ActedOn {
 /** Why a policy is refused as a whole. To make the kind work, take away its line `refused`. */
 const NOT_ENFORCED = 'a policy that is not enforced must not be accepted, so remove it until it is';
 const SELECTOR_ONLY = 'what it would name (gateways of the Gateway API, waypoints) is not there; use selector';
+const NOBODY_ASKED = 'nobody outside of the mesh is asked about requests';
 const ENVOY_FILTER =
   'patches with operation MERGE, ADD, INSERT_* and REMOVE of HTTP_FILTER (local_ratelimit, ratelimit, ext_authz, jwt_authn, ' +
   'rbac, cors, fault, wasm) and MERGE of LISTENER, ROUTE_CONFIGURATION, VIRTUAL_HOST, HTTP_ROUTE and CLUSTER will be; ' +
@@ -226,9 +227,10 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
     stored: { image: 'the image is the one of this release' },
   },
   AuthorizationPolicy: {
-    done: ['selector', 'targetRef', 'targetRefs', 'rules', 'action', 'provider'],
+    done: ['selector', 'rules', 'action'],
     stored: {},
-    refused: { '': NOT_ENFORCED },
+    refused: { targetRef: SELECTOR_ONLY, targetRefs: SELECTOR_ONLY, provider: NOBODY_ASKED },
+    values: { action: { done: ['ALLOW', 'DENY', 'AUDIT'], instead: `${NOBODY_ASKED}; write DENY or ALLOW` } },
   },
   RequestAuthentication: {
     done: ['selector', 'jwtRules'],

@@ -104,7 +104,7 @@ test.each<[string, object]>([
 });
 
 test('the schema tells what is not acted on', () => {
-  const text = JSON.stringify(jsonSchema('AuthorizationPolicy').properties?.kind);
+  const text = JSON.stringify(jsonSchema('WasmPlugin').properties?.kind);
   expect(text).toContain('Refused by Lateen for now');
 });
 

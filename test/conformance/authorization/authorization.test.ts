@@ -1,6 +1,7 @@
 // Authorization by chance: policies through translation decide calls as the documents say, whatever the policies and calls.
 
 import { describe, expect, test } from 'vitest';
+import { CoreDecision } from './core-decision.js';
 import { MESH, randomCall, randomPolicies, seededRandom, WORKLOAD } from './random-calls.js';
 import { enforcedRules, interpret } from './rbac-interpreter.js';
 import { decide } from './reference.js';
@@ -14,22 +15,31 @@ const SEED = 0x5eed;
 describe('random policies and calls', () => {
   test('are decided as the documents say', () => {
     const random = seededRandom(SEED);
+    const core = new CoreDecision();
+    const ofTcp = new CoreDecision();
     const seen = { allowed: 0, denied: 0, byRule: 0 };
     for (let set = 0; set < PAIRS / CALLS_OF_EACH; set += 1) {
       const policies = randomPolicies(random);
       const { manager, connectionFilters } = translatePolicies(policies);
       const ofRequests = enforcedRules(manager.httpFilters);
       const ofConnections = enforcedRules(connectionFilters);
+      core.load(ofRequests, manager);
+      ofTcp.load(ofConnections, undefined);
       for (let index = 0; index < CALLS_OF_EACH; index += 1) {
         const call = randomCall(random);
         const expected = decide(policies, WORKLOAD, call, MESH);
-        const actual = interpret(call.request === undefined ? ofConnections : ofRequests, call);
+        const isTcp = call.request === undefined;
+        const asWritten = interpret(isTcp ? ofConnections : ofRequests, call);
+        const actual = (isTcp ? ofTcp : core).decide(call);
         seen[expected.allowed ? 'allowed' : 'denied'] += 1;
         if (expected.rule !== undefined) seen.byRule += 1;
-        if (actual.allowed !== expected.allowed || actual.rule !== expected.rule) {
-          expect({ policies: policies.map(({ metadata, spec }) => ({ metadata, spec })), call, actual }).toEqual(
-            expected,
-          );
+        if ([asWritten, actual].some(({ allowed, rule }) => allowed !== expected.allowed || rule !== expected.rule)) {
+          expect({
+            policies: policies.map(({ metadata, spec }) => ({ metadata, spec })),
+            call,
+            asWritten,
+            actual,
+          }).toEqual(expected);
         }
       }
     }

@@ -242,15 +242,17 @@ function claims(random: Random): Record<string, unknown> {
 export function randomCall(random: Random): CallFacts {
   const principal = `${pick(random, DOMAINS)}/ns/${pick(random, NAMESPACES)}/sa/${pick(random, ACCOUNTS)}`;
   const sourceIp = pick(random, ADDRESSES);
-  const version = some(random, HEADERS, 1);
+  const isTcp = chance(random, 0.25);
+  const version = some(random, HEADERS);
   return {
     principal: chance(random, 0.8) ? principal : undefined,
     sourceIp,
-    remoteIp: chance(random, 0.7) ? sourceIp : pick(random, ADDRESSES),
+    // Only requests tell of somebody behind the peer.
+    remoteIp: isTcp || chance(random, 0.7) ? sourceIp : pick(random, ADDRESSES),
     destinationIp: pick(random, ADDRESSES),
     destinationPort: pick(random, PORTS),
     serverName: pick(random, NAMES),
-    request: chance(random, 0.25)
+    request: isTcp
       ? undefined
       : {
           method: pick(random, METHODS),

@@ -17,6 +17,7 @@ export const COVERED_KINDS = [
   'RateLimit',
   'HealthCheck',
   'RequestAuthentication',
+  'AuthorizationPolicy',
 ] as const;
 export type CoveredKind = (typeof COVERED_KINDS)[number];
 

@@ -2,6 +2,7 @@
 
 import type {
   Because,
+  ExplainedAuthorization,
   ExplainedCluster,
   ExplainedInbound,
   ExplainedInquiry,
@@ -50,10 +51,19 @@ export function explainText(request: string, answer: Explanation, paint: (text: 
   const askLine = (ask: ExplainedInquiry) => askText(ask, reasons(answer.because, ['limits'], paint, ask.rule));
   for (const limit of answer.limits) add('Rate limit', limitLine(limit));
   for (const ask of answer.asks) add('Rate limit', askLine(ask));
+  const accessLine = (decided: ExplainedAuthorization, at: string) =>
+    accessText(decided, reasons(answer.because, ['authorization'], paint, at));
+  if (answer.authorization !== null) add('Authorization', accessLine(answer.authorization, ''));
   for (const inbound of answer.inbound) {
     const receiver = `${inbound.workload}.${inbound.namespace}`;
     const why = reasons(answer.because, ['inbound'], paint, receiver);
-    lines.push(...inboundLines(inbound, why, [...inbound.limits.map(limitLine), ...inbound.asks.map(askLine)]));
+    lines.push(
+      ...inboundLines(inbound, why, [
+        ...(inbound.authorization === null ? [] : [accessLine(inbound.authorization, receiver)]),
+        ...inbound.limits.map((limit) => `rate limit ${limitLine(limit)}`),
+        ...inbound.asks.map((ask) => `rate limit ${askLine(ask)}`),
+      ]),
+    );
   }
   const list = (title: string, items: readonly string[]) => {
     if (items.length === 0) return;
@@ -196,14 +206,19 @@ function askText({ rule, service, domain, descriptor, timeoutMs, failOpen, statu
   return `${text}${why === '' ? '' : `  ${why}`}`;
 }
 
-function inboundLines(inbound: ExplainedInbound, why: string, limits: readonly string[]): string[] {
+function accessText({ decision, rule }: ExplainedAuthorization, why: string): string {
+  const because = rule === null ? (decision === 'denied' ? ': no ALLOW policy is for it' : '') : ` by ${rule}`;
+  return `${decision}${because}${why === '' ? '' : `  ${why}`}`;
+}
+
+function inboundLines(inbound: ExplainedInbound, why: string, further: readonly string[]): string[] {
   const { workload, namespace, port, mtls, caller, accepted, filterChain, cluster, action } = inbound;
   const comes = { mutual: 'mutual TLS', tls: 'TLS of another kind', none: 'plain text' }[caller];
   const verdict = accepted ? `taken by filter chain ${filterChain}` : 'refused: no filter chain takes it';
   const goes = cluster === null ? (accepted ? `, ${action}` : '') : `, goes to ${cluster}`;
   return [
     `${'Receiving side'.padEnd(LABEL_WIDTH)}${workload}.${namespace}:${port} is ${mtls}; ${comes} is ${verdict}${goes}${why === '' ? '' : `  ${why}`}`,
-    ...limits.map((limit) => `${INDENT}rate limit ${limit}`),
+    ...further.map((line) => `${INDENT}${line}`),
   ];
 }
 

@@ -7,7 +7,6 @@ import {
   CORS_PREFLIGHT,
   CORS_REFUSED,
   CORS_SHARED,
-  type CompileProblem,
   type Core,
   compileHttpConnectionManager,
   createCore,
@@ -17,7 +16,6 @@ import {
   DESCRIPTOR_LIMIT,
   DESCRIPTORS,
   ENTRY_BYTES,
-  formatProblem,
   internListenerOptions,
   LISTENER_QUOTAS,
   type ListenerOptions,
@@ -46,23 +44,16 @@ import {
   type Tables,
 } from '@lateen/filters-wasm';
 import { anyIs } from '@lateen/xds-proto';
+import type { RBAC } from '@lateen/xds-proto/envoy/config/rbac/v3/rbac_pb.js';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import { CorsSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/cors/v3/cors_pb.js';
 import type { RateLimitQuotaFilterConfig } from '@lateen/xds-proto/envoy/extensions/filters/http/rate_limit_quota/v3/rate_limit_quota_pb.js';
 import type { HttpConnectionManager } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import { SignatureUnknownError } from '../read/tokens.js';
+import { createRuledConnection, matchingPolicy, type RuledConnection } from './access-rules.js';
 import { hostProbe, hostProbeName, numberedRoutes, placeOfNumber } from './probes.js';
 import { quotaProbes } from './quota-probes.js';
-
-const MAX_PROBLEMS = 20;
-
-/** The proxy would not take the configuration; each line says why. */
-export class RefusedConfigurationError extends Error {
-  constructor(problems: readonly CompileProblem[]) {
-    const lines = problems.slice(0, MAX_PROBLEMS).map((problem) => `  ${formatProblem(problem)}`);
-    if (problems.length > MAX_PROBLEMS) lines.push(`  and ${problems.length - MAX_PROBLEMS} more`);
-    super(`the proxy would refuse this configuration:\n${lines.join('\n')}`);
-  }
-}
+import { RefusedConfigurationError } from './refused-configuration.js';
 
 /** What route() said. */
 export interface Decided {
@@ -175,6 +166,19 @@ export class Decision {
     if (result > 0) return undefined;
     // 0 asks for more bytes than a head can have.
     return result === 0 ? 431 : -result;
+  }
+
+  /** Which policy of access rules a request by this connection matches first. What was parsed before is forgotten. */
+  policyFor(rules: RBAC, head: string, connection: RuledConnection): string | undefined {
+    const core = this.#core;
+    const record = createRuledConnection(core, connection);
+    try {
+      const length = core.bytes.write(head, READ_BUFFER, 'latin1');
+      core.wasm.parseRequest(READ_BUFFER, length, 0, this.#listener, record);
+      return matchingPolicy(core, rules, this.#listener, record, connection.secure);
+    } finally {
+      core.connections.release(record);
+    }
   }
 
   /** Path with query of the parsed request: normalized, as it is matched. */
@@ -312,7 +316,16 @@ let idle: { readonly decision: Decision; readonly used: number } | undefined;
 export function withDecision<T>(use: (decision: Decision) => T): T {
   const { decision, used } = idle ?? { decision: new Decision(), used: 0 };
   idle = undefined;
-  const result = use(decision);
-  if (used + 1 < USES) idle = { decision, used: used + 1 };
-  return result;
+  const keep = () => {
+    if (used + 1 < USES) idle = { decision, used: used + 1 };
+  };
+  try {
+    const result = use(decision);
+    keep();
+    return result;
+  } catch (error) {
+    // It is asked again in a moment. After any other error nobody knows what is left in it.
+    if (error instanceof SignatureUnknownError) keep();
+    throw error;
+  }
 }

@@ -5,6 +5,7 @@ import { anyIs, unpackAny } from '@lateen/xds-proto';
 import type { AccessLog } from '@lateen/xds-proto/envoy/config/accesslog/v3/accesslog_pb.js';
 import type { FilterChain } from '@lateen/xds-proto/envoy/config/listener/v3/listener_components_pb.js';
 import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
+import { RBACSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/rbac/v3/rbac_pb.js';
 import { RouterSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/router/v3/router_pb.js';
 import {
   type HttpConnectionManager,
@@ -228,9 +229,13 @@ function checkHttpFilters(hcm: HttpConnectionManager, path: string, out: Problem
     if (filter.disabled && isRouter[index]) out.add(`${at}.disabled`, 'the router cannot be disabled');
   });
   if (!isRouter.includes(true)) out.add(`${path}.http_filters`, 'the last HTTP filter must be the router');
+  // Istio gives all filters of access rules one name; nothing asks for one of them by it.
+  const named = [...hcm.httpFilters.entries()].filter(
+    ([, { configType }]) => configType.case !== 'typedConfig' || !anyIs(configType.value, RBACSchema),
+  );
   checkUnique(
-    hcm.httpFilters.map(({ name }) => name),
-    (index) => `${path}.http_filters[${index}].name`,
+    named.map(([, { name }]) => name),
+    (index) => `${path}.http_filters[${named[index]?.[0]}].name`,
     'the name',
     out,
   );

@@ -11,13 +11,13 @@ import {
 } from '@lateen/xds-proto/envoy/config/rbac/v3/rbac_pb.js';
 import type { StringMatcher } from '@lateen/xds-proto/envoy/type/matcher/v3/string_pb.js';
 import type { MeshSnapshot } from '../../model.js';
+import { claimMatcher } from '../rules/claim-match.js';
 import { pathMatcher } from './path-matcher.js';
 import { requestPrincipal } from './request-principal.js';
 import { withAliases } from './trust-domains.js';
 import {
   accountMatcher,
   addressRange,
-  claimAmong,
   headerMatcher,
   listedHeaderMatcher,
   namespaceMatcher,
@@ -81,21 +81,7 @@ function byAccount({ namespace }: PolicyContext): Fill<Principal> {
 }
 
 function byClaim(names: readonly string[]): Fill<Principal> {
-  return field(
-    (values) =>
-      values.length === 0
-        ? []
-        : [
-            principal({
-              case: 'metadata',
-              value: claimAmong(
-                names,
-                values.map((value) => textMatcher(value)),
-              ),
-            }),
-          ],
-    true,
-  );
+  return each((value) => principal({ case: 'metadata', value: claimMatcher(names, textMatcher(value), false) }), true);
 }
 
 function byHeader(name: string): Fill<Principal> {

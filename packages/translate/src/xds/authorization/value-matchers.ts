@@ -106,20 +106,6 @@ export function claimText(name: string, text: StringMatcher): MetadataMatcher {
   return create(MetadataMatcherSchema, { filter: JWT_FILTER, path: metadataPath([name]), value: textValue(text) });
 }
 
-/** A claim that is one of these texts, or a list with one of them in it. */
-export function claimAmong(names: readonly string[], texts: readonly StringMatcher[]): MetadataMatcher {
-  const one = anyValue(texts.map(textValue));
-  const item = create(ValueMatcherSchema, {
-    matchPattern: { case: 'listMatch', value: { matchPattern: { case: 'oneOf', value: one } } },
-  });
-  return create(MetadataMatcherSchema, { filter: JWT_FILTER, path: metadataPath(names), value: anyValue([item, one]) });
-}
-
-function anyValue(values: readonly ValueMatcher[]): ValueMatcher {
-  if (values.length === 1 && values[0] !== undefined) return values[0];
-  return create(ValueMatcherSchema, { matchPattern: { case: 'orMatch', value: { valueMatchers: [...values] } } });
-}
-
 function textValue(text: StringMatcher): ValueMatcher {
   return create(ValueMatcherSchema, { matchPattern: { case: 'stringMatch', value: text } });
 }

@@ -1,0 +1,107 @@
+// Read: what AuthorizationPolicies make of a request where it arrives: who may, by which rule, and what dry runs would say.
+
+import type { ConfigObject, FieldPath } from '@lateen/istio-config';
+import type { ProxyView } from '@lateen/translate';
+import { anyIs, unpackAny } from '@lateen/xds-proto';
+import { type RBAC, RBAC_Action } from '@lateen/xds-proto/envoy/config/rbac/v3/rbac_pb.js';
+import { type RBAC as HttpRbac, RBACSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/rbac/v3/rbac_pb.js';
+import type { HttpConnectionManager } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import type { RuledConnection } from '../decide/access-rules.js';
+import type { Decision } from '../decide/decision.js';
+import type { Because, ExplainedAuthorization } from '../explanation.js';
+import { because, type Places } from '../places/places.js';
+
+/** A request at the proxy that decides who may. */
+export interface RuledRequest {
+  readonly view: ProxyView;
+  readonly manager: HttpConnectionManager;
+  readonly head: string;
+  readonly connection: RuledConnection;
+  /** `WORKLOAD.NAMESPACE`, for the reasons. */
+  readonly of: string;
+}
+
+export interface AuthorizationAnswer {
+  /** Null where no policy holds. */
+  readonly authorization: ExplainedAuthorization | null;
+  readonly because: readonly Because[];
+  readonly notes: readonly string[];
+}
+
+const RULE_NAME = /^ns\[(.*)\]-policy\[(.*)\]-rule\[(\d+)\]$/;
+
+/** Decides by the filters in their order, after those for tokens: `claims` are set. */
+export function readAuthorization(decision: Decision, places: Places, request: RuledRequest): AuthorizationAnswer {
+  const filters = rbacFilters(request.manager);
+  if (filters.length === 0) return { authorization: null, because: [], notes: [] };
+  const { of } = request;
+  const notes: string[] = [];
+  const policyOf = (rules: RBAC) => decision.policyFor(rules, request.head, request.connection);
+  let rule: string | undefined;
+  for (const { rules, shadowRules } of filters) {
+    if (shadowRules !== undefined) notes.push(...dryRunNotes(shadowRules.action, policyOf(shadowRules), places));
+    if (rules === undefined) continue;
+    const found = policyOf(rules);
+    if (rules.action === RBAC_Action.LOG) {
+      if (found !== undefined) notes.push(`it is audited by ${written(found, places)}`);
+      continue;
+    }
+    rule = found;
+    if ((rules.action === RBAC_Action.ALLOW) !== (found === undefined)) continue;
+    const reasons = found === undefined ? allowing(request.view, of) : reasonOf(found, places, of);
+    return { authorization: { decision: 'denied', rule: found ?? null }, because: reasons, notes };
+  }
+  const reasons = rule === undefined ? [] : reasonOf(rule, places, of);
+  return { authorization: { decision: 'allowed', rule: rule ?? null }, because: reasons, notes };
+}
+
+/** Why it was denied or allowed, in a sentence's end. */
+export function authorizationText({ rule }: ExplainedAuthorization, places: Places): string {
+  return rule === null ? 'no ALLOW policy is for it' : `by ${written(rule, places)}`;
+}
+
+function dryRunNotes(action: RBAC_Action, rule: string | undefined, places: Places): string[] {
+  if (action === RBAC_Action.LOG) return [];
+  const denies = (action === RBAC_Action.ALLOW) === (rule === undefined);
+  if (!denies) return [];
+  return [`a dry run would deny it: ${rule === undefined ? 'no ALLOW policy of it is for it' : written(rule, places)}`];
+}
+
+function ruleOf(name: string, places: Places): { readonly object: ConfigObject; readonly path: FieldPath } | undefined {
+  const [, namespace = '', policy = '', index = '0'] = RULE_NAME.exec(name) ?? [];
+  const object = places.object('AuthorizationPolicy', namespace, policy);
+  return object && { object, path: ['spec', 'rules', Number(index)] };
+}
+
+function written(name: string, places: Places): string {
+  const place = ruleOf(name, places);
+  if (place === undefined) return name;
+  const { file, line, namespace, name: policy, path } = because(place, 'authorization');
+  return `AuthorizationPolicy ${namespace}/${policy} ${path.replace(/^spec\./, '')} (${file}:${line})`;
+}
+
+function reasonOf(name: string, places: Places, of: string): Because[] {
+  const place = ruleOf(name, places);
+  return place === undefined ? [] : [because(place, 'authorization', of)];
+}
+
+/** The policies of which one would have to allow it. */
+function allowing({ scope }: ProxyView, of: string): Because[] {
+  return scope.authorization.ALLOW.filter(({ dryRun }) => !dryRun).map(({ policy }) =>
+    because({ object: policy, path: [] }, 'authorization', of),
+  );
+}
+
+const known = new WeakMap<HttpConnectionManager, readonly HttpRbac[]>();
+
+function rbacFilters(manager: HttpConnectionManager): readonly HttpRbac[] {
+  const filters =
+    known.get(manager) ??
+    manager.httpFilters.flatMap(({ disabled, configType }) =>
+      disabled || configType.case !== 'typedConfig' || !anyIs(configType.value, RBACSchema)
+        ? []
+        : [unpackAny(configType.value, RBACSchema)],
+    );
+  known.set(manager, filters);
+  return filters;
+}
