@@ -185,10 +185,10 @@ export class CertificateClient implements IdentitySource {
     try {
       const identity = await this.#request();
       // Citadel takes it for in use from here on; a slow disk must not make that untrue. The first one is there when it is told of.
-      const isFirst = this.#current === undefined;
-      if (!isFirst) this.#accept(identity);
+      if (this.#current !== undefined) this.#publish(identity);
       await storeIdentity(this.#options.directory, identity);
-      if (isFirst) this.#accept(identity);
+      // Last, since a timer that ends while this is under way would only join it.
+      this.#accept(identity);
     } catch (error) {
       this.#failures++;
       this.#lastError = (error as Error).message;
@@ -270,7 +270,7 @@ export class CertificateClient implements IdentitySource {
       { spiffeId: identity.spiffeId, serial: identity.serial, notAfter: identity.notAfter.toISOString() },
       'certificate received',
     );
-    this.#publish(identity);
+    if (this.#current !== identity) this.#publish(identity);
   }
 
   #renewAfterMs(lifeMs: number): number {
