@@ -36,11 +36,14 @@ export function createAdminHandler(options: AdminOptions): MtlsHttpHandler {
       // node:http's and node:http2's responses differ only in the types of what is not used here.
       (response as { end(body: string): void }).end(body);
     };
-    const url = new URL(request.url ?? '/', 'https://citadel');
-    if (request.method === 'GET') return send(read(options, url.pathname));
-    if (request.method !== 'POST' || url.pathname !== '/ca/rotate-root')
+    // By parts: some targets, such as `//`, are no address, and what is thrown here would end the process.
+    const [path = '', query = ''] = (request.url ?? '/').split('?', 2);
+    if (request.method === 'GET') return send(read(options, path));
+    if (request.method !== 'POST' || path !== '/ca/rotate-root')
       return send([405, 'text/plain', 'method not allowed\n']);
-    rotate(options, url, request).then(send, (error: Error) => send([500, ...json({ error: error.message })]));
+    rotate(options, new URLSearchParams(query), request).then(send, (error: Error) =>
+      send([500, ...json({ error: error.message })]),
+    );
   };
 }
 
@@ -63,7 +66,7 @@ function read({ authority, own, audit, status }: AdminOptions, path: string): An
 
 async function rotate(
   { rotateRoot, status, roles, logger }: AdminOptions,
-  url: URL,
+  query: URLSearchParams,
   request: IncomingMessage | Http2ServerRequest,
 ): Promise<Answer> {
   const peer = requestPeer(request);
@@ -72,7 +75,7 @@ async function rotate(
     logger.warn({ peer }, `rotation of the root refused: ${refusal}`);
     return [403, ...json({ error: refusal })];
   }
-  const grace = Number(url.searchParams.get('graceSeconds') ?? 'none');
+  const grace = Number(query.get('graceSeconds') ?? 'none');
   if (!Number.isInteger(grace) || grace < 0 || grace > MAX_GRACE_SECONDS)
     return [400, ...json({ error: `graceSeconds must be a number from 0 to ${MAX_GRACE_SECONDS}` })];
   try {

@@ -282,4 +282,16 @@ describe('the admin API', () => {
     }
     expect(citadel.bundlePem().match(/BEGIN/g)).toHaveLength(1);
   });
+
+  it('goes on when it is asked for what is no address', async () => {
+    const citadel = await start();
+    for (const [path, method, status] of [
+      ['//', 'GET', 404],
+      ['//:x/?', 'GET', 404],
+      ['//[', 'POST', 405],
+      ['/ca/status', 'GET', 200],
+    ] as const) {
+      expect((await test.admin(citadel, path, { as: 'lateen-viewer', method })).status).toBe(status);
+    }
+  });
 });

@@ -179,7 +179,9 @@ export function resolveProxyView(snapshot: MeshSnapshot, proxy: ProxyNode, authe
   if (proxy.proxyless) return proxylessView(snapshot, proxy, workload, scope, place);
   const inbound = isSidecar && workload !== undefined ? resolveInboundPorts(snapshot, workload) : NO_PORTS;
   const credentials = resolveCredentials(snapshot, proxy, workload, authenticated);
-  const gateways = isSidecar ? NO_LISTENERS : resolveGateways(snapshot, proxy, labels, workload, credentials);
+  // Of a namespace that is left out the policies are not known, so that what they refuse would be let in.
+  const listens = !isSidecar && snapshot.discovers(proxy.namespace);
+  const gateways = !listens ? NO_LISTENERS : resolveGateways(snapshot, proxy, labels, workload, credentials);
   const bindsServices = isSidecar && Object.keys(workload?.serviceAddresses ?? {}).length > 0;
   const serviceAddresses = bindsServices ? workload!.serviceAddresses : NO_ADDRESSES;
   const address = workload?.address ?? proxy.ipAddress;

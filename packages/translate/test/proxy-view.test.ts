@@ -118,3 +118,20 @@ describe('buildResources', () => {
     expect(bytes()).toEqual(bytes());
   });
 });
+
+it('gives a gateway of a namespace that discoverySelectors leave out nothing to listen on: the policies for it are not known', () => {
+  const gateway = readMesh(readFileSync(join(TEST_ROOT, 'cases/authorization-gateway/in.yaml'), 'utf8'));
+  const moved = <T extends { readonly namespace: string }>(each: T): T =>
+    each.namespace === 'istio-system' ? { ...each, namespace: 'edge' } : each;
+  const mesh: SnapshotInput = {
+    ...gateway,
+    workloads: gateway.workloads.map(moved),
+    configs: gateway.configs.map((each) => ({ ...each, metadata: moved(each.metadata) })),
+  };
+  const proxy = proxyOf(mesh, 'edge-0.edge');
+  const listenersWith = (discoverySelectors?: SnapshotInput['meshConfig']) =>
+    resolveProxyView(buildSnapshot({ ...mesh, meshConfig: discoverySelectors }), proxy).gatewayListeners.length;
+  expect(listenersWith()).toBe(2);
+  const matchLabels = { 'kubernetes.io/metadata.name': 'default' };
+  expect(listenersWith({ discoverySelectors: [{ matchLabels }] })).toBe(0);
+});

@@ -108,6 +108,10 @@ export class RootRotation {
       faultPoint('distribute:decided');
       this.#run();
       return rotation;
+    } catch (error) {
+      // Decided and not carried out: nobody here would go on with it, and none could begin. A restart does, or takes it back.
+      if (roots.state.rotation !== undefined) this.#options.onFailure(error as Error);
+      throw error;
     } finally {
       this.#starting = false;
     }
