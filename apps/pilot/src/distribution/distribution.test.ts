@@ -87,6 +87,11 @@ test('answers when all have taken a version, and when they have lost what is gon
   expect(await gone).toEqual({ complete: true, proxies: [TAKEN.proxies[0]] });
   // Nothing is named: everything that Pilot knows of.
   expect(await ask('timeoutMs=20000')).toEqual(TAKEN);
+  expect(await ask('proxyID=absent.default&timeoutMs=50')).toEqual({
+    complete: false,
+    waitingFor: 'absent.default, which is not connected to pilot',
+    proxies: [],
+  });
 });
 
 test('says who refused it, with the reason, and what has not come when the time is over', async () => {

@@ -69,14 +69,21 @@ export function lookAtDistribution(
     const waitingFor = snapshots.missing() ?? 'the next snapshot, which is about to be made';
     return { complete: false, waitingFor, proxies: [] };
   }
-  const waitingFor = asksForHosts(query) && sources.addressesAreGiven() ? missingAddress(current.mesh) : undefined;
-  if (waitingFor === undefined && asksForHosts(query)) progress.addressed ??= current.revision;
+  const unaddressed = asksForHosts(query) && sources.addressesAreGiven() ? missingAddress(current.mesh) : undefined;
+  if (unaddressed === undefined && asksForHosts(query)) progress.addressed ??= current.revision;
   // Where the change made no difference there is no snapshot of it, and the one before shows it too.
   const shown = proxiesAt(sources, query, Math.min(change, current.revision));
   const { addressed } = progress;
   const proxies = addressed === undefined ? shown : laterOf(shown, proxiesAt(sources, query, addressed));
+  const waitingFor = unaddressed ?? absentProxy(query, proxies);
   const complete = waitingFor === undefined && proxies.every(({ state }) => state === 'taken');
   return { complete, ...(waitingFor === undefined ? {} : { waitingFor }), proxies };
+}
+
+/** Of a proxy that was named and is not connected nobody can say what it has. */
+function absentProxy({ proxyIds }: DistributionQuery, proxies: readonly ProxyDistribution[]): string | undefined {
+  const absent = proxyIds.find((named) => !proxies.some(({ proxyId }) => proxyId === named));
+  return absent && `${absent}, which is not connected to pilot`;
 }
 
 /** Of two looks at the same proxies the one that is not taken yet. */
