@@ -1,4 +1,4 @@
-// Test runner: first the tests of functions, then those of programs and their parts, then those that start whole systems, one at a time.
+// Test runner: first the tests of functions, then those of programs and their parts, then those that start whole systems, two at a time.
 import { defineConfig } from 'vitest/config';
 
 const shared = {
@@ -47,20 +47,10 @@ export default defineConfig({
         test: {
           ...shared,
           name: 'systems',
-          // They start many processes each and keep time limits of their own: side by side they would starve each other.
-          include: ['test/e2e/**/*.test.ts'],
-          maxWorkers: 1,
-          sequence: { groupOrder: 3 },
-        },
-      },
-      {
-        test: {
-          ...shared,
-          name: 'tasks',
-          // Two demos; a page waits for one command after the other.
-          include: ['test/tasks/**/*.test.ts'],
+          // Whole meshes of many processes each, with time limits of their own: more than two side by side would starve each other.
+          include: ['test/{e2e,tasks}/**/*.test.ts'],
           maxWorkers: 2,
-          sequence: { groupOrder: 4 },
+          sequence: { groupOrder: 3 },
         },
       },
     ],

@@ -14,9 +14,10 @@ import { echoDocuments, LocalMesh } from './local-mesh.js';
 
 const TIME_LIMIT_MS = 120_000;
 const PAGE = fileURLToPath(new URL('../../docs/gateway-tls.md', import.meta.url));
-const [HTTPS = '', PARTNER = '', THROUGH = ''] = [
-  ...readFileSync(PAGE, 'utf8').matchAll(/```yaml\n([\s\S]*?)```/g),
-].map(([, block]) => block ?? '');
+const BLOCKS = [...readFileSync(PAGE, 'utf8').matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, block]) => block ?? '');
+const HTTPS = blockOf('credentialName: shop');
+const PARTNER = blockOf('mode: MUTUAL');
+const THROUGH = blockOf('mode: PASSTHROUGH');
 /** Shows its own certificate, whatever it is asked. */
 const STORE = `
 import { readFileSync } from 'node:fs';
@@ -47,6 +48,13 @@ spec:
     spec:
       containers: [{name: store, image: "store:1", ports: [{containerPort: 8443}]}]
 `;
+
+/** The first document of the page that says so. */
+function blockOf(text: string): string {
+  const found = BLOCKS.find((block) => block.includes(text));
+  if (found === undefined) throw new Error(`docs/gateway-tls.md has no document with \`${text}\``);
+  return found;
+}
 
 function secret(name: string, values: Readonly<Record<string, string>>): string {
   const data = Object.entries(values).map(([key, text]) => `  ${key}: ${Buffer.from(text).toString('base64')}\n`);

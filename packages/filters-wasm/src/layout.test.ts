@@ -41,8 +41,6 @@ describe('the memory map', () => {
       ['head slots', L.HEAD_SLOTS, L.HEAD_SLOT_BYTES * L.HEAD_SLOT_COUNT],
       ['chunk states', L.CHUNK_STATES, L.CHUNK_STATE_BYTES * L.CHUNK_STATE_COUNT],
       ['stable', L.STABLE_REGION, L.STABLE_REGION_BYTES],
-      ['arena A', L.TABLE_ARENA_A, L.TABLE_ARENA_BYTES],
-      ['arena B', L.TABLE_ARENA_B, L.TABLE_ARENA_BYTES],
       ['route configurations', L.ROUTE_CONFIG_SLOTS, L.ROUTE_CONFIG_SLOT_COUNT * 4],
       ['clusters', L.CLUSTER_STATES, L.CLUSTER_SLOT_COUNT * L.CLUSTER_STATE_BYTES],
       ['endpoints', L.ENDPOINT_STATES, L.ENDPOINT_SLOT_COUNT * L.ENDPOINT_STATE_BYTES],
@@ -77,6 +75,8 @@ describe('the memory map', () => {
       ['quota buckets', B.QUOTA_BUCKETS, B.QUOTA_BUCKET_BYTES * B.QUOTA_BUCKET_COUNT],
       ['access scratch', A.RBAC_SCRATCH, A.RBAC_SCRATCH_BYTES],
       ['access rules', A.RBAC_REGION, A.RBAC_REGION_BYTES],
+      ['arena A', L.TABLE_ARENA_A, L.TABLE_ARENA_BYTES],
+      ['arena B', L.TABLE_ARENA_B, L.TABLE_ARENA_BYTES],
     ];
     let end = 0;
     for (const [name, start, bytes] of regions) {

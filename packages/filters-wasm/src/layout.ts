@@ -6,8 +6,8 @@
 export const KIB = 1024;
 export const MIB = 1048576;
 /** Pages of 64 KiB; the memory is created with this size and never grows. Pages never touched cost nothing. */
-export const MEMORY_PAGES = 2680;
-export const MEMORY_BYTES = 175636480;
+export const MEMORY_PAGES = 4216;
+export const MEMORY_BYTES = 276299776;
 
 /** Constant tables of the AssemblyScript module (its data segments start at 1 KiB). */
 export const STATIC_REGION = 0;
@@ -48,10 +48,10 @@ export const CHUNK_STATE_COUNT = 32768;
 /** Immutable records that outlive tables: listener options, route policies, header mutations. */
 export const STABLE_REGION = 14680064;
 export const STABLE_REGION_BYTES = 2097152;
-/** Two arenas for tables; the inactive one is written, then they swap. */
-export const TABLE_ARENA_A = 16777216;
-export const TABLE_ARENA_B = 33554432;
-export const TABLE_ARENA_BYTES = 16777216;
+/** Two arenas for tables, behind all other regions; the inactive one is written, then they swap. What is never written costs no memory. */
+export const TABLE_ARENA_A = 175636480;
+export const TABLE_ARENA_B = 225968128;
+export const TABLE_ARENA_BYTES = 50331648;
 /** Where route configuration slot n's table is: i32 each, 0 = absent. */
 export const ROUTE_CONFIG_SLOTS = 50331648;
 export const ROUTE_CONFIG_SLOT_COUNT = 4096;
@@ -85,7 +85,7 @@ export const CONNECTION_RECORD_COUNT = 32768;
 export const LONG_CONNECTION_RECORDS = 83886080;
 export const LONG_CONNECTION_RECORD_BYTES = 4096;
 export const LONG_CONNECTION_RECORD_COUNT = 4096;
-// After them: regex-layout.ts, filter-layout.ts, h2-layout.ts, rbac/rbac-layout.ts, up to MEMORY_BYTES.
+// After them: regex-layout.ts, filter-layout.ts, h2-layout.ts, rbac/rbac-layout.ts, and the arenas up to MEMORY_BYTES.
 
 // ---- Limits --------------------------------------------------------------------------------------------------------
 /** A head (request line and headers) may have so many bytes; more is 431. */

@@ -60,7 +60,7 @@ export const H2_BLOCK_BUFFER_BYTES = 131072;
 export const H2_DECODERS = 105906176;
 export const H2_DECODER_BYTES = 8192;
 export const H2_DECODER_COUNT = 4096;
-// They end at MEMORY_BYTES.
+// After them rbac/rbac-layout.ts.
 
 /** Entries in the dynamic table. */
 export const H2_DECODER_COUNT_NOW = 0;
