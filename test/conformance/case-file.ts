@@ -44,7 +44,13 @@ export interface PodOfCase {
   readonly tls?: ServedTls | undefined;
   /** Its connections may begin with a PROXY header. */
   readonly takesProxyHeaders?: boolean;
+  /** It is in no registry, and its sidecar registers it in this WorkloadGroup. */
+  readonly group?: string | undefined;
 }
+
+/** What a member's sidecar has told Pilot of it; nothing before a threshold of the probe is reached. */
+export type Health = 'well' | 'unwell' | 'untold';
+const HEALTHS: readonly string[] = ['well', 'unwell', 'untold'] satisfies Health[];
 
 /** What an application answers to one attempt. */
 export interface ScriptedAnswer {
@@ -121,6 +127,10 @@ interface Sending {
   readonly times: number;
   /** One after the other instead of eight at a time, with a pause between them. */
   readonly pauseMs: number | undefined;
+  /** Members of WorkloadGroups that turn ill before it. */
+  readonly turnsIll: readonly string[];
+  /** What probes have told of members before it is sent. */
+  readonly health: Readonly<Record<string, Health>>;
   /** Of each answer. */
   readonly expect: Expectation;
   /** Of all answers. */
@@ -184,10 +194,12 @@ export const GATEWAY = 'gateway';
 export const FORWARD_PROXY = 'forward-proxy';
 
 const readPod = (name: string, fields: Fields, label: string): PodOfCase => {
+  const group = fields.text('group');
   const pod = {
     name,
+    group,
     namespace: fields.text('namespace') ?? 'default',
-    labels: fields.texts('labels') ?? { app: label },
+    labels: fields.texts('labels') ?? (group === undefined ? { app: label } : {}),
     serviceAccount: fields.text('serviceAccount') ?? name,
     ready: fields.flag('ready') ?? true,
     listens: (fields.textOrList('listens') ?? []).map(Number),
@@ -267,6 +279,13 @@ function readTogether(fields: Fields): Together {
   return together;
 }
 
+function readHealth(fields: Fields): Readonly<Record<string, Health>> {
+  const health = fields.texts('health') ?? {};
+  const wrong = Object.values(health).find((each) => !HEALTHS.includes(each));
+  if (wrong !== undefined) throw fields.wrong(`\`health\` is one of ${HEALTHS.join(', ')}, not ${wrong}`);
+  return health as Record<string, Health>;
+}
+
 const hostOf = (authority: string) => authority.replace(/:\d+$/, '');
 
 /** `http://HOST[:PORT]/target`, or https, with everything after the authority as it stands. */
@@ -281,6 +300,8 @@ function readSending(fields: Fields): SendingOfCase {
     times: fields.number('times') ?? 1,
     expect: readExpectation(expected ?? Fields.empty(fields)),
     pauseMs: fields.number('pauseMs'),
+    turnsIll: fields.textOrList('turnsIll') ?? [],
+    health: readHealth(fields),
     together: readTogether(fields.below('together') ?? Fields.empty(fields)),
     differs: fields.texts('differs') ?? {},
     proxyHeader: readProxyHeader(fields),

@@ -1,9 +1,12 @@
 // Conformance of explain: of each case it foretells what the case expects of the wire: pod, status, path, Host, cluster, route.
 
+import { mkdtempSync, rmSync } from 'node:fs';
 import { isIP } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type Explanation, explainArrival, explainWithTokens, findCaller, parseRequest } from '@lateen/explain';
 import { TestAuthority } from '@lateen/identity/testing';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   type ConformanceCase,
   caseNames,
@@ -12,6 +15,7 @@ import {
   readCase,
   type SendingOfCase,
 } from './case-file.js';
+import { CaseMembers } from './members/case-members.js';
 import { type CaseAddresses, readCaseConfig, snapshotOf } from './mesh/case-snapshot.js';
 import { CertificateIssuer } from './mesh/certificates.js';
 import { locatedCase } from './mesh/located-case.js';
@@ -19,14 +23,15 @@ import { locatedCase } from './mesh/located-case.js';
 /**
  * Calls of the client's own port do not go through its outbound configuration, which is what explain is about. It knows nothing
  * of handshakes: not of those that fail, nor of connections that are led by server names, or by a gateway; and of no address but a
- * gateway's own. Nor does it ask a Sidecar's own forward proxy: it goes by the URL.
+ * gateway's own. Nor does it ask a Sidecar's own forward proxy: it goes by the URL. What probes tell of members is a matter of time.
  */
 function isExplained(sending: SendingOfCase): boolean {
-  const { connect, tls, from, kind, expect: expected } = sending;
+  const { connect, tls, from, kind, expect: expected, health } = sending;
   const isByAddress = isIP(connect.replace(/:\d+$/, '')) !== 0;
   return (
     !/^(inbound:|forward-proxy:(?!15007$))/.test(connect) &&
     !isByAddress &&
+    Object.keys(health).length === 0 &&
     expected.status !== 0 &&
     (kind === 'http' || (tls === undefined && from !== GATEWAY))
   );
@@ -42,6 +47,9 @@ function withoutUpstream(sending: SendingOfCase, outside: ReadonlySet<string>): 
     : sending;
 }
 
+const directory = mkdtempSync(join(tmpdir(), 'lateen-explain-cases-'));
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
 async function meshOf(written: ConformanceCase, issuer: CertificateIssuer) {
   const { pods, clients } = written;
   const names = [...clients, ...pods].map(({ name }) => name);
@@ -56,13 +64,18 @@ async function meshOf(written: ConformanceCase, issuer: CertificateIssuer) {
     certificates: await issuer.forCase(written.certificates),
   });
   const config = readCaseConfig(conformanceCase);
-  const snapshot = snapshotOf(conformanceCase, config, addresses, () => 1);
+  const file = join(directory, 'registered.json');
+  const members = await CaseMembers.register(conformanceCase, config, addresses, file);
+  const snapshot = snapshotOf(conformanceCase, config, addresses, () => 1, members.entries());
+  await members.close();
   return { snapshot, objects: config.objects, requests: conformanceCase.requests };
 }
 
 async function answersOf(written: ConformanceCase, issuer: CertificateIssuer): Promise<readonly Question[]> {
   const { snapshot, objects, requests } = await meshOf(written, issuer);
-  const outside = new Set(written.pods.filter(({ loopback, socket }) => loopback || socket).map(({ name }) => name));
+  const outside = new Set(
+    written.pods.filter(({ loopback, socket, group }) => loopback || socket || group).map(({ name }) => name),
+  );
   return requests.filter(isExplained).map((sending) => [
     withoutUpstream(sending, outside),
     () => {

@@ -180,12 +180,13 @@ function workloadOf(
   };
 }
 
-/** The mesh of a case at the given addresses. */
+/** The mesh of a case at the given addresses. @param members the WorkloadEntries of who has registered itself */
 export function snapshotOf(
   { pods, clients }: ConformanceCase,
   config: CaseConfig,
   addresses: CaseAddresses,
   appPort: (pod: string, port: number) => number,
+  members: readonly ConfigObject[] = [],
 ): MeshSnapshot {
   const namespaces = new Set([...pods, ...clients].map(({ namespace }) => namespace));
   for (const { namespace } of config.services) namespaces.add(namespace);
@@ -197,9 +198,11 @@ export function snapshotOf(
     services: config.services,
     credentials: config.credentials,
     workloads: [
-      ...pods.filter(({ loopback }) => !loopback).map((pod) => workloadOf(pod, config, addresses, false, appPort)),
+      ...pods
+        .filter(({ loopback, group }) => !loopback && group === undefined)
+        .map((pod) => workloadOf(pod, config, addresses, false, appPort)),
       ...clients.map((pod) => workloadOf(pod, config, addresses, true, appPort)),
     ],
-    configs: config.objects.filter(({ kind }) => isIstioKind(kind)),
+    configs: [...config.objects.filter(({ kind }) => isIstioKind(kind)), ...members],
   });
 }

@@ -9,6 +9,7 @@ import { freePort } from '../../harness/free-port.js';
 import { type LoopbackLease, leaseLoopbackBlock } from '../../harness/loopback-lease.js';
 import { waitUntil } from '../../harness/wait-until.js';
 import { type ConformanceCase, FORWARD_PROXY, GATEWAY, type SendingOfCase } from '../case-file.js';
+import { CaseMembers } from '../members/case-members.js';
 import { CasePilot, type SocketAddress } from './case-pilot.js';
 import { type CaseAddresses, type CaseConfig, readCaseConfig, snapshotOf } from './case-snapshot.js';
 import { CertificateIssuer } from './certificates.js';
@@ -112,6 +113,7 @@ export class MeshUnderTest {
     const certificates = await this.issuer.forCase(written.certificates, directory);
     const pods = new EchoPods(certificates);
     const sender = new Sender(certificates);
+    let members: CaseMembers | undefined;
     try {
       const addresses = this.addressesFor(written);
       const ports = await freePortsOf(written);
@@ -127,13 +129,19 @@ export class MeshUnderTest {
         if (socket === true) await pods.socket(name, this.socketOf(name));
       }
       const appPorts = await this.startPods(conformanceCase, config, addresses, portOf, pods);
-      const mesh = snapshotOf(conformanceCase, config, addresses, (pod, port) => appPorts.get(`${pod}:${port}`) ?? 0);
+      const appPort = (pod: string, port: number) => appPorts.get(`${pod}:${port}`) ?? 0;
+      members = await CaseMembers.register(conformanceCase, config, addresses, join(directory, 'registered.json'));
+      members.startProbes();
       const results: SendingResult[] = [];
       let pushedTo: string | undefined;
       for (const sending of conformanceCase.requests) {
-        if (sending.from !== pushedTo) {
+        for (const pod of sending.turnsIll) pods.unwell.add(pod);
+        await members.waitFor(sending.health);
+        const wanted = `${sending.from} ${members.version}`;
+        if (wanted !== pushedTo) {
+          const mesh = snapshotOf(conformanceCase, config, addresses, appPort, members.entries());
           await this.push(conformanceCase, mesh, sending.from);
-          pushedTo = sending.from;
+          pushedTo = wanted;
         }
         const target = dialled(sending, config, addresses);
         const result = await this.counted(sending, () => this.send(sending, target, pods, sender));
@@ -146,6 +154,7 @@ export class MeshUnderTest {
       throw new Error(`${(error as Error).message}\n${logs.join('\n')}`, { cause: error });
     } finally {
       sender.close();
+      await members?.close();
       await pods.stop();
     }
   }

@@ -43,9 +43,12 @@ function documentsOf({ config, mesh }: ConformanceCase): unknown[] {
   return [...parseAllDocuments(config).map((document) => document.toJS() as unknown), parse(mesh) ?? {}];
 }
 
+/** A port that is chosen when the case starts is a number then. */
+const QUOTED_PORT = /"(<[a-z][a-z0-9-]*:\d+>)"/g;
+
 /** JSON is YAML, whatever a reader takes `yes` for. */
 function withDocuments(written: ConformanceCase, documents: readonly unknown[]): ConformanceCase {
-  const texts = documents.map((document) => `${JSON.stringify(document, null, 2)}\n`);
+  const texts = documents.map((document) => `${JSON.stringify(document, null, 2)}\n`.replaceAll(QUOTED_PORT, '$1'));
   return { ...written, config: texts.slice(0, -1).join('---\n'), mesh: texts.at(-1) ?? '' };
 }
 
