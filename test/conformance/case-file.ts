@@ -62,6 +62,8 @@ export interface ScriptedAnswer {
   readonly delayMs: number;
   /** Cuts the connection instead of answering. */
   readonly reset: boolean;
+  /** Ends the stream of HTTP/2 with this code instead: `REFUSED_STREAM`. */
+  readonly resetStream: string | undefined;
 }
 
 /** A header's value, several values in their order, or null: it is not there. */
@@ -222,6 +224,7 @@ function readAnswer(fields: Fields): ScriptedAnswer {
     trailers: fields.texts('trailers') ?? {},
     delayMs: fields.number('delayMs') ?? 0,
     reset: fields.flag('reset') ?? false,
+    resetStream: fields.text('resetStream'),
   };
   fields.done();
   return answer;

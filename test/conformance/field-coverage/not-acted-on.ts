@@ -28,10 +28,18 @@ export function readNotActedOn(): Readonly<Partial<Record<CoveredKind, Listed>>>
   return parse(readFileSync(FILE, 'utf8')) as Partial<Record<CoveredKind, Listed>>;
 }
 
-/** Whether a file of the repository names the field. */
+/**
+ * Whether a file of the repository sets the field: YAML has each step to it as a key, a test that begins farther in the last
+ * one; a word of an enumeration stands there as a value.
+ */
 export function isNamedIn(file: string, field: string): boolean {
-  const name = stepsOf(field).findLast((step) => step !== '[]' && step !== '*') ?? '';
-  return existsSync(join(REPOSITORY, file)) && readFileSync(join(REPOSITORY, file), 'utf8').includes(name);
+  if (!existsSync(join(REPOSITORY, file))) return false;
+  const text = readFileSync(join(REPOSITORY, file), 'utf8');
+  const steps = stepsOf(field).filter((step) => step !== '[]' && step !== '*');
+  const keys = file.endsWith('.yaml') ? steps : steps.slice(-1);
+  const value = /=(.*)$/.exec(field)?.[1];
+  const isKey = (name: string) => new RegExp(`(?<![\\w-])${name}["']?:`).test(text);
+  return keys.every(isKey) && (value === undefined || new RegExp(`: *["']?${value}(?![\\w-])`).test(text));
 }
 
 /** Whether a path of the file takes in a field. */

@@ -1,7 +1,12 @@
 // Conformance: the pods of a case: each answers with its name, at an address of its own, and remembers what it was asked.
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { createServer as createHttp2Server, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2';
+import {
+  constants,
+  createServer as createHttp2Server,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+} from 'node:http2';
 import { createServer as createTcpServer, type Socket, type Server as TcpServer } from 'node:net';
 import { Duplex } from 'node:stream';
 import type { ScriptedAnswer } from '../case-file.js';
@@ -41,7 +46,15 @@ const SHADOW = /-shadow(:\d+)?$/;
 const TUNNEL_TARGET = /^\w+\.example:\d+$/;
 
 const PLAIN_TEXT: ConnectionFacts = { tls: undefined, proxyHeader: undefined };
-const PLAIN: ScriptedAnswer = { status: 200, headers: {}, body: undefined, trailers: {}, delayMs: 0, reset: false };
+const PLAIN: ScriptedAnswer = {
+  status: 200,
+  headers: {},
+  body: undefined,
+  trailers: {},
+  delayMs: 0,
+  reset: false,
+  resetStream: undefined,
+};
 
 export class EchoPods {
   /** Pods that say so when a health check asks. */
@@ -264,6 +277,10 @@ export class EchoPods {
         request.socket.resetAndDestroy();
         return;
       }
+      if (script.resetStream !== undefined) {
+        resetStream(pod, response, script.resetStream);
+        return;
+      }
       (response as ServerResponse).writeHead(script.status, { 'content-type': 'text/plain', ...script.headers });
       if (Object.keys(script.trailers).length > 0) response.addTrailers(script.trailers);
       response.end(script.body ?? `${pod}\n`);
@@ -277,6 +294,15 @@ export class EchoPods {
     await Promise.all(this.deafPods.map((pod) => pod.stop()));
     await Promise.all(this.servers.map((server) => new Promise((resolve) => server.close(resolve))));
   }
+}
+
+/** @param code as RFC 9113 (section 7) calls it */
+function resetStream(pod: string, response: ServerResponse | Http2ServerResponse, code: string): void {
+  const number = constants[`NGHTTP2_${code}` as keyof typeof constants];
+  if (!('stream' in response) || typeof number !== 'number') {
+    throw new Error(`${pod}: \`resetStream: ${code}\` must be a code of HTTP/2, answered to a request by HTTP/2`);
+  }
+  response.stream.close(number);
 }
 
 /** Hands a connection on as soon as something has come, with the bytes still to be read. */

@@ -47,6 +47,8 @@ const RETRY_ON: Readonly<Record<string, number>> = {
   internal: P.RETRY_ON_INTERNAL,
   'resource-exhausted': P.RETRY_ON_RESOURCE_EXHAUSTED,
   unavailable: P.RETRY_ON_UNAVAILABLE,
+  // No upstream is called by HTTP/3.
+  'http3-post-connect-failure': 0,
 };
 
 /** Where a policy comes from; `action` is absent for local answers. */

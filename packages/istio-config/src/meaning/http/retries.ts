@@ -8,9 +8,9 @@ import type { FieldPath } from '../../problem.js';
 import {
   isRetryCondition,
   isStatusCode,
-  isSupportedRetryCondition,
   MAX_RETRY_CODES,
   RETRY_CONDITIONS,
+  WITHOUT_EFFECT,
 } from './retry-conditions.js';
 
 /** Checks how often, how long and when a request is tried again. */
@@ -60,8 +60,13 @@ function checkRetryOn(retryOn: string, path: FieldPath, faults: FaultList): void
   }
   for (const word of words) {
     if (isRetryCondition(word)) {
-      if (!isSupportedRetryCondition(word))
-        faults.error(path, 'unsupported', `\`${word}\` is not supported yet; remove it`);
+      if (word === WITHOUT_EFFECT) {
+        faults.warning(
+          path,
+          'no-effect',
+          `\`${word}\` has no effect, since no upstream is called by HTTP/3; remove it`,
+        );
+      }
       continue;
     }
     const nearest = nearestWord(word.trim(), RETRY_CONDITIONS);

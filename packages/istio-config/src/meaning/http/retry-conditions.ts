@@ -22,16 +22,11 @@ export const RETRY_CONDITIONS: readonly string[] = [
 
 const KNOWN: ReadonlySet<string> = new Set(RETRY_CONDITIONS);
 
-/** Known, but not acted on yet. */
-const UNSUPPORTED: ReadonlySet<string> = new Set(['http3-post-connect-failure']);
+/** Of HTTP/3 alone, which no connection to an upstream has: in Envoy, too, it does nothing then. */
+export const WITHOUT_EFFECT = 'http3-post-connect-failure';
 
 /** Status codes in one `retryOn` that the proxy has room for. */
 export const MAX_RETRY_CODES = 8;
-
-/** Whether the proxy tries again on one item of `retryOn`. */
-export function isSupportedRetryCondition(word: string): boolean {
-  return !UNSUPPORTED.has(word);
-}
 
 /** First and last of each run of status codes that have a name (RFC 9110 and the registry, as Go's library has them). */
 const NAMED_CODES: readonly (readonly [number, number])[] = [
