@@ -2,7 +2,7 @@
 //
 // A Lateen sidecar needs none, it has its certificate from Citadel itself. An Envoy has to be given one, by whoever starts it.
 
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { create } from '@bufbuild/protobuf';
 import { Server, ServerCredentials, type ServerDuplexStream, status } from '@grpc/grpc-js';
 import type { IdentitySource, WorkloadIdentity } from '@lateen/identity';
@@ -45,15 +45,16 @@ function secretOf(name: string, identity: WorkloadIdentity): Secret | undefined 
   return secretOfFiles(name);
 }
 
-/** As Istio's agent has them. @throws Error where a file cannot be read */
+/** As Istio's agent has them; undefined where a file is not there. */
 function secretOfFiles(name: string): Secret | undefined {
   const [, chain, key] = FILE_PAIR.exec(name) ?? [];
   if (chain !== undefined && key !== undefined) {
+    if (!existsSync(chain) || !existsSync(key)) return undefined;
     const value = create(TlsCertificateSchema, { certificateChain: read(chain), privateKey: read(key) });
     return create(SecretSchema, { name, type: { case: 'tlsCertificate', value } });
   }
   const roots = FILE_ROOTS.exec(name)?.[1];
-  if (roots === undefined) return undefined;
+  if (roots === undefined || !existsSync(roots)) return undefined;
   const value = create(CertificateValidationContextSchema, { trustedCa: read(roots) });
   return create(SecretSchema, { name, type: { case: 'validationContext', value } });
 }
