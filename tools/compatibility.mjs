@@ -1,6 +1,6 @@
-// Writes docs/compatibility.md from the sidecar's support tables, which also validate; with --check, fails where the page is
-// out of date. Needs a build.
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+// Writes docs/compatibility.md from the sidecar's support tables, which also validate, and from test/interop/differences.md; with
+// --check, fails where the page is out of date. Fails where a case that differs from stock Envoy is not named there. Needs a build.
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const PAGE = fileURLToPath(new URL('../docs/compatibility.md', import.meta.url));
@@ -11,7 +11,17 @@ if (!existsSync(BUILT)) {
   process.exit(1);
 }
 const { compatibilityPage } = await import(BUILT);
-const page = compatibilityPage();
+const differences = readFileSync(new URL('../test/interop/differences.md', import.meta.url), 'utf8');
+const unnamed = differingCases().filter(
+  (name) => ![name, name.replace(/\/.*/, '/*')].some((each) => differences.includes(`\`${each}\``)),
+);
+if (unnamed.length > 0) {
+  console.error(
+    `test/interop/differences.md does not name these cases, which differ from stock Envoy: ${unnamed.join(', ')}`,
+  );
+  process.exit(1);
+}
+const page = compatibilityPage(differences);
 const present = existsSync(PAGE) ? readFileSync(PAGE, 'utf8') : '';
 if (process.argv.includes('--check')) {
   if (page !== present) {
@@ -22,4 +32,21 @@ if (process.argv.includes('--check')) {
 } else {
   writeFileSync(PAGE, page);
   console.log(`docs/compatibility.md: ${page.split('\n').length} lines`);
+}
+
+/** Cases that say of some field, or of themselves, that stock Envoy does otherwise. */
+function differingCases() {
+  const tests = fileURLToPath(new URL('../test/', import.meta.url));
+  const files = (folder, pattern) =>
+    readdirSync(`${tests}${folder}`, { recursive: true })
+      .filter((file) => pattern.test(file))
+      .map((file) => [file.replace(pattern, ''), readFileSync(`${tests}${folder}/${file}`, 'utf8')]);
+  const named = (prefix, cases) => cases.map(([name, text]) => [`${prefix}${name}`, text]);
+  return [
+    ...files('conformance/cases', /\/requests\.yaml$/),
+    ...named('security/', files('conformance/security', /\/requests\.yaml$/)),
+    ...named('standalone-cases/', files('interop/standalone-cases', /\.yaml$/)),
+  ]
+    .filter(([, text]) => /\b(differs|withoutEnvoy|because):/.test(text))
+    .map(([name]) => name);
 }

@@ -15,7 +15,7 @@ const OWN_ADDRESSES = new Set(
 export const ownAsLoopback = (value: string): string =>
   value.replaceAll(/[\da-f.:]+/g, (address) => (OWN_ADDRESSES.has(address) ? '127.0.0.1' : address));
 
-/** Fields that are not compared in any case: the short list, each with its reason. docs/interop.md says the same. */
+/** Fields that are not compared in any case: the short list, each with its reason. docs/compatibility.md says the same (from differences.md). */
 export const NOT_COMPARED: Readonly<Record<string, string>> = {
   'response server': "a proxy's own name, which is configurable",
   'request x-envoy-expected-rq-timeout-ms': 'Lateen does not tell the upstream how long it will wait',

@@ -65,10 +65,10 @@ describe.skipIf(envoyPath === undefined)('stock Envoy and Lateen agree on', () =
   );
   test.each(leftOut)('%s (left out: %s)', (name) => {
     // The page for users lists them, by group or one by one.
-    const page = readFileSync(join(REPOSITORY, 'docs/interop.md'), 'utf8');
+    const page = readFileSync(join(REPOSITORY, 'docs/compatibility.md'), 'utf8');
     expect(
       [name, name.replace(/\/.*/, '/*')].some((each) => page.includes(`\`${each}\``)),
-      `${name} in docs/interop.md`,
+      `${name} in docs/compatibility.md`,
     ).toBe(true);
   });
 });
