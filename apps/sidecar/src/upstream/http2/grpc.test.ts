@@ -141,7 +141,7 @@ describe('gRPC through two sidecars', () => {
   });
 
   it('tells how calls ended', async () => {
-    const { client, seen, log } = await setUp();
+    const { client, log } = await setUp();
     await expect(call(client, Buffer.from('x'), 'fail')).rejects.toMatchObject({
       code: status.NOT_FOUND,
       details: 'nothing here: äöü',
@@ -149,7 +149,7 @@ describe('gRPC through two sidecars', () => {
     await expect(call(client, Buffer.from('x'), 'never', 1_000)).rejects.toMatchObject({
       code: status.DEADLINE_EXCEEDED,
     });
-    await eventually(() => seen.cancelled === 1, 'the server is told');
+    // The server knows the deadline as well, and may be the first to end the call; what it is told of clients that leave is below.
     await eventually(() => log.length === 2, 'both are logged');
   });
 
