@@ -47,10 +47,20 @@ export default defineConfig({
         test: {
           ...shared,
           name: 'systems',
-          // Whole meshes of many processes each, with time limits of their own: more than two side by side would starve each other.
-          include: ['test/{e2e,tasks}/**/*.test.ts'],
-          maxWorkers: 2,
+          // They start many processes each and keep time limits of their own: side by side they would starve each other.
+          include: ['test/e2e/**/*.test.ts'],
+          maxWorkers: 1,
           sequence: { groupOrder: 3 },
+        },
+      },
+      {
+        test: {
+          ...shared,
+          name: 'tasks',
+          // Two demos; a page waits for one command after the other.
+          include: ['test/tasks/**/*.test.ts'],
+          maxWorkers: 2,
+          sequence: { groupOrder: 4 },
         },
       },
     ],
