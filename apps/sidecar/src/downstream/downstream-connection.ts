@@ -290,7 +290,9 @@ export class DownstreamConnection
     if (headLength < 0) {
       if (this.requestsServed === 0 && this.registry.beganHttp2(this, address, length)) return length;
       this.closing = true;
-      this.exchange.refuse(refusedHead(-headLength));
+      // Of those that are refused only this head was read to its end.
+      const toHead = headLength === -426 && core.i32[L.REQ_METHOD >> 2] === L.METHOD_HEAD;
+      this.exchange.refuse(refusedHead(-headLength), toHead);
       return length;
     }
     const flags = core.i32[L.REQ_FLAGS >> 2]!;

@@ -2,6 +2,7 @@
 
 import {
   DOWNSTREAM_GRPC_STATUS_SHIFT,
+  DOWNSTREAM_HEAD,
   LIMIT_REQUESTS,
   RESP_GRPC_STATUS,
   ROUTE_BODY_LENGTH,
@@ -64,9 +65,10 @@ export abstract class AnsweringExchange extends ExchangeState implements Respons
     this.responseMessages.begin();
   }
 
-  /** An answer to a request that was not routed: a head that the codec refused. REQ_* need not be filled. */
-  refuse(reply: LocalReply): void {
+  /** An answer to a request that was not routed: a head that the codec refused. REQ_* need not be filled. One to HEAD has no body. */
+  refuse(reply: LocalReply, toHead = false): void {
     this.start(0);
+    if (toHead) this.downstreamFlags |= DOWNSTREAM_HEAD;
     this.replyLocally(reply);
   }
 
