@@ -118,18 +118,42 @@ interface Answer {
 const serialize = (value: object): Buffer => Buffer.from(JSON.stringify(value));
 const deserialize = (bytes: Buffer): Answer => JSON.parse(bytes.toString()) as Answer;
 const path = (name: string): string => `/lateen.test.Calls/${name}`;
+const CALLED = [
+  'istio_requests_total',
+  'reporter="source"',
+  'destination_service="calls.default.svc.cluster.local"',
+  'request_protocol="grpc"',
+] as const;
+const scrape = async (pod: PodSeen): Promise<string> =>
+  (await fetch(`http://${pod.address}:15090/stats/prometheus`)).text();
+const sum = (text: string, name: string, ...parts: readonly string[]): number =>
+  text
+    .split('\n')
+    .filter((line) => line.startsWith(`${name}{`) && parts.every((part) => line.includes(part)))
+    .reduce((total, line) => total + Number(line.slice(line.lastIndexOf(' '))), 0);
 
 describe('local mode: gRPC', { timeout: TIME_LIMIT_MS }, () => {
   const mesh = new LocalMesh();
   const clients: grpc.Client[] = [];
   let caller: PodSeen;
+  /** Calls that clients of the service "calls" have begun. */
+  let begun = 0;
 
   function client(service: string, port: number, options: grpc.ChannelOptions = {}): grpc.Client {
     const address = caller.serviceAddresses[`${service}.default.svc.cluster.local`];
     const made = new grpc.Client(`${address}:${port}`, grpc.credentials.createInsecure(), {
       'grpc.default_authority': `${service}:${port}`,
+      interceptors: [
+        (
+          callOptions: grpc.InterceptorOptions,
+          nextCall: (options: grpc.InterceptorOptions) => grpc.InterceptingCall,
+        ) => {
+          if (service === 'calls') begun++;
+          return new grpc.InterceptingCall(nextCall(callOptions));
+        },
+      ],
       ...options,
-    });
+    } as grpc.ClientOptions);
     clients.push(made);
     return made;
   }
@@ -183,6 +207,11 @@ describe('local mode: gRPC', { timeout: TIME_LIMIT_MS }, () => {
         async () => (await unary(to, {}, undefined, { deadline: Date.now() + 2000 })).code === 0,
       );
     }
+    // Of calls before the first that succeeded, nobody knows whether they reached the sidecar.
+    begun = await waitUntil('the caller to have counted its first call', async () => {
+      const now = await scrape(caller);
+      return sum(now, ...CALLED, 'grpc_response_status="0"') > 0 && sum(now, ...CALLED);
+    });
   }, TIME_LIMIT_MS);
   afterAll(async () => {
     for (const each of clients) each.close();
@@ -290,12 +319,6 @@ describe('local mode: gRPC', { timeout: TIME_LIMIT_MS }, () => {
 
   it('is counted by both sidecars, with status and messages', async () => {
     const [server] = await mesh.pods('calls');
-    const scrape = async (pod: PodSeen) => (await fetch(`http://${pod.address}:15090/stats/prometheus`)).text();
-    const sum = (text: string, name: string, ...parts: readonly string[]) =>
-      text
-        .split('\n')
-        .filter((line) => line.startsWith(`${name}{`) && parts.every((part) => line.includes(part)))
-        .reduce((total, line) => total + Number(line.slice(line.lastIndexOf(' '))), 0);
     const of = 'destination_service="calls.default.svc.cluster.local"';
     let ended = 0;
     for (const [pod, reporter] of [
@@ -305,12 +328,12 @@ describe('local mode: gRPC', { timeout: TIME_LIMIT_MS }, () => {
       const parts = [`reporter="${reporter}"`, of, 'request_protocol="grpc"'];
       const count = (text: string, status: string) =>
         sum(text, 'istio_requests_total', ...parts, `grpc_response_status="${status}"`);
-      // One of two calls of status 2 was cancelled by its client. The library ends its side before it resets the stream, so that a
-      // server may have ended the call well before it hears of that: then it counts there as one of status 0.
-      const text = await waitUntil(`${reporter} to have counted the calls of status 0 and 2`, async () => {
+      // One of two calls of status 2 was cancelled by its client. The library ends its side before it resets the stream, so that
+      // the call may have ended well before a sidecar or the server hears of that: then it counts there as one of status 0.
+      const text = await waitUntil(`${reporter} to have counted the calls`, async () => {
         const now = await scrape(pod);
-        const all = count(now, '0') + count(now, '2');
-        return (reporter === 'source' ? count(now, '2') === 2 : all === ended) && now;
+        if (reporter === 'source') return sum(now, 'istio_requests_total', ...parts) === begun && now;
+        return count(now, '0') + count(now, '2') === ended && now;
       });
       ended = count(text, '0') + count(text, '2');
       expect(count(text, '0')).toBeGreaterThan(200);
