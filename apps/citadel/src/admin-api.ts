@@ -3,10 +3,10 @@
 import type { IncomingMessage } from 'node:http';
 import type { Http2ServerRequest } from 'node:http2';
 import { type AdminRoles, type IdentitySource, type MtlsHttpHandler, requestPeer } from '@lateen/identity';
-import type { Logger } from '@lateen/telemetry';
+import type { AuthorityStatus, Logger } from '@lateen/telemetry';
 import type { AuditLog } from './audit-log.js';
 import type { Authority } from './authority/authority.js';
-import { type AuthorityStatus, RotationRefused } from './authority/authority-source.js';
+import { RotationRefused } from './authority/authority-source.js';
 
 export interface AdminOptions {
   readonly authority: Authority;

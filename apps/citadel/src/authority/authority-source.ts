@@ -3,14 +3,13 @@
 import { X509Certificate } from 'node:crypto';
 import { readCertificates } from '@lateen/identity';
 import type { SigningKeyType } from '@lateen/identity/authority';
-import type { Logger } from '@lateen/telemetry';
+import type { AuthorityStatus, Logger } from '@lateen/telemetry';
 import { type AuditLog, type IssuedEntry, issuedCertificates } from '../audit-log.js';
-import { type Authority, type AuthorityCertificate, describeCertificate } from './authority.js';
+import { type Authority, describeCertificate } from './authority.js';
 import { Holders } from './holders.js';
 import { OwnRoots } from './own-roots.js';
 import { PluggedInAuthority } from './plugged-in-authority.js';
 import { RootRotation, RotationRefused } from './root-rotation.js';
-import type { PastRotation, Rotation } from './root-state.js';
 import type { StateLease } from './state-lease.js';
 
 export { RotationRefused } from './root-rotation.js';
@@ -30,22 +29,6 @@ export interface AuthoritySourceOptions {
   readonly logger: Logger;
   /** The state cannot be written any more. */
   readonly onFailure: (error: Error) => void;
-}
-
-/** How the authority stands, for `lateenctl ca status`. */
-export interface AuthorityStatus {
-  readonly source: 'own root' | 'plugged-in CA';
-  /** Whether a passphrase protects the key at rest. */
-  readonly encrypted: boolean;
-  /** The certificate that signs. */
-  readonly signing: AuthorityCertificate;
-  /** The trusted roots; the first is the one that certificates lead to. */
-  readonly roots: readonly AuthorityCertificate[];
-  /** What is wrong with the files of a plugged-in CA as they are now. */
-  readonly problem?: string | undefined;
-  readonly rotation?: Rotation | undefined;
-  readonly waitingFor?: { readonly count: number; readonly names: readonly string[] } | undefined;
-  readonly last?: PastRotation | undefined;
 }
 
 export interface AuthoritySource {

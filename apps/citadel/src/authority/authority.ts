@@ -3,6 +3,7 @@
 import { X509Certificate } from 'node:crypto';
 import { rootId, rootIdsOf } from '@lateen/identity';
 import { type CertificateIssuer, createCertificateIssuer, signingAlgorithmOf } from '@lateen/identity/authority';
+import type { AuthorityCertificate } from '@lateen/telemetry';
 
 /** One state of the authority. */
 export interface IssuingAuthority {
@@ -46,15 +47,6 @@ export async function issuingAuthority(material: AuthorityMaterial): Promise<Iss
     rootNotAfter: new Date(ends.at(-1) as number),
     chainNotAfter,
   };
-}
-
-/** A certificate of an authority, for people. */
-export interface AuthorityCertificate {
-  readonly id: string;
-  readonly subject: string;
-  readonly key: string;
-  readonly notBefore: string;
-  readonly notAfter: string;
 }
 
 export function describeCertificate(certificate: X509Certificate): AuthorityCertificate {

@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import { connect, createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { CertificateClient, readCertificates, rootIdsOf, verifiedPeer, type WorkloadIdentity } from '@lateen/identity';
 import { createRootCertificate } from '@lateen/identity/authority';
+import type { AuthorityStatus } from '@lateen/telemetry';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { Citadel } from '../pipeline.js';
 import { CitadelTest } from '../testing/running-citadel.js';
-import type { AuthorityStatus } from './authority-source.js';
 
 let test: CitadelTest;
 beforeEach(async () => {

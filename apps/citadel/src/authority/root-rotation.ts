@@ -9,11 +9,11 @@
 // A holder that does not follow is waited for as long as the grace time says. The new root is not cross-signed by the old
 // one: roots have path length 0, so that none can make another authority, and whoever knows both roots needs no such bridge.
 
-import type { Logger } from '@lateen/telemetry';
+import type { Logger, PastRotation, Rotation } from '@lateen/telemetry';
 import { faultPoint } from './fault-point.js';
 import type { Holder, Holders } from './holders.js';
 import type { OwnRoots } from './own-roots.js';
-import type { PastRotation, RootState, Rotation } from './root-state.js';
+import type { RootState } from './root-state.js';
 
 /** Thrown where a rotation cannot begin; the message is for who asked. */
 export class RotationRefused extends Error {

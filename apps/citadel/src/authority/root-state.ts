@@ -1,35 +1,11 @@
 // Authority: which roots there are and how far a rotation is, as `authority.json` says: one file, replaced as a whole.
 
 import { readFile } from 'node:fs/promises';
+import type { PastRotation, Rotation } from '@lateen/telemetry';
 import { isRecord } from './read-if-there.js';
 
 /** The steps of a rotation, in their order. */
-export const ROTATION_STEPS = ['make', 'distribute', 'issue', 'remove'] as const;
-export type RotationStep = (typeof ROTATION_STEPS)[number];
-
-/** A rotation under way. */
-export interface Rotation {
-  /** The step that is being done. */
-  readonly step: RotationStep;
-  /** Ids of the roots. */
-  readonly from: string;
-  readonly to: string;
-  /** How long a step waits at most for those who have not followed. */
-  readonly graceSeconds: number;
-  readonly requestedBy: string;
-  readonly startedAt: string;
-  readonly stepSince: string;
-}
-
-/** A rotation that is over. */
-export interface PastRotation {
-  readonly outcome: 'completed' | 'rolled back';
-  readonly from: string;
-  readonly to: string;
-  readonly requestedBy: string;
-  readonly startedAt: string;
-  readonly endedAt: string;
-}
+export const ROTATION_STEPS = ['make', 'distribute', 'issue', 'remove'] as const satisfies Rotation['step'][];
 
 export interface RootState {
   readonly format: 1;

@@ -4,10 +4,10 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createKeyAndCsr, identityFromPem, MtlsAgent, mtlsFetch, rootIdsOf, StaticIdentity } from '@lateen/identity';
 import { requestCertificate } from '@lateen/identity/certificate-call';
+import type { AuthorityStatus } from '@lateen/telemetry';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { type CitadelProcess, CitadelProcesses } from '../testing/citadel-process.js';
 import { CITADEL_ID, CitadelTest } from '../testing/running-citadel.js';
-import type { AuthorityStatus } from './authority-source.js';
 import { FAULT_POINTS } from './fault-point.js';
 
 let test: CitadelTest;

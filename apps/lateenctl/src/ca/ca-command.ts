@@ -2,9 +2,10 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseDurationMs } from '@lateen/istio-config';
+import type { AuthorityStatus } from '@lateen/telemetry';
 import type { Command } from 'commander';
 import { targetOf, timeoutMsOf } from '../commands/context.js';
-import { type AuthorityStatus, authorityStatus, rotateRoot } from '../mesh/citadel-admin.js';
+import { authorityStatus, rotateRoot } from '../mesh/citadel-admin.js';
 import type { ControlPlane } from '../mesh/control-plane.js';
 import { CliError, UnreachableError, UsageError } from '../output/cli-error.js';
 import { outputFormat, print, printJson } from '../output/print.js';

@@ -1,6 +1,7 @@
 // What `lateenctl ca` shows.
+
+import type { AuthorityStatus } from '@lateen/telemetry';
 import { expect, it } from 'vitest';
-import type { AuthorityStatus } from '../mesh/citadel-admin.js';
 import { statusText, stepText } from './ca-status-text.js';
 
 const root = (id: string) => ({
@@ -59,7 +60,7 @@ it('shows each step of a rotation and whom it waits for', () => {
 
 it('shows how the last rotation ended', () => {
   const times = { startedAt: '2026-02-01T00:00:00.000Z', endedAt: '2026-02-01T00:02:00.000Z' };
-  const last = { outcome: 'completed' as const, from: 'aa', to: 'bb', ...times };
+  const last = { outcome: 'completed' as const, from: 'aa', to: 'bb', requestedBy: 'admin', ...times };
   expect(
     statusText({ ...quiet, last }, 0)
       .split('\n')

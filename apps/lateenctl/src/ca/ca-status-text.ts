@@ -1,15 +1,15 @@
 // Output of `lateenctl ca`: the authority's roots, and the steps of a rotation.
 
-import type { AuthorityCertificate, AuthorityStatus, RootRotation } from '../mesh/citadel-admin.js';
+import type { AuthorityCertificate, AuthorityStatus, Rotation } from '@lateen/telemetry';
 import { formatAge, formatTable } from '../output/table.js';
 
-const STEPS: Readonly<Record<RootRotation['step'], string>> = {
+const STEPS: Readonly<Record<Rotation['step'], string>> = {
   make: 'a new root is made',
   distribute: 'both roots are trusted, the old one signs',
   issue: 'both roots are trusted, the new one signs',
   remove: 'the old root is taken away',
 };
-const ORDER = Object.keys(STEPS) as RootRotation['step'][];
+const ORDER = Object.keys(STEPS) as Rotation['step'][];
 
 /** All of `ca status`. */
 export function statusText(status: AuthorityStatus, nowMs: number): string {

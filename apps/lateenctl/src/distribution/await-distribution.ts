@@ -1,13 +1,14 @@
 // Distribution: waits until every proxy has taken a change: first what runs (the supervisor), then what the proxies have (Pilot).
 
 import { describeKind, isKind } from '@lateen/istio-config';
+import type { DistributionReport } from '@lateen/telemetry';
 import type { Change } from '../commands/apply-sources.js';
 import type { Target } from '../commands/context.js';
 import type { ObjectRef } from '../control/control-api.js';
 import { pilotDebug } from '../mesh/pilot-debug.js';
 import { CliError, UnreachableError } from '../output/cli-error.js';
 import { errorColors } from '../output/print.js';
-import { type DistributionReport, incompleteText } from './distribution-report.js';
+import { incompleteText } from './incomplete-text.js';
 import type { WaitChoice } from './wait-choice.js';
 
 /** What the proxies are to have taken. */

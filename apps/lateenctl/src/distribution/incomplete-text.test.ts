@@ -2,7 +2,7 @@
 
 import { expect, it } from 'vitest';
 import { distributionPath, wantedOf } from './await-distribution.js';
-import { incompleteText } from './distribution-report.js';
+import { incompleteText } from './incomplete-text.js';
 
 it('names the proxies with what they refused, or have not answered', () => {
   const text = incompleteText(

@@ -1,18 +1,6 @@
-// Distribution: what Pilot says of it, and how people are told.
+// Distribution: how people are told what Pilot says of it.
 
-/** One proxy, as Pilot's /debug/distribution tells it. */
-export interface ProxyDistribution {
-  readonly proxyId: string;
-  readonly state: 'taken' | 'pending' | 'refused' | 'withheld';
-  readonly pending?: readonly string[];
-  readonly reasons?: readonly { readonly type: string; readonly reason: string }[];
-}
-
-export interface DistributionReport {
-  readonly complete: boolean;
-  readonly waitingFor?: string;
-  readonly proxies: readonly ProxyDistribution[];
-}
+import type { DistributionReport, ProxyDistribution } from '@lateen/telemetry';
 
 /** Who has not taken it, and why, one a line. */
 export function incompleteText({ waitingFor, proxies }: DistributionReport, timeoutMs: number): string {

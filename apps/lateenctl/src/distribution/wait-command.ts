@@ -16,7 +16,7 @@ import { requirePod } from '../mesh/known-pods.js';
 import { CliError, UsageError } from '../output/cli-error.js';
 import { print } from '../output/print.js';
 import { awaitDistribution, typeUrlOf, type Wanted } from './await-distribution.js';
-import { incompleteText } from './distribution-report.js';
+import { incompleteText } from './incomplete-text.js';
 import { DEFAULT_WAIT_TIMEOUT } from './wait-choice.js';
 
 interface WaitCommandOptions {

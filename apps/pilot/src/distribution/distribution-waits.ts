@@ -1,12 +1,8 @@
 // Distribution: waits until a change is everywhere, refused somewhere, or the time is over. Looks again when something moved.
 
+import type { DistributionReport } from '@lateen/telemetry';
 import type { ChangeCounter } from '../snapshot/change-counter.js';
-import {
-  type DistributionProgress,
-  type DistributionReport,
-  type DistributionSources,
-  lookAtDistribution,
-} from './distribution.js';
+import { type DistributionProgress, type DistributionSources, lookAtDistribution } from './distribution.js';
 import type { DistributionQuery } from './distribution-query.js';
 
 /** What is refused may be taken after all, when what was in its way has gone: an address in use, for example. */

@@ -1,12 +1,12 @@
 // Distribution, over real gRPC: who asks is answered when every proxy has taken a version of Galley's, or one has refused it.
 
 import { grpcChannelCredentials } from '@lateen/identity';
+import type { DistributionReport } from '@lateen/telemetry';
 import { TYPE_URL } from '@lateen/xds-proto';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Pilot } from '../pipeline.js';
 import { TestMesh } from '../test-mesh.js';
 import { TestProxy } from '../test-proxy.js';
-import type { DistributionReport } from './distribution.js';
 
 const VIRTUAL_SERVICE = 'networking.istio.io/VirtualService';
 const REVIEWS = 'reviews.default.svc.cluster.local';

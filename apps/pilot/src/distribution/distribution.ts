@@ -1,5 +1,6 @@
 // Distribution: whether every connected proxy has taken a change, for `lateenctl apply --wait` and `lateenctl wait`.
 
+import type { DistributionReport, ProxyDistribution } from '@lateen/telemetry';
 import { addressedHosts, type MeshSnapshot } from '@lateen/translate';
 import { shortTypeName } from '@lateen/xds-proto';
 import type { AdsClientStanding, AdsSubscriber } from '@lateen/xds-stream';
@@ -7,27 +8,6 @@ import type { Arrivals } from '../config/arrivals.js';
 import type { ProxyStatus } from '../push/proxy-source.js';
 import type { PublishedSnapshot } from '../snapshot/snapshot-builder.js';
 import type { DistributionQuery } from './distribution-query.js';
-
-/** How one proxy stands with what was asked for. */
-export interface ProxyDistribution {
-  /** POD.NAMESPACE. */
-  readonly proxyId: string;
-  /** `withheld`: what was made for it is not consistent, and was not sent. */
-  readonly state: 'taken' | 'pending' | 'refused' | 'withheld';
-  /** Types that it has not answered; none where it was sent nothing yet. */
-  readonly pending?: readonly string[];
-  /** Why it is refused or withheld. */
-  readonly reasons?: readonly { readonly type: string; readonly reason: string }[];
-}
-
-export interface DistributionReport {
-  /** True once every connected proxy has taken it. */
-  readonly complete: boolean;
-  /** What Pilot itself waits for. */
-  readonly waitingFor?: string;
-  /** Connected ones, by their ids. */
-  readonly proxies: readonly ProxyDistribution[];
-}
 
 export interface DistributionSources {
   readonly arrivals: Arrivals;

@@ -25,6 +25,7 @@ export interface RuledRequest {
   readonly remoteAddress: string;
   readonly localAddress: string;
   readonly localPort: number;
+  /** What the filter for tokens says of itself. */
   readonly claims: { readonly [name: string]: ClaimValue };
 }
 
@@ -51,7 +52,7 @@ function permits({ rule }: Permission, request: RuledRequest): boolean {
     case 'header':
       return headerMatches(rule.value, request);
     case 'urlPath':
-      return textMatches(rule.value.rule.value!, request.path.split('?')[0]!);
+      return textMatches(rule.value.rule.value!, withoutQuery(request.path));
     case 'metadata':
       return claimMatches(rule.value, request);
     case 'destinationIp':
@@ -90,7 +91,7 @@ function isIdentified({ identifier }: Principal, request: RuledRequest): boolean
     case 'header':
       return headerMatches(identifier.value, request);
     case 'urlPath':
-      return textMatches(identifier.value.rule.value!, request.path.split('?')[0]!);
+      return textMatches(identifier.value.rule.value!, withoutQuery(request.path));
     case 'metadata':
       return claimMatches(identifier.value, request);
     case 'filterState':
@@ -114,10 +115,19 @@ function textMatches({ matchPattern, ignoreCase }: StringMatcher, text: string):
     case 'contains':
       return fold(text).includes(fold(matchPattern.value));
     case 'safeRegex':
-      return new RegExp(`^(?:${matchPattern.value.regex})$`).test(text);
+      return byRegex(matchPattern.value.regex).test(text);
     default:
       throw new Error(`no reference for ${matchPattern.case}`);
   }
+}
+
+/** RE2 lets flags stand before an expression. */
+function byRegex(regex: string): RegExp {
+  return regex.startsWith('(?s)') ? new RegExp(`^(?:${regex.slice(4)})$`, 's') : new RegExp(`^(?:${regex})$`);
+}
+
+function withoutQuery(path: string): string {
+  return path.replace(/[?#].*$/s, '');
 }
 
 /** Values of a repeated header are matched one by one. */
@@ -163,7 +173,8 @@ function isWithin({ addressPrefix, prefixLen = 0 }: CidrRange, address: string):
 
 const networks = new Map<string, BlockList>();
 
-function claimMatches({ path, value, invert }: MetadataMatcher, request: RuledRequest): boolean {
+function claimMatches({ filter, path, value, invert }: MetadataMatcher, request: RuledRequest): boolean {
+  if (filter !== 'envoy.filters.http.jwt_authn') throw new Error(`no reference for metadata of ${filter}`);
   let found: ClaimValue | undefined = request.claims;
   for (const { segment } of path) {
     const inside: ClaimValue | undefined = found;
