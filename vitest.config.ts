@@ -49,7 +49,7 @@ export default defineConfig({
           name: 'systems',
           // They start many processes each and keep time limits of their own: side by side they would starve each other.
           include: ['test/e2e/**/*.test.ts'],
-          maxWorkers: 1,
+          maxWorkers: 2,
           sequence: { groupOrder: 3 },
         },
       },
