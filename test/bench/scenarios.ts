@@ -263,6 +263,21 @@ export const SCENARIOS: readonly Scenario[] = [
       return oneProxy(kind, workDir, { ...backend, ports }, { ringHash: true });
     },
   },
+  {
+    key: 'rbac',
+    title: '100 policies of 20 rules, none for the request, beside one policy',
+    proxies: ['envoy', 'sidecar-few', 'sidecar'],
+    cpuGoals: [
+      { peer: 'envoy', atMost: 1 },
+      { peer: 'sidecar-few', atMost: 1.1 },
+    ],
+    backend: KIB_BODY,
+    headers: ['x-tenant: tenant-none'],
+    start: (kind, workDir, backend) => {
+      const denyPolicies = kind === 'sidecar-few' ? 1 : 100;
+      return oneProxy(kind, workDir, backend, { denyPolicies, requestPath: '/api/v1/service-57/items/3' });
+    },
+  },
 ];
 
 const connectionsScenario = (key: string, connections: number): ConnectionsScenario => ({

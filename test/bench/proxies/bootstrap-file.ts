@@ -3,6 +3,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
+import { denyFilter } from './access-rules.js';
 import type { CertificateFiles } from './certificates.js';
 import { type ProxyOptions, pathOfRoute, type RouteSeries } from './proxy-options.js';
 
@@ -20,11 +21,12 @@ const typedStruct = (typeUrl: string) => ({
   value: {},
 });
 
-function httpFilters(metrics: boolean): object[] {
+function httpFilters({ metrics = false, denyPolicies }: ProxyOptions): object[] {
   const router = {
     name: 'envoy.filters.http.router',
     typed_config: { '@type': `${V3}.extensions.filters.http.router.v3.Router` },
   };
+  if (denyPolicies !== undefined) return [denyFilter(denyPolicies), router];
   if (!metrics) return [router];
   // A stock Envoy has no such filters, and leaves out what is optional; its own statistics are on in any case.
   const mesh = (name: string, typeUrl: string) => ({ name, typed_config: typedStruct(typeUrl), is_optional: true });
@@ -157,7 +159,7 @@ export function writeBootstrap(options: BootstrapOptions): string {
                     stat_prefix: 'ingress',
                     ...(options.accessLog === undefined ? {} : { access_log: [fileAccessLog(options.accessLog)] }),
                     route_config: { name: 'local', virtual_hosts: virtualHosts(options) },
-                    http_filters: httpFilters(options.metrics ?? false),
+                    http_filters: httpFilters(options),
                   },
                 },
               ],

@@ -22,6 +22,8 @@ export interface ProxyOptions {
   readonly routes?: RouteSeries;
   /** Endpoints are chosen by a hash of the header `x-user` (only in bootstrap files). */
   readonly ringHash?: boolean;
+  /** So many AuthorizationPolicies of 20 rules, which deny other requests (only in bootstrap files). */
+  readonly denyPolicies?: number;
   /** The mesh filters: peer metadata exchange and istio_* metrics (only the sidecar has them). */
   readonly metrics?: boolean;
   readonly inbound?: boolean;
