@@ -24,10 +24,21 @@ export const LOG_FORMAT =
 const WORDS = ['code', 'flags', 'details', 'cluster', 'route', 'host', 'serverName', 'received', 'sent'] as const;
 const TEXTS = /"([^"]*)" "(.*)"$/;
 
+/** Where a case asks for JSON, the rest of such a line is the value of a key `conformance`. */
+const IN_JSON = '{"conformance":';
+
+function textOf(line: string): string {
+  // The end of a line may not be written yet.
+  if (!line.startsWith(IN_JSON) || !line.endsWith('}')) return line;
+  const { conformance } = JSON.parse(line) as { readonly conformance: string };
+  return `conformance ${conformance}`;
+}
+
 /** Lines by the request's id, and those of connections by `CLIENT>SERVER`. */
 export function readLog(text: string): ReadonlyMap<string, LogLine> {
   const lines = new Map<string, LogLine>();
-  for (const line of text.split('\n')) {
+  for (const written of text.split('\n')) {
+    const line = textOf(written);
     const [mark, id, connection = '', ...words] = line.split(' ');
     if (mark !== 'conformance' || id === undefined) continue;
     const [, termination = '', failure = ''] = TEXTS.exec(line) ?? [];

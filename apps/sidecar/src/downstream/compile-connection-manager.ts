@@ -62,6 +62,8 @@ export interface ConnectionManagerContext extends RbacContext {
   readonly peerLines: readonly (readonly [string, string])[];
   readonly listenerName: string;
   readonly inbound: boolean;
+  /** Its clients speak TLS: requests are told of it, and perhaps who they are. */
+  readonly secure: boolean;
   /** Unique in the configuration, for inline routes. */
   readonly chainName: string;
   /** The same in every configuration, for what is kept from one to the next. */
@@ -120,6 +122,7 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
     routeConfigSlot: tables.routeConfigSlot(routeName),
     connectionRecordNeeded:
       xfccNeeded ||
+      context.secure ||
       listenerOptions.useRemoteAddress ||
       rbac !== null ||
       limits.quotas.length > 0 ||

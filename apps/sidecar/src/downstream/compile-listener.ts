@@ -36,7 +36,7 @@ const INSPECT_TIMEOUT_MS = 10_000;
 export interface ListenerContext
   extends Omit<
     ConnectionManagerContext,
-    'listenerName' | 'inbound' | 'chainName' | 'lastingName' | 'retryBufferBytes'
+    'listenerName' | 'inbound' | 'secure' | 'chainName' | 'lastingName' | 'retryBufferBytes'
   > {
   compileTls(
     context: DownstreamTlsContext,
@@ -165,6 +165,7 @@ class ListenerCompiler {
       ...context,
       listenerName: config.name,
       inbound: config.trafficDirection === TrafficDirection.INBOUND,
+      secure: tls !== undefined,
       chainName,
       lastingName: lastingName(chainName),
       retryBufferBytes: config.perConnectionBufferLimitBytes ?? DEFAULT_RETRY_BUFFER_BYTES,

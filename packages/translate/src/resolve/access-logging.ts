@@ -9,6 +9,8 @@ import type { WorkloadMode } from './telemetry.js';
 export interface FileAccessLog {
   readonly path: string;
   readonly format: { readonly text: string } | { readonly json: StringMap };
+  /** Values that are not there leave nothing behind, neither `-` nor a key. */
+  readonly omitsEmptyValues?: true;
   /** The records are an audit: a Lateen sidecar chains them. */
   readonly audit?: true;
 }
@@ -132,7 +134,7 @@ function providerLog(name: string, meshConfig: MeshConfig, mode: WorkloadMode): 
   if (file === undefined) return undefined;
   const labels = stringMembers(file.logFormat?.labels);
   const format = labels === undefined ? textFormat(file.logFormat?.text) : { json: labels };
-  return { path: file.path || '/dev/stdout', format };
+  return { path: file.path || '/dev/stdout', format, ...(file.omitEmptyValues ? { omitsEmptyValues: true } : {}) };
 }
 
 type Logging = NonNullable<TelemetrySpec['accessLogging']>[number];

@@ -27,7 +27,7 @@ export function buildAccessLogs(
   });
 }
 
-function buildAccessLog(name: string, { path, format }: Pick<FileAccessLog, 'path' | 'format'>): AccessLog {
+function buildAccessLog(name: string, { path, format, omitsEmptyValues }: FileAccessLog): AccessLog {
   const message = create(FileAccessLogSchema, {
     path,
     accessLogFormat: {
@@ -40,6 +40,7 @@ function buildAccessLog(name: string, { path, format }: Pick<FileAccessLog, 'pat
                 value: { specifier: { case: 'inlineString', value: format.text } },
               }
             : { case: 'jsonFormat', value: { ...format.json } },
+        omitEmptyValues: omitsEmptyValues ?? false,
       },
     },
   });
