@@ -201,10 +201,14 @@ class FixtureBuilder {
 
   /** As the supervisor does: an address for each service and host of a ServiceEntry, in each pod that names none itself. */
   input(): SnapshotInput {
-    const entryHosts = objectsOfKind(this.configs, 'ServiceEntry').flatMap(({ spec }) => spec.hosts);
+    const entries = objectsOfKind(this.configs, 'ServiceEntry');
+    const isNamed = (protocol = 'TCP') => protocol !== 'TCP';
+    const entryHosts = entries.flatMap(({ spec: { hosts, ports = [] } }) =>
+      hosts.filter((host) => !host.startsWith('*') || ports.some(({ protocol }) => isNamed(protocol))),
+    );
     const hosts = [
       ...this.services.map(({ name, namespace }) => `${name}.${namespace}.svc.cluster.local`).sort(),
-      ...[...new Set(entryHosts)].filter((host) => !host.startsWith('*')).sort(),
+      ...[...new Set(entryHosts)].sort(),
     ];
     const workloads = this.workloads.map((workload, pod) => {
       if (workload.gateway || Object.keys(workload.serviceAddresses).length > 0) return workload;

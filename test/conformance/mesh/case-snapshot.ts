@@ -93,10 +93,12 @@ function serviceOf({ metadata, spec }: ConfigObject<'Service'>): Service {
 
 const fullName = ({ name, namespace }: Service) => `${name}.${namespace}.svc.cluster.local`;
 
-/** A wildcard has no address. */
+/** A wildcard has an address where requests, or handshakes, say which of its hosts they are for. */
 function entryHosts(objects: readonly ConfigObject[]): string[] {
   const entries = objects.filter((object): object is ConfigObject<'ServiceEntry'> => object.kind === 'ServiceEntry');
-  const hosts = entries.flatMap(({ spec }) => spec.hosts ?? []).filter((host) => !host.startsWith('*'));
+  const hosts = entries.flatMap(({ spec: { hosts = [], ports = [] } }) =>
+    hosts.filter((host) => !host.startsWith('*') || ports.some(({ protocol = 'TCP' }) => protocol !== 'TCP')),
+  );
   return [...new Set(hosts)];
 }
 
@@ -118,7 +120,10 @@ function podPortsOf(pods: readonly PodOfCase[], services: readonly Service[]): P
         found.set(place, { pod, port: port.targetPort, protocol: kind });
       }
     }
-    for (const port of pod.listens) found.set(`${pod.name}:${port}`, { pod, port, protocol: 'http' });
+    for (const port of pod.listens) {
+      const place = `${pod.name}:${port}`;
+      if (!found.has(place)) found.set(place, { pod, port, protocol: 'http' });
+    }
   }
   return [...found.values()];
 }

@@ -4,6 +4,7 @@ import type { JsonObject } from '@bufbuild/protobuf';
 import { anyIs, unpackAny } from '@lateen/xds-proto';
 import type { Filter } from '@lateen/xds-proto/envoy/config/listener/v3/listener_components_pb.js';
 import { RBACSchema } from '@lateen/xds-proto/envoy/extensions/filters/network/rbac/v3/rbac_pb.js';
+import { FilterConfigSchema } from '@lateen/xds-proto/envoy/extensions/filters/network/sni_dynamic_forward_proxy/v3/sni_dynamic_forward_proxy_pb.js';
 import {
   type TcpProxy,
   TcpProxySchema,
@@ -39,11 +40,16 @@ export function endsInTcpProxy(filters: readonly Filter[]): boolean {
 export function compileTcpProxy(filters: readonly Filter[], context: TcpProxyContext): TcpChain | undefined {
   let exchangeProtocol = '';
   let stats: JsonObject | undefined;
+  let forwardPort = 0;
   const rbac: RbacFilter[] = [];
   filters.slice(0, -1).forEach((filter, index) => {
     const any = filter.configType.case === 'typedConfig' ? filter.configType.value : undefined;
     if (any !== undefined && anyIs(any, RBACSchema)) {
       rbac.push(compileNetworkRbac(unpackAny(any, RBACSchema), `filters[${index}].typed_config`, context));
+      return;
+    }
+    if (any !== undefined && anyIs(any, FilterConfigSchema)) {
+      forwardPort = unpackAny(any, FilterConfigSchema).portSpecifier.value ?? 0;
       return;
     }
     const read = readStruct(filter);
@@ -70,6 +76,7 @@ export function compileTcpProxy(filters: readonly Filter[], context: TcpProxyCon
       proxy.maxDownstreamConnectionDuration === undefined ? 0 : durationMs(proxy.maxDownstreamConnectionDuration),
     maxConnectAttempts: proxy.maxConnectAttempts ?? 1,
     hashesSource: proxy.hashPolicy.length > 0,
+    forwardPort,
     tunnel: compileTunnel(proxy),
     inbound: context.inbound,
     exchangeProtocol,

@@ -27,6 +27,8 @@ export interface TcpChain extends ServedChain {
   readonly maxConnectAttempts: number;
   /** Clusters with a ring or a Maglev table choose by the client's address. */
   readonly hashesSource: boolean;
+  /** The port at which the host of the ClientHello is called, where a cluster leaves it to connections where they go; 0: none is. */
+  readonly forwardPort: number;
   /** Endpoints are asked for a connection to somebody else. */
   readonly tunnel: TunnelSettings | undefined;
   /** The listener's traffic direction is INBOUND: this side reports as the destination. */

@@ -2,7 +2,8 @@
 
 import { LIMIT_CONNECTIONS, LIMIT_REQUESTS, PICK_NO_CLUSTER, READ_BUFFER } from '@lateen/filters-wasm';
 import type { PresentedAddresses } from '../downstream/listener-filters/proxy-header.js';
-import { describeError } from '../exchange/local-reply.js';
+import { HostSearch, type SearchingRequest } from '../exchange/filters/host-search.js';
+import { describeError, type LocalReply } from '../exchange/local-reply.js';
 import { FLAG } from '../exchange/response-flags.js';
 import { clusterCounts } from '../observe/cluster-counts.js';
 import type { DataPath } from '../transport/data-path.js';
@@ -39,10 +40,13 @@ function asksByPool({ postPath }: TunnelSettings, { http }: UpstreamCluster): bo
   return postPath !== undefined || http.protocol === 'http2' || http.protocol === 'negotiated';
 }
 
-export class TcpConnector implements TransportEvents, TunnelOwner, TimerOwner {
+export class TcpConnector implements TransportEvents, TunnelOwner, TimerOwner, SearchingRequest {
   /** The endpoint of the last attempt. */
   endpoint: Endpoint | null = null;
   attempts = 0;
+  /** Of the host that the connection names, where it does. */
+  private found: Endpoint | null = null;
+  private search: HostSearch | null = null;
   private clusterSlot = -1;
   private socket: OwnedSocket | null = null;
   private connecting = false;
@@ -63,14 +67,33 @@ export class TcpConnector implements TransportEvents, TunnelOwner, TimerOwner {
     private readonly client: () => PresentedAddresses | undefined,
   ) {}
 
-  /** Starts; the outcome is told once, perhaps before this returns. */
-  connect(clusterName: string): void {
+  /**
+   * Starts; the outcome is told once, perhaps before this returns.
+   *
+   * @param authority HOST:PORT that the connection names, for clusters that leave it to connections where they go; may be empty
+   */
+  connect(clusterName: string, authority: string): void {
     this.clusterSlot = this.path.tables.clusterSlot(clusterName);
+    if (authority === '' || this.path.forwardHosts[this.clusterSlot] === undefined) {
+      this.attempt();
+      return;
+    }
+    this.search = new HostSearch(this.path, this);
+    this.search.begin(this.clusterSlot, authority);
+  }
+
+  onHostFound(endpoint: Endpoint): void {
+    this.found = endpoint;
     this.attempt();
+  }
+
+  onNoHost({ flags, details }: LocalReply): void {
+    this.outcome.onConnectFailed(flags, details);
   }
 
   /** Gives up a connection that is on its way. Nothing is told. */
   cancel(): void {
+    this.search?.cancel();
     this.path.wheel.cancel(this.timer);
     if (!this.connecting) return;
     this.connecting = false;
@@ -191,7 +214,7 @@ export class TcpConnector implements TransportEvents, TunnelOwner, TimerOwner {
   private attempt(): void {
     const { core, stats } = this.path;
     if (this.settings.hashesSource) hashSource(this.path, this.client()?.remoteAddress ?? '');
-    const slot = core.wasm.pick(this.clusterSlot, 0, 1);
+    const slot = this.found === null ? core.wasm.pick(this.clusterSlot, 0, 1) : this.found.slot;
     const endpoint = slot < 0 ? undefined : this.path.endpoints[slot];
     const counts = clusterCounts(this.path, this.clusterSlot);
     if (endpoint === undefined) {

@@ -95,7 +95,14 @@ export class TcpSession implements ServedConnection, ConnectOutcome, SideEvents,
       return;
     }
     if (first !== null) this.downstream.onBytes(first);
-    if (!this.downstream.closed) this.connector.connect(this.clusterName);
+    if (!this.downstream.closed) this.connector.connect(this.clusterName, this.authority);
+  }
+
+  /** Where the client wants to go, by its ClientHello. */
+  private get authority(): string {
+    const { forwardPort } = this.chain;
+    const { serverName } = this.accepted;
+    return forwardPort === 0 || serverName === '' ? '' : `${serverName}:${forwardPort}`;
   }
 
   onConnected(connection: OpenedConnection): void {

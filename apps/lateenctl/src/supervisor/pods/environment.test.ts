@@ -18,6 +18,7 @@ const service = (name: string, ports: KubeService['ports']): KubeService => ({
 const ADDRESSES: Readonly<Record<string, string>> = {
   'my-reviews.default.svc.cluster.local': '127.30.0.17',
   'api.my-host.example': '127.30.0.18',
+  '*.wild.example': '127.30.0.19',
 };
 
 function environment(env: Parameters<typeof buildEnvironment>[0]['env'] = []) {
@@ -41,7 +42,11 @@ function environment(env: Parameters<typeof buildEnvironment>[0]['env'] = []) {
         { name: '', port: 9090, targetPort: 9090, appProtocol: '' },
       ]),
     ],
-    entryHosts: [{ host: 'api.my-host.example', namespaces: [], ports: [{ name: 'https', port: 443 }] }],
+    entryHosts: ['api.my-host.example', '*.wild.example'].map((host) => ({
+      host,
+      namespaces: [],
+      ports: [{ name: 'https', port: 443 }],
+    })),
     hostsFile: '/state/pods/default.web-1/hosts',
     serviceAddress: (host) => ADDRESSES[host] ?? 'wrong',
   });
@@ -62,6 +67,7 @@ describe('environment', () => {
     expect(environment()).toMatchObject({
       API_MY_HOST_EXAMPLE_SERVICE_HOST: '127.30.0.18',
       API_MY_HOST_EXAMPLE_SERVICE_PORT_HTTPS: '443',
+      ANY_WILD_EXAMPLE_SERVICE_HOST: '127.30.0.19',
       LATEEN_HOSTS_FILE: '/state/pods/default.web-1/hosts',
     });
   });
@@ -75,7 +81,7 @@ describe('environment', () => {
     expect(environment()).toMatchObject({
       HTTP_PROXY: 'http://127.30.0.16:15007',
       POD_IP: '127.30.0.16',
-      NO_PROXY: 'localhost,127.0.0.1,127.30.0.16,127.30.0.18,127.30.0.17',
+      NO_PROXY: 'localhost,127.0.0.1,127.30.0.16,127.30.0.18,127.30.0.19,127.30.0.17',
     });
   });
 

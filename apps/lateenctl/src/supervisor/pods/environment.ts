@@ -79,7 +79,7 @@ function portVariables(appPorts: ReadonlyMap<number, number>): Record<string, st
 
 /**
  * Kubernetes's variables of one service; see "Discovering services" in its documentation. A host of a ServiceEntry has
- * them too: `httpbin.example` is `HTTPBIN_EXAMPLE_SERVICE_HOST`.
+ * them too: `httpbin.example` is `HTTPBIN_EXAMPLE_SERVICE_HOST`, `*.example.com` is `ANY_EXAMPLE_COM_SERVICE_HOST`.
  */
 function serviceVariables(name: string, address: string, ports: EntryHost['ports']): Record<string, string> {
   const prefix = variableName(name);
@@ -102,7 +102,7 @@ function serviceVariables(name: string, address: string, ports: EntryHost['ports
 }
 
 function variableName(name: string): string {
-  return name.toUpperCase().replaceAll(/[-.]/g, '_');
+  return name.replace(/^\*/, 'any').toUpperCase().replaceAll(/[-.]/g, '_');
 }
 
 /** Replaces `$(NAME)` by a variable set before; `$$` is a dollar sign; an unknown name stays as it is, as in Kubernetes. */

@@ -15,11 +15,11 @@ const service = (namespace: string, name: string): KubeService => ({
 });
 
 describe('hosts file', () => {
-  it('has short names for services of the own namespace only, and the hosts of ServiceEntries', () => {
+  it('has short names for services of the own namespace only, and the hosts of ServiceEntries but wildcards', () => {
     const text = hostsFileText({
       namespace: 'default',
       services: [service('default', 'reviews'), service('shop', 'cart')],
-      entryHosts: [{ host: 'httpbin.example', namespaces: [], ports: [] }],
+      entryHosts: ['httpbin.example', '*.wild.example'].map((host) => ({ host, namespaces: [], ports: [] })),
       serviceAddress: (host) => `[${host}]`,
     });
     expect(text.split('\n').slice(2)).toEqual([

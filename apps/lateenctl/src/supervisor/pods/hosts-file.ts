@@ -18,13 +18,13 @@ function namesOf(service: KubeService, namespace: string): string[] {
   return service.namespace === namespace ? [...names, name] : names;
 }
 
-/** One line for each service and for each host of a ServiceEntry. */
+/** One line for each service and for each host of a ServiceEntry; the form has none for wildcards. */
 export function hostsFileText({ namespace, services, entryHosts, serviceAddress }: HostsFileInput): string {
   const lines = [
     '# What this pod calls, and the address of its own that stands for it. Written anew whenever that changes.',
     '127.0.0.1 localhost',
     ...services.map((service) => `${serviceAddress(serviceHost(service))} ${namesOf(service, namespace).join(' ')}`),
-    ...entryHosts.map(({ host }) => `${serviceAddress(host)} ${host}`),
+    ...entryHosts.filter(({ host }) => !host.startsWith('*')).map(({ host }) => `${serviceAddress(host)} ${host}`),
   ];
   return `${lines.join('\n')}\n`;
 }

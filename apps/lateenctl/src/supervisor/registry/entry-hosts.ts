@@ -3,11 +3,11 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import { writeFileAtomic } from '@lateen/identity';
-import type { ConfigObject } from '@lateen/istio-config';
+import { type ConfigObject, isHttpProtocol, protocolFromName } from '@lateen/istio-config';
 
 /** A host that is called by an address of the pod's own. */
 export interface EntryHost {
-  /** Full name, no wildcard. */
+  /** Full name, or a wildcard, all of whose hosts are called at one address. */
   readonly host: string;
   /** Namespaces whose pods see it; empty: all. */
   readonly namespaces: readonly string[];
@@ -46,12 +46,22 @@ export class EntryHosts {
   announce(entries: readonly ConfigObject<'ServiceEntry'>[]): void {
     this.#announced = entries.flatMap(({ spec, metadata }) => {
       const targets = (spec.exportTo ?? ['*']).map((target) => (target === '.' ? metadata.namespace : target));
-      const ports = (spec.ports ?? []).map(({ name, number }) => ({ name, port: number }));
-      return spec.hosts
-        .filter((host) => !host.startsWith('*') && ports.length > 0)
-        .map((host) => ({ host: host.toLowerCase(), namespaces: targets.includes('*') ? [] : targets, ports }));
+      return spec.hosts.flatMap((host) => {
+        const ports = announcedPorts(host, spec).map(({ name, number }) => ({ name, port: number }));
+        const namespaces = targets.includes('*') ? [] : targets;
+        return ports.length === 0 ? [] : [{ host: host.toLowerCase(), namespaces, ports }];
+      });
     });
   }
+}
+
+/** As Pilot has it: in plain bytes nothing says which host of a wildcard they are for. */
+function announcedPorts(host: string, { ports = [], resolution = 'NONE' }: ConfigObject<'ServiceEntry'>['spec']) {
+  if (!host.startsWith('*') || (resolution !== 'NONE' && resolution !== 'DYNAMIC_DNS')) return ports;
+  return ports.filter(({ protocol = '' }) => {
+    const spoken = protocolFromName(protocol);
+    return spoken === 'tls' || spoken === 'https' || (spoken !== undefined && isHttpProtocol(spoken));
+  });
 }
 
 /** @throws Error naming the file when it is damaged */

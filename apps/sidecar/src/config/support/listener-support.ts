@@ -10,6 +10,7 @@ import { JWT_AUTHN } from './tokens/jwt-support.js';
 
 const HCM = 'envoy.extensions.filters.network.http_connection_manager.v3';
 const TCP = 'envoy.extensions.filters.network.tcp_proxy.v3';
+const SNI_FORWARD_PROXY = 'envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig';
 const FORWARD_PROXY = 'envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig';
 /** How the mesh's own filters travel. */
 const TYPED_STRUCT = ['udpa.type.v1.TypedStruct', 'xds.type.v3.TypedStruct'] as const;
@@ -115,7 +116,19 @@ export const LISTENER_SUPPORT: SupportTable = {
   'envoy.config.listener.v3.Filter': {
     acted: ['typed_config'],
     inert: { name: 'the type of the configuration decides' },
-    anyOf: { typed_config: [`${HCM}.HttpConnectionManager`, `${TCP}.TcpProxy`, NETWORK_RBAC, ...TYPED_STRUCT] },
+    anyOf: {
+      typed_config: [
+        `${HCM}.HttpConnectionManager`,
+        `${TCP}.TcpProxy`,
+        NETWORK_RBAC,
+        SNI_FORWARD_PROXY,
+        ...TYPED_STRUCT,
+      ],
+    },
+  },
+  [SNI_FORWARD_PROXY]: {
+    acted: ['port_value'],
+    inert: { dns_cache_config: 'the cache is that of the cluster' },
   },
   [`${TCP}.TcpProxy`]: {
     acted: [

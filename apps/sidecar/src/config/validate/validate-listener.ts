@@ -11,6 +11,7 @@ import {
   type HttpConnectionManager,
   HttpConnectionManagerSchema,
 } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import { FilterConfigSchema } from '@lateen/xds-proto/envoy/extensions/filters/network/sni_dynamic_forward_proxy/v3/sni_dynamic_forward_proxy_pb.js';
 import {
   type TcpProxy,
   type TcpProxy_TunnelingConfig,
@@ -105,6 +106,12 @@ function checkFilterChain(chain: FilterChain, path: string, out: ProblemCollecto
     const at = `${path}.filters[${index}].typed_config`;
     if (filter.configType.case !== 'typedConfig') {
       out.add(at, 'is required');
+      return;
+    }
+    if (anyIs(filter.configType.value, FilterConfigSchema)) {
+      const { portSpecifier } = unpackAny(filter.configType.value, FilterConfigSchema);
+      const { value = 0 } = portSpecifier;
+      if (value < 1 || value > 65_535) out.add(`${at}.port_value`, `${value} is not a port; expected 1 to 65535`);
       return;
     }
     if (anyIs(filter.configType.value, TcpProxySchema)) {

@@ -4,17 +4,13 @@ import type { FaultList } from '../../declare/fault.js';
 import type { Destination } from '../../kinds/fields/destination.js';
 import type { FieldPath } from '../../problem.js';
 
-/** A port that is named has a number; Istio's hosts may be wildcards, and those are not acted on yet. */
+/** A port that is named has a number. */
 export function checkDestination(
   destination: Loose<Destination> | undefined,
   path: FieldPath,
   faults: FaultList,
 ): void {
-  const { host, port } = destination ?? {};
-  if (host?.includes('*')) {
-    const message = `a wildcard destination is not supported yet; name one host in place of \`${host}\``;
-    faults.error([...path, 'host'], 'unsupported', message);
-  }
+  const { port } = destination ?? {};
   if (port && !('number' in port)) {
     faults.error([...path, 'port'], 'required', '`number` is required in the port; add it');
   }

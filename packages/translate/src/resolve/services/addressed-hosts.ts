@@ -19,8 +19,19 @@ function namespacesOf({ exportTo, namespace }: MeshService): readonly string[] |
   return names.length === 0 ? undefined : names;
 }
 
+/**
+ * The ports that an address is of use for. Of a wildcard that nobody resolved the ClientHello, or the request, says the
+ * host: plain bytes do not.
+ */
+function calledPorts({ hostname, resolution, ports }: MeshService): MeshService['ports'] {
+  const byName = hostname.startsWith('*') && (resolution === 'FORWARD' || resolution === 'PASSTHROUGH');
+  return byName ? ports.filter(({ http, protocol }) => http || protocol === 'tls' || protocol === 'https') : ports;
+}
+
 function join(before: AddressedHost | undefined, service: MeshService, namespaces: readonly string[]): AddressedHost {
-  const ports = new Map([...(before?.ports ?? []), ...service.ports].map(({ name, port }) => [port, { name, port }]));
+  const ports = new Map(
+    [...(before?.ports ?? []), ...calledPorts(service)].map(({ name, port }) => [port, { name, port }]),
+  );
   const everywhere = namespaces.length === 0 || before?.namespaces.length === 0;
   return {
     host: service.hostname,
@@ -29,11 +40,11 @@ function join(before: AddressedHost | undefined, service: MeshService, namespace
   };
 }
 
-/** By host. A wildcard has no address: it is called by name, through the forward proxy. */
+/** By host. All hosts of a wildcard are called at one address. */
 export function addressedHosts(snapshot: MeshSnapshot): readonly AddressedHost[] {
   const byHost = new Map<string, AddressedHost>();
   for (const service of meshIndex(snapshot).services) {
-    if (service.kind !== 'ServiceEntry' || service.hostname.startsWith('*') || service.ports.length === 0) continue;
+    if (service.kind !== 'ServiceEntry' || calledPorts(service).length === 0) continue;
     const namespaces = namespacesOf(service);
     if (namespaces === undefined) continue;
     byHost.set(service.hostname, join(byHost.get(service.hostname), service, namespaces));

@@ -9,6 +9,7 @@ import {
   Cluster_DnsLookupFamily,
   Cluster_LbPolicy,
 } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
+import { type Filter, FilterSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_components_pb.js';
 import { ClusterConfigSchema } from '@lateen/xds-proto/envoy/extensions/clusters/dynamic_forward_proxy/v3/cluster_pb.js';
 import {
   type DnsCacheConfig,
@@ -19,6 +20,7 @@ import {
   type HttpFilter,
   HttpFilterSchema,
 } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import { FilterConfigSchema as ServerNameForwardSchema } from '@lateen/xds-proto/envoy/extensions/filters/network/sni_dynamic_forward_proxy/v3/sni_dynamic_forward_proxy_pb.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
 import type { MeshService } from '../../resolve/mesh-index.js';
 import { durationOfMs, durationOfText } from '../durations.js';
@@ -67,6 +69,18 @@ export function forwardFilter(meshConfig: MeshConfig): HttpFilter {
   return create(HttpFilterSchema, {
     name: 'envoy.filters.http.dynamic_forward_proxy',
     configType: { case: 'typedConfig', value: packAny(FilterConfigSchema, config) },
+  });
+}
+
+/** Lets connections wait for DNS, whose host is the one that their ClientHello names. */
+export function serverNameForwardFilter(meshConfig: MeshConfig, port: number): Filter {
+  const config = create(ServerNameForwardSchema, {
+    dnsCacheConfig: dnsCache(meshConfig),
+    portSpecifier: { case: 'portValue', value: port },
+  });
+  return create(FilterSchema, {
+    name: 'envoy.filters.network.sni_dynamic_forward_proxy',
+    configType: { case: 'typedConfig', value: packAny(ServerNameForwardSchema, config) },
   });
 }
 

@@ -1,7 +1,7 @@
 // Build: the listeners of a view: outbound addresses, forward proxy, inbound ports, gateway ports.
 
 import { create } from '@bufbuild/protobuf';
-import { isHttpProtocol } from '@lateen/istio-config';
+import { isHttpProtocol, type PortProtocol } from '@lateen/istio-config';
 import { TrafficDirection } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import { FilterChainMatchSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_components_pb.js';
 import { type Listener, ListenerSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
@@ -10,7 +10,7 @@ import type { OutboundAddress, ProxyView } from '../../proxy-view.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
 import { type OwnOutbound, ownLoopback } from '../../resolve/own-listeners.js';
 import { stableHash } from '../../stable-hash.js';
-import { forwardsHosts } from '../clusters/forward-hosts.js';
+import { forwardsHosts, goesWhereRequestsSay } from '../clusters/forward-hosts.js';
 import { FORWARD_PROXY_PORT, FORWARD_PROXY_ROUTE, forwardProxyRouteName, listenerName } from '../names.js';
 import type { ResourcePart, ResourceRecipe } from '../recipe.js';
 import {
@@ -96,6 +96,7 @@ function outboundDetectingListener(
   ip: string,
   port: number,
   targets: readonly ConnectionTarget[],
+  abilities: HttpAbilities,
 ): ListenerPlan {
   const { meshConfig } = view.snapshot;
   const name = listenerName(ip, port);
@@ -106,7 +107,7 @@ function outboundDetectingListener(
   const httpMatch = { transportProtocol: 'raw_buffer', applicationProtocols: PLAIN_HTTP_ALPN };
   return {
     name,
-    key: `outbound-any/${managers.key}/${detectionTimeoutMs(meshConfig)}/${stableHash(targets)}`,
+    key: `outbound-any/${managers.key}/${detectionTimeoutMs(meshConfig)}/${stableHash([targets, abilities])}`,
     address: { ip, port },
     additionalAddresses: [],
     build: () =>
@@ -120,7 +121,7 @@ function outboundDetectingListener(
           {
             name: 'http',
             filterChainMatch: create(FilterChainMatchSchema, httpMatch),
-            filters: [managers.build('sidecar-outbound', name, { rds: String(port) })],
+            filters: [managers.build('sidecar-outbound', name, { rds: String(port) }, abilities)],
           },
           ...chosen.map(({ to, ...target }) => ({ ...connectionMatch(target), filters: filtersTo(to) })),
         ],
@@ -130,16 +131,28 @@ function outboundDetectingListener(
   };
 }
 
+function isTls(protocol: PortProtocol): boolean {
+  return protocol === 'tls' || protocol === 'https';
+}
+
+/** A rule of any host may lead to a wildcard. */
+function requestAbilities({ scope }: ProxyView, protocol: PortProtocol): HttpAbilities {
+  return { forwards: forwardsHosts(scope), grpcWeb: protocol === 'grpc-web' };
+}
+
 /** The listener for a port of a service, by what the port says of its protocol. */
 function outboundPortListener(
   view: ProxyView,
   { address, port, service }: OutboundAddress,
   problems: Problem[],
-): ListenerPlan {
+): ListenerPlan | undefined {
+  // Nothing in plain bytes says which host of a wildcard they are for.
+  if (port.tcp && !isTls(port.protocol) && goesWhereRequestsSay(service, false)) return undefined;
   const targets = () => outboundTargets(view.scope, service, port, problems);
-  if (port.protocol === 'auto') return outboundDetectingListener(view, address, port.port, targets());
+  const abilities = requestAbilities(view, port.protocol);
+  if (port.protocol === 'auto') return outboundDetectingListener(view, address, port.port, targets(), abilities);
   if (port.tcp) return outboundTcpListener(view, address, port.port, targets());
-  return outboundListener(view, address, port.port, String(port.port), { grpcWeb: port.protocol === 'grpc-web' });
+  return outboundListener(view, address, port.port, String(port.port), abilities);
 }
 
 /**
@@ -151,10 +164,10 @@ function ownOutboundListener(view: ProxyView, own: OwnOutbound, problems: Proble
   if (forwardProxy) {
     return outboundListener(view, ip, port, forwardProxyRouteName(port), { forwards: mayForward(view) });
   }
-  if (isHttpProtocol(protocol))
-    return outboundListener(view, ip, port, String(port), { grpcWeb: protocol === 'grpc-web' });
+  const abilities = requestAbilities(view, protocol);
+  if (isHttpProtocol(protocol)) return outboundListener(view, ip, port, String(port), abilities);
   const targets = ownTargets(view.scope, own, problems);
-  if (protocol === 'auto') return outboundDetectingListener(view, ip, port, targets);
+  if (protocol === 'auto') return outboundDetectingListener(view, ip, port, targets, abilities);
   return targets.length === 0 ? undefined : outboundTcpListener(view, ip, port, targets);
 }
 
@@ -218,7 +231,7 @@ function listenerPlans(view: ProxyView, problems: Problem[]): readonly ListenerP
       outboundListener(view, ownLoopback(view.address), port, FORWARD_PROXY_ROUTE, { forwards: mayForward(view) }),
     ),
     ...view.inboundPorts.map((port) => inboundListener(view, port)),
-    ...addresses.map((outbound) => outboundPortListener(view, outbound, problems)),
+    ...addresses.flatMap((outbound) => outboundPortListener(view, outbound, problems) ?? []),
     ...view.ownOutbound.flatMap((own) => ownOutboundListener(view, own, problems) ?? []),
   ];
 }

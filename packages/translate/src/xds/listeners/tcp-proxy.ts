@@ -6,6 +6,7 @@ import { type Filter, FilterSchema } from '@lateen/xds-proto/envoy/config/listen
 import { TcpProxySchema } from '@lateen/xds-proto/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js';
 import type { ProxyView } from '../../proxy-view.js';
 import { buildTcpAuthorization } from '../authorization/authorization-filters.js';
+import { serverNameForwardFilter } from '../clusters/forward-hosts.js';
 import { durationOfText } from '../durations.js';
 import type { TcpDestinations } from '../routes/tcp-destinations.js';
 import { buildAccessLogs } from './access-log.js';
@@ -20,6 +21,7 @@ export function buildTcpFilters(view: ProxyView, listenerClass: ListenerClass, t
   if (understandsIstioFilters && listenerClass === 'sidecar-inbound') filters.push(tcpMetadataExchange());
   if (listenerClass !== 'sidecar-outbound') filters.push(...buildTcpAuthorization(scope));
   if (understandsIstioFilters && overrides !== undefined) filters.push(tcpStats(listenerClass, overrides));
+  if (to.forwardPort !== undefined) filters.push(serverNameForwardFilter(view.snapshot.meshConfig, to.forwardPort));
   const proxy = create(TcpProxySchema, {
     statPrefix: to.statPrefix,
     clusterSpecifier: clusterSpecifier(to),

@@ -11,6 +11,7 @@ import { sniOf } from '../names.js';
 import { intersectingHosts } from './gateway-hosts.js';
 import {
   type ConnectionTarget,
+  forwardPortOf,
   hashesSource,
   ruleClusters,
   serverNamesOf,
@@ -28,8 +29,14 @@ function destinations(
   statPrefix: string,
   problems: Problem[],
 ): TcpDestinations {
-  const tunnel = tunnelOf(scope, clusters, problems);
-  return { statPrefix, clusters, idleTimeout: undefined, hashesSource: hashesSource(scope, clusters), tunnel };
+  return {
+    statPrefix,
+    clusters,
+    idleTimeout: undefined,
+    hashesSource: hashesSource(scope, clusters),
+    tunnel: tunnelOf(scope, clusters, problems),
+    forwardPort: forwardPortOf(scope, clusters),
+  };
 }
 
 /** What leads nowhere is told: a listener without a chain would be refused. */

@@ -97,7 +97,8 @@ export class OwnConfiguration {
     for (const virtualHost of shared.virtualHosts) {
       const { service, port, withoutPort, message } = virtualHost;
       const address = service && addresses.get(service);
-      if (address === undefined) continue;
+      // The address of a wildcard names none of its hosts.
+      if (address === undefined || service?.hostname.startsWith('*')) continue;
       const domains = owners.claim(domainsOf([hostForm(address)], port, withoutPort), message.name, problems);
       if (domains.length > 0) this.added.set(virtualHost, domains);
     }

@@ -8,6 +8,7 @@ import type { MeshPort, MeshService } from '../../resolve/mesh-index.js';
 import type { OwnOutbound } from '../../resolve/own-listeners.js';
 import type { EffectiveVirtualService } from '../../resolve/virtual-services.js';
 import { compareText } from '../../stable-hash.js';
+import { goesWhereRequestsSay } from '../clusters/forward-hosts.js';
 import { outboundClusters } from '../clusters/outbound-clusters.js';
 import { outboundClusterName } from '../names.js';
 import { destinationCluster } from '../rules/destinations.js';
@@ -31,6 +32,8 @@ export interface TcpDestinations {
   readonly hashesSource: boolean;
   /** HOST:PORT that the cluster's endpoints are asked for by CONNECT. */
   readonly tunnel?: TunnelTarget | undefined;
+  /** Connections go to the host that their ClientHello names, at this port; undefined: the clusters have endpoints. */
+  readonly forwardPort?: number | undefined;
 }
 
 /** Some of the connections to a port, and where they go. */
@@ -83,11 +86,19 @@ export function outboundTargets(
     maxDuration,
     hashesSource: hashesSource(scope, toService),
     tunnel: tunnelOf(scope, toService, problems),
+    forwardPort: forwardPortOf(scope, toService),
   };
-  if (virtualService === undefined) return [{ serverNames: [], subnets: [], to: whole }];
+  // As in Istio: of a host that only the ClientHello knows, the names are its own.
+  const isForwarded = whole.forwardPort !== undefined;
+  const ownNames = isForwarded ? serverNamesOf([service.hostname]) : [];
+  if (virtualService === undefined) return [{ serverNames: ownNames, subnets: [], to: whole }];
   const following = (rule: Pick<TcpRoute, 'route'>): TcpDestinations => {
     const clusters = ruleClusters(scope, virtualService, rule, port.port, problems);
-    const ofClusters = { hashesSource: hashesSource(scope, clusters), tunnel: tunnelOf(scope, clusters, problems) };
+    const ofClusters = {
+      hashesSource: hashesSource(scope, clusters),
+      tunnel: tunnelOf(scope, clusters, problems),
+      forwardPort: forwardPortOf(scope, clusters),
+    };
     return { statPrefix, clusters, idleTimeout, maxDuration, ...ofClusters };
   };
   const speaksTls = port.protocol === 'tls' || port.protocol === 'https';
@@ -107,7 +118,7 @@ export function outboundTargets(
   for (const rule of virtualService.tcpRules) {
     for (const subnets of subnetsFor(rule, port.port)) targets.push({ serverNames: [], subnets, to: following(rule) });
   }
-  return withoutRepeats([...targets, { serverNames: [], subnets: [], to: whole }]);
+  return withoutRepeats([...targets, { serverNames: ownNames, subnets: [], to: whole }]);
 }
 
 /**
@@ -163,6 +174,16 @@ export function hashesSource(scope: ClientScope, clusters: TcpDestinations['clus
     const { loadBalancer } = policyForPort(scope.destinationRule(cluster.service), cluster.subset, cluster.port.port);
     return loadBalancer?.consistentHash?.useSourceIp === true;
   });
+}
+
+/** The port at which hosts are called that only the ClientHello names; undefined where no cluster is of such hosts. */
+export function forwardPortOf(scope: ClientScope, clusters: TcpDestinations['clusters']): number | undefined {
+  const { byName } = outboundClusters(scope);
+  const forwarded = clusters
+    .map(({ name }) => byName.get(name))
+    // Who listens at addresses of its own, or is a gateway, is told of no other destination.
+    .find((cluster) => cluster !== undefined && goesWhereRequestsSay(cluster.service, false));
+  return forwarded?.port.targetPort;
 }
 
 /** Where the DestinationRule of the only cluster has its endpoints asked for; as in Istio weighted destinations are none. */
