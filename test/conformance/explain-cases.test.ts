@@ -22,7 +22,7 @@ import { locatedCase } from './mesh/located-case.js';
 
 /**
  * Calls of the client's own port do not go through its outbound configuration, which is what explain is about. It knows nothing
- * of handshakes: not of those that fail, nor of connections that are led by server names, or by a gateway; and of no address but a
+ * of handshakes: not of those that fail, of what certificates say, nor of connections that are led by server names, or by a gateway; and of no address but a
  * gateway's own. Nor does it ask a Sidecar's own forward proxy: it goes by the URL. What probes tell of members is a matter of time.
  */
 function isExplained(sending: SendingOfCase): boolean {
@@ -33,6 +33,7 @@ function isExplained(sending: SendingOfCase): boolean {
     !isByAddress &&
     Object.keys(health).length === 0 &&
     expected.status !== 0 &&
+    !(tls?.certificate !== undefined && expected.status === 403) &&
     (kind === 'http' || (tls === undefined && from !== GATEWAY))
   );
 }

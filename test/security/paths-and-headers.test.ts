@@ -102,6 +102,11 @@ describe('paths', () => {
     '/admin?x#y',
     '/admin/..;/x/../admin',
     '/admin;x',
+    '/..;/admin',
+    '/.;a/admin',
+    '/x/..;a=b/admin',
+    '/x/%2e%2e;a/admin',
+    '/x\\..;a\\admin',
     '/admin%20',
     '/admin%09',
   ];
@@ -114,6 +119,10 @@ describe('paths', () => {
     ['/%00', 400],
     ['/x%00/../admin', 400],
     ['/%', 200],
+    ['/\xc0\xae\xc0\xae/admin', 400],
+    ['/\xe9', 400],
+    ['/?\xe9', 400],
+    ['/\x7f', 400],
   ])('%s is answered with %d', async (target, status) => {
     expect((await ask(ports.internal, get(target))).status).toBe(status);
   });
@@ -131,7 +140,10 @@ describe('paths', () => {
     ['/a%5cb', '/a%5cb'],
     ['/x%2f..%2fadmin', '/x%2f..%2fadmin'],
     ['/%252e%252e/admin', '/%252e%252e/admin'],
-    ['/..;/admin', '/..;/admin'],
+    ['/...;/admin', '/...;/admin'],
+    ['/%%32%65%%32%65/admin', '/%252e%252e/admin'],
+    ['/%%36%31dmin', '/%2561dmin'],
+    ['/a"<^`{|}>', '/a%22%3C%5E%60%7B%7C%7D%3E'],
     ['/a#/admin', '/a'],
     ['/a?b=/../admin', '/a?b=/../admin'],
     ['/a?b#c', '/a?b'],

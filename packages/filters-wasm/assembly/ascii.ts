@@ -25,7 +25,7 @@ function find(at: i32, end: i32, kind: i32, wanted: v128): i32 {
 @inline
 function found(chunk: v128, kind: i32, wanted: v128): v128 {
   if (kind == BYTE) return i8x16.eq(chunk, wanted);
-  if (kind == TARGET_END) return v128.or(i8x16.le_u(chunk, i8x16.splat(0x20)), i8x16.eq(chunk, i8x16.splat(0x7f)));
+  if (kind == TARGET_END) return v128.or(i8x16.le_u(chunk, i8x16.splat(0x20)), i8x16.ge_u(chunk, i8x16.splat(0x7f)));
   if (kind == CONTROL) {
     const control = v128.andnot(i8x16.lt_u(chunk, i8x16.splat(0x20)), i8x16.eq(chunk, i8x16.splat(9)));
     return v128.or(control, i8x16.eq(chunk, i8x16.splat(0x7f)));
@@ -50,7 +50,7 @@ export function findControl(at: i32, end: i32): i32 {
   return find(at, end, CONTROL, i8x16.splat(0));
 }
 
-/** Place of the first byte in [at, end) that cannot be in a request target: a space, a control byte, DEL. */
+/** Place of the first byte in [at, end) that cannot be in a request target: a space, a control byte, DEL, one outside of ASCII. */
 @inline
 export function findTargetEnd(at: i32, end: i32): i32 {
   return find(at, end, TARGET_END, i8x16.splat(0));

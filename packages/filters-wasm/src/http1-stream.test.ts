@@ -54,7 +54,7 @@ describe('a stream of messages', () => {
     fc.assert(
       fc.property(fc.array(validMessages, { minLength: 1, maxLength: 3 }), places, (list, cuts) => {
         const stream = list.join('');
-        fc.pre(!stream.includes('%00'));
+        fc.pre(!/%00|[é\u007f]/.test(stream));
         const outcome = coreOutcome(cut(stream, cuts));
         expect(outcome.refused).toBe(false);
         expect(outcome.messages.length).toBe(list.length);

@@ -1,5 +1,5 @@
-// Header and query parameter matchers of a route (envoy.config.route.v3.HeaderMatcher). A repeated header is matched by its
-// values joined with a comma, as Envoy's router does. Dropped headers are not seen: they are not forwarded either.
+// Header and query parameter matchers (envoy.config.route.v3.HeaderMatcher). Each value of a repeated header is matched by
+// itself, as in Envoy. Dropped headers are not seen: they are not forwarded either.
 import {
   HEADER_ENTRY_BYTES, HEADER_FLAGS, HEADER_FLAG_DROPPED, HEADER_HASH, HEADER_LINE_OFFSET, HEADER_NAME_LENGTH,
   HEADER_VALUE_LENGTH, HEADER_VALUE_OFFSET, REQ_AUTHORITY_LENGTH, REQ_AUTHORITY_OFFSET, REQ_HEADERS,
@@ -41,16 +41,10 @@ export function matchParameters(table: i32, matchers: i32, count: i32): bool {
   return true;
 }
 
+@inline
 function matchHeader(table: i32, matcher: i32, secure: i32): bool {
   if (load<i32>(matcher + MATCHER_PSEUDO) == PSEUDO_CLAIM) return matchClaim(table, matcher);
-  const found = findRequestValue(
-    load<i32>(matcher + MATCHER_PSEUDO),
-    table + load<i32>(matcher + MATCHER_NAME_OFFSET),
-    load<i32>(matcher + MATCHER_NAME_LENGTH),
-    load<i32>(matcher + MATCHER_NAME_HASH),
-    secure,
-  );
-  return decide(table, matcher, found);
+  return matchHeaderIndividually(table, matcher, secure, false, 0, 0);
 }
 
 /** Whether some value at the path agrees; where there is none, an inverted matcher does. MATCHER_NAME_HASH holds CLAIM_* bits. */
@@ -121,11 +115,10 @@ function decide(table: i32, matcher: i32, found: bool): bool {
 }
 
 /**
- * As in rules of who may do what: each value of a repeated header is matched by itself, and one that agrees suffices; with
- * `invert` there must be values, and none that agrees. `absent`: there is no such value, whatever the name says. `otherwise`: the
- * text (TEXT_*) that the proxy writes where the client has sent no such header, 0 = none.
+ * Of several values one that agrees suffices; with `invert` there must be values, and none that agrees. `absent`: there is no such
+ * value, whatever the name says. `ownAt`: the value that the proxy writes in place of what the client may have sent, 0 = none.
  */
-export function matchHeaderIndividually(table: i32, matcher: i32, secure: i32, absent: bool, otherwise: i32): bool {
+export function matchHeaderIndividually(table: i32, matcher: i32, secure: i32, absent: bool, ownAt: i32, ownLength: i32): bool {
   const kind = load<i32>(matcher + MATCHER_KIND);
   const flags = load<i32>(matcher + MATCHER_FLAGS);
   const invert = (flags & MATCHER_FLAG_INVERT) != 0;
@@ -139,6 +132,9 @@ export function matchHeaderIndividually(table: i32, matcher: i32, secure: i32, a
       findRequestValue(pseudo, 0, 0, 0, secure);
       agrees = matchText(table, matcher, foundAt, foundLength);
     }
+  } else if (ownAt != 0) {
+    found = true;
+    agrees = valued && matchText(table, matcher, ownAt, ownLength);
   } else {
     const name = table + load<i32>(matcher + MATCHER_NAME_OFFSET);
     const length = load<i32>(matcher + MATCHER_NAME_LENGTH);
@@ -151,10 +147,6 @@ export function matchHeaderIndividually(table: i32, matcher: i32, secure: i32, a
       found = true;
       agrees = valued && matchText(table, matcher, load<i32>(entry + HEADER_VALUE_OFFSET), load<i32>(entry + HEADER_VALUE_LENGTH));
     }
-  }
-  if (!found && otherwise != 0) {
-    found = true;
-    agrees = valued && matchText(table, matcher, textAt(otherwise), textLength(otherwise));
   }
   if (kind == MATCHER_PRESENT) return found != invert;
   if (kind == MATCHER_ABSENT) return found == invert;

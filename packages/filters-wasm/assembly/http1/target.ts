@@ -1,12 +1,12 @@
 // The request target: authority syntax, and paths normalized to exactly the bytes that are matched and forwarded.
 import {
-  LISTENER_FLAGS, LISTENER_MERGE_SLASHES, LISTENER_NORMALIZE_PATH, LISTENER_REJECT_ESCAPED_SLASHES,
-  LISTENER_UNESCAPE_SLASHES, PATH_SCRATCH, REQ_FLAGS, REQ_PATH_LENGTH, REQ_PATH_OFFSET, REQ_PATH_ONLY_LENGTH,
+  LISTENER_FLAGS, MAX_HEAD_BYTES, PATH_SCRATCH, REQ_FLAGS, REQ_PATH_LENGTH, REQ_PATH_OFFSET, REQ_PATH_ONLY_LENGTH,
   REQUEST_PATH_CHANGED,
 } from '../../src/layout';
-import { PARSE_ERROR_PATH } from './parse-errors';
-import { equals, findByte, hexDigit } from '../ascii';
+import { PARSE_ERROR_HEAD_TOO_LARGE, PARSE_ERROR_PATH } from './parse-errors';
+import { equals, findByte } from '../ascii';
 import { refuse } from './head';
+import { normalizePath, PATH_REFUSED, PATH_TOO_LONG } from './normalize-path';
 
 /** Host and optional port: no user information, no separators of a URL, no byte outside ASCII. Not empty. */
 export function isAuthority(at: i32, length: i32): bool {
@@ -51,7 +51,7 @@ export function readPath(at: i32, end: i32, listener: i32): i32 {
     const chunk = v128.load(from);
     const slashes = i8x16.bitmask(i8x16.eq(chunk, i8x16.splat(0x2f)));
     const stops = i8x16.bitmask(v128.or(i8x16.eq(chunk, i8x16.splat(0x3f)), i8x16.eq(chunk, i8x16.splat(0x23))));
-    const escapes = i8x16.bitmask(v128.or(i8x16.eq(chunk, i8x16.splat(0x25)), i8x16.eq(chunk, i8x16.splat(0x5c))));
+    const escapes = i8x16.bitmask(escapesOf(chunk));
     const dots = i8x16.bitmask(i8x16.eq(chunk, i8x16.splat(0x2e)));
     let suspects = escapes | (((slashes << 1) | afterSlash) & (slashes | dots));
     afterSlash = (slashes >> 15) & 1;
@@ -77,8 +77,9 @@ export function readPath(at: i32, end: i32, listener: i32): i32 {
     store<i32>(REQ_PATH_ONLY_LENGTH, query - at);
     return 0;
   }
-  const length = normalize(at, query, options);
-  if (length < 0) return refuse(400, PARSE_ERROR_PATH);
+  const length = normalizePath(at, query, options);
+  if (length == PATH_REFUSED) return refuse(400, PARSE_ERROR_PATH);
+  if (length == PATH_TOO_LONG || length + last - query > MAX_HEAD_BYTES) return refuse(431, PARSE_ERROR_HEAD_TOO_LARGE);
   if (length == query - at && equals(PATH_SCRATCH, at, length)) {
     store<i32>(REQ_PATH_OFFSET, at);
   } else {
@@ -91,73 +92,12 @@ export function readPath(at: i32, end: i32, listener: i32): i32 {
   return 0;
 }
 
-/** Writes the normalized path of [at, end) to PATH_SCRATCH; its length, or -1 to refuse. */
-function normalize(at: i32, end: i32, options: i32): i32 {
-  const base = (options & LISTENER_NORMALIZE_PATH) != 0;
-  let out = PATH_SCRATCH;
-  if (at >= end || load<u8>(at) != 0x2f) store<u8>(out++, 0x2f); // an absolute-form target without a path
-  while (at < end) {
-    let byte = <i32>load<u8>(at);
-    if (byte == 0x25) {
-      const decoded = at + 2 < end ? escaped(at) : -1;
-      if (decoded == 0) return -1;
-      const slash = decoded == 0x2f || decoded == 0x5c;
-      if (slash && (options & LISTENER_REJECT_ESCAPED_SLASHES) != 0) return -1;
-      if ((slash && (options & LISTENER_UNESCAPE_SLASHES) != 0) || (base && isUnreserved(decoded))) {
-        byte = decoded;
-        at += 2;
-      }
-    }
-    if (base && byte == 0x5c) byte = 0x2f;
-    if (base && byte == 0x2f) out = endSegment(out, true);
-    else store<u8>(out++, byte);
-    at++;
-  }
-  if (base) out = endSegment(out, false);
-  if ((options & LISTENER_MERGE_SLASHES) != 0) out = mergeSlashes(out);
-  return out - PATH_SCRATCH;
-}
-
-/** Value of the escape %XX at `at`, or -1. */
-function escaped(at: i32): i32 {
-  const high = hexDigit(load<u8>(at + 1));
-  const low = hexDigit(load<u8>(at + 2));
-  return high < 0 || low < 0 ? -1 : (high << 4) | low;
-}
-
+/** Which of sixteen bytes have a meaning of their own to normalizePath beside dots and slashes: % \ " < > ^ ` { | } */
 @inline
-function isUnreserved(byte: i32): bool {
-  const letter = byte | 0x20;
-  return (letter >= 0x61 && letter <= 0x7a && byte < 0x80) || (byte >= 0x30 && byte <= 0x39) ||
-    byte == 0x2d || byte == 0x2e || byte == 0x5f || byte == 0x7e;
-}
-
-/** Ends the segment before `out`: `.` goes, `..` takes the one before it along (RFC 3986, 5.2.4). Adds a slash if told. */
-function endSegment(out: i32, slash: bool): i32 {
-  if (out == PATH_SCRATCH) {
-    store<u8>(out, 0x2f);
-    return out + 1;
-  }
-  let start = out;
-  while (load<u8>(start - 1) != 0x2f) start--;
-  const length = out - start;
-  if (length == 1 && load<u8>(start) == 0x2e) return start;
-  if (length == 2 && load<u16>(start) == 0x2e2e) {
-    if (start - 1 == PATH_SCRATCH) return start;
-    let parent = start - 1;
-    while (load<u8>(parent - 1) != 0x2f) parent--;
-    return parent;
-  }
-  if (slash) store<u8>(out++, 0x2f);
-  return out;
-}
-
-function mergeSlashes(end: i32): i32 {
-  let out = PATH_SCRATCH + 1;
-  for (let at = PATH_SCRATCH + 1; at < end; at++) {
-    const byte = load<u8>(at);
-    if (byte == 0x2f && load<u8>(out - 1) == 0x2f) continue;
-    store<u8>(out++, byte);
-  }
-  return out;
+function escapesOf(chunk: v128): v128 {
+  // A bit for each high nibble, in a row for each low one.
+  const rows = i8x16(64, 0, 4, 0, 0, 4, 0, 0, 0, 0, 0, -128, -88, -128, 40, 0);
+  const bits = i8x16(1, 2, 4, 8, 16, 32, 64, -128, 0, 0, 0, 0, 0, 0, 0, 0);
+  const row = i8x16.swizzle(rows, v128.and(chunk, i8x16.splat(0x0f)));
+  return i8x16.ne(v128.and(row, i8x16.swizzle(bits, i8x16.shr_u(chunk, 4))), i8x16.splat(0));
 }

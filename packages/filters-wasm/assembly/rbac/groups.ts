@@ -1,24 +1,25 @@
 // Access rules: the values that a subject has in the request at hand, each looked up in the index of its group.
 import { CLAIMS, CLAIMS_LENGTH, CLAIM_KEY_LENGTH, CLAIM_KIND, CLAIM_TEXT, CLAIM_VALUE_LENGTH } from '../../src/claims/claims-layout';
 import {
-  CONNECTION_FLAGS, CONNECTION_PRINCIPAL_LENGTH, CONNECTION_PRINCIPAL_OFFSET, CONNECTION_TLS, HEADER_ENTRY_BYTES, HEADER_FLAGS, HEADER_FLAG_DROPPED, HEADER_HASH,
+  CONNECTION_FLAGS, CONNECTION_PRINCIPAL_LENGTH, CONNECTION_PRINCIPAL_OFFSET, CONNECTION_TLS, HEADER_ENTRY_BYTES, HEADER_FLAGS, HEADER_FLAG_DROPPED, HEADER_HASH, HEADER_KNOWN,
   HEADER_LINE_OFFSET, HEADER_NAME_LENGTH, HEADER_VALUE_LENGTH, HEADER_VALUE_OFFSET, REQUEST_CONNECT, REQ_FLAGS,
   REQ_HEADERS, REQ_HEADER_COUNT, REQ_PATH_OFFSET, REQ_PATH_ONLY_LENGTH,
 } from '../../src/layout';
 import {
-  GROUP_NAMES, GROUP_NAME_MASK, GROUP_SUBJECT, NAME_BYTES, NAME_HASH, NAME_INDEX, NAME_KINDS, NAME_LENGTH, NAME_TEXT,
+  GROUP_NAMES, GROUP_NAME_MASK, GROUP_SUBJECT, NAME_BYTES, NAME_HASH, NAME_INDEX, NAME_KINDS, NAME_LENGTH, NAME_TEXT, OWN_FORWARDED_FOR,
   PEER_LOCAL, PEER_LOCAL_FAMILY, PEER_LOCAL_PORT, PEER_NAMES, PEER_NAME_COUNT, PEER_REMOTE, PEER_REMOTE_FAMILY,
-  PEER_SERVER_NAME, PEER_SERVER_NAME_LENGTH, RBAC_KEY, RBAC_REMOTE, SUBJECT_AUTHORITY, SUBJECT_CLAIM, SUBJECT_DIRECT_ADDRESS,
+  PEER_SERVER_NAME, PEER_SERVER_NAME_LENGTH, RBAC_KEY, RBAC_REMOTE, RULES_OWN_HEADERS, SUBJECT_AUTHORITY, SUBJECT_CLAIM, SUBJECT_DIRECT_ADDRESS,
   SUBJECT_HEADER, SUBJECT_LOCAL_ADDRESS, SUBJECT_LOCAL_PORT, SUBJECT_METHOD, SUBJECT_NAME, SUBJECT_PATH, SUBJECT_PRINCIPAL,
   SUBJECT_REMOTE_ADDRESS, SUBJECT_SCHEME, SUBJECT_SERVER_NAME, SUBJECT_SPIFFE_PATH, SUBJECT_TLS, SUBJECT_URL,
 } from '../../src/rbac/rbac-layout';
-import { KNOWN_FORWARDED_PROTO, PSEUDO_AUTHORITY, PSEUDO_METHOD, PSEUDO_PATH, PSEUDO_SCHEME } from '../../src/table-layout';
+import { PSEUDO_AUTHORITY, PSEUDO_METHOD, PSEUDO_PATH, PSEUDO_SCHEME } from '../../src/table-layout';
 import { equals, equalsIgnoreCase, hashName } from '../ascii';
 import { textAt, textLength } from '../texts';
 import { findRequestValue, foundAt, foundLength } from '../decide/header-match';
 import { applyAny, lookUpKey, lookUpNetworks, lookUpText } from './values';
+import { findOwnHeader, knownOf, ownAt, ownLength } from './own-headers';
 import { beforeSpiffePath } from './spiffe';
-import { addedProto, atConnection, atPeer, atRules, isSecure, needRemote } from './tests';
+import { atConnection, atListener, atPeer, atRules, isSecure, needRemote } from './tests';
 
 /** Marks in RBAC_GROUP_ROWS and RBAC_EXCLUDED what the group's values do. */
 export function lookUpGroup(group: i32, bytes: i32): void {
@@ -76,32 +77,43 @@ function pseudoOf(subject: i32): i32 {
 
 /** Each value of a repeated header for itself. Names by themselves are what is looked up: rules may ask for many. */
 function lookUpHeaders(rules: i32, names: i32, mask: i32, bytes: i32): void {
+  const asked = load<i32>(rules + RULES_OWN_HEADERS);
+  let own = 0;
+  for (let bit = OWN_FORWARDED_FOR; bit <= asked; bit <<= 1) {
+    if ((asked & bit) == 0 || !findOwnHeader(bit, atListener, atConnection)) continue;
+    own |= bit;
+    const known = knownOf(bit);
+    const length = textLength(known);
+    lookUpHeader(rules, names, mask, hashName(textAt(known), length), textAt(known), length, ownAt, ownLength, bytes);
+  }
   const end = REQ_HEADERS + load<i32>(REQ_HEADER_COUNT) * HEADER_ENTRY_BYTES;
   for (let entry = REQ_HEADERS; entry < end; entry += HEADER_ENTRY_BYTES) {
-    const hash = load<i32>(entry + HEADER_HASH);
-    for (let place = hash & mask; ; place = (place + 1) & mask) {
-      const name = names + place * NAME_BYTES;
-      const index = load<i32>(name + NAME_INDEX);
-      if (index == 0) break;
-      const length = load<i32>(entry + HEADER_NAME_LENGTH);
-      if (load<i32>(name + NAME_HASH) != hash || load<i32>(name + NAME_LENGTH) != length) continue;
-      if ((load<i32>(entry + HEADER_FLAGS) & HEADER_FLAG_DROPPED) != 0) break;
-      if (!equalsIgnoreCase(load<i32>(entry + HEADER_LINE_OFFSET), rules + load<i32>(name + NAME_TEXT), length)) continue;
-      lookUpText(rules, rules + index, load<i32>(entry + HEADER_VALUE_OFFSET), load<i32>(entry + HEADER_VALUE_LENGTH), bytes);
-      break;
-    }
+    // Which of several headers it is that the proxy writes is asked only where there is one.
+    if (own != 0 && isOwn(own, load<i32>(entry + HEADER_KNOWN))) continue;
+    if ((load<i32>(entry + HEADER_FLAGS) & HEADER_FLAG_DROPPED) != 0) continue;
+    lookUpHeader(
+      rules, names, mask, load<i32>(entry + HEADER_HASH), load<i32>(entry + HEADER_LINE_OFFSET), load<i32>(entry + HEADER_NAME_LENGTH),
+      load<i32>(entry + HEADER_VALUE_OFFSET), load<i32>(entry + HEADER_VALUE_LENGTH), bytes,
+    );
   }
-  const proto = addedProto();
-  if (proto == 0) return;
-  const wanted = textLength(KNOWN_FORWARDED_PROTO);
-  const hash = hashName(textAt(KNOWN_FORWARDED_PROTO), wanted);
+}
+
+function isOwn(own: i32, known: i32): bool {
+  for (let bit = OWN_FORWARDED_FOR; bit <= own; bit <<= 1) if ((own & bit) != 0 && knownOf(bit) == known) return true;
+  return false;
+}
+
+@inline
+function lookUpHeader(
+  rules: i32, names: i32, mask: i32, hash: i32, nameAt: i32, nameLength: i32, valueAt: i32, valueLength: i32, bytes: i32,
+): void {
   for (let place = hash & mask; ; place = (place + 1) & mask) {
     const name = names + place * NAME_BYTES;
     const index = load<i32>(name + NAME_INDEX);
     if (index == 0) return;
-    if (load<i32>(name + NAME_HASH) != hash || load<i32>(name + NAME_LENGTH) != wanted) continue;
-    if (!equals(textAt(KNOWN_FORWARDED_PROTO), rules + load<i32>(name + NAME_TEXT), wanted)) continue;
-    lookUpText(rules, rules + index, textAt(proto), textLength(proto), bytes);
+    if (load<i32>(name + NAME_HASH) != hash || load<i32>(name + NAME_LENGTH) != nameLength) continue;
+    if (!equalsIgnoreCase(nameAt, rules + load<i32>(name + NAME_TEXT), nameLength)) continue;
+    lookUpText(rules, rules + index, valueAt, valueLength, bytes);
     return;
   }
 }

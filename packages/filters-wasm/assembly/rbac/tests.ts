@@ -1,7 +1,7 @@
 // Access rules: single tests, each made at most once for a request, whatever the number of rules that ask for it.
 import {
-  CONNECTION_FLAGS, CONNECTION_PEER, CONNECTION_PRINCIPAL_LENGTH, CONNECTION_PRINCIPAL_OFFSET, CONNECTION_TLS,
-  HEADER_ENTRY_BYTES, HEADER_FLAGS, HEADER_FLAG_DROPPED, HEADER_KNOWN, REQ_HEADERS, REQ_HEADER_COUNT, REQUEST_CONNECT, REQ_FLAGS, REQ_PATH_OFFSET, REQ_PATH_ONLY_LENGTH,
+  CONNECTION_FLAGS, CONNECTION_PEER, CONNECTION_PRINCIPAL_LENGTH, CONNECTION_PRINCIPAL_OFFSET, CONNECTION_TLS, REQUEST_CONNECT,
+  REQ_FLAGS, REQ_PATH_OFFSET, REQ_PATH_ONLY_LENGTH,
 } from '../../src/layout';
 import {
   PEER_LOCAL, PEER_LOCAL_FAMILY, PEER_LOCAL_PORT, PEER_NAMES, PEER_NAME_COUNT, PEER_REMOTE, PEER_REMOTE_FAMILY,
@@ -11,13 +11,12 @@ import {
   TEST_MATCHER, TEST_NUMBER, TEST_OCTETS, TEST_SUBJECT,
 } from '../../src/rbac/rbac-layout';
 import {
-  KNOWN_FORWARDED_PROTO, MATCHER_KIND, MATCHER_NAME_LENGTH, MATCHER_NAME_OFFSET, MATCHER_PRESENT, MATCHER_PSEUDO, PSEUDO_PATH,
-  TEXT_HTTP, TEXT_HTTPS,
+  MATCHER_KIND, MATCHER_NAME_LENGTH, MATCHER_NAME_OFFSET, MATCHER_PRESENT, MATCHER_PSEUDO, PSEUDO_PATH,
 } from '../../src/table-layout';
 import { equals } from '../ascii';
 import { matchClaim, matchHeaderIndividually, matchText } from '../decide/header-match';
-import { textAt, textLength } from '../texts';
 import { putNetwork, readRemoteAddress } from './addresses';
+import { findOwnHeader, ownAt, ownHeaderOf, ownLength } from './own-headers';
 import { beforeSpiffePath } from './spiffe';
 
 /** What the check at hand is about. */
@@ -95,23 +94,13 @@ function make(rules: i32, test: i32): bool {
   const matcher = rules + load<i32>(test + TEST_MATCHER);
   if (subject == SUBJECT_CLAIM) return matchClaim(rules, matcher);
   const hasNoPath = load<i32>(matcher + MATCHER_PSEUDO) == PSEUDO_PATH && (load<i32>(REQ_FLAGS) & REQUEST_CONNECT) != 0;
-  return matchHeaderIndividually(rules, matcher, isSecure, hasNoPath, isForwardedProto(rules, matcher) ? addedProto() : 0);
-}
-
-function isForwardedProto(rules: i32, matcher: i32): bool {
-  const length = textLength(KNOWN_FORWARDED_PROTO);
-  if (load<i32>(matcher + MATCHER_PSEUDO) != 0 || load<i32>(matcher + MATCHER_NAME_LENGTH) != length) return false;
-  return equals(rules + load<i32>(matcher + MATCHER_NAME_OFFSET), textAt(KNOWN_FORWARDED_PROTO), length);
-}
-
-/** The scheme (TEXT_*) that the request goes on with in x-forwarded-proto where its client is not asked; 0 = the client says it. */
-export function addedProto(): i32 {
-  if (atListener == 0) return 0;
-  const end = REQ_HEADERS + load<i32>(REQ_HEADER_COUNT) * HEADER_ENTRY_BYTES;
-  for (let entry = REQ_HEADERS; entry < end; entry += HEADER_ENTRY_BYTES) {
-    if (load<i32>(entry + HEADER_KNOWN) == KNOWN_FORWARDED_PROTO && (load<i32>(entry + HEADER_FLAGS) & HEADER_FLAG_DROPPED) == 0) return 0;
+  if (load<i32>(matcher + MATCHER_PSEUDO) == 0) {
+    const own = ownHeaderOf(rules + load<i32>(matcher + MATCHER_NAME_OFFSET), load<i32>(matcher + MATCHER_NAME_LENGTH));
+    if (own != 0 && findOwnHeader(own, atListener, atConnection)) {
+      return matchHeaderIndividually(rules, matcher, isSecure, false, ownAt, ownLength);
+    }
   }
-  return (load<i32>(atConnection + CONNECTION_FLAGS) & CONNECTION_TLS) != 0 ? TEXT_HTTPS : TEXT_HTTP;
+  return matchHeaderIndividually(rules, matcher, isSecure, hasNoPath, 0, 0);
 }
 
 function somePasses(rules: i32, test: i32, pathsAlone: bool): bool {

@@ -35,7 +35,14 @@ export const RULES_GROUP_COUNT = 20;
 export const RULES_ROWS = 24;
 /** 1 = some row is excluded by a test. */
 export const RULES_EXCLUDE = 28;
-export const RULES_BYTES = 32;
+/** Bits OWN_*: of which headers that the proxy writes by itself some rule asks in the index. */
+export const RULES_OWN_HEADERS = 32;
+export const RULES_BYTES = 48;
+export const OWN_FORWARDED_FOR = 1;
+export const OWN_CLIENT_CERT = 2;
+export const OWN_REQUEST_ID = 4;
+export const OWN_FORWARDED_PROTO = 8;
+export const OWN_LAST = 8;
 
 /** A way to match a policy: the policy's place, the condition that is left when the index has found it (0 = none). */
 export const ROW_POLICY = 0;

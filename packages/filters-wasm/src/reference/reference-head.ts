@@ -67,7 +67,7 @@ export function parseReferenceRequest(text: string, rules: PathRules): Reference
   }
   const [, method = '', target = '', version = ''] = parts;
   if (!TOKEN.test(method) || method.length > 32) statuses.add(400);
-  if (target === '' || CONTROL.test(target) || target.includes('\t')) statuses.add(400);
+  if (target === '' || CONTROL.test(target) || /[^ -~]/.test(target)) statuses.add(400);
   if (!/^HTTP\/1\.[01]$/.test(version)) {
     if (/^HTTP\/\d\.\d/.test(version)) statuses.add(505);
     if (!/^HTTP\/\d\.\d$/.test(version)) statuses.add(400);

@@ -102,22 +102,34 @@ function matchesHeader(matcher: HeaderMatcher, target: ReferenceTarget): boolean
     ':scheme': target.scheme,
   };
   const found = target.headers.filter((header) => header.name.toLowerCase() === name).map((header) => header.value);
-  const value = pseudo[name] ?? (found.length > 0 ? found.join(',') : undefined);
+  const values = pseudo[name] === undefined ? found : [pseudo[name]];
   const specifier = matcher.headerMatchSpecifier;
-  if (specifier.case === undefined) return (value !== undefined) !== matcher.invertMatch;
-  if (specifier.case === 'presentMatch') return ((value !== undefined) === specifier.value) !== matcher.invertMatch;
-  if (value === undefined && !matcher.treatMissingHeaderAsEmpty) return false;
-  const text = value ?? '';
-  let result: boolean;
-  if (specifier.case === 'stringMatch') result = matchesString(specifier.value, text);
-  else if (specifier.case === 'exactMatch') result = text === specifier.value;
-  else if (specifier.case === 'prefixMatch') result = text.startsWith(specifier.value);
-  else if (specifier.case === 'suffixMatch') result = text.endsWith(specifier.value);
-  else if (specifier.case === 'containsMatch') result = text.includes(specifier.value);
-  else if (specifier.case === 'rangeMatch') {
-    result = /^-?\d{1,18}$/.test(text) && BigInt(text) >= specifier.value.start && BigInt(text) < specifier.value.end;
-  } else throw new Error(`${specifier.case} is not modelled`);
-  return result !== matcher.invertMatch;
+  const present = values.length > 0;
+  if (specifier.case === undefined) return present !== matcher.invertMatch;
+  if (specifier.case === 'presentMatch') return (present === specifier.value) !== matcher.invertMatch;
+  if (!present && !matcher.treatMissingHeaderAsEmpty) return false;
+  // Each value of a repeated header by itself.
+  const agrees = (present ? values : ['']).some((text) => matchesValue(specifier, text));
+  return agrees !== matcher.invertMatch;
+}
+
+function matchesValue(specifier: HeaderMatcher['headerMatchSpecifier'], text: string): boolean {
+  switch (specifier.case) {
+    case 'stringMatch':
+      return matchesString(specifier.value, text);
+    case 'exactMatch':
+      return text === specifier.value;
+    case 'prefixMatch':
+      return text.startsWith(specifier.value);
+    case 'suffixMatch':
+      return text.endsWith(specifier.value);
+    case 'containsMatch':
+      return text.includes(specifier.value);
+    case 'rangeMatch':
+      return /^-?\d{1,18}$/.test(text) && BigInt(text) >= specifier.value.start && BigInt(text) < specifier.value.end;
+    default:
+      throw new Error(`${specifier.case} is not modelled`);
+  }
 }
 
 function matchesString(matcher: StringMatcher, value: string): boolean {

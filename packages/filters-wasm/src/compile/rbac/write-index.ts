@@ -13,6 +13,14 @@ export interface RulesHash {
   bytes(content: Uint8Array): number;
 }
 
+/** Headers that the proxy writes by itself. */
+const OWN_HEADERS: ReadonlyMap<string, number> = new Map([
+  ['x-forwarded-for', R.OWN_FORWARDED_FOR],
+  ['x-forwarded-client-cert', R.OWN_CLIENT_CERT],
+  ['x-request-id', R.OWN_REQUEST_ID],
+  ['x-forwarded-proto', R.OWN_FORWARDED_PROTO],
+]);
+
 /** Of a name in a group (a header, a path of claims with the kinds of its values): what its tests do. */
 interface NamedTests {
   readonly name: string;
@@ -59,6 +67,7 @@ export class IndexWriter {
       this.bitmap(() => true),
     );
     blob.int(header + R.RULES_EXCLUDE, this.excludes ? 1 : 0);
+    blob.int(header + R.RULES_OWN_HEADERS, this.ownHeaders);
     this.writeGroups(header);
     const list = blob.reserve(rows.length * R.ROW_BYTES);
     blob.int(header + R.RULES_ROWS, list);
@@ -76,6 +85,11 @@ export class IndexWriter {
 
   private get bitmapBytes(): number {
     return Math.max(16, ((this.rows.length + 127) >> 7) * 16);
+  }
+
+  private get ownHeaders(): number {
+    const names = [...(this.groups.get(R.SUBJECT_HEADER)?.values() ?? [])];
+    return names.reduce((bits, { name }) => bits | (OWN_HEADERS.get(name) ?? 0), 0);
   }
 
   private gather({ clauses, none }: Row, row: number): void {
