@@ -1,7 +1,7 @@
 // Who may call, by AuthorizationPolicies at the receiving sidecar and at the gateway, with the rule's line.
 
 import { describe, expect, it } from 'vitest';
-import { explainedMesh, FILE, REGISTRY } from './explained-mesh.js';
+import { EDGE, explainedMesh, FILE, REGISTRY } from './explained-mesh.js';
 
 const POLICIES = `apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
@@ -42,21 +42,7 @@ spec:
   selector: {matchLabels: {istio: ingressgateway}}
   rules: [{to: [{operation: {hosts: [shop.example.com]}}]}]
 ---
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: edge, namespace: istio-system}
-spec:
-  selector: {istio: ingressgateway}
-  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: edge, namespace: default}
-spec:
-  hosts: ["*"]
-  gateways: [istio-system/edge]
-  http: [{directResponse: {status: 200}}]
-`;
+${EDGE}`;
 
 describe('who may call', () => {
   const mesh = explainedMesh(POLICIES, REGISTRY);

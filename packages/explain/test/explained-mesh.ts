@@ -6,6 +6,23 @@ import { type Because, type Explanation, explain, findCaller, parseRequest } fro
 
 export const FILE = 'mesh.yaml';
 
+/** A gateway that answers everything itself. */
+export const EDGE = `apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: istio-system}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: edge, namespace: default}
+spec:
+  hosts: ["*"]
+  gateways: [istio-system/edge]
+  http: [{directResponse: {status: 200}}]
+`;
+
 /** Two workloads, `web` in three versions and `client`, and a gateway. */
 export const REGISTRY = `apiVersion: v1
 kind: Service

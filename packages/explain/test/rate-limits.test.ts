@@ -1,7 +1,7 @@
 // Which rules of RateLimit resources count a request, at the receiving sidecar and at the gateway, with their lines.
 
 import { describe, expect, it } from 'vitest';
-import { explainedMesh, FILE, REGISTRY } from './explained-mesh.js';
+import { EDGE, explainedMesh, FILE, REGISTRY } from './explained-mesh.js';
 
 const LIMITS = `apiVersion: lateen.io/v1alpha1
 kind: RateLimit
@@ -35,21 +35,7 @@ spec:
   rules:
   - {name: by-address, by: [{clientAddress: {}}], limit: {requests: 5, per: 1s}}
 ---
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: edge, namespace: istio-system}
-spec:
-  selector: {istio: ingressgateway}
-  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: edge, namespace: default}
-spec:
-  hosts: ["*"]
-  gateways: [istio-system/edge]
-  http: [{directResponse: {status: 200}}]
-`;
+${EDGE}`;
 
 describe('the limits of RateLimit', () => {
   const mesh = explainedMesh(`${REGISTRY}${LIMITS}`);

@@ -5,6 +5,7 @@ import { ClusterSchema } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster
 import { RouteConfigurationSchema } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import { LocalRateLimitSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js';
 import * as C from '../dist/index.js';
+import { LISTENER_OPTIONS } from './listener-options.mjs';
 
 const VIRTUAL_HOSTS = 100;
 const core = C.createCore({ seed: [1, 2] });
@@ -42,28 +43,13 @@ console.log(
 );
 
 const OPTIONS = {
-  normalizePath: true,
-  mergeSlashes: false,
-  escapedSlashes: 'keep',
-  edge: false,
-  useRemoteAddress: false,
-  skipXffAppend: false,
-  xffNumTrustedHops: 0,
-  generateRequestId: true,
-  preserveExternalRequestId: false,
-  serverHeader: 'overwrite',
+  ...LISTENER_OPTIONS,
   serverName: 'istio-envoy',
-  allowWebsocket: true,
-  acceptHttp10: false,
-  serviceTimeHeader: true,
-  forwardClientCert: 'sanitize',
-  peerFromRequest: false,
   peerFromResponse: true,
   requestLines: [
     ['x-envoy-peer-metadata-id', 'sidecar~10.0.0.1~a.default~default.svc.cluster.local'],
     ['x-envoy-peer-metadata', 'Q'.repeat(400)],
   ],
-  responseLines: [],
 };
 const listener = C.internListenerOptions(core, OPTIONS, 0);
 const slot = tables.routeConfigSlot('80');

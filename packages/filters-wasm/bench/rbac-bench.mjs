@@ -3,37 +3,14 @@
 import { fromJson } from '@bufbuild/protobuf';
 import { RBACSchema } from '@lateen/xds-proto/envoy/config/rbac/v3/rbac_pb.js';
 import * as C from '../dist/index.js';
+import { LISTENER_OPTIONS } from './listener-options.mjs';
 
 const ROUNDS = Number(process.argv[2] ?? 5);
 const BATCH = 100_000;
 const RULES_PER_POLICY = 20;
 const core = C.createCore({ seed: [1, 2] });
 const { wasm } = core;
-const listener = C.internListenerOptions(
-  core,
-  {
-    normalizePath: true,
-    mergeSlashes: false,
-    escapedSlashes: 'keep',
-    edge: false,
-    useRemoteAddress: false,
-    skipXffAppend: false,
-    xffNumTrustedHops: 0,
-    generateRequestId: true,
-    preserveExternalRequestId: false,
-    serverHeader: 'overwrite',
-    serverName: 'envoy',
-    allowWebsocket: true,
-    acceptHttp10: false,
-    routerHeaders: true,
-    forwardClientCert: 'sanitize',
-    peerFromRequest: false,
-    peerFromResponse: false,
-    requestLines: [],
-    responseLines: [],
-  },
-  0,
-);
+const listener = C.internListenerOptions(core, LISTENER_OPTIONS, 0);
 const PRINCIPAL = 'spiffe://cluster.local/ns/shop-7/sa/cart-3';
 const connection = core.connections.create({
   remoteAddress: '10.4.5.6',

@@ -4,6 +4,7 @@ import { fromJson } from '@bufbuild/protobuf';
 import { ClusterSchema } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import { RouteConfigurationSchema } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import * as C from '../dist/index.js';
+import { LISTENER_OPTIONS } from './listener-options.mjs';
 
 const MANY = Number(process.argv[2] ?? 10_000);
 const CALLS = 20_000;
@@ -18,31 +19,7 @@ const tables = C.createTables(core);
 const cluster = {
   cluster: fromJson(ClusterSchema, { name: 'c', type: 'STATIC', loadAssignment: { clusterName: 'c' } }),
 };
-const options = C.internListenerOptions(
-  core,
-  {
-    normalizePath: true,
-    mergeSlashes: false,
-    escapedSlashes: 'keep',
-    edge: false,
-    useRemoteAddress: false,
-    skipXffAppend: false,
-    xffNumTrustedHops: 0,
-    generateRequestId: true,
-    preserveExternalRequestId: false,
-    serverHeader: 'overwrite',
-    serverName: 'envoy',
-    allowWebsocket: true,
-    acceptHttp10: false,
-    serviceTimeHeader: true,
-    forwardClientCert: 'sanitize',
-    peerFromRequest: false,
-    peerFromResponse: false,
-    requestLines: [],
-    responseLines: [],
-  },
-  0,
-);
+const options = C.internListenerOptions(core, LISTENER_OPTIONS, 0);
 
 /** Median nanoseconds of parsing a request and routing it. */
 function nanoseconds(slot, path) {

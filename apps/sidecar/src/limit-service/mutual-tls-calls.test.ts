@@ -1,26 +1,11 @@
 // A rate limit service of the mesh is asked over mutual TLS, and nobody else in its place.
 
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { ServerCredentials } from '@grpc/grpc-js';
 import { TestAuthority } from '@lateen/identity/testing';
 import { expect, it, onTestFinished } from 'vitest';
-import {
-  anyHost,
-  cluster,
-  connectionManager,
-  dataPlaneConfig,
-  endpointOf,
-  httpOptions,
-  listener,
-  toCluster,
-} from '../testing/envoy-config.js';
 import { OVER_LIMIT, startLimitServer } from '../testing/limit-server.js';
-import { filter, key } from '../testing/limited-proxy.js';
+import { startAskingProxy } from '../testing/limited-proxy.js';
 import { meshClientSocketOf, workloadSecrets } from '../testing/mesh-identity.js';
-import { startProxy } from '../testing/proxy-fixture.js';
-
-const HTTP_2 = httpOptions({ explicit_http_config: { http2_protocol_options: {} } });
 
 it.each([
   ['limits', 429, { overLimit: 1, error: 0 }],
@@ -32,23 +17,8 @@ it.each([
   const limits = await startLimitServer(ServerCredentials.createSsl(Buffer.from(authority.rootsPem), [pair], true));
   onTestFinished(() => limits.stop());
   limits.answer = () => ({ overallCode: OVER_LIMIT });
-  const app = createServer((_request, response) => response.end('hello'));
-  await new Promise<void>((resolve) => app.listen(0, '127.0.0.1', resolve));
-  onTestFinished(() => void app.close().closeAllConnections());
-  const routes = anyHost(toCluster('app', { rate_limits: [key('one')] }));
-  const proxy = await startProxy(
-    dataPlaneConfig(
-      [listener('l', [{ filters: [connectionManager(routes, {}, [filter()])] }])],
-      [
-        cluster('app', [endpointOf((app.address() as AddressInfo).port)]),
-        cluster('limits', [endpointOf(limits.port)], {
-          ...HTTP_2,
-          transport_socket: meshClientSocketOf(['limits'], ['h2']),
-        }),
-      ],
-      await workloadSecrets(authority, 'web'),
-    ),
-  );
+  const transport = { transport_socket: meshClientSocketOf(['limits'], ['h2']) };
+  const proxy = await startAskingProxy(limits.port, transport, await workloadSecrets(authority, 'web'));
   expect((await fetch(`http://127.0.0.1:${proxy.port()}/`)).status).toBe(status);
   expect(proxy.dataPlane.limitServices()[0]).toMatchObject(counts);
   expect(limits.asked).toHaveLength(status === 429 ? 1 : 0);

@@ -2,8 +2,9 @@
 
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, request as send } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterEach } from 'vitest';
+import { afterEach, onTestFinished } from 'vitest';
 import {
+  anyHost,
   cluster,
   connectionManager,
   dataPlaneConfig,
@@ -11,6 +12,7 @@ import {
   httpOptions,
   listener,
   testNode,
+  toCluster,
 } from './envoy-config.js';
 import { startLimitServer } from './limit-server.js';
 import { ACCESS_LOG } from './one-cluster.js';
@@ -85,6 +87,31 @@ export async function startLimitedProxy(routes: Json, filters: readonly Json[] =
     });
   const counts = () => proxy.dataPlane.limitServices()[0];
   return { limits, proxy, log, ask, received, counts };
+}
+
+/**
+ * A proxy that asks the service at a port, which is the test's own, about every request to an application that says hello.
+ * @param limits fields of the service's cluster
+ * @param secrets of the proxy
+ */
+export async function startAskingProxy(
+  port: number,
+  limits: Json = {},
+  secrets?: Parameters<typeof dataPlaneConfig>[2],
+): Promise<Awaited<ReturnType<typeof startProxy>>> {
+  const app = createServer((_request, response) => response.end('hello'));
+  await new Promise<void>((resolve) => app.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => void app.close().closeAllConnections());
+  const routes = anyHost(toCluster('app', { rate_limits: [key('one')] }));
+  const config = dataPlaneConfig(
+    [listener('l', [{ filters: [connectionManager(routes, {}, [filter()])] }])],
+    [
+      cluster('app', [endpointOf((app.address() as AddressInfo).port)]),
+      cluster('limits', [endpointOf(port)], { ...HTTP_2, ...limits }),
+    ],
+    secrets,
+  );
+  return startProxy(config);
 }
 
 async function textOf(message: IncomingMessage): Promise<string> {
