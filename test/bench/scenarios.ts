@@ -201,6 +201,15 @@ export const SCENARIOS: readonly Scenario[] = [
     start: (kind, workDir, backend) => oneProxy(kind, workDir, backend, { accessLog: 'on' }),
   },
   {
+    key: 'audit',
+    title: 'as (a), with an audit log beside none',
+    proxies: ['sidecar-few', 'sidecar'],
+    cpuGoals: [{ peer: 'sidecar-few', atMost: 1.1 }],
+    backend: KIB_BODY,
+    headers: [],
+    start: (kind, workDir, backend) => oneProxy(kind, workDir, backend, kind === 'sidecar' ? { auditLog: 'on' } : {}),
+  },
+  {
     key: 'h2',
     title: 'clients of HTTP/2 (16 connections, 10 streams each), HTTP/1.1 behind, 1 KiB bodies',
     proxies: NATIVE,

@@ -3,6 +3,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Http2ServerRequest } from 'node:http2';
 import { type AdminRoles, type IdentitySource, type MtlsHttpHandler, requestPeer } from '@lateen/identity';
+import type { PublishedCheckpoints } from '@lateen/identity/checkpoints';
 import type { AuthorityStatus, Logger } from '@lateen/telemetry';
 import type { AuditLog } from './audit-log.js';
 import type { Authority } from './authority/authority.js';
@@ -15,6 +16,7 @@ export interface AdminOptions {
   readonly roles: AdminRoles;
   readonly logger: Logger;
   readonly status: () => AuthorityStatus;
+  readonly checkpoints: () => PublishedCheckpoints;
   /** @throws RotationRefused */
   readonly rotateRoot: (graceSeconds: number, requestedBy: string) => Promise<void>;
 }
@@ -25,7 +27,7 @@ const MAX_GRACE_SECONDS = 365 * 24 * 3600;
 type Answer = readonly [code: number, type: string, body: string];
 
 /**
- * `GET /bundle` (PEM), `/certificates` (the last audit lines), `/identity` (the own certificate's dates), `/ca/status`;
+ * `GET /bundle` (PEM), `/certificates` (the last audit lines), `/identity` (the own certificate's dates), `/ca/status`, `/audit/checkpoints`;
  * `POST /ca/rotate-root?graceSeconds=N`.
  */
 export function createAdminHandler(options: AdminOptions): MtlsHttpHandler {
@@ -47,7 +49,7 @@ export function createAdminHandler(options: AdminOptions): MtlsHttpHandler {
   };
 }
 
-function read({ authority, own, audit, status }: AdminOptions, path: string): Answer {
+function read({ authority, own, audit, status, checkpoints }: AdminOptions, path: string): Answer {
   switch (path) {
     case '/bundle':
       return [200, 'application/x-pem-file', authority.current.bundlePem];
@@ -59,8 +61,14 @@ function read({ authority, own, audit, status }: AdminOptions, path: string): An
     }
     case '/ca/status':
       return [200, ...json(status())];
+    case '/audit/checkpoints':
+      return [200, ...json(checkpoints())];
     default:
-      return [404, 'text/plain', 'not found; try /bundle, /certificates, /identity or /ca/status\n'];
+      return [
+        404,
+        'text/plain',
+        'not found; try /bundle, /certificates, /identity, /ca/status or /audit/checkpoints\n',
+      ];
   }
 }
 

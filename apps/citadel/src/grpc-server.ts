@@ -1,4 +1,4 @@
-// The door: gRPC over TLS on port 8060, istio.v1.auth.IstioCertificateService.
+// The door: gRPC over TLS on port 8060, istio.v1.auth.IstioCertificateService and lateen.audit.v1.AuditCheckpoints.
 
 import { create } from '@bufbuild/protobuf';
 import {
@@ -15,10 +15,18 @@ import {
   IstioCertificateResponseSchema,
   IstioCertificateService,
 } from '@lateen/xds-proto/istio/v1/auth/ca_pb.js';
+import {
+  AuditCheckpoints,
+  type CheckpointRequest,
+  type CheckpointResponse,
+  CheckpointResponseSchema,
+} from '@lateen/xds-proto/lateen/audit/v1/checkpoint_pb.js';
 import type { CertificateService } from './certificate-service.js';
+import type { CheckpointService } from './checkpoints/checkpoint-service.js';
 
 export interface GrpcServerOptions {
   readonly service: CertificateService;
+  readonly checkpoints: CheckpointService;
   readonly address: string;
   readonly port: number;
   readonly credentials: ServerCredentials;
@@ -54,6 +62,24 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<{ por
         })
         .then(
           (certChain) => callback(null, create(IstioCertificateResponseSchema, { certChain })),
+          (error) => callback(error),
+        );
+    },
+  });
+  server.addService(grpcService(AuditCheckpoints) as unknown as ServiceDefinition, {
+    signCheckpoint: (
+      call: ServerUnaryCall<CheckpointRequest, CheckpointResponse>,
+      callback: sendUnaryData<CheckpointResponse>,
+    ) => {
+      const { chain, seq, hash, records, dropped, node, file } = call.request;
+      options.checkpoints
+        .sign({
+          clientCertificate: call.getAuthContext().sslPeerCertificate?.raw,
+          ...{ chain, hash, node, file },
+          ...{ seq: Number(seq), records: Number(records), dropped: Number(dropped) },
+        })
+        .then(
+          (jws) => callback(null, create(CheckpointResponseSchema, { jws })),
           (error) => callback(error),
         );
     },

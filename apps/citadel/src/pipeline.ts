@@ -1,4 +1,5 @@
 // Citadel, in the order in which a request meets its parts: attestation → limits → signing request → signature → audit line.
+// Beside it: checkpoints of audit logs.
 
 import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -12,6 +13,7 @@ import { openAuditLog } from './audit-log.js';
 import { openAuthority } from './authority/authority-source.js';
 import { takeStateLease } from './authority/state-lease.js';
 import { createCertificateService, type TtlLimits } from './certificate-service.js';
+import { CheckpointService } from './checkpoints/checkpoint-service.js';
 import { startGrpcServer } from './grpc-server.js';
 import { createCitadelMetrics } from './metrics.js';
 import { OwnIdentity } from './own-identity.js';
@@ -101,14 +103,20 @@ export async function startCitadel(options: CitadelOptions): Promise<Citadel> {
     metrics,
     logger,
   });
+  const checkpoints = await CheckpointService.open({
+    ...{ stateDir, trustDomain, lease, logger },
+    passphrase: options.passphrase,
+  });
   const grpcServer = await startGrpcServer({
     service,
+    checkpoints,
     address,
     port: options.grpcPort,
     // Who comes for the first time has no certificate yet.
     credentials: grpcServerCredentials(own, {
       requireClientCertificate: false,
-      acceptClientCertificate: options.renewal,
+      // For checkpoints; whether it may be renewed by showing it is the attestors' word.
+      acceptClientCertificate: true,
     }),
   });
   const admin = await createMtlsHttpServer({
@@ -121,6 +129,7 @@ export async function startCitadel(options: CitadelOptions): Promise<Citadel> {
       roles,
       logger,
       status: () => source.status(),
+      checkpoints: () => checkpoints.published,
       rotateRoot: (graceSeconds, requestedBy) => source.rotateRoot(graceSeconds, requestedBy),
     }),
     address,
@@ -151,6 +160,7 @@ export async function startCitadel(options: CitadelOptions): Promise<Citadel> {
       own.stop();
       await source.close();
       await audit.close();
+      await checkpoints.close();
       await lease.release();
     },
   };

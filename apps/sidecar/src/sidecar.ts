@@ -23,6 +23,7 @@ import type { ResourceState } from './config/store/resource-state.js';
 import { ConfigRejected, type DataPlane, type DataPlaneOptions } from './data-plane.js';
 import { OwnIdentity } from './identity/own-identity.js';
 import { AccessLogs } from './observe/access-logs.js';
+import { CheckpointClient } from './observe/audit/checkpoint-client.js';
 import { QuotaSession } from './quota/quota-session.js';
 import { StartError } from './start-error.js';
 import { DnsDiscovery } from './upstream/discovery/dns-discovery.js';
@@ -155,8 +156,10 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
       : new LastKnownGood({ stateDir, nodeId: bootstrap.node.id, log });
   const [kept] = await Promise.all([lastKnownGood?.load(), identity?.start()]);
 
+  const checkpoints = createCheckpoints(options, bootstrap, identity);
   const accessLogs = new AccessLogs({
     log,
+    signCheckpoint: checkpoints?.sign,
     auditDirectory: stateDir,
     auditWriter: () => ({ workload: identity?.current?.spiffeId, node: bootstrap.node.id, version: options.version }),
   });
@@ -298,6 +301,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
       await dataPlane.close();
       await Promise.all([admin.close(), identity?.stop(), lastKnownGood?.flush()]);
       await accessLogs.close();
+      checkpoints?.close();
     },
   };
 }
@@ -354,4 +358,15 @@ function createIdentity(
     stateDir,
     logger,
   });
+}
+
+/** Who has an identity of the mesh can have its audit logs signed. */
+function createCheckpoints(
+  { citadel }: SidecarOptions,
+  { node }: SidecarBootstrap,
+  identity: OwnIdentity | undefined,
+): CheckpointClient | undefined {
+  if (citadel === undefined || identity === undefined) return undefined;
+  const { address: citadelAddress, trustDomain } = citadel;
+  return new CheckpointClient({ citadelAddress, trustDomain, identity: identity.source, node: node.id });
 }

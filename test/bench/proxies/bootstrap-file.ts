@@ -4,6 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { denyFilter } from './access-rules.js';
+import { auditLogger } from './audit-logger.js';
 import type { CertificateFiles } from './certificates.js';
 import { type ProxyOptions, pathOfRoute, type RouteSeries } from './proxy-options.js';
 
@@ -158,6 +159,7 @@ export function writeBootstrap(options: BootstrapOptions): string {
                     '@type': `${V3}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager`,
                     stat_prefix: 'ingress',
                     ...(options.accessLog === undefined ? {} : { access_log: [fileAccessLog(options.accessLog)] }),
+                    ...(options.auditLog === undefined ? {} : { access_log: [auditLogger(options.auditLog)] }),
                     route_config: { name: 'local', virtual_hosts: virtualHosts(options) },
                     http_filters: httpFilters(options),
                   },

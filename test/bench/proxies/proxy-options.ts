@@ -37,6 +37,8 @@ export interface ProxyOptions {
   readonly originateHttp2?: boolean;
   /** Path of the access log. */
   readonly accessLog?: string;
+  /** Path of the audit log (only the sidecar has one). */
+  readonly auditLog?: string;
   /** Lift limits that thousands of connections would reach. */
   readonly manyConnections?: boolean;
 }

@@ -49,6 +49,7 @@ async function commandOf(kind: ProxyKind, directory: string, options: ProxyOptio
 export async function startProxy(kind: ProxyKind, directory: string, options: ProxyOptions): Promise<PinnedProcess> {
   const own = { ...options, name: `${kind}-${options.name}` };
   if (options.accessLog !== undefined) Object.assign(own, { accessLog: join(directory, `${own.name}.log`) });
+  if (options.auditLog !== undefined) Object.assign(own, { auditLog: join(directory, `${own.name}.audit.log`) });
   const argv = await commandOf(kind, directory, own);
   if (kind !== 'haproxy' || own.accessLog === undefined) return startPinned(kind, PROXY_CPU, argv, own.listenPort);
   const log = openSync(own.accessLog, 'a');

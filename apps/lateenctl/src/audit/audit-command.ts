@@ -1,15 +1,16 @@
-// Commands: `lateenctl audit verify` and `audit query`: whether audit logs are as they were written, and what they say.
+// Commands: `lateenctl audit verify`, `query` and `checkpoints`: whether audit logs are as they were written, what they say, and
+// what Citadel has signed of them.
 
-import { existsSync } from 'node:fs';
 import { AuditVerifier, type ChainReport } from '@lateen/telemetry/audit/verify.js';
 import type { Command } from 'commander';
-import { stateDirOf } from '../commands/context.js';
+import { stateDirOf, targetOf } from '../commands/context.js';
+import { publishedCheckpoints } from '../mesh/citadel-admin.js';
 import { ReportedError } from '../output/cli-error.js';
 import { errorColors, outputFormat, print, printJson } from '../output/print.js';
 import { formatTable } from '../output/table.js';
-import { stateLayout } from '../state/state-layout.js';
 import { auditFilesOfMesh, withOlderFiles } from './audit-files.js';
 import { compileQuery, HEADING, type QueryOptions, rowOf } from './audit-query.js';
+import { localMeshRuns, signaturesFrom } from './published-checkpoints.js';
 
 export function addAuditCommand(program: Command): void {
   const audit = program
@@ -23,11 +24,13 @@ Examples:
   lateenctl audit query --decision denied --since 10m`,
     );
   addVerify(audit);
+  addCheckpoints(audit);
   addQuery(audit);
 }
 
 interface VerifyOptions {
   readonly running?: boolean;
+  readonly signatures?: string;
   readonly output: string;
 }
 
@@ -38,10 +41,15 @@ function addVerify(audit: Command): void {
     .description(
       'Reads audit logs, by default those of all pods of the local mesh, each with the files that were put aside for it.\n' +
         'Every chain must begin with its start record and end with its end record; a process that still runs has no end\n' +
-        'record yet, which is taken as it is with --running, and while the local mesh runs.',
+        'record yet, which is taken as it is with --running, and while the local mesh runs. What Citadel has signed must be\n' +
+        'there as it was; what is written since its last signature is named.',
     )
     .argument('[files...]', 'audit logs')
     .option('--running', 'chains may be without an end record, since their processes run')
+    .option(
+      '--signatures <source>',
+      'citadel (unless told for the local mesh, and with --citadel), none, or a file saved by `audit checkpoints`',
+    )
     .option('-o, --output <format>', 'table or json', 'table')
     .addHelpText(
       'after',
@@ -50,17 +58,23 @@ Exit codes: 0 nothing is missing, 1 something is; each finding is a line FILE:LI
 
 Examples:
   lateenctl audit verify
+  lateenctl audit verify --signatures checkpoints.json audit.log
   lateenctl audit verify --running /var/lib/lateen/audit.log`,
     )
     .action(async (files: string[], options: VerifyOptions, command: Command) => {
       const format = outputFormat(options.output, ['table', 'json']);
-      const stateDir = stateDirOf(command);
-      const meshRuns = files.length === 0 && existsSync(stateLayout(stateDir).meshFile);
-      const verifier = new AuditVerifier();
-      for (const file of filesOf(files, command)) await verifier.file(file);
-      const report = verifier.report(options.running === true || meshRuns);
+      const isOwnMesh = files.length === 0;
+      const read = filesOf(files, command);
+      // First what was signed: it is on the disk by then.
+      const signatures = await signaturesFrom(options.signatures, isOwnMesh, command);
+      const verifier = new AuditVerifier(signatures);
+      for (const file of read) await verifier.file(file);
+      const report = await verifier.report(options.running === true || (isOwnMesh && localMeshRuns(command)));
       if (format === 'json') printJson(report);
-      else print(formatTable(CHAIN_HEADING, report.chains.map(chainRow)));
+      else {
+        print(formatTable(CHAIN_HEADING, report.chains.map(chainRow)));
+        for (const line of signatures === undefined ? [NOT_CHECKED] : uncovered(report.chains)) print(line);
+      }
       for (const { file, line, message } of report.problems) {
         process.stderr.write(`${errorColors.red(`${file}:${line}: ${message}`)}\n`);
       }
@@ -68,10 +82,38 @@ Examples:
     });
 }
 
-const CHAIN_HEADING = ['CHAIN', 'WORKLOAD', 'RECORDS', 'DROPPED', 'LAST', 'END'];
+const CHAIN_HEADING = ['CHAIN', 'WORKLOAD', 'RECORDS', 'DROPPED', 'LAST', 'SIGNED', 'END'];
+const NOT_CHECKED = 'signatures were not checked: see --signatures';
 
-function chainRow({ chain, workload, records, dropped, seq, ended }: ChainReport): string[] {
-  return [chain, workload ?? '-', String(records), String(dropped), String(seq), ended ? 'yes' : 'no'];
+function chainRow({ chain, workload, records, dropped, seq, signedSeq, ended }: ChainReport): string[] {
+  const signed = signedSeq === 0 ? '-' : String(signedSeq);
+  return [chain, workload ?? '-', String(records), String(dropped), String(seq), signed, ended ? 'yes' : 'no'];
+}
+
+/** What nobody has signed could be cut off, or written anew, without being found. */
+function uncovered(chains: readonly ChainReport[]): string[] {
+  return chains
+    .filter(({ unsigned }) => unsigned > 0)
+    .map(({ chain, seq, signedSeq }) => `records ${signedSeq + 1} to ${seq} of chain ${chain} are not signed yet`);
+}
+
+function addCheckpoints(audit: Command): void {
+  audit
+    .command('checkpoints')
+    .summary('what Citadel has signed: its keys, and the last checkpoint of each chain')
+    .description(
+      'Prints JSON for `audit verify --signatures FILE`. Kept where nobody who can write the logs can change it, it says later\n' +
+        'what must still be there, also without Citadel.',
+    )
+    .addHelpText(
+      'after',
+      `
+Examples:
+  lateenctl audit checkpoints > checkpoints.json`,
+    )
+    .action(async (_options: object, command: Command) => {
+      printJson(await publishedCheckpoints(targetOf(command).controlPlane));
+    });
 }
 
 function addQuery(audit: Command): void {
@@ -79,10 +121,11 @@ function addQuery(audit: Command): void {
     .command('query')
     .summary('records by who, what and decision')
     .description(
-      'Reads audit logs, by default those of all pods of the local mesh. In --principal and --path, * is any text.',
+      'Reads audit logs, by default those of all pods of the local mesh. In --principal, --subject and --path, * is any text.',
     )
     .argument('[files...]', 'audit logs')
     .option('--principal <pattern>', "the source's SPIFFE id")
+    .option('--subject <pattern>', 'the subject of the token that was checked')
     .option('--path <pattern>', 'the path as forwarded, or as it came')
     .option('--decision <decision>', 'allowed, denied, or none where no policy decided')
     .option('--since <time>', 'a span such as 10m, or a time such as 2026-11-23T18:00:00Z')
@@ -110,7 +153,7 @@ Examples:
         });
       }
       if (format === 'table') print(formatTable(HEADING, rows));
-      const { problems } = verifier.report(true);
+      const { problems } = await verifier.report(true);
       if (problems.length === 0) return;
       const text = `${problems.length} findings: these logs are not as they were written; see \`lateenctl audit verify\``;
       process.stderr.write(`${errorColors.yellow(text)}\n`);

@@ -6,6 +6,7 @@ import { UsageError } from '../output/cli-error.js';
 
 export interface QueryOptions {
   readonly principal?: string;
+  readonly subject?: string;
   readonly path?: string;
   readonly decision?: string;
   readonly since?: string;
@@ -15,17 +16,19 @@ const DECISIONS = ['allowed', 'denied', 'none'];
 
 /** @throws UsageError for what is no decision or no time */
 export function compileQuery(options: QueryOptions, nowMs: number): (record: AuditRecord) => boolean {
-  const { principal, path, decision, since } = options;
+  const { principal, subject, path, decision, since } = options;
   if (decision !== undefined && !DECISIONS.includes(decision)) {
     throw new UsageError(`--decision ${decision}: one of ${DECISIONS.join(', ')}`);
   }
   const fromMs = since === undefined ? undefined : timeOf(since, nowMs);
   const isPrincipal = principal === undefined ? undefined : pattern(principal);
+  const isSubject = subject === undefined ? undefined : pattern(subject);
   const isPath = path === undefined ? undefined : pattern(path);
   return (record) => {
     if (record.type !== 'request' && record.type !== 'connection') return false;
     if (decision !== undefined && record.decision !== decision) return false;
     if (isPrincipal !== undefined && !isPrincipal(record.principal)) return false;
+    if (isSubject !== undefined && !isSubject(record.subject)) return false;
     if (isPath !== undefined && !isPath(record.path) && !isPath(record.original_path)) return false;
     return fromMs === undefined || Date.parse(String(record.time)) >= fromMs;
   };

@@ -1,5 +1,6 @@
 // Mesh: Citadel's admin API.
 
+import type { PublishedCheckpoints } from '@lateen/identity/checkpoints';
 import type { AuthorityStatus } from '@lateen/telemetry';
 import { callComponent } from './component-call.js';
 import type { ControlPlane } from './control-plane.js';
@@ -16,6 +17,11 @@ export function rotateRoot(controlPlane: ControlPlane, graceSeconds: number): Pr
   return call(controlPlane, 'POST', `/ca/rotate-root?graceSeconds=${graceSeconds}`);
 }
 
-function call(controlPlane: ControlPlane, method: 'GET' | 'POST', path: string): Promise<AuthorityStatus> {
+/** The keys that sign checkpoints of audit logs, and the last one of each chain. */
+export function publishedCheckpoints(controlPlane: ControlPlane): Promise<PublishedCheckpoints> {
+  return call(controlPlane, 'GET', '/audit/checkpoints');
+}
+
+function call<T>(controlPlane: ControlPlane, method: 'GET' | 'POST', path: string): Promise<T> {
   return callComponent(controlPlane, { component: 'citadel', method, path, timeoutMs: CALL_TIMEOUT_MS });
 }

@@ -53,9 +53,15 @@ export class ControlPlane {
     for (const component of this.components.values()) component.process.start();
   }
 
-  async close(options: StopOptions): Promise<void> {
+  /** @param workloadsEnd Citadel is there until then: it signs how the audit logs of sidecars end */
+  async close(options: StopOptions, workloadsEnd: Promise<void>): Promise<void> {
     for (const component of this.components.values()) component.probe.stop();
-    await Promise.all([...this.components.values()].map((each) => each.process.stop(options)));
+    await Promise.all(
+      [...this.components.values()].map(async ({ name, process }) => {
+        if (name === 'citadel') await workloadsEnd;
+        await process.stop(options);
+      }),
+    );
   }
 
   #component(name: ComponentName): Component {

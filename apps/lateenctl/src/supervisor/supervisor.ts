@@ -176,10 +176,9 @@ export class Supervisor {
     clearInterval(this.#rotation);
     registry.close();
     await rm(layout.meshFile, { force: true });
-    await Promise.all([
-      workloads.close({ graceMs: SHUTDOWN_GRACE_MS }),
-      controlPlane.close({ graceMs: SHUTDOWN_GRACE_MS }),
-    ]);
+    const options = { graceMs: SHUTDOWN_GRACE_MS };
+    const workloadsEnd = workloads.close(options);
+    await Promise.all([workloadsEnd, controlPlane.close(options, workloadsEnd)]);
     for (const close of closers) await close();
     await reaper.close();
     await this.#control?.close();

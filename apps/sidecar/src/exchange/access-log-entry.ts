@@ -14,9 +14,11 @@ import {
   ROUTE_NAME_LENGTH,
   ROUTE_NAME_OFFSET,
 } from '@lateen/filters-wasm';
+import type { JsonFields } from '@lateen/jwt';
 import type { AccessLogRecord, AccessLogSink } from '../data-plane.js';
 import type { AnsweringExchange } from './answering-exchange.js';
 import type { ExchangeClient } from './exchange-client.js';
+import { claimText } from './filters/token-check.js';
 import { flagsText } from './response-flags.js';
 
 /** One for each connection, used again for each request. */
@@ -47,8 +49,10 @@ export class AccessLogEntry implements AccessLogRecord {
   attemptCount = 0;
   /** What filters have said of the request, by namespace and name (`NAMESPACE:NAME`). */
   private readonly noted = new Map<string, string>();
-  private requestHead = '';
-  private responseHead = '';
+  /** Payloads of good tokens, by the name that their providers give them. */
+  private claims: ReadonlyMap<string, JsonFields> | null = null;
+  private readonly requestHead = new IndexedHead();
+  private readonly responseHead = new IndexedHead();
 
   constructor(
     private readonly core: Core,
@@ -64,17 +68,23 @@ export class AccessLogEntry implements AccessLogRecord {
     this.protocol = undefined;
     this.routeName = undefined;
     this.upstreamLocalAddress = undefined;
-    this.requestHead = '';
-    this.responseHead = '';
+    this.requestHead.set('');
+    this.responseHead.set('');
     this.noted.clear();
+    this.claims = null;
   }
 
   noteMetadata(name: string, value: string): void {
     this.noted.set(name, value);
   }
 
+  /** Tokens are good. */
+  noteClaims(claims: ReadonlyMap<string, JsonFields>): void {
+    if (claims.size > 0) this.claims = claims;
+  }
+
   metadata(name: string): string | undefined {
-    return this.noted.get(name);
+    return this.noted.get(name) ?? (this.claims === null ? undefined : claimText(this.claims, name));
   }
 
   /** REQ_* is filled. */
@@ -84,7 +94,7 @@ export class AccessLogEntry implements AccessLogRecord {
     this.path = this.text(REQ_PATH_OFFSET, REQ_PATH_LENGTH);
     this.authority = this.text(REQ_AUTHORITY_OFFSET, REQ_AUTHORITY_LENGTH);
     this.protocol = http2 ? 'HTTP/2' : core.i32[REQ_MINOR_VERSION >> 2] === 0 ? 'HTTP/1.0' : 'HTTP/1.1';
-    this.requestHead = this.text(REQ_HEAD_OFFSET, REQ_HEAD_LENGTH) ?? '';
+    this.requestHead.set(this.text(REQ_HEAD_OFFSET, REQ_HEAD_LENGTH) ?? '');
   }
 
   /** ROUTE_* is filled. */
@@ -96,7 +106,7 @@ export class AccessLogEntry implements AccessLogRecord {
   noteResponse(address: number, length: number): void {
     const text = this.core.text(address, length);
     const end = text.indexOf('\r\n\r\n');
-    this.responseHead = end < 0 ? text : text.slice(0, end + 4);
+    this.responseHead.set(end < 0 ? text : text.slice(0, end + 4));
   }
 
   /** Hands the finished request to the log. `sentHead` is the head as the upstream got it, empty where none did. */
@@ -125,21 +135,65 @@ export class AccessLogEntry implements AccessLogRecord {
     this.requestedServerName = client.serverName === '' ? undefined : client.serverName;
     this.downstreamPeerUriSan = client.peerPrincipal === '' ? undefined : client.peerPrincipal;
     this.attemptCount = exchange.attempts.count;
-    if (sentHead !== '') this.requestHead = sentHead;
+    if (sentHead !== '') this.requestHead.set(sentHead);
     this.sink(this);
   }
 
   requestHeader(name: string): string | undefined {
-    return headerValue(this.requestHead, name);
+    return this.requestHead.value(name);
   }
 
   responseHeader(name: string): string | undefined {
-    return headerValue(this.responseHead, name);
+    return this.responseHead.value(name);
   }
 
   private text(offsetField: number, lengthField: number): string | undefined {
     const length = this.core.i32[lengthField >> 2]!;
     return length === 0 ? undefined : this.core.text(this.core.i32[offsetField >> 2]!, length);
+  }
+}
+
+/** A head whose lines are looked for once, for all headers that a log asks for. */
+class IndexedHead {
+  private head = '';
+  /** Lines; -1 while nobody has asked. */
+  private count = 0;
+  private readonly starts: number[] = [];
+  private readonly nameLengths: number[] = [];
+  private readonly ends: number[] = [];
+
+  set(head: string): void {
+    this.head = head;
+    this.count = head === '' ? 0 : -1;
+  }
+
+  /** First value of a header (in lower case). */
+  value(name: string): string | undefined {
+    if (this.count < 0) this.findLines();
+    const { head, starts, nameLengths } = this;
+    for (let line = 0; line < this.count; line++) {
+      if (nameLengths[line] !== name.length) continue;
+      const start = starts[line]!;
+      if (head.startsWith(name, start) || head.slice(start, start + name.length).toLowerCase() === name) {
+        return head.slice(start + name.length + 1, this.ends[line]).trim();
+      }
+    }
+    return undefined;
+  }
+
+  private findLines(): void {
+    const { head } = this;
+    let count = 0;
+    for (let start = head.indexOf('\r\n') + 2; start > 1; ) {
+      const end = head.indexOf('\r\n', start);
+      if (end <= start) break;
+      this.starts[count] = start;
+      this.nameLengths[count] = head.indexOf(':', start) - start;
+      this.ends[count] = end;
+      count++;
+      start = end + 2;
+    }
+    this.count = count;
   }
 }
 

@@ -252,6 +252,7 @@ export class Exchange extends ForwardingExchange implements DelayedRequest, Inqu
       this.replyLocally(tokenRefusal(decision));
       return;
     }
+    this.log?.noteClaims(decision.metadata);
     const { record, secure } = this.client;
     const length = decision.head.changed ? check.rewrite(decision, this.listenerRecord, record) : headLength;
     if (length === 0 || !check.putClaims(decision)) {

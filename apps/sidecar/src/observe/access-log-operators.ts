@@ -2,6 +2,7 @@
 // Meanings: https://www.envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage
 
 import { hostname } from 'node:os';
+import { JWT_METADATA } from '@lateen/filters-wasm';
 import type { AccessLogRecord } from '../data-plane.js';
 import { ACCESS_LOG_HINT, RBAC_METADATA } from '../rbac/rbac-filter.js';
 import { createTimeFormatter } from './time-format.js';
@@ -82,13 +83,18 @@ function chooseOperator(name: string, argument: string | undefined): Operator {
   }
 }
 
-/** `%DYNAMIC_METADATA(NAMESPACE:NAME)%`: what filters have said of a request; only those that decide who may say anything. */
+/**
+ * `%DYNAMIC_METADATA(NAMESPACE:NAME)%`: what filters have said of a request: those that decide who may, and claims of good
+ * tokens, by the name that their provider gives to the payload, and the claim's.
+ */
 function metadataOperator(argument: string): Operator {
   const [namespace, name, ...deeper] = argument.split(':');
-  const isKept = namespace === RBAC_METADATA && name !== undefined && name !== '' && deeper.length === 0;
+  const isNamed = name !== undefined && name !== '' && !deeper.includes('');
+  const isKept =
+    isNamed && (namespace === RBAC_METADATA ? deeper.length === 0 : namespace === JWT_METADATA && deeper.length > 0);
   if (!isKept && argument !== ACCESS_LOG_HINT) {
     throw new Error(
-      `%DYNAMIC_METADATA(${argument})% is not supported: use ${RBAC_METADATA}:NAME or ${ACCESS_LOG_HINT}`,
+      `%DYNAMIC_METADATA(${argument})% is not supported: use ${RBAC_METADATA}:NAME, ${JWT_METADATA}:PAYLOAD:CLAIM or ${ACCESS_LOG_HINT}`,
     );
   }
   return (record) => record.metadata(argument);

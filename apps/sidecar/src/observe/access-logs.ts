@@ -19,6 +19,7 @@ import type { AccessLogSink } from '../data-plane.js';
 import { compileJsonFormat, compileTextFormat, DEFAULT_TEXT_FORMAT, type LineFormatter } from './access-log-format.js';
 import { type AuditFormat, compileAuditFormat } from './audit/audit-format.js';
 import { AuditLog } from './audit/audit-log.js';
+import type { SignCheckpoint } from './audit/checkpoint-client.js';
 import { LineWriter } from './line-writer.js';
 
 /** The loggers that exist. */
@@ -32,7 +33,9 @@ export interface AccessLogsOptions {
   readonly auditDirectory?: string | undefined;
   /** What the first record of an audit log says of who writes. */
   readonly auditWriter?: () => Readonly<Record<string, string | undefined>>;
-  readonly log: (level: 'error', message: string, fields: Record<string, unknown>) => void;
+  /** Left out: nobody signs checkpoints of audit logs. */
+  readonly signCheckpoint?: SignCheckpoint | undefined;
+  readonly log: (level: 'warn' | 'error', message: string, fields: Record<string, unknown>) => void;
 }
 
 export class AccessLogs {
@@ -89,6 +92,9 @@ export class AccessLogs {
         path,
         writer: this.options.auditWriter ?? (() => ({})),
         onError: (reason) => this.options.log('error', 'the audit log cannot be written', { path, reason }),
+        signCheckpoint: this.options.signCheckpoint,
+        onUnsigned: (reason) =>
+          this.options.log('warn', 'the audit log is not signed for now; it is tried again', { path, reason }),
       });
       this.#audits.set(path, audit);
     }

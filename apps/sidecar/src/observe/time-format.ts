@@ -48,7 +48,7 @@ const COMMAND = /%(?:([1-9])f|E([0-9*])S|([a-zA-Z%]))/g;
 
 /** @param format empty for `2026-11-23T01:02:03.456Z`. @throws Error naming what is not supported */
 export function createTimeFormatter(format: string): (ms: number) => string {
-  if (format === '') return (ms) => new Date(ms).toISOString();
+  if (format === '') return createIsoFormatter();
   const parts: (string | Part)[] = [];
   let end = 0;
   for (const match of format.matchAll(COMMAND)) {
@@ -91,4 +91,18 @@ function fraction(ms: number, digits: number): string {
 
 function two(value: number): string {
   return String(value).padStart(2, '0');
+}
+
+/** As toISOString; all but the milliseconds is the same for a second. */
+function createIsoFormatter(): (ms: number) => string {
+  let knownSecond = Number.NaN;
+  let upToSeconds = '';
+  return (ms) => {
+    const second = Math.floor(ms / 1000);
+    if (second !== knownSecond) {
+      upToSeconds = new Date(second * 1000).toISOString().slice(0, -4);
+      knownSecond = second;
+    }
+    return `${upToSeconds}${String(1000 + Math.floor(ms) - second * 1000).slice(1)}Z`;
+  };
 }

@@ -31,7 +31,7 @@ interface Setup {
 
 async function start({ filters, hcm = {}, routes = [toCluster('c')] }: Setup) {
   const upstream = await startUpstream();
-  const log: AccessLogRecord[] = [];
+  const log: (AccessLogRecord & { readonly issuer: string | undefined })[] = [];
   const manager = connectionManager(anyHost(...routes), { ...ACCESS_LOG, ...hcm }, filters);
   const config = dataPlaneConfig(
     [listener('l', [{ filters: [manager] }])],
@@ -43,7 +43,8 @@ async function start({ filters, hcm = {}, routes = [toCluster('c')] }: Setup) {
       const noted = ['shadow_engine_result', 'shadow_effective_policy_id'].map((name) =>
         record.metadata(`envoy.filters.http.rbac:dry_${name}`),
       );
-      log.push({ ...record, metadata: (name) => noted[name.endsWith('result') ? 0 : 1] });
+      const issuer = record.metadata('envoy.filters.http.jwt_authn:payload:iss');
+      log.push({ ...record, issuer, metadata: (name) => noted[name.endsWith('result') ? 0 : 1] });
     },
   });
   return { upstream, log, proxy };
@@ -222,7 +223,7 @@ describe('the HTTP filter', () => {
         value: { list_match: { one_of: { string_match: { exact: 'admin' } } } },
       },
     };
-    const { proxy, upstream } = await start({
+    const { proxy, upstream, log } = await start({
       filters: [tokens, httpRbac({ rules: rules('ALLOW', { a: [ANYBODY, isAdmin] }) })],
     });
     const client = await proxy.client();
@@ -235,6 +236,13 @@ describe('the HTTP filter', () => {
     expect(await send(client, upstream, get('/', token({ groups: ['admin'] }, Buffer.alloc(32, 8))))).toEqual([
       401,
       undefined,
+    ]);
+    // What a token says is known where the token is good, and of its own request only.
+    expect(log.map(({ responseCode, issuer }) => [responseCode, issuer])).toEqual([
+      [200, 'issuer'],
+      [403, undefined],
+      [403, 'issuer'],
+      [401, undefined],
     ]);
   });
 

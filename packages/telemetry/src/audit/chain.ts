@@ -19,10 +19,13 @@ const HASH_MEMBER = ',"hash":"';
 const HASH_TAIL_LENGTH = HASH_MEMBER.length + 64 + 2;
 /** JSON leaves these as they are; on a terminal they are commands. */
 const CONTROL = /[\u007f-\u009f]/;
+const CONTROLS = new RegExp(CONTROL, 'g');
 
-function escapeControls(text: string): string {
-  const escaped = (character: string) => `\\u00${character.charCodeAt(0).toString(16)}`;
-  return text.replace(new RegExp(CONTROL, 'g'), escaped);
+/** A value as JSON that no terminal obeys. */
+export function auditJson(value: unknown): string {
+  const text = JSON.stringify(value);
+  if (!CONTROL.test(text)) return text;
+  return text.replace(CONTROLS, (character) => `\\u00${character.charCodeAt(0).toString(16)}`);
 }
 
 /** SHA-256 over a line without its hash: from `{` to the end of `prev`. */
@@ -37,11 +40,10 @@ export class AuditChain {
   seq = 0;
   hash = NO_HASH;
 
-  /** The next line, with its end. @param members members of a JSON object, without braces, at least one */
+  /** The next line, with its end. @param members of a JSON object as `auditJson` writes it, without braces, at least one */
   seal(members: string): string {
     this.seq++;
-    const text = `{"seq":${this.seq},"chain":"${this.id}",${members},"prev":"${this.hash}"`;
-    const unsealed = CONTROL.test(text) ? escapeControls(text) : text;
+    const unsealed = `{"seq":${this.seq},"chain":"${this.id}",${members},"prev":"${this.hash}"`;
     this.hash = hashOfLine(unsealed);
     return `${unsealed}${HASH_MEMBER}${this.hash}"}\n`;
   }

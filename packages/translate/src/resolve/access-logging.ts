@@ -56,6 +56,9 @@ export const JSON_FORMAT: StringMap = {
 /** What Envoy's RBAC filters note of a request; `istio_dry_run_` is what Pilot has those note that only try policies. */
 const noted = (name: string) => `%DYNAMIC_METADATA(envoy.filters.http.rbac:${name})%`;
 
+/** A claim of the token that was checked, as Pilot has its payload kept. */
+const claimed = (name: string) => `%DYNAMIC_METADATA(envoy.filters.http.jwt_authn:payload:${name}):256%`;
+
 /** What an audit says of a request, or of a connection: who, what, how it went, and the ids of its trace. */
 const AUDIT_FORMAT: StringMap = {
   time: '%START_TIME%',
@@ -68,6 +71,8 @@ const AUDIT_FORMAT: StringMap = {
   path: '%REQ(:PATH):1024%',
   original_path: '%REQ(X-ENVOY-ORIGINAL-PATH):1024%',
   protocol: '%PROTOCOL%',
+  issuer: claimed('iss'),
+  subject: claimed('sub'),
   policy: noted('enforced_effective_policy_id'),
   dry_run_deny: noted('istio_dry_run_deny_shadow_engine_result'),
   dry_run_deny_policy: noted('istio_dry_run_deny_shadow_effective_policy_id'),

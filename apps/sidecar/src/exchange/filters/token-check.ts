@@ -46,6 +46,18 @@ function encodedClaims(name: string, payload: JsonFields): Buffer | undefined {
   return bytes;
 }
 
+/** A claim as an access log shows it. @param name `envoy.filters.http.jwt_authn:PAYLOAD:CLAIM`, and the claims within it */
+export function claimText(payloads: ReadonlyMap<string, JsonFields>, name: string): string | undefined {
+  const [filter, payload = '', ...claims] = name.split(':');
+  let value: unknown = filter === L.JWT_METADATA ? payloads.get(payload) : undefined;
+  for (const claim of claims) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, claim)) return undefined;
+    value = (value as Readonly<Record<string, unknown>>)[claim];
+  }
+  if (value === undefined || value === null) return undefined;
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}
+
 /** One for each exchange whose chain checks tokens, used again for each of its requests. */
 export class TokenCheck {
   private checked: CheckedSignatures = new Map();

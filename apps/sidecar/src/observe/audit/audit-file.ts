@@ -72,6 +72,13 @@ export class AuditFile {
     this.#written = 0;
   }
 
+  /** Makes durable what was appended; a pipe has nothing to be made durable. */
+  async sync(): Promise<void> {
+    await this.#handle?.datasync().catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EINVAL') throw error;
+    });
+  }
+
   async close(): Promise<void> {
     await this.#handle?.close();
     this.#handle = undefined;
@@ -91,8 +98,10 @@ export class AuditFile {
       if (error.code !== 'ENOENT') throw error;
     });
     const handle = await open(this.path, 'a', 0o600);
-    await this.#handle?.close();
+    const full = this.#handle;
     this.#handle = handle;
+    await full?.datasync();
+    await full?.close();
     this.#bytes = 0;
   }
 }

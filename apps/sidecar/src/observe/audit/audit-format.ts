@@ -1,7 +1,7 @@
 // Audit: the members of a record: values are taken when a request ends, and written as JSON with others, later.
 
 import type { JsonObject } from '@bufbuild/protobuf';
-import { CHAIN_FIELDS } from '@lateen/telemetry/audit/chain.js';
+import { auditJson, CHAIN_FIELDS } from '@lateen/telemetry/audit/chain.js';
 import type { AccessLogRecord } from '../../data-plane.js';
 import { RBAC_METADATA } from '../../rbac/rbac-filter.js';
 import { createOperator, type Operator, type OperatorValue } from '../access-log-operators.js';
@@ -36,18 +36,21 @@ export function compileAuditFormat(format: JsonObject): AuditFormat {
     if (typeof value !== 'string') throw new Error(`json_format: ${key} must be a text`);
     const [, name, argument, length] = OPERATOR.exec(value) ?? [];
     if (name !== undefined) {
-      keys.push(`,${JSON.stringify(key)}:`);
+      keys.push(`,${auditJson(key)}:`);
       const maxLength = Math.min(length === undefined ? MAX_VALUE_LENGTH : Number(length), MAX_VALUE_LENGTH);
       operators.push(createOperator(name, argument, maxLength));
     } else if (value.includes('%')) {
       throw new Error(`json_format: ${key} must be one operator or plain text in an audit log`);
     } else {
-      constant += `,${JSON.stringify(key)}:${JSON.stringify(value)}`;
+      constant += `,${auditJson(key)}:${auditJson(value)}`;
     }
   }
   const first = constant.slice(1);
   if (first === '') throw new Error('json_format: needs a member with a plain text, such as type: request');
   const count = operators.length;
+  // Most values are those of the record before: who, where and how change less than what.
+  const lastValues: OperatorValue[] = new Array(count);
+  const lastTexts: string[] = new Array(count).fill('');
   return {
     read: (record) => {
       const values: OperatorValue[] = new Array(count + 2);
@@ -61,7 +64,11 @@ export function compileAuditFormat(format: JsonObject): AuditFormat {
       for (let index = 0; index < count; index++) {
         const value = values[index];
         if (value === undefined) continue;
-        text += keys[index]! + (typeof value === 'number' ? value : JSON.stringify(value));
+        if (value !== lastValues[index]) {
+          lastValues[index] = value;
+          lastTexts[index] = keys[index]! + (typeof value === 'number' ? value : auditJson(value));
+        }
+        text += lastTexts[index]!;
       }
       return `${text},"decision":"${decisionOf(values[count], values[count + 1])}"`;
     },

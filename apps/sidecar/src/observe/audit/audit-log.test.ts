@@ -1,6 +1,8 @@
 // Audit log of a sidecar: every request is in it or counted, and what is done to the file afterwards shows.
 
+import { spawnSync } from 'node:child_process';
 import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { open as openFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type AuditReport, AuditVerifier } from '@lateen/telemetry/audit/verify.js';
@@ -54,7 +56,7 @@ async function verify(openAllowed = false): Promise<AuditReport> {
   // Files put aside have a time behind their name, the present one has none and comes last.
   const names = readdirSync(directory).sort((a, b) => b.length - a.length || (a < b ? -1 : 1));
   for (const name of names) await verifier.file(join(directory, name));
-  return verifier.report(openAllowed);
+  return await verifier.report(openAllowed);
 }
 
 const linesOf = () => readFileSync(file, 'utf8').trimEnd().split('\n');
@@ -136,6 +138,35 @@ describe('records', () => {
     await log.close();
     expect(log.dropped).toBe(10);
     expect(reasons.at(-1)).toBe('70 records are lost at the end');
+  });
+
+  it('and drops are all requests, exactly, where the sink is read slowly', async () => {
+    const pipe = join(directory, 'pipe');
+    expect(spawnSync('mkfifo', [pipe]).status).toBe(0);
+    const log = open({ path: pipe, maxWaiting: 200, maxUnwrittenBytes: 32 * 1024 });
+    let taken = 0;
+    for (; log.dropped === 0; taken += 50) {
+      for (let index = 0; index < 50; index++) log.take(FORMAT, request(`/${index}`));
+      // What waits for the pipe is on its way there before the next ones come.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    const closed = log.close();
+    const reader = await openFile(pipe, 'r');
+    const chunks: Buffer[] = [];
+    for (const chunk = Buffer.alloc(1024); ; ) {
+      const { bytesRead } = await reader.read(chunk, 0, chunk.length);
+      if (bytesRead === 0) break;
+      chunks.push(Buffer.from(chunk.subarray(0, bytesRead)));
+    }
+    await reader.close();
+    await closed;
+    rmSync(pipe);
+    writeFileSync(file, Buffer.concat(chunks));
+    const { chains, problems } = await verify();
+    expect(problems).toEqual([]);
+    const [{ records, dropped } = { records: 0, dropped: 0 }] = chains;
+    expect(dropped).toBeGreaterThan(0);
+    expect(records + dropped).toBe(taken);
   });
 
   it('are none where nothing was asked: no file is made', async () => {

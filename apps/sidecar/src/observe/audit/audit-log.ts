@@ -1,10 +1,12 @@
 // Audit: takes finished requests, chains them in batches and writes them. What does not fit its bounds is counted, and the
-// count is a record of the chain, so that records and drops together are all requests.
+// count is a record of the chain, so that records and drops together are all requests. Citadel signs how far it has come.
 
-import { AuditChain } from '@lateen/telemetry/audit/chain.js';
+import { AuditChain, auditJson } from '@lateen/telemetry/audit/chain.js';
 import type { AccessLogRecord } from '../../data-plane.js';
 import { AuditFile, type FoundEnd } from './audit-file.js';
 import type { AuditFormat, AuditValues } from './audit-format.js';
+import type { LogHead, SignCheckpoint } from './checkpoint-client.js';
+import { Checkpointing } from './checkpointing.js';
 
 export interface AuditLogOptions {
   /** `/dev/stdout` and `/dev/stderr` are the process's own. */
@@ -12,10 +14,17 @@ export interface AuditLogOptions {
   /** Members of the first record: who writes. */
   readonly writer: () => Readonly<Record<string, string | undefined>>;
   readonly onError: (reason: string) => void;
+  /** Left out: nobody signs. */
+  readonly signCheckpoint?: SignCheckpoint | undefined;
+  /** Told once for each outage of who signs. */
+  readonly onUnsigned?: (reason: string) => void;
+  readonly checkpointIntervalMs?: number;
   /** A file above this is put aside. */
   readonly maxFileBytes?: number;
   /** Requests that may wait for their turn. */
   readonly maxWaiting?: number;
+  /** Bytes that may wait for the disk. */
+  readonly maxUnwrittenBytes?: number;
 }
 
 const MAX_FILE_BYTES = 64 * 1024 * 1024;
@@ -37,11 +46,15 @@ export class AuditLog {
   readonly #chain = new AuditChain();
   readonly #file: AuditFile;
   readonly #maxWaiting: number;
+  readonly #maxUnwrittenBytes: number;
+  readonly #checkpoints: Checkpointing | undefined;
   #waiting: Waiting[] = [];
   /** Index of the first of `#waiting` that was not chained. */
   #next = 0;
   #timer: NodeJS.Timeout | undefined;
   #immediate: NodeJS.Immediate | undefined;
+  /** The file could not be written: it is tried again then, and not before. */
+  #retry: NodeJS.Timeout | undefined;
   #lines: string[] = [];
   #unwrittenBytes = 0;
   #writing: Promise<void> | undefined;
@@ -50,6 +63,8 @@ export class AuditLog {
   #failed = false;
   #closed = false;
   #records = 0;
+  /** What is on the disk. */
+  #written: LogHead | undefined;
   /** Of `dropped`, what is not in the chain yet. */
   #untold = 0;
   #firstDropMs = 0;
@@ -60,6 +75,8 @@ export class AuditLog {
   constructor(private readonly options: AuditLogOptions) {
     this.#file = new AuditFile(options.path, options.maxFileBytes ?? MAX_FILE_BYTES);
     this.#maxWaiting = options.maxWaiting ?? MAX_WAITING;
+    this.#maxUnwrittenBytes = options.maxUnwrittenBytes ?? MAX_UNWRITTEN_BYTES;
+    if (options.signCheckpoint !== undefined) this.#checkpoints = this.#createCheckpoints(options.signCheckpoint);
   }
 
   get path(): string {
@@ -89,15 +106,18 @@ export class AuditLog {
       await this.#opening;
       await this.#writing;
     }
+    this.#checkpoints?.stop();
     this.#closed = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#retry);
     clearImmediate(this.#immediate);
     if (this.#opened && !this.#failed) {
       this.#chainBatch(Number.POSITIVE_INFINITY);
       this.#tellDrops();
       this.#seal({ type: 'end', time: now(), records: this.#records, dropped: this.dropped });
-      await this.#writing;
-      await this.#flush();
+      await this.#drain();
+      if (!this.#failed) await this.#checkpoints?.last();
+      await this.#drain();
     }
     const lost = this.#waiting.length - this.#next + this.#lines.length;
     if (lost > 0) this.options.onError(`${lost} records are lost at the end`);
@@ -105,7 +125,7 @@ export class AuditLog {
   }
 
   #soon(): void {
-    if (this.#closed || this.#immediate !== undefined) return;
+    if (this.#closed || this.#immediate !== undefined || this.#retry !== undefined) return;
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (!this.#opened) {
@@ -114,8 +134,27 @@ export class AuditLog {
     }
     this.#immediate = setImmediate(() => {
       this.#immediate = undefined;
-      this.#chainBatch(BATCH);
-      if (this.#unwrittenBytes < MAX_UNWRITTEN_BYTES && this.#waiting.length > this.#next) this.#soon();
+      // What waits for the disk is bounded; when it is written, this is called again.
+      if (this.#unwrittenBytes < this.#maxUnwrittenBytes) this.#chainBatch(BATCH);
+      this.#startWriting();
+      if (this.#unwrittenBytes < this.#maxUnwrittenBytes && this.#waiting.length > this.#next) this.#soon();
+    });
+  }
+
+  #createCheckpoints(sign: SignCheckpoint): Checkpointing {
+    const { onUnsigned = () => undefined, checkpointIntervalMs } = this.options;
+    return new Checkpointing({
+      sign,
+      head: () => this.#written,
+      sync: () => this.#file.sync(),
+      seal: (members) => {
+        this.#seal(members);
+        this.#startWriting();
+        return this.#chain.seq;
+      },
+      lastSeq: () => this.#chain.seq,
+      onUnsigned,
+      ...(checkpointIntervalMs === undefined ? {} : { intervalMs: checkpointIntervalMs }),
     });
   }
 
@@ -127,18 +166,21 @@ export class AuditLog {
     } catch (error) {
       this.#opening = undefined;
       this.#fail(error as Error);
-      this.#later(RETRY_MS);
       return;
     }
     this.#opened = true;
     this.#failed = false;
-    this.#seal({ type: 'start', time: now(), ...this.options.writer(), ...found });
+    this.#seal({ type: 'start', time: now(), ...this.options.writer(), file: this.path, ...found });
+    this.#checkpoints?.begin();
     this.#soon();
   }
 
   #later(delayMs: number): void {
     if (this.#closed) return;
-    this.#timer ??= setTimeout(() => this.#soon(), delayMs);
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#soon();
+    }, delayMs);
     this.#timer.unref();
   }
 
@@ -158,9 +200,20 @@ export class AuditLog {
       this.#waiting = this.#waiting.slice(end);
       this.#next = 0;
     }
+  }
+
+  #startWriting(): void {
     this.#writing ??= this.#flush().finally(() => {
       this.#writing = undefined;
+      // Sealed between the last look and now.
+      if (this.#lines.length > 0 && !this.#failed) this.#startWriting();
     });
+  }
+
+  /** Resolves when everything is written, or cannot be. */
+  async #drain(): Promise<void> {
+    this.#startWriting();
+    while (this.#writing !== undefined) await this.#writing;
   }
 
   #tellDrops(): void {
@@ -172,7 +225,7 @@ export class AuditLog {
   }
 
   #seal(members: Readonly<Record<string, unknown>>): void {
-    this.#add(JSON.stringify(members).slice(1, -1));
+    this.#add(auditJson(members).slice(1, -1));
   }
 
   #add(members: string): void {
@@ -186,14 +239,17 @@ export class AuditLog {
     while (this.#lines.length > 0) {
       const lines = this.#lines;
       this.#lines = [];
+      const { id: chain, seq, hash } = this.#chain;
+      const records = this.#records;
+      const dropped = this.dropped - this.#untold;
       try {
         await this.#file.append(lines);
+        this.#written = { chain, seq, hash, records, dropped, file: this.path };
         this.#failed = false;
         this.#unwrittenBytes = this.#lines.reduce((sum, line) => sum + line.length, 0);
       } catch (error) {
         this.#lines = [...lines, ...this.#lines];
         this.#fail(error as Error);
-        this.#later(RETRY_MS);
         return;
       }
     }
@@ -204,6 +260,12 @@ export class AuditLog {
     // Once for each outage.
     if (!this.#failed) this.options.onError(error.message);
     this.#failed = true;
+    if (this.#closed) return;
+    this.#retry ??= setTimeout(() => {
+      this.#retry = undefined;
+      this.#soon();
+    }, RETRY_MS);
+    this.#retry.unref();
   }
 }
 

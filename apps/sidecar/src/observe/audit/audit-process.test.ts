@@ -72,7 +72,7 @@ async function load(port: number, requests: number, each?: (answered: number) =>
 async function verify(file: string, openAllowed: boolean) {
   const verifier = new AuditVerifier();
   await verifier.file(file);
-  return verifier.report(openAllowed);
+  return await verifier.report(openAllowed);
 }
 
 it('has every request once, goes on after kill -9 and a restart, and ends with its process', async () => {

@@ -1,0 +1,209 @@
+// Long test: the audit log under load: every request is in it or counted as dropped, exactly, on a disk and on a sink that
+// reads slowly; and requests do not wait for either.
+//
+//   node test/dist/long/audit-load.js [SECONDS [REQUESTS_PER_SECOND]]
+
+import { spawnSync } from 'node:child_process';
+import { createWriteStream, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { type AddressInfo, connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { AuditVerifier } from '@lateen/telemetry/audit/verify.js';
+import { auditLogger } from '../bench/proxies/audit-logger.js';
+import { startApp } from '../harness/app-process.js';
+import { freePort } from '../harness/free-port.js';
+import { waitUntil } from '../harness/wait-until.js';
+
+const CONNECTIONS = 32;
+const TICK_MS = 10;
+const ANSWERS_TIMEOUT_MS = 60_000;
+/** A slow reader takes so much a tick: less than the records of 2,000 requests a second. */
+const SLOW_BYTES = 4 * 1024;
+const FAST_BYTES = 1024 * 1024;
+
+/** Sends requests down connections without waiting for answers, and counts these. */
+class Load {
+  sent = 0;
+  answered = 0;
+  slowestMs = 0;
+  private owed = 0;
+  private readonly sentAt: number[][];
+
+  private constructor(private readonly sockets: readonly Socket[]) {
+    this.sentAt = sockets.map(() => []);
+    for (const [index, socket] of sockets.entries()) {
+      let rest = '';
+      socket.setEncoding('latin1').on('data', (chunk: string) => {
+        const parts = (rest + chunk).split('HTTP/1.1 200 ');
+        // A status line may be cut anywhere; its first part was counted with what was before it.
+        for (let part = 1; part < parts.length; part++) this.take(index);
+        rest = (parts.at(-1) ?? '').slice(-12);
+      });
+      socket.on('error', (error) => {
+        throw error;
+      });
+    }
+  }
+
+  static async open(port: number): Promise<Load> {
+    const sockets = Array.from({ length: CONNECTIONS }, () => connect(port, '127.0.0.1'));
+    await Promise.all(sockets.map((socket) => new Promise((resolve) => socket.once('connect', resolve))));
+    return new Load(sockets);
+  }
+
+  async run(seconds: number, perSecond: number): Promise<void> {
+    const startMs = performance.now();
+    for (let sentMs = 0; sentMs < seconds * 1_000; ) {
+      const atMs = Math.min(performance.now() - startMs, seconds * 1_000);
+      this.owed += (perSecond * (atMs - sentMs)) / 1_000;
+      sentMs = atMs;
+      for (; this.owed >= 1; this.owed--) this.send();
+      await sleep(TICK_MS);
+    }
+    await waitUntil('every answer', () => this.answered === this.sent, ANSWERS_TIMEOUT_MS);
+  }
+
+  close(): void {
+    for (const socket of this.sockets) socket.destroy();
+  }
+
+  private send(): void {
+    const index = this.sent % this.sockets.length;
+    this.sockets[index]?.write(`GET /orders/${this.sent} HTTP/1.1\r\nhost: orders\r\nuser-agent: load\r\n\r\n`);
+    this.sentAt[index]?.push(performance.now());
+    this.sent++;
+  }
+
+  private take(index: number): void {
+    this.answered++;
+    const sentAt = this.sentAt[index]?.shift() ?? 0;
+    this.slowestMs = Math.max(this.slowestMs, performance.now() - sentAt);
+  }
+}
+
+/** Reads a pipe into a file: a little at a time, until it is told to hurry. */
+class SlowReader {
+  private hurries = false;
+  readonly done: Promise<void>;
+
+  constructor(pipe: string, copy: string) {
+    this.done = this.read(pipe, copy);
+  }
+
+  hurry(): void {
+    this.hurries = true;
+  }
+
+  private async read(pipe: string, copy: string): Promise<void> {
+    const output = createWriteStream(copy);
+    let handle: FileHandle | undefined;
+    try {
+      handle = await open(pipe, 'r');
+      const buffer = Buffer.alloc(FAST_BYTES);
+      for (;;) {
+        const { bytesRead } = await handle.read(buffer, 0, this.hurries ? FAST_BYTES : SLOW_BYTES);
+        if (bytesRead === 0) break;
+        output.write(Buffer.from(buffer.subarray(0, bytesRead)));
+        if (!this.hurries) await sleep(TICK_MS);
+      }
+    } finally {
+      await handle?.close();
+      await new Promise<void>((resolve) => output.end(resolve));
+    }
+  }
+}
+
+function bootstrap(port: number, adminPort: number, backendPort: number, path: string): object {
+  const address = (value: number) => ({ socket_address: { address: '127.0.0.1', port_value: value } });
+  const filters = 'type.googleapis.com/envoy.extensions.filters';
+  const hcm = {
+    '@type': `${filters}.network.http_connection_manager.v3.HttpConnectionManager`,
+    stat_prefix: 'in',
+    access_log: [auditLogger(path)],
+    route_config: {
+      virtual_hosts: [{ name: 'all', domains: ['*'], routes: [{ match: { prefix: '/' }, route: { cluster: 'app' } }] }],
+    },
+    http_filters: [
+      { name: 'envoy.filters.http.router', typed_config: { '@type': `${filters}.http.router.v3.Router` } },
+    ],
+  };
+  const endpoints = [{ lb_endpoints: [{ endpoint: { address: address(backendPort) } }] }];
+  return {
+    node: { id: 'sidecar~127.0.0.1~orders-0.default~default.svc.cluster.local' },
+    admin: { address: address(adminPort) },
+    static_resources: {
+      listeners: [
+        { name: 'in', address: address(port), filter_chains: [{ filters: [{ name: 'hcm', typed_config: hcm }] }] },
+      ],
+      clusters: [{ name: 'app', connect_timeout: '5s', load_assignment: { cluster_name: 'app', endpoints } }],
+    },
+  };
+}
+
+interface Outcome {
+  readonly text: string;
+  readonly held: boolean;
+}
+
+/** One sidecar under load, until it has ended; what its log then says. */
+async function trial(directory: string, slow: boolean, seconds: number, perSecond: number): Promise<Outcome> {
+  const backend = createServer((_request, response) => response.end('ok'));
+  await new Promise<void>((resolve) => backend.listen(0, '127.0.0.1', resolve));
+  const [port, adminPort] = [await freePort(), await freePort()];
+  const path = join(directory, slow ? 'pipe' : 'audit.log');
+  const log = slow ? join(directory, 'copy.log') : path;
+  if (slow && spawnSync('mkfifo', ['-m', '600', path]).status !== 0) throw new Error('mkfifo failed');
+  const config = join(directory, 'bootstrap.json');
+  writeFileSync(config, JSON.stringify(bootstrap(port, adminPort, (backend.address() as AddressInfo).port, path)));
+  const reader = slow ? new SlowReader(path, log) : undefined;
+  const sidecar = startApp('sidecar', ['--config-path', config, '--log-level', 'warn']);
+  try {
+    const load = await waitUntil('the sidecar', async () => {
+      if (!(await fetch(`http://127.0.0.1:${adminPort}/ready`)).ok) return undefined;
+      return Load.open(port);
+    });
+    await load.run(seconds, perSecond);
+    load.close();
+    reader?.hurry();
+    const code = await sidecar.stop();
+    await reader?.done;
+    const verifier = new AuditVerifier();
+    await verifier.file(log);
+    const { chains, problems } = await verifier.report(false);
+    const [chain] = chains;
+    const [records, dropped] = [chain?.records ?? 0, chain?.dropped ?? 0];
+    const held =
+      code === 0 && problems.length === 0 && records + dropped === load.answered && load.answered === load.sent;
+    const findings = [
+      ...problems.map(({ line, message }) => `line ${line}: ${message}`),
+      ...(code === 0 ? [] : [sidecar.output()]),
+    ];
+    const rate = (load.sent / seconds).toFixed(0);
+    const text = `${load.answered} requests at ${rate} a second, ${records} records + ${dropped} dropped, slowest answer ${load.slowestMs.toFixed(0)} ms`;
+    return { held, text: [text, ...findings].join('\n  ') };
+  } finally {
+    sidecar.child.kill('SIGKILL');
+    backend.closeAllConnections();
+    backend.close();
+  }
+}
+
+async function main(): Promise<void> {
+  const seconds = Number(process.argv[2] ?? 60);
+  const perSecond = Number(process.argv[3] ?? 2_000);
+  for (const slow of [false, true]) {
+    const directory = mkdtempSync(join(tmpdir(), 'lateen-audit-load-'));
+    try {
+      const { held, text } = await trial(directory, slow, seconds, perSecond);
+      console.log(`${held ? 'held  ' : 'BROKEN'}  ${slow ? 'a pipe that is read slowly' : 'a file'}: ${text}`);
+      if (!held) process.exitCode = 1;
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
+  }
+}
+
+await main();
