@@ -1,6 +1,6 @@
 // Translate: what one proxy sees of the mesh. The only step that knows the proxy; the builders read nothing but the view.
 
-import { PROXY_CONFIG_ANNOTATION, parseProxyConfig } from '@lateen/istio-config';
+import { PROXY_CONFIG_ANNOTATION, type ProxyConfig, parseProxyConfig } from '@lateen/istio-config';
 import type { MeshSnapshot, Problem, ProxyNode, ProxyType, StringMap, Workload } from './model.js';
 import { once } from './once.js';
 import { type ProxyHeaders, resolveProxyHeaders } from './proxy-headers.js';
@@ -28,6 +28,9 @@ export interface OutboundAddresses {
   readonly problems: readonly Problem[];
 }
 
+/** What stands between a gateway and its clients. */
+export type GatewayTopology = NonNullable<ProxyConfig['gatewayTopology']>;
+
 /** What one proxy sees; made by {@link resolveProxyView}, read by the builders. */
 export interface ProxyView {
   readonly snapshot: MeshSnapshot;
@@ -54,6 +57,8 @@ export interface ProxyView {
   /** Hash of what `outbound` is worked out from. */
   outboundHash(): string;
   readonly gatewayListeners: readonly GatewayListener[];
+  /** What stands before it, of a gateway; of others nothing. */
+  readonly gatewayTopology: GatewayTopology;
   /** Connections to its gateway listeners begin with a header of the PROXY protocol. */
   readonly proxyProtocol: boolean;
   /** The Secrets that it may use. */
@@ -96,11 +101,12 @@ function resolveOutboundAddresses(scope: ClientScope, serviceAddresses: StringMa
 }
 
 /** The gateway's own settings count before those of the mesh, as in Istio. */
-function takesProxyProtocol({ meshConfig }: MeshSnapshot, workload: Workload | undefined): boolean {
+function topologyOf({ meshConfig }: MeshSnapshot, workload: Workload | undefined): GatewayTopology {
   const own = parseProxyConfig(workload?.annotations[PROXY_CONFIG_ANNOTATION])?.gatewayTopology;
-  return (own ?? meshConfig.defaultConfig?.gatewayTopology)?.proxyProtocol !== undefined;
+  return own ?? meshConfig.defaultConfig?.gatewayTopology ?? NO_TOPOLOGY;
 }
 
+const NO_TOPOLOGY: GatewayTopology = {};
 const NO_ADDRESSES: StringMap = {};
 const NO_PORTS = { ports: [], problems: [] };
 const NO_LISTENERS = { listeners: [], problems: [] };
@@ -130,6 +136,7 @@ function proxylessView(
     outboundHash: () => 'none',
     gatewayListeners: [],
     credentials: NO_CREDENTIALS,
+    gatewayTopology: NO_TOPOLOGY,
     proxyProtocol: false,
     extraBindAddresses: {},
     problems: [
@@ -197,6 +204,7 @@ export function resolveProxyView(snapshot: MeshSnapshot, proxy: ProxyNode, authe
         : `discoverySelectors leave out namespace ${proxy.namespace}: its pods get no inbound listeners and no service addresses. Give the namespace a label that one of the selectors asks for`,
     });
   }
+  const gatewayTopology = isSidecar ? NO_TOPOLOGY : topologyOf(snapshot, workload);
   return {
     snapshot,
     type: proxy.type,
@@ -218,7 +226,8 @@ export function resolveProxyView(snapshot: MeshSnapshot, proxy: ProxyNode, authe
     ),
     gatewayListeners: gateways.listeners,
     credentials,
-    proxyProtocol: !isSidecar && takesProxyProtocol(snapshot, workload),
+    gatewayTopology,
+    proxyProtocol: gatewayTopology.proxyProtocol !== undefined,
     extraBindAddresses: workload?.extraBindAddresses ?? {},
     problems: [...snapshot.problems, ...index.problems, ...delegation(snapshot).problems, ...scope.problems, ...own],
   };

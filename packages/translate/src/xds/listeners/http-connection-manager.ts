@@ -16,7 +16,7 @@ import {
   HttpConnectionManager_ServerHeaderTransformation as ServerHeaderTransformation,
 } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import type { ProxyHeaders } from '../../proxy-headers.js';
-import type { ProxyView } from '../../proxy-view.js';
+import type { GatewayTopology, ProxyView } from '../../proxy-view.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
 import { stableJson } from '../../stable-hash.js';
 import { http1Options } from '../clusters/upstream-protocol.js';
@@ -71,7 +71,7 @@ function ofWord(word: CertificateWord, fallback: ForwardClientCertDetails): Forw
  */
 function clientCertificates(
   listenerClass: ManagerClass,
-  { defaultConfig }: MeshConfig,
+  { forwardClientCertDetails }: GatewayTopology,
   { forwardedClientCert, setCurrentClientCertDetails: told }: ProxyHeaders,
 ) {
   const { APPEND_FORWARD, SANITIZE, SANITIZE_SET } = ForwardClientCertDetails;
@@ -84,7 +84,7 @@ function clientCertificates(
       };
     case 'gateway':
       return {
-        forwardClientCertDetails: ofWord(defaultConfig?.gatewayTopology?.forwardClientCertDetails, SANITIZE_SET),
+        forwardClientCertDetails: ofWord(forwardClientCertDetails, SANITIZE_SET),
         setCurrentClientCertDetails: { subject: true, dns: true, uri: true },
       };
     case 'sidecar-inbound-outside':
@@ -113,11 +113,11 @@ function routeSpecifier(routes: RouteSource) {
 }
 
 /** What connection managers are made of, of a view. */
-type ManagedView = Pick<ProxyView, 'scope' | 'understandsIstioFilters' | 'proxyHeaders'>;
+type ManagedView = Pick<ProxyView, 'scope' | 'understandsIstioFilters' | 'proxyHeaders' | 'gatewayTopology'>;
 
 /** What the connection managers of a listener class have in common: made once for all listeners of a scope. */
 function sharedFields(
-  { scope, understandsIstioFilters, proxyHeaders }: ManagedView,
+  { scope, understandsIstioFilters, proxyHeaders, gatewayTopology }: ManagedView,
   managerClass: ManagerClass,
   abilities: HttpAbilities,
 ) {
@@ -129,8 +129,7 @@ function sharedFields(
     accessLog: buildAccessLogs(accessLogs, 'request', understandsIstioFilters),
     // Who calls from outside of the mesh says nothing about itself that is believed: such ports are edges, as gateways are.
     useRemoteAddress: managerClass === 'gateway' || managerClass === 'sidecar-inbound-outside',
-    xffNumTrustedHops:
-      listenerClass === 'gateway' ? (meshConfig.defaultConfig?.gatewayTopology?.numTrustedProxies ?? 0) : 0,
+    xffNumTrustedHops: listenerClass === 'gateway' ? (gatewayTopology.numTrustedProxies ?? 0) : 0,
     ...serverHeader(proxyHeaders),
     generateRequestId: proxyHeaders.requestId?.disabled !== true,
     httpProtocolOptions: http1Options(proxyHeaders),
@@ -138,7 +137,7 @@ function sharedFields(
     // As Istio: WebSockets go through every listener.
     upgradeConfigs: [create(HttpConnectionManager_UpgradeConfigSchema, { upgradeType: 'websocket' })],
     ...pathNormalization(meshConfig),
-    ...clientCertificates(managerClass, meshConfig, proxyHeaders),
+    ...clientCertificates(managerClass, gatewayTopology, proxyHeaders),
   };
 }
 
@@ -155,7 +154,7 @@ export interface ConnectionManagers {
 }
 
 function createConnectionManagers(view: ManagedView): ConnectionManagers {
-  const { scope, understandsIstioFilters, proxyHeaders } = view;
+  const { scope, understandsIstioFilters, proxyHeaders, gatewayTopology } = view;
   const shared = new Map<string, ReturnType<typeof sharedFields>>();
   const keyOf = (listenerClass: ManagerClass, { forwards = false, grpcWeb = false }: HttpAbilities) =>
     `${listenerClass}/${forwards}/${grpcWeb}`;
@@ -185,6 +184,7 @@ function createConnectionManagers(view: ManagedView): ConnectionManagers {
     key: [
       understandsIstioFilters,
       stableJson(proxyHeaders),
+      stableJson(gatewayTopology),
       scope.telemetryHash,
       scope.rateLimitHash,
       scope.limitServices.map((service) => limitServiceCluster(scope, service)).join(),
@@ -222,7 +222,7 @@ const known = new WeakMap<ClientScope, Map<string, ConnectionManagers>>();
 export function connectionManagers(view: ManagedView): ConnectionManagers {
   const ofScope = known.get(view.scope) ?? new Map<string, ConnectionManagers>();
   known.set(view.scope, ofScope);
-  const key = `${view.understandsIstioFilters}/${stableJson(view.proxyHeaders)}`;
+  const key = `${view.understandsIstioFilters}/${stableJson(view.proxyHeaders)}/${stableJson(view.gatewayTopology)}`;
   const result = ofScope.get(key) ?? createConnectionManagers(view);
   ofScope.set(key, result);
   return result;
