@@ -7,6 +7,7 @@ export * from './jwt-filter.js';
 export * from './jwt-status.js';
 export * from './key-set.js';
 export * from './parse-token.js';
+export * from './redact-key-sets.js';
 export * from './request-head.js';
 export type { UncheckedSignature } from './requirement.js';
 export * from './token-verifier.js';

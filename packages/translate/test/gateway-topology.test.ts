@@ -27,10 +27,10 @@ spec:
 kind: MeshConfig
 spec: { defaultConfig: { gatewayTopology: { ${topology} } } }
 `);
-  const workloads = mesh.workloads.map((workload) => ({
-    ...workload,
-    annotations: workload.name === 'told-0' ? { 'proxy.istio.io/config': annotation } : {},
-  }));
+  const told: Record<string, string> = { 'proxy.istio.io/config': annotation };
+  const workloads = mesh.workloads.map((workload) =>
+    workload.name === 'told-0' ? { ...workload, annotations: told } : workload,
+  );
   const input = { ...mesh, workloads };
   const snapshot = buildSnapshot(input);
   return ['plain-0', 'told-0'].map((name) => {

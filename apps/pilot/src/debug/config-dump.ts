@@ -2,6 +2,7 @@
 
 import type { JsonValue } from '@bufbuild/protobuf';
 import { AnySchema } from '@bufbuild/protobuf/wkt';
+import { redactKeySets } from '@lateen/jwt';
 import { TYPE_URL, toEnvoyJson } from '@lateen/xds-proto';
 import type { AdsSubscriberReport, AdsTypeReport, ResourceEntry } from '@lateen/xds-stream';
 
@@ -54,7 +55,7 @@ function dumpSection({ message, typeUrl, list, shape }: Section, types: readonly
     '@type': `type.googleapis.com/${message}`,
     version_info: report?.sentVersion ?? '',
     [list]: resources.map(([name, entry]: [string, ResourceEntry]) =>
-      shape(name, entry.version, toEnvoyJson(AnySchema, entry.any)),
+      shape(name, entry.version, redactKeySets(toEnvoyJson(AnySchema, entry.any)) as JsonValue),
     ),
   };
 }

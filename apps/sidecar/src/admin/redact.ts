@@ -1,5 +1,7 @@
 // Admin API: takes secrets out of what is shown. By field name, so that it also covers types that are added later.
 
+import { redactSource } from '@lateen/jwt';
+
 /** What Envoy shows in their place. */
 const REDACTED = '[redacted]';
 const REDACTED_BYTES = Buffer.from(REDACTED).toString('base64');
@@ -15,7 +17,7 @@ const SECRET_SOURCES: ReadonlySet<string> = new Set([
 /** Lists of headers that may carry tokens. */
 const SECRET_HEADERS: ReadonlySet<string> = new Set(['initial_metadata']);
 
-/** A copy of a JSON value without private keys, passwords and tokens. File names stay. */
+/** A copy of a JSON value without private keys, passwords, tokens and secrets of key sets. File names stay. */
 export function redactSecrets(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(redactSecrets);
   if (typeof value !== 'object' || value === null) return value;
@@ -23,6 +25,7 @@ export function redactSecrets(value: unknown): unknown {
   for (const [key, item] of Object.entries(value)) {
     if (SECRET_SOURCES.has(key)) copy[key] = redactContent(item);
     else if (SECRET_HEADERS.has(key)) copy[key] = redactHeaders(item);
+    else if (key === 'local_jwks') copy[key] = redactSource(item);
     else copy[key] = redactSecrets(item);
   }
   return copy;
