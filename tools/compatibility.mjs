@@ -46,6 +46,7 @@ function differingCases() {
     ...files('conformance/cases', /\/requests\.yaml$/),
     ...named('security/', files('conformance/security', /\/requests\.yaml$/)),
     ...named('standalone-cases/', files('interop/standalone-cases', /\.yaml$/)),
+    ...named('tcp-cases/', files('interop/tcp-cases', /\.yaml$/)),
   ]
     .filter(([, text]) => /\b(differs|withoutEnvoy|because):/.test(text))
     .map(([name]) => name);

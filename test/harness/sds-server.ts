@@ -25,24 +25,34 @@ const SECRET_TYPE = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.
 /** Names by which proxies ask for files of their host: `file-cert:CERTIFICATE~KEY`, `file-root:ROOTS`. */
 const FILE_PAIR = /^file-cert:([^~]+)~([^~]+)$/;
 const FILE_ROOTS = /^file-root:(\/.+)$/;
+/** The same of files that need not be there. */
+const ANY_FILE = /^file-(cert|root):/;
 
 const read = (path: string) => inline(readFileSync(path, 'utf8'));
 
 const inline = (text: string) => create(DataSourceSchema, { specifier: { case: 'inlineString', value: text } });
 
 function secretOf(name: string, identity: WorkloadIdentity): Secret | undefined {
-  if (name === 'default') {
-    const value = create(TlsCertificateSchema, {
-      certificateChain: inline(identity.certChainPem),
-      privateKey: inline(identity.keyPem),
-    });
-    return create(SecretSchema, { name, type: { case: 'tlsCertificate', value } });
-  }
-  if (name === 'ROOTCA') {
-    const value = create(CertificateValidationContextSchema, { trustedCa: inline(identity.rootsPem) });
-    return create(SecretSchema, { name, type: { case: 'validationContext', value } });
-  }
+  if (name === 'default') return pairOf(name, identity);
+  if (name === 'ROOTCA') return rootsOf(name, identity);
   return secretOfFiles(name);
+}
+
+function pairOf(name: string, { certChainPem, keyPem }: WorkloadIdentity): Secret {
+  const value = create(TlsCertificateSchema, { certificateChain: inline(certChainPem), privateKey: inline(keyPem) });
+  return create(SecretSchema, { name, type: { case: 'tlsCertificate', value } });
+}
+
+function rootsOf(name: string, { rootsPem }: WorkloadIdentity): Secret {
+  const value = create(CertificateValidationContextSchema, { trustedCa: inline(rootsPem) });
+  return create(SecretSchema, { name, type: { case: 'validationContext', value } });
+}
+
+/** What the identity has in the place of a file that is not there. */
+function standIn(name: string, identity: WorkloadIdentity): Secret | undefined {
+  const kind = ANY_FILE.exec(name)?.[1];
+  if (kind === undefined) return undefined;
+  return kind === 'cert' ? pairOf(name, identity) : rootsOf(name, identity);
 }
 
 /** As Istio's agent has them; undefined where a file is not there. */
@@ -65,8 +75,16 @@ export interface SdsServer {
   stop(): void;
 }
 
-/** Serves `default` and `ROOTCA` of the identity, and again when it is renewed; and files of this host, once. */
-export async function startSdsServer(socketPath: string, identity: IdentitySource): Promise<SdsServer> {
+/**
+ * Serves `default` and `ROOTCA` of the identity, and again when it is renewed; and files of this host, once.
+ *
+ * @param standsIn the identity is served in the place of files that are not there; else who asks for them waits
+ */
+export async function startSdsServer(
+  socketPath: string,
+  identity: IdentitySource,
+  standsIn = false,
+): Promise<SdsServer> {
   const refusals: string[] = [];
   const method = grpcService(SecretDiscoveryService).streamSecrets!;
   const streamSecrets = (call: ServerDuplexStream<DiscoveryRequest, DiscoveryResponse>) => {
@@ -75,7 +93,7 @@ export async function startSdsServer(socketPath: string, identity: IdentitySourc
     const send = () => {
       const { current } = identity;
       if (current === undefined || names.length === 0) return;
-      const secrets = names.map((name) => secretOf(name, current));
+      const secrets = names.map((name) => secretOf(name, current) ?? (standsIn ? standIn(name, current) : undefined));
       const unknown = names.find((_, index) => secrets[index] === undefined);
       if (unknown !== undefined) {
         call.emit('error', { code: status.NOT_FOUND, details: `there is no secret ${unknown}` });

@@ -1,6 +1,7 @@
 // Interop tests: says in which fields two proxies differ on a request of test/conformance, less what differs by design.
 
 import type { Observation, SendingResult } from '../conformance/mesh/mesh-under-test.js';
+import { countsOf, countsText, mayBeAlike, mayBeAlikeSums } from './alike-counts.js';
 import { type Difference, NOT_COMPARED, ownAsLoopback } from './compare.js';
 
 /** Values that differ from one request to the next; that they are there is compared. */
@@ -64,11 +65,6 @@ function fieldsOf({ answer, received, copies, log }: Observation, isDetermined: 
   return fields;
 }
 
-function withStats(fields: Map<string, string>, { stats = {} }: SendingResult): Map<string, string> {
-  for (const [name, value] of Object.entries(stats)) fields.set(`stat ${name}`, String(value));
-  return fields;
-}
-
 /** Lines about requests have it, and those about connections more. */
 const LOGGED_OF_REQUESTS: ReadonlySet<string> = new Set(['code', 'flags', 'details', 'cluster', 'route', 'serverName']);
 /** Of reasons each TLS library has its own words. */
@@ -112,28 +108,61 @@ function withHandshakes(fields: Map<string, string>, { answer, received }: Obser
   return fields;
 }
 
-const OF_BYTES = ['log received', 'log sent', 'stat downstream_cx_rx_bytes_total', 'stat downstream_cx_tx_bytes_total'];
+const BYTES_LOGGED = ['log received', 'log sent'];
+const BYTES_COUNTED = ['downstream_cx_rx_bytes_total', 'downstream_cx_tx_bytes_total'];
 
-function withoutBytes(fields: Map<string, string>, { answer, received }: Observation): Map<string, string> {
-  const isPassedOn = answer.tls !== undefined && received.at(-1)?.tls !== undefined;
-  if (isPassedOn) for (const name of OF_BYTES) fields.delete(name);
+/** TLS goes through the proxy. */
+const isPassed = ({ answer, received }: Observation) => answer.tls !== undefined && received.at(-1)?.tls !== undefined;
+const isPassedOn = ({ observations }: SendingResult) => observations.some(isPassed);
+
+function withoutBytes(fields: Map<string, string>, observation: Observation): Map<string, string> {
+  if (isPassed(observation)) for (const name of BYTES_LOGGED) fields.delete(name);
   return fields;
 }
 
-/** Of requests that are sent several times only what the case expects is compared: which pod has which is chance. */
-export function differencesOf(envoy: SendingResult, lateen: SendingResult): Difference[] {
-  const { sending } = envoy;
-  if (sending.times > 1) return [];
+type Fields = ReadonlyMap<string, string>;
+
+/** What was seen of each repetition. */
+function fieldsSeen({ sending, observations }: SendingResult): Fields[] {
   const isDetermined = sending.expect.upstream?.length === 1;
-  const fieldsSeen = (result: SendingResult) => {
-    const [observation] = result.observations;
-    const fields = sending.kind === 'tcp' ? fieldsOfConnection(observation!) : fieldsOf(observation!, isDetermined);
-    return withoutBytes(withStats(withHandshakes(fields, observation!), result), observation!);
-  };
+  return observations.map((observation) => {
+    const fields = sending.kind === 'tcp' ? fieldsOfConnection(observation) : fieldsOf(observation, isDetermined);
+    return withoutBytes(withHandshakes(fields, observation), observation);
+  });
+}
+
+const namesIn = (all: readonly Fields[]): string[] => [...new Set(all.flatMap((fields) => [...fields.keys()]))].sort();
+
+/**
+ * In which fields they differ. Of what is sent several times each field has counts of its values, which must be such that one chance can
+ * have made both, and what is counted is compared as a sum.
+ */
+export function differencesOf(envoy: SendingResult, lateen: SendingResult): Difference[] {
+  const { times } = envoy.sending;
   const left = fieldsSeen(envoy);
   const right = fieldsSeen(lateen);
-  return [...new Set([...left.keys(), ...right.keys()])].sort().flatMap((field) => {
-    const difference = { field, envoy: left.get(field) ?? '(absent)', lateen: right.get(field) ?? '(absent)' };
-    return difference.envoy === difference.lateen ? [] : [difference];
+  const ofFields = namesIn([...left, ...right]).flatMap((field): Difference[] => {
+    const [ofEnvoy, ofLateen] = [left, right].map((all) => countsOf(all.map((fields) => fields.get(field) ?? ABSENT)));
+    if (mayBeAlike(ofEnvoy!, ofLateen!)) return [];
+    return [{ field, envoy: countsText(ofEnvoy!), lateen: countsText(ofLateen!) }];
+  });
+  return [...ofFields, ...differencesOfStats(envoy, lateen, times)];
+}
+
+const ABSENT = '(absent)';
+
+function differencesOfStats(envoy: SendingResult, lateen: SendingResult, times: number): Difference[] {
+  const leftOut = [envoy, lateen].some(isPassedOn) || times > 1 ? BYTES_COUNTED : [];
+  // A counter may grow once with each attempt and each copy.
+  const perRequest = [envoy, lateen].flatMap(({ observations }) =>
+    observations.map(({ received, copies }) => Math.max(1, received.length) + copies.length),
+  );
+  const trials = times * Math.max(...perRequest);
+  const names = new Set([envoy, lateen].flatMap(({ stats = {} }) => Object.keys(stats)));
+  return [...names].sort().flatMap((name): Difference[] => {
+    const [ofEnvoy, ofLateen] = [envoy, lateen].map(({ stats = {} }) => stats[name]);
+    if (leftOut.includes(name) || ofEnvoy === ofLateen) return [];
+    if (times > 1 && mayBeAlikeSums(ofEnvoy ?? 0, ofLateen ?? 0, trials)) return [];
+    return [{ field: `stat ${name}`, envoy: String(ofEnvoy ?? ABSENT), lateen: String(ofLateen ?? ABSENT) }];
   });
 }

@@ -78,7 +78,7 @@ export function startTcpBackend(name: string): Promise<Backend> {
   });
 }
 
-/** The same behind a proxy that is asked for it by CONNECT; it refuses `refused.*`, and echoes what it was asked with. */
+/** The same behind a proxy that is asked for it by CONNECT; it refuses `refused.*`, says 201 to `created.*` and a length to `sized.*`, and echoes what it was asked with. */
 export function startProxyBackend(): Promise<Backend> {
   return startSocketBackend((socket) => {
     let head = '';
@@ -93,8 +93,12 @@ export function startProxyBackend(): Promise<Backend> {
         return;
       }
       echo(socket);
+      const status = head.startsWith('CONNECT created.') ? '201 Created' : '200 OK';
+      const length = head.startsWith('CONNECT sized.') ? 'content-length: 5\r\n' : '';
       // The tunnel begins with what was there too early.
-      socket.write(`HTTP/1.1 200 OK\r\nx-next: yes\r\n\r\n${line} | ${host} | ${head.length - end - 4} too early\n`);
+      socket.write(
+        `HTTP/1.1 ${status}\r\nx-next: yes\r\n${length}\r\n${line} | ${host} | ${head.length - end - 4} too early\n`,
+      );
     };
     socket.on('data', onData);
   });

@@ -50,10 +50,15 @@ export function converse(port: number, steps: readonly Step[]): Promise<Conversa
 }
 
 /** The same in a stream that CONNECT of HTTP/2 asks for; what was received begins with the status. */
-export function converseByConnect(port: number, authority: string, steps: readonly Step[]): Promise<Conversation> {
+export function converseByConnect(
+  port: number,
+  authority: string,
+  steps: readonly Step[],
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Conversation> {
   return new Promise((resolve) => {
     const session = connectHttp2(`http://127.0.0.1:${port}`);
-    const stream = session.request({ ':method': 'CONNECT', ':authority': authority });
+    const stream = session.request({ ':method': 'CONNECT', ':authority': authority, ...headers });
     let received = '';
     let next = 0;
     const finish = (ended: Conversation['ended']) => {

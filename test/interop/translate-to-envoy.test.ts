@@ -35,7 +35,8 @@ describe.skipIf(envoyPath === undefined).each(['GRPC', 'DELTA_GRPC'] as const)(
       const authority = await TestAuthority.create();
       const identity = await authority.issue({ namespace: 'default', serviceAccount: 'client' });
       const sdsSocket = join(directory, 'sds.sock');
-      sds = await startSdsServer(sdsSocket, new StaticIdentity(identity));
+      // The files that cases name are nowhere, and an Envoy waits fifteen seconds for what it is not given.
+      sds = await startSdsServer(sdsSocket, new StaticIdentity(identity), true);
       control = await startControlPlane();
       const path = join(directory, 'bootstrap.yaml');
       const clusters = [grpcCluster('sds-grpc', { pipe: { path: sdsSocket } })];

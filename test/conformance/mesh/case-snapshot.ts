@@ -13,7 +13,7 @@ import {
 import { buildSnapshot, type Credential, type MeshSnapshot, type Service, type Workload } from '@lateen/translate';
 import { parse } from 'yaml';
 import { type ConformanceCase, GATEWAY, type PodOfCase } from '../case-file.js';
-import { LOG_FORMAT } from './log-lines.js';
+import { LOG_FORMAT } from '../proxies/log-lines.js';
 
 /** The mesh that cases are in unless they say otherwise: pods have no sidecars, so nobody speaks mutual TLS to them. */
 const MESH = {

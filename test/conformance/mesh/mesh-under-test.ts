@@ -1,7 +1,7 @@
 // Conformance: everything that a case needs, in the order in which it is used: addresses, pods, pushes, requests, access log.
 
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { connect, isIP } from 'node:net';
+import { isIP } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { TestAuthority } from '@lateen/identity/testing';
@@ -10,27 +10,24 @@ import { type LoopbackLease, leaseLoopbackBlock } from '../../harness/loopback-l
 import { waitUntil } from '../../harness/wait-until.js';
 import { type ConformanceCase, FORWARD_PROXY, GATEWAY, type SendingOfCase } from '../case-file.js';
 import { CaseMembers } from '../members/case-members.js';
+import { type Counted, countWhile } from '../proxies/counting.js';
+import { notListening } from '../proxies/listening.js';
+import type { LogLine } from '../proxies/log-lines.js';
+import { type ConformanceProxy, type Engine, startProxy } from '../proxies/proxy.js';
+import type { ProxyStats } from '../proxies/proxy-stats.js';
 import { CasePilot, type SocketAddress } from './case-pilot.js';
 import { type CaseAddresses, type CaseConfig, readCaseConfig, snapshotOf } from './case-snapshot.js';
 import { CertificateIssuer } from './certificates.js';
 import { EchoPods, type ReceivedRequest } from './echo-pods.js';
 import { locatedCase } from './located-case.js';
-import type { LogLine } from './log-lines.js';
-import { type ConformanceProxy, type Engine, startProxy } from './proxy.js';
-import {
-  answeredIn,
-  connectionStatsSince,
-  type ProxyStats,
-  readQuietStats,
-  readStats,
-  statsSince,
-} from './proxy-stats.js';
 import { type ReceivedAnswer, Sender } from './send.js';
 
 /** What became of one request. */
 export interface Observation {
   /** Value of the header by which the request is known. */
   readonly id: string;
+  /** By which the access log knows it. */
+  readonly logged: string;
   readonly answer: ReceivedAnswer;
   /** What reached pods of it, in order. */
   readonly received: readonly ReceivedRequest[];
@@ -50,20 +47,8 @@ export interface SendingResult {
 /** Where a gateway of local mode listens for a port that needs a privilege. */
 const LISTENED_ON: Readonly<Record<number, number>> = { 80: 8080, 443: 8443 };
 const PARALLEL = 8;
-const CONNECT_WITHIN_MS = 10_000;
 const COPIED_WITHIN_MS = 5_000;
 const NO_MORE_COPIES_MS = 40;
-const COUNTED_WITHIN_MS = 3_000;
-
-function accepts({ host, port }: SocketAddress): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ host, port }, () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', () => resolve(false));
-  });
-}
 
 export interface MeshOptions {
   readonly engine: Engine;
@@ -211,34 +196,24 @@ export class MeshUnderTest {
     const proxy = this.proxies.get(podName === GATEWAY ? 'gateway' : 'client')!;
     const listeners = this.pilot.push(proxy.nodeId, mesh, pod, this.engine === 'lateen');
     await this.pilot.waitForTaken(proxy.nodeId);
-    for (const listener of listeners) {
-      const where = `${listener.host}:${listener.port}`;
-      await waitUntil(`a listener at ${where}`, () => accepts(listener), CONNECT_WITHIN_MS);
-    }
+    await waitUntil('what was taken to be in use', () => proxy.isWarm());
+    let missing: readonly SocketAddress[] = [];
+    const areThere = async () => {
+      missing = await notListening(listeners);
+      return missing.length === 0;
+    };
+    await waitUntil('listeners', areThere).catch((error: Error) => {
+      throw new Error(`${error.message}: none at ${missing.map(({ host, port }) => `${host}:${port}`).join(', ')}`);
+    });
   }
 
-  /** Copies are counted when they are sent, which may be later than the answer; so are the requests of a tunnel. */
   private async counted(sending: SendingOfCase, send: () => Promise<readonly Observation[]>): Promise<SendingResult> {
-    const isSettled = sending.times === 1 && sending.expect.copies === undefined;
-    if (!this.counts || !isSettled) return { sending, observations: await send() };
-    const proxy = this.proxyOf(sending);
-    const isConnection = sending.kind === 'tcp' || isRefused(sending);
-    const before = isConnection ? await readQuietStats(proxy.adminPort) : await readStats(proxy.adminPort);
-    const observations = await send();
-    const countedSince = isConnection ? connectionStatsSince : statsSince;
-    const since = async () => countedSince(before, await readStats(proxy.adminPort));
-    const counted = async () => {
-      const stats = await since();
-      // What becomes of a connection is logged and counted when it ends.
-      const isOver = isRefused(sending)
-        ? Object.keys(stats).length > 0
-        : isConnection
-          ? proxy.logOf(observations[0]!.id) !== undefined
-          : answeredIn(stats) > 0;
-      return isOver && (isConnection ? await since() : stats);
-    };
-    // What is no request yet when it is answered is not counted as one.
-    const stats = await waitUntil('the request to be counted', counted, COUNTED_WITHIN_MS).catch(() => undefined);
+    if (!this.counts) return { sending, observations: await send() };
+    let observations: readonly Observation[] = [];
+    const stats = await countWhile(this.proxyOf(sending), countedAs(sending), async () => {
+      observations = await send();
+      return observations.map(({ logged }) => logged);
+    });
     return { sending, observations, stats };
   }
 
@@ -259,11 +234,13 @@ export class MeshUnderTest {
         pods.takeSpoken();
         const answer = await sender.tcp(target, sending);
         const received = sending.times === 1 ? pods.takeSpoken() : [];
-        return { id: `${answer.client}>${target.host}:${target.port}`, answer, received, copies: [], log: undefined };
+        const logged = `${answer.client}>${target.host}:${target.port}`;
+        return { id: logged, logged, answer, received, copies: [], log: undefined };
       }
       pods.script(id, sending.answers);
       const answer = await sender.http(target, sending, id);
-      return { id, answer, received: pods.receivedOf(id), copies: [], log: undefined };
+      const logged = `${id}>${target.host}:${target.port}`;
+      return { id, logged, answer, received: pods.receivedOf(id), copies: [], log: undefined };
     };
     const observations: Observation[] = [];
     while (observations.length < sending.times) {
@@ -276,15 +253,15 @@ export class MeshUnderTest {
     return withCopies(sending, observations, pods);
   }
 
-  /** Of many requests that are sent to see how they spread the lines are not looked at. */
+  /** Of many requests that are sent to see how they spread the lines are not looked at, unless all are. */
   private async withLogs(result: SendingResult): Promise<SendingResult> {
     const { sending, observations } = result;
-    if (sending.times > 1 || isRefused(sending)) return result;
-    if (!this.allLogs && Object.keys(sending.expect.log).length === 0) return result;
+    if (isRefused(sending)) return result;
+    if (!this.allLogs && (sending.times > 1 || Object.keys(sending.expect.log).length === 0)) return result;
     const proxy = this.proxyOf(sending);
     const logged = observations.map(async (observation) => {
       const what = `the access log's line about ${sending.name}`;
-      return { ...observation, log: await waitUntil(what, () => proxy.logOf(observation.id), 5000) };
+      return { ...observation, log: await waitUntil(what, () => proxy.logOf(observation.logged)) };
     });
     return { ...result, observations: await Promise.all(logged) };
   }
@@ -300,6 +277,11 @@ export class MeshUnderTest {
 /** Its connection is not taken: nothing is logged of what never was one to anybody. */
 function isRefused({ tls, expect }: SendingOfCase): boolean {
   return expect.status === 0 || (tls !== undefined && expect.text === '');
+}
+
+function countedAs(sending: SendingOfCase): Counted {
+  if (isRefused(sending)) return { kind: 'refusals' };
+  return sending.kind === 'tcp' ? { kind: 'connections' } : { kind: 'requests', times: sending.times };
 }
 
 /** Of 127.0.0.1, where others listen too. */

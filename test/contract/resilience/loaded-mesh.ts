@@ -8,7 +8,7 @@ import { TestAuthority } from '@lateen/identity/testing';
 import type { ConformanceCase, PodOfCase } from '../../conformance/case-file.js';
 import { CasePilot } from '../../conformance/mesh/case-pilot.js';
 import { type CaseConfig, readCaseConfig, snapshotOf } from '../../conformance/mesh/case-snapshot.js';
-import { type ConformanceProxy, startProxy } from '../../conformance/mesh/proxy.js';
+import { type ConformanceProxy, startProxy } from '../../conformance/proxies/proxy.js';
 import { type LoopbackLease, leaseLoopbackBlock } from '../../harness/loopback-lease.js';
 import { waitUntil } from '../../harness/wait-until.js';
 

@@ -39,7 +39,10 @@ export function createAdminPages(sources: AdminSources): Map<string, Page> {
   const get = (help: string, answer: Page['answer']): Page => ({ method: 'GET', help, answer });
   const post = (help: string, answer: Page['answer']): Page => ({ method: 'POST', help, answer });
   const asJson = (query: URLSearchParams) => query.get('format') === 'json';
-  const prometheus = get('metrics in the Prometheus text format', () => metricsAnswer(sources));
+  const prometheus = get(
+    'metrics in the Prometheus text format; ?filter=TEXT keeps those whose name holds it',
+    (query) => metricsAnswer(sources, query.get('filter') ?? ''),
+  );
   const pages = new Map<string, Page>([
     ['/certs', get('certificates in use', () => jsonAnswer(certsJson(store.secrets)))],
     [
@@ -111,8 +114,9 @@ export function readyAnswer(reason: string | undefined): PageAnswer {
   return reason === undefined ? { body: 'LIVE\n' } : { status: 503, body: `PRE_INITIALIZING: ${reason}\n` };
 }
 
-export async function metricsAnswer(sources: AdminSources): Promise<PageAnswer> {
-  const out = new PrometheusText();
+/** @param filter text in the names of the metrics that are wanted */
+export async function metricsAnswer(sources: AdminSources, filter = ''): Promise<PageAnswer> {
+  const out = new PrometheusText(filter);
   await writeIstioMetrics(out, sources.dataPlane.metricSeries(), sources.dataPlane.tcpMetricSeries());
   writeSidecarMetrics(out, {
     dataPlane: sources.dataPlane,

@@ -47,6 +47,20 @@ describe('writeIstioMetrics', () => {
     expect(lines.some((text) => /^istio_response_bytes_sum\{.*\} 6$/.test(text))).toBe(true);
   });
 
+  it('leaves out metrics that are not wanted, and does not even gather their series', async () => {
+    const out = new PrometheusText('requests_total');
+    await writeIstioMetrics(out, [series({ response_code: '200' }, 3)]);
+    expect(out.toString().match(/^istio_\w+/gm)).toEqual(['istio_requests_total']);
+    const none = new PrometheusText('envoy_');
+    const gathered = {
+      [Symbol.iterator]: () => {
+        throw new Error('gathered');
+      },
+    };
+    await writeIstioMetrics(none, gathered);
+    expect(none.toString()).toBe('');
+  });
+
   it('writes the messages of gRPC, and of nothing else', async () => {
     const [http, grpc] = ['http', 'grpc'].map((protocol) => series({ request_protocol: protocol }, 2));
     const lines = (await write(http!, grpc!)).filter((line) => line.includes('_messages_total{'));

@@ -69,6 +69,8 @@ const HISTOGRAMS = [
   },
 ] as const;
 
+const ALL = [...COUNTERS, ...MESSAGE_COUNTERS, ...TCP_COUNTERS, ...HISTOGRAMS];
+
 const LABEL_NAME = /^[a-zA-Z_][a-zA-Z0-9_]*$/;
 
 /** Writes every standard metric. Series that an override makes equal are added up. */
@@ -77,6 +79,7 @@ export async function writeIstioMetrics(
   requests: Iterable<RequestMetricSeries>,
   connections: Iterable<TcpMetricSeries> = [],
 ): Promise<void> {
+  if (!ALL.some(({ name }) => out.wants(name))) return;
   const all = [...requests];
   const tcp = [...connections];
   const rules = new RuleCache();
@@ -85,7 +88,7 @@ export async function writeIstioMetrics(
   const grpc = all.filter(({ labels }) => labels.request_protocol === 'grpc');
   for (const counter of MESSAGE_COUNTERS) writeCounter(out, rules, grpc, counter);
   for (const counter of TCP_COUNTERS) writeCounter(out, rules, tcp, counter);
-  for (const { name, help, read } of HISTOGRAMS) {
+  for (const { name, help, read } of HISTOGRAMS.filter(({ name }) => out.wants(name))) {
     const totals = new Map<string, HistogramView>();
     for (const series of all) {
       const labels = rules.labels(series, name);
@@ -109,6 +112,7 @@ function writeCounter<Series extends LabelledSeries>(
   all: readonly Series[],
   { name, help, read }: CounterOf<Series>,
 ): void {
+  if (!out.wants(name)) return;
   const totals = new Map<string, number>();
   for (const series of all) {
     const labels = rules.labels(series, name);
@@ -143,7 +147,7 @@ class RuleCache {
   expressions(all: readonly LabelledSeries[]): Set<string> {
     const expressions = new Set<string>();
     for (const statsConfig of new Set(all.map((series) => series.statsConfig))) {
-      for (const { name } of [...COUNTERS, ...MESSAGE_COUNTERS, ...TCP_COUNTERS, ...HISTOGRAMS]) {
+      for (const { name } of ALL) {
         for (const expression of this.of(statsConfig, name).tagExpressions.values()) expressions.add(expression);
       }
     }

@@ -8,13 +8,23 @@ export type MetricType = 'counter' | 'gauge' | 'histogram';
 export class PrometheusText {
   readonly #lines: string[] = [];
 
+  /** @param filter metrics whose name does not hold this text are left out */
+  constructor(private readonly filter = '') {}
+
+  /** Whether a metric is to be written; who has many series need not gather them otherwise. */
+  wants(name: string): boolean {
+    return name.includes(this.filter);
+  }
+
   /** Starts a metric. */
   metric(name: string, type: MetricType, help: string): void {
+    if (!this.wants(name)) return;
     this.#lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`);
   }
 
   /** @param labels as `formatLabels` gives them; empty for none */
   sample(name: string, labels: string, value: number): void {
+    if (!this.wants(name)) return;
     this.#lines.push(labels === '' ? `${name} ${value}` : `${name}{${labels}} ${value}`);
   }
 

@@ -2,6 +2,7 @@
 
 import { CHUNK_MODE_FRAMED, EMBEDDER_SCRATCH, LIMIT_REQUESTS } from '@lateen/filters-wasm';
 import type { DrainListener, MessageWriter } from '../../codec/message-writer.js';
+import { type ClusterCounts, clusterCounts, countAnswer } from '../../observe/cluster-counts.js';
 import type { DataPath } from '../../transport/data-path.js';
 import { Timer, type TimerOwner } from '../../transport/timer-wheel.js';
 import { OwnRequest } from '../../upstream/calls/own-request.js';
@@ -34,6 +35,8 @@ export class MirroredRequest extends OwnRequest implements UpstreamRequest, Drai
   readonly bodyChunked: boolean;
   readonly responseChunkMode = CHUNK_MODE_FRAMED;
   private readonly timer = new Timer(this, 0);
+  /** Taken at the beginning: another configuration may give the slot to another cluster. */
+  private readonly counts: ClusterCounts | null;
   private upstream: UpstreamStream | null = null;
   /** What has not been written, in order: the head first, until there is a connection. */
   private waiting: Buffer[] = [];
@@ -54,6 +57,7 @@ export class MirroredRequest extends OwnRequest implements UpstreamRequest, Drai
     { method, listenerRecord, secure, http2, bodyChunked }: MirrorSource,
   ) {
     super();
+    this.counts = clusterCounts(path, clusterSlot);
     this.method = method;
     this.listenerRecord = listenerRecord;
     this.secure = secure;
@@ -156,6 +160,8 @@ export class MirroredRequest extends OwnRequest implements UpstreamRequest, Drai
 
   onResponseHead(status: number): boolean {
     this.status = status;
+    // Nobody sees the answer, and yet it is one of the cluster's, as in Envoy.
+    countAnswer(this.counts, status);
     return false;
   }
 

@@ -13,6 +13,11 @@ interface Sample {
 /** By metric and labels. */
 export type Samples = ReadonlyMap<string, Sample>;
 
+/** Where each admin API tells of these and of little else: an Envoy leaves out what was never counted. */
+export const STATS_PAGES = {
+  envoy: '/stats/prometheus?usedonly&filter=(_rq_|stream_cx_|ssl|no_filter_chain_match)',
+  lateen: '/stats/prometheus?filter=envoy_',
+} as const;
 const SAMPLE = /^(envoy_\w+)\{?([^}]*)\}? (\d+)$/;
 /** Where the name of a cluster or listener has dots Envoy takes what follows the first one into the metric's name. */
 const OF_CLUSTERS =
@@ -21,19 +26,21 @@ const OF_CLUSTERS =
 const OF_CONNECTIONS =
   /^envoy_(?:cluster_(?:.+_)?(upstream_cx_(?:total|connect_timeout|connect_attempts_exceeded|overflow))|tcp_(?:.+_)?(downstream_cx_(?:total|no_route|rx_bytes_total|tx_bytes_total))|listener_(?:.+_)?(ssl_handshake|ssl_connection_error|ssl_fail_verify_(?:no_cert|error|san|cert_hash)|no_filter_chain_match))$/;
 const OF_REQUESTS = /_rq_|^upstream_cx_(?:connect_fail|none_healthy)$/;
-const QUIET_MS = 25;
+const QUIET_MS = 20;
+const QUIET_WITHIN_MS = 20_000;
 /** Envoy has them once more, by who called and of attempts that were not the last. */
 const COUNTED_TWICE = /(?:^envoy_cluster|_)_?(?:internal|external|retry|canary)_upstream_rq/;
 const ANSWERS_OF_CLUSTERS = /^envoy_cluster_(?:.+_)?upstream_rq_xx$/;
 const OF_LISTENERS = /^envoy_http_(?:.+_)?downstream_rq_xx$/;
 /** The proxy's own connections, and its admin API. */
 const OWN = /"(xds-grpc|sds-grpc|admin)"/;
+const RESPONSE_CLASS = /envoy_response_code_class="(\d)"/;
 
-function nameOf(metric: string, labels: string): string | undefined {
-  const responseClass = /envoy_response_code_class="(\d)"/.exec(labels)?.[1];
+/** What is counted under a metric's name: `N` stands for the class of the response. Undefined: nothing that is compared. */
+function nameOfMetric(metric: string): string | undefined {
   if (COUNTED_TWICE.test(metric)) return undefined;
-  if (responseClass !== undefined && OF_LISTENERS.test(metric)) return `downstream_rq_${responseClass}xx`;
-  if (responseClass !== undefined && ANSWERS_OF_CLUSTERS.test(metric)) return `upstream_rq_${responseClass}xx`;
+  if (OF_LISTENERS.test(metric)) return 'downstream_rq_Nxx';
+  if (ANSWERS_OF_CLUSTERS.test(metric)) return 'upstream_rq_Nxx';
   return (
     OF_CLUSTERS.exec(metric)?.[1] ??
     OF_CONNECTIONS.exec(metric)
@@ -42,31 +49,43 @@ function nameOf(metric: string, labels: string): string | undefined {
   );
 }
 
-/** Reads `/stats/prometheus` of an admin API. */
-export async function readStats(adminPort: number): Promise<Samples> {
-  const { body } = await httpGet(`http://127.0.0.1:${adminPort}/stats/prometheus`);
+/** Pages have the same few metrics again and again. */
+const names = new Map<string, string | undefined>();
+
+function nameOf(metric: string, labels: string): string | undefined {
+  if (!names.has(metric)) names.set(metric, nameOfMetric(metric));
+  const name = names.get(metric);
+  if (name === undefined || OWN.test(labels)) return undefined;
+  if (!name.includes('N')) return name;
+  const responseClass = RESPONSE_CLASS.exec(labels)?.[1];
+  return responseClass && name.replace('N', responseClass);
+}
+
+async function readStats(url: string): Promise<Samples> {
+  const { body } = await httpGet(url);
   const samples = new Map<string, Sample>();
   for (const line of body.split('\n')) {
+    if (!line.startsWith('envoy_')) continue;
     const [, metric = '', labels = '', value = ''] = SAMPLE.exec(line) ?? [];
-    const name = OWN.test(labels) ? undefined : nameOf(metric, labels);
+    const name = nameOf(metric, labels);
     if (name !== undefined) samples.set(`${metric}{${labels}}`, { name, value: Number(value) });
   }
   return samples;
 }
 
-/** Which cluster a metric is of; undefined for those of listeners. */
-function clusterOf(key: string): string | undefined {
-  const [, prefix, labels = ''] = /^(envoy_cluster_(?:.+_)?)upstream_[^{]*\{(.*)\}$/.exec(key) ?? [];
-  const name = /cluster_name="([^"]*)"/.exec(labels)?.[1];
-  return prefix === undefined ? undefined : `${prefix} ${name}`;
-}
-
-/** Reads until nothing changes: connections by which listeners were tried are over. */
-export async function readQuietStats(adminPort: number): Promise<Samples> {
-  for (let before = await readStats(adminPort); ; ) {
+/**
+ * Reads until nothing is counted for a moment: what is under way is over.
+ *
+ * @param url the page of the admin API
+ */
+export async function readQuietStats(url: string): Promise<Samples> {
+  const deadline = Date.now() + QUIET_WITHIN_MS;
+  for (let before = await readStats(url); ; ) {
     await new Promise((resolve) => setTimeout(resolve, QUIET_MS));
-    const after = await readStats(adminPort);
-    if (countedBetween(before, after).length === 0) return after;
+    const after = await readStats(url);
+    const counted = countedBetween(before, after);
+    if (counted.length === 0) return after;
+    if (Date.now() > deadline) throw new Error(`the proxy does not stop counting ${counted[0]?.[0]}`);
     before = after;
   }
 }
@@ -80,35 +99,17 @@ function countedBetween(before: Samples, after: Samples): [key: string, name: st
 
 /** What was counted between two readings of connections that are no requests. Envoy counts them as requests of a cluster too. */
 export function connectionStatsSince(before: Samples, after: Samples): ProxyStats {
-  const stats: Record<string, number> = {};
-  for (const [, name, counted] of countedBetween(before, after)) {
-    if (!/_rq_/.test(name)) stats[name] = (stats[name] ?? 0) + counted;
-  }
-  return stats;
+  return sums(countedBetween(before, after).filter(([, name]) => !/_rq_/.test(name)));
 }
 
-/**
- * What was counted between two readings of requests. Counters of what was there before may have gone meanwhile. A cluster of which nothing
- * but `upstream_rq_total` has changed had no request but a TCP connection, which Envoy counts there as well: one by which it
- * was tried whether a listener accepts any, and which is counted some time later.
- */
+/** What was counted between two readings of requests. */
 export function statsSince(before: Samples, after: Samples): ProxyStats {
+  return sums(countedBetween(before, after).filter(([, name]) => OF_REQUESTS.test(name)));
+}
+
+function sums(counted: readonly (readonly [key: string, name: string, counted: number])[]): ProxyStats {
   const stats: Record<string, number> = {};
-  const connections = new Map<string, number>();
-  const withRequests = new Set<string>();
-  for (const [key, name, counted] of countedBetween(before, after)) {
-    if (!OF_REQUESTS.test(name)) continue;
-    const cluster = clusterOf(key);
-    if (cluster !== undefined) {
-      if (name === 'upstream_rq_total') connections.set(cluster, counted);
-      else withRequests.add(cluster);
-    }
-    stats[name] = (stats[name] ?? 0) + counted;
-  }
-  for (const [cluster, counted] of connections) {
-    if (!withRequests.has(cluster)) stats.upstream_rq_total! -= counted;
-  }
-  if (stats.upstream_rq_total === 0) delete stats.upstream_rq_total;
+  for (const [, name, value] of counted) stats[name] = (stats[name] ?? 0) + value;
   return stats;
 }
 

@@ -34,20 +34,45 @@ function textOf(line: string): string {
   return `conformance ${conformance}`;
 }
 
-/** Lines by the request's id, and those of connections by `CLIENT>SERVER`. */
-export function readLog(text: string): ReadonlyMap<string, LogLine> {
-  const lines = new Map<string, LogLine>();
-  for (const written of text.split('\n')) {
-    const line = textOf(written);
+/** Reads a log that grows: what was read is not read again. */
+export class LogReader {
+  /**
+   * Lines by `ID>SERVER` of a request, and by `CLIENT>SERVER` of a connection: a request may come to a proxy twice, at two addresses. Formats
+   * of a case's own may say no addresses: those by `ID`.
+   */
+  private readonly lines = new Map<string, LogLine>();
+  private read = 0;
+
+  constructor(private readonly text: () => string) {}
+
+  /** The line about a request, or a connection; undefined while it is not written. */
+  lineOf(about: string): LogLine | undefined {
+    return this.found(about) ?? this.readOn(about);
+  }
+
+  private found(about: string): LogLine | undefined {
+    return this.lines.get(about) ?? this.lines.get(about.replace(/>.*/, ''));
+  }
+
+  private readOn(about: string): LogLine | undefined {
+    const text = this.text();
+    const end = text.lastIndexOf('\n') + 1;
+    for (const line of text.slice(this.read, end).split('\n')) this.readLine(textOf(line));
+    this.read = end;
+    return this.found(about);
+  }
+
+  private readLine(line: string): void {
     const [mark, id, connection = '', ...words] = line.split(' ');
-    if (mark !== 'conformance' || id === undefined) continue;
+    if (mark !== 'conformance' || id === undefined) return;
     const [, termination = '', failure = ''] = TEXTS.exec(line) ?? [];
     const values = Object.fromEntries(WORDS.map((name, index) => [name, words[index] ?? '']));
-    lines.set(id === '-' ? connection : id, {
+    const [client = '', server] = connection.split('>');
+    const about = id === '-' ? client : id;
+    this.lines.set(server === undefined ? about : `${about}>${server}`, {
       ...(values as Record<(typeof WORDS)[number], string>),
       termination,
       failure,
     });
   }
-  return lines;
 }

@@ -8,19 +8,24 @@ import { StaticIdentity, storeIdentity } from '@lateen/identity';
 import type { TestAuthority } from '@lateen/identity/testing';
 import { adsBootstrap, grpcCluster } from '../../harness/ads-bootstrap.js';
 import { freePort } from '../../harness/free-port.js';
+import { httpGet } from '../../harness/http-get.js';
 import { startLogFile } from '../../harness/log-file.js';
 import { REPOSITORY } from '../../harness/repository.js';
 import { type SdsServer, startSdsServer } from '../../harness/sds-server.js';
-import { type LogLine, readLog } from './log-lines.js';
+import { type LogLine, LogReader } from './log-lines.js';
+import { STATS_PAGES } from './proxy-stats.js';
 
 export type Engine = 'lateen' | 'envoy';
 export type Role = 'client' | 'gateway';
 
 export interface ConformanceProxy {
   readonly nodeId: string;
-  readonly adminPort: number;
-  /** The access log's line about a request, or about a connection by the client's address and the one that it called; undefined while it is not written. */
+  /** The page of its admin API that has what is compared. */
+  readonly statsUrl: string;
+  /** The access log's line about a request by its id, or about a connection by the client's address, and the address that was called (`ID>SERVER`); undefined while it is not written. */
   logOf(about: string): LogLine | undefined;
+  /** Whether everything that it was sent is in use: an Envoy acknowledges what still waits for secrets, or for names to be resolved. */
+  isWarm(): Promise<boolean>;
   output(): string;
   stop(): Promise<void>;
 }
@@ -57,7 +62,7 @@ async function commandOf(
   if (isEnvoy) {
     const sds = await startSdsServer(sdsSocket, new StaticIdentity(identity));
     const flags = ['--concurrency', '1', '--disable-hot-restart', '--log-level', 'warn', '--drain-time-s', '1'];
-    return { argv: [envoyPath, '-c', path, ...flags, '--file-flush-interval-msec', '20'], sds };
+    return { argv: [envoyPath, '-c', path, ...flags, '--file-flush-interval-msec', '5'], sds };
   }
   const stateDir = join(directory, 'state');
   await storeIdentity(stateDir, identity);
@@ -68,6 +73,15 @@ async function commandOf(
   return {
     argv: [process.execPath, `${REPOSITORY}apps/sidecar/dist/main.js`, '--config-path', path, ...own, ...flags],
   };
+}
+
+/** Clusters and listeners that wait for something. */
+const WARMING = '^(cluster_manager.warming_clusters|listener_manager.total_listeners_warming)$';
+
+async function isEnvoyWarm(adminPort: number): Promise<boolean> {
+  const { body } = await httpGet(`http://127.0.0.1:${adminPort}/stats?filter=${encodeURIComponent(WARMING)}`);
+  const values = [...body.matchAll(/: (\d+)$/gm)].map(([, value]) => value);
+  return values.length === 2 && values.every((value) => value === '0');
 }
 
 async function end(child: ChildProcess): Promise<void> {
@@ -91,10 +105,12 @@ export async function startProxy(options: ProxyOptions): Promise<ConformanceProx
   const log = startLogFile(join(directory, 'proxy.log'));
   const child = spawn(command, args, { stdio: ['ignore', log.descriptor, log.descriptor] });
   log.close();
+  const reader = new LogReader(log.text);
   return {
     nodeId,
-    adminPort,
-    logOf: (about) => readLog(log.text()).get(about),
+    statsUrl: `http://127.0.0.1:${adminPort}${STATS_PAGES[engine]}`,
+    logOf: (about) => reader.lineOf(about),
+    isWarm: () => (engine === 'envoy' ? isEnvoyWarm(adminPort) : Promise.resolve(true)),
     output: () => log.text(),
     stop: async () => {
       await end(child);
