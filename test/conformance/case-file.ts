@@ -164,6 +164,8 @@ export interface HttpSending extends Sending {
 export interface TcpSending extends Sending {
   readonly kind: 'tcp';
   readonly connect: string;
+  /** HOST:PORT that what is connected to is asked for by CONNECT first. */
+  readonly asks: string | undefined;
   readonly send: string;
   /** The client says nothing before its server has. */
   readonly waits: boolean;
@@ -314,6 +316,7 @@ function readSending(fields: Fields): SendingOfCase {
     const sending = { kind: 'tcp' as const, ...common, name: fields.text('name') ?? `TCP to ${connect}`, connect };
     const whole = {
       ...sending,
+      asks: tcp.text('asks'),
       send: tcp.text('send') ?? '',
       waits: tcp.flag('waits') ?? false,
       stays: tcp.flag('stays') ?? false,

@@ -56,6 +56,7 @@ import { type RbacCounts, RbacStatistics } from './rbac/rbac-counts.js';
 import type { RuleSet } from './rbac/rbac-filter.js';
 import { ownIntroduction } from './tcp/peer-exchange.js';
 import { TcpMetrics } from './tcp/tcp-metrics.js';
+import { TunnelMetrics } from './tcp/tunnel-metrics.js';
 import { Clock } from './transport/clock.js';
 import { createStats, type DataPath } from './transport/data-path.js';
 import { OutSlots } from './transport/out-slots.js';
@@ -104,6 +105,8 @@ class Pipeline implements DataPlane {
   ) {
     const log = options.log ?? (() => {});
     const tables = createTables(core);
+    const self = ownWorkload(options.node);
+    this.tcpMetrics = new TcpMetrics(this.scopes, this.pairs, self);
     this.path = {
       core,
       tables,
@@ -124,10 +127,13 @@ class Pipeline implements DataPlane {
       forwardHosts: [],
       clusterCounts: [],
       mirrorMemory: { waitingBytes: 0 },
+      tunnels: new TunnelMetrics({
+        metrics: this.tcpMetrics,
+        clusterAt: (slot) => this.path.clusters[slot],
+        isOwn: (address, port) => this.listenerSet.leadsOut(address, port),
+      }),
       draining: false,
     };
-    const self = ownWorkload(options.node);
-    this.tcpMetrics = new TcpMetrics(this.scopes, this.pairs, self);
     const tcp = { metrics: this.tcpMetrics, introduction: ownIntroduction(options.node) };
     this.listenerSet = new ListenerSet(this.path, tcp);
     this.upstreams = new UpstreamSet(this.path);

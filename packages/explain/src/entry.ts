@@ -152,7 +152,10 @@ function forwardProxyEntry(
   const routes = manager && routesOf(manager, resources);
   if (manager === undefined || routes === undefined) return { kind: 'none', reason };
   if (request.scheme === 'https') {
-    return { kind: 'none', reason: `${reason}; the forward proxy does not take CONNECT, which TLS to it would need` };
+    return {
+      kind: 'none',
+      reason: `${reason}; through the forward proxy TLS goes in a tunnel (CONNECT), whose requests nobody sees`,
+    };
   }
   return {
     kind: 'http',

@@ -126,7 +126,7 @@ describe('two hundred proxies that see the mesh in four ways', () => {
     expect([first.misses, first.hits]).toEqual([14 + PROXIES, 6 * PROXIES - 14 - PROXIES]);
     // Clusters and endpoints are the same from all four namespaces; routes are not: short names count from the caller's.
     // Of its two listeners the forward proxy, at 127.0.0.1, is the same for all.
-    expect(first.built).toEqual([SERVICES + 3, SERVICES, PROXIES + 1, 4]);
+    expect(first.built).toEqual([SERVICES + 4, SERVICES, PROXIES + 1, 4]);
   });
 
   it('in two places cost one endpoint set more, of the service whose endpoints are in both', () => {
@@ -139,11 +139,11 @@ describe('two hundred proxies that see the mesh in four ways', () => {
     const second = pod('second', 'a', 'service-0', '10.0.9.9');
     const input = { ...rest, workloads: [...placed, at(second, 'us.z1')] };
     const unasked = new Bench().translate(input);
-    expect(unasked.built).toEqual([SERVICES + 3, SERVICES, 41, 4]);
+    expect(unasked.built).toEqual([SERVICES + 4, SERVICES, 41, 4]);
     const policy = { host: '*', trafficPolicy: { outlierDetection: {} } };
     const outliers = config('DestinationRule', 'all', policy, 'istio-system');
     const asked = new Bench().translate({ ...input, configs: [outliers] });
-    expect(asked.built.slice(0, 2)).toEqual([SERVICES + 3, SERVICES + 1]);
+    expect(asked.built.slice(0, 2)).toEqual([SERVICES + 4, SERVICES + 1]);
   });
 
   it('share the same bytes', () => {
@@ -161,7 +161,7 @@ describe('two hundred proxies that see the mesh in four ways', () => {
 
   it('with an address for each service have routes and listeners of their own, and share the rest', () => {
     const first = new Bench().translate(mesh({ addresses: true, clients: 40 }));
-    expect(first.built).toEqual([SERVICES + 3, SERVICES, 40 * (SERVICES + 1) + 1, 80]);
+    expect(first.built).toEqual([SERVICES + 4, SERVICES, 40 * (SERVICES + 1) + 1, 80]);
   });
 });
 

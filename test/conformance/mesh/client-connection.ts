@@ -13,6 +13,8 @@ export interface Beginning {
   readonly tls: SentTls | undefined;
   /** `V1 192.0.2.7`; undefined: none. */
   readonly proxyHeader: string | undefined;
+  /** HOST:PORT that the proxy is asked for by CONNECT. */
+  readonly asks?: string | undefined;
 }
 
 export interface ClientConnection {
@@ -25,7 +27,7 @@ export interface ClientConnection {
 /** Opens a connection, to where what it carries begins. @throws Error where it is refused */
 export async function openConnection(
   server: SocketAddress,
-  { tls, proxyHeader }: Beginning,
+  { tls, proxyHeader, asks }: Beginning,
   certificates: CaseCertificates,
 ): Promise<ClientConnection> {
   const plain = connect({ ...server, allowHalfOpen: true });
@@ -34,6 +36,7 @@ export async function openConnection(
   const port = plain.localPort ?? 0;
   const client = `${proxyHeader?.split(' ')[1] ?? plain.localAddress}:${port}`;
   if (proxyHeader !== undefined) plain.write(proxyHeaderBytes(proxyHeader, port, server));
+  if (asks !== undefined) await ask(plain, asks, client);
   if (tls === undefined) return { socket: plain, tls: undefined, client };
   const { sni, alpn, minVersion, maxVersion, ciphers, curves, certificate } = tls;
   const own = certificate === undefined ? undefined : certificates.pair(certificate);
@@ -50,6 +53,31 @@ export async function openConnection(
   });
   await settled(secure, 'secureConnect');
   return { socket: secure, tls: factsOf(secure, certificates), client };
+}
+
+/** @throws TunnelRefusedError */
+async function ask(socket: Socket, target: string, client: string): Promise<void> {
+  socket.write(`CONNECT ${target} HTTP/1.1\r\nhost: ${target}\r\n\r\n`);
+  let head = '';
+  while (!head.includes('\r\n\r\n')) {
+    await settled(socket, 'readable');
+    // Byte by byte: what stands behind the head is the tunnel's.
+    for (let byte = socket.read(1); byte !== null; byte = socket.read(1)) {
+      head += byte.toString('latin1');
+      if (head.endsWith('\r\n\r\n')) break;
+    }
+  }
+  if (!head.startsWith('HTTP/1.1 200 ')) throw new TunnelRefusedError(Number(head.split(' ')[1]), client);
+}
+
+/** The answer to CONNECT is another than 200. */
+export class TunnelRefusedError extends Error {
+  constructor(
+    readonly status: number,
+    readonly client: string,
+  ) {
+    super(`CONNECT is answered ${status}`);
+  }
 }
 
 function settled(socket: Socket, event: string): Promise<void> {

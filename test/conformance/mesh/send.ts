@@ -7,7 +7,7 @@ import type { HttpSending, TcpSending } from '../case-file.js';
 import type { TlsFacts } from '../case-tls.js';
 import type { SocketAddress } from './case-pilot.js';
 import type { CaseCertificates } from './certificates.js';
-import { openConnection } from './client-connection.js';
+import { openConnection, TunnelRefusedError } from './client-connection.js';
 import { REQUEST_ID } from './echo-pods.js';
 
 /** An answer as a client sees it; status 0 where there was none, with the reason as the body. */
@@ -157,9 +157,10 @@ export class Sender {
         if (waits) socket.once('data', start);
         else start();
       });
-    } catch {
+    } catch (error) {
       // Refused: nothing was read.
-      return { status: 0, headers: [], body: '', elapsedMs: performance.now() - startedMs, client };
+      const { status = 0, client: asked = client } = error instanceof TunnelRefusedError ? error : {};
+      return { status, headers: [], body: '', elapsedMs: performance.now() - startedMs, client: asked };
     }
   }
 

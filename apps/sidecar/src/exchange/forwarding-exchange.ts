@@ -141,6 +141,7 @@ export abstract class ForwardingExchange extends SendingExchange implements Drai
   /** A 101, or a 2xx to CONNECT, was written: from here on bytes flow both ways, until both sides have ended. */
   onTunnel(): void {
     this.kept.stopKeeping();
+    if (this.connect && this.terminates) this.path.tunnels.opened(this, this.client);
     this.client.beginTunnel();
   }
 

@@ -33,6 +33,10 @@ export function countRequest(path: DataPath, exchange: AnsweringExchange, client
   if (number !== 0 && exchange.clusterSlot >= 0) countRoute(path.tables.routeStatistics.counts[number]!, exchange);
   if (exchange.asksCluster) countCluster(clusterCounts(path, exchange.clusterSlot), exchange);
   const { chain } = client;
+  if (exchange.connect && exchange.terminates) {
+    path.tunnels.closed(exchange, client);
+    return;
+  }
   if (chain.metricScope === 0) return;
   const cluster = exchange.clusterSlot < 0 ? NO_CLUSTER : exchange.clusterSlot;
   const series = core.wasm.record(

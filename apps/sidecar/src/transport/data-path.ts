@@ -7,6 +7,7 @@ import type { MirrorMemory } from '../exchange/mirrors/mirrored-request.js';
 import type { LimitServiceStatistics } from '../limit-service/limit-counts.js';
 import type { ClusterCounts } from '../observe/cluster-counts.js';
 import type { QuotaBuckets } from '../quota/quota-buckets.js';
+import type { TunnelMetrics } from '../tcp/tunnel-metrics.js';
 import type { Endpoint } from '../upstream/endpoint.js';
 import type { ForwardHosts } from '../upstream/forward-hosts.js';
 import type { UpstreamCluster } from '../upstream/upstream-cluster.js';
@@ -41,6 +42,8 @@ export interface DataPath {
   readBufferBusy: boolean;
   /** By cluster slot: the hosts of clusters whose requests say where they go. */
   readonly forwardHosts: (ForwardHosts | undefined)[];
+  /** Counts tunnels that end here. */
+  readonly tunnels: TunnelMetrics;
   /** What waits in copies of requests. */
   readonly mirrorMemory: MirrorMemory;
   /** Responses tell clients to leave. */

@@ -13,6 +13,11 @@ export function forwardProxyRouteName(port: number): string {
 }
 export const FORWARD_PROXY_PORT = 15_007;
 
+/** `forward_proxy|PORT`: leads to a forward proxy of the sidecar's own, for requests that come to it in a tunnel. */
+export function forwardProxyClusterName(port: number): string {
+  return `forward_proxy|${port}`;
+}
+
 /** The filters that routes configure by their names. */
 export const CORS_FILTER = 'envoy.filters.http.cors';
 export const FAULT_FILTER = 'envoy.filters.http.fault';

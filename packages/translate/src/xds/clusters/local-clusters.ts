@@ -11,10 +11,17 @@ import {
 import { clusterHeadersKey, introducesInMeshOnly, type ProxyHeaders } from '../../proxy-headers.js';
 import type { ProxyView } from '../../proxy-view.js';
 import type { InboundPort } from '../../resolve/inbound-ports.js';
+import { ownLoopback } from '../../resolve/own-listeners.js';
 import { stableJson } from '../../stable-hash.js';
 import { durationOfMs, durationOfText } from '../durations.js';
 import { endpointAddress } from '../endpoint-address.js';
-import { BLACK_HOLE_CLUSTER, inboundClusterName, PASSTHROUGH_CLUSTER } from '../names.js';
+import {
+  BLACK_HOLE_CLUSTER,
+  FORWARD_PROXY_PORT,
+  forwardProxyClusterName,
+  inboundClusterName,
+  PASSTHROUGH_CLUSTER,
+} from '../names.js';
 import type { ResourcePart, ResourceRecipe } from '../recipe.js';
 import { serviceMetadata } from './cluster-metadata.js';
 import { circuitBreakersOf, connectionOptionsOf } from './cluster-policy.js';
@@ -130,13 +137,42 @@ function passthroughRecipe(view: ProxyView): ResourceRecipe<Cluster> {
   };
 }
 
+/** Where requests of tunnels to ports of HTTP come back to be routed. */
+function forwardProxyRecipe(ip: string, port: number): ResourceRecipe<Cluster> {
+  const name = forwardProxyClusterName(port);
+  const build = () =>
+    create(ClusterSchema, {
+      name,
+      clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.STATIC },
+      connectTimeout: durationOfMs(CONNECT_TIMEOUT_MS),
+      circuitBreakers: circuitBreakersOf({}),
+      loadAssignment: {
+        clusterName: name,
+        endpoints: [
+          { lbEndpoints: [{ hostIdentifier: { case: 'endpoint', value: { address: endpointAddress(ip, port) } } }] },
+        ],
+      },
+    });
+  return { name, key: `${name}/${ip}`, build };
+}
+
+/** Those of the sidecar, and of its Sidecar resource. */
+function forwardProxyRecipes(view: ProxyView): ResourceRecipe<Cluster>[] {
+  if (view.type !== 'sidecar' || isIntercepted(view)) return [];
+  const own = view.ownOutbound.filter(({ forwardProxy, port }) => forwardProxy && port !== FORWARD_PROXY_PORT);
+  return [
+    forwardProxyRecipe(ownLoopback(view.address), FORWARD_PROXY_PORT),
+    ...own.map(({ ip, port }) => forwardProxyRecipe(ip, port)),
+  ];
+}
+
 /** The clusters of a view that are not outbound ones: the same for all replicas of a workload. */
 export function localClusterPart(view: ProxyView): ResourcePart<Cluster> {
   const recipes = [
     fixedRecipe(BLACK_HOLE_CLUSTER, buildBlackHoleCluster),
     ...view.inboundPorts.map((inbound) => inboundRecipe(inbound, view)),
   ];
-  recipes.push(...sniClusterRecipes(view));
+  recipes.push(...forwardProxyRecipes(view), ...sniClusterRecipes(view));
   if (hasPassthrough(view)) recipes.push(passthroughRecipe(view));
   return { key: ['local', ...recipes.map(({ key }) => key)].join(' '), list: () => ({ recipes, problems: [] }) };
 }

@@ -135,7 +135,9 @@ function sharedFields(
     httpProtocolOptions: http1Options(proxyHeaders),
     streamIdleTimeout: durationOfMs(0),
     // As Istio: WebSockets go through every listener.
-    upgradeConfigs: [create(HttpConnectionManager_UpgradeConfigSchema, { upgradeType: 'websocket' })],
+    upgradeConfigs: ['websocket', ...(abilities.connects ? ['CONNECT'] : [])].map((upgradeType) =>
+      create(HttpConnectionManager_UpgradeConfigSchema, { upgradeType }),
+    ),
     ...pathNormalization(meshConfig),
     ...clientCertificates(managerClass, gatewayTopology, proxyHeaders),
   };
@@ -156,8 +158,10 @@ export interface ConnectionManagers {
 function createConnectionManagers(view: ManagedView): ConnectionManagers {
   const { scope, understandsIstioFilters, proxyHeaders, gatewayTopology } = view;
   const shared = new Map<string, ReturnType<typeof sharedFields>>();
-  const keyOf = (listenerClass: ManagerClass, { forwards = false, grpcWeb = false }: HttpAbilities) =>
-    `${listenerClass}/${forwards}/${grpcWeb}`;
+  const keyOf = (listenerClass: ManagerClass, abilities: HttpAbilities) => {
+    const { forwards = false, grpcWeb = false, connects = false } = abilities;
+    return `${listenerClass}/${forwards}/${grpcWeb}/${connects}`;
+  };
   const fieldsOf = (listenerClass: ManagerClass, abilities: HttpAbilities) => {
     const key = keyOf(listenerClass, abilities);
     const fields = shared.get(key) ?? sharedFields(view, listenerClass, abilities);

@@ -60,6 +60,8 @@ export interface HttpAbilities {
   readonly forwards?: boolean;
   /** The port is named `grpc-web`. */
   readonly grpcWeb?: boolean;
+  /** Clients may ask for tunnels. */
+  readonly connects?: boolean;
 }
 
 /** Do nothing by themselves: routes configure them. */

@@ -11,6 +11,7 @@ import type { ClientScope } from '../../resolve/client-scope.js';
 import { type OwnOutbound, ownLoopback } from '../../resolve/own-listeners.js';
 import { stableHash } from '../../stable-hash.js';
 import { forwardsHosts, goesWhereRequestsSay } from '../clusters/forward-hosts.js';
+import { isIntercepted } from '../clusters/local-clusters.js';
 import { FORWARD_PROXY_PORT, FORWARD_PROXY_ROUTE, forwardProxyRouteName, listenerName } from '../names.js';
 import type { ResourcePart, ResourceRecipe } from '../recipe.js';
 import {
@@ -162,7 +163,7 @@ function outboundPortListener(
 function ownOutboundListener(view: ProxyView, own: OwnOutbound, problems: Problem[]): ListenerPlan | undefined {
   const { ip, port, protocol, forwardProxy } = own;
   if (forwardProxy) {
-    return outboundListener(view, ip, port, forwardProxyRouteName(port), { forwards: mayForward(view) });
+    return outboundListener(view, ip, port, forwardProxyRouteName(port), forwardProxyAbilities(view));
   }
   const abilities = requestAbilities(view, protocol);
   if (isHttpProtocol(protocol)) return outboundListener(view, ip, port, String(port), abilities);
@@ -215,6 +216,10 @@ function mayForward({ scope }: ProxyView): boolean {
   return scope.outboundMode === 'ALLOW_ANY' || forwardsHosts(scope);
 }
 
+function forwardProxyAbilities(view: ProxyView): HttpAbilities {
+  return { forwards: mayForward(view), ...(!isIntercepted(view) && { connects: true }) };
+}
+
 /** Lateen's own, and the one that MeshConfig asks for. */
 function forwardProxyPorts({ snapshot }: ProxyView): readonly number[] {
   const { proxyHttpPort = 0 } = snapshot.meshConfig;
@@ -228,7 +233,7 @@ function listenerPlans(view: ProxyView, problems: Problem[]): readonly ListenerP
   const { addresses } = view.outbound();
   return [
     ...forwardProxyPorts(view).map((port) =>
-      outboundListener(view, ownLoopback(view.address), port, FORWARD_PROXY_ROUTE, { forwards: mayForward(view) }),
+      outboundListener(view, ownLoopback(view.address), port, FORWARD_PROXY_ROUTE, forwardProxyAbilities(view)),
     ),
     ...view.inboundPorts.map((port) => inboundListener(view, port)),
     ...addresses.flatMap((outbound) => outboundPortListener(view, outbound, problems) ?? []),

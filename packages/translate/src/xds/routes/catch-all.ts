@@ -8,6 +8,7 @@ import type { MeshService } from '../../resolve/mesh-index.js';
 import type { EgressProxy, OutboundMode } from '../../resolve/sidecar-scope.js';
 import { durationOfMs } from '../durations.js';
 import { outboundClusterName, PASSTHROUGH_CLUSTER } from '../names.js';
+import { connectRoute } from './connect-routes.js';
 
 /** What it depends on. */
 export interface CatchAllScope {
@@ -56,17 +57,29 @@ export function missingEgressProxy({ sidecar, ...scope }: CatchAllScope): readon
  *
  * @param passthrough whether it is known where a call was going
  * @param includeRequestAttemptCount whether requests say how often they were tried
+ * @param connects whether clients may ask for a tunnel by CONNECT
  */
 export function catchAllVirtualHost(
   scope: CatchAllScope,
   passthrough: boolean,
   includeRequestAttemptCount: boolean,
+  connects = false,
 ): VirtualHost {
   const { outboundMode, sidecar } = scope;
   const allowAny = outboundMode === 'ALLOW_ANY';
   const cluster = clusterOfUnknown(scope, passthrough);
   const match = { pathSpecifier: { case: 'prefix' as const, value: '/' } };
+  const which = sidecar === undefined ? '' : ` that Sidecar ${sidecar.name} lets this workload call`;
+  const text = `no service of the mesh${which} has this host\n`;
+  const body = allowAny ? { specifier: { case: 'inlineString' as const, value: text } } : undefined;
+  const refusal = { case: 'directResponse' as const, value: { status: 502, body } };
+  const connectMatch = { pathSpecifier: { case: 'connectMatcher' as const, value: {} } };
   if (cluster !== undefined) {
+    // An egress proxy of the mesh takes requests, and no tunnels.
+    const ofTunnels =
+      cluster === PASSTHROUGH_CLUSTER
+        ? connectRoute({ clusters: [{ name: cluster, weight: 1 }] })
+        : { name: 'block_all', match: connectMatch, action: refusal };
     return create(VirtualHostSchema, {
       name: 'allow_any',
       domains: ['*'],
@@ -84,16 +97,17 @@ export function catchAllVirtualHost(
             },
           },
         },
+        ...(connects ? [ofTunnels] : []),
       ],
     });
   }
-  const which = sidecar === undefined ? '' : ` that Sidecar ${sidecar.name} lets this workload call`;
-  const text = `no service of the mesh${which} has this host\n`;
-  const body = allowAny ? { specifier: { case: 'inlineString' as const, value: text } } : undefined;
   return create(VirtualHostSchema, {
     name: 'block_all',
     domains: ['*'],
     includeRequestAttemptCount,
-    routes: [{ name: 'block_all', match, action: { case: 'directResponse', value: { status: 502, body } } }],
+    routes: [
+      { name: 'block_all', match, action: refusal },
+      ...(connects ? [{ name: 'block_all', match: connectMatch, action: refusal }] : []),
+    ],
   });
 }

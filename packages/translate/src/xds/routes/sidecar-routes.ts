@@ -1,15 +1,17 @@
 // Build: the route configurations of a sidecar's outbound listeners and of its forward proxy.
 
 import { isHttpProtocol } from '@lateen/istio-config';
+import type { Route, VirtualHost } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import type { Problem } from '../../model.js';
 import { countsAttempts } from '../../proxy-headers.js';
 import type { ProxyView } from '../../proxy-view.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
 import { isIntercepted } from '../clusters/local-clusters.js';
-import { FORWARD_PROXY_ROUTE, forwardProxyRouteName } from '../names.js';
+import { FORWARD_PROXY_PORT, FORWARD_PROXY_ROUTE, forwardProxyClusterName, forwardProxyRouteName } from '../names.js';
 import type { RecipeList, ResourcePart, RouteRecipe } from '../recipe.js';
 import { catchAllVirtualHost, missingEgressProxy } from './catch-all.js';
+import { serviceConnectRoute } from './connect-routes.js';
 import { buildHostRoutes, type HostRoutes, VIRTUAL_HOST_PORT } from './host-routes.js';
 import { OwnConfiguration, type SharedConfiguration, shareConfiguration } from './shared-configuration.js';
 
@@ -20,6 +22,35 @@ interface ScopeRoutes {
   /** Those of a Sidecar's own, by port. */
   readonly ownProxies: ReadonlyMap<number, SharedConfiguration>;
   readonly problems: readonly Problem[];
+}
+
+/** Hosts with what becomes of CONNECT to them, those of ports without HTTP among them. */
+function withTunnels(
+  scope: ClientScope,
+  hosts: readonly HostRoutes[],
+  proxyPort: number,
+  lastResort: VirtualHost,
+  isTaken: (host: HostRoutes) => boolean,
+): readonly HostRoutes[] {
+  const ownCluster = forwardProxyClusterName(proxyPort);
+  const ofHttp = hosts.map((host) => {
+    return { ...host, routes: [...host.routes, ...serviceConnectRoute(scope, host.service, host.port, ownCluster)] };
+  });
+  const ofTcp = scope.services.flatMap((service) =>
+    service.ports
+      .filter(({ tcp }) => tcp)
+      .map(({ port }): HostRoutes => {
+        // Requests that are no CONNECT are for somebody whom the mesh does not know.
+        const routes = [...serviceConnectRoute(scope, service, port, ownCluster), ...requestsOf(lastResort)];
+        return { host: service.hostname, port, service, routes };
+      })
+      .filter(isTaken),
+  );
+  return [...ofHttp, ...ofTcp];
+}
+
+function requestsOf({ routes }: VirtualHost): readonly Route[] {
+  return routes.filter(({ match }) => match?.pathSpecifier.case !== 'connectMatcher');
 }
 
 function shareRoutes(scope: ClientScope, intercepted: boolean, includeRequestAttemptCount: boolean): ScopeRoutes {
@@ -37,27 +68,31 @@ function shareRoutes(scope: ClientScope, intercepted: boolean, includeRequestAtt
     return [port, shareConfiguration(input, problems)] as const;
   });
   const hosts = ports.flatMap(([, ofPort]) => ofPort);
-  const shareProxy = (name: string, isTaken: (host: HostRoutes) => boolean) =>
-    shareConfiguration(
+  // A forward proxy is told where to go. Of an application that is intercepted nobody asks for tunnels.
+  const proxyLastResort = catchAllVirtualHost(scope, true, includeRequestAttemptCount, !intercepted);
+  const shareProxy = (name: string, proxyPort: number, isTaken: (host: HostRoutes) => boolean) => {
+    const taken = hosts.filter(isTaken);
+    const tunnelled = intercepted ? taken : withTunnels(scope, taken, proxyPort, proxyLastResort, isTaken);
+    return shareConfiguration(
       {
         ...common,
         name,
-        hosts: hosts.filter(isTaken),
+        hosts: tunnelled,
         withoutPort: (port) => port === VIRTUAL_HOST_PORT,
-        // A forward proxy is told where to go.
-        lastResort: catchAllVirtualHost(scope, true, includeRequestAttemptCount),
+        lastResort: proxyLastResort,
       },
       problems,
     );
+  };
   const ownProxies = ownListeners
     .filter(({ forwardProxy }) => forwardProxy)
     .map(({ port }) => {
       const isTaken = ({ service }: HostRoutes) => service === undefined || takesThrough?.(port, service) === true;
-      return [port, shareProxy(forwardProxyRouteName(port), isTaken)] as const;
+      return [port, shareProxy(forwardProxyRouteName(port), port, isTaken)] as const;
     });
   return {
     byPort: new Map(ofPorts),
-    forwardProxy: shareProxy(FORWARD_PROXY_ROUTE, () => true),
+    forwardProxy: shareProxy(FORWARD_PROXY_ROUTE, FORWARD_PROXY_PORT, () => true),
     ownProxies: new Map(ownProxies),
     problems,
   };
@@ -101,9 +136,13 @@ function listRoutes(view: ProxyView, partKey: string): RecipeList<RouteConfigura
 /** The route configurations that a sidecar's listeners name: one for each port, and the forward proxy's. */
 export function sidecarRoutePart(view: ProxyView): ResourcePart<RouteConfiguration, RouteRecipe> {
   const { scope } = view;
-  const { declarations, subsets, meshRoutes } = scope.hashes();
+  const { declarations, subsets, meshRoutes, destinationRules } = scope.hashes();
   const { settings } = scope.snapshot.hashes;
-  const shared = [scope.namespace, declarations, subsets, meshRoutes, settings];
+  const tunnels =
+    !isIntercepted(view) &&
+    scope.services.some(({ ports }) => ports.some(({ http, protocol, tcp }) => tcp || (http && protocol === 'auto')));
+  // What is in tunnels follows the rules for connections.
+  const shared = [scope.namespace, declarations, subsets, meshRoutes, settings, tunnels ? destinationRules : ''];
   const key = ['routes', ...shared, traitsKey(view), scope.sidecar?.hash, view.outboundHash()].join('/');
   return { key, list: () => listRoutes(view, key) };
 }
