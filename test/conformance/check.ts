@@ -117,7 +117,7 @@ function failuresOf(expect: Expectation, { answer, received, copies, log }: Obse
 }
 
 /** The pod that answered; of TCP, the one that greeted. */
-function answeredBy({ answer, received }: Observation): string {
+export function answeredBy({ answer, received }: Observation): string {
   return received.at(-1)?.pod ?? /^hello from (.*)$/m.exec(answer.body)?.[1] ?? 'none';
 }
 
