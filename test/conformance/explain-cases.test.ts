@@ -22,8 +22,9 @@ import { locatedCase } from './mesh/located-case.js';
 
 /**
  * Calls of the client's own port do not go through its outbound configuration, which is what explain is about. It knows nothing
- * of handshakes: not of those that fail, of what certificates say, nor of connections that are led by server names, or by a gateway; and of no address but a
- * gateway's own. Nor does it ask a Sidecar's own forward proxy: it goes by the URL. What probes tell of members is a matter of time.
+ * of handshakes: not of those that fail, of what certificates say, nor of connections that are led by server names, or by a gateway; and of
+ * no address but a gateway's own. Nor does it ask a Sidecar's own forward proxy: it goes by the URL; or any for a tunnel. What probes tell
+ * of members is a matter of time.
  */
 function isExplained(sending: SendingOfCase): boolean {
   const { connect, tls, from, kind, expect: expected, health } = sending;
@@ -34,7 +35,7 @@ function isExplained(sending: SendingOfCase): boolean {
     Object.keys(health).length === 0 &&
     expected.status !== 0 &&
     !(tls?.certificate !== undefined && expected.status === 403) &&
-    (kind === 'http' || (tls === undefined && from !== GATEWAY))
+    (kind === 'http' || (tls === undefined && from !== GATEWAY && sending.asks === undefined))
   );
 }
 
