@@ -3,7 +3,7 @@
 import { X509Certificate } from 'node:crypto';
 import { readCertificates } from '@lateen/identity';
 import type { SigningKeyType } from '@lateen/identity/authority';
-import type { AuthorityStatus, Logger } from '@lateen/telemetry';
+import type { AuthorityStatus, Logger, Rotation } from '@lateen/telemetry';
 import { type AuditLog, type IssuedEntry, issuedCertificates } from '../audit-log.js';
 import { type Authority, describeCertificate } from './authority.js';
 import { Holders } from './holders.js';
@@ -72,6 +72,9 @@ async function openOwnRoots(options: AuthoritySourceOptions): Promise<AuthorityS
     keyType: options.rootKeyType,
   });
   const holders = new Holders();
+  const record = (step: string, { from, to, requestedBy, graceSeconds }: Rotation) =>
+    audit.write({ event: 'rotation', step, from, to, requestedBy, graceSeconds });
+  if (roots.skipped !== undefined) await record(roots.skipped.step, roots.skipped);
   const rotation = new RootRotation({
     roots,
     holders,
@@ -79,8 +82,7 @@ async function openOwnRoots(options: AuthoritySourceOptions): Promise<AuthorityS
       holders.clear();
       for await (const entry of issuedCertificates(auditFile)) holders.add(heldBy(entry));
     },
-    record: (step, { from, to, requestedBy, graceSeconds }) =>
-      audit.write({ event: 'rotation', step, from, to, requestedBy, graceSeconds }),
+    record,
     ...(options.rotationSettleMs === undefined ? {} : { settleMs: options.rotationSettleMs }),
     logger,
     onFailure,

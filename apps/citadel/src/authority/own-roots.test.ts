@@ -1,11 +1,14 @@
 // Roots on disk: made once, private to their owner, and never replaced because something about them is wrong.
+import { X509Certificate } from 'node:crypto';
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { rootId } from '@lateen/identity';
 import { createRootCertificate } from '@lateen/identity/authority';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { silent } from '../testing/running-citadel.js';
 import { OwnRoots, type OwnRootsOptions } from './own-roots.js';
+import { RootFiles } from './root-files.js';
 import { StateLeaseError, takeStateLease } from './state-lease.js';
 
 let stateDir: string;
@@ -120,6 +123,47 @@ it('are refused where parts are of different roots or missing, or others may rea
   await expect(open()).rejects.toThrow(/is the certificate of another root/);
   await unlink(join(stateDir, 'authority.json'));
   await expect(open()).rejects.toThrow(/authority\.json is missing while there are roots/);
+});
+
+describe('that have expired', () => {
+  const store = async (ttlSeconds: number) => {
+    const { keyPem, certPem } = await createRootCertificate({ trustDomain: 'cluster.local', ttlSeconds });
+    const certificate = new X509Certificate(certPem);
+    const root = { id: rootId(certificate), certificate, certPem: certificate.toString(), keyPem };
+    await new RootFiles(stateDir, undefined, silent).store(root);
+    return root.id;
+  };
+  const write = (state: object) =>
+    writeFile(join(stateDir, 'authority.json'), JSON.stringify({ format: 1, ...state }), { mode: 0o600 });
+  const rotation = (step: string, from: string, to: string) => {
+    const startedAt = '2026-01-01T00:00:00.000Z';
+    return { step, from, to, graceSeconds: 1, requestedBy: 'somebody', startedAt, stepSince: startedAt };
+  };
+
+  it('are succeeded by the root that a rotation distributes', async () => {
+    const [old, next] = [await store(-60), await store(3600)];
+    await write({ issuing: old, trusted: [old, next], rotation: rotation('distribute', old, next) });
+    const roots = await open();
+    expect(roots.state).toMatchObject({ issuing: next, trusted: [next, old], rotation: { step: 'issue' } });
+    expect(roots.current.rootIds[0]).toBe(next);
+    expect(Date.parse(roots.state.rotation!.stepSince)).toBeGreaterThan(Date.now() - 60_000);
+    expect((await open()).state).toEqual(roots.state);
+  });
+
+  it('keep nothing from going on where another root signs', async () => {
+    const [old, next] = [await store(-60), await store(3600)];
+    const state = { issuing: next, trusted: [next, old], rotation: rotation('issue', old, next) };
+    await write(state);
+    expect((await open()).state).toMatchObject(state);
+  });
+
+  it('sign nothing', async () => {
+    const [old, next] = [await store(-60), await store(-30)];
+    await write({ issuing: old, trusted: [old] });
+    await expect(open()).rejects.toThrow(`${old}/cert.pem has expired`);
+    await write({ issuing: old, trusted: [old, next], rotation: rotation('distribute', old, next) });
+    await expect(open()).rejects.toThrow(`${old}/cert.pem has expired`);
+  });
 });
 
 it('are encrypted under a passphrase, and stay what they are where it is wrong', async () => {

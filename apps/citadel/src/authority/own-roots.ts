@@ -5,10 +5,10 @@ import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { rootId, syncDirectory, writeFileAtomic } from '@lateen/identity';
 import { createRootCertificate, type SigningKeyType } from '@lateen/identity/authority';
-import type { Logger } from '@lateen/telemetry';
+import type { Logger, Rotation } from '@lateen/telemetry';
 import { type Authority, type IssuingAuthority, issuingAuthority } from './authority.js';
 import { readIfThere } from './read-if-there.js';
-import { RootFiles, type StoredRoot } from './root-files.js';
+import { hasExpired, RootFiles, type StoredRoot } from './root-files.js';
 import { type RootState, readRootState } from './root-state.js';
 import type { StateLease } from './state-lease.js';
 
@@ -39,6 +39,8 @@ export class OwnRoots implements Authority {
   readonly #options: OwnRootsOptions;
   readonly #listeners = new Set<(authority: IssuingAuthority) => void>();
   readonly #roots = new Map<string, StoredRoot>();
+  /** The step that was entered on opening, without the one before having been waited for. */
+  skipped: Rotation | undefined;
   #state: RootState | undefined;
   #current: IssuingAuthority | undefined;
 
@@ -135,6 +137,7 @@ export class OwnRoots implements Authority {
     }
     this.#state = await readRootState(file);
     for (const id of this.#state.trusted) this.#roots.set(id, await this.files.read(id));
+    await this.#succeedExpired();
     await this.#removeFormerKey();
     await this.publish();
     const daysLeft = (this.current.rootNotAfter.getTime() - Date.now()) / 86_400_000;
@@ -143,6 +146,29 @@ export class OwnRoots implements Authority {
         { root: this.#state.issuing, notAfter: this.current.rootNotAfter.toISOString() },
         'the root ends soon; replace it with `lateenctl ca rotate-root`',
       );
+  }
+
+  /**
+   * Where the root that signs has ended in the middle of a rotation while no Citadel was there, the one that is being distributed signs from now on:
+   * who does not know it by now has no certificate that is worth anything. @throws Error where there is no other
+   */
+  async #succeedExpired(): Promise<void> {
+    const { state } = this;
+    const { rotation, issuing } = state;
+    const root = this.#trustedRoot(issuing);
+    if (!hasExpired(root)) return;
+    const next = rotation?.step === 'distribute' ? this.#roots.get(rotation.to) : undefined;
+    if (rotation === undefined || next === undefined || hasExpired(next)) {
+      this.files.refuseExpired(root);
+      return;
+    }
+    const { id: to } = next;
+    this.#options.logger.warn(
+      { from: issuing, to, notAfter: new Date(root.certificate.validTo).toISOString() },
+      'the root has ended while it was being replaced; the new one signs from now on',
+    );
+    this.skipped = { ...rotation, step: 'issue', stepSince: new Date().toISOString() };
+    await this.commit({ ...state, issuing: to, trusted: [to, issuing], rotation: this.skipped });
   }
 
   async #clearFirstStart(): Promise<void> {

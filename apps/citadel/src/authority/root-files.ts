@@ -54,7 +54,7 @@ export class RootFiles {
     await syncDirectory(join(this.stateDir, 'roots'));
   }
 
-  /** Reads and checks a root. @throws Error naming the file and what to do about it */
+  /** Reads and checks a root, which may have expired. @throws Error naming the file and what to do about it */
   async read(id: string): Promise<StoredRoot> {
     const [keyFile, certFile] = [this.keyFile(id), this.certFile(id)];
     const root = await this.readPair(keyFile, certFile);
@@ -65,6 +65,15 @@ export class RootFiles {
       this.logger.info({ keyFile }, "encrypted the root's key with the passphrase");
     }
     return root;
+  }
+
+  /** @throws Error where certificates of the root are valid no more */
+  refuseExpired(root: StoredRoot): void {
+    if (!hasExpired(root)) return;
+    throw new Error(
+      `${this.certFile(root.id)} has expired on ${new Date(root.certificate.validTo).toISOString()}, and so has every certificate of it; ` +
+        'remove the whole state directory to start with a new root (every workload must then get the new root and a new certificate)',
+    );
   }
 
   /** As `read`, from any two files. */
@@ -84,8 +93,6 @@ export class RootFiles {
       throw new Error(`${certFile} and ${keyFile} do not belong together; restore the pair from a backup`);
     if (!certificate.verify(certificate.publicKey))
       throw new Error(`${certFile} is not signed by its own key, so it is no root; ${ADVICE}`);
-    if (Date.parse(certificate.validTo) <= Date.now())
-      throw new Error(`${certFile} has expired on ${new Date(certificate.validTo).toISOString()}`);
     return {
       id: rootId(certificate),
       certificate,
@@ -116,6 +123,8 @@ export class RootFiles {
       : encryptPrivateKey(readPrivateKey(keyPem, undefined), this.passphrase);
   }
 }
+
+export const hasExpired = ({ certificate }: StoredRoot): boolean => Date.parse(certificate.validTo) <= Date.now();
 
 const ADVICE = 'restore it from a backup';
 

@@ -144,6 +144,10 @@ it('is not for the root of somebody else, which is replaced by its files', async
   const [one, two] = [await test.identity(citadel), await test.identity(second)];
   expect(await handshake(one, two)).toBeUndefined();
   expect(one.serial).not.toBe(two.serial);
+  // Who knows both addresses is served while one of them is away.
+  const address = `ipv4:${[second, citadel].map(({ ports }) => `127.0.0.1:${ports.grpc}`).join(',')}`;
+  await second.stop();
+  expect(await test.ask(citadel, { address })).toHaveLength(one.certChainPem.split('BEGIN CERTIFICATE').length - 1);
 
   await writeFile(join(caDir, 'ca-key.pem'), 'damaged');
   await expect
