@@ -6,7 +6,7 @@ import type { MeshSnapshot, TranslationCache } from '@lateen/translate';
 import type { AdsSubscriberReport } from '@lateen/xds-stream';
 import { describePodById, describeServiceByName } from '../describe/describe-page.js';
 import { parseDistributionQuery } from '../distribution/distribution-query.js';
-import type { DistributionWaits } from '../distribution/distribution-waits.js';
+import { type DistributionWaits, TooManyWaits } from '../distribution/distribution-waits.js';
 import type { ProxySource } from '../push/proxy-source.js';
 import type { SnapshotBuilder } from '../snapshot/snapshot-builder.js';
 import { checkTls } from './authn.js';
@@ -57,6 +57,7 @@ export function createDebugHandler(sources: DebugSources): MtlsHttpHandler {
     const gone = new AbortController();
     response.once('close', () => gone.abort());
     awaitDistribution(url, gone.signal, sources).then(reply, (error: Error) => {
+      if (error instanceof TooManyWaits) return reply(failure(503, error.message));
       sources.logger.error({ error, url }, 'debug request failed');
       reply(failure(500, error.message));
     });

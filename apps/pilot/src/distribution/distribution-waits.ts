@@ -12,7 +12,19 @@ const GATHER_MS = 5;
 /** A snapshot that makes no difference to a proxy is taken up without an event. */
 const LOOK_AGAIN_MS = 200;
 
+/** Each looks at all proxies whenever something moved, so that many at once would keep Pilot from pushing. */
+const MAX_WAITS = 64;
+
+/** Thrown where too many wait already; the message is for who asked. */
+export class TooManyWaits extends Error {
+  constructor() {
+    super(`${MAX_WAITS} requests wait already; ask later, or with timeoutMs=0 for how far it has come`);
+    this.name = 'TooManyWaits';
+  }
+}
+
 export class DistributionWaits {
+  #waiting = 0;
   readonly #sleepers = new Set<() => void>();
 
   constructor(
@@ -25,8 +37,18 @@ export class DistributionWaits {
     for (const wake of [...this.#sleepers]) wake();
   }
 
-  /** Resolves to how far it has come. @param gone whoever asked has left */
+  /** Resolves to how far it has come. @param gone whoever asked has left @throws TooManyWaits */
   async wait(query: DistributionQuery, gone: AbortSignal): Promise<DistributionReport> {
+    if (query.timeoutMs > 0 && this.#waiting >= MAX_WAITS) throw new TooManyWaits();
+    this.#waiting += 1;
+    try {
+      return await this.#lookUntilDecided(query, gone);
+    } finally {
+      this.#waiting -= 1;
+    }
+  }
+
+  async #lookUntilDecided(query: DistributionQuery, gone: AbortSignal): Promise<DistributionReport> {
     const startedMs = performance.now();
     const progress: DistributionProgress = { atLeast: query.present ? this.changes.newest : 0 };
     let refusedSinceMs: number | undefined;
