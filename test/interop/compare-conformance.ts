@@ -116,12 +116,14 @@ function withHandshakes(fields: Map<string, string>, { answer, received }: Obser
 const BYTES_LOGGED = ['log received', 'log sent'];
 const BYTES_COUNTED = ['downstream_cx_rx_bytes_total', 'downstream_cx_tx_bytes_total'];
 
-/** TLS goes through the proxy. */
-const isPassed = ({ answer, received }: Observation) => answer.tls !== undefined && received.at(-1)?.tls !== undefined;
-const isPassedOn = ({ observations }: SendingResult) => observations.some(isPassed);
+/** TLS goes through the proxy, or may: of connections that are made several times nobody knows what the pod saw. */
+const isPassed = ({ answer, received }: Observation, times: number) =>
+  answer.tls !== undefined && (times > 1 || received.at(-1)?.tls !== undefined);
+const isPassedOn = ({ sending, observations }: SendingResult) =>
+  observations.some((observation) => isPassed(observation, sending.times));
 
-function withoutBytes(fields: Map<string, string>, observation: Observation): Map<string, string> {
-  if (isPassed(observation)) for (const name of BYTES_LOGGED) fields.delete(name);
+function withoutBytes(fields: Map<string, string>, observation: Observation, times: number): Map<string, string> {
+  if (isPassed(observation, times)) for (const name of BYTES_LOGGED) fields.delete(name);
   return fields;
 }
 
@@ -133,7 +135,7 @@ function fieldsSeen({ sending, observations }: SendingResult): Fields[] {
   return observations.map((observation) => {
     const fields =
       sending.kind === 'tcp' ? fieldsOfConnection(observation, isDetermined) : fieldsOf(observation, isDetermined);
-    return withoutBytes(withHandshakes(fields, observation), observation);
+    return withoutBytes(withHandshakes(fields, observation), observation, sending.times);
   });
 }
 
