@@ -4,12 +4,12 @@
 //   node test/dist/long/audit-load.js [SECONDS [REQUESTS_PER_SECOND]]
 
 import { spawnSync } from 'node:child_process';
-import { createWriteStream, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createWriteStream, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AuditVerifier } from '@lateen/telemetry/audit/verify.js';
 import { auditLogger } from '../bench/proxies/audit-logger.js';
@@ -143,6 +143,12 @@ function bootstrap(port: number, adminPort: number, backendPort: number, path: s
   };
 }
 
+/** With those that were put aside, since they were full: these have a time behind their name. */
+function withOlder(log: string): string[] {
+  const older = readdirSync(dirname(log)).filter((name) => name.startsWith(`${basename(log)}.`));
+  return [...older.sort().map((name) => join(dirname(log), name)), log];
+}
+
 interface Outcome {
   readonly text: string;
   readonly held: boolean;
@@ -171,7 +177,7 @@ async function trial(directory: string, slow: boolean, seconds: number, perSecon
     const code = await sidecar.stop();
     await reader?.done;
     const verifier = new AuditVerifier();
-    await verifier.file(log);
+    for (const file of withOlder(log)) await verifier.file(file);
     const { chains, problems } = await verifier.report(false);
     const [chain] = chains;
     const [records, dropped] = [chain?.records ?? 0, chain?.dropped ?? 0];

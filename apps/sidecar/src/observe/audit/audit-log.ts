@@ -36,6 +36,9 @@ const MAX_UNWRITTEN_BYTES = 4 * 1024 * 1024;
 const BATCH = 64;
 const BATCH_INTERVAL_MS = 50;
 const RETRY_MS = 1_000;
+/** Few large writes cost less than many small ones: fewer bytes than these wait so long for others. */
+const WRITE_BYTES = 64 * 1024;
+const WRITE_DELAY_MS = 20;
 
 interface Waiting {
   readonly format: AuditFormat;
@@ -55,6 +58,7 @@ export class AuditLog {
   #immediate: NodeJS.Immediate | undefined;
   /** The file could not be written: it is tried again then, and not before. */
   #retry: NodeJS.Timeout | undefined;
+  #writeTimer: NodeJS.Timeout | undefined;
   #lines: string[] = [];
   #unwrittenBytes = 0;
   #writing: Promise<void> | undefined;
@@ -110,6 +114,7 @@ export class AuditLog {
     this.#closed = true;
     clearTimeout(this.#timer);
     clearTimeout(this.#retry);
+    clearTimeout(this.#writeTimer);
     clearImmediate(this.#immediate);
     if (this.#opened && !this.#failed) {
       this.#chainBatch(Number.POSITIVE_INFINITY);
@@ -136,7 +141,7 @@ export class AuditLog {
       this.#immediate = undefined;
       // What waits for the disk is bounded; when it is written, this is called again.
       if (this.#unwrittenBytes < this.#maxUnwrittenBytes) this.#chainBatch(BATCH);
-      this.#startWriting();
+      this.#writeSoon();
       if (this.#unwrittenBytes < this.#maxUnwrittenBytes && this.#waiting.length > this.#next) this.#soon();
     });
   }
@@ -205,9 +210,20 @@ export class AuditLog {
   #startWriting(): void {
     this.#writing ??= this.#flush().finally(() => {
       this.#writing = undefined;
-      // Sealed between the last look and now.
-      if (this.#lines.length > 0 && !this.#failed) this.#startWriting();
+      if (this.#lines.length > 0 && !this.#failed) this.#writeSoon();
     });
+  }
+
+  #writeSoon(): void {
+    if (this.#closed || this.#unwrittenBytes >= WRITE_BYTES) {
+      this.#startWriting();
+      return;
+    }
+    this.#writeTimer ??= setTimeout(() => {
+      this.#writeTimer = undefined;
+      this.#startWriting();
+    }, WRITE_DELAY_MS);
+    this.#writeTimer.unref();
   }
 
   /** Resolves when everything is written, or cannot be. */
@@ -234,9 +250,9 @@ export class AuditLog {
     this.#unwrittenBytes += line.length;
   }
 
-  /** Writes until nothing is left, or writing fails: then what is left waits, for the chain must not have a gap. */
+  /** Writes what there is. Where that fails it waits, for the chain must not have a gap. */
   async #flush(): Promise<void> {
-    while (this.#lines.length > 0) {
+    if (this.#lines.length > 0) {
       const lines = this.#lines;
       this.#lines = [];
       const { id: chain, seq, hash } = this.#chain;
