@@ -102,6 +102,11 @@ function headersOf({ host, headers }: HttpSending): string[] {
   return [`host: ${host}`, ...lines];
 }
 
+function headOf(sending: HttpSending): string {
+  const lines = headersOf(sending).map((line) => `${line}\r\n`);
+  return `${sending.method} ${sending.target} HTTP/1.1\r\n${lines.join('')}\r\n`;
+}
+
 /** The port of a Service says no protocol. */
 function detects(conformanceCase: ConformanceCase, connect: string): boolean {
   const [host = '', port] = connect.split(':');
@@ -182,29 +187,32 @@ function checkHttp(sending: HttpSending, answer: Explanation): void {
     expect([name, answer.location]).toEqual([name, location]);
 }
 
-/** What the client's own sidecar makes of a request that comes straight to its port. */
+/** What the client's own sidecar makes of a request, or of a connection, that comes straight to its port. */
 async function arrivalsOf(written: ConformanceCase, issuer: CertificateIssuer): Promise<void> {
   const { snapshot, objects, requests } = await meshOf(written, issuer);
   const { certificates } = written;
   for (const sending of requests) {
-    if (sending.kind !== 'http' || !sending.connect.startsWith('inbound:')) continue;
+    if (!sending.connect.startsWith('inbound:')) continue;
     const target = findCaller(snapshot, sending.from, undefined);
     const port = Number(sending.connect.split(':')[1]);
-    const lines = headersOf(sending).map((line) => `${line}\r\n`);
-    const head = `${sending.method} ${sending.target} HTTP/1.1\r\n${lines.join('')}\r\n`;
     const shown = certificates.find(({ name }) => name === sending.tls?.certificate);
-    // What the client asks for in its handshake is not known to explain.
-    if (sending.name.includes('server name')) continue;
     const [namespace = '', serviceAccount = ''] = shown?.subject.split('/') ?? [];
     const caller = shown === undefined ? target : { ...target, namespace, serviceAccount };
-    const call = { target, port, tls: shown === undefined ? ('none' as const) : ('mutual' as const), head };
+    const tls = shown === undefined ? ('none' as const) : ('mutual' as const);
+    const serverName = sending.tls?.sni ?? '';
+    const call = { target, port, tls, serverName, head: sending.kind === 'http' ? headOf(sending) : '' };
     const arrival = await explainArrival({ snapshot, documents: objects, caller }, call, Date.now());
     const { action, authorization = null } = arrival?.inbound ?? {};
-    const { status, log } = sending.expect;
-    const foreseen = action === 'denied' ? 403 : action === 'refused' ? 401 : 200;
-    expect([sending.name, foreseen]).toEqual([sending.name, status]);
+    const { status, log, text } = sending.expect;
     const denied = /^rbac_access_denied_matched_policy\[(.*)\]$/.exec(log.details ?? '')?.[1];
     if (denied !== undefined) expect([sending.name, authorization?.rule ?? 'none']).toEqual([sending.name, denied]);
+    if (sending.kind === 'tcp') {
+      // Who is denied hears nothing at all.
+      expect([sending.name, action]).toEqual([sending.name, text === '' ? 'denied' : 'tcp']);
+      continue;
+    }
+    const foreseen = action === 'denied' ? 403 : action === 'refused' ? 401 : 200;
+    expect([sending.name, foreseen]).toEqual([sending.name, status]);
   }
 }
 

@@ -5,7 +5,7 @@ import type { Decided } from './decide/decision.js';
 import type { HttpEntry } from './entry.js';
 import type { ExplainContext } from './explain.js';
 import type { Because, ExplainedCluster, ExplainedFault, ExplainedInbound, Explanation } from './explanation.js';
-import { type ArrivingCall, explainInbound } from './inbound.js';
+import { explainArrivals } from './inbound.js';
 import {
   clusterBecause,
   destinationBecause,
@@ -145,27 +145,6 @@ function readHead(head: string): { readonly path: string; readonly host: string 
   const [requestLine = '', ...lines] = head.split('\r\n');
   const host = lines.find((line) => /^host:/i.test(line));
   return { path: requestLine.split(' ')[1] ?? '', host: host?.slice(host.indexOf(':') + 1).trim() ?? '' };
-}
-
-/** One pod of each Deployment stands for all of them: what they do depends on their labels. */
-function explainArrivals(
-  context: ExplainContext,
-  destinations: readonly Destination[],
-): { readonly inbound: ExplainedInbound[]; readonly because: Because[]; readonly notes: string[] } {
-  const calls = new Map<string, ArrivingCall>();
-  for (const { endpoints, head } of destinations) {
-    for (const { target, port, tls } of endpoints) {
-      if (target === undefined) continue;
-      const key = `${target.namespace}/${target.workloadName}:${port}`;
-      if (!calls.has(key)) calls.set(key, { target, port, tls, head });
-    }
-  }
-  const arrivals = [...calls.values()].flatMap((call) => explainInbound(context, call) ?? []);
-  return {
-    inbound: arrivals.map(({ inbound }) => inbound),
-    because: arrivals.flatMap(({ because }) => because),
-    notes: arrivals.flatMap(({ notes }) => notes),
-  };
 }
 
 function clusterNotes(clusters: readonly ExplainedCluster[]): string[] {

@@ -4,14 +4,16 @@ import type { TcpEntry } from './entry.js';
 import type { ExplainContext } from './explain.js';
 import type { Explanation } from './explanation.js';
 import { NO_CHANGES } from './explanation.js';
+import { explainArrivals } from './inbound.js';
 import { clusterBecause, endpointBecause } from './places/forward-because.js';
 import { connectionBecause } from './places/tcp-because.js';
 import { clusterFacts } from './read/clusters.js';
 
 export function explainTcp(
-  { resources, snapshot, places, view }: ExplainContext,
+  context: ExplainContext,
   { proxy, service, port }: TcpEntry,
 ): Partial<Explanation> & Pick<Explanation, 'outcome'> {
+  const { resources, snapshot, places, view } = context;
   const { clusterSpecifier: specifier } = proxy;
   const weighted =
     specifier.case === 'weightedClusters'
@@ -22,6 +24,13 @@ export function explainTcp(
     weight,
     ...clusterFacts(resources, snapshot.workloads, name, service.hostname),
   }));
+  const arrivals = explainArrivals(
+    context,
+    found.map(({ endpoints }) => ({ endpoints, head: '' })),
+  );
+  const isDenied =
+    arrivals.inbound.length > 0 && arrivals.inbound.every(({ authorization }) => authorization?.decision === 'denied');
+  const outcome = `port ${port.port} of ${service.hostname} is ${port.protocol}: the connection goes to ${weighted.map(({ name }) => name).join(', ')}`;
   return {
     action: 'tcp',
     clusters: found.map(({ name, weight, loadBalancer, limits, endpoints }) => ({
@@ -35,7 +44,11 @@ export function explainTcp(
       requestHeaders: NO_CHANGES,
       responseHeaders: NO_CHANGES,
     })),
-    outcome: `port ${port.port} of ${service.hostname} is ${port.protocol}: the connection goes to ${weighted.map(({ name }) => name).join(', ')}, and the proxy does not look at requests`,
+    inbound: arrivals.inbound,
+    notes: arrivals.notes,
+    outcome: isDenied
+      ? `${outcome}, whose sidecar denies it and closes it`
+      : `${outcome}, and the proxy does not look at requests`,
     because: [
       ...connectionBecause(
         places,
@@ -48,6 +61,7 @@ export function explainTcp(
         ...clusterBecause(places, view.scope, name),
         ...endpointBecause(places, endpoints, name),
       ]),
+      ...arrivals.because,
     ],
   };
 }

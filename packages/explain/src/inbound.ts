@@ -7,12 +7,19 @@ import type { Because, ExplainedEndpoint, ExplainedInbound } from './explanation
 import { because, type Place } from './places/places.js';
 import { isLoopback, LOOPBACK, proxyOf } from './proxy-of.js';
 import { type AuthorizationAnswer, authorizationText, readAuthorization } from './read/authorization.js';
+import type { ClusterEndpoint } from './read/clusters.js';
 import { readLimits } from './read/limits.js';
 import { type RateLimitAnswer, readRateLimits } from './read/rate-limits.js';
 import { type KnownTokens, readTokens, type TokenAnswer } from './read/tokens.js';
 
-/** ALPN of a sidecar that calls by mutual TLS. */
+/** ALPN of a sidecar that calls by mutual TLS: with requests, and with other bytes. */
 const SIDECAR_ALPN = ['istio-http/1.1', 'istio'];
+const SIDECAR_ALPN_OF_BYTES = ['istio-peer-exchange', 'istio'];
+
+function alpnOf({ tls, head }: ArrivingCall): readonly string[] {
+  if (head === '') return tls === 'mutual' ? SIDECAR_ALPN_OF_BYTES : [];
+  return tls === 'mutual' ? SIDECAR_ALPN : ['http/1.1'];
+}
 
 /** What the receiving side is explained with. */
 export type ArrivalContext = Pick<ExplainContext, 'snapshot' | 'caller' | 'decision' | 'places' | 'tokens'>;
@@ -22,7 +29,9 @@ export interface ArrivingCall {
   readonly target: Workload;
   readonly port: number;
   readonly tls: ExplainedEndpoint['tls'];
-  /** The head as the caller's proxy writes it. */
+  /** That the caller asks for in its handshake; left out: none. */
+  readonly serverName?: string;
+  /** The head as the caller's proxy writes it; of connections whose bytes are passed on empty. */
   readonly head: string;
 }
 
@@ -57,6 +66,34 @@ export function explainInbound(context: ArrivalContext, call: ArrivingCall): Exp
   };
 }
 
+/** Where calls go, and what goes there. */
+export interface CallOfEndpoints {
+  readonly endpoints: readonly ClusterEndpoint[];
+  /** As `ArrivingCall.head`. */
+  readonly head: string;
+}
+
+/** One pod of each Deployment stands for all of them: what they do depends on their labels. */
+export function explainArrivals(
+  context: ArrivalContext,
+  destinations: readonly CallOfEndpoints[],
+): { readonly inbound: ExplainedInbound[]; readonly because: Because[]; readonly notes: string[] } {
+  const calls = new Map<string, ArrivingCall>();
+  for (const { endpoints, head } of destinations) {
+    for (const { target, port, tls, serverName } of endpoints) {
+      if (target === undefined) continue;
+      const key = `${target.namespace}/${target.workloadName}:${port}`;
+      if (!calls.has(key)) calls.set(key, { target, port, tls, serverName, head });
+    }
+  }
+  const arrivals = [...calls.values()].flatMap((call) => explainInbound(context, call) ?? []);
+  return {
+    inbound: arrivals.map(({ inbound }) => inbound),
+    because: arrivals.flatMap(({ because }) => because),
+    notes: arrivals.flatMap(({ notes }) => notes),
+  };
+}
+
 type Decided = Omit<ExplainedInbound, 'workload' | 'namespace' | 'port' | 'mtls' | 'caller'> & {
   readonly rates?: RateLimitAnswer;
   readonly tokens?: TokenAnswer;
@@ -85,15 +122,35 @@ function decideArrival(
   const listener = resources.listeners.find(({ name }) => name === `${view.address}_${call.port}`)?.message;
   const chain = chooseChain(listener?.filterChains ?? [], {
     transport: call.tls === 'none' ? 'raw_buffer' : 'tls',
-    serverName: '',
-    alpn: call.tls === 'mutual' ? SIDECAR_ALPN : ['http/1.1'],
+    serverName: call.serverName ?? '',
+    alpn: alpnOf(call),
   });
   if (chain === undefined) return REFUSED;
   const accepted = { ...REFUSED, accepted: true, filterChain: chain.name };
   const manager = managerOf(chain);
   const routes = manager && routesOf(manager, resources);
-  if (manager === undefined || routes === undefined)
-    return { ...accepted, action: 'tcp', cluster: `inbound|${call.port}||` };
+  const shown = `spiffe://${snapshot.trustDomain}/ns/${caller.namespace}/sa/${caller.serviceAccount}`;
+  const identity = call.tls === 'mutual' ? shown : undefined;
+  const ruled = {
+    view,
+    connection: {
+      remoteAddress: isLoopback(caller.address) ? LOOPBACK : caller.address,
+      localAddress: view.address,
+      localPort: call.port,
+      identity,
+      secure: call.tls !== 'none',
+      serverName: call.serverName ?? '',
+    },
+    of: `${call.target.workloadName}.${call.target.namespace}`,
+  };
+  if (manager === undefined || routes === undefined) {
+    const access = readAuthorization(decision, places, { ...ruled, chain });
+    const { authorization } = access;
+    if (authorization?.decision !== 'denied')
+      return { ...accepted, action: 'tcp', cluster: `inbound|${call.port}||`, authorization, access };
+    const note = `closes the connection: it is denied, ${authorizationText(authorization, places)}`;
+    return { ...accepted, action: 'denied', authorization, access: { ...access, notes: [...access.notes, note] } };
+  }
   const clusters = resources.clusters.map(({ message }) => ({ cluster: message }));
   decision.load({ routes, manager, secure: call.tls !== 'none' }, clusters);
   const outer = decision.claims;
@@ -106,22 +163,7 @@ function decideArrival(
   }
   decision.claims = tokens.claims;
   const { head } = tokens;
-  const shown = `spiffe://${snapshot.trustDomain}/ns/${caller.namespace}/sa/${caller.serviceAccount}`;
-  const identity = call.tls === 'mutual' ? shown : undefined;
-  const access = readAuthorization(decision, places, {
-    view,
-    manager,
-    head,
-    connection: {
-      remoteAddress: isLoopback(caller.address) ? LOOPBACK : caller.address,
-      localAddress: view.address,
-      localPort: call.port,
-      identity,
-      secure: call.tls !== 'none',
-      serverName: '',
-    },
-    of: `${call.target.workloadName}.${call.target.namespace}`,
-  });
+  const access = readAuthorization(decision, places, { ...ruled, manager, head });
   const { authorization } = access;
   if (authorization?.decision === 'denied') {
     decision.claims = outer;

@@ -84,6 +84,28 @@ describe('who may call', () => {
     expect(reasonsOf(answer).map(([, , name]) => name)).toEqual(['readers']);
   });
 
+  it('is decided about connections by what is known of them, the server name among it', () => {
+    const policy = (name: string, spec: string) =>
+      `apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: ${name}, namespace: default}\nspec: {${spec}}\n`;
+    const readers = policy('readers', 'rules: [{to: [{operation: {ports: ["9000"]}}]}]');
+    const allowed = explainedMesh(readers, REGISTRY).ask('GET http://web:9000/');
+    expect(allowed).toMatchObject({ action: 'tcp', outcome: expect.stringMatching(/does not look at requests$/) });
+    expect(allowed.inbound[0]).toMatchObject({
+      action: 'tcp',
+      authorization: { decision: 'allowed', rule: 'ns[default]-policy[readers]-rule[0]' },
+    });
+    expect(reasonsOf(allowed)).toMatchObject([[FILE, expect.any(Number), 'readers', 'spec.rules[0]']]);
+
+    const name = 'outbound_.9000_._.web.default.svc.cluster.local';
+    const byName = policy('by-name', `action: DENY, rules: [{when: [{key: connection.sni, values: [${name}]}]}]`);
+    const denied = explainedMesh(`${readers}---\n${byName}`, REGISTRY).ask('GET http://web:9000/');
+    expect(denied.inbound.map(({ action }) => action)).toEqual(denied.inbound.map(() => 'denied'));
+    expect(denied.outcome).toMatch(/whose sidecar denies it and closes it$/);
+    expect(denied.notes.find((note) => note.startsWith('at web-v1.default'))).toContain(
+      `at web-v1.default closes the connection: it is denied, by AuthorizationPolicy default/by-name rules[0] (${FILE}:`,
+    );
+  });
+
   it('is decided at the gateway before a route is looked for', () => {
     expect(mesh.ask('GET http://shop.example.com/', [], 'gateway')).toMatchObject({
       action: 'directResponse',

@@ -29,20 +29,24 @@ export function createRuledConnection(core: Core, connection: RuledConnection): 
   });
 }
 
+/** What rules are asked about: the parsed request at a listener, or nothing but a connection. */
+export interface RuledSubject {
+  readonly kind: 'http' | 'network';
+  /** The listener's place in the core's memory; of a connection 0. */
+  readonly listener: number;
+  /** Of the connection, from `createRuledConnection`. */
+  readonly record: number;
+  readonly secure: boolean;
+}
+
 /**
- * The first policy by name that matches the parsed request; undefined where none does.
+ * The first policy by name that matches; undefined where none does.
  *
- * @param record of the connection, from `createRuledConnection`
  * @throws RefusedConfigurationError where the proxy would refuse the rules
  */
-export function matchingPolicy(
-  core: Core,
-  rules: RBAC,
-  listener: number,
-  record: number,
-  secure: boolean,
-): string | undefined {
-  const { bytes, policyNames } = compiledRules(core, rules);
+export function matchingPolicy(core: Core, rules: RBAC, subject: RuledSubject): string | undefined {
+  const { kind, listener, record, secure } = subject;
+  const { bytes, policyNames } = compiledRules(core, rules, kind);
   // Nobody else's rules are in this core: what was asked before makes room.
   core.rbac.retain(new Set(), clockMs);
   clockMs += LONGER_THAN_KEPT_MS;
@@ -55,9 +59,9 @@ export function matchingPolicy(
 /** Messages never change: the same rules are asked about many requests. */
 const known = new WeakMap<RBAC, CompiledRules>();
 
-function compiledRules(core: Core, rules: RBAC): CompiledRules {
+function compiledRules(core: Core, rules: RBAC, kind: RuledSubject['kind']): CompiledRules {
   const problems = new ProblemList('Listener', '');
-  const compiled = known.get(rules) ?? compileRules(problems, 'rules', rules, 'http', core.rulesHash);
+  const compiled = known.get(rules) ?? compileRules(problems, 'rules', rules, kind, core.rulesHash);
   if (problems.problems.length > 0) throw new RefusedConfigurationError(problems.problems);
   known.set(rules, compiled);
   return compiled;

@@ -175,9 +175,20 @@ export class Decision {
     try {
       const length = core.bytes.write(head, READ_BUFFER, 'latin1');
       core.wasm.parseRequest(READ_BUFFER, length, 0, this.#listener, record);
-      return matchingPolicy(core, rules, this.#listener, record, connection.secure);
+      const { secure } = connection;
+      return matchingPolicy(core, rules, { kind: 'http', listener: this.#listener, record, secure });
     } finally {
       core.connections.release(record);
+    }
+  }
+
+  /** Which policy of access rules a connection matches first, of which nothing is known but what it is. */
+  policyForConnection(rules: RBAC, connection: RuledConnection): string | undefined {
+    const record = createRuledConnection(this.#core, connection);
+    try {
+      return matchingPolicy(this.#core, rules, { kind: 'network', listener: 0, record, secure: connection.secure });
+    } finally {
+      this.#core.connections.release(record);
     }
   }
 

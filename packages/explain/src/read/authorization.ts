@@ -1,24 +1,37 @@
-// Read: what AuthorizationPolicies make of a request where it arrives: who may, by which rule, and what dry runs would say.
+// Read: what AuthorizationPolicies make of a request, or of a connection, where it arrives: who may, by which rule, and what dry runs would say.
 
 import type { ConfigObject, FieldPath } from '@lateen/istio-config';
 import type { ProxyView } from '@lateen/translate';
 import { anyIs, unpackAny } from '@lateen/xds-proto';
+import type { FilterChain } from '@lateen/xds-proto/envoy/config/listener/v3/listener_components_pb.js';
 import { type RBAC, RBAC_Action } from '@lateen/xds-proto/envoy/config/rbac/v3/rbac_pb.js';
 import { type RBAC as HttpRbac, RBACSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/rbac/v3/rbac_pb.js';
 import type { HttpConnectionManager } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import {
+  type RBAC as NetworkRbac,
+  RBACSchema as NetworkRbacSchema,
+} from '@lateen/xds-proto/envoy/extensions/filters/network/rbac/v3/rbac_pb.js';
 import type { RuledConnection } from '../decide/access-rules.js';
 import type { Decision } from '../decide/decision.js';
 import type { Because, ExplainedAuthorization } from '../explanation.js';
 import { because, type Places } from '../places/places.js';
 
-/** A request at the proxy that decides who may. */
-export interface RuledRequest {
+interface RuledCall {
   readonly view: ProxyView;
-  readonly manager: HttpConnectionManager;
-  readonly head: string;
   readonly connection: RuledConnection;
   /** `WORKLOAD.NAMESPACE`, for the reasons. */
   readonly of: string;
+}
+
+/** A request at the proxy that decides who may. */
+export interface RuledRequest extends RuledCall {
+  readonly manager: HttpConnectionManager;
+  readonly head: string;
+}
+
+/** A connection whose bytes are passed on. */
+export interface RuledBytes extends RuledCall {
+  readonly chain: FilterChain;
 }
 
 export interface AuthorizationAnswer {
@@ -31,12 +44,19 @@ export interface AuthorizationAnswer {
 const RULE_NAME = /^ns\[(.*)\]-policy\[(.*)\]-rule\[(\d+)\]$/;
 
 /** Decides by the filters in their order, after those for tokens: `claims` are set. */
-export function readAuthorization(decision: Decision, places: Places, request: RuledRequest): AuthorizationAnswer {
-  const filters = rbacFilters(request.manager);
+export function readAuthorization(
+  decision: Decision,
+  places: Places,
+  request: RuledRequest | RuledBytes,
+): AuthorizationAnswer {
+  const filters = 'chain' in request ? networkFilters(request.chain) : rbacFilters(request.manager);
   if (filters.length === 0) return { authorization: null, because: [], notes: [] };
   const { of } = request;
   const notes: string[] = [];
-  const policyOf = (rules: RBAC) => decision.policyFor(rules, request.head, request.connection);
+  const policyOf = (rules: RBAC) =>
+    'chain' in request
+      ? decision.policyForConnection(rules, request.connection)
+      : decision.policyFor(rules, request.head, request.connection);
   let rule: string | undefined;
   for (const { rules, shadowRules } of filters) {
     if (shadowRules !== undefined) notes.push(...dryRunNotes(shadowRules.action, policyOf(shadowRules), places));
@@ -103,5 +123,19 @@ function rbacFilters(manager: HttpConnectionManager): readonly HttpRbac[] {
         : [unpackAny(configType.value, RBACSchema)],
     );
   known.set(manager, filters);
+  return filters;
+}
+
+const knownChains = new WeakMap<FilterChain, readonly NetworkRbac[]>();
+
+function networkFilters(chain: FilterChain): readonly NetworkRbac[] {
+  const filters =
+    knownChains.get(chain) ??
+    chain.filters.flatMap(({ configType }) =>
+      configType.case === 'typedConfig' && anyIs(configType.value, NetworkRbacSchema)
+        ? [unpackAny(configType.value, NetworkRbacSchema)]
+        : [],
+    );
+  knownChains.set(chain, filters);
   return filters;
 }

@@ -13,6 +13,8 @@ import { type ClusterLimits, clusterLimits } from './cluster-limits.js';
 /** An endpoint and the workload that it is, where the registry knows it. */
 export interface ClusterEndpoint extends ExplainedEndpoint {
   readonly target: Workload | undefined;
+  /** That the handshake with it asks for; empty: none. */
+  readonly serverName: string;
 }
 
 export interface ClusterFacts {
@@ -45,9 +47,9 @@ export function clusterFacts(
 
 function requestedEndpoint(cluster: Cluster, requested: string): ClusterEndpoint {
   const [, host = requested, port] = /^(.*?)(?::(\d+))?$/.exec(requested) ?? [];
-  const tls = socketTls(cluster.transportSocket);
-  const usual = tls === 'none' ? 80 : 443;
-  return { pod: host, workload: '', port: port === undefined ? usual : Number(port), tls, target: undefined };
+  const socket = socketTls(cluster.transportSocket);
+  const usual = socket.tls === 'none' ? 80 : 443;
+  return { pod: host, workload: '', port: port === undefined ? usual : Number(port), ...socket, target: undefined };
 }
 
 function endpointsOf(
@@ -60,7 +62,7 @@ function endpointsOf(
     const address = lbEndpoint.hostIdentifier.case === 'endpoint' ? lbEndpoint.hostIdentifier.value.address : undefined;
     if (address?.address.case === 'pipe') {
       const { path } = address.address.value;
-      return [{ pod: path, workload: '', port: 0, tls: tlsOf(cluster, lbEndpoint), target: undefined }];
+      return [{ pod: path, workload: '', port: 0, ...tlsOf(cluster, lbEndpoint), target: undefined }];
     }
     const socket = address?.address.case === 'socketAddress' ? address.address.value : undefined;
     if (socket === undefined) return [];
@@ -71,7 +73,7 @@ function endpointsOf(
         pod: target === undefined ? socket.address : `${target.name}.${target.namespace}`,
         workload: target?.workloadName ?? '',
         port,
-        tls: tlsOf(cluster, lbEndpoint),
+        ...tlsOf(cluster, lbEndpoint),
         target,
       },
     ];
@@ -80,7 +82,9 @@ function endpointsOf(
 
 const MATCH = 'envoy.transport_socket_match';
 
-function tlsOf(cluster: Cluster, { metadata }: LbEndpoint): ExplainedEndpoint['tls'] {
+type SocketTls = Pick<ClusterEndpoint, 'tls' | 'serverName'>;
+
+function tlsOf(cluster: Cluster, { metadata }: LbEndpoint): SocketTls {
   const criteria = metadata?.filterMetadata[MATCH] ?? {};
   const match = cluster.transportSocketMatches.find(({ match: wanted }) =>
     Object.entries(wanted ?? {}).every(([key, value]) => criteria[key] === value),
@@ -88,10 +92,10 @@ function tlsOf(cluster: Cluster, { metadata }: LbEndpoint): ExplainedEndpoint['t
   return socketTls(match?.transportSocket ?? cluster.transportSocket);
 }
 
-function socketTls(socket: TransportSocket | undefined): ExplainedEndpoint['tls'] {
+function socketTls(socket: TransportSocket | undefined): SocketTls {
   const config = socket?.configType.case === 'typedConfig' ? socket.configType.value : undefined;
-  if (config === undefined || !anyIs(config, UpstreamTlsContextSchema)) return 'none';
-  const { commonTlsContext } = unpackAny(config, UpstreamTlsContextSchema);
+  if (config === undefined || !anyIs(config, UpstreamTlsContextSchema)) return { tls: 'none', serverName: '' };
+  const { commonTlsContext, sni } = unpackAny(config, UpstreamTlsContextSchema);
   const own = commonTlsContext?.tlsCertificateSdsSecretConfigs.length || commonTlsContext?.tlsCertificates.length;
-  return own ? 'mutual' : 'tls';
+  return { tls: own ? 'mutual' : 'tls', serverName: sni };
 }
