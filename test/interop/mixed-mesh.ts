@@ -2,21 +2,26 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import { CredentialSchema, RegistryReportSchema } from '@lateen/xds-proto/lateen/registry/v1/workload_pb.js';
+import { type AppProcess, startApp } from '../harness/app-process.js';
 import { ControlPlaneProcesses } from '../harness/control-plane-processes.js';
 import { httpGet } from '../harness/http-get.js';
 import { startLogFile } from '../harness/log-file.js';
 import { MeshOperator } from '../harness/mesh-operator.js';
-import { type SdsServer, startSdsServer } from '../harness/sds-server.js';
+import { waitUntil } from '../harness/wait-until.js';
 import { type MeshNode, meshBootstrap } from './mesh-bootstrap.js';
 
 const SIDECAR = fileURLToPath(new URL('../../bin/lateen-sidecar', import.meta.url));
 const ADMIN_PORT = 15000;
+/** Every three seconds, each certificate being good for a minute. */
+const RENEW_OFTEN = ['--certificate-ttl-seconds', '60', '--secret-grace-period-ratio', '0.95'];
 /** As the demo has it. */
 const MESH_CONFIG = 'accessLogFile: /dev/stdout\n';
 
@@ -36,8 +41,9 @@ export class MixedMesh {
   private readonly directory = mkdtempSync(join(tmpdir(), 'lateen-mixed-'));
   private readonly servers: Server[] = [];
   private readonly children: ChildProcess[] = [];
-  private readonly sdsServers: SdsServer[] = [];
+  private readonly agents: AppProcess[] = [];
   private readonly running: RunningPod[] = [];
+  private registry = create(RegistryReportSchema);
   /** A block of loopback addresses that local meshes hardly lease. */
   readonly block = `127.${200 + Math.floor(Math.random() * 50)}`;
 
@@ -74,7 +80,7 @@ export class MixedMesh {
       const common = { name, namespace, labels, serviceAccount, workloadName, address, ports, ready: true };
       workloads.push({ ...common, gateway, serviceAddresses: gateway ? {} : serviceAddresses });
     }
-    await this.operator.report({
+    this.registry = create(RegistryReportSchema, {
       sequence: 1n,
       namespaces: [{ name: 'default' }, { name: 'istio-system' }],
       services: services.map((name) => ({
@@ -85,7 +91,15 @@ export class MixedMesh {
       })),
       workloads,
     });
+    await this.operator.report(this.registry);
     for (const pod of pods) await this.startProxy(pod);
+  }
+
+  /** Reports Secrets beside everything else, in place of those before. */
+  async giveSecrets(credentials: readonly MessageInitShape<typeof CredentialSchema>[]): Promise<void> {
+    this.registry.sequence += 1n;
+    this.registry.credentials = credentials.map((credential) => create(CredentialSchema, credential));
+    await this.operator.report(this.registry);
   }
 
   /** Where the pod with this number calls a service. */
@@ -115,9 +129,7 @@ export class MixedMesh {
       const state = ['--state-dir', join(directory, 'state'), '--log-level', 'warn', '--drain-time', '1s'];
       argv = [SIDECAR, '--config-path', path, ...state, ...flags];
     } else {
-      const sdsSocket = join(directory, 'sds.sock');
-      const identity = await this.plane.identity(node.serviceAccount, node.namespace);
-      this.sdsServers.push(await startSdsServer(sdsSocket, identity));
+      const sdsSocket = await this.startAgent(node, join(directory, 'agent'));
       writeFileSync(path, JSON.stringify(meshBootstrap({ ...options, sdsSocket })));
       const flags = ['--concurrency', '1', '--disable-hot-restart', '--log-level', 'warn', '--drain-time-s', '1'];
       argv = [this.envoyPath, '-c', path, ...flags];
@@ -127,6 +139,17 @@ export class MixedMesh {
     this.children.push(spawn(command, args, { stdio: ['ignore', log.descriptor, log.descriptor] }));
     log.close(); // the child has its own
     this.running.push({ pod, output: log.text });
+  }
+
+  /** What gives an Envoy its certificate; resolves to its socket once that is there. */
+  private async startAgent({ serviceAccount, namespace }: MeshNode, directory: string): Promise<string> {
+    const flags = await this.plane.certificateFlags(serviceAccount, namespace);
+    const state = ['--state-dir', directory, '--monitoring-port', '0', '--log-level', 'warn'];
+    const agent = startApp('agent', [...flags, ...state, ...RENEW_OFTEN]);
+    this.agents.push(agent);
+    const socket = join(directory, 'sds.sock');
+    await waitUntil('the socket of an agent', () => existsSync(socket));
+    return socket;
   }
 
   /** A page of a pod's admin API. */
@@ -141,10 +164,10 @@ export class MixedMesh {
     return this.running.find(({ pod }) => pod.node.podName === podName)?.output() ?? '';
   }
 
-  /** What the proxies wrote, and what Envoys refused of their secrets. */
+  /** What the proxies wrote, and what their agents warned of. */
   output(): string {
     const proxies = this.running.map(({ pod, output }) => `${pod.node.podName}: ${output().slice(-3000)}`);
-    return [...proxies, ...this.sdsServers.flatMap(({ refusals }) => refusals), this.plane.output()].join('\n');
+    return [...proxies, ...this.agents.map((agent) => agent.output()), this.plane.output()].join('\n');
   }
 
   async stop(): Promise<void> {
@@ -158,7 +181,7 @@ export class MixedMesh {
       server.closeAllConnections();
       server.close();
     }
-    for (const sds of this.sdsServers) sds.stop();
+    await Promise.all(this.agents.map((agent) => agent.stop()));
     this.operator.close();
     await this.plane.stop();
     rmSync(this.directory, { recursive: true, force: true });

@@ -1,9 +1,13 @@
 // Interop tests: stock Envoys on Pilot's ADS, as gateway and as sidecar, serve Bookinfo's routes with mutual TLS to Lateen sidecars.
 
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { RequestListener } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { TestWebAuthority, type WebCertificate } from '@lateen/identity/testing';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { getTls } from '../contract/tls/tls-client.js';
 import { type Answer, httpGet } from '../harness/http-get.js';
 import { waitUntil } from '../harness/wait-until.js';
 import { requireStockEnvoy } from './envoy-required.js';
@@ -30,6 +34,31 @@ spec:
   selector: { matchLabels: { istio: ingressgateway } }
   rules:
     - { name: few, match: [{ headers: { x-limited: {} } }], by: [{ header: { name: x-limited } }], limit: { requests: 2, per: 1h } }
+`;
+
+/** HTTPS beside the plain HTTP of the handbook's Gateway: with a Secret for clients with a certificate, and with files. */
+const secureGateway = (certificate: string, privateKey: string) => `
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: { name: secure, namespace: istio-system }
+spec:
+  selector: { istio: ingressgateway }
+  servers:
+    - port: { number: 443, name: https, protocol: HTTPS }
+      hosts: [shop.example.com]
+      tls: { mode: MUTUAL, credentialName: shop }
+    - port: { number: 443, name: https-files, protocol: HTTPS }
+      hosts: [files.example.com]
+      tls: { mode: SIMPLE, serverCertificate: ${certificate}, privateKey: ${privateKey} }
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: secure, namespace: default }
+spec:
+  hosts: [shop.example.com, files.example.com]
+  gateways: [istio-system/secure]
+  http:
+    - route: [{ destination: { host: productpage, port: { number: 9080 } } }]
 `;
 
 const envoyPath = requireStockEnvoy();
@@ -179,6 +208,63 @@ describe.skipIf(envoyPath === undefined)('stock Envoy on Pilot', () => {
     await waitUntil('a refusal', async () => (await limited()).status === 429);
     for (let call = 0; call < 5; call++) expect((await limited()).status).toBe(429);
     expect((await page()).status).toBe(200);
+  });
+
+  /** Calls over new connections until this is so of the serial numbers that were shown; a call that fails fails the test. */
+  async function serialsUntil(
+    enough: (serials: ReadonlySet<string>) => boolean,
+    options: Parameters<typeof getTls>[0],
+  ): Promise<void> {
+    const serials = new Set<string>();
+    while (!enough(serials)) {
+      const { status, serial } = await getTls(options, '/productpage');
+      expect(status).toBe(200);
+      serials.add(serial);
+      await new Promise((resolve) => setTimeout(resolve, 25));
+    }
+  }
+
+  test('an Envoy shows the certificates that its agent renews, and no call fails', async () => {
+    const { keyPem: key = '', certChainPem: cert = '' } =
+      (await mesh.plane.identity('caller', 'default')).current ?? {};
+    const host = mesh.podAddress(PRODUCTPAGE);
+    const options = { host, port: 9080, key, cert, ALPNProtocols: ['istio-http/1.1'] };
+    await serialsUntil((serials) => serials.size >= 2, options);
+  });
+
+  test('an Envoy at the edge gets Secrets from Pilot and files from its agent, and others in their place without a failed call', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'lateen-gateway-files-'));
+    onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+    const [certificateFile, keyFile] = [join(directory, 'tls.crt'), join(directory, 'tls.key')];
+    const putFiles = ({ certPem, keyPem }: WebCertificate) => {
+      writeFileSync(certificateFile, certPem);
+      writeFileSync(keyFile, keyPem);
+    };
+    const servers = await TestWebAuthority.create('servers');
+    const clients = await TestWebAuthority.create('clients');
+    const issue = (name: string) => servers.issue({ dnsNames: [`${name}.example.com`] });
+    const [first, second] = [await issue('shop'), await issue('shop')];
+    const [firstFiles, secondFiles] = [await issue('files'), await issue('files')];
+    const client = await clients.issue({ subject: 'partner', dnsNames: ['partner.example.org'] });
+    const namespace = 'istio-system';
+    const roots = { namespace, name: 'shop-cacert', values: { cacert: clients.rootsPem } };
+    const server = { host: mesh.podAddress(0), port: 8443, servername: 'shop.example.com' };
+    const ofSecret = { ...server, key: client.keyPem, cert: client.certPem };
+    const ofFiles = { ...server, servername: 'files.example.com' };
+    putFiles(firstFiles);
+    await mesh.operator.apply('secure-gateway.yaml', secureGateway(certificateFile, keyFile));
+    // One of the type kubernetes.io/tls, then a generic one.
+    await mesh.giveSecrets([
+      { namespace, name: 'shop', values: { 'tls.crt': first.certPem, 'tls.key': first.keyPem } },
+      roots,
+    ]);
+    await waitUntil('HTTPS', async () => (await getTls(ofSecret, '/productpage')).serial === first.serial);
+    await expect(getTls(server, '/productpage')).rejects.toThrow();
+    await waitUntil('files', async () => (await getTls(ofFiles, '/productpage')).serial === firstFiles.serial);
+    await mesh.giveSecrets([{ namespace, name: 'shop', values: { cert: second.certPem, key: second.keyPem } }, roots]);
+    putFiles(secondFiles);
+    await serialsUntil((serials) => serials.has(second.serial), ofSecret);
+    await serialsUntil((serials) => serials.has(secondFiles.serial), ofFiles);
   });
 
   test.each(['istio-ingressgateway-latest', 'productpage-v1'])('%s refused nothing that Pilot sent', async (pod) => {

@@ -76,3 +76,13 @@ export const GALLEY_METRIC = {
   validationPassed: 'galley_validation_passed',
   validationFailed: 'galley_validation_failed',
 } as const;
+
+export const AGENT_METRIC = {
+  /** As Istio's agent has it, by `resource_name`. */
+  certificateSecondsLeft: 'istio_agent_cert_expiry_seconds',
+  fileFailures: 'istio_agent_num_file_secret_failures_total',
+  certificates: 'lateen_agent_certificates_total',
+  streams: 'lateen_agent_sds_streams',
+  responses: 'lateen_agent_sds_responses_total',
+  rejections: 'lateen_agent_sds_rejections_total',
+} as const;

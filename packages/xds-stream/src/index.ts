@@ -6,8 +6,9 @@ export { type AdsTransport, createGrpcTransport, type GrpcTransportOptions } fro
 export { describeProblems } from './client-type-state.js';
 export * from './client-types.js';
 
-// Reading order of the server: server/model.ts, server/served-types.ts, server/ads-service.ts, server/session.ts.
+// Reading order of the server: server/model.ts, server/served-types.ts, server/ads-service.ts (server/sds-service.ts), server/session.ts.
 
 export { createAdsService } from './server/ads-service.js';
 export * from './server/model.js';
+export { createSdsService } from './server/sds-service.js';
 export { ENVOY_SERVED_TYPES, plainServedType } from './server/served-types.js';

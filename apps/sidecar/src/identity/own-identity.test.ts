@@ -3,18 +3,9 @@
 import { mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect, type TLSSocket } from 'node:tls';
-import { create } from '@bufbuild/protobuf';
-import { Server, type ServiceDefinition } from '@grpc/grpc-js';
-import { formatSpiffeId, grpcServerCredentials, type WorkloadIdentity } from '@lateen/identity';
-import { createCertificateIssuer, readCsr } from '@lateen/identity/authority';
+import type { WorkloadIdentity } from '@lateen/identity';
 import { TestAuthority } from '@lateen/identity/testing';
-import { grpcService } from '@lateen/xds-proto';
-import {
-  type IstioCertificateRequest,
-  type IstioCertificateResponse,
-  IstioCertificateResponseSchema,
-  IstioCertificateService,
-} from '@lateen/xds-proto/istio/v1/auth/ca_pb.js';
+import { startTestCitadel } from '@lateen/identity/testing/citadel';
 import { afterEach, expect, it, vi } from 'vitest';
 import {
   Cleanups,
@@ -30,35 +21,6 @@ const cleanups = new Cleanups();
 afterEach(() => cleanups.run());
 
 const patience = { timeout: 20_000, interval: 50 };
-
-/** Certifies whoever asks as `default/web`. */
-async function startAuthority(authority: TestAuthority, ttlSeconds: number) {
-  const issuer = await createCertificateIssuer(authority.root);
-  const spiffeId = formatSpiffeId({ trustDomain: 'cluster.local', namespace: 'default', serviceAccount: 'web' });
-  const server = new Server();
-  server.addService(grpcService(IstioCertificateService) as ServiceDefinition, {
-    createCertificate: async (
-      call: { request: IstioCertificateRequest },
-      answer: (error: Error | null, response?: IstioCertificateResponse) => void,
-    ) => {
-      try {
-        const publicKey = await readCsr(call.request.csr);
-        const { certPem } = await issuer.issue({ publicKey, spiffeId, ttlSeconds });
-        answer(null, create(IstioCertificateResponseSchema, { certChain: [certPem, authority.rootsPem] }));
-      } catch (error) {
-        answer(error as Error);
-      }
-    },
-  });
-  const own = await authority.source({ namespace: 'istio-system', serviceAccount: 'citadel' });
-  const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync('127.0.0.1:0', grpcServerCredentials(own, { requireClientCertificate: false }), (error, bound) =>
-      error === null ? resolve(bound) : reject(error),
-    );
-  });
-  cleanups.add(() => server.forceShutdown());
-  return { port, stop: () => server.forceShutdown() };
-}
 
 /** A listener with mutual TLS in front of an upstream. */
 function bootstrap(upstreamPort: number): object {
@@ -150,7 +112,9 @@ it('serves with a certificate from the authority, renews it, and serves from the
   const stateDir = join(directory, 'state');
   mkdirSync(stateDir, { mode: 0o700 });
   const authority = await TestAuthority.create();
-  const certificates = await startAuthority(authority, 10);
+  const account = { namespace: 'default', serviceAccount: 'web' };
+  const certificates = await startTestCitadel(authority, { ...account, ttlSeconds: 10 });
+  cleanups.add(() => certificates.stop());
   const client = await authority.issue({ namespace: 'default', serviceAccount: 'client' });
   writeFileSync(join(directory, 'token'), 'token');
   writeFileSync(join(directory, 'root-cert.pem'), authority.rootsPem);

@@ -33,19 +33,38 @@ interface OpenStream {
   end(code: number, details: string): void;
 }
 
+/** A discovery service of Envoy's: its two streams, and what else it has. */
+export interface DiscoveryMethods {
+  readonly definition: ServiceDefinition;
+  /** Names of the methods, by form. */
+  readonly streams: Readonly<Record<AdsForm, string>>;
+  /** The one type of a service that has no other: its requests need not name it. */
+  readonly onlyType?: string;
+  readonly others?: UntypedServiceImplementation;
+}
+
 /**
  * Makes the AggregatedDiscoveryService for a @grpc/grpc-js server, both forms:
  * `server.addService(ads.definition, ads.implementation)`.
  */
 export function createAdsService(options: AdsServiceOptions): AdsService {
-  const streams = new Set<OpenStream>();
-  const serve = (form: AdsForm) => (call: Call) => serveStream(call, form, options, streams);
-  return {
+  return createDiscoveryService(options, {
     definition: grpcService(AggregatedDiscoveryService) as ServiceDefinition,
+    streams: { sotw: 'streamAggregatedResources', delta: 'deltaAggregatedResources' },
+  });
+}
+
+/** As `createAdsService`, for any of Envoy's discovery services. */
+export function createDiscoveryService(options: AdsServiceOptions, methods: DiscoveryMethods): AdsService {
+  const streams = new Set<OpenStream>();
+  const serve = (form: AdsForm) => (call: Call) => serveStream(call, form, options, methods.onlyType, streams);
+  return {
+    definition: methods.definition,
     implementation: {
-      streamAggregatedResources: serve('sotw'),
-      deltaAggregatedResources: serve('delta'),
-    } as UntypedServiceImplementation,
+      [methods.streams.sotw]: serve('sotw'),
+      [methods.streams.delta]: serve('delta'),
+      ...methods.others,
+    },
     clients: () => [...streams].map(({ client, session }) => ({ client, types: session.report() })),
     standings: (revision) =>
       [...streams].map(({ client, session }) => ({ client, standing: session.standing(revision) })),
@@ -59,7 +78,13 @@ let streamCount = 0;
 /** Differs between runs, so that a nonce or stream id of an earlier process is never taken for one of this. */
 const RUN_ID = Date.now().toString(36);
 
-function serveStream(call: Call, form: AdsForm, options: AdsServiceOptions, streams: Set<OpenStream>): void {
+function serveStream(
+  call: Call,
+  form: AdsForm,
+  options: AdsServiceOptions,
+  onlyType: string | undefined,
+  streams: Set<OpenStream>,
+): void {
   const events = options.events ?? {};
   let stream: OpenStream | undefined;
   let over = false;
@@ -80,6 +105,7 @@ function serveStream(call: Call, form: AdsForm, options: AdsServiceOptions, stre
   };
   const receive = (request: Request) => {
     try {
+      if (onlyType !== undefined) requireType(request, onlyType);
       stream?.session.receive(request);
     } catch (error) {
       if (!(error instanceof BadRequest)) throw error;
@@ -125,6 +151,12 @@ function serveStream(call: Call, form: AdsForm, options: AdsServiceOptions, stre
     if (!over) events.onStreamError?.(stream?.client, error.message);
     close();
   });
+}
+
+/** A service of one type implies it. @throws BadRequest for another one */
+function requireType(request: Request, onlyType: string): void {
+  if (request.typeUrl === '') request.typeUrl = onlyType;
+  if (request.typeUrl !== onlyType) throw new BadRequest(`only ${onlyType} is served here, not ${request.typeUrl}`);
 }
 
 function openStream(

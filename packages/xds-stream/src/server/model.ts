@@ -46,6 +46,8 @@ export interface AdsSubscriber {
 export interface ResourceView {
   /** The newest snapshot, or undefined while there is none: then nothing is sent at all, not even an empty set. */
   current(): ServedSnapshot | undefined;
+  /** What the client subscribes to by name, after each request; for views that hold nothing before it is asked for. */
+  onSubscribed?(typeUrl: string, names: ReadonlySet<string>): void;
   /** The client is gone. */
   close(): void;
 }
@@ -179,7 +181,7 @@ export interface AdsClientStanding {
   readonly standing: AdsStanding;
 }
 
-/** Serves AggregatedDiscoveryService, both forms. Register it with `server.addService(ads.definition, ads.implementation)`. */
+/** Serves one of Envoy's discovery services. Register it with `server.addService(ads.definition, ads.implementation)`. */
 export interface AdsService {
   readonly definition: import('@grpc/grpc-js').ServiceDefinition;
   readonly implementation: import('@grpc/grpc-js').UntypedServiceImplementation;

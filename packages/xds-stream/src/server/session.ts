@@ -123,6 +123,7 @@ export class AdsSession {
       applyDeltaSubscription(state, request, first);
       if (first && this.snapshot !== undefined) state.retainVanished(this.snapshotSeq);
     }
+    this.view?.onSubscribed?.(request.typeUrl, state.names);
     this.schedule();
   }
 

@@ -1,12 +1,12 @@
 // Sources: resources that come from files. Reads each file when it is first needed and whenever it changes; a file that is
 // wrong leaves what it said before in effect.
 
+import { FileWatch } from '@lateen/identity/host-files';
 import { shortTypeName, TYPE_URL, type XdsTypeUrl } from '@lateen/xds-proto';
 import type { SubscriptionStatus } from '@lateen/xds-stream';
 import type { ConfigStore } from '../store/config-store.js';
 import type { ResourceChange } from '../store/resource-state.js';
 import { readDiscoveryFile } from './discovery-file.js';
-import { FileWatch } from './file-watch.js';
 import { type FileSource, type ResourceSource, sourceKey } from './resource-source.js';
 
 export interface FileSourcesOptions {

@@ -1,11 +1,10 @@
 // Sources: secrets whose PEM is in files are read again when the files change; what cannot be used leaves the previous one.
 
+import { FileWatch, hostFileSecret } from '@lateen/identity/host-files';
 import type { DataSource } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import type { Secret } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
 import type { TlsSecret } from '../../data-plane.js';
 import { readSecret } from '../read-secret.js';
-import { FileWatch } from './file-watch.js';
-import { hostFileSecret } from './host-file-secrets.js';
 
 export interface SecretFilesOptions {
   /** Called when a secret that is followed has another content. */

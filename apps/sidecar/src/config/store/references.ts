@@ -2,6 +2,7 @@
 
 import { create } from '@bufbuild/protobuf';
 import type { Any } from '@bufbuild/protobuf/wkt';
+import { hostFileSecret } from '@lateen/identity/host-files';
 import { anyIs, unpackAny } from '@lateen/xds-proto';
 import { type Cluster, Cluster_DiscoveryType } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import type { TransportSocket } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
@@ -19,7 +20,6 @@ import {
   UpstreamTlsContextSchema,
 } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import { watchedCertificateName, watchedRootsName } from '../../identity/watched-secrets.js';
-import { hostFileSecret } from '../files/host-file-secrets.js';
 import { type ResourceSource, readResourceSource } from '../files/resource-source.js';
 
 /** Where a secret comes from: the control plane, a file, this process's own identity, or the bootstrap file. */

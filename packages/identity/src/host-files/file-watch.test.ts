@@ -1,4 +1,4 @@
-// Sources: every way in which a file comes to have another content.
+// Host files: every way in which a file comes to have another content.
 
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,4 @@
-// Sources: calls back when files may have another content: replaced by a rename, by a swapped symbolic link, or rewritten.
+// Host files: calls back when files may have another content: replaced by a rename, by a swapped symbolic link, or rewritten.
 
 import { type FSWatcher, realpathSync, statSync, watch } from 'node:fs';
 import { dirname } from 'node:path';

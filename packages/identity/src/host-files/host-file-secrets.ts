@@ -1,4 +1,4 @@
-// Sources: secrets whose SDS names say which files of this host they are, as Istio's agent serves them: `file-cert:CERT~KEY`
+// Host files: secrets whose SDS names say which files of this host they are, as Istio's agent serves them: `file-cert:CERT~KEY`
 // and `file-root:FILE`, or `file-root:system` for the trust roots of the operating system.
 
 import { existsSync } from 'node:fs';
