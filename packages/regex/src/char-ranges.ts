@@ -1,6 +1,8 @@
 // Sets of code points as sorted, disjoint ranges.
 
 export const MAX_CODE_POINT = 0x10ffff;
+/** The last character that a text can have: texts are bytes, each a character of Latin-1. */
+export const MAX_BYTE = 0xff;
 
 /** Pairs of first and last code point, ascending, not adjacent. */
 export type Ranges = readonly (readonly [number, number])[];

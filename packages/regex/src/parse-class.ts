@@ -1,6 +1,6 @@
 // Parse: bracket classes, and the escapes that stand for characters or classes inside and outside of brackets.
 import { foldRanges } from './case-fold.js';
-import { MAX_CODE_POINT, negateRanges, normalizeRanges, type Ranges } from './char-ranges.js';
+import { MAX_BYTE, negateRanges, normalizeRanges, type Ranges } from './char-ranges.js';
 import { type NamedClass, perlClass, posixClass, unicodeClass } from './named-classes.js';
 import { RegexError } from './regex-error.js';
 
@@ -108,12 +108,16 @@ export class ClassReader {
     if (letter === undefined) this.fail('ends in a single "\\"', start);
     if (Object.hasOwn(CONTROL, letter)) return this.take(2, CONTROL[letter] as number);
     const octal = /^(?:0[0-7]{0,2}|[1-7][0-7]{1,2})/.exec(rest);
-    if (octal !== null) return this.take(1 + octal[0].length, Number.parseInt(octal[0], 8));
+    if (octal !== null) {
+      const point = Number.parseInt(octal[0], 8);
+      if (point > MAX_BYTE) this.fail(`has "\\${octal[0]}", which is more than a byte,`, start);
+      return this.take(1 + octal[0].length, point);
+    }
     if (letter >= '1' && letter <= '9') this.fail('refers back to a group, which RE2 does not do,', start);
     if (letter === 'x') {
       const hex = /^x(?:\{([0-9a-fA-F]+)\}|([0-9a-fA-F]{2}))/.exec(rest);
-      const point = hex === null ? MAX_CODE_POINT + 1 : Number.parseInt(hex[1] ?? hex[2] ?? '', 16);
-      if (point > MAX_CODE_POINT) this.fail('has a "\\x" that is not "\\xFF" or "\\x{10FFFF}"', start);
+      const point = hex === null ? MAX_BYTE + 1 : Number.parseInt(hex[1] ?? hex[2] ?? '', 16);
+      if (point > MAX_BYTE) this.fail('has a "\\x" that is no byte as "\\xFF" or "\\x{FF}",', start);
       return this.take(1 + (hex as RegExpExecArray)[0].length, point);
     }
     // Whatever is no letter or digit of ASCII stands for itself.

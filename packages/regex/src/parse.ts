@@ -25,9 +25,14 @@ interface Flags {
   readonly ungreedy: boolean;
 }
 
-/** @throws RegexError where RE2 would refuse it, with the reason and the place */
+/**
+ * Headers are bytes in no encoding, so as in Envoy each byte is a character, also of the expression: read as UTF-8, `.` would
+ * not match a byte that is none, and a rule against `.*admin.*` would let `\xffadmin` pass (CVE-2026-73552).
+ *
+ * @throws RegexError where RE2 would refuse it, with the reason and the place
+ */
 export function parseRegex(source: string): ParsedRegex {
-  const parser = new Parser(source);
+  const parser = new Parser(Buffer.from(source).toString('latin1'));
   const tree = parser.parse();
   checkRepeats(tree, 1);
   return { source, tree, groups: parser.groups };

@@ -1,9 +1,8 @@
 // Program: a regular expression as instructions over bytes, in the order of preference that Perl and RE2 have.
-import type { Ranges } from './char-ranges.js';
+import { MAX_BYTE, type Ranges } from './char-ranges.js';
 import type { ParsedRegex } from './parse.js';
 import { RegexError } from './regex-error.js';
 import { type Assertion, matchesEmpty, type SyntaxNode } from './syntax-tree.js';
-import { type ByteSequence, utf8Sequences } from './utf8-sequences.js';
 
 export const OP_MATCH = 0;
 /** A byte from `low` to `high`, then `out`. */
@@ -147,31 +146,12 @@ class ProgramBuilder {
     else instruction.other = body;
   }
 
-  /** All byte sequences of a class as a tree by their first bytes, with equal endings shared. */
+  /** A character is a byte (Latin-1), so what a class names beyond is never met. */
   private buildClass(ranges: Ranges, next: number): number {
-    const shared = new Map<string, number>();
-    const build = (sequences: readonly ByteSequence[]): number => {
-      // First bytes are equal or apart, because the ranges of code points are.
-      const byFirst = new Map<string, { readonly range: readonly [number, number]; readonly rest: ByteSequence[] }>();
-      for (const [range, ...rest] of sequences) {
-        if (range === undefined) return next;
-        const group = byFirst.get(range.join()) ?? { range, rest: [] };
-        byFirst.set(range.join(), group);
-        group.rest.push(rest);
-      }
-      const entries = new Set<number>();
-      for (const { range, rest } of byFirst.values()) {
-        const key = `${range}>${rest.map((sequence) => sequence.join('.')).join('|')}`;
-        let entry = shared.get(key);
-        if (entry === undefined) {
-          entry = this.add(OP_BYTE, range[0], range[1], build(rest), 0);
-          shared.set(key, entry);
-        }
-        entries.add(entry);
-      }
-      if (entries.size === 0) return this.add(OP_FAIL, 0, 0, 0, 0);
-      return [...entries].reduceRight((rest, entry) => this.add(OP_SPLIT, 0, 0, entry, rest));
-    };
-    return build(utf8Sequences(ranges));
+    const entries = ranges
+      .filter(([first]) => first <= MAX_BYTE)
+      .map(([first, last]) => this.add(OP_BYTE, first, Math.min(last, MAX_BYTE), next, 0));
+    if (entries.length === 0) return this.add(OP_FAIL, 0, 0, 0, 0);
+    return entries.reduceRight((rest, entry) => this.add(OP_SPLIT, 0, 0, entry, rest));
   }
 }
