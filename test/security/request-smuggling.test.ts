@@ -101,6 +101,7 @@ const REFUSED: readonly Refused[] = [
   { why: 'a NUL in a name', send: 'GET / HTTP/1.1\r\nHost: a\r\nX\0Y: 1\r\n\r\n' },
   { why: 'a NUL in the target', send: 'GET /\0 HTTP/1.1\r\nHost: a\r\n\r\n' },
   { why: 'DEL in a value', send: 'GET / HTTP/1.1\r\nHost: a\r\nX: \x7f\r\n\r\n' },
+  { why: 'a pseudo header', send: 'GET / HTTP/1.1\r\nHost: a\r\n:path: /admin\r\n\r\n' },
   { why: 'an empty header name', send: 'GET / HTTP/1.1\r\nHost: a\r\n: x\r\n\r\n' },
   { why: 'a header without a colon', send: 'GET / HTTP/1.1\r\nHost: a\r\nfoo\r\n\r\n' },
   { why: 'a header name in quotes', send: 'GET / HTTP/1.1\r\nHost: a\r\n"x": y\r\n\r\n' },
@@ -199,6 +200,16 @@ describe('what is refused', () => {
       expect(statuses, why).toEqual([status ?? 400]);
     }
     expect(upstream.seen.filter(({ target }) => target.includes('smuggled'))).toEqual([]);
+  });
+
+  test('each of them as HEAD, answered without a body', async () => {
+    const asHead = REFUSED.filter(({ send }) => /^(GET|POST) /.test(send));
+    expect(asHead.length).toBeGreaterThan(80);
+    for (const { why, send, status } of asHead) {
+      const { text } = await exchange(port, [bytes(send.replace(/^\w+/, 'HEAD') + SMUGGLED)]);
+      expect([why, text.slice(9, 12), text.indexOf('\r\n\r\n')]).toEqual([why, `${status ?? 400}`, text.length - 4]);
+    }
+    expect(upstream.seen).toEqual([]);
   });
 
   test('each of them after a good request: that one is answered, nothing behind is looked at', async () => {

@@ -12,6 +12,7 @@ import { SocketWriter } from '../transport/socket-writer.js';
 import { Timer, type TimerOwner } from '../transport/timer-wheel.js';
 import type { HttpChain } from './http-chain.js';
 import { AcceptedClient } from './http1/accepted-client.js';
+import { asksForHead } from './http1/asks-for-head.js';
 import { RequestFraming } from './http1/request-framing.js';
 import type { HttpRegistry } from './http2/http-connections.js';
 import type { ServedConnection } from './served-connection.js';
@@ -230,7 +231,8 @@ export class DownstreamConnection
     if (this.state === LINGER) this.abort();
     else if (this.state === HEAD && this.held.length > 0) {
       this.closing = true;
-      this.exchange.refuse(REQUEST_HEADER_TIMEOUT);
+      const held = this.held.view();
+      this.exchange.refuse(REQUEST_HEADER_TIMEOUT, asksForHead(held, 0, held.length));
     } else if (this.state === BODY) this.exchange.fail(REQUEST_TIMEOUT);
   }
 
@@ -290,9 +292,7 @@ export class DownstreamConnection
     if (headLength < 0) {
       if (this.requestsServed === 0 && this.registry.beganHttp2(this, address, length)) return length;
       this.closing = true;
-      // Of those that are refused only this head was read to its end.
-      const toHead = headLength === -426 && core.i32[L.REQ_METHOD >> 2] === L.METHOD_HEAD;
-      this.exchange.refuse(refusedHead(-headLength), toHead);
+      this.exchange.refuse(refusedHead(-headLength), asksForHead(core.bytes, address, address + length));
       return length;
     }
     const flags = core.i32[L.REQ_FLAGS >> 2]!;
@@ -318,7 +318,7 @@ export class DownstreamConnection
     const used = framing.take(address, length);
     if (used < 0) {
       this.closing = true;
-      this.exchange.refuse(BAD_CHUNK);
+      this.exchange.refuse(BAD_CHUNK, this.path.core.i32[L.REQ_METHOD >> 2] === L.METHOD_HEAD);
       return length;
     }
     const { complete } = framing;

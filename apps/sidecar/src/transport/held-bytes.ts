@@ -23,7 +23,7 @@ export class HeldBytes {
         return;
       }
     }
-    const before = this.asBuffer();
+    const before = this.view();
     this.buffer = Buffer.concat([before, core.bytes.subarray(address, address + length)]);
     this.releaseSlot();
     this.length = this.buffer.length;
@@ -32,7 +32,7 @@ export class HeldBytes {
   /** Moves up to `limit` of the oldest bytes to `address`; returns how many. */
   takeTo(address: number, limit: number): number {
     const count = Math.min(limit, this.length);
-    const bytes = this.asBuffer();
+    const bytes = this.view();
     this.core.bytes.set(bytes.subarray(0, count), address);
     if (count === this.length) this.clear();
     else {
@@ -45,7 +45,7 @@ export class HeldBytes {
 
   /** Everything, as a Buffer of its own. */
   takeBuffer(): Buffer {
-    const all = this.slot === 0 ? this.buffer : Buffer.from(this.asBuffer());
+    const all = this.slot === 0 ? this.buffer : Buffer.from(this.view());
     this.clear();
     return all;
   }
@@ -56,7 +56,7 @@ export class HeldBytes {
       this.append(address, length);
       return;
     }
-    this.buffer = Buffer.concat([this.core.bytes.subarray(address, address + length), this.asBuffer()]);
+    this.buffer = Buffer.concat([this.core.bytes.subarray(address, address + length), this.view()]);
     this.releaseSlot();
     this.length = this.buffer.length;
   }
@@ -67,7 +67,8 @@ export class HeldBytes {
     this.length = 0;
   }
 
-  private asBuffer(): Buffer {
+  /** Everything, good until the next change. */
+  view(): Buffer {
     return this.slot === 0 ? this.buffer : this.core.bytes.subarray(this.slot, this.slot + this.length);
   }
 

@@ -17,6 +17,8 @@ import { isText, putBytes, putColon, putCrlf, putText, textAt, textLength } from
 
 /** Room at the end of the head for what is added to it, and for wide stores. */
 const TAIL_BYTES = 128;
+/** Longer ones are refused as HTTP/1.1's are. */
+const MAX_METHOD_BYTES = 32;
 
 let kind: i32 = 0;
 let start: i32 = 0;
@@ -306,9 +308,16 @@ function crumb(value: i32, length: i32): void {
   cookieEnd = putBytes(at, value, length);
 }
 
+/** Of a head that is too large the method is kept, since an answer to HEAD has no body. */
+function keepMethod(): void {
+  const known = methodLength > 0 && methodLength <= MAX_METHOD_BYTES;
+  store<u8>(known ? putBytes(start, methodAt, methodLength) : start, 0x20);
+}
+
 /** Ends the head: its length, or the verdict. */
 export function endHead(): i32 {
   if (!begun && verdict == 0) beginLines();
+  if (verdict == H2_ERROR_TOO_LARGE && (kind & H2_REQUEST) != 0) keepMethod();
   if (verdict != 0) return verdict;
   if ((kind & H2_TRAILERS) != 0) {
     store<i32>(RESP_GRPC_STATUS, grpcStatusIn(start, cursor));

@@ -175,10 +175,13 @@ describe('more than is allowed', () => {
     await (await upstream.next()).message().catch(() => {});
   });
 
-  it('bytes of a head are answered 431, and the connection goes on', async () => {
+  it.each([
+    ['GET', GET],
+    ['HEAD', [[':method', 'HEAD'], ...GET.slice(1)] as typeof GET],
+  ])('bytes of a head are answered 431, and the connection goes on: %s', async (method, fields) => {
     const { client } = await open(DIRECT);
     const large = Array.from({ length: 5 }, (_, index) => [`x-${index}`, 'v'.repeat(13_000)] as const);
-    const bytes = block([...GET, ...large]);
+    const bytes = block([...fields, ...large]);
     client.send(frame(HEADERS, END_STREAM, 1, bytes.subarray(0, 16_000)));
     for (let at = 16_000; at < bytes.length; at += 16_000) {
       const last = at + 16_000 >= bytes.length;
@@ -188,6 +191,8 @@ describe('more than is allowed', () => {
     await untilFrame(client, ({ type, streamId }) => type === DATA && streamId === 3, 'the second answer');
     const answer = framesOf(client.received).find(({ type, streamId }) => type === HEADERS && streamId === 1);
     expect(answer?.payload.toString('latin1')).toContain('431');
+    const bodies = framesOf(client.received).filter(({ type, streamId }) => type === DATA && streamId === 1);
+    expect(bodies.map(({ payload }) => payload.length > 0)).toEqual(method === 'HEAD' ? [] : [true]);
   });
 
   it('fields that refer to a large one (a HPACK bomb) are answered 431 or end the connection', async () => {

@@ -105,6 +105,10 @@ describe('requests of HTTP/2', () => {
     expect([status, headers['content-length'], body.toString()]).toEqual([200, '6', 'direct']);
     const head = await ask(client, { ':path': '/', ':method': 'HEAD' });
     expect([head.status, head.headers['content-length'], head.body.length]).toEqual([200, '6', 0]);
+    const refused = await ask(client, { ':path': '/%00' });
+    expect([refused.status, refused.body.toString()]).toEqual([400, 'Bad Request']);
+    const refusedHead = await ask(client, { ':path': '/%00', ':method': 'HEAD' });
+    expect([refusedHead.status, refusedHead.body.length]).toEqual([400, 0]);
     const posted = await ask(client, { ':path': '/', ':method': 'POST' }, 'never read');
     expect(posted.body.toString()).toBe('direct');
   });

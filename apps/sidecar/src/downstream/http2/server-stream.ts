@@ -6,16 +6,25 @@ import * as F from '../../codec/http2/frames.js';
 import { Http2Stream } from '../../codec/http2/http2-stream.js';
 import { Exchange } from '../../exchange/exchange.js';
 import type { ExchangeClient } from '../../exchange/exchange-client.js';
-import { HEAD_TOO_LARGE, REQUEST_TIMEOUT, refusedHead, UPGRADE_NOT_ENABLED } from '../../exchange/local-reply.js';
+import {
+  HEAD_TOO_LARGE,
+  type LocalReply,
+  REQUEST_TIMEOUT,
+  refusedHead,
+  UPGRADE_NOT_ENABLED,
+} from '../../exchange/local-reply.js';
 import { FLAG } from '../../exchange/response-flags.js';
 import { Timer, type TimerOwner } from '../../transport/timer-wheel.js';
 import type { HttpChain } from '../http-chain.js';
+import { asksForHead } from '../http1/asks-for-head.js';
 import { addressesOf, type PresentedAddresses } from '../listener-filters/proxy-header.js';
 import type { Http2ServerConnection } from './server-connection.js';
 import { Tunnel } from './tunnel.js';
 
 /** Envoy's overload.premature_reset_min_stream_lifetime_seconds. */
 const PREMATURE_MS = 1000;
+/** Enough for a method and what ends it. */
+const METHOD_BYTES = 8;
 const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n');
 
 /** Used again for later requests of its connection, with its exchange. */
@@ -86,7 +95,13 @@ export class ServerStream extends Http2Stream implements ExchangeClient, TimerOw
 
   // ---- Request ---------------------------------------------------------------------------------------------------------
 
-  /** The head in HTTP/1.1's form is at H2_HEAD_BUFFER, `wireLength` bytes of HPACK; a negative length: it was too large. */
+  /** What is at H2_HEAD_BUFFER begins with the method. */
+  private refuse(reply: LocalReply): void {
+    const { bytes } = this.connection.path.core;
+    this.exchange.refuse(reply, asksForHead(bytes, L.H2_HEAD_BUFFER, L.H2_HEAD_BUFFER + METHOD_BYTES));
+  }
+
+  /** The head in HTTP/1.1's form is at H2_HEAD_BUFFER, `wireLength` bytes of HPACK; a negative length: it was too large, and only its method is there. */
   startRequest(headLength: number, wireLength: number, endStream: boolean): void {
     const { path } = this.connection;
     const { core } = path;
@@ -100,13 +115,13 @@ export class ServerStream extends Http2Stream implements ExchangeClient, TimerOw
     this.startMs = path.clock.nowMs;
     this.lastSentMs = this.startMs;
     if (headLength < 0) {
-      this.exchange.refuse(HEAD_TOO_LARGE);
+      this.refuse(HEAD_TOO_LARGE);
       return;
     }
     const { listenerRecord } = this.chain;
     const parsed = core.wasm.parseRequest(L.H2_HEAD_BUFFER, headLength, 0, listenerRecord, this.record);
     if (parsed <= 0) {
-      this.exchange.refuse(refusedHead(-parsed || 400));
+      this.refuse(refusedHead(-parsed || 400));
       return;
     }
     const flags = core.i32[L.REQ_FLAGS >> 2]!;
