@@ -211,7 +211,8 @@ async function arrivalsOf(written: ConformanceCase, issuer: CertificateIssuer): 
       expect([sending.name, action]).toEqual([sending.name, text === '' ? 'denied' : 'tcp']);
       continue;
     }
-    const foreseen = action === 'denied' ? 403 : action === 'refused' ? 401 : 200;
+    const refusedWith = (arrival?.notes ?? []).join().match(/token is refused with (\d+)/)?.[1] ?? '401';
+    const foreseen = action === 'denied' ? 403 : action === 'refused' ? Number(refusedWith) : 200;
     expect([sending.name, foreseen]).toEqual([sending.name, status]);
   }
 }

@@ -1,6 +1,6 @@
 // End-to-end: docs/gateway-tls.md as it is written: Secrets and Gateways by `lateenctl apply`, real TLS clients, and no key where it does not belong.
 
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { fileURLToPath } from 'node:url';
@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { getTls } from '../contract/tls/tls-client.js';
 import { httpGet } from '../harness/http-get.js';
 import { waitUntil } from '../harness/wait-until.js';
-import { filesBelow, outputsOf, secretsOf, shownIn } from './key-material.js';
+import { filesBelow, filesWrittenBy, outputsOf, secretsOf, shownIn } from './key-material.js';
 import { echoDocuments, LocalMesh } from './local-mesh.js';
 
 const TIME_LIMIT_MS = 120_000;
@@ -178,6 +178,10 @@ describe('the page about TLS at a gateway', () => {
       for (const directory of ['.', 'citadel', 'galley', 'pilot', 'supervisor']) {
         expect([directory, statSync(join(mesh.stateDir, directory)).mode & 0o077]).toEqual([directory, 0]);
       }
+
+      const written = await filesWrittenBy(mesh);
+      expect(written.length).toBeGreaterThan(5);
+      expect(written.filter((path) => !path.startsWith(`${realpathSync(mesh.stateDir)}/`))).toEqual([]);
 
       const outputs = await outputsOf(mesh);
       expect(outputs.get('proxy-config secret istio-ingressgateway-0.istio-system -o json')).toContain(

@@ -1,7 +1,7 @@
 // End-to-end tests: the secrets of a local mesh, in every form in which something could show them, and everything that it shows.
 
 import { createPrivateKey } from 'node:crypto';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { httpGet } from '../harness/http-get.js';
 import type { LocalMesh } from './local-mesh.js';
@@ -80,16 +80,40 @@ const GATEWAY = 'istio-ingressgateway-0.istio-system';
 const COMMANDS: readonly (readonly string[])[] = [
   ['proxy-config', 'all', GATEWAY, '-o', 'json'],
   ['proxy-config', 'secret', GATEWAY, '-o', 'json'],
+  ['describe', 'pod', GATEWAY],
   ['get', 'all', '-A', '-o', 'yaml'],
   ['get', 'secret', '-A', '-o', 'yaml'],
   ['--key', 'no-such-file', '--cert', 'no-such-file', 'proxy-status'],
 ];
 
-/** Everything that a mesh shows: logs, admin pages of sidecars, pages of the control plane, the command line. */
+/** The regular files that processes of a mesh have open for writing, where /proc tells. */
+export async function filesWrittenBy(mesh: LocalMesh): Promise<string[]> {
+  return (await mesh.pids()).flatMap((pid) =>
+    readdirSync(`/proc/${pid}/fd`).flatMap((number) => {
+      try {
+        const path = readlinkSync(`/proc/${pid}/fd/${number}`);
+        const flags = /^flags:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/fdinfo/${number}`, 'utf8'))?.[1] ?? '0';
+        const isWritten = (Number.parseInt(flags, 8) & 3) !== 0;
+        return isWritten && path.startsWith('/') && !/^\/(dev|proc|memfd)\b/.test(path) ? [path] : [];
+      } catch {
+        // Closed since.
+        return [];
+      }
+    }),
+  );
+}
+
+/** Everything that a mesh shows: logs, command lines and environments, admin pages of sidecars, pages of the control plane, the command line. */
 export async function outputsOf(mesh: LocalMesh): Promise<Map<string, string>> {
   const outputs = new Map<string, string>();
   for (const { name, content } of filesBelow(mesh.stateDir)) if (name.endsWith('.log')) outputs.set(name, content);
   const { processes, pods } = await mesh.status();
+  for (const { name, pid } of processes) {
+    if (pid === null) continue;
+    for (const file of ['cmdline', 'environ']) {
+      outputs.set(`${file} of ${name}`, readFileSync(`/proc/${pid}/${file}`, 'latin1'));
+    }
+  }
   for (const { address } of pods) {
     const page = async (port: number, path: string) => {
       const url = `http://${address}:${port}${path}`;

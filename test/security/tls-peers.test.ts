@@ -105,6 +105,8 @@ beforeAll(async () => {
   await issue('two-names', mesh, { uris: [spiffe('client'), spiffe('admin')] });
   await issue('dns-only', mesh, { dnsNames: ['spiffe://cluster.local/ns/security/sa/admin', 'admin'] });
   await issue('no-name', mesh, {});
+  await issue('nul-behind', mesh, { uris: [`${spiffe('client')}\0.evil`] });
+  await issue('nul-before', mesh, { uris: [`spiffe://cluster.local\0.evil/ns/security/sa/client`] });
   await issue('expired', mesh, {
     uris: [spiffe('client')],
     notBeforeMs: Date.now() - day,
@@ -175,7 +177,10 @@ const versioned = (version: (typeof VERSIONS)[number]): ConnectionOptions => ({
   maxVersion: version,
 });
 const STRICT = ['strict', 'bare', 'permissive'] as const;
-const REFUSED = ['other-domain', 'look-alike', 'two-names', 'dns-only', 'no-name', 'expired', 'not-yet', 'stranger'];
+const REFUSED = [
+  ...['other-domain', 'look-alike', 'two-names', 'dns-only', 'no-name', 'nul-behind', 'nul-before'],
+  ...['expired', 'not-yet', 'stranger'],
+];
 
 describe.each(VERSIONS)('a client over %s', (version) => {
   test.each(STRICT)('with a certificate of the mesh is served at %s, also on a resumed session', async (port) => {
@@ -198,13 +203,16 @@ describe.each(VERSIONS)('a client over %s', (version) => {
     },
   );
 
-  test.each(['two-names', 'expired', 'stranger'])('%s is refused where no name rule is set as well', async (name) => {
-    const first = await attempt(ports.anyName, as(name, versioned(version)));
-    expect(first.text).toBe('');
-    const second = await attempt(ports.anyName, as(name, { ...versioned(version), session: first.session }));
-    expect(second.text).toBe('');
-    expect(upstream.seen).toEqual([]);
-  });
+  test.each(['two-names', 'nul-behind', 'expired', 'stranger'])(
+    '%s is refused where no name rule is set as well',
+    async (name) => {
+      const first = await attempt(ports.anyName, as(name, versioned(version)));
+      expect(first.text).toBe('');
+      const second = await attempt(ports.anyName, as(name, { ...versioned(version), session: first.session }));
+      expect(second.text).toBe('');
+      expect(upstream.seen).toEqual([]);
+    },
+  );
 
   test.each(['client', 'dns-only'])('%s is served where no name rule is set', async (name) => {
     expect((await attempt(ports.anyName, as(name, versioned(version)))).text).toMatch(/^HTTP\/1.1 200/);

@@ -80,7 +80,7 @@ export function readTokens(decision: Decision, places: Places, known: KnownToken
     reason === undefined ? '' : ` (${reason.kind} ${reason.file}:${reason.line})`;
   if (answer.kind === 'refused') {
     const reasons = answer.failed.map(reasonOf);
-    const notes = [`the token is refused: ${answer.body}${written(reasons[0])}`];
+    const notes = [`the token is refused with ${answer.status}: ${answer.body}${written(reasons[0])}`];
     return { refused: answer, head: text, claims: [], because: present(reasons), notes };
   }
   const reasons = answer.accepted.map(({ provider }) => reasonOf(provider));
