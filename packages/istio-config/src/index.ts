@@ -119,6 +119,12 @@ export {
   protocolOfPort,
 } from './port-protocol.js';
 export { compareProblems, type FieldPath, formatPath, formatProblem, type Problem, type Severity } from './problem.js';
+export {
+  type CustomResourceDefinition,
+  customResourceDefinition,
+  type StructuralSchema,
+} from './reference/custom-resource.js';
+export { customResourceFiles, type DeploymentFile } from './reference/custom-resource-files.js';
 export { combinedSchema, type JsonSchema, jsonSchema } from './reference/json-schema.js';
 export { type ReferencePage, referencePages } from './reference/page.js';
 export { type Labels, selectorMatches } from './selector.js';
