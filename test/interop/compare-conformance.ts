@@ -9,6 +9,8 @@ import { type Difference, NOT_COMPARED, ownAsLoopback } from './compare.js';
 const UNSTEADY_VALUES = new Set([
   'response date',
   'response x-envoy-upstream-service-time',
+  'response retry-after',
+  'response ratelimit-reset',
   'request x-request-id',
   'request x-conformance-id',
   'copy x-request-id',
@@ -62,6 +64,7 @@ function fieldsOf(observation: Observation, isDetermined: boolean): Map<string, 
   for (const [name, value] of Object.entries(log ?? {})) {
     if (LOGGED_OF_REQUESTS.has(name)) fields.set(`log ${name}`, steadyText(value));
   }
+  if (log?.details === 'rate_limited_by_quota') fields.set('log flags', log.flags.replace('RFCF', 'RL'));
   for (const name of [...Object.keys(NOT_COMPARED), ...OF_THE_MESH, ...OF_COPIES]) {
     fields.delete(name);
     fields.delete(name.replace('request', 'copy'));

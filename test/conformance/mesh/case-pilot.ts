@@ -9,6 +9,7 @@ import { createAdsService, ENVOY_SERVED_TYPES, type ServedSnapshot } from '@late
 import { notTaken } from '../../harness/not-taken.js';
 import { waitUntil } from '../../harness/wait-until.js';
 import { GATEWAY, type PodOfCase } from '../case-file.js';
+import { CaseQuotas } from './case-quotas.js';
 
 export interface SocketAddress {
   readonly host: string;
@@ -26,6 +27,7 @@ export class CasePilot {
   private readonly cache = new TranslationCache();
   private readonly server = new Server();
   private pushes = 0;
+  readonly quotas = new CaseQuotas();
   port = 0;
 
   private readonly ads = createAdsService({
@@ -52,6 +54,7 @@ export class CasePilot {
   static async start(): Promise<CasePilot> {
     const pilot = new CasePilot();
     pilot.server.addService(pilot.ads.definition, pilot.ads.implementation);
+    pilot.server.addService(pilot.quotas.definition, pilot.quotas.implementation as never);
     pilot.port = await new Promise<number>((resolve, reject) => {
       pilot.server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
         error === null ? resolve(bound) : reject(error),
@@ -82,6 +85,7 @@ export class CasePilot {
     if (!node.ok) throw new Error(node.errors.join('; '));
     const { resources, faults } = this.cache.translate(resolveProxyView(mesh, node.proxy, true));
     if (faults.length > 0) throw new Error(faults.map(({ message }) => message).join('\n'));
+    this.quotas.publish(mesh);
     this.pushes += 1;
     this.cache.startGeneration();
     this.served.set(nodeId, { snapshot: { version: `push-${this.pushes}`, resources }, nacks: [] });
@@ -111,6 +115,7 @@ export class CasePilot {
 
   stop(): void {
     this.ads.close();
+    this.quotas.close();
     this.server.forceShutdown();
   }
 }

@@ -16,6 +16,7 @@ import type { LogLine } from '../proxies/log-lines.js';
 import { type ConformanceProxy, type Engine, startProxy } from '../proxies/proxy.js';
 import type { ProxyStats } from '../proxies/proxy-stats.js';
 import { CasePilot, type SocketAddress } from './case-pilot.js';
+import { hasLimits, probeLike, withProbe } from './case-quotas.js';
 import { type CaseAddresses, type CaseConfig, readCaseConfig, snapshotOf } from './case-snapshot.js';
 import { CertificateIssuer } from './certificates.js';
 import { EchoPods, type ReceivedRequest } from './echo-pods.js';
@@ -103,7 +104,8 @@ export class MeshUnderTest {
       const addresses = this.addressesFor(written);
       const ports = await freePortsOf(written);
       const portOf = (pod: string, port: number) => ports.get(`${pod}:${port}`) ?? port;
-      const conformanceCase = locatedCase(written, {
+      const countsByQuotas = this.engine === 'envoy' && hasLimits(written);
+      const conformanceCase = locatedCase(countsByQuotas ? withProbe(written, this.cases) : written, {
         address: addresses.pod,
         port: portOf,
         socket: (pod) => this.socketOf(pod),
@@ -119,6 +121,7 @@ export class MeshUnderTest {
       members.startProbes();
       const results: SendingResult[] = [];
       let pushedTo: string | undefined;
+      const hasQuotas = new Set<string>();
       for (const sending of conformanceCase.requests) {
         for (const pod of sending.turnsIll) pods.unwell.add(pod);
         await members.waitFor(sending.health);
@@ -129,6 +132,13 @@ export class MeshUnderTest {
           pushedTo = wanted;
         }
         const target = dialled(sending, config, addresses);
+        if (countsByQuotas && !hasQuotas.has(sending.from)) {
+          hasQuotas.add(sending.from);
+          await this.assignQuotas(
+            conformanceCase.requests.filter(({ from }) => from === sending.from),
+            (each) => this.send({ ...each, times: 1 }, dialled(each, config, addresses), pods, sender),
+          );
+        }
         const result = await this.counted(sending, () => this.send(sending, target, pods, sender));
         results.push(result);
         if (isEnough(result)) break;
@@ -215,6 +225,20 @@ export class MeshUnderTest {
       return observations.map(({ logged }) => logged);
     });
     return { sending, observations, stats };
+  }
+
+  /** Sends everything once while an Envoy has no quotas, so that it has full ones of every counter afterwards. */
+  private async assignQuotas(
+    all: readonly SendingOfCase[],
+    send: (sending: SendingOfCase) => Promise<readonly Observation[]>,
+  ): Promise<void> {
+    const { quotas } = this.pilot;
+    const probe = probeLike(all[0]!);
+    quotas.hold();
+    for (const sending of [...all, probe]) await send(sending);
+    await quotas.release(this.cases);
+    const isRefused = async () => (await send(probe))[0]?.answer.status === 429;
+    await waitUntil('an Envoy to count by its quotas', isRefused);
   }
 
   private proxyOf({ from }: SendingOfCase): ConformanceProxy {

@@ -104,7 +104,9 @@ export function buildHttpFilters(
   const ofRoutes = listenerClass === 'sidecar-inbound' ? [] : routeFilters();
   const last = [...(abilities.forwards ? [forwardFilter(scope.snapshot.meshConfig)] : []), router(proxyHeaders)];
   // Who is called counts; a caller's own proxy does not limit what it sends.
-  const { rateLimits, limitServices, snapshot } = scope;
+  const { limitServices, snapshot } = scope;
+  // Envoy's quota filter has a shadow mode in its configuration alone: it refuses all the same.
+  const rateLimits = scope.rateLimits.filter(({ rule }) => understandsIstioFilters || rule.mode !== 'SHADOW');
   const limits =
     listenerClass === 'sidecar-outbound'
       ? []
