@@ -30,7 +30,8 @@ function steadyText(value: string): string {
     .replaceAll(/\b127\.\d+\.\d+\.\d+\b/g, 'ADDRESS')
     .replaceAll(/\blocalhost:\d+\b/g, 'localhost:PORT')
     .replaceAll(/\|\d+\|\|(\S*localhost)\b/g, '|PORT||$1')
-    .replaceAll(/\bHash=[0-9a-f]{64}\b/g, 'Hash=HASH');
+    .replaceAll(/\bHash=[0-9a-f]{64}\b/g, 'Hash=HASH')
+    .replaceAll(/(?<=BEGIN%20CERTIFICATE-----)[0-9A-Za-z%]+(?=-----END)/g, 'CERTIFICATE');
 }
 
 /** Which pod answers is chance, or the hash of addresses, of which each mesh has its own. */

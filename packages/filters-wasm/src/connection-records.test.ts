@@ -24,8 +24,18 @@ describe('connection records', () => {
     expect(() => core.connections.release(record)).toThrow('not a slot in use');
   });
 
+  it('take a certificate, and a chain of them', () => {
+    for (const length of [2_000, 12_000]) {
+      const xfcc = `By=a;Chain="${'x'.repeat(length)}"`;
+      const record = core.connections.create(describeConnection(xfcc));
+      expect(xfccOf(record)).toBe(xfcc);
+      core.connections.release(record);
+      expect(() => core.connections.release(record)).toThrow('not a slot in use');
+    }
+  });
+
   it('are refused where they do not fit', () => {
-    expect(core.connections.create(describeConnection('x'.repeat(L.LONG_CONNECTION_RECORD_BYTES)))).toBe(0);
+    expect(core.connections.create(describeConnection('x'.repeat(L.LONGEST_CONNECTION_RECORD_BYTES)))).toBe(0);
   });
 
   it('are there for as many connections as a proxy has, and not for more', () => {

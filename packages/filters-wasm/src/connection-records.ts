@@ -2,7 +2,7 @@
 import { readPeerAddress } from './compile/rbac/network.js';
 import * as L from './layout.js';
 import * as R from './rbac/rbac-layout.js';
-import { createSlotPool } from './slot-pool.js';
+import { createSlotPool, type SlotPool } from './slot-pool.js';
 
 export interface ConnectionDescription {
   /** The client's address without port; for x-forwarded-for. */
@@ -13,6 +13,8 @@ export interface ConnectionDescription {
   readonly xfcc: string;
   /** The URI of the verified client certificate, empty where there is none or nobody asks. */
   readonly principal?: string;
+  /** The port at which the client has connected, for x-forwarded-port; left out where nobody asks. */
+  readonly localPort?: number;
   /** What access rules may ask about; absent where there are none. */
   readonly peer?: ConnectionPeer;
 }
@@ -28,12 +30,12 @@ export interface ConnectionPeer {
 }
 
 export interface ConnectionRecords {
-  /** Offset of a new record, or 0 where none is left or the texts are too long (4 KiB): refuse the connection then. */
+  /** Offset of a new record, or 0 where none is left or the texts are too long (16 KiB): refuse the connection then. */
   create(description: ConnectionDescription): number;
   release(record: number): void;
 }
 
-/** Records live in two fixed pools, by size; nothing of them is read after release. */
+/** Records live in three fixed pools, by size; nothing of them is read after release. */
 export function createConnectionRecords(bytes: Buffer, i32: Int32Array): ConnectionRecords {
   const usual = createSlotPool(L.CONNECTION_RECORDS, L.CONNECTION_RECORD_BYTES, L.CONNECTION_RECORD_COUNT);
   const long = createSlotPool(
@@ -41,6 +43,21 @@ export function createConnectionRecords(bytes: Buffer, i32: Int32Array): Connect
     L.LONG_CONNECTION_RECORD_BYTES,
     L.LONG_CONNECTION_RECORD_COUNT,
   );
+  const longest = createSlotPool(
+    L.LONGEST_CONNECTION_RECORDS,
+    L.LONGEST_CONNECTION_RECORD_BYTES,
+    L.LONGEST_CONNECTION_RECORD_COUNT,
+  );
+  /** The pool that a record of so many bytes is from. */
+  function poolFor(neededBytes: number): SlotPool {
+    if (neededBytes <= usual.slotBytes) return usual;
+    return neededBytes <= long.slotBytes ? long : longest;
+  }
+  /** As they lie in memory. */
+  function poolAt(record: number): SlotPool {
+    if (record >= L.LONG_CONNECTION_RECORDS) return long;
+    return record >= L.LONGEST_CONNECTION_RECORDS ? longest : usual;
+  }
   /** Places in the bytes are relative to them. */
   function placePeer(at: number, content: Buffer): void {
     bytes.set(content, at);
@@ -48,13 +65,13 @@ export function createConnectionRecords(bytes: Buffer, i32: Int32Array): Connect
   }
 
   return {
-    create({ remoteAddress, tls, mutualTls, xfcc, principal = '', peer }) {
+    create({ remoteAddress, tls, mutualTls, xfcc, principal = '', localPort = 0, peer }) {
       const texts = remoteAddress.length + xfcc.length + principal.length;
       const peerBytes = peer === undefined ? Buffer.alloc(0) : encodePeer(remoteAddress, peer);
       const peerAt = (L.CONNECTION_ADDRESS + texts + 15) & ~15;
       const needed = peerAt + peerBytes.length;
-      if (needed > L.LONG_CONNECTION_RECORD_BYTES) return 0;
-      const record = (needed > L.CONNECTION_RECORD_BYTES ? long : usual).take();
+      if (needed > longest.slotBytes) return 0;
+      const record = poolFor(needed).take();
       if (record === 0) return 0;
       const addressOffset = record + L.CONNECTION_ADDRESS;
       bytes.write(remoteAddress, addressOffset, 'latin1');
@@ -65,6 +82,7 @@ export function createConnectionRecords(bytes: Buffer, i32: Int32Array): Connect
       i32[(record + L.CONNECTION_PRINCIPAL_LENGTH) >> 2] = principal.length;
       i32[(record + L.CONNECTION_PEER) >> 2] = peer === undefined ? 0 : record + peerAt;
       if (peer !== undefined) placePeer(record + peerAt, peerBytes);
+      i32[(record + L.CONNECTION_LOCAL_PORT) >> 2] = localPort;
       i32[(record + L.CONNECTION_FLAGS) >> 2] =
         (tls ? L.CONNECTION_TLS : 0) | (mutualTls ? L.CONNECTION_MUTUAL_TLS : 0);
       i32[(record + L.CONNECTION_ADDRESS_LENGTH) >> 2] = remoteAddress.length;
@@ -73,7 +91,7 @@ export function createConnectionRecords(bytes: Buffer, i32: Int32Array): Connect
       i32.fill(0, (record + L.CONNECTION_COOKIE) >> 2, (record + L.CONNECTION_PRINCIPAL_OFFSET) >> 2);
       return record;
     },
-    release: (record) => (record >= L.LONG_CONNECTION_RECORDS ? long : usual).release(record),
+    release: (record) => poolAt(record).release(record),
   };
 }
 

@@ -67,6 +67,8 @@ const TEXTS: Readonly<Record<number, string>> = {
   [T.TEXT_GRPC_MESSAGE]: 'grpc-message',
   [T.TEXT_NO_BODY_LINE]: 'content-length: 0\r\n',
   [T.TEXT_INTERNAL]: 'x-envoy-internal',
+  [T.TEXT_FORWARDED_HOST]: 'x-forwarded-host',
+  [T.TEXT_FORWARDED_PORT]: 'x-forwarded-port',
 };
 
 /** Fills TEXT_TABLE, STATUS_TEXTS and KNOWN_HEADERS. `hashName` is the core's own. */
@@ -75,6 +77,7 @@ export function writeCoreTexts(
   i32: Int32Array,
   hashName: (offset: number, length: number) => number,
 ): void {
+  if (L.TEXT_TABLE + T.TEXT_COUNT * 8 > L.STATUS_TEXTS) throw new RangeError('the table of texts is too small');
   let end = L.TEXT_BYTES;
   const put = (text: string) => {
     const offset = end;

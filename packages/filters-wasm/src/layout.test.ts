@@ -51,9 +51,9 @@ describe('the memory map', () => {
       ['series', L.SERIES_REGION, L.SERIES_COUNT * L.SERIES_BYTES],
       ['connection records', L.CONNECTION_RECORDS, L.CONNECTION_RECORD_BYTES * L.CONNECTION_RECORD_COUNT],
       [
-        'long connection records',
-        L.LONG_CONNECTION_RECORDS,
-        L.LONG_CONNECTION_RECORD_BYTES * L.LONG_CONNECTION_RECORD_COUNT,
+        'longest connection records',
+        L.LONGEST_CONNECTION_RECORDS,
+        L.LONGEST_CONNECTION_RECORD_BYTES * L.LONGEST_CONNECTION_RECORD_COUNT,
       ],
       ['regex scratch', REGEX_SCRATCH, REGEX_SCRATCH_BYTES],
       ['token buckets', B.BUCKETS, B.BUCKET_BYTES * B.BUCKET_COUNT],
@@ -77,6 +77,11 @@ describe('the memory map', () => {
       ['access rules', A.RBAC_REGION, A.RBAC_REGION_BYTES],
       ['arena A', L.TABLE_ARENA_A, L.TABLE_ARENA_BYTES],
       ['arena B', L.TABLE_ARENA_B, L.TABLE_ARENA_BYTES],
+      [
+        'long connection records',
+        L.LONG_CONNECTION_RECORDS,
+        L.LONG_CONNECTION_RECORD_BYTES * L.LONG_CONNECTION_RECORD_COUNT,
+      ],
     ];
     let end = 0;
     for (const [name, start, bytes] of regions) {

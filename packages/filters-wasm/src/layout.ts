@@ -3,11 +3,10 @@
 // Offsets are bytes. From TypeScript a 32-bit field F is `i32[F >> 2]`, a float field `f64[F >> 3]`.
 
 // ---- Regions -------------------------------------------------------------------------------------------------------
-export const KIB = 1024;
 export const MIB = 1048576;
 /** Pages of 64 KiB; the memory is created with this size and never grows. Pages never touched cost nothing. */
-export const MEMORY_PAGES = 4216;
-export const MEMORY_BYTES = 276299776;
+export const MEMORY_PAGES = 5240;
+export const MEMORY_BYTES = 343408640;
 
 /** Constant tables of the AssemblyScript module (its data segments start at 1 KiB). */
 export const STATIC_REGION = 0;
@@ -48,7 +47,7 @@ export const CHUNK_STATE_COUNT = 32768;
 /** Immutable records that outlive tables: listener options, route policies, header mutations. */
 export const STABLE_REGION = 14680064;
 export const STABLE_REGION_BYTES = 2097152;
-/** Two arenas for tables, behind all other regions; the inactive one is written, then they swap. What is never written costs no memory. */
+/** Two arenas for tables; the inactive one is written, then they swap. What is never written costs no memory. */
 export const TABLE_ARENA_A = 175636480;
 export const TABLE_ARENA_B = 225968128;
 export const TABLE_ARENA_BYTES = 50331648;
@@ -81,11 +80,15 @@ export const SERIES_COUNT = 16384;
 export const CONNECTION_RECORDS = 67108864;
 export const CONNECTION_RECORD_BYTES = 512;
 export const CONNECTION_RECORD_COUNT = 32768;
-/** Records for longer elements: names of the greatest length twice, a long subject. */
-export const LONG_CONNECTION_RECORDS = 83886080;
+/** Records for the longest elements: with a chain of certificates. */
+export const LONGEST_CONNECTION_RECORDS = 83886080;
+export const LONGEST_CONNECTION_RECORD_BYTES = 16384;
+export const LONGEST_CONNECTION_RECORD_COUNT = 1024;
+/** Records for longer elements, behind the arenas: with a certificate, names of the greatest length twice, a long subject. */
+export const LONG_CONNECTION_RECORDS = 276299776;
 export const LONG_CONNECTION_RECORD_BYTES = 4096;
-export const LONG_CONNECTION_RECORD_COUNT = 4096;
-// After them: regex-layout.ts, filter-layout.ts, h2-layout.ts, rbac/rbac-layout.ts, and the arenas up to MEMORY_BYTES.
+export const LONG_CONNECTION_RECORD_COUNT = 16384;
+// After them: regex-layout.ts, filter-layout.ts, h2-layout.ts, rbac/rbac-layout.ts, the arenas, and long connection records up to MEMORY_BYTES.
 
 // ---- Limits --------------------------------------------------------------------------------------------------------
 /** A head (request line and headers) may have so many bytes; more is 431. */
@@ -283,8 +286,8 @@ export const DATE_TEXT_LENGTH = 29;
 export const KNOWN_HEADERS = 106496;
 export const KNOWN_HEADERS_COUNT = 128;
 export const TEXT_TABLE = 108544;
-export const STATUS_TEXTS = 109056;
-export const TEXT_BYTES = 111104;
+export const STATUS_TEXTS = 109568;
+export const TEXT_BYTES = 111616;
 export const TEXT_BYTES_END = 131072;
 
 // ---- Listener options record (in STABLE_REGION, immutable; made by internListenerOptions) ------------------------------
@@ -336,6 +339,8 @@ export const LISTENER_SERVICE_TIME = 8192;
 export const LISTENER_PEER_FROM_REQUEST = 16384;
 /** x-envoy-peer-metadata(-id) of responses are read and not forwarded. */
 export const LISTENER_PEER_FROM_RESPONSE = 32768;
+/** Requests say at which port their client has connected. */
+export const LISTENER_FORWARDED_PORT = 131072;
 export const LISTENER_ACCEPT_HTTP_10 = 65536;
 
 export const FORWARD_CLIENT_CERT_SANITIZE = 0;
@@ -344,7 +349,7 @@ export const FORWARD_CLIENT_CERT_APPEND_FORWARD = 2;
 export const FORWARD_CLIENT_CERT_SANITIZE_SET = 3;
 export const FORWARD_CLIENT_CERT_ALWAYS_FORWARD_ONLY = 4;
 
-// ---- Connection record (in (LONG_)CONNECTION_RECORDS; made by connections.create) ---------------------------------------------
+// ---- Connection record (in CONNECTION_RECORDS or those for longer ones; made by connections.create) ---------------------------------------------
 /** CONNECTION_* bits. */
 export const CONNECTION_FLAGS = 0;
 /** Text of the client's address without port: length; the bytes follow the record. */
@@ -359,6 +364,8 @@ export const CONNECTION_PRINCIPAL_OFFSET = 24;
 export const CONNECTION_PRINCIPAL_LENGTH = 28;
 /** PEER_* of the connection, for access rules; 0 = nobody asked for it. Absolute offset. */
 export const CONNECTION_PEER = 32;
+/** The port at which the client has connected, for x-forwarded-port; 0 = nobody asked for it. */
+export const CONNECTION_LOCAL_PORT = 36;
 export const CONNECTION_ADDRESS = 40;
 export const CONNECTION_TLS = 1;
 export const CONNECTION_MUTUAL_TLS = 2;

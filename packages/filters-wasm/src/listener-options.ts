@@ -14,6 +14,8 @@ export interface ListenerOptions {
   readonly useRemoteAddress: boolean;
   readonly skipXffAppend: boolean;
   readonly xffNumTrustedHops: number;
+  /** x-forwarded-port says at which port the client has connected, unless it is there; at the edge only trusted proxies can have set it. */
+  readonly appendForwardedPort?: boolean;
   readonly generateRequestId: boolean;
   readonly preserveExternalRequestId: boolean;
   readonly serverHeader: 'overwrite' | 'append-if-absent' | 'pass-through';
@@ -182,6 +184,7 @@ function listenerFlags(options: ListenerOptions): number {
   set(options.edge, L.LISTENER_EDGE);
   set(options.useRemoteAddress, L.LISTENER_USE_REMOTE_ADDRESS);
   set(options.skipXffAppend, L.LISTENER_SKIP_XFF_APPEND);
+  set(options.appendForwardedPort ?? false, L.LISTENER_FORWARDED_PORT);
   set(options.generateRequestId, L.LISTENER_GENERATE_REQUEST_ID);
   set(options.preserveExternalRequestId, L.LISTENER_PRESERVE_EXTERNAL_REQUEST_ID);
   set(options.serverHeader === 'overwrite', L.LISTENER_SERVER_OVERWRITE);

@@ -104,7 +104,6 @@ export const VIRTUAL_HOST_FLAGS = 16;
 export const VIRTUAL_HOST_POLICY = 20;
 /** Configurations in place of those of the listener's filters: relative offset of FILTER_ENTRY, count. */
 export const VIRTUAL_HOST_FILTERS = 24;
-export const VIRTUAL_HOST_FILTER_COUNT = 28;
 /** Index of its routes by path (route-index-layout.ts): relative offset, 0 = none. */
 export const VIRTUAL_HOST_ROUTE_INDEX = 32;
 export const VIRTUAL_HOST_BYTES = 40;
@@ -155,7 +154,6 @@ export const ROUTE_ENTRY_QUERY_MATCHER_COUNT = 108;
 export const ROUTE_ENTRY_REGEX_REWRITE = 112;
 /** As VIRTUAL_HOST_FILTERS. */
 export const ROUTE_ENTRY_FILTERS = 116;
-export const ROUTE_ENTRY_FILTER_COUNT = 120;
 export const ROUTE_ENTRY_BYTES = 128;
 
 export const PATH_MATCH_PREFIX = 0;
@@ -171,6 +169,8 @@ export const ROUTE_ENTRY_FLAG_REDIRECT_PREFIX = 4;
 export const ROUTE_ENTRY_FLAG_STRIP_QUERY = 8;
 /** Forward: ROUTE_ENTRY_HOST_* is the name of the header whose value becomes the Host. */
 export const ROUTE_ENTRY_FLAG_HOST_FROM_HEADER = 16;
+/** Forward: where the route rewrites the Host, x-forwarded-host says what it was. */
+export const ROUTE_ENTRY_FLAG_APPEND_HOST = 32;
 
 /** Weighted cluster entry: slot, cumulative weight, request mutations (relative offset, count), policy (absolute). */
 export const WEIGHTED_CLUSTER = 0;
@@ -255,7 +255,7 @@ export const SERIES_REQUEST_BYTES_BUCKETS = 144;
 export const SERIES_RESPONSE_BYTES_BUCKETS = 224;
 export const SERIES_BUCKET_COUNT = 20;
 
-// ---- Header names the core knows (HEADER_KNOWN) and texts it writes; core-texts.ts holds the words -------------------------
+// ---- Header names the core knows (HEADER_KNOWN) and texts it writes; core-texts.ts holds the words. Texts below KNOWN_COUNT are the names -
 export const KNOWN_HOST = 1;
 export const KNOWN_CONTENT_LENGTH = 2;
 export const KNOWN_TRANSFER_ENCODING = 3;
@@ -287,7 +287,6 @@ export const KNOWN_CONTENT_TYPE = 26;
 export const KNOWN_GRPC_TIMEOUT = 27;
 export const KNOWN_COUNT = 28;
 
-/** Texts 1 to KNOWN_COUNT - 1 are the known names. */
 export const TEXT_CLOSE = 28;
 export const TEXT_KEEP_ALIVE = 29;
 export const TEXT_UPGRADE = 30;
@@ -324,7 +323,9 @@ export const TEXT_TRUE = 60;
 export const TEXT_GRPC_MESSAGE = 61;
 export const TEXT_NO_BODY_LINE = 62;
 export const TEXT_INTERNAL = 63;
-export const TEXT_COUNT = 64;
+export const TEXT_FORWARDED_HOST = 64;
+export const TEXT_FORWARDED_PORT = 65;
+export const TEXT_COUNT = 66;
 
 // ---- Policy record of a route (in STABLE_REGION, immutable) -----------------------------------------------------------
 /** Whole-request time limit in ms, 0 = none. */

@@ -28,6 +28,16 @@ export function countsAttempts({ attemptCount }: ProxyHeaders): boolean {
   return attemptCount?.disabled !== true;
 }
 
+/** Requests say what their Host was where a route rewrites it. */
+export function tellsRewrittenHost({ xForwardedHost }: ProxyHeaders): boolean {
+  return xForwardedHost?.enabled === true;
+}
+
+/** What routes depend on of the headers that a proxy sets. */
+export function routeHeadersKey(headers: ProxyHeaders): string {
+  return `${countsAttempts(headers)}/${tellsRewrittenHost(headers)}`;
+}
+
 /** Who we are is told to the services of the mesh alone. */
 export function introducesInMeshOnly({ metadataExchangeHeaders }: ProxyHeaders): boolean {
   return metadataExchangeHeaders?.mode === 'IN_MESH';

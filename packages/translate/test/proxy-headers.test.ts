@@ -50,6 +50,21 @@ test('setCurrentClientCertDetails leaves out what it says, and nothing else', ()
   expect([subject, dns, uri]).toEqual([false, false, true]);
 });
 
+test('setCurrentClientCertDetails adds the certificate and its chain', () => {
+  const { cert, chain } = managersOf('setCurrentClientCertDetails: { cert: true, chain: true }').inbound
+    .setCurrentClientCertDetails!;
+  expect([cert, chain]).toEqual([true, true]);
+  expect(managersOf('').inbound.setCurrentClientCertDetails).toMatchObject({ cert: false, chain: false });
+});
+
+test.each([
+  ['', false],
+  ['xForwardedPort: { enabled: false }', false],
+  ['xForwardedPort: { enabled: true }', true],
+])('%s: requests say at which port their client has connected, or not', (proxyHeaders, isTold) => {
+  expect(managersOf(proxyHeaders).outbound.appendXForwardedPort).toBe(isTold);
+});
+
 test('an annotation counts before the mesh, field by field', () => {
   const { inbound } = managersOf(
     'requestId: { disabled: true }, server: { value: a }',

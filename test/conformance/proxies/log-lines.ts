@@ -41,9 +41,9 @@ export class LogReader {
    * of a case's own may say no addresses: those by `ID`.
    */
   private readonly lines = new Map<string, LogLine>();
-  private read = 0;
 
-  constructor(private readonly text: () => string) {}
+  /** @param newLines the lines that were ended since the last call */
+  constructor(private readonly newLines: () => string) {}
 
   /** The line about a request, or a connection; undefined while it is not written. */
   lineOf(about: string): LogLine | undefined {
@@ -55,10 +55,7 @@ export class LogReader {
   }
 
   private readOn(about: string): LogLine | undefined {
-    const text = this.text();
-    const end = text.lastIndexOf('\n') + 1;
-    for (const line of text.slice(this.read, end).split('\n')) this.readLine(textOf(line));
-    this.read = end;
+    for (const line of this.newLines().split('\n')) this.readLine(textOf(line));
     return this.found(about);
   }
 

@@ -105,7 +105,7 @@ export async function startProxy(options: ProxyOptions): Promise<ConformanceProx
   const log = startLogFile(join(directory, 'proxy.log'));
   const child = spawn(command, args, { stdio: ['ignore', log.descriptor, log.descriptor] });
   log.close();
-  const reader = new LogReader(log.text);
+  const reader = new LogReader(log.newLines);
   return {
     nodeId,
     statsUrl: `http://127.0.0.1:${adminPort}${STATS_PAGES[engine]}`,

@@ -123,11 +123,13 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
     connectionRecordNeeded:
       xfccNeeded ||
       context.secure ||
+      hcm.appendXForwardedPort ||
       listenerOptions.useRemoteAddress ||
       rbac !== null ||
       limits.quotas.length > 0 ||
       limits.services.length > 0,
     xfccNeeded,
+    localPortNeeded: hcm.appendXForwardedPort,
     principalNeeded: limits.quotas.length > 0 || rbac !== null,
     tokens,
     rbac,

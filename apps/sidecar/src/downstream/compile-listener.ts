@@ -15,7 +15,10 @@ import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3
 import { HttpInspectorSchema } from '@lateen/xds-proto/envoy/extensions/filters/listener/http_inspector/v3/http_inspector_pb.js';
 import { ProxyProtocolSchema } from '@lateen/xds-proto/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol_pb.js';
 import { TlsInspectorSchema } from '@lateen/xds-proto/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js';
-import { HttpConnectionManagerSchema } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import {
+  HttpConnectionManager_ForwardClientCertDetails as ForwardClientCert,
+  HttpConnectionManagerSchema,
+} from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import { RawBufferSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js';
 import type { DownstreamTlsContext } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import { DownstreamTlsContextSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
@@ -29,7 +32,7 @@ import type { ClientCertDetails, DownstreamTls } from './tls-acceptor.js';
 
 /** Envoy's default of `per_connection_buffer_limit_bytes`. */
 const DEFAULT_RETRY_BUFFER_BYTES = 1 << 20;
-const NO_DETAILS: ClientCertDetails = { subject: false, uri: false, dns: false };
+const NO_DETAILS: ClientCertDetails = { cert: false, chain: false, subject: false, uri: false, dns: false };
 /** From DESIGN.md; Envoy's own default is 15 s. */
 const INSPECT_TIMEOUT_MS = 10_000;
 
@@ -159,7 +162,12 @@ class ListenerCompiler {
     }
     const hcm = unpackAny(any, HttpConnectionManagerSchema);
     const current = hcm.setCurrentClientCertDetails;
-    const details = { subject: current?.subject ?? false, uri: current?.uri ?? false, dns: current?.dns ?? false };
+    const { cert = false, chain: isChainTold = false, subject = false, uri = false, dns = false } = current ?? {};
+    // What is told of clients only where the element is written at all.
+    const isTold =
+      hcm.forwardClientCertDetails === ForwardClientCert.APPEND_FORWARD ||
+      hcm.forwardClientCertDetails === ForwardClientCert.SANITIZE_SET;
+    const details = { cert: isTold && cert, chain: isTold && isChainTold, subject, uri, dns };
     const tls = this.compileTransport(chain, details, problem);
     const compiled = compileConnectionManager(hcm, {
       ...context,

@@ -23,6 +23,7 @@ export function createConnectionRecord(
     mutualTls: client.principal !== '',
     xfcc: chain.xfccNeeded ? client.xfcc : '',
     principal: chain.principalNeeded ? client.principal : '',
+    ...(chain.localPortNeeded ? { localPort: socket.localPort ?? 0 } : {}),
     ...(chain.rbac === null ? {} : { peer: ruledPeer(socket, client, serverName) }),
   });
 }

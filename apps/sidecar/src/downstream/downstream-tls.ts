@@ -1,6 +1,6 @@
 // Downstream: TLS for a filter chain: handshake by OpenSSL on the accepted socket, then the peer check.
 
-import { createHash, createHmac, randomBytes } from 'node:crypto';
+import { constants, createHash, createHmac, randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { createSecureContext, type SecureContext, Server, type TLSSocket, type TlsOptions } from 'node:tls';
 import type { DownstreamTlsContext } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
@@ -215,6 +215,10 @@ export class TlsAcceptor implements DownstreamTls {
     this.certificate = certificate;
     return {
       ...this.settings.contextOptions,
+      // A session that is resumed knows the client's certificate, and no others of its chain.
+      ...(this.details.chain
+        ? { secureOptions: (this.settings.contextOptions.secureOptions ?? 0) | constants.SSL_OP_NO_TICKET }
+        : {}),
       // Of several, as one with RSA beside one with ECDSA, OpenSSL shows the one that the client can verify.
       cert: certificates.map(({ chainPem }) => chainPem),
       key: certificates.map(({ keyPem }) => keyPem),
@@ -283,7 +287,7 @@ export class TlsAcceptor implements DownstreamTls {
     return {
       principal: peer.principal,
       securityId: this.pairs.idOf(peer.principal, own, true),
-      xfcc: xfccElement(own, peer, this.details),
+      xfcc: xfccElement(own, peer, shown, this.details),
       names: [...peer.names.uris, ...peer.names.dnsNames, peer.subject],
     };
   }
@@ -332,9 +336,20 @@ function addressOf(handle: StreamHandle): () => string | undefined {
 
 const NO_CLIENT: VerifiedClient = { principal: '', securityId: 0, xfcc: '', names: [] };
 
+const ENCODED: Readonly<Record<string, string>> = { '\n': '%0A', ' ': '%20', '+': '%2B', '/': '%2F', '=': '%3D' };
+
+/** A certificate as Envoy writes it into the element: PEM, with what is no letter, digit or dash in it as in URLs. */
+function encodedPem(der: Buffer): string {
+  const lines = der.toString('base64').match(/.{1,64}/g) ?? [];
+  const pem = ['-----BEGIN CERTIFICATE-----', ...lines, '-----END CERTIFICATE-----', ''].join('\n');
+  return pem.replaceAll(/[\n +/=]/g, (character) => ENCODED[character]!);
+}
+
 /** Envoy's element: By, where the own certificate has a name for it, Hash, then what the configuration asks for. */
-function xfccElement(own: string, peer: PeerCertificate, details: ClientCertDetails): string {
+function xfccElement(own: string, peer: PeerCertificate, shown: ShownPeer, details: ClientCertDetails): string {
   const parts = [...(own === '' ? [] : [`By=${own}`]), `Hash=${peer.hash}`];
+  if (details.cert) parts.push(`Cert="${shown.chain().slice(0, 1).map(encodedPem).join('')}"`);
+  if (details.chain) parts.push(`Chain="${shown.chain().map(encodedPem).join('')}"`);
   if (details.subject) parts.push(`Subject="${peer.subject.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`);
   if (details.uri) for (const uri of peer.names.uris.length === 0 ? [''] : peer.names.uris) parts.push(`URI=${uri}`);
   if (details.dns) for (const name of peer.names.dnsNames) parts.push(`DNS=${name}`);

@@ -16,6 +16,8 @@ export interface HttpChain extends ServedChain {
   /** The record of a connection must name its client's address or certificate. */
   readonly connectionRecordNeeded: boolean;
   readonly xfccNeeded: boolean;
+  /** The record says at which port the client has connected. */
+  readonly localPortNeeded: boolean;
   /** The record names the client by its certificate. */
   readonly principalNeeded: boolean;
   /** The filter that checks tokens; null: there is none. */

@@ -27,6 +27,8 @@ export interface DownstreamTls {
 
 /** Which parts of the client's certificate go into x-forwarded-client-cert. */
 export interface ClientCertDetails {
+  readonly cert: boolean;
+  readonly chain: boolean;
   readonly subject: boolean;
   readonly uri: boolean;
   readonly dns: boolean;

@@ -30,6 +30,8 @@ export interface ShownPeer {
   verifyError(): string | undefined;
   /** DER of its certificate. */
   certificate(): Buffer | undefined;
+  /** DER of all certificates that it has sent, its own first; of a resumed session its own alone. */
+  chain(): readonly Buffer[];
   resumed(): boolean;
 }
 
@@ -42,6 +44,12 @@ export function shownBySocket(socket: TLSSocket): ShownPeer {
       return reason?.message ?? String(reason ?? 'no certificate');
     },
     certificate: () => socket.getPeerX509Certificate()?.raw,
+    chain: () => {
+      const sent: Buffer[] = [];
+      for (let each = socket.getPeerX509Certificate(); each !== undefined; each = each.issuerCertificate)
+        sent.push(each.raw);
+      return sent;
+    },
     resumed: () => socket.isSessionReused(),
   };
 }

@@ -9,7 +9,7 @@ import {
   MUTATION_NAME_OFFSET, MUTATION_OVERWRITE, MUTATION_OVERWRITE_IF_EXISTS, MUTATION_REMOVE, MUTATION_SET_AUTHORITY,
   MUTATION_VALUE_LENGTH, MUTATION_VALUE_OFFSET,
 } from '../../src/table-layout';
-import { equalsIgnoreCase, hashName } from '../ascii';
+import { equals, equalsIgnoreCase, hashName } from '../ascii';
 import { putBytes, putColon, putCrlf, textAt, textLength } from '../texts';
 
 let table: i32 = 0;
@@ -176,6 +176,30 @@ function putParts(out: i32, entry: i32): i32 {
 @inline
 export function isDropped(entry: i32): bool {
   return (load<i32>(entry + HEADER_FLAGS) & HEADER_FLAG_DROPPED) != 0;
+}
+
+/**
+ * A value that joins all lines that will be written of the name that is a text, and one more element, written at `out`: its
+ * length. 0 where the element stands last in them already.
+ */
+export function joinNamed(text: i32, element: i32, elementLength: i32, out: i32): i32 {
+  const name = textAt(text);
+  const nameLength = textLength(text);
+  const hash = hashName(name, nameLength);
+  const start = out;
+  for (let i = 0; i < count; i++) {
+    const entry = table + i * HEADER_ENTRY_BYTES;
+    if (load<i32>(entry + HEADER_HASH) != hash || load<i32>(entry + HEADER_NAME_LENGTH) != nameLength) continue;
+    if (load<i32>(entry + HEADER_FLAGS) != 0) continue;
+    if (!equalsIgnoreCase(load<i32>(entry + HEADER_LINE_OFFSET), name, nameLength)) continue;
+    const length = load<i32>(entry + HEADER_VALUE_LENGTH);
+    if (length == 0) continue;
+    out = putBytes(out, load<i32>(entry + HEADER_VALUE_OFFSET), length);
+    store<u8>(out++, 0x2c);
+  }
+  const last = out - 1 - elementLength;
+  if (last >= start && (last == start || load<u8>(last - 1) == 0x2c) && equals(last, element, elementLength)) return 0;
+  return putBytes(out, element, elementLength) - start;
 }
 
 /** A value that joins all lines of a known header and one more element, written at `out`; its length. */

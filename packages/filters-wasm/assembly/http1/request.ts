@@ -3,7 +3,7 @@ import {
   BODY_CHUNKED, BODY_LENGTH, BODY_NONE, CONNECTION_FLAGS, CONNECTION_MUTUAL_TLS, FORWARD_CLIENT_CERT_ALWAYS_FORWARD_ONLY,
   FORWARD_CLIENT_CERT_APPEND_FORWARD, FORWARD_CLIENT_CERT_FORWARD_ONLY, HEADER_ENTRY_BYTES, HEADER_FLAGS,
   HEADER_FLAG_DROPPED, HEADER_HASH, HEADER_KNOWN, HEADER_LINE_OFFSET, HEADER_NAME_LENGTH, HEADER_VALUE_LENGTH, HEADER_VALUE_OFFSET,
-  LISTENER_ACCEPT_HTTP_10, LISTENER_ALLOW_WEBSOCKET, LISTENER_EDGE, LISTENER_FLAGS, LISTENER_FORWARD_CLIENT_CERT,
+  LISTENER_ACCEPT_HTTP_10, LISTENER_ALLOW_WEBSOCKET, LISTENER_EDGE, LISTENER_FLAGS, LISTENER_FORWARDED_PORT, LISTENER_FORWARD_CLIENT_CERT,
   LISTENER_PEER_FROM_REQUEST, LISTENER_PRESERVE_EXTERNAL_REQUEST_ID, LISTENER_REQUEST_LINES_LENGTH,
   LISTENER_TRUSTED_HOPS, LISTENER_USE_REMOTE_ADDRESS, MAX_HEAD_BYTES, METHOD_CONNECT, METHOD_GET, METHOD_OPTIONS,
   METHOD_OTHER, METHOD_TRACE, REQ_AUTHORITY_LENGTH, REQ_AUTHORITY_OFFSET, REQ_BODY, REQ_CONTENT_LENGTH, REQ_FLAGS,
@@ -16,7 +16,7 @@ import {
 import {
   KNOWN_CLIENT_CERT, KNOWN_CONTENT_LENGTH, KNOWN_CONTENT_TYPE, KNOWN_EXPECT, KNOWN_FORWARDED_PROTO, KNOWN_GRPC_TIMEOUT,
   KNOWN_HOST, KNOWN_LAST_HOP_BY_HOP, KNOWN_PEER_METADATA, KNOWN_PEER_METADATA_ID, KNOWN_REQUEST_ID,
-  KNOWN_TRANSFER_ENCODING, KNOWN_UPGRADE, TEXT_CONTINUE, TEXT_GET, TEXT_WEBSOCKET,
+  KNOWN_TRANSFER_ENCODING, KNOWN_UPGRADE, TEXT_CONTINUE, TEXT_FORWARDED_PORT, TEXT_GET, TEXT_WEBSOCKET,
 } from '../../src/table-layout';
 import {
   PARSE_ERROR_CONTENT_LENGTH, PARSE_ERROR_HEAD_TOO_LARGE, PARSE_ERROR_HOST, PARSE_ERROR_LINE_END, PARSE_ERROR_METHOD, PARSE_ERROR_REQUEST_LINE,
@@ -160,8 +160,12 @@ function readHeaders(listener: i32, connection: i32, minor: i32): i32 {
     const entry = REQ_HEADERS + i * HEADER_ENTRY_BYTES;
     const known = load<i32>(entry + HEADER_KNOWN);
     if (known == 0) {
-      if ((options & LISTENER_EDGE) != 0) dropEnvoyHeader(entry);
-      else dropRouterHeader(entry);
+      if ((options & LISTENER_EDGE) != 0) {
+        dropEnvoyHeader(entry);
+        if ((options & LISTENER_FORWARDED_PORT) != 0) dropForwardedPort(entry, listener);
+      } else {
+        dropRouterHeader(entry);
+      }
       continue;
     }
     if (known == KNOWN_HOST) {
@@ -232,6 +236,12 @@ function dropEnvoyHeader(entry: i32): void {
   const first = load<u64>(load<i32>(entry + HEADER_LINE_OFFSET));
   // '-' (0x2d) has bit 5 set already, so folding changes letters alone.
   if ((first | 0x2020202020202020) == X_ENVOY) drop(entry);
+}
+
+/** The proxy says it itself, unless proxies before it are trusted. */
+function dropForwardedPort(entry: i32, listener: i32): void {
+  if (load<i32>(listener + LISTENER_TRUSTED_HOPS) > 0) return;
+  if (isText(load<i32>(entry + HEADER_LINE_OFFSET), load<i32>(entry + HEADER_NAME_LENGTH), TEXT_FORWARDED_PORT)) drop(entry);
 }
 
 /** What tells a router how long to wait and when to try again: as in Envoy, not from callers that are not known as internal. */

@@ -1,9 +1,9 @@
 // The request head for the upstream: request line, kept lines, what the proxy adds, what the configuration changes.
 import {
-  BODY_CHUNKED, BODY_NONE, CONNECTION_ADDRESS, CONNECTION_ADDRESS_LENGTH, CONNECTION_FLAGS, CONNECTION_TLS,
+  BODY_CHUNKED, BODY_NONE, CONNECTION_ADDRESS, CONNECTION_ADDRESS_LENGTH, CONNECTION_FLAGS, CONNECTION_LOCAL_PORT, CONNECTION_TLS,
   CONNECTION_XFCC_LENGTH, CONNECTION_XFCC_OFFSET, FORWARD_CLIENT_CERT_APPEND_FORWARD,
   FORWARD_CLIENT_CERT_SANITIZE_SET, HEADER_VALUE_LENGTH, HEADER_VALUE_OFFSET, LISTENER_FLAGS,
-  LISTENER_FORWARD_CLIENT_CERT, LISTENER_GENERATE_REQUEST_ID, LISTENER_REQUEST_LINES_LENGTH,
+  LISTENER_FORWARDED_PORT, LISTENER_FORWARD_CLIENT_CERT, LISTENER_GENERATE_REQUEST_ID, LISTENER_REQUEST_LINES_LENGTH,
   LISTENER_REQUEST_LINES_OFFSET, LISTENER_SERVICE_TIME, LISTENER_SKIP_XFF_APPEND, LISTENER_USE_REMOTE_ADDRESS, METHOD_CONNECT,
   METHOD_DELETE, METHOD_GET, METHOD_HEAD, METHOD_TRACE, REQ_AUTHORITY_LENGTH,
   REQ_AUTHORITY_OFFSET, REQ_BODY, REQ_FLAGS, REQ_HEADERS, REQ_HEADER_COUNT, REQ_HEAD_LENGTH, REQ_LINE_LENGTH,
@@ -15,10 +15,10 @@ import {
 import {
   CONFIG_FLAGS, CONFIG_FLAG_MOST_SPECIFIC_WINS, CONFIG_MUTATIONS, CONFIG_MUTATION_COUNT, KNOWN_ATTEMPT_COUNT,
   KNOWN_CLIENT_CERT, KNOWN_CONTENT_LENGTH, KNOWN_FORWARDED_FOR, KNOWN_FORWARDED_PROTO, KNOWN_GRPC_TIMEOUT, KNOWN_HOST, KNOWN_ORIGINAL_PATH, KNOWN_REQUEST_ID,
-  POLICY_FLAGS, POLICY_FLAG_ATTEMPT_COUNT_IN_REQUEST, ROUTE_ENTRY_FLAGS, ROUTE_ENTRY_FLAG_HOST_FROM_HEADER,
+  POLICY_FLAGS, POLICY_FLAG_ATTEMPT_COUNT_IN_REQUEST, ROUTE_ENTRY_FLAGS, ROUTE_ENTRY_FLAG_APPEND_HOST, ROUTE_ENTRY_FLAG_HOST_FROM_HEADER,
   ROUTE_ENTRY_HOST_LENGTH, ROUTE_ENTRY_HOST_OFFSET,
   ROUTE_ENTRY_MUTATIONS, ROUTE_ENTRY_MUTATION_COUNT, ROUTE_ENTRY_REGEX_REWRITE, ROUTE_ENTRY_REWRITE_LENGTH,
-  ROUTE_ENTRY_REWRITE_OFFSET, TEXT_CHUNKED_LINE, TEXT_CONNECTION_UPGRADE_LINE, TEXT_HTTP, TEXT_HTTPS,
+  ROUTE_ENTRY_REWRITE_OFFSET, TEXT_CHUNKED_LINE, TEXT_CONNECTION_UPGRADE_LINE, TEXT_FORWARDED_HOST, TEXT_FORWARDED_PORT, TEXT_HTTP, TEXT_HTTPS,
   TEXT_NO_BODY_LINE, TEXT_VERSION_LINE_END, VIRTUAL_HOST_MUTATIONS, VIRTUAL_HOST_MUTATION_COUNT, WEIGHTED_HOST_LENGTH,
   WEIGHTED_HOST_OFFSET, WEIGHTED_MUTATIONS, WEIGHTED_MUTATION_COUNT,
 } from '../../src/table-layout';
@@ -26,8 +26,8 @@ import {
   LIMIT_MUTATIONS, QUOTA_EXCEEDED, QUOTA_EXCEEDED_COUNT, QUOTA_MUTATIONS, ROUTE_LIMITED, ROUTE_LIMITED_COUNT,
 } from '../../src/filter-layout';
 import {
-  addKnown, addedBytes, applyMutations, authorityAt, authorityLength, beginHeaders, findKnown, findNamed, joinKnown,
-  putHeaders, replaceKnown,
+  addKnown, addedBytes, applyMutations, authorityAt, authorityLength, beginHeaders, findKnown, findNamed, joinKnown, joinNamed,
+  overwrite,  putHeaders, replaceKnown,
 } from './header-table';
 import { chooseTimeouts, putGrpcTimeout } from '../grpc/grpc-request';
 import { isAuthority } from './target';
@@ -46,6 +46,8 @@ let pathLength: i32 = 0;
 let hostAt: i32 = 0;
 let hostLength: i32 = 0;
 let listenerAt: i32 = 0;
+/** The Host is the one that the route as a whole says, not one of its clusters. */
+let isHostOfRoute: bool = false;
 
 /** See core-functions.ts. */
 export function writeUpstreamHead(out: i32, capacity: i32, listener: i32, connection: i32, cluster: i32): i32 {
@@ -149,7 +151,17 @@ function addProxyHeaders(listener: i32, connection: i32): void {
     addKnown(KNOWN_FORWARDED_FOR, scratch, length);
     scratch += length;
   }
+  if ((options & LISTENER_FORWARDED_PORT) != 0) addForwardedPort(connection);
   addClientCert(listener, connection);
+}
+
+/** x-forwarded-port, unless who came before has set it; parseRequest has removed what must not be trusted. */
+function addForwardedPort(connection: i32): void {
+  const port = load<i32>(connection + CONNECTION_LOCAL_PORT);
+  if (port <= 0 || findNamed(textAt(TEXT_FORWARDED_PORT), textLength(TEXT_FORWARDED_PORT)) != 0) return;
+  const end = putNumber(scratch, port);
+  overwrite(TEXT_FORWARDED_PORT, scratch, end - scratch);
+  scratch = end;
 }
 
 /** x-forwarded-client-cert; parseRequest has removed what must not be trusted. */
@@ -173,6 +185,7 @@ function choosePathAndHost(): bool {
   pathAt = load<i32>(REQ_PATH_OFFSET);
   pathLength = load<i32>(REQ_PATH_LENGTH);
   hostLength = 0;
+  isHostOfRoute = false;
   const entry = load<i32>(ROUTE_TABLE);
   if (entry == 0) return true;
   const table = load<i32>(ROUTE_CONFIG_TABLE);
@@ -185,6 +198,7 @@ function choosePathAndHost(): bool {
   } else if (load<i32>(entry + ROUTE_ENTRY_HOST_LENGTH) >= 0 && !takesHostFromHeader(entry)) {
     hostAt = table + load<i32>(entry + ROUTE_ENTRY_HOST_OFFSET);
     hostLength = load<i32>(entry + ROUTE_ENTRY_HOST_LENGTH);
+    isHostOfRoute = true;
   }
   return true;
 }
@@ -256,8 +270,19 @@ function mutate(): void {
     if (header != 0 && isAuthority(load<i32>(header + HEADER_VALUE_OFFSET), load<i32>(header + HEADER_VALUE_LENGTH))) {
       hostAt = load<i32>(header + HEADER_VALUE_OFFSET);
       hostLength = load<i32>(header + HEADER_VALUE_LENGTH);
+      isHostOfRoute = true;
     }
   }
+  if (isHostOfRoute && authorityLength == 0 && (load<i32>(entry + ROUTE_ENTRY_FLAGS) & ROUTE_ENTRY_FLAG_APPEND_HOST) != 0) addForwardedHost();
+}
+
+/** x-forwarded-host: what the Host was before the route has rewritten it, behind what others have said; not twice in a row. */
+function addForwardedHost(): void {
+  if (load<i32>(REQ_AUTHORITY_LENGTH) == 0) return;
+  const length = joinNamed(TEXT_FORWARDED_HOST, load<i32>(REQ_AUTHORITY_OFFSET), load<i32>(REQ_AUTHORITY_LENGTH), scratch);
+  if (length == 0) return;
+  overwrite(TEXT_FORWARDED_HOST, scratch, length);
+  scratch += length;
 }
 
 @inline

@@ -25,7 +25,7 @@ const READ_ELSEWHERE = `codec_type stat_prefix rds route_config http_filters acc
   stream_error_on_invalid_http_message`;
 const READ_HERE = `http_protocol_options server_name server_header_transformation max_request_headers_kb
   use_remote_address xff_num_trusted_hops skip_xff_append generate_request_id preserve_external_request_id
-  forward_client_cert_details upgrade_configs normalize_path merge_slashes path_with_escaped_slashes_action`;
+  forward_client_cert_details append_x_forwarded_port upgrade_configs normalize_path merge_slashes path_with_escaped_slashes_action`;
 
 /** The head limit that the core has, as max_request_headers_kb counts. */
 const MAX_HEADERS_KB = 60;
@@ -69,6 +69,7 @@ export function compileHttpConnectionManager(
       edge: useRemoteAddress,
       useRemoteAddress,
       skipXffAppend: hcm.skipXffAppend,
+      appendForwardedPort: hcm.appendXForwardedPort,
       xffNumTrustedHops: hcm.xffNumTrustedHops,
       generateRequestId: hcm.generateRequestId ?? true,
       preserveExternalRequestId: hcm.preserveExternalRequestId,

@@ -188,7 +188,7 @@ function writeForward(
     RouteActionSchema,
     action,
     `cluster weighted_clusters cluster_not_found_response_code prefix_rewrite regex_rewrite host_rewrite_literal host_rewrite_header
-     timeout
+     append_x_forwarded_host timeout
      idle_timeout retry_policy max_grpc_timeout max_stream_duration hash_policy upgrade_configs request_mirror_policies rate_limits
     include_vh_rate_limits`,
   );
@@ -229,6 +229,7 @@ function writeForward(
     blob.addBits(at + T.ROUTE_ENTRY_FLAGS, T.ROUTE_ENTRY_FLAG_HOST_FROM_HEADER);
     blob.text(at + T.ROUTE_ENTRY_HOST_OFFSET, name);
   }
+  if (action.appendXForwardedHost) blob.addBits(at + T.ROUTE_ENTRY_FLAGS, T.ROUTE_ENTRY_FLAG_APPEND_HOST);
 }
 
 function writeWeights(

@@ -42,7 +42,8 @@ export const OWN_FORWARDED_FOR = 1;
 export const OWN_CLIENT_CERT = 2;
 export const OWN_REQUEST_ID = 4;
 export const OWN_FORWARDED_PROTO = 8;
-export const OWN_LAST = 8;
+export const OWN_FORWARDED_PORT = 16;
+export const OWN_LAST = 16;
 
 /** A way to match a policy: the policy's place, the condition that is left when the index has found it (0 = none). */
 export const ROW_POLICY = 0;

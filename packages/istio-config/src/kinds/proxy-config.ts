@@ -68,8 +68,14 @@ export const proxyHeaders = message('ProxyHeaders', {
     'x-envoy-peer-metadata and x-envoy-peer-metadata-id.',
   ),
   preserveHttp1HeaderCase: flag('Names of headers keep their case (Lateen: always, in HTTP/1.1).'),
-  xForwardedHost: nested(message('XForwardedHost', { enabled: flag('Set it (default false).') }), 'x-forwarded-host.'),
-  xForwardedPort: nested(message('XForwardedPort', { enabled: flag('Set it (default false).') }), 'x-forwarded-port.'),
+  xForwardedHost: nested(
+    message('XForwardedHost', { enabled: flag('Set it (default false).') }),
+    'x-forwarded-host: what the Host was before a route has rewritten it.',
+  ),
+  xForwardedPort: nested(
+    message('XForwardedPort', { enabled: flag('Set it (default false).') }),
+    'x-forwarded-port: the port at which the client has connected, where nobody has said it who is believed.',
+  ),
 });
 
 /** Settings of a proxy. */

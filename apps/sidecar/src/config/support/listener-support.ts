@@ -210,6 +210,7 @@ export const LISTENER_SUPPORT: SupportTable = {
       'internal_address_config',
       'use_remote_address',
       'xff_num_trusted_hops',
+      'append_x_forwarded_port',
       'skip_xff_append',
       'generate_request_id',
       'preserve_external_request_id',
@@ -267,7 +268,7 @@ export const LISTENER_SUPPORT: SupportTable = {
     },
   },
   [`${HCM}.HttpConnectionManager.SetCurrentClientCertDetails`]: {
-    acted: ['subject', 'uri', 'dns'],
+    acted: ['subject', 'cert', 'chain', 'uri', 'dns'],
   },
   'envoy.extensions.filters.http.router.v3.Router': {
     acted: ['suppress_envoy_headers'],

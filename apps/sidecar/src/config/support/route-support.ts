@@ -125,6 +125,7 @@ export const ROUTE_SUPPORT: SupportTable = {
       'regex_rewrite',
       'host_rewrite_literal',
       'host_rewrite_header',
+      'append_x_forwarded_host',
       'timeout',
       'idle_timeout',
       'retry_policy',

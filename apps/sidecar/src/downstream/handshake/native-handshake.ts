@@ -127,6 +127,12 @@ function shownBy(secured: SecuredHandle): ShownPeer {
       return error === null || error === undefined ? undefined : (error.code ?? error.message);
     },
     certificate: () => secured.getPeerX509Certificate()?.raw(),
+    chain: () => {
+      const sent: Buffer[] = [];
+      for (let each = secured.getPeerX509Certificate(); each !== undefined; each = each.getIssuerCert())
+        sent.push(each.raw());
+      return sent;
+    },
     resumed: () => secured.isSessionReused(),
   };
 }

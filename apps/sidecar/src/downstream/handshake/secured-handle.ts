@@ -3,6 +3,12 @@
 import type { SecureContext } from 'node:tls';
 import { drivableHandle, type StreamHandle } from '../../transport/stream-handles.js';
 
+/** A certificate that the peer has sent, and the next one of its chain. */
+export interface ShownCertificate {
+  raw(): Buffer;
+  getIssuerCert(): ShownCertificate | undefined;
+}
+
 /** A native TLS stream on top of another handle, as `tls.TLSSocket` keeps it in `_handle`. */
 export interface SecuredHandle extends StreamHandle {
   onhandshakestart: () => void;
@@ -15,7 +21,7 @@ export interface SecuredHandle extends StreamHandle {
   /** In the form of the ALPN extension. */
   setALPNProtocols(wire: Uint8Array): void;
   getALPNNegotiatedProtocol(): string | false | undefined;
-  getPeerX509Certificate(): { raw(): Buffer } | undefined;
+  getPeerX509Certificate(): ShownCertificate | undefined;
   isSessionReused(): boolean;
   verifyError(): (Error & { readonly code?: string }) | null | undefined;
   destroySSL(): void;

@@ -19,6 +19,7 @@ const OWN_HEADERS: ReadonlyMap<string, number> = new Map([
   ['x-forwarded-client-cert', R.OWN_CLIENT_CERT],
   ['x-request-id', R.OWN_REQUEST_ID],
   ['x-forwarded-proto', R.OWN_FORWARDED_PROTO],
+  ['x-forwarded-port', R.OWN_FORWARDED_PORT],
 ]);
 
 /** Of a name in a group (a header, a path of claims with the kinds of its values): what its tests do. */

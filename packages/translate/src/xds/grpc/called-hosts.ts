@@ -19,7 +19,7 @@ function calls(scope: ClientScope): CalledHosts {
 
 /** Nobody can ask for a wildcard by its name. */
 function resolveCalls(scope: ClientScope): CalledHosts {
-  const { byPort, problems } = buildHostRoutes(scope);
+  const { byPort, problems } = buildHostRoutes(scope, false);
   const hosts = [...byPort.values()].flat().filter(({ host }) => !host.startsWith('*'));
   return { hosts, problems: [...scope.meshRoutes().problems, ...problems] };
 }

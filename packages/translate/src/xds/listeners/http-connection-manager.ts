@@ -75,7 +75,8 @@ function clientCertificates(
   { forwardedClientCert, setCurrentClientCertDetails: told }: ProxyHeaders,
 ) {
   const { APPEND_FORWARD, SANITIZE, SANITIZE_SET } = ForwardClientCertDetails;
-  const current = { subject: told?.subject ?? true, dns: told?.dns ?? true, uri: told?.uri ?? true };
+  const { subject = true, dns = true, uri = true, cert = false, chain = false } = told ?? {};
+  const current = { subject, dns, uri, cert, chain };
   switch (listenerClass) {
     case 'sidecar-inbound':
       return {
@@ -85,7 +86,8 @@ function clientCertificates(
     case 'gateway':
       return {
         forwardClientCertDetails: ofWord(forwardClientCertDetails, SANITIZE_SET),
-        setCurrentClientCertDetails: { subject: true, dns: true, uri: true },
+        // What Istio's gateways say of their clients, whatever `setCurrentClientCertDetails` has for sidecars.
+        setCurrentClientCertDetails: { subject: true, dns: true, uri: true, cert: true },
       };
     case 'sidecar-inbound-outside':
       return {
@@ -132,6 +134,7 @@ function sharedFields(
     xffNumTrustedHops: listenerClass === 'gateway' ? (gatewayTopology.numTrustedProxies ?? 0) : 0,
     ...serverHeader(proxyHeaders),
     generateRequestId: proxyHeaders.requestId?.disabled !== true,
+    appendXForwardedPort: proxyHeaders.xForwardedPort?.enabled === true,
     httpProtocolOptions: http1Options(proxyHeaders),
     streamIdleTimeout: durationOfMs(0),
     // As Istio: WebSockets go through every listener.

@@ -9,7 +9,7 @@ import {
 } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
 import { type RouteConfiguration, RouteConfigurationSchema } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import type { Problem } from '../../model.js';
-import { countsAttempts } from '../../proxy-headers.js';
+import { countsAttempts, routeHeadersKey, tellsRewrittenHost } from '../../proxy-headers.js';
 import type { ProxyView } from '../../proxy-view.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
 import type { GatewayListener, GatewayServer } from '../../resolve/gateways.js';
@@ -39,13 +39,14 @@ function collectHosts(
   scope: ClientScope,
   servers: readonly GatewayServer[],
   problems: Problem[],
+  tellsHost: boolean,
 ): Map<string, HostEntry> {
   const byHost = new Map<string, HostEntry>();
   for (const server of servers) {
     for (const rule of scope.gatewayRoutes(server.gateway)) {
       const hosts = intersectingHosts(server, rule);
       if (hosts.length === 0) continue;
-      const routes = buildRuleRoutes(scope, rule, server.port, problems);
+      const routes = buildRuleRoutes(scope, rule, server.port, problems, tellsHost);
       for (const host of hosts) {
         const entry = byHost.get(host) ?? { port: server.port, routes: [], httpsRedirect: false };
         byHost.set(host, entry);
@@ -100,7 +101,7 @@ function buildServerRoutes(
   servers: readonly GatewayServer[],
   problems: Problem[],
 ) {
-  const byHost = collectHosts(scope, servers, problems);
+  const byHost = collectHosts(scope, servers, problems, tellsRewrittenHost(proxyHeaders));
   const common = {
     rateLimits: buildLimitActions(scope),
     includeRequestAttemptCount: countsAttempts(proxyHeaders),
@@ -138,7 +139,7 @@ export function gatewayRoutePart(view: ProxyView): ResourcePart<RouteConfigurati
     settings,
     listeners,
     scope.rateLimitHash,
-    countsAttempts(view.proxyHeaders),
+    routeHeadersKey(view.proxyHeaders),
   ].join('/');
   return {
     key,

@@ -81,8 +81,11 @@ function portsOfHost(scope: ClientScope, { hosts }: EffectiveVirtualService): Re
   return new Set([VIRTUAL_HOST_PORT, ...ports]);
 }
 
-/** Built once for all sidecars of the scope. */
-export function buildHostRoutes(scope: ClientScope): HostRoutesByPort {
+/**
+ * Built once for all sidecars of the scope that set the same headers.
+ * @param tellsHost requests whose Host is rewritten say what it was
+ */
+export function buildHostRoutes(scope: ClientScope, tellsHost: boolean): HostRoutesByPort {
   const problems: Problem[] = [];
   const byPort = new Map<number, HostRoutes[]>();
   const add = (hostRoutes: HostRoutes) => {
@@ -96,7 +99,7 @@ export function buildHostRoutes(scope: ClientScope): HostRoutesByPort {
     built.set(rule, known);
     let routes = known.get(port);
     if (routes === undefined) {
-      routes = buildRuleRoutes(scope, rule, port, problems);
+      routes = buildRuleRoutes(scope, rule, port, problems, tellsHost);
       known.set(port, routes);
     }
     return routes;

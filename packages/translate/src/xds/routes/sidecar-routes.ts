@@ -4,7 +4,7 @@ import { isHttpProtocol } from '@lateen/istio-config';
 import type { Route, VirtualHost } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import type { Problem } from '../../model.js';
-import { countsAttempts } from '../../proxy-headers.js';
+import { countsAttempts, type ProxyHeaders, routeHeadersKey, tellsRewrittenHost } from '../../proxy-headers.js';
 import type { ProxyView } from '../../proxy-view.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
 import { isIntercepted } from '../clusters/local-clusters.js';
@@ -53,8 +53,9 @@ function requestsOf({ routes }: VirtualHost): readonly Route[] {
   return routes.filter(({ match }) => match?.pathSpecifier.case !== 'connectMatcher');
 }
 
-function shareRoutes(scope: ClientScope, intercepted: boolean, includeRequestAttemptCount: boolean): ScopeRoutes {
-  const { byPort, problems: ruleProblems } = buildHostRoutes(scope);
+function shareRoutes(scope: ClientScope, intercepted: boolean, headers: ProxyHeaders): ScopeRoutes {
+  const includeRequestAttemptCount = countsAttempts(headers);
+  const { byPort, problems: ruleProblems } = buildHostRoutes(scope, tellsRewrittenHost(headers));
   const problems: Problem[] = [...scope.meshRoutes().problems, ...ruleProblems, ...missingEgressProxy(scope)];
   const common = { clientNamespace: scope.namespace, includeRequestAttemptCount };
   const lastResort = catchAllVirtualHost(scope, intercepted, includeRequestAttemptCount);
@@ -102,7 +103,7 @@ const known = new WeakMap<ClientScope, Map<string, ScopeRoutes>>();
 
 /** What the routes of a view depend on beside its scope. */
 function traitsKey(view: ProxyView): string {
-  return `${isIntercepted(view)}/${countsAttempts(view.proxyHeaders)}`;
+  return `${isIntercepted(view)}/${routeHeadersKey(view.proxyHeaders)}`;
 }
 
 function scopeRoutes(view: ProxyView): ScopeRoutes {
@@ -110,7 +111,7 @@ function scopeRoutes(view: ProxyView): ScopeRoutes {
   const ofScope = known.get(scope) ?? new Map<string, ScopeRoutes>();
   known.set(scope, ofScope);
   const key = traitsKey(view);
-  const result = ofScope.get(key) ?? shareRoutes(scope, isIntercepted(view), countsAttempts(proxyHeaders));
+  const result = ofScope.get(key) ?? shareRoutes(scope, isIntercepted(view), proxyHeaders);
   ofScope.set(key, result);
   return result;
 }

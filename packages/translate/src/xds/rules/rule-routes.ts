@@ -33,6 +33,8 @@ interface Context {
   /** The port that requests are sent to. */
   readonly port: number;
   readonly problems: Problem[];
+  /** Requests whose Host is rewritten say what it was. */
+  readonly tellsHost: boolean;
 }
 
 const REDIRECT_CODES: Readonly<Record<number, RedirectCode>> = {
@@ -122,6 +124,7 @@ function routeAction(context: Context, rule: HttpRoute, authority: string | unde
     regexRewrite:
       regex === undefined ? undefined : { pattern: { regex: regex.match ?? '' }, substitution: regex.rewrite ?? '' },
     hostRewriteSpecifier: host ? { case: 'hostRewriteLiteral', value: host } : { case: undefined },
+    appendXForwardedHost: host ? context.tellsHost : false,
     retryPolicy: buildRetryPolicy(retries, hashPolicy.length > 0),
     requestMirrorPolicies: buildMirrors(rule, (destination) =>
       destinationCluster(
@@ -193,14 +196,16 @@ function buildRoute(context: Context, rule: HttpRoute, condition: HttpMatchReque
 /**
  * The routes of a VirtualService for requests to a port, in order. Rules after one that matches everything are left
  * out. Empty where no rule is for this port.
+ * @param tellsHost requests whose Host is rewritten say what it was
  */
 export function buildRuleRoutes(
   scope: ClientScope,
   rule: EffectiveVirtualService,
   port: number,
   problems: Problem[],
+  tellsHost: boolean,
 ): readonly Route[] {
-  const context: Context = { scope, rule, port, problems };
+  const context: Context = { scope, rule, port, problems, tellsHost };
   const routes: Route[] = [];
   for (const httpRule of rule.rules) {
     const conditions = httpRule.match?.length ? httpRule.match : [undefined];
