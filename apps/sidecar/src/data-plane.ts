@@ -90,6 +90,8 @@ export interface AccessLogRecord {
   /** `IP:PORT` of the endpoint. */
   readonly upstreamHost: string | undefined;
   readonly upstreamCluster: string | undefined;
+  /** The name under which it is counted. */
+  readonly upstreamStatName: string | undefined;
   readonly upstreamLocalAddress: string | undefined;
   readonly downstreamLocalAddress: string | undefined;
   readonly downstreamRemoteAddress: string | undefined;
@@ -230,6 +232,8 @@ export interface EndpointView {
 
 export interface ClusterView {
   readonly name: string;
+  /** Under which it is counted; several may share one. */
+  readonly statName: string;
   readonly maxConnections: number;
   readonly maxPendingRequests: number;
   readonly maxRequests: number;

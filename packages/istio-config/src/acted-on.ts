@@ -163,7 +163,10 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
         done: ['DEFAULT', 'NONE'],
         instead: 'connections are not intercepted; write NONE or DEFAULT',
       },
-      'ingress[].tls.mode': { done: ['PASSTHROUGH', 'SIMPLE', 'MUTUAL'], instead: 'write SIMPLE or MUTUAL' },
+      'ingress[].tls.mode': {
+        done: ['PASSTHROUGH', 'SIMPLE', 'MUTUAL', 'OPTIONAL_MUTUAL'],
+        instead: 'write SIMPLE or MUTUAL',
+      },
       'ingress[].captureMode': {
         done: ['DEFAULT', 'NONE'],
         instead: 'connections are not intercepted; write NONE or DEFAULT',
@@ -312,6 +315,7 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'protocolDetectionTimeout',
       'h2UpgradePolicy',
       'localityLbSetting',
+      '{inboundClusterStatName,outboundClusterStatName}',
       'pathNormalization.normalization',
       'meshMTLS.{minProtocolVersion,cipherSuites}',
       'tlsDefaults.{minProtocolVersion,ecdhCurves,cipherSuites}',
@@ -325,8 +329,6 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       ingressService: 'Ingress resources are not taken',
       ingressControllerMode: 'Ingress resources are not taken',
       ingressSelector: 'Ingress resources are not taken',
-      inboundClusterStatName: 'statistics have the names of the clusters',
-      outboundClusterStatName: 'statistics have the names of the clusters',
       'defaultProviders.tracing': 'no spans are reported yet',
       'extensionProviders[].{zipkin,lightstep,datadog,stackdriver,opencensus,skywalking,opentelemetry}':
         'no spans are reported yet',

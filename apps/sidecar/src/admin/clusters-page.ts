@@ -7,9 +7,9 @@ import { isPipe } from '../upstream/upstream-transport.js';
 export function clustersText(clusters: readonly ClusterView[]): string {
   const lines: string[] = [];
   for (const cluster of clusters) {
-    const { name } = cluster;
+    const { name, statName } = cluster;
     lines.push(
-      `${name}::observability_name::${name}`,
+      `${name}::observability_name::${statName}`,
       `${name}::default_priority::max_connections::${cluster.maxConnections}`,
       `${name}::default_priority::max_pending_requests::${cluster.maxPendingRequests}`,
       `${name}::default_priority::max_requests::${cluster.maxRequests}`,
@@ -38,7 +38,7 @@ export function clustersJson(clusters: readonly ClusterView[], isDynamic: (name:
     cluster_statuses: clusters.map((cluster) => ({
       name: cluster.name,
       added_via_api: isDynamic(cluster.name),
-      observability_name: cluster.name,
+      observability_name: cluster.statName,
       circuit_breakers: {
         thresholds: [
           {

@@ -16,6 +16,7 @@ import {
 } from '@lateen/filters-wasm';
 import type { JsonFields } from '@lateen/jwt';
 import type { AccessLogRecord, AccessLogSink } from '../data-plane.js';
+import type { UpstreamCluster } from '../upstream/upstream-cluster.js';
 import type { AnsweringExchange } from './answering-exchange.js';
 import type { ExchangeClient } from './exchange-client.js';
 import { claimText } from './filters/token-check.js';
@@ -40,6 +41,7 @@ export class AccessLogEntry implements AccessLogRecord {
   upstreamServiceTimeMs: number | undefined;
   upstreamHost: string | undefined;
   upstreamCluster: string | undefined;
+  upstreamStatName: string | undefined;
   upstreamLocalAddress: string | undefined;
   downstreamLocalAddress: string | undefined;
   downstreamRemoteAddress: string | undefined;
@@ -113,7 +115,7 @@ export class AccessLogEntry implements AccessLogRecord {
   finish(
     exchange: AnsweringExchange,
     client: ExchangeClient,
-    clusterName: string | undefined,
+    cluster: UpstreamCluster | undefined,
     sentHead: string,
     nowMs: number,
   ): void {
@@ -128,7 +130,8 @@ export class AccessLogEntry implements AccessLogRecord {
     this.bytesSent = exchange.responseBodyBytes;
     this.upstreamServiceTimeMs = exchange.serviceTimeMs < 0 ? undefined : exchange.serviceTimeMs;
     this.upstreamHost = exchange.endpoint?.addressText;
-    this.upstreamCluster = clusterName;
+    this.upstreamCluster = cluster?.name;
+    this.upstreamStatName = cluster?.statName;
     this.upstreamLocalAddress = exchange.upstreamLocalAddress;
     this.downstreamLocalAddress = client.localAddressText;
     this.downstreamRemoteAddress = client.remoteAddressText;

@@ -167,7 +167,7 @@ export abstract class AnsweringExchange extends ExchangeState implements Respons
     countRequest(this.path, this, this.client);
     if (this.log !== null) {
       const head = this.sentHead === '' ? this.kept.headText() : this.sentHead;
-      this.log.finish(this, this.client, this.path.clusters[this.clusterSlot]?.name, head, this.path.clock.nowMs);
+      this.log.finish(this, this.client, this.path.clusters[this.clusterSlot], head, this.path.clock.nowMs);
     }
     this.kept.release(null);
     this.client.writer.stopNotifying();

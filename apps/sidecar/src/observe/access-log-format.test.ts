@@ -25,6 +25,7 @@ function record(changes: Partial<AccessLogRecord> = {}): AccessLogRecord {
     upstreamServiceTimeMs: 3,
     upstreamHost: '10.0.0.1:9080',
     upstreamCluster: 'outbound|9080||reviews',
+    upstreamStatName: 'reviews_9080',
     upstreamLocalAddress: '10.0.0.2:40000',
     downstreamLocalAddress: '10.0.0.2:15001',
     downstreamRemoteAddress: '[fd00::1]:50000',

@@ -1,7 +1,9 @@
 // Metrics of clusters: what became of requests, under Envoy's names.
 
 import { describe, expect, it } from 'vitest';
+import { anyHost, cluster, connectionManager, dataPlaneConfig, endpointOf, listener } from '../testing/envoy-config.js';
 import { startOneCluster } from '../testing/one-cluster.js';
+import { startProxy } from '../testing/proxy-fixture.js';
 import { writeClusters } from './cluster-metrics.js';
 import { PrometheusText } from './prometheus-text.js';
 
@@ -78,5 +80,24 @@ describe('the metrics of a cluster', () => {
     expect((await client.message()).head).toMatch(/^HTTP\/1\.1 503 /);
     const counts = proxy.dataPlane.clusters()[0]?.counts;
     expect(counts).toMatchObject({ pendingOverflow: 1, noneHealthy: 0, classes: [0, 0, 0, 0, 0, 1] });
+  });
+
+  it('are those of all clusters that share a name for them', async () => {
+    const shared = { alt_stat_name: 'both', circuit_breakers: { thresholds: [{ max_requests: 0 }] } };
+    const hcm = connectionManager(anyHost({ match: { prefix: '/a' }, route: { cluster: 'a' } }, route('/')));
+    const clusters = ['a', 'c'].map((name) => cluster(name, [endpointOf(1)], shared));
+    const proxy = await startProxy(dataPlaneConfig([listener('l', [{ filters: [hcm] }])], clusters));
+    const client = await proxy.client();
+    for (const path of ['/a', '/']) {
+      client.send(request(path));
+      await client.message();
+    }
+    const out = new PrometheusText();
+    writeClusters(out, proxy.dataPlane);
+    const lines = out.toString().split('\n');
+    expect(lines.filter((line) => line.startsWith('envoy_cluster_upstream_rq_pending_overflow{'))).toEqual([
+      'envoy_cluster_upstream_rq_pending_overflow{cluster_name="both"} 2',
+    ]);
+    expect(lines).toContain('envoy_cluster_upstream_rq_xx{cluster_name="both",envoy_response_code_class="5"} 2');
   });
 });

@@ -1,6 +1,6 @@
 // Metrics: those of clusters, under Envoy's names.
 
-import type { DataPlane } from '../data-plane.js';
+import type { ClusterView, DataPlane, EndpointView } from '../data-plane.js';
 import type { ClusterCounts } from './cluster-counts.js';
 import { formatLabels, type MetricType, type PrometheusText } from './prometheus-text.js';
 
@@ -21,49 +21,64 @@ const COUNTED: readonly (readonly [string, string, (counts: Readonly<ClusterCoun
   ['upstream_cx_connect_attempts_exceeded', 'TCP given up.', (counts) => counts.connectAttemptsExceeded],
 ];
 
+/** Clusters by the name under which they are counted, which several may share. */
+export function clustersByStatName(dataPlane: DataPlane): ReadonlyMap<string, readonly ClusterView[]> {
+  const byName = new Map<string, ClusterView[]>();
+  for (const cluster of dataPlane.clusters()) {
+    const sharing = byName.get(cluster.statName);
+    if (sharing === undefined) byName.set(cluster.statName, [cluster]);
+    else sharing.push(cluster);
+  }
+  return byName;
+}
+
+export function sumOf<T>(values: readonly T[], read: (value: T) => number): number {
+  return values.reduce((total, value) => total + read(value), 0);
+}
+
+const ofEndpoints = (read: (endpoint: EndpointView) => number) => (cluster: ClusterView) =>
+  sumOf(cluster.endpoints, read);
+
+const METRICS: readonly (readonly [string, MetricType, string, (cluster: ClusterView) => number])[] = [
+  ['membership_total', 'gauge', 'Endpoints.', ({ endpoints }) => endpoints.length],
+  [
+    'membership_healthy',
+    'gauge',
+    'Healthy endpoints.',
+    ofEndpoints(({ healthy, ejected, failing }) => Number(healthy && !ejected && !failing)),
+  ],
+  ['upstream_cx_total', 'counter', 'Connections opened.', ofEndpoints(({ cxTotal }) => cxTotal)],
+  ['upstream_cx_active', 'gauge', 'Open connections.', ofEndpoints(({ cxActive }) => cxActive)],
+  [
+    'upstream_cx_connect_fail',
+    'counter',
+    'Connections that failed.',
+    ofEndpoints(({ cxConnectFail }) => cxConnectFail),
+  ],
+  ['upstream_rq_total', 'counter', 'Requests sent.', ofEndpoints(({ rqTotal }) => rqTotal)],
+  ['upstream_rq_active', 'gauge', 'Requests in flight.', ofEndpoints(({ rqActive }) => rqActive)],
+  ['upstream_rq_pending_active', 'gauge', 'Requests that wait.', ({ rqPending }) => rqPending],
+  ...COUNTED.map(([name, help, read]) => [name, 'counter', help, ({ counts }: ClusterView) => read(counts)] as const),
+];
+
 export function writeClusters(out: PrometheusText, dataPlane: DataPlane): void {
-  const clusters = dataPlane.clusters().map(({ name, endpoints, rqPending, counts }) => {
-    const sum = (read: (endpoint: (typeof endpoints)[number]) => number) =>
-      endpoints.reduce((total, endpoint) => total + read(endpoint), 0);
-    return { name, labels: formatLabels([['cluster_name', name]]), endpoints, rqPending, counts, sum };
+  const clusters = [...clustersByStatName(dataPlane)].map(([name, sharing]) => {
+    return { name, labels: formatLabels([['cluster_name', name]]), sharing };
   });
-  type ClusterSums = (typeof clusters)[number];
-  const METRICS: readonly (readonly [string, MetricType, string, (cluster: ClusterSums) => number])[] = [
-    ['envoy_cluster_membership_total', 'gauge', 'Endpoints.', ({ endpoints }) => endpoints.length],
-    [
-      'envoy_cluster_membership_healthy',
-      'gauge',
-      'Healthy endpoints.',
-      ({ sum }) => sum(({ healthy, ejected, failing }) => Number(healthy && !ejected && !failing)),
-    ],
-    ['envoy_cluster_upstream_cx_total', 'counter', 'Connections opened.', ({ sum }) => sum(({ cxTotal }) => cxTotal)],
-    ['envoy_cluster_upstream_cx_active', 'gauge', 'Open connections.', ({ sum }) => sum(({ cxActive }) => cxActive)],
-    [
-      'envoy_cluster_upstream_cx_connect_fail',
-      'counter',
-      'Connections that failed.',
-      ({ sum }) => sum(({ cxConnectFail }) => cxConnectFail),
-    ],
-    ['envoy_cluster_upstream_rq_total', 'counter', 'Requests sent.', ({ sum }) => sum(({ rqTotal }) => rqTotal)],
-    ['envoy_cluster_upstream_rq_active', 'gauge', 'Requests in flight.', ({ sum }) => sum(({ rqActive }) => rqActive)],
-    ['envoy_cluster_upstream_rq_pending_active', 'gauge', 'Requests that wait.', ({ rqPending }) => rqPending],
-    ...COUNTED.map(
-      ([name, help, read]) =>
-        [`envoy_cluster_${name}`, 'counter', help, ({ counts }: ClusterSums) => read(counts)] as const,
-    ),
-  ];
   for (const [name, type, help, read] of METRICS) {
-    out.metric(name, type, help);
-    for (const cluster of clusters) out.sample(name, cluster.labels, read(cluster));
+    const metric = `envoy_cluster_${name}`;
+    out.metric(metric, type, help);
+    for (const { labels, sharing } of clusters) out.sample(metric, labels, sumOf(sharing, read));
   }
   out.metric('envoy_cluster_upstream_rq_xx', 'counter', 'Answers by class of their status.');
-  for (const { name, counts } of clusters) {
-    counts.classes.forEach((value, digit) => {
+  for (const { name, sharing } of clusters) {
+    for (let digit = 0; digit < 6; digit++) {
+      const value = sumOf(sharing, ({ counts }) => counts.classes[digit]!);
       const labels = formatLabels([
         ['cluster_name', name],
         ['envoy_response_code_class', String(digit)],
       ]);
       if (value > 0) out.sample('envoy_cluster_upstream_rq_xx', labels, value);
-    });
+    }
   }
 }

@@ -10,7 +10,7 @@ import type { RbacCounts } from '../rbac/rbac-counts.js';
 import { PEER_FAULTS } from '../transport/peer-check.js';
 import { OUTLIER_KINDS } from '../upstream/outliers/outlier-settings.js';
 import type { AccessLogs } from './access-logs.js';
-import { writeClusters } from './cluster-metrics.js';
+import { clustersByStatName, sumOf, writeClusters } from './cluster-metrics.js';
 import { formatLabels, type MetricType, type PrometheusText } from './prometheus-text.js';
 
 export interface SidecarMetricSources {
@@ -257,7 +257,10 @@ function writeRoutes(out: PrometheusText, dataPlane: DataPlane): void {
 
 /** Under Envoy's names; clusters without health checks have none. */
 function writeHealthChecks(out: PrometheusText, dataPlane: DataPlane): void {
-  const clusters = dataPlane.clusters().flatMap(({ name, health }) => (health ? [{ name, health }] : []));
+  const clusters = [...clustersByStatName(dataPlane)].flatMap(([name, sharing]) => {
+    const checks = sharing.flatMap(({ health }) => (health ? [health] : []));
+    return checks.length === 0 ? [] : [{ name, checks }];
+  });
   if (clusters.length === 0) return;
   const METRICS = [
     ['attempt', 'counter', 'Health checks begun.', ({ attempt }) => attempt],
@@ -269,25 +272,30 @@ function writeHealthChecks(out: PrometheusText, dataPlane: DataPlane): void {
     string,
     MetricType,
     string,
-    (one: (typeof clusters)[number]['health']) => number,
+    (one: (typeof clusters)[number]['checks'][number]) => number,
   ])[];
-  for (const [name, type, help, read] of METRICS) {
-    const metric = `envoy_cluster_health_check_${name}`;
+  for (const [count, type, help, read] of METRICS) {
+    const metric = `envoy_cluster_health_check_${count}`;
     out.metric(metric, type, help);
-    for (const one of clusters) out.sample(metric, formatLabels([['cluster_name', one.name]]), read(one.health));
+    for (const { name, checks } of clusters) {
+      out.sample(metric, formatLabels([['cluster_name', name]]), sumOf(checks, read));
+    }
   }
 }
 
 /** Under Envoy's names; clusters without outlier detection have none. */
 function writeOutliers(out: PrometheusText, dataPlane: DataPlane): void {
-  const clusters = dataPlane.clusters().flatMap(({ name, outliers }) => (outliers ? [{ name, outliers }] : []));
+  const clusters = [...clustersByStatName(dataPlane)].flatMap(([name, sharing]) => {
+    const detectors = sharing.flatMap(({ outliers }) => (outliers ? [outliers] : []));
+    return detectors.length === 0 ? [] : [{ name, detectors }];
+  });
   if (clusters.length === 0) return;
-  type Counts = (typeof clusters)[number]['outliers'];
+  type Counts = (typeof clusters)[number]['detectors'][number];
   const metric = (name: string, type: MetricType, help: string, read: (counts: Counts) => number) => {
     out.metric(`envoy_cluster_outlier_detection_${name}`, type, help);
-    for (const { name: cluster, outliers } of clusters) {
+    for (const { name: cluster, detectors } of clusters) {
       const labels = formatLabels([['cluster_name', cluster]]);
-      out.sample(`envoy_cluster_outlier_detection_${name}`, labels, read(outliers));
+      out.sample(`envoy_cluster_outlier_detection_${name}`, labels, sumOf(detectors, read));
     }
   };
   metric('ejections_active', 'gauge', 'Endpoints that are ejected.', ({ ejectionsActive }) => ejectionsActive);

@@ -18,6 +18,7 @@ export interface ConnectionFactsAtEnd {
   readonly bytesSent: number;
   readonly upstreamHost: string | undefined;
   readonly upstreamCluster: string | undefined;
+  readonly upstreamStatName: string | undefined;
   readonly upstreamLocalAddress: string | undefined;
   readonly downstreamLocalAddress: string;
   readonly downstreamRemoteAddress: string;

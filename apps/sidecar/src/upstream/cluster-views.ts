@@ -30,6 +30,7 @@ function clusterView(path: DataPath, upstreams: UpstreamSet, cluster: UpstreamCl
   const state = CLUSTER_STATES + cluster.slot * CLUSTER_STATE_BYTES;
   return {
     name: cluster.name,
+    statName: cluster.statName,
     maxConnections: thresholds?.maxConnections ?? DEFAULT_LIMIT,
     maxPendingRequests: thresholds?.maxPendingRequests ?? DEFAULT_LIMIT,
     maxRequests: thresholds?.maxRequests ?? DEFAULT_LIMIT,

@@ -19,6 +19,8 @@ export interface UpstreamCluster {
   /** Slot in the core's memory. */
   readonly slot: number;
   readonly name: string;
+  /** Under which it is counted and logged. */
+  readonly statName: string;
   readonly config: Cluster;
   readonly connectTimeoutMs: number;
   /** Closes a pooled connection without a request; 0 = never. */
@@ -55,6 +57,7 @@ export function createUpstreamCluster(config: Cluster, slot: number): UpstreamCl
   return {
     slot,
     name: config.name,
+    statName: config.altStatName || config.name,
     config,
     connectTimeoutMs:
       config.connectTimeout === undefined ? DEFAULT_CONNECT_TIMEOUT_MS : durationMs(config.connectTimeout),

@@ -159,8 +159,12 @@ export const meshConfig = message('MeshConfig', {
     'DO_NOT_UPGRADE',
     'UPGRADE',
   ]),
-  inboundClusterStatName: text('Name of inbound clusters in statistics.'),
-  outboundClusterStatName: text('Name of outbound clusters in statistics.'),
+  inboundClusterStatName: text(
+    'Name of inbound clusters in statistics and in %UPSTREAM_CLUSTER%; %SERVICE%, %SERVICE_NAME%, %SERVICE_FQDN%, %SERVICE_PORT%, %SERVICE_PORT_NAME% and %TARGET_PORT% stand for what they say.',
+  ),
+  outboundClusterStatName: text(
+    'Name of outbound clusters in statistics and in %UPSTREAM_CLUSTER%; the same, with %SUBSET_NAME% and without %TARGET_PORT%.',
+  ),
   serviceSettings: list(serviceSettings, 'Settings of some services.'),
   serviceScopeConfigs: opaque('Scope of services (ambient).'),
   verifyCertificateAtClient: flag('Deprecated; true, as servers are always verified.'),

@@ -15,6 +15,7 @@ export const CLUSTER_SUPPORT: SupportTable = {
   'envoy.config.cluster.v3.Cluster': {
     acted: [
       'name',
+      'alt_stat_name',
       'cluster_type',
       'eds_cluster_config',
       'connect_timeout',
@@ -44,7 +45,6 @@ export const CLUSTER_SUPPORT: SupportTable = {
       'upstream_connection_options',
     ],
     inert: {
-      alt_stat_name: 'statistics carry the name of the cluster',
       per_connection_buffer_limit_bytes: 'the buffers of a connection are bounded by the process',
       http_protocol_options: 'upstream connections speak HTTP/1.1 with the header names as they came',
       cleanup_interval: 'an unused connection pool is closed with its cluster',

@@ -27,6 +27,7 @@ import { serviceMetadata } from './cluster-metadata.js';
 import { circuitBreakersOf, connectionOptionsOf } from './cluster-policy.js';
 import { forwardDiscovery } from './forward-hosts.js';
 import { sniClusterRecipes } from './sni-clusters.js';
+import { inboundStatName } from './stat-names.js';
 import { http1Options, isHttp2Protocol, protocolOptionsOf, type UpstreamProtocol } from './upstream-protocol.js';
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -45,6 +46,7 @@ function buildInboundCluster(inbound: InboundPort, meshConfig: MeshConfig, heade
   const istio: JsonObject = { services: serviceMetadata(services) };
   return create(ClusterSchema, {
     name,
+    altStatName: inboundStatName(meshConfig.inboundClusterStatName, inbound),
     clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.STATIC },
     connectTimeout: durationOfText(pool?.tcp?.connectTimeout) ?? durationOfMs(CONNECT_TIMEOUT_MS),
     lbPolicy: Cluster_LbPolicy.ROUND_ROBIN,
@@ -116,6 +118,7 @@ function inboundRecipe(inbound: InboundPort, { snapshot, proxyHeaders }: ProxyVi
     pool: inbound.pool ?? {},
     keepalive: meshConfig.tcpKeepalive ?? {},
     preservesCase: proxyHeaders.preserveHttp1HeaderCase === true,
+    countedAs: inboundStatName(meshConfig.inboundClusterStatName, inbound),
   });
   return {
     name,

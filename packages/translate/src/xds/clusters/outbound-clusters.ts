@@ -26,6 +26,7 @@ import { clusterMetadata } from './cluster-metadata.js';
 import { circuitBreakersOf, connectionOptionsOf, loadBalancingOf } from './cluster-policy.js';
 import { type CheckedCluster, healthOf, panicConflict, uncheckedCluster } from './health-check.js';
 import { arrangementOf, isLocalityWeighted, type LocalityArrangement } from './locality-balancing.js';
+import { outboundStatName } from './stat-names.js';
 import {
   ANY_HTTP_CLIENT_ALPN,
   HTTP_CLIENT_ALPN,
@@ -244,6 +245,7 @@ function buildCluster(
       };
   return create(ClusterSchema, {
     name,
+    altStatName: outboundStatName(scope.snapshot.meshConfig.outboundClusterStatName, { service, port, subset }),
     connectTimeout,
     // What goes where calls were going has no endpoints to choose from.
     ...(discovery.lbPolicy === undefined ? loadBalancingOf(policy) : {}),

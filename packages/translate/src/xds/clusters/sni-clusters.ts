@@ -16,13 +16,19 @@ import { sniClusters } from '../routes/gateway-connections.js';
 import { serviceMetadata } from './cluster-metadata.js';
 import { circuitBreakersOf } from './cluster-policy.js';
 import type { OutboundCluster } from './outbound-clusters.js';
+import { outboundStatName } from './stat-names.js';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 
 /** The endpoints of the service, reached as they are: the TLS inside is between the sidecars. */
-function buildSniCluster(name: string, { name: endpoints, service, port, subset }: OutboundCluster): Cluster {
+function buildSniCluster(
+  name: string,
+  altStatName: string,
+  { name: endpoints, service, port, subset }: OutboundCluster,
+): Cluster {
   return create(ClusterSchema, {
     name,
+    altStatName,
     clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.EDS },
     edsClusterConfig: {
       serviceName: endpoints,
@@ -44,13 +50,18 @@ function buildSniCluster(name: string, { name: endpoints, service, port, subset 
 }
 
 /** One for each service port and subset that a server of mode AUTO_PASSTHROUGH takes in. */
-export function sniClusterRecipes({ gatewayListeners, scope }: ProxyView): readonly ResourceRecipe<Cluster>[] {
+export function sniClusterRecipes({
+  gatewayListeners,
+  scope,
+  snapshot,
+}: ProxyView): readonly ResourceRecipe<Cluster>[] {
   const recipes = new Map<string, ResourceRecipe<Cluster>>();
   for (const server of gatewayListeners.flatMap(({ servers }) => servers)) {
     if (server.kind !== 'auto-sni') continue;
     for (const cluster of sniClusters(scope, server)) {
       const name = sniOf(cluster.port.port, cluster.subset?.name ?? '', cluster.service.hostname);
-      recipes.set(name, { name, key: name, build: () => buildSniCluster(name, cluster) });
+      const statName = outboundStatName(snapshot.meshConfig.outboundClusterStatName, cluster);
+      recipes.set(name, { name, key: `${name}/${statName}`, build: () => buildSniCluster(name, statName, cluster) });
     }
   }
   return [...recipes.values()];
