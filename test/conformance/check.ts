@@ -121,8 +121,8 @@ export function answeredBy({ answer, received }: Observation): string {
   return received.at(-1)?.pod ?? /^hello from (.*)$/m.exec(answer.body)?.[1] ?? 'none';
 }
 
-/** So far from the expected number a fair choice is once in some hundred thousand runs. */
-const DEVIATIONS = 4.5;
+/** So far from the expected number a fair choice is once in some two million; a run looks at hundreds. */
+const DEVIATIONS = 5;
 
 function distributionFailures(shares: Readonly<Record<string, number>>, observations: readonly Observation[]) {
   const counts = new Map<string, number>();

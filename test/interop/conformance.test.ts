@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { caseNames, readCase } from '../conformance/case-file.js';
+import { caseNames, readCase, type SendingOfCase } from '../conformance/case-file.js';
 import { check, failureText } from '../conformance/check.js';
 import { MeshUnderTest, type SendingResult } from '../conformance/mesh/mesh-under-test.js';
 import { REPOSITORY } from '../harness/repository.js';
@@ -13,10 +13,14 @@ import { requireStockEnvoy } from './envoy-required.js';
 
 const envoyPath = requireStockEnvoy();
 
+/** Of an answer with another status everything is another. */
+const isExplained = ({ differs }: SendingOfCase, field: string): boolean =>
+  differs[field] !== undefined || differs.status !== undefined;
+
 function failuresOf(results: readonly SendingResult[], isEnvoy: boolean): string[] {
   return results.flatMap((result) =>
     check(result)
-      .filter(({ field }) => !isEnvoy || result.sending.differs[field] === undefined)
+      .filter(({ field }) => !isEnvoy || !isExplained(result.sending, field))
       .map((failure) => failureText(result.sending, failure)),
   );
 }
@@ -49,7 +53,7 @@ describe.skipIf(envoyPath === undefined)('stock Envoy and Lateen agree on', () =
         const found = differencesOf(result, underLateen[index]!);
         const seen = new Set([...found.map(({ field }) => field), ...check(result).map(({ field }) => field)]);
         for (const { field, envoy: left, lateen: right } of found) {
-          if (sending.differs[field] !== undefined) continue;
+          if (isExplained(sending, field)) continue;
           unexplained.push(`${sending.name}: ${field}: Envoy ${left}, Lateen ${right}`);
         }
         for (const field of Object.keys(sending.differs)) {

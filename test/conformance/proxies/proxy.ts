@@ -24,7 +24,10 @@ export interface ConformanceProxy {
   readonly statsUrl: string;
   /** The access log's line about a request by its id, or about a connection by the client's address, and the address that was called (`ID>SERVER`); undefined while it is not written. */
   logOf(about: string): LogLine | undefined;
-  /** Whether everything that it was sent is in use: an Envoy acknowledges what still waits for secrets, or for names to be resolved. */
+  /**
+   * Whether everything that it was sent is in use, and its admin API there. An Envoy acknowledges what still waits for secrets, or for names to
+   * be resolved; a sidecar opens its admin API when it serves already.
+   */
   isWarm(): Promise<boolean>;
   output(): string;
   stop(): Promise<void>;
@@ -84,6 +87,13 @@ async function isEnvoyWarm(adminPort: number): Promise<boolean> {
   return values.length === 2 && values.every((value) => value === '0');
 }
 
+/** Whatever it answers. */
+const hasAdmin = (adminPort: number): Promise<boolean> =>
+  httpGet(`http://127.0.0.1:${adminPort}/ready`).then(
+    () => true,
+    () => false,
+  );
+
 async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const ended = once(child, 'exit');
@@ -106,11 +116,16 @@ export async function startProxy(options: ProxyOptions): Promise<ConformanceProx
   const child = spawn(command, args, { stdio: ['ignore', log.descriptor, log.descriptor] });
   log.close();
   const reader = new LogReader(log.newLines);
+  let isUp = false;
   return {
     nodeId,
     statsUrl: `http://127.0.0.1:${adminPort}${STATS_PAGES[engine]}`,
     logOf: (about) => reader.lineOf(about),
-    isWarm: () => (engine === 'envoy' ? isEnvoyWarm(adminPort) : Promise.resolve(true)),
+    isWarm: async () => {
+      if (engine === 'envoy') return isEnvoyWarm(adminPort);
+      isUp ||= await hasAdmin(adminPort);
+      return isUp;
+    },
     output: () => log.text(),
     stop: async () => {
       await end(child);
