@@ -5,7 +5,7 @@ import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { connect as connectTls, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
 import { CertificateClient, type WorkloadIdentity } from '@lateen/identity';
 import { createTokenSigner, signServiceAccountToken, type TokenSigner } from '@lateen/identity/tokens';
 import { stringify } from 'yaml';
@@ -85,6 +85,16 @@ function bootstrap(name: string, listener: object, cluster: object, adminPort: n
 const assignment = (port: number) => ({
   load_assignment: { cluster_name: 'next', endpoints: [{ lb_endpoints: [{ endpoint: { address: address(port) } }] }] },
 });
+
+/** Reading keys and certificates for each handshake takes this process longer than the handshake. */
+const secureContexts = new WeakMap<WorkloadIdentity, SecureContext>();
+
+function secureContextOf(identity: WorkloadIdentity): SecureContext {
+  const { rootsPem: ca, certChainPem: cert, keyPem: key } = identity;
+  const context = secureContexts.get(identity) ?? createSecureContext({ ca, cert, key });
+  secureContexts.set(identity, context);
+  return context;
+}
 
 /** What one handshake came to. */
 export interface Handshake {
@@ -192,9 +202,7 @@ export class RenewingPair {
       const socket: TLSSocket = connectTls({
         host: '127.0.0.1',
         port: this.inboundPort,
-        ca: identity.rootsPem,
-        cert: identity.certChainPem,
-        key: identity.keyPem,
+        secureContext: secureContextOf(identity),
         ALPNProtocols: ['istio'],
         checkServerIdentity: () => undefined, // a SPIFFE id stands in the certificate, no host name
         ...(session === undefined ? {} : { session }),
