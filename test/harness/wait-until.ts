@@ -5,6 +5,7 @@ export async function waitUntil<T>(
   what: string,
   condition: () => Promise<T | undefined | false> | T | undefined | false,
   timeoutMs = 20_000,
+  pollMs = 25,
 ): Promise<T> {
   const deadline = Date.now() + timeoutMs;
   let lastError: unknown;
@@ -20,6 +21,6 @@ export async function waitUntil<T>(
         `waited ${timeoutMs} ms in vain for ${what}${lastError ? `: ${(lastError as Error).message}` : ''}`,
       );
     }
-    await new Promise((resolve) => setTimeout(resolve, 25));
+    await new Promise((resolve) => setTimeout(resolve, pollMs));
   }
 }

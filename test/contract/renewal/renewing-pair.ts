@@ -40,50 +40,72 @@ const commonTls = (peer: string) => ({
   },
 });
 
-function bootstrap(name: string, listener: object, cluster: object, adminPort: number): object {
-  const manager = {
-    '@type': `${TYPE}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager`,
-    stat_prefix: name,
-    route_config: {
-      name: 'local',
-      virtual_hosts: [
-        {
-          name: 'all',
-          domains: ['*'],
-          routes: [{ match: { prefix: '/' }, route: { cluster: 'next', timeout: '0s' } }],
-        },
-      ],
-    },
-    http_filters: [
-      {
-        name: 'envoy.filters.http.router',
-        typed_config: { '@type': `${TYPE}.extensions.filters.http.router.v3.Router` },
-      },
-    ],
-  };
+/** A way through a sidecar: what is taken at a listener goes to a cluster of its own. */
+interface Way {
+  readonly name: string;
+  readonly listener: object;
+  /** Of its one filter chain. */
+  readonly chain?: object;
+  readonly cluster: object;
+}
+
+function bootstrap(name: string, ways: readonly Way[], adminPort: number): object {
   return {
     node: { id: `sidecar~127.0.0.1~${name}.renewal~renewal.svc.cluster.local`, cluster: `${name}.renewal` },
     admin: { address: address(adminPort) },
     static_resources: {
-      listeners: [
-        {
-          ...listener,
-          filter_chains: [
-            {
-              ...(listener as { chain?: object }).chain,
-              filters: [{ name: 'envoy.filters.network.http_connection_manager', typed_config: manager }],
-            },
-          ],
-          chain: undefined,
-        },
-      ],
-      clusters: [{ name: 'next', type: 'STATIC', connect_timeout: '5s', ...cluster }],
+      listeners: ways.map((way) => ({
+        name: way.name,
+        ...way.listener,
+        filter_chains: [
+          {
+            ...way.chain,
+            filters: [{ name: 'envoy.filters.network.http_connection_manager', typed_config: managerTo(way) }],
+          },
+        ],
+      })),
+      clusters: ways.map((way) => ({ name: way.name, type: 'STATIC', connect_timeout: '5s', ...way.cluster })),
     },
   };
 }
 
+const managerTo = ({ name }: Way) => ({
+  '@type': `${TYPE}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager`,
+  stat_prefix: name,
+  route_config: {
+    name,
+    virtual_hosts: [
+      {
+        name: 'all',
+        domains: ['*'],
+        routes: [{ match: { prefix: '/' }, route: { cluster: name, timeout: '0s' } }],
+      },
+    ],
+  },
+  http_filters: [
+    {
+      name: 'envoy.filters.http.router',
+      typed_config: { '@type': `${TYPE}.extensions.filters.http.router.v3.Router` },
+    },
+  ],
+});
+
+/** Each request on a connection of its own. */
+const ONE_REQUEST_EACH = {
+  typed_extension_protocol_options: {
+    'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+      '@type': `${TYPE}.extensions.upstreams.http.v3.HttpProtocolOptions`,
+      common_http_protocol_options: { max_requests_per_connection: 1 },
+      explicit_http_config: { http_protocol_options: {} },
+    },
+  },
+};
+
 const assignment = (port: number) => ({
-  load_assignment: { cluster_name: 'next', endpoints: [{ lb_endpoints: [{ endpoint: { address: address(port) } }] }] },
+  load_assignment: {
+    cluster_name: 'renewal',
+    endpoints: [{ lb_endpoints: [{ endpoint: { address: address(port) } }] }],
+  },
 });
 
 /** Reading keys and certificates for each handshake takes this process longer than the handshake. */
@@ -116,6 +138,9 @@ export class RenewingPair {
   citadelAdminPort = 0;
   inboundPort = 0;
   outboundPort = 0;
+  /** As `outboundPort`; each request goes on by a handshake of its own. */
+  freshPort = 0;
+  #serverAdminPort = 0;
 
   private constructor(private readonly citadelFlags: readonly string[]) {}
 
@@ -176,11 +201,20 @@ export class RenewingPair {
     return client;
   }
 
+  /** Handshakes that the server's sidecar has completed. */
+  async handshakes(): Promise<number> {
+    const page = await fetch(`http://127.0.0.1:${this.#serverAdminPort}/stats/prometheus?filter=ssl_handshake`);
+    return Number(/^envoy_listener_ssl_handshake(?:\{.*\})? (\d+)$/m.exec(await page.text())?.[1]);
+  }
+
   /** A request to the client's sidecar, which calls the server's. */
-  viaSidecar(agent: http.Agent | undefined): Promise<{ status: number; body: string }> {
+  viaSidecar(
+    agent: http.Agent | undefined,
+    port: number = this.outboundPort,
+  ): Promise<{ status: number; body: string }> {
     return new Promise((resolve, reject) => {
       const request = http.get(
-        { host: '127.0.0.1', port: this.outboundPort, path: '/', agent: agent ?? false, headers: { host: 'server' } },
+        { host: '127.0.0.1', port, path: '/', agent: agent ?? false, headers: { host: 'server' } },
         (response) => {
           let body = '';
           response.on('data', (chunk: Buffer) => {
@@ -241,49 +275,42 @@ export class RenewingPair {
     // That an application closes idle connections is not what is looked at here.
     this.#backend.keepAliveTimeout = 0;
     await new Promise<void>((resolve) => this.#backend.listen(0, '127.0.0.1', resolve));
-    [this.inboundPort, this.outboundPort] = [await freePort(), await freePort()];
-    await this.#startSidecar(
-      'server',
-      bootstrap(
-        'server',
-        {
-          name: 'inbound',
-          traffic_direction: 'INBOUND',
-          address: address(this.inboundPort),
-          chain: {
-            transport_socket: {
-              name: 'envoy.transport_sockets.tls',
-              typed_config: {
-                '@type': `${TYPE}.extensions.transport_sockets.tls.v3.DownstreamTlsContext`,
-                require_client_certificate: true,
-                common_tls_context: commonTls('spiffe://cluster.local/'),
-              },
-            },
+    for (const name of ['inboundPort', 'outboundPort', 'freshPort'] as const) this[name] = await freePort();
+    this.#serverAdminPort = await freePort();
+    const inbound: Way = {
+      name: 'inbound',
+      listener: { traffic_direction: 'INBOUND', address: address(this.inboundPort) },
+      chain: {
+        transport_socket: {
+          name: 'envoy.transport_sockets.tls',
+          typed_config: {
+            '@type': `${TYPE}.extensions.transport_sockets.tls.v3.DownstreamTlsContext`,
+            require_client_certificate: true,
+            common_tls_context: commonTls('spiffe://cluster.local/'),
           },
         },
-        assignment((this.#backend.address() as AddressInfo).port),
-        await freePort(),
-      ),
-    );
-    await this.#startSidecar(
-      'client',
-      bootstrap(
-        'client',
-        { name: 'outbound', traffic_direction: 'OUTBOUND', address: address(this.outboundPort) },
-        {
-          ...assignment(this.inboundPort),
-          transport_socket: {
-            name: 'envoy.transport_sockets.tls',
-            typed_config: {
-              '@type': `${TYPE}.extensions.transport_sockets.tls.v3.UpstreamTlsContext`,
-              sni: 'server.renewal',
-              common_tls_context: commonTls('spiffe://cluster.local/ns/renewal/sa/server'),
-            },
+      },
+      cluster: assignment((this.#backend.address() as AddressInfo).port),
+    };
+    await this.#startSidecar('server', bootstrap('server', [inbound], this.#serverAdminPort));
+    const outbound = (name: string, port: number, connections: object): Way => ({
+      name,
+      listener: { traffic_direction: 'OUTBOUND', address: address(port) },
+      cluster: {
+        ...assignment(this.inboundPort),
+        ...connections,
+        transport_socket: {
+          name: 'envoy.transport_sockets.tls',
+          typed_config: {
+            '@type': `${TYPE}.extensions.transport_sockets.tls.v3.UpstreamTlsContext`,
+            sni: 'server.renewal',
+            common_tls_context: commonTls('spiffe://cluster.local/ns/renewal/sa/server'),
           },
         },
-        await freePort(),
-      ),
-    );
+      },
+    });
+    const ways = [outbound('kept', this.outboundPort, {}), outbound('fresh', this.freshPort, ONE_REQUEST_EACH)];
+    await this.#startSidecar('client', bootstrap('client', ways, await freePort()));
     await waitUntil('the client sidecar to answer', async () => (await this.viaSidecar(undefined)).status === 200);
   }
 
