@@ -114,6 +114,8 @@ const REFUSED: readonly Refused[] = [
   { why: 'HTTP/1.10', send: 'GET / HTTP/1.10\r\nHost: a\r\n\r\n' },
   { why: 'http/1.1', send: 'GET / http/1.1\r\nHost: a\r\n\r\n' },
   { why: 'HTTP/2.0', send: 'GET / HTTP/2.0\r\nHost: a\r\n\r\n', status: 505 },
+  { why: 'a method in small letters', send: 'delete / HTTP/1.1\r\nHost: a\r\n\r\n' },
+  { why: 'a method with a small letter', send: 'DELETe / HTTP/1.1\r\nHost: a\r\n\r\n' },
   { why: 'a very long method', send: `${'A'.repeat(100)} / HTTP/1.1\r\nHost: a\r\n\r\n` },
   { why: 'no Host', send: 'GET / HTTP/1.1\r\n\r\n' },
   { why: 'two Hosts', send: 'GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n' },

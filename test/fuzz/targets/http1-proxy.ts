@@ -46,12 +46,14 @@ export class Http1ProxyTarget implements FuzzTarget {
 
   async run(input: Buffer): Promise<Outcome> {
     // A head that is wrong but unfinished may be refused later, so only a message that ends the connection must end it.
-    const { messages, refused, answered, closes: waitsForClose } = referenceOutcome(input.toString('latin1'));
+    const expected = referenceOutcome(input.toString('latin1'));
+    const { messages, refused, answered, nextMethod, closes: waitsForClose } = expected;
     const read = messages.slice(0, answered);
     this.#backend.reached.length = 0;
     this.#backend.refused.length = 0;
     const methods = read.map(({ method }) => method);
-    const answers = await exchange(this.#port, this.#pieces(input), { methods, waitsForClose, timeoutMs: TIMEOUT_MS });
+    const asked = { methods, nextMethod, waitsForClose, timeoutMs: TIMEOUT_MS };
+    const answers = await exchange(this.#port, this.#pieces(input), asked);
     const proxy = this.#proxy as ProxyUnderTest;
     if (proxy.app.child.exitCode !== null) throw new Error(`the sidecar ended: ${proxy.app.output().slice(-2000)}`);
     if (answers === undefined) return failed(`the connection did not end within ${TIMEOUT_MS / 1000} s`);

@@ -12,6 +12,8 @@ export interface Answers {
 export interface ExchangeOptions {
   /** Of the requests that are to be answered, in order. */
   readonly methods: readonly string[];
+  /** Of what is behind those and may be refused; left out: not HEAD, whose answer has no body. */
+  readonly nextMethod?: string;
   readonly waitsForClose: boolean;
   readonly timeoutMs: number;
 }
@@ -26,7 +28,7 @@ const HEAD = /^HTTP\/1\.1 (\d{3}) [^\r\n]*\r\n((?:[!-9;-~]+:[^\r\n\0]*\r\n)*)\r\
 export function exchange(
   port: number,
   pieces: readonly Buffer[],
-  { methods, waitsForClose, timeoutMs }: ExchangeOptions,
+  { methods, nextMethod = '', waitsForClose, timeoutMs }: ExchangeOptions,
 ): Promise<Answers | undefined> {
   return new Promise((resolve) => {
     let text = '';
@@ -42,13 +44,13 @@ export function exchange(
     };
     socket.on('data', (chunk: Buffer) => {
       text += chunk.toString('latin1');
-      const { list, fault } = readStatuses(text, methods);
+      const { list, fault } = readStatuses(text, [...methods, nextMethod]);
       if (fault !== undefined) settle({ statuses: list, fault });
       else endWhenAnswered(list.length);
     });
     socket.on('error', () => {}); // a reset after the answer is an end, too
     socket.on('close', () => {
-      const { list, fault, left } = readStatuses(text, methods);
+      const { list, fault, left } = readStatuses(text, [...methods, nextMethod]);
       const cut = left === '' ? undefined : `an answer is cut: ${JSON.stringify(left.slice(0, 80))}`;
       settle({ statuses: list, fault: fault ?? cut });
     });

@@ -96,10 +96,13 @@ export function parseRequest(offset: i32, length: i32, scanned: i32, listener: i
   if (headEnd == 0) return needMore(length);
   if (headEnd - offset > MAX_HEAD_BYTES) return refuse(431, PARSE_ERROR_HEAD_TOO_LARGE);
 
+  const method = methodOf(start, methodEnd - start);
+  if (method == METHOD_OTHER && hasSmallLetter(start, methodEnd)) return refuse(400, PARSE_ERROR_METHOD);
+
   store<i32>(REQ_HEAD_OFFSET, start);
   store<i32>(REQ_HEAD_LENGTH, headEnd - offset);
   store<i32>(REQ_FLAGS, 0);
-  store<i32>(REQ_METHOD, methodOf(start, methodEnd - start));
+  store<i32>(REQ_METHOD, method);
   store<i32>(REQ_METHOD_OFFSET, start);
   store<i32>(REQ_METHOD_LENGTH, methodEnd - start);
   store<i32>(REQ_TARGET_OFFSET, target);
@@ -130,6 +133,12 @@ function versionAt(at: i32): i32 {
   const digits = load<u8>(at + 5) - 0x30 <= 9 && load<u8>(at + 7) - 0x30 <= 9 && load<u8>(at + 6) == 0x2e;
   if ((version & 0xffffffffff) == (HTTP_1 & 0xffffffffff) && digits) return refuse(505, PARSE_ERROR_VERSION);
   return refuse(400, PARSE_ERROR_VERSION);
+}
+
+/** Methods have none; some applications take `delete` for DELETE, which rules do not. */
+function hasSmallLetter(at: i32, end: i32): bool {
+  while (at < end && <u32>(load<u8>(at) - 0x61) > 25) at++;
+  return at < end;
 }
 
 /** METHOD_*; methods are case-sensitive. The texts stand in the order of the ids. */

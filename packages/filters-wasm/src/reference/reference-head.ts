@@ -66,7 +66,7 @@ export function parseReferenceRequest(text: string, rules: PathRules): Reference
     return { kind: 'refused', statuses };
   }
   const [, method = '', target = '', version = ''] = parts;
-  if (!TOKEN.test(method) || method.length > 32) statuses.add(400);
+  if (!TOKEN.test(method) || /[a-z]/.test(method) || method.length > 32) statuses.add(400);
   if (target === '' || CONTROL.test(target) || /[^ -~]/.test(target)) statuses.add(400);
   if (!/^HTTP\/1\.[01]$/.test(version)) {
     if (/^HTTP\/\d\.\d/.test(version)) statuses.add(505);

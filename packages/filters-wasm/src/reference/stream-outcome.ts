@@ -20,24 +20,30 @@ export interface ReferenceOutcome extends StreamOutcome {
   readonly answered: number;
   /** Whether one of the messages ends the connection. */
   readonly closes: boolean;
+  /** Method of what is refused or unfinished behind the messages, as far as it can be told: an answer to HEAD has no body. */
+  readonly nextMethod: string;
 }
 
 /** What the plain reference parser makes of a stream. */
 export function referenceOutcome(stream: string): ReferenceOutcome {
   const messages: StreamOutcome['messages'] = [];
   let beforeClose: number | undefined;
+  let nextMethod = '';
   const outcome = (refused: boolean): ReferenceOutcome => ({
     messages,
     refused,
     unfinished: '',
     answered: beforeClose ?? messages.length,
     closes: beforeClose !== undefined,
+    nextMethod,
   });
   let rest = stream;
   while (rest !== '') {
+    nextMethod = /^[\r\n]*(HEAD) /.exec(rest)?.[1] ?? '';
     const head = parseReferenceRequest(rest, RULES);
     if (head.kind === 'incomplete') break;
     if (head.kind === 'refused') return outcome(true);
+    nextMethod = head.method;
     rest = rest.slice(head.length);
     let body = '';
     if (head.body === 'length') {
@@ -52,6 +58,7 @@ export function referenceOutcome(stream: string): ReferenceOutcome {
       rest = rest.slice(chunks.length);
     }
     messages.push({ method: head.method, path: head.path, body });
+    nextMethod = '';
     if (!head.keepAlive) beforeClose ??= messages.length;
   }
   return outcome(false);

@@ -37,6 +37,7 @@ const REFUSED: readonly (readonly [string, Fields])[] = [
   ['a URL for a path', withFields({ ':path': 'http://x/admin' })],
   ['a method with a path in it', withFields({ ':method': 'GET /admin HTTP/1.1\r\nx:' })],
   ['a method with a space', withFields({ ':method': 'GET /admin?' })],
+  ['a method in small letters', withFields({ ':method': 'delete' })],
   ['an empty method', withFields({ ':method': '' })],
   ['a scheme with a path in it', withFields({ ':scheme': 'http://x/admin?' })],
   ['an authority with a line end', withFields({ ':authority': 'x\r\nx: y' })],
