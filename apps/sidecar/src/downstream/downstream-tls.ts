@@ -345,13 +345,21 @@ function encodedPem(der: Buffer): string {
   return pem.replaceAll(/[\n +/=]/g, (character) => ENCODED[character]!);
 }
 
+/** In double quotes, as Envoy's notation has it, where it would else end early and say more: whoever asks for a certificate chooses its names. */
+function quotedName(name: string): string {
+  return /[,;"]/.test(name) ? `"${name.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"` : name;
+}
+
 /** Envoy's element: By, where the own certificate has a name for it, Hash, then what the configuration asks for. */
 function xfccElement(own: string, peer: PeerCertificate, shown: ShownPeer, details: ClientCertDetails): string {
   const parts = [...(own === '' ? [] : [`By=${own}`]), `Hash=${peer.hash}`];
   if (details.cert) parts.push(`Cert="${shown.chain().slice(0, 1).map(encodedPem).join('')}"`);
   if (details.chain) parts.push(`Chain="${shown.chain().map(encodedPem).join('')}"`);
   if (details.subject) parts.push(`Subject="${peer.subject.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`);
-  if (details.uri) for (const uri of peer.names.uris.length === 0 ? [''] : peer.names.uris) parts.push(`URI=${uri}`);
-  if (details.dns) for (const name of peer.names.dnsNames) parts.push(`DNS=${name}`);
+  if (details.uri) {
+    const { uris } = peer.names;
+    for (const uri of uris.length === 0 ? [''] : uris) parts.push(`URI=${quotedName(uri)}`);
+  }
+  if (details.dns) for (const name of peer.names.dnsNames) parts.push(`DNS=${quotedName(name)}`);
   return parts.join(';');
 }
