@@ -9,6 +9,7 @@ import type { ClusterLoadAssignment } from '@lateen/xds-proto/envoy/config/endpo
 import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import type { LimitServiceCounts } from './limit-service/limit-counts.js';
+import type { CallService } from './observe/audit/collectors/grpc-collector.js';
 import type { ClusterCounts } from './observe/cluster-counts.js';
 import type { QuotaBuckets } from './quota/quota-buckets.js';
 import type { RbacCounts } from './rbac/rbac-counts.js';
@@ -299,8 +300,12 @@ export interface DataPlane {
    * @throws ConfigRejected where a secret cannot be used; the previous ones stay
    */
   updateSecrets(secrets: ReadonlyMap<string, TlsSecret>): void;
-  /** Stops accepting, asks clients to leave with `connection: close`, waits for exchanges in flight up to `graceMs`. */
-  drain(graceMs: number): Promise<void>;
+  /**
+   * Stops accepting, asks clients to leave with `connection: close`, waits for exchanges in flight up to `graceMs`, then
+   * ends everything.
+   * @param lastCalls waited for when clients are gone, and calls can still be made
+   */
+  drain(graceMs: number, lastCalls?: () => Promise<void>): Promise<void>;
   /** As Envoy's `/drain_listeners`: stops accepting; existing connections are told to close and may end in their time. */
   drainListeners(): void;
   /** Ends everything at once. */
@@ -323,6 +328,8 @@ export interface DataPlane {
   limitServices(): readonly LimitServiceCounts[];
   /** Buckets of quotas, for whoever asks a quota service. */
   readonly quotas: QuotaBuckets;
+  /** A call of gRPC over a cluster. Rejects with the reason where it is not answered with success. */
+  readonly call: CallService;
   /** Standard metrics of TCP connections. */
   tcpMetricSeries(): IterableIterator<TcpMetricSeries>;
 }

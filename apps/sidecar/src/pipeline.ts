@@ -50,6 +50,7 @@ import { ListenerSet } from './downstream/listener-set.js';
 import { internWorkload, MetricReader } from './exchange/metric-labels.js';
 import { ENDPOINT_WORKLOAD, ownPeerLines, ownWorkload } from './exchange/peer-metadata.js';
 import { type LimitServiceCounts, LimitServiceStatistics } from './limit-service/limit-counts.js';
+import type { CallService } from './observe/audit/collectors/grpc-collector.js';
 import { MetricScopes } from './observe/metric-scopes.js';
 import { QuotaBuckets } from './quota/quota-buckets.js';
 import { type RbacCounts, RbacStatistics } from './rbac/rbac-counts.js';
@@ -64,6 +65,7 @@ import { createSharedRead } from './transport/proxy-socket.js';
 import { SecretStore } from './transport/secret-store.js';
 import { SecurityPairs } from './transport/security-pairs.js';
 import { TimerWheel } from './transport/timer-wheel.js';
+import { UnaryCall } from './upstream/calls/unary-call.js';
 import { clusterViews } from './upstream/cluster-views.js';
 import { endpointsOf } from './upstream/discovery/cluster-endpoints.js';
 import { ForwardHosts } from './upstream/forward-hosts.js';
@@ -163,7 +165,7 @@ class Pipeline implements DataPlane {
     this.secrets.replace(secrets);
   }
 
-  async drain(graceMs: number): Promise<void> {
+  async drain(graceMs: number, lastCalls?: () => Promise<void>): Promise<void> {
     this.drainListeners();
     const startMs = performance.now();
     const idleMs = Math.min(graceMs / 2, DRAIN_IDLE_MS);
@@ -172,8 +174,20 @@ class Pipeline implements DataPlane {
         for (const connection of this.listenerSet.connections()) connection.drain();
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
+    this.listenerSet.closeAll();
+    // Connections that were cut are over when their sockets say so.
+    await new Promise((resolve) => setImmediate(resolve));
+    await lastCalls?.();
     await this.close();
   }
+
+  readonly call: CallService = (target, message) =>
+    new Promise((resolve, reject) => {
+      new UnaryCall(this.path, target, message, {
+        onCallAnswered: resolve,
+        onCallFailed: (reason) => reject(new Error(reason)),
+      }).begin();
+    });
 
   drainListeners(): void {
     this.path.draining = true;

@@ -98,7 +98,7 @@ export async function validateBootstrap(
     listeners: readWholeFile(bootstrap.dynamic?.listeners, TYPE_URL.listener),
     clusters: readWholeFile(bootstrap.dynamic?.clusters, TYPE_URL.cluster),
   };
-  const accessLogs = new AccessLogs({ log: () => undefined });
+  const accessLogs = new AccessLogs({ node: bootstrap.node, log: () => undefined });
   const dataPlane = await options.createDataPlane({
     node: bootstrap.node,
     createAccessLogSink: (configs) => accessLogs.createSink(configs),
@@ -159,11 +159,14 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const checkpoints = createCheckpoints(options, bootstrap, identity);
   const accessLogs = new AccessLogs({
     log,
+    node: bootstrap.node,
+    // Nothing is logged before there is a data path.
+    call: (target, message) => dataPlane.call(target, message),
     signCheckpoint: checkpoints?.sign,
     auditDirectory: stateDir,
     auditWriter: () => ({ workload: identity?.current?.spiffeId, node: bootstrap.node.id, version: options.version }),
   });
-  const dataPlane = await options.createDataPlane({
+  const dataPlane: DataPlane = await options.createDataPlane({
     node: bootstrap.node,
     connectionLimits: bootstrap.connectionLimits,
     createAccessLogSink: (configs) => accessLogs.createSink(configs),
@@ -297,7 +300,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
       secretFiles.close();
       discovery.close();
       store.close();
-      await dataPlane.drain(options.drainTimeMs);
+      await dataPlane.drain(options.drainTimeMs, () => accessLogs.closeCollectors());
       await dataPlane.close();
       await Promise.all([admin.close(), identity?.stop(), lastKnownGood?.flush()]);
       await accessLogs.close();

@@ -1,10 +1,11 @@
 // Access log: makes sinks for the `access_log` lists of listeners; files are shared by path for the life of the process.
 
 import { join } from 'node:path';
-import type { JsonObject } from '@bufbuild/protobuf';
+import { type JsonObject, toBinary } from '@bufbuild/protobuf';
 import type { Any } from '@bufbuild/protobuf/wkt';
 import { anyIs, unpackAny } from '@lateen/xds-proto';
 import type { AccessLog } from '@lateen/xds-proto/envoy/config/accesslog/v3/accesslog_pb.js';
+import { type Node, NodeSchema } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import type { SubstitutionFormatString } from '@lateen/xds-proto/envoy/config/core/v3/substitution_format_string_pb.js';
 import {
   type FileAccessLog,
@@ -19,11 +20,19 @@ import type { AccessLogSink } from '../data-plane.js';
 import { compileJsonFormat, compileTextFormat, DEFAULT_TEXT_FORMAT, type LineFormatter } from './access-log-format.js';
 import { type AuditFormat, compileAuditFormat } from './audit/audit-format.js';
 import { AuditLog } from './audit/audit-log.js';
+import type { AuditSink } from './audit/audit-sink.js';
 import type { SignCheckpoint } from './audit/checkpoint-client.js';
+import { COLLECTOR_LOGGERS, type CollectorConfig, readCollector } from './audit/collectors/collector-config.js';
+import { type CallService, GrpcCollector } from './audit/collectors/grpc-collector.js';
 import { LineWriter } from './line-writer.js';
 
 /** The loggers that exist. */
-export const ACCESS_LOGGERS = [FileAccessLogSchema, StdoutAccessLogSchema, StderrAccessLogSchema] as const;
+export const ACCESS_LOGGERS = [
+  FileAccessLogSchema,
+  StdoutAccessLogSchema,
+  StderrAccessLogSchema,
+  ...COLLECTOR_LOGGERS,
+] as const;
 
 /** Name of the access loggers whose records are chained. */
 export const AUDIT_LOG = 'lateen.audit';
@@ -33,6 +42,10 @@ export interface AccessLogsOptions {
   readonly auditDirectory?: string | undefined;
   /** What the first record of an audit log says of who writes. */
   readonly auditWriter?: () => Readonly<Record<string, string | undefined>>;
+  /** Told to collectors. */
+  readonly node: Node;
+  /** Calls collectors; left out: there are none that can be called. */
+  readonly call?: CallService;
   /** Left out: nobody signs checkpoints of audit logs. */
   readonly signCheckpoint?: SignCheckpoint | undefined;
   readonly log: (level: 'warn' | 'error', message: string, fields: Record<string, unknown>) => void;
@@ -41,6 +54,7 @@ export interface AccessLogsOptions {
 export class AccessLogs {
   readonly #writers = new Map<string, LineWriter>();
   readonly #audits = new Map<string, AuditLog>();
+  readonly #collectors = new Set<AuditLog>();
 
   constructor(private readonly options: AccessLogsOptions) {}
 
@@ -75,21 +89,47 @@ export class AccessLogs {
     };
   }
 
+  /** Ends the audit logs of collectors, while these can still be called. */
+  async closeCollectors(): Promise<void> {
+    await Promise.all([...this.#collectors].map((audit) => audit.close()));
+  }
+
   async close(): Promise<void> {
     await Promise.all([...this.#writers.values(), ...this.#audits.values()].map((writer) => writer.close()));
   }
 
   #createAuditLog(any: Any): AccessLogSink {
-    const { path, format } = readAuditLogger(any);
-    const log = this.#audit(path.startsWith('/') ? path : join(this.options.auditDirectory ?? '', path));
+    const { to, format } = readAuditLogger(any);
+    const log =
+      'cluster' in to
+        ? this.#collector(to)
+        : this.#audit(to.path.startsWith('/') ? to.path : join(this.options.auditDirectory ?? '', to.path));
     return (record) => log.take(format, record);
   }
 
-  #audit(path: string): AuditLog {
+  #collector(config: CollectorConfig): AuditLog {
+    const { log, node, call = () => Promise.reject(new Error('there is nobody to call')) } = this.options;
+    const path = `${config.protocol}:${config.cluster}`;
+    const load = async () => {
+      const nodeBytes = toBinary(NodeSchema, node);
+      return config.protocol === 'als'
+        ? (await import('./audit/collectors/als-messages.js')).alsProtocol(config, nodeBytes)
+        : (await import('./audit/collectors/otlp-messages.js')).otlpProtocol(config, nodeBytes);
+    };
+    const sink = new GrpcCollector(load, call, (records, reason) =>
+      log('warn', 'a collector does not take audit records; they are lost', { path, records, reason }),
+    );
+    const audit = this.#audit(path, sink);
+    this.#collectors.add(audit);
+    return audit;
+  }
+
+  #audit(path: string, sink?: AuditSink): AuditLog {
     let audit = this.#audits.get(path);
     if (audit === undefined) {
       audit = new AuditLog({
         path,
+        sink,
         writer: this.options.auditWriter ?? (() => ({})),
         onError: (reason) => this.options.log('error', 'the audit log cannot be written', { path, reason }),
         signCheckpoint: this.options.signCheckpoint,
@@ -119,14 +159,16 @@ export class AccessLogs {
   }
 }
 
-/** Where an audit log is written, and what is in its records. @throws Error naming what is not supported */
-function readAuditLogger(any: Any): { path: string; format: AuditFormat } {
-  if (!anyIs(any, FileAccessLogSchema)) throw new Error(`${AUDIT_LOG} is a file access log`);
+/** Where an audit log goes, and what is in its records. @throws Error naming what is not supported */
+function readAuditLogger(any: Any): { to: { path: string } | CollectorConfig; format: AuditFormat } {
+  const collector = readCollector(any);
+  if (collector !== undefined) return { to: collector, format: compileAuditFormat(collector.members) };
+  if (!anyIs(any, FileAccessLogSchema)) throw new Error(`${AUDIT_LOG} is a file access log, or one by gRPC`);
   const { path, accessLogFormat } = unpackAny(any, FileAccessLogSchema);
   if (path === '') throw new Error('path is required');
   const format = accessLogFormat.case === 'logFormat' ? accessLogFormat.value.format : undefined;
   if (format?.case !== 'jsonFormat') throw new Error(`${AUDIT_LOG} needs log_format.json_format`);
-  return { path, format: compileAuditFormat(format.value as JsonObject) };
+  return { to: { path }, format: compileAuditFormat(format.value as JsonObject) };
 }
 
 /** @throws Error naming what is not supported */
@@ -137,6 +179,9 @@ export function checkLogger({ name }: AccessLog, any: Any): void {
 
 /** Where a logger writes and how. @throws Error naming what is not supported */
 function readLogger(any: Any): { path: string; format: LineFormatter } {
+  if (COLLECTOR_LOGGERS.some((schema) => anyIs(any, schema))) {
+    throw new Error(`only audits go to a collector: name it ${AUDIT_LOG}, or log to a file`);
+  }
   if (anyIs(any, StdoutAccessLogSchema)) {
     const { accessLogFormat } = unpackAny(any, StdoutAccessLogSchema);
     return { path: '/dev/stdout', format: compileSubstitution(accessLogFormat.value) };

@@ -1,6 +1,6 @@
 // MeshConfig: settings of the whole mesh (`mesh.yaml`, in a cluster the ConfigMap `istio`).
 import type { z } from 'zod';
-import { dnsLabel } from '../declare/formats.js';
+import { destinationHost, dnsLabel } from '../declare/formats.js';
 import { list, map, message, nested, opaque, required } from '../declare/message.js';
 import { choice, duration, flag, integer, portNumber, text } from '../declare/scalars.js';
 import { tcpKeepalive } from './fields/connection-pool.js';
@@ -15,6 +15,12 @@ const tlsConfig = message('TLSConfig', {
   minProtocolVersion: choice('Least version of TLS (default TLSV1_2).', ['TLS_AUTO', 'TLSV1_2', 'TLSV1_3']),
   ecdhCurves: list(text(''), 'Curves, the preferred first: P-256, P-384, P-521, X25519.'),
   cipherSuites: list(text(''), 'Suites of TLS 1.2.'),
+});
+
+/** Who takes the records of an audit log. */
+const auditCollector = message('LateenAuditCollector', {
+  service: required(text('Its full host name: of a Service, or of a ServiceEntry.', { format: destinationHost })),
+  port: required(portNumber('Its port, which speaks gRPC.')),
 });
 
 /** Somebody who takes metrics, logs, traces or decisions; exactly one field beside the name. */
@@ -39,11 +45,17 @@ export const extensionProvider = message(
       'An access log file.',
     ),
     lateenAudit: nested(
-      message('LateenAuditProvider', {
-        path: text(
-          'File of the audit log: absolute, or in the sidecar’s state directory (default: audit.log); /dev/stdout for its output.',
-        ),
-      }),
+      message(
+        'LateenAuditProvider',
+        {
+          path: text(
+            'File of the audit log: absolute, or in the sidecar’s state directory (default: audit.log); /dev/stdout for its output.',
+          ),
+          als: nested(auditCollector, 'Records go to Envoy’s access log service (gRPC).'),
+          otlp: nested(auditCollector, 'Records go to a collector of OpenTelemetry (logs, gRPC).'),
+        },
+        { atMostOneOf: [['path', 'als', 'otlp']] },
+      ),
       'A chained audit log (Lateen’s own; Istio has none).',
     ),
     envoyExtAuthzHttp: opaque('An authorizer over HTTP.'),

@@ -3,6 +3,7 @@
 import type { ConfigObject, MeshConfig, TelemetrySpec } from '@lateen/istio-config';
 import type { Problem, StringMap } from '../model.js';
 import { compareText } from '../stable-hash.js';
+import { type AuditLog, resolveAuditLog } from './lateen/audit-logs.js';
 import type { WorkloadMode } from './telemetry.js';
 
 /** One file access log. */
@@ -11,11 +12,10 @@ export interface FileAccessLog {
   readonly format: { readonly text: string } | { readonly json: StringMap };
   /** Values that are not there leave nothing behind, neither `-` nor a key. */
   readonly omitsEmptyValues?: true;
-  /** The records are an audit: a Lateen sidecar chains them. */
-  readonly audit?: true;
 }
 
-export type AccessLogsByMode = Readonly<Record<WorkloadMode, readonly FileAccessLog[]>>;
+export type EffectiveAccessLog = FileAccessLog | AuditLog;
+export type AccessLogsByMode = Readonly<Record<WorkloadMode, readonly EffectiveAccessLog[]>>;
 
 /** Istio's text format, one line. */
 export const TEXT_FORMAT =
@@ -53,47 +53,6 @@ export const JSON_FORMAT: StringMap = {
   x_forwarded_for: '%REQ(X-FORWARDED-FOR)%',
 };
 
-/** What Envoy's RBAC filters note of a request; `istio_dry_run_` is what Pilot has those note that only try policies. */
-const noted = (name: string) => `%DYNAMIC_METADATA(envoy.filters.http.rbac:${name})%`;
-
-/** A claim of the token that was checked, as Pilot has its payload kept. */
-const claimed = (name: string) => `%DYNAMIC_METADATA(envoy.filters.http.jwt_authn:payload:${name}):256%`;
-
-/** What an audit says of a request, or of a connection: who, what, how it went, and the ids of its trace. */
-const AUDIT_FORMAT: StringMap = {
-  time: '%START_TIME%',
-  principal: '%DOWNSTREAM_PEER_URI_SAN%',
-  source: '%DOWNSTREAM_REMOTE_ADDRESS%',
-  destination: '%DOWNSTREAM_LOCAL_ADDRESS%',
-  server_name: '%REQUESTED_SERVER_NAME%',
-  method: '%REQ(:METHOD):64%',
-  host: '%REQ(:AUTHORITY):256%',
-  path: '%REQ(:PATH):1024%',
-  original_path: '%REQ(X-ENVOY-ORIGINAL-PATH):1024%',
-  protocol: '%PROTOCOL%',
-  issuer: claimed('iss'),
-  subject: claimed('sub'),
-  policy: noted('enforced_effective_policy_id'),
-  dry_run_deny: noted('istio_dry_run_deny_shadow_engine_result'),
-  dry_run_deny_policy: noted('istio_dry_run_deny_shadow_effective_policy_id'),
-  dry_run_allow: noted('istio_dry_run_allow_shadow_engine_result'),
-  dry_run_allow_policy: noted('istio_dry_run_allow_shadow_effective_policy_id'),
-  status: '%RESPONSE_CODE%',
-  grpc_status: '%GRPC_STATUS_NUMBER%',
-  flags: '%RESPONSE_FLAGS%',
-  details: '%RESPONSE_CODE_DETAILS%',
-  termination: '%CONNECTION_TERMINATION_DETAILS%',
-  bytes_received: '%BYTES_RECEIVED%',
-  bytes_sent: '%BYTES_SENT%',
-  duration_ms: '%DURATION%',
-  request_id: '%REQ(X-REQUEST-ID):64%',
-  traceparent: '%REQ(TRACEPARENT):64%',
-  b3: '%REQ(X-B3-TRACEID?B3):64%',
-  upstream: '%UPSTREAM_HOST%',
-  upstream_cluster: '%UPSTREAM_CLUSTER_RAW%',
-  route: '%ROUTE_NAME%',
-};
-
 /** Istio ends every text line itself. */
 function textFormat(format: string | undefined): { readonly text: string } {
   if (!format) return { text: TEXT_FORMAT };
@@ -123,17 +82,10 @@ function stringMembers(value: unknown): StringMap | undefined {
   return Object.fromEntries(Object.entries(value).filter(([, member]) => typeof member === 'string'));
 }
 
-const AUDIT_FILE = 'audit.log';
-
-function providerLog(name: string, meshConfig: MeshConfig, mode: WorkloadMode): FileAccessLog | undefined {
+function providerLog(name: string, meshConfig: MeshConfig, mode: WorkloadMode): EffectiveAccessLog | undefined {
   const declared = meshConfig.extensionProviders?.find((provider) => provider.name === name);
   if (declared?.lateenAudit !== undefined) {
-    const direction = mode === 'SERVER' ? 'inbound' : 'outbound';
-    return {
-      path: declared.lateenAudit.path || AUDIT_FILE,
-      format: { json: { direction, ...AUDIT_FORMAT } },
-      audit: true,
-    };
+    return resolveAuditLog(declared.lateenAudit, mode === 'SERVER' ? 'inbound' : 'outbound');
   }
   const file = declared?.envoyFileAccessLog ?? (declared === undefined && name === 'envoy' ? {} : undefined);
   if (file === undefined) return undefined;

@@ -14,6 +14,7 @@ import {
   type EffectiveDestinationRule,
   resolveDestinationRule,
 } from './destination-rules.js';
+import { type AuditCollector, auditCollectors, collectorProblems } from './lateen/audit-logs.js';
 import {
   type CheckedCalls,
   type EffectiveHealthCheck,
@@ -82,6 +83,8 @@ export interface ClientScope {
   gatewayRoutes(gateway: string): readonly EffectiveVirtualService[];
   readonly metrics: MetricsByMode;
   readonly accessLogs: AccessLogsByMode;
+  /** Who takes records of audits. */
+  readonly auditCollectors: readonly AuditCollector[];
   /** Hash of metrics and access logs. */
   readonly telemetryHash: string;
   /** Rules of RateLimit resources for what the workload or gateway takes. */
@@ -266,6 +269,11 @@ function createScope(
   };
   const { rateLimits, externalLimits, problems: rateLimitProblems } = resolveRateLimits(snapshot, client);
   const { limitServices, problems: serviceProblems } = resolveLimitServices(externalLimits, snapshot.clusterDomain);
+  const telemetries = applicableTelemetries(snapshot, client);
+  const { metrics, problems: metricProblems } = resolveMetrics(telemetries, snapshot.meshConfig);
+  const { accessLogs, problems: accessLogProblems } = resolveAccessLogs(telemetries, snapshot.meshConfig);
+  const collectors = auditCollectors(accessLogs);
+  const ownCalls = [...limitServices, ...collectors];
   const destinations =
     sidecar === undefined
       ? services
@@ -273,14 +281,11 @@ function createScope(
           services,
           exported,
           takenIn(meshRules(), sidecar, undefined),
-          sidecar.egressProxy === undefined ? limitServices : [...limitServices, sidecar.egressProxy],
+          sidecar.egressProxy === undefined ? ownCalls : [...ownCalls, sidecar.egressProxy],
           snapshot.clusterDomain,
         );
   const rules = new Map<MeshService, EffectiveDestinationRule | undefined>();
   const routesByGateway = new Map<string, readonly EffectiveVirtualService[]>();
-  const telemetries = applicableTelemetries(snapshot, client);
-  const { metrics, problems: metricProblems } = resolveMetrics(telemetries, snapshot.meshConfig);
-  const { accessLogs, problems: accessLogProblems } = resolveAccessLogs(telemetries, snapshot.meshConfig);
   const { tokenRules, problems: tokenProblems } = resolveTokenRules(snapshot, client);
   const authorization = resolveAuthorization(snapshot, client);
   const scope: ClientScope = {
@@ -313,6 +318,7 @@ function createScope(
     },
     metrics,
     accessLogs,
+    auditCollectors: collectors,
     telemetryHash: stableHash([metrics, accessLogs]),
     rateLimits,
     limitServices,
@@ -332,6 +338,7 @@ function createScope(
       ...rateLimitProblems,
       ...serviceProblems,
       ...limitServiceProblems(limitServices, byHostname(destinations)),
+      ...collectorProblems(collectors, byHostname(destinations)),
       ...tokenProblems,
       ...(tokenRules.length === 0 ? unprovenClaims([...rateLimits, ...externalLimits]) : []),
       ...(atEdge ? leftOutSockets(everywhere, snapshot, namespace) : []),

@@ -311,27 +311,6 @@ export const LISTENER_SUPPORT: SupportTable = {
     only: { allow_absolute_url: ['true'] },
     refused: { allow_chunked_length: 'Content-Length with Transfer-Encoding is request smuggling' },
   },
-  'envoy.config.accesslog.v3.AccessLog': {
-    acted: ['name', 'typed_config'],
-    refused: { filter: 'every exchange is logged' },
-    anyOf: {
-      typed_config: [
-        'envoy.extensions.access_loggers.file.v3.FileAccessLog',
-        'envoy.extensions.access_loggers.stream.v3.StdoutAccessLog',
-        'envoy.extensions.access_loggers.stream.v3.StderrAccessLog',
-      ],
-    },
-  },
-  'envoy.extensions.access_loggers.file.v3.FileAccessLog': {
-    acted: ['path', 'format', 'json_format', 'typed_json_format', 'log_format'],
-  },
-  'envoy.extensions.access_loggers.stream.v3.StdoutAccessLog': { acted: ['log_format'] },
-  'envoy.extensions.access_loggers.stream.v3.StderrAccessLog': { acted: ['log_format'] },
-  'envoy.config.core.v3.SubstitutionFormatString': {
-    acted: ['text_format', 'text_format_source', 'json_format', 'omit_empty_values', 'json_format_options'],
-    inert: { content_type: 'a log line has no content type' },
-  },
-  'envoy.config.core.v3.JsonFormatOptions': { acted: ['sort_properties'] },
   'envoy.config.core.v3.DataSource': {
     acted: ['filename', 'inline_bytes', 'inline_string', 'environment_variable'],
   },

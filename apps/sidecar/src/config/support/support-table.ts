@@ -1,5 +1,6 @@
 // Support table: everything together. docs/compatibility.md is made from it; the walker refuses what it does not list.
 
+import { ACCESS_LOG_SUPPORT } from './access-log-support.js';
 import { BOOTSTRAP_SUPPORT, CONTROL_PLANE_CLUSTER_SUPPORT } from './bootstrap-support.js';
 import { CLUSTER_SUPPORT } from './cluster-support.js';
 import { HTTP_2_SUPPORT } from './http2-support.js';
@@ -17,6 +18,7 @@ import { JWT_SUPPORT } from './tokens/jwt-support.js';
 export const SUPPORT_TABLE: SupportTable = {
   ...BOOTSTRAP_SUPPORT,
   ...LISTENER_SUPPORT,
+  ...ACCESS_LOG_SUPPORT,
   ...ROUTE_SUPPORT,
   ...RATE_LIMIT_SUPPORT,
   ...LIMIT_SERVICE_SUPPORT,

@@ -1,6 +1,7 @@
 // Bootstrap file: a route written in the file may only lead to a cluster that is written there too, unless more come by CDS.
 
 import { anyIs, unpackAny } from '@lateen/xds-proto';
+import type { AccessLog } from '@lateen/xds-proto/envoy/config/accesslog/v3/accesslog_pb.js';
 import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import type { RouteAction } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
@@ -13,6 +14,7 @@ import {
   type TcpProxy,
   TcpProxySchema,
 } from '@lateen/xds-proto/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js';
+import { collectorCluster } from '../../observe/audit/collectors/collector-config.js';
 import { closestName } from '../closest-name.js';
 import type { ProblemCollector } from './field-checks.js';
 
@@ -34,14 +36,15 @@ export function checkStaticRouteClusters(
     chain.filters.forEach(({ configType }, index) => {
       if (configType.case !== 'typedConfig') return;
       if (anyIs(configType.value, TcpProxySchema)) {
-        for (const { name, place } of tcpClusters(unpackAny(configType.value, TcpProxySchema))) {
+        const proxy = unpackAny(configType.value, TcpProxySchema);
+        for (const { name, place } of [...tcpClusters(proxy), ...collectors(proxy.accessLog)]) {
           checkName(name, `${at}.filters[${index}].typed_config.${place}`, clusters, out);
         }
         return;
       }
       if (!anyIs(configType.value, HttpConnectionManagerSchema)) return;
-      const { routeSpecifier, httpFilters } = unpackAny(configType.value, HttpConnectionManagerSchema);
-      for (const { name, place } of limitServices(httpFilters)) {
+      const { routeSpecifier, httpFilters, accessLog } = unpackAny(configType.value, HttpConnectionManagerSchema);
+      for (const { name, place } of [...limitServices(httpFilters), ...collectors(accessLog)]) {
         checkName(name, `${at}.filters[${index}].typed_config.${place}`, clusters, out);
       }
       if (routeSpecifier.case !== 'routeConfig' || routeSpecifier.value.validateClusters === false) return;
@@ -76,6 +79,16 @@ function limitServices(filters: readonly HttpFilter[]): { readonly name: string;
     if (target?.case !== 'envoyGrpc') return [];
     const place = `http_filters[${index}].typed_config.rate_limit_service.grpc_service.envoy_grpc.cluster_name`;
     return [{ name: target.value.clusterName, place }];
+  });
+}
+
+/** The clusters of who takes audits; what is wrong with these otherwise has its own problem. */
+function collectors(accessLogs: readonly AccessLog[]): { readonly name: string; readonly place: string }[] {
+  return accessLogs.flatMap(({ configType }, index) => {
+    const name = configType.case === 'typedConfig' ? collectorCluster(configType.value) : undefined;
+    if (name === undefined) return [];
+    const place = `access_log[${index}].typed_config.common_config.grpc_service.envoy_grpc.cluster_name`;
+    return [{ name, place }];
   });
 }
 

@@ -2,6 +2,7 @@
 
 import { type FileHandle, open, rename } from 'node:fs/promises';
 import { type ChainEnd, readAuditLine } from '@lateen/telemetry/audit/chain.js';
+import type { AuditSink, FoundEnd } from './audit-sink.js';
 
 /** The last line is within this: a record has bounded values. */
 const TAIL_BYTES = 256 * 1024;
@@ -10,15 +11,11 @@ const STANDARD: Readonly<Record<string, NodeJS.WriteStream>> = {
   '/dev/stderr': process.stderr,
 };
 
-/** What was in a file when it was opened. */
-export interface FoundEnd {
-  /** How the last chain in it ended; undefined where there is none. */
-  readonly previous: ChainEnd | undefined;
-  /** The last line was cut off. */
-  readonly torn: boolean;
-}
+/** Few large writes cost less than many small ones. */
+const WRITE_DELAY_MS = 20;
 
-export class AuditFile {
+export class AuditFile implements AuditSink {
+  readonly writeDelayMs = WRITE_DELAY_MS;
   #handle: FileHandle | undefined;
   #bytes = 0;
   /** How much is written of a batch that a failure cut off. */
@@ -50,10 +47,6 @@ export class AuditFile {
     }
   }
 
-  /**
-   * Appends lines as a whole. Where it fails, the same lines must be given again, others may follow: what was written of
-   * them already is not written twice.
-   */
   async append(lines: readonly string[]): Promise<void> {
     const bytes = Buffer.from(lines.join(''), 'utf8');
     const standard = STANDARD[this.path];
@@ -72,7 +65,7 @@ export class AuditFile {
     this.#written = 0;
   }
 
-  /** Makes durable what was appended; a pipe has nothing to be made durable. */
+  /** A pipe has nothing to be made durable. */
   async sync(): Promise<void> {
     await this.#handle?.datasync().catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'EINVAL') throw error;

@@ -3,14 +3,17 @@
 
 import { AuditChain, auditJson } from '@lateen/telemetry/audit/chain.js';
 import type { AccessLogRecord } from '../../data-plane.js';
-import { AuditFile, type FoundEnd } from './audit-file.js';
+import { AuditFile } from './audit-file.js';
 import type { AuditFormat, AuditValues } from './audit-format.js';
+import type { AuditSink, FoundEnd } from './audit-sink.js';
 import type { LogHead, SignCheckpoint } from './checkpoint-client.js';
 import { Checkpointing } from './checkpointing.js';
 
 export interface AuditLogOptions {
-  /** `/dev/stdout` and `/dev/stderr` are the process's own. */
+  /** File; `/dev/stdout` and `/dev/stderr` are the process's own. With a sink, its name. */
   readonly path: string;
+  /** Left out: the file. */
+  readonly sink?: AuditSink | undefined;
   /** Members of the first record: who writes. */
   readonly writer: () => Readonly<Record<string, string | undefined>>;
   readonly onError: (reason: string) => void;
@@ -36,9 +39,8 @@ const MAX_UNWRITTEN_BYTES = 4 * 1024 * 1024;
 const BATCH = 64;
 const BATCH_INTERVAL_MS = 50;
 const RETRY_MS = 1_000;
-/** Few large writes cost less than many small ones: fewer bytes than these wait so long for others. */
+/** So much is worth a write of its own. */
 const WRITE_BYTES = 64 * 1024;
-const WRITE_DELAY_MS = 20;
 
 interface Waiting {
   readonly format: AuditFormat;
@@ -47,7 +49,7 @@ interface Waiting {
 
 export class AuditLog {
   readonly #chain = new AuditChain();
-  readonly #file: AuditFile;
+  readonly #sink: AuditSink;
   readonly #maxWaiting: number;
   readonly #maxUnwrittenBytes: number;
   readonly #checkpoints: Checkpointing | undefined;
@@ -77,7 +79,7 @@ export class AuditLog {
   dropped = 0;
 
   constructor(private readonly options: AuditLogOptions) {
-    this.#file = new AuditFile(options.path, options.maxFileBytes ?? MAX_FILE_BYTES);
+    this.#sink = options.sink ?? new AuditFile(options.path, options.maxFileBytes ?? MAX_FILE_BYTES);
     this.#maxWaiting = options.maxWaiting ?? MAX_WAITING;
     this.#maxUnwrittenBytes = options.maxUnwrittenBytes ?? MAX_UNWRITTEN_BYTES;
     if (options.signCheckpoint !== undefined) this.#checkpoints = this.#createCheckpoints(options.signCheckpoint);
@@ -116,7 +118,9 @@ export class AuditLog {
     clearTimeout(this.#retry);
     clearTimeout(this.#writeTimer);
     clearImmediate(this.#immediate);
-    if (this.#opened && !this.#failed) {
+    if (this.#opened) {
+      // What has failed may be back: it is tried once more.
+      this.#failed = false;
       this.#chainBatch(Number.POSITIVE_INFINITY);
       this.#tellDrops();
       this.#seal({ type: 'end', time: now(), records: this.#records, dropped: this.dropped });
@@ -126,7 +130,7 @@ export class AuditLog {
     }
     const lost = this.#waiting.length - this.#next + this.#lines.length;
     if (lost > 0) this.options.onError(`${lost} records are lost at the end`);
-    await this.#file.close();
+    await this.#sink.close();
   }
 
   #soon(): void {
@@ -151,7 +155,7 @@ export class AuditLog {
     return new Checkpointing({
       sign,
       head: () => this.#written,
-      sync: () => this.#file.sync(),
+      sync: () => this.#sink.sync(),
       seal: (members) => {
         this.#seal(members);
         this.#startWriting();
@@ -167,7 +171,7 @@ export class AuditLog {
   async #open(): Promise<void> {
     let found: FoundEnd;
     try {
-      found = await this.#file.open();
+      found = await this.#sink.open();
     } catch (error) {
       this.#opening = undefined;
       this.#fail(error as Error);
@@ -222,7 +226,7 @@ export class AuditLog {
     this.#writeTimer ??= setTimeout(() => {
       this.#writeTimer = undefined;
       this.#startWriting();
-    }, WRITE_DELAY_MS);
+    }, this.#sink.writeDelayMs);
     this.#writeTimer.unref();
   }
 
@@ -259,7 +263,7 @@ export class AuditLog {
       const records = this.#records;
       const dropped = this.dropped - this.#untold;
       try {
-        await this.#file.append(lines);
+        await this.#sink.append(lines);
         this.#written = { chain, seq, hash, records, dropped, file: this.path };
         this.#failed = false;
         this.#unwrittenBytes = this.#lines.reduce((sum, line) => sum + line.length, 0);

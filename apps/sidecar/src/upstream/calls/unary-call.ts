@@ -22,6 +22,8 @@ export interface CallTarget {
   readonly headerLines: string;
   /** 0 = no limit. */
   readonly timeoutMs: number;
+  /** Success without a message is an answer as well, of no bytes: what is called is a stream that only the caller fills. */
+  readonly mayAnswerNothing?: boolean;
 }
 
 /** Exactly one of the two is called, unless the call was cancelled; it may be during `begin`. */
@@ -35,6 +37,7 @@ const MAX_ANSWER_BYTES = 65_536;
 const UNAVAILABLE = 503;
 const TIMED_OUT = 504;
 const HTTP_OK = 200;
+const NO_MESSAGE = new Uint8Array();
 
 export class UnaryCall extends OwnRequest implements UpstreamRequest, TimerOwner {
   readonly method = METHOD_POST;
@@ -178,7 +181,8 @@ export class UnaryCall extends OwnRequest implements UpstreamRequest, TimerOwner
       this.fail(this.grpcStatus < 0 ? 'no grpc-status' : `grpc-status ${this.grpcStatus}`);
       return;
     }
-    const message = unaryMessage(Buffer.concat(this.answer));
+    const nothing = this.answerBytes === 0 && this.target.mayAnswerNothing === true;
+    const message = nothing ? NO_MESSAGE : unaryMessage(Buffer.concat(this.answer));
     if (message === undefined) {
       this.fail('an answer that is no single message without compression');
       return;

@@ -64,22 +64,29 @@ export function resolveLimitServices(
   return { limitServices: [...services.values()], problems };
 }
 
+/** Why a proxy cannot call a service by gRPC; undefined where it can. */
+export function whyUnanswered(
+  { host, port }: { readonly host: string; readonly port: number },
+  destinationByHost: ReadonlyMap<string, MeshService>,
+): string | undefined {
+  const found = destinationByHost.get(host);
+  if (found === undefined) return `no service ${host} is visible here`;
+  const itsPort = found.ports.find((each) => each.port === port);
+  if (itsPort === undefined) {
+    return `service ${host} has no port ${port} (it has ${found.ports.map((each) => each.port).join(', ') || 'none'})`;
+  }
+  if (SPEAKS_GRPC.has(itsPort.protocol)) return undefined;
+  return `port ${port} of service ${host} is not said to speak gRPC; call it grpc, or give it that appProtocol`;
+}
+
 /** Services that cannot be asked: requests go on as if they did not answer. */
 export function limitServiceProblems(
   services: readonly LimitService[],
   destinationByHost: ReadonlyMap<string, MeshService>,
 ): Problem[] {
-  return services.flatMap(({ host, port, limits }) => {
-    const found = destinationByHost.get(host);
-    const itsPort = found?.ports.find((each) => each.port === port);
-    const why =
-      found === undefined
-        ? `no service ${host} is visible here`
-        : itsPort === undefined
-          ? `service ${host} has no port ${port} (it has ${found.ports.map((each) => each.port).join(', ') || 'none'})`
-          : SPEAKS_GRPC.has(itsPort.protocol)
-            ? undefined
-            : `port ${port} of service ${host} is not said to speak gRPC; call it grpc, or give it that appProtocol`;
+  return services.flatMap((service) => {
+    const { limits } = service;
+    const why = whyUnanswered(service, destinationByHost);
     if (why === undefined) return [];
     return limits.map(
       (limit): Problem => ({

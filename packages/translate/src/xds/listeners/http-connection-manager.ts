@@ -23,7 +23,7 @@ import { http1Options } from '../clusters/upstream-protocol.js';
 import { durationOfMs } from '../durations.js';
 import { buildAccessLogs } from './access-log.js';
 import { buildHttpFilters, type HttpAbilities } from './http-filters.js';
-import { limitServiceCluster } from './limit-service-filter.js';
+import { ownCallCluster } from './limit-service-filter.js';
 import type { ListenerClass } from './mesh-filters.js';
 
 /** Whom a connection manager serves: a port of a sidecar may also be for clients outside of the mesh. */
@@ -128,7 +128,7 @@ function sharedFields(
   const accessLogs = scope.accessLogs[listenerClass === 'sidecar-inbound' ? 'SERVER' : 'CLIENT'];
   return {
     httpFilters: buildHttpFilters(scope, listenerClass, understandsIstioFilters, abilities, proxyHeaders),
-    accessLog: buildAccessLogs(accessLogs, 'request', understandsIstioFilters),
+    accessLog: buildAccessLogs(scope, accessLogs, 'request', understandsIstioFilters),
     // Who calls from outside of the mesh says nothing about itself that is believed: such ports are edges, as gateways are.
     useRemoteAddress: managerClass === 'gateway' || managerClass === 'sidecar-inbound-outside',
     xffNumTrustedHops: listenerClass === 'gateway' ? (gatewayTopology.numTrustedProxies ?? 0) : 0,
@@ -194,7 +194,7 @@ function createConnectionManagers(view: ManagedView): ConnectionManagers {
       stableJson(gatewayTopology),
       scope.telemetryHash,
       scope.rateLimitHash,
-      scope.limitServices.map((service) => limitServiceCluster(scope, service)).join(),
+      [...scope.limitServices, ...scope.auditCollectors].map((service) => ownCallCluster(scope, service)).join(),
       scope.tokenRulesHash,
       scope.authorizationHash,
       scope.snapshot.hashes.settings,

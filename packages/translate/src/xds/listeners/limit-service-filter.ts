@@ -17,8 +17,11 @@ import { outboundClusters } from '../clusters/outbound-clusters.js';
 import { durationOfMs } from '../durations.js';
 import { BLACK_HOLE_CLUSTER, outboundClusterName } from '../names.js';
 
-/** The cluster of a service. One that does not exist is never asked: requests go on as if it did not answer. */
-export function limitServiceCluster(scope: ClientScope, { host, port }: LimitService): string {
+/** The cluster of a service that the proxy itself calls. One that does not exist is never reached: it is as if it did not answer. */
+export function ownCallCluster(
+  scope: ClientScope,
+  { host, port }: { readonly host: string; readonly port: number },
+): string {
   const name = outboundClusterName(port, '', host);
   return outboundClusters(scope).byName.has(name) ? name : BLACK_HOLE_CLUSTER;
 }
@@ -26,7 +29,7 @@ export function limitServiceCluster(scope: ClientScope, { host, port }: LimitSer
 /** What it is asked about are the actions of virtual hosts with its stage. */
 export function buildLimitServiceFilter(scope: ClientScope, service: LimitService): HttpFilter {
   const { stage, host, domain, timeoutMs, failOpen, status, tellsLimits } = service;
-  const clusterName = limitServiceCluster(scope, service);
+  const clusterName = ownCallCluster(scope, service);
   const config = create(RateLimitSchema, {
     domain,
     stage,

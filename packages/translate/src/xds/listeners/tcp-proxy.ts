@@ -29,7 +29,7 @@ export function buildTcpFilters(view: ProxyView, listenerClass: ListenerClass, t
     maxDownstreamConnectionDuration: durationOfText(to.maxDuration),
     hashPolicy: to.hashesSource ? [{ policySpecifier: { case: 'sourceIp', value: {} } }] : [],
     ...(to.tunnel === undefined ? {} : { tunnelingConfig: to.tunnel }),
-    accessLog: buildAccessLogs(scope.accessLogs[mode], 'connection', understandsIstioFilters),
+    accessLog: buildAccessLogs(scope, scope.accessLogs[mode], 'connection', understandsIstioFilters),
   });
   filters.push(
     create(FilterSchema, {
