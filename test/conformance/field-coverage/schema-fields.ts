@@ -16,6 +16,7 @@ export const COVERED_KINDS = [
   'MeshConfig',
   'RateLimit',
   'HealthCheck',
+  'PeerAuthentication',
   'RequestAuthentication',
   'AuthorizationPolicy',
 ] as const;
