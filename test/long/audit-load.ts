@@ -1,28 +1,31 @@
-// Long test: the audit log under load: every request is in it or counted as dropped, exactly, on a disk and on a sink that
-// reads slowly; and requests do not wait for either.
+// Long test: the audit log under load: every request is in it or counted as dropped, exactly, on a disk, on a sink that
+// reads slowly, and at a collector; and requests do not wait for any of them.
 //
 //   node test/dist/long/audit-load.js [SECONDS [REQUESTS_PER_SECOND]]
 
-import { spawnSync } from 'node:child_process';
-import { createWriteStream, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AuditVerifier } from '@lateen/telemetry/audit/verify.js';
-import { auditLogger } from '../bench/proxies/audit-logger.js';
 import { startApp } from '../harness/app-process.js';
 import { freePort } from '../harness/free-port.js';
 import { waitUntil } from '../harness/wait-until.js';
+import { collectorSink, fileSink, slowPipeSink, type TriedSink } from './audit-sinks.js';
 
 const CONNECTIONS = 32;
 const TICK_MS = 10;
 const ANSWERS_TIMEOUT_MS = 60_000;
-/** A slow reader takes so much a tick: less than the records of 2,000 requests a second. */
-const SLOW_BYTES = 4 * 1024;
-const FAST_BYTES = 1024 * 1024;
+const HTTP_2 = {
+  typed_extension_protocol_options: {
+    'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+      '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
+      explicit_http_config: { http2_protocol_options: {} },
+    },
+  },
+};
 
 /** Sends requests down connections without waiting for answers, and counts these. */
 class Load {
@@ -84,45 +87,13 @@ class Load {
   }
 }
 
-/** Reads a pipe into a file: a little at a time, until it is told to hurry. */
-class SlowReader {
-  private hurries = false;
-  readonly done: Promise<void>;
-
-  constructor(pipe: string, copy: string) {
-    this.done = this.read(pipe, copy);
-  }
-
-  hurry(): void {
-    this.hurries = true;
-  }
-
-  private async read(pipe: string, copy: string): Promise<void> {
-    const output = createWriteStream(copy);
-    let handle: FileHandle | undefined;
-    try {
-      handle = await open(pipe, 'r');
-      const buffer = Buffer.alloc(FAST_BYTES);
-      for (;;) {
-        const { bytesRead } = await handle.read(buffer, 0, this.hurries ? FAST_BYTES : SLOW_BYTES);
-        if (bytesRead === 0) break;
-        output.write(Buffer.from(buffer.subarray(0, bytesRead)));
-        if (!this.hurries) await sleep(TICK_MS);
-      }
-    } finally {
-      await handle?.close();
-      await new Promise<void>((resolve) => output.end(resolve));
-    }
-  }
-}
-
-function bootstrap(port: number, adminPort: number, backendPort: number, path: string): object {
+function bootstrap(port: number, adminPort: number, backendPort: number, { logger, cluster }: TriedSink): object {
   const address = (value: number) => ({ socket_address: { address: '127.0.0.1', port_value: value } });
   const filters = 'type.googleapis.com/envoy.extensions.filters';
   const hcm = {
     '@type': `${filters}.network.http_connection_manager.v3.HttpConnectionManager`,
     stat_prefix: 'in',
-    access_log: [auditLogger(path)],
+    access_log: [logger],
     route_config: {
       virtual_hosts: [{ name: 'all', domains: ['*'], routes: [{ match: { prefix: '/' }, route: { cluster: 'app' } }] }],
     },
@@ -130,7 +101,13 @@ function bootstrap(port: number, adminPort: number, backendPort: number, path: s
       { name: 'envoy.filters.http.router', typed_config: { '@type': `${filters}.http.router.v3.Router` } },
     ],
   };
-  const endpoints = [{ lb_endpoints: [{ endpoint: { address: address(backendPort) } }] }];
+  const endpoints = (value: number) => [{ lb_endpoints: [{ endpoint: { address: address(value) } }] }];
+  const clusterOf = (name: string, value: number, more: object) => ({
+    name,
+    connect_timeout: '5s',
+    load_assignment: { cluster_name: name, endpoints: endpoints(value) },
+    ...more,
+  });
   return {
     node: { id: 'sidecar~127.0.0.1~orders-0.default~default.svc.cluster.local' },
     admin: { address: address(adminPort) },
@@ -138,15 +115,12 @@ function bootstrap(port: number, adminPort: number, backendPort: number, path: s
       listeners: [
         { name: 'in', address: address(port), filter_chains: [{ filters: [{ name: 'hcm', typed_config: hcm }] }] },
       ],
-      clusters: [{ name: 'app', connect_timeout: '5s', load_assignment: { cluster_name: 'app', endpoints } }],
+      clusters: [
+        clusterOf('app', backendPort, {}),
+        ...(cluster === undefined ? [] : [clusterOf(cluster.name, cluster.port, HTTP_2)]),
+      ],
     },
   };
-}
-
-/** With those that were put aside, since they were full: these have a time behind their name. */
-function withOlder(log: string): string[] {
-  const older = readdirSync(dirname(log)).filter((name) => name.startsWith(`${basename(log)}.`));
-  return [...older.sort().map((name) => join(dirname(log), name)), log];
 }
 
 interface Outcome {
@@ -155,16 +129,12 @@ interface Outcome {
 }
 
 /** One sidecar under load, until it has ended; what its log then says. */
-async function trial(directory: string, slow: boolean, seconds: number, perSecond: number): Promise<Outcome> {
+async function trial(directory: string, sink: TriedSink, seconds: number, perSecond: number): Promise<Outcome> {
   const backend = createServer((_request, response) => response.end('ok'));
   await new Promise<void>((resolve) => backend.listen(0, '127.0.0.1', resolve));
   const [port, adminPort] = [await freePort(), await freePort()];
-  const path = join(directory, slow ? 'pipe' : 'audit.log');
-  const log = slow ? join(directory, 'copy.log') : path;
-  if (slow && spawnSync('mkfifo', ['-m', '600', path]).status !== 0) throw new Error('mkfifo failed');
   const config = join(directory, 'bootstrap.json');
-  writeFileSync(config, JSON.stringify(bootstrap(port, adminPort, (backend.address() as AddressInfo).port, path)));
-  const reader = slow ? new SlowReader(path, log) : undefined;
+  writeFileSync(config, JSON.stringify(bootstrap(port, adminPort, (backend.address() as AddressInfo).port, sink)));
   const sidecar = startApp('sidecar', ['--config-path', config, '--log-level', 'warn']);
   try {
     const load = await waitUntil('the sidecar', async () => {
@@ -173,11 +143,10 @@ async function trial(directory: string, slow: boolean, seconds: number, perSecon
     });
     await load.run(seconds, perSecond);
     load.close();
-    reader?.hurry();
+    sink.hurry();
     const code = await sidecar.stop();
-    await reader?.done;
     const verifier = new AuditVerifier();
-    for (const file of withOlder(log)) await verifier.file(file);
+    await sink.verify(verifier);
     const { chains, problems } = await verifier.report(false);
     const [chain] = chains;
     const [records, dropped] = [chain?.records ?? 0, chain?.dropped ?? 0];
@@ -194,17 +163,24 @@ async function trial(directory: string, slow: boolean, seconds: number, perSecon
     sidecar.child.kill('SIGKILL');
     backend.closeAllConnections();
     backend.close();
+    sink.close();
   }
 }
+
+const SINKS: readonly (readonly [string, (directory: string) => Promise<TriedSink>])[] = [
+  ['a file', fileSink],
+  ['a pipe that is read slowly', slowPipeSink],
+  ['a collector of OpenTelemetry', collectorSink],
+];
 
 async function main(): Promise<void> {
   const seconds = Number(process.argv[2] ?? 60);
   const perSecond = Number(process.argv[3] ?? 2_000);
-  for (const slow of [false, true]) {
+  for (const [title, createSink] of SINKS) {
     const directory = mkdtempSync(join(tmpdir(), 'lateen-audit-load-'));
     try {
-      const { held, text } = await trial(directory, slow, seconds, perSecond);
-      console.log(`${held ? 'held  ' : 'BROKEN'}  ${slow ? 'a pipe that is read slowly' : 'a file'}: ${text}`);
+      const { held, text } = await trial(directory, await createSink(directory), seconds, perSecond);
+      console.log(`${held ? 'held  ' : 'BROKEN'}  ${title}: ${text}`);
       if (!held) process.exitCode = 1;
     } finally {
       rmSync(directory, { recursive: true, force: true });
