@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { createServer, request } from 'node:http';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startProgram } from '../harness/app-process.js';
@@ -12,11 +13,12 @@ import { LocalMesh, type PodSeen } from './local-mesh.js';
 const TIME_LIMIT_MS = 120_000;
 const FORWARD_PROXY_PORT = 15_007;
 
-const proxyConfig = (shelf: string) => `apiVersion: networking.istio.io/v1beta1
+const proxyConfig = (shelf: string, concurrency: number) => `apiVersion: networking.istio.io/v1beta1
 kind: ProxyConfig
 metadata: {name: echo}
 spec:
   selector: {matchLabels: {app: echo}}
+  concurrency: ${concurrency}
   environmentVariables: {ISTIO_META_SHELF: ${shelf}, SHELF: ${shelf}}
 `;
 
@@ -62,7 +64,7 @@ describe('local mode: how proxies are started, and pods by name', { timeout: TIM
   let pods: readonly PodSeen[] = [];
 
   beforeAll(async () => {
-    mesh.write('workloads.yaml', `${HEADLESS}---\n${proxyConfig('top')}`);
+    mesh.write('workloads.yaml', `${HEADLESS}---\n${proxyConfig('top', 2)}`);
     await mesh.up('-f', 'echo.yaml', '-f', 'workloads.yaml');
     await mesh.ok('apply', '-f', mesh.write('two.yaml', echoOfTwo()));
     await waitUntil('two pods', async () => {
@@ -82,16 +84,31 @@ describe('local mode: how proxies are started, and pods by name', { timeout: TIM
     return variables.find((each) => each.startsWith('SHELF='));
   };
 
+  const processesOf = async (pod: PodSeen) => {
+    const info = (await (await fetch(`http://${pod.address}:15000/server_info`)).json()) as {
+      readonly command_line_options: { readonly concurrency: number };
+      readonly workers?: readonly unknown[];
+    };
+    return [info.command_line_options.concurrency, info.workers?.length ?? 1];
+  };
+
   it('a ProxyConfig that is applied with its pods is in their proxies and what these tell Pilot', async () => {
-    for (const { name } of pods) {
+    const processes = Math.min(2, availableParallelism());
+    for (const pod of pods) {
+      const { name } = pod;
+      await waitUntil(
+        'all processes of a proxy',
+        async () => `${await processesOf(pod)}` === `${processes},${processes}`,
+      );
       expect(JSON.stringify(await metadataOf(name))).toContain('"SHELF":"top"');
       if (process.platform === 'linux') expect(await variableOf(name)).toBe('SHELF=top');
     }
   });
 
   it('a ProxyConfig that changes counts when a proxy starts again', async () => {
-    const [{ name }] = pods as readonly [PodSeen];
-    mesh.write('proxy-config.yaml', proxyConfig('bottom'));
+    const [pod] = pods as readonly [PodSeen];
+    const { name } = pod;
+    mesh.write('proxy-config.yaml', proxyConfig('bottom', 1));
     await mesh.ok('apply', '-f', 'proxy-config.yaml');
     expect(JSON.stringify(await metadataOf(name))).toContain('"SHELF":"top"');
     await mesh.ok('local', 'stop', `default/${name}/sidecar`);
@@ -99,6 +116,7 @@ describe('local mode: how proxies are started, and pods by name', { timeout: TIM
     await waitUntil('the new metadata', async () =>
       JSON.stringify(await metadataOf(name)).includes('"SHELF":"bottom"'),
     );
+    await waitUntil('one process', async () => `${await processesOf(pod)}` === '1,1');
   });
 
   it('each pod of a headless service is called by its name, through the forward proxy and at an address of the caller', async () => {

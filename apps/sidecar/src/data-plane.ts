@@ -1,6 +1,6 @@
 // The boundary between the control side (bootstrap, ADS, SDS, admin) and the data path: what is applied and what may be seen.
 
-import type { RateLimitCounts, RouteCounts } from '@lateen/filters-wasm';
+import type { RateLimitCounts, RouteCounts, Share } from '@lateen/filters-wasm';
 import type { JwtCounts } from '@lateen/jwt';
 import type { AccessLog } from '@lateen/xds-proto/envoy/config/accesslog/v3/accesslog_pb.js';
 import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
@@ -8,6 +8,7 @@ import type { Node } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import type { ClusterLoadAssignment } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
 import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
+import type { ClientHandle, GiveAway, OpenSocket, SharedSocket } from './downstream/socket-listener.js';
 import type { LimitServiceCounts } from './limit-service/limit-counts.js';
 import type { CallService } from './observe/audit/collectors/grpc-collector.js';
 import type { ClusterCounts } from './observe/cluster-counts.js';
@@ -15,7 +16,7 @@ import type { QuotaBuckets } from './quota/quota-buckets.js';
 import type { RbacCounts } from './rbac/rbac-counts.js';
 import type { PeerFault } from './transport/peer-check.js';
 import type { HealthCounts } from './upstream/health/health-checker.js';
-import type { OutlierCounts } from './upstream/outliers/outlier-detector.js';
+import type { Ejection, OutlierCounts } from './upstream/outliers/outlier-detector.js';
 
 /** What a secret name stands for at this moment. PEM may hold several certificates. */
 export type TlsSecret =
@@ -134,6 +135,16 @@ export interface DataPlaneOptions {
   readonly createAccessLogSink?: (accessLogs: readonly AccessLog[], listenerName: string) => AccessLogSink | undefined;
   /** Cluster of the quota service; left out: there is none, and filters that need one are refused. */
   readonly quotaCluster?: string | undefined;
+  /** Which part of the limits of its proxy this process keeps to; left out: it is the only process. */
+  readonly share?: Share;
+  /** So that any process of the proxy resumes the TLS sessions of any other; left out: a secret of its own, which ends with it. */
+  readonly ticketSecret?: Uint8Array;
+  /** Opens the listening sockets; left out: they are bound. */
+  readonly openSocket?: OpenSocket;
+  /** Gives connections to other processes of the proxy; left out: there are none. */
+  readonly giveAway?: GiveAway;
+  /** Called when outlier detection has ejected an endpoint, for the other processes of the proxy. */
+  readonly onEjected?: (ejection: Ejection) => void;
   /** Rare events worth a line: a handshake refused, a certificate that cannot be used, an accept error. */
   readonly log?: (level: 'debug' | 'info' | 'warn' | 'error', message: string, fields: Record<string, unknown>) => void;
 }
@@ -285,15 +296,47 @@ export interface TcpMetricSeries {
   readonly receivedBytesTotal: number;
 }
 
-/** The running data path. One for each process. */
-export interface DataPlane {
+/** A configuration that can be put in effect at any moment, and is not yet. Nothing else may be applied meanwhile. */
+export interface PreparedConfig {
+  /** Every address that it listens on. */
+  readonly sockets: readonly SharedSocket[];
+  /** In this turn of the event loop. */
+  commit(): void;
+  /** What ran before keeps running. */
+  abandon(): void;
+}
+
+/** What can be seen of a data path. */
+export interface DataPlaneViews {
   readonly stats: Readonly<DataPlaneStats>;
+  listeners(): ListenerView[];
+  clusters(): ClusterView[];
+  /** Standard metrics of HTTP exchanges, read from the data path's memory at the moment of the call. */
+  metricSeries(): IterableIterator<RequestMetricSeries>;
+  /** Standard metrics of TCP connections. */
+  tcpMetricSeries(): IterableIterator<TcpMetricSeries>;
+  /** Counters of local rate limits by stat_prefix. */
+  rateLimits(): readonly RateLimitCounts[];
+  /** Counters of filters for tokens. */
+  tokenChecks(): readonly JwtCounts[];
+  /** Counters of filters that decide who may. */
+  rbac(): readonly RbacCounts[];
+  /** Counters of routes that have a stat_prefix. */
+  routeCounts(): readonly RouteCounts[];
+  /** Counters of rate limit services by the cluster that requests go to. */
+  limitServices(): readonly LimitServiceCounts[];
+}
+
+/** The running data path of a process. A proxy has one, or several that do the same (workers). */
+export interface DataPlane extends DataPlaneViews {
   /**
    * Takes a complete configuration, all or nothing. Listeners whose bytes did not change keep socket and connections;
    * new ones are bound before the promise resolves. Calls must not overlap.
    * @throws ConfigRejected with every problem found; what ran before keeps running
    */
   apply(config: DataPlaneConfig): Promise<void>;
+  /** The first half of `apply`. @throws as it does */
+  prepare(config: DataPlaneConfig): Promise<PreparedConfig>;
   /**
    * Replaces the secrets (certificate renewal, new trust bundle) without touching listeners or connections: new
    * handshakes use them at once.
@@ -310,26 +353,14 @@ export interface DataPlane {
   drainListeners(): void;
   /** Ends everything at once. */
   close(): Promise<void>;
-  listeners(): ListenerView[];
-  clusters(): ClusterView[];
   /** New clusters whose first round of health checks is not over. */
   warmingClusters(): readonly string[];
-  /** Standard metrics of HTTP exchanges, read from the data path's memory at the moment of the call. */
-  metricSeries(): IterableIterator<RequestMetricSeries>;
-  /** Counters of local rate limits by stat_prefix. */
-  rateLimits(): readonly RateLimitCounts[];
-  /** Counters of filters for tokens. */
-  tokenChecks(): readonly JwtCounts[];
-  /** Counters of filters that decide who may. */
-  rbac(): readonly RbacCounts[];
-  /** Counters of routes that have a stat_prefix. */
-  routeCounts(): readonly RouteCounts[];
-  /** Counters of rate limit services by the cluster that requests go to. */
-  limitServices(): readonly LimitServiceCounts[];
+  /** Another process of the proxy has accepted a connection, and gives it to this one. False where nobody listens there. */
+  takeConnection(key: string, connection: ClientHandle): boolean;
+  /** Outlier detection of another process of the proxy has ejected an endpoint. */
+  takeEjection(ejection: Ejection): void;
   /** Buckets of quotas, for whoever asks a quota service. */
   readonly quotas: QuotaBuckets;
   /** A call of gRPC over a cluster. Rejects with the reason where it is not answered with success. */
   readonly call: CallService;
-  /** Standard metrics of TCP connections. */
-  tcpMetricSeries(): IterableIterator<TcpMetricSeries>;
 }

@@ -9,8 +9,13 @@ import { BootstrapRejected } from './config/bootstrap.js';
 import { createDataPlane } from './pipeline.js';
 import { startSidecar, validateBootstrap } from './sidecar.js';
 import { StartError } from './start-error.js';
+import { runWorker } from './workers/run-worker.js';
+import { WORKER_ARGUMENT } from './workers/worker-process.js';
 
 const VERSION = process.env.LATEEN_VERSION ?? 'unbuilt';
+
+/** Each process has memory of its own, and more than there are cores make nothing faster. */
+const MAX_CONCURRENCY = 64;
 
 interface Flags {
   readonly configPath: string;
@@ -22,6 +27,7 @@ interface Flags {
   readonly trustDomain: string;
   readonly secretGracePeriodRatio: number;
   readonly drainTime: number;
+  readonly concurrency: number;
   readonly logLevel: LogLevel;
   readonly exitWithParent: boolean;
 }
@@ -49,6 +55,11 @@ function parseFlags(): Flags {
         .argParser(parseDurationMs)
         .default(5_000, '5s'),
     )
+    .addOption(
+      new Option('--concurrency <processes>', 'processes that serve, one for each core that the proxy is to use')
+        .argParser(parseConcurrency)
+        .default(1),
+    )
     .addOption(new Option('--log-level <level>', 'least severe messages logged').choices(LOG_LEVELS).default('info'))
     .option('--exit-with-parent', 'end when standard input closes', false)
     .addHelpText(
@@ -66,6 +77,14 @@ function parseRatio(text: string): number {
   const ratio = Number(text);
   if (!(ratio >= 0.05 && ratio <= 0.95)) throw new InvalidArgumentError('expected a number from 0.05 to 0.95');
   return ratio;
+}
+
+function parseConcurrency(text: string): number {
+  const count = Number(text);
+  if (!(Number.isInteger(count) && count >= 1 && count <= MAX_CONCURRENCY)) {
+    throw new InvalidArgumentError(`expected a whole number from 1 to ${MAX_CONCURRENCY}`);
+  }
+  return count;
 }
 
 /** `5s`, `500ms`, `2m` or seconds without a unit. */
@@ -113,6 +132,8 @@ async function serve(flags: Flags): Promise<void> {
     stateDir: flags.stateDir,
     citadel: citadelOf(flags),
     drainTimeMs: flags.drainTime,
+    concurrency: flags.concurrency,
+    program: process.argv[1] as string,
     version: VERSION,
     logger,
     createDataPlane,
@@ -123,6 +144,10 @@ async function serve(flags: Flags): Promise<void> {
 }
 
 async function main(): Promise<void> {
+  if (process.argv[2] === WORKER_ARGUMENT && process.connected) {
+    runWorker({ createDataPlane, onReady: releaseOptimizer });
+    return;
+  }
   const flags = parseFlags();
   try {
     if (flags.mode === 'validate') {

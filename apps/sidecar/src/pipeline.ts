@@ -15,8 +15,8 @@
 // Configuration goes the same way, all or nothing: compile everything, bind what is new, then swap in one turn of the
 // event loop, so that no request sees half of it.
 
+import { randomBytes } from 'node:crypto';
 import {
-  type CompileProblem,
   type Core,
   createCore,
   createTables,
@@ -40,17 +40,19 @@ import {
   type DataPlaneOptions,
   type DataPlaneStats,
   type ListenerView,
+  type PreparedConfig,
   type RequestMetricSeries,
   type TcpMetricSeries,
   type TlsSecret,
 } from './data-plane.js';
 import { type CompiledListener, compileListener, lastingName } from './downstream/compile-listener.js';
-import { TlsAcceptor } from './downstream/downstream-tls.js';
-import { ListenerSet } from './downstream/listener-set.js';
+import { fromCompileProblem } from './downstream/compile-problems.js';
+import { TICKET_SECRET_BYTES, TlsAcceptor } from './downstream/downstream-tls.js';
+import { type BoundSockets, ListenerSet } from './downstream/listener-set.js';
+import type { ClientHandle } from './downstream/socket-listener.js';
 import { internWorkload, MetricReader } from './exchange/metric-labels.js';
 import { ENDPOINT_WORKLOAD, ownPeerLines, ownWorkload } from './exchange/peer-metadata.js';
 import { type LimitServiceCounts, LimitServiceStatistics } from './limit-service/limit-counts.js';
-import type { CallService } from './observe/audit/collectors/grpc-collector.js';
 import { MetricScopes } from './observe/metric-scopes.js';
 import { QuotaBuckets } from './quota/quota-buckets.js';
 import { type RbacCounts, RbacStatistics } from './rbac/rbac-counts.js';
@@ -65,10 +67,11 @@ import { createSharedRead } from './transport/proxy-socket.js';
 import { SecretStore } from './transport/secret-store.js';
 import { SecurityPairs } from './transport/security-pairs.js';
 import { TimerWheel } from './transport/timer-wheel.js';
-import { UnaryCall } from './upstream/calls/unary-call.js';
+import { callOnce } from './upstream/calls/call-once.js';
 import { clusterViews } from './upstream/cluster-views.js';
 import { endpointsOf } from './upstream/discovery/cluster-endpoints.js';
 import { ForwardHosts } from './upstream/forward-hosts.js';
+import type { Ejection } from './upstream/outliers/outlier-detector.js';
 import { createTransportChooser, type TransportChooser } from './upstream/transport-chooser.js';
 import { createUpstreamCluster, type UpstreamCluster } from './upstream/upstream-cluster.js';
 import { type CompiledCluster, UpstreamSet } from './upstream/upstream-set.js';
@@ -106,7 +109,7 @@ class Pipeline implements DataPlane {
     private readonly options: DataPlaneOptions,
   ) {
     const log = options.log ?? (() => {});
-    const tables = createTables(core);
+    const tables = createTables(core, options.share);
     const self = ownWorkload(options.node);
     this.tcpMetrics = new TcpMetrics(this.scopes, this.pairs, self);
     this.path = {
@@ -122,6 +125,8 @@ class Pipeline implements DataPlane {
       clock: new Clock(),
       stats: createStats(),
       log,
+      onEjected: options.onEjected,
+      ticketSecret: options.ticketSecret ?? randomBytes(TICKET_SECRET_BYTES),
       connectionLimits: options.connectionLimits ?? { total: Number.POSITIVE_INFINITY, ofListener: new Map() },
       endpoints: [],
       clusters: [],
@@ -137,7 +142,7 @@ class Pipeline implements DataPlane {
       draining: false,
     };
     const tcp = { metrics: this.tcpMetrics, introduction: ownIntroduction(options.node) };
-    this.listenerSet = new ListenerSet(this.path, tcp);
+    this.listenerSet = new ListenerSet(this.path, tcp, options.openSocket, options.giveAway);
     this.upstreams = new UpstreamSet(this.path);
     this.plain = createPlainTransport(this.path);
     this.peerLines = ownPeerLines(options.node);
@@ -152,13 +157,7 @@ class Pipeline implements DataPlane {
   }
 
   async apply(config: DataPlaneConfig): Promise<void> {
-    try {
-      await this.compileAndActivate(config);
-      this.path.stats.configApplied++;
-    } catch (error) {
-      this.path.stats.configRejected++;
-      throw error;
-    }
+    (await this.prepare(config)).commit();
   }
 
   updateSecrets(secrets: ReadonlyMap<string, TlsSecret>): void {
@@ -181,13 +180,7 @@ class Pipeline implements DataPlane {
     await this.close();
   }
 
-  readonly call: CallService = (target, message) =>
-    new Promise((resolve, reject) => {
-      new UnaryCall(this.path, target, message, {
-        onCallAnswered: resolve,
-        onCallFailed: (reason) => reject(new Error(reason)),
-      }).begin();
-    });
+  readonly call: DataPlane['call'] = (target, message) => callOnce(this.path, target, message);
 
   drainListeners(): void {
     this.path.draining = true;
@@ -207,6 +200,14 @@ class Pipeline implements DataPlane {
 
   clusters(): ClusterView[] {
     return clusterViews(this.path, this.upstreams);
+  }
+
+  takeConnection(key: string, connection: ClientHandle): boolean {
+    return this.listenerSet.receive(key, connection);
+  }
+
+  takeEjection(ejection: Ejection): void {
+    this.upstreams.takeEjection(ejection);
   }
 
   warmingClusters(): readonly string[] {
@@ -245,12 +246,12 @@ class Pipeline implements DataPlane {
     return this.tcpMetrics.series();
   }
 
-  /** The steps of a configuration, in order. Up to the bind nothing that is in use has changed. */
-  private async compileAndActivate(config: DataPlaneConfig): Promise<void> {
+  /** The steps of a configuration, in order. Before the commit nothing that is in use has changed. */
+  async prepare(config: DataPlaneConfig): Promise<PreparedConfig> {
     const problems: ConfigProblem[] = [];
     const previousSecrets = this.secrets.current;
-    this.secrets.replace(config.secrets);
     try {
+      this.secrets.replace(config.secrets);
       const compiledClusters = new Map<Cluster, CompiledCluster>();
       for (const cluster of config.clusters) compiledClusters.set(cluster, this.compileCluster(cluster, problems));
       const compiledRules = new Map<string, RuleSet>();
@@ -271,7 +272,27 @@ class Pipeline implements DataPlane {
       problems.push(...tables.problems.map((problem) => fromCompileProblem(problem, listeners)));
       if (problems.length > 0) throw new ConfigRejected(problems);
       const bound = await this.listenerSet.bind(listeners);
-      // From here on in one turn of the event loop.
+      return {
+        sockets: bound.shared,
+        commit: () => this.commit(compiledClusters, listeners, bound, previousSecrets),
+        abandon: () => {
+          for (const socket of bound.fresh) socket.close();
+          this.forget(previousSecrets);
+        },
+      };
+    } catch (error) {
+      this.forget(previousSecrets);
+      throw error;
+    }
+  }
+
+  private commit(
+    compiledClusters: Map<Cluster, CompiledCluster>,
+    listeners: readonly CompiledListener[],
+    bound: BoundSockets,
+    previousSecrets: ReadonlyMap<string, TlsSecret>,
+  ): void {
+    try {
       this.path.tables.activate();
       this.compiledClusters = compiledClusters;
       this.upstreams.apply([...compiledClusters.values()]);
@@ -280,12 +301,18 @@ class Pipeline implements DataPlane {
       // Records of chains that drain are kept for an hour anyway, and the chains only for seconds.
       this.core.stable.retain('listener', this.listenerSet.listenerRecords(), Date.now());
     } catch (error) {
-      this.secrets.replace(previousSecrets);
+      this.forget(previousSecrets);
       throw error;
-    } finally {
-      // Also what was compiled for a configuration that was refused.
-      this.core.rbac.retain(this.listenerSet.rulesInUse(), Date.now());
     }
+    this.core.rbac.retain(this.listenerSet.rulesInUse(), Date.now());
+    this.path.stats.configApplied++;
+  }
+
+  /** A configuration is not put in effect: what was compiled for it goes. */
+  private forget(previousSecrets: ReadonlyMap<string, TlsSecret>): void {
+    this.secrets.replace(previousSecrets);
+    this.core.rbac.retain(this.listenerSet.rulesInUse(), Date.now());
+    this.path.stats.configRejected++;
   }
 
   private compileListener(
@@ -370,22 +397,4 @@ class Pipeline implements DataPlane {
       endpoint.workloadPeer = internWorkload(this.core, EMBEDDER_SCRATCH, ENDPOINT_WORKLOAD + workload);
     }
   }
-}
-
-const RESOURCE_TYPES: Readonly<Record<string, string>> = {
-  RouteConfiguration: TYPE_URL.route,
-  Cluster: TYPE_URL.cluster,
-  ClusterLoadAssignment: TYPE_URL.endpoint,
-  HttpConnectionManager: TYPE_URL.listener,
-};
-
-/** A problem of inline routes is their listener's, at the place where they stand in it. */
-function fromCompileProblem(problem: CompileProblem, listeners: readonly CompiledListener[]): ConfigProblem {
-  for (const { config, routePaths } of listeners) {
-    const at = problem.resourceType === 'RouteConfiguration' ? routePaths.get(problem.resourceName) : undefined;
-    if (at === undefined) continue;
-    const path = problem.path === '' ? at : `${at}.${problem.path}`;
-    return { resourceType: TYPE_URL.listener, resourceName: config.name, path, message: problem.message };
-  }
-  return { ...problem, resourceType: RESOURCE_TYPES[problem.resourceType] ?? problem.resourceType };
 }

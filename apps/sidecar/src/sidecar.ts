@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { create } from '@bufbuild/protobuf';
-import type { Logger } from '@lateen/telemetry';
+import type { Logger, LogLevel } from '@lateen/telemetry';
 import { TYPE_URL } from '@lateen/xds-proto';
 import { AddressSchema } from '@lateen/xds-proto/envoy/config/core/v3/address_pb.js';
 import { type AdminServers, startAdminServers } from './admin/admin-servers.js';
@@ -27,6 +27,7 @@ import { CheckpointClient } from './observe/audit/checkpoint-client.js';
 import { QuotaSession } from './quota/quota-session.js';
 import { StartError } from './start-error.js';
 import { DnsDiscovery } from './upstream/discovery/dns-discovery.js';
+import { createProxy, type RunningProxy } from './workers/create-proxy.js';
 import { startHealthLoop } from './workload-health/health-loop.js';
 import { readReadinessProbe } from './workload-health/readiness-probe.js';
 
@@ -57,6 +58,9 @@ export interface SidecarOptions {
       }
     | undefined;
   readonly drainTimeMs: number;
+  /** Processes that serve; more than one: workers, which run `program` with WORKER_ARGUMENT. */
+  readonly concurrency: number;
+  readonly program: string;
   readonly version: string;
   readonly logger: Logger;
   readonly createDataPlane: (options: DataPlaneOptions) => Promise<DataPlane>;
@@ -67,20 +71,22 @@ export interface SidecarOptions {
 }
 
 export interface Sidecar {
-  readonly dataPlane: DataPlane;
   /** Stops accepting, lets requests finish up to the drain time, keeps what must be kept. */
   stop(): Promise<void>;
 }
 
-/** Reads and checks a bootstrap file. @throws BootstrapRejected, StartError */
-export function loadBootstrap(path: string): SidecarBootstrap {
-  let text: string;
+/** @throws StartError */
+function readBootstrapFile(path: string): { readonly path: string; readonly text: string } {
   try {
-    text = readFileSync(path, 'utf8');
+    return { path, text: readFileSync(path, 'utf8') };
   } catch (error) {
     throw new StartError(`cannot read the bootstrap file ${path}: ${(error as Error).message}`);
   }
-  return parseBootstrap(text, path);
+}
+
+/** Reads and checks a bootstrap file. @throws BootstrapRejected, StartError */
+export function loadBootstrap(path: string): SidecarBootstrap {
+  return parseBootstrap(readBootstrapFile(path).text, path);
 }
 
 /**
@@ -144,7 +150,8 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const { logger } = options;
   const log = (level: 'debug' | 'info' | 'warn' | 'error', message: string, fields: Record<string, unknown>) =>
     logger[level](fields, message);
-  const bootstrap = loadBootstrap(options.configPath);
+  const bootstrapFile = readBootstrapFile(options.configPath);
+  const bootstrap = parseBootstrap(bootstrapFile.text, bootstrapFile.path);
   for (const warning of bootstrap.warnings) log('warn', 'the bootstrap file is taken with a difference', { warning });
   const probe = readReadinessProbe(bootstrap.node.metadata);
   const stateDir = await prepareStateDir(options, bootstrap);
@@ -166,13 +173,21 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     auditDirectory: stateDir,
     auditWriter: () => ({ workload: identity?.current?.spiffeId, node: bootstrap.node.id, version: options.version }),
   });
-  const dataPlane: DataPlane = await options.createDataPlane({
-    node: bootstrap.node,
-    connectionLimits: bootstrap.connectionLimits,
-    createAccessLogSink: (configs) => accessLogs.createSink(configs),
-    quotaCluster: bootstrap.ads?.clusterName,
+  const proxy: RunningProxy = await createProxy({
+    concurrency: options.concurrency,
+    program: options.program,
+    bootstrap,
+    bootstrapFile,
+    auditDirectory: stateDir,
+    citadel: options.citadel && { citadelAddress: options.citadel.address, trustDomain: options.citadel.trustDomain },
+    version: options.version,
+    // Pino knows these levels alone.
+    logLevel: () => logger.level as LogLevel,
+    accessLogs,
+    createDataPlane: options.createDataPlane,
     log,
   });
+  const { dataPlane } = proxy;
 
   let session: AdsSession | undefined;
   const discovery = new DnsDiscovery({
@@ -276,9 +291,8 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     store,
     session,
     files,
-    dataPlane,
+    proxy,
     identity,
-    accessLogs,
     token: stateDir === undefined ? undefined : await AdminToken.create(stateDir),
     notReadyReason,
     logger,
@@ -289,7 +303,6 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   logger.info({ startMs: Date.now() - startedMs, keptConfiguration, admin: admin.addresses }, 'sidecar started');
 
   return {
-    dataPlane,
     stop: async () => {
       stopping = true;
       health?.stop();

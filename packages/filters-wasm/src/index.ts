@@ -14,6 +14,7 @@ export * from './compile/limits/ask-layout.js';
 export type { LimitSlots, RateLimitCounts } from './compile/limits/limit-slots.js';
 export type { QuotaBranch, QuotaBranches } from './compile/limits/quota-branches.js';
 export * from './compile/limits/quota-strategy.js';
+export * from './compile/limits/share.js';
 export { JWT_METADATA } from './compile/match/claim-matchers.js';
 export * from './compile/match/retry-headers.js';
 export * from './compile/mirrors/mirror-layout.js';

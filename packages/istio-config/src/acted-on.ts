@@ -225,7 +225,6 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
     },
   },
   ProxyConfig: {
-    // Of `concurrency` its meaning says what comes of it.
     done: ['{selector,environmentVariables,concurrency}'],
     stored: { image: 'the image is the one of this release' },
   },

@@ -15,7 +15,7 @@ import type { StringMap } from './model.js';
 export interface ProxySettings {
   /** More variables of its environment. */
   readonly environment: StringMap;
-  /** Worker threads that are asked for; 0: one for each core. */
+  /** Worker processes that are asked for; 0: one for each core. */
   readonly concurrency: number | undefined;
   /** How long requests in flight may take at the end. */
   readonly terminationDrainMs: number | undefined;

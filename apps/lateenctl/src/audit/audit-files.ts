@@ -5,13 +5,15 @@ import { basename, dirname, join } from 'node:path';
 import { CliError } from '../output/cli-error.js';
 import { stateLayout } from '../state/state-layout.js';
 
+/** A proxy of several processes has a file for each worker. */
+const WORKERS = /\.worker-\d+$/;
 /** A file that was put aside has the time behind its name. */
 const PUT_ASIDE = /\.\d{8}T\d{9}Z$/;
 const DEFAULT_NAME = 'audit.log';
 
-/** The named files, each with those that were put aside for it; in the order in which they were written. */
+/** The named files, each with those of its proxy's workers and those that were put aside; in the order in which they were written. */
 export function withOlderFiles(files: readonly string[]): string[] {
-  const all = files.flatMap((file) => [...olderFiles(file), file]);
+  const all = files.flatMap((file) => [...relatedFiles(file), file]);
   for (const file of files) {
     if (!existsSync(file)) throw new CliError(`${file}: no such file`);
   }
@@ -32,12 +34,12 @@ export function auditFilesOfMesh(stateDir: string): string[] {
   );
 }
 
-function olderFiles(file: string): string[] {
+function relatedFiles(file: string): string[] {
   const directory = dirname(file);
   const name = basename(file);
   if (!existsSync(directory)) return [];
   return readdirSync(directory)
-    .filter((other) => other.startsWith(`${name}.`) && PUT_ASIDE.test(other))
+    .filter((other) => other.startsWith(`${name}.`) && (PUT_ASIDE.test(other) || WORKERS.test(other)))
     .map((other) => join(directory, other));
 }
 

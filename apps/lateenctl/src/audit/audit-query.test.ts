@@ -55,13 +55,15 @@ it('shows nothing that commands a terminal', () => {
   expect(row.at(-1)).toBe('denied by ns[a]-policy[p]-rule[0]');
 });
 
-it('reads files that were put aside first, the oldest first', () => {
+it('reads files that were put aside first, the oldest first, and those of workers behind them', () => {
   const directory = mkdtempSync(join(tmpdir(), 'lateen-audit-files-'));
   try {
+    const worker = ['audit.log.worker-1', 'audit.log.worker-1.20261121T180000000Z'];
     const names = ['audit.log.20261123T180000001Z', 'audit.log.20261122T180000000Z', 'audit.log', 'audit.log.bak'];
-    for (const name of names) writeFileSync(join(directory, name), '');
+    for (const name of [...names, ...worker]) writeFileSync(join(directory, name), '');
     const found = withOlderFiles([join(directory, 'audit.log')]).map((file) => basename(file));
-    expect(found).toEqual(['audit.log.20261122T180000000Z', 'audit.log.20261123T180000001Z', 'audit.log']);
+    const own = ['audit.log.20261122T180000000Z', 'audit.log.20261123T180000001Z', 'audit.log'];
+    expect(found).toEqual([...own, ...worker.reverse()]);
     expect(() => withOlderFiles([join(directory, 'none')])).toThrow('no such file');
   } finally {
     rmSync(directory, { recursive: true });

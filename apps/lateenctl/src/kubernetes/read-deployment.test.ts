@@ -27,11 +27,10 @@ spec:
 }
 
 test('what is acted on is taken without a word', () => {
-  expect(problemsWith('{ concurrency: 1, proxyMetadata: { A: b }, terminationDrainDuration: 2s }')).toEqual([]);
+  expect(problemsWith('{ concurrency: 4, proxyMetadata: { A: b }, terminationDrainDuration: 2s }')).toEqual([]);
 });
 
 test.each([
-  ['concurrency: 4', 'warning not-acted-on concurrency: `concurrency` is accepted, but not acted on yet'],
   ['holdApplicationUntilProxyStarts: true', 'warning not-acted-on holdApplicationUntilProxyStarts: '],
   [
     'proxyMetadata: { NODE_OPTIONS: "--require x" }',

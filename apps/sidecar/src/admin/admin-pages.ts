@@ -6,12 +6,12 @@ import type { AdsSession } from '../config/ads-session.js';
 import type { SidecarBootstrap } from '../config/bootstrap.js';
 import type { FileSources } from '../config/files/file-sources.js';
 import type { ConfigStore } from '../config/store/config-store.js';
-import type { DataPlane } from '../data-plane.js';
 import type { OwnIdentity } from '../identity/own-identity.js';
-import type { AccessLogs } from '../observe/access-logs.js';
 import { writeIstioMetrics } from '../observe/istio-metrics.js';
 import { PROMETHEUS_CONTENT_TYPE, PrometheusText } from '../observe/prometheus-text.js';
 import { writeSidecarMetrics } from '../observe/sidecar-metrics.js';
+import type { RunningProxy } from '../workers/create-proxy.js';
+import type { Seen } from '../workers/observation.js';
 import { certsJson } from './certs-page.js';
 import { clustersJson, clustersText } from './clusters-page.js';
 import { buildConfigDump } from './config-dump.js';
@@ -23,9 +23,8 @@ export interface AdminSources {
   readonly store: ConfigStore;
   readonly session: AdsSession | undefined;
   readonly files: Pick<FileSources, 'statuses'>;
-  readonly dataPlane: DataPlane;
+  readonly proxy: RunningProxy;
   readonly identity: OwnIdentity | undefined;
-  readonly accessLogs: AccessLogs;
   /** What is still missing, or undefined when requests are served. */
   readonly notReadyReason: () => string | undefined;
   readonly logger: Logger;
@@ -35,7 +34,7 @@ export interface AdminSources {
 }
 
 export function createAdminPages(sources: AdminSources): Map<string, Page> {
-  const { store, dataPlane, session, logger } = sources;
+  const { store, proxy, session, logger } = sources;
   const get = (help: string, answer: Page['answer']): Page => ({ method: 'GET', help, answer });
   const post = (help: string, answer: Page['answer']): Page => ({ method: 'POST', help, answer });
   const asJson = (query: URLSearchParams) => query.get('format') === 'json';
@@ -47,8 +46,8 @@ export function createAdminPages(sources: AdminSources): Map<string, Page> {
     ['/certs', get('certificates in use', () => jsonAnswer(certsJson(store.secrets)))],
     [
       '/clusters',
-      get('clusters with their endpoints; ?format=json', (query) => {
-        const clusters = dataPlane.clusters();
+      get('clusters with their endpoints; ?format=json', async (query) => {
+        const clusters = (await proxy.see()).dataPlane.clusters();
         return asJson(query)
           ? jsonAnswer(clustersJson(clusters, (name) => store.accepted[TYPE_URL.cluster].has(name)))
           : { body: clustersText(clusters) };
@@ -70,20 +69,20 @@ export function createAdminPages(sources: AdminSources): Map<string, Page> {
       post('stops accepting; ?graceful asks clients to leave first', (query) => {
         // Gracefully or not, requests in flight end in their time; without it, new connections are refused at once.
         logger.info({ graceful: query.has('graceful') }, 'listeners drain, as asked by the admin API');
-        dataPlane.drainListeners();
+        proxy.dataPlane.drainListeners();
         return { body: 'OK\n' };
       }),
     ],
     [
       '/listeners',
-      get('addresses that are bound, and why others are not; ?format=json', (query) => {
-        const listeners = dataPlane.listeners();
+      get('addresses that are bound, and why others are not; ?format=json', async (query) => {
+        const listeners = (await proxy.see()).dataPlane.listeners();
         return asJson(query)
           ? jsonAnswer(listenersJson(listeners, store.unbound))
           : { body: listenersText(listeners, store.unbound) };
       }),
     ],
-    ['/logging', post('tells the log level, or sets it: ?level=LEVEL', (query) => logging(logger, query))],
+    ['/logging', post('tells the log level, or sets it: ?level=LEVEL', (query) => logging(sources, query))],
     [
       '/quitquitquit',
       post('ends the process, gracefully', () => {
@@ -92,7 +91,7 @@ export function createAdminPages(sources: AdminSources): Map<string, Page> {
       }),
     ],
     ['/ready', get('200 when requests are served', () => readyAnswer(sources.notReadyReason()))],
-    ['/server_info', get('version, state, node', () => jsonAnswer(serverInfo(sources)))],
+    ['/server_info', get('version, state, node', async () => jsonAnswer(serverInfo(sources, await proxy.see())))],
     [
       '/stats',
       get('metrics; ?format=prometheus, ?filter=TEXT keeps the names that hold it', (query) =>
@@ -117,10 +116,10 @@ export function readyAnswer(reason: string | undefined): PageAnswer {
 /** @param filter text in the names of the metrics that are wanted */
 export async function metricsAnswer(sources: AdminSources, filter = ''): Promise<PageAnswer> {
   const out = new PrometheusText(filter);
-  await writeIstioMetrics(out, sources.dataPlane.metricSeries(), sources.dataPlane.tcpMetricSeries());
+  const seen = await sources.proxy.see();
+  await writeIstioMetrics(out, seen.dataPlane.metricSeries(), seen.dataPlane.tcpMetricSeries());
   writeSidecarMetrics(out, {
-    dataPlane: sources.dataPlane,
-    accessLogs: sources.accessLogs,
+    ...seen,
     identity: sources.identity,
     ads: sources.session,
     startedMs: sources.startedMs,
@@ -138,11 +137,13 @@ async function statsAnswer(sources: AdminSources, query: URLSearchParams): Promi
 }
 
 /** As Envoy answers, with one logger for all: without a query it only tells the level. */
-function logging(logger: Logger, query: URLSearchParams): PageAnswer {
+function logging({ logger, proxy }: AdminSources, query: URLSearchParams): PageAnswer {
   const level = query.get('level');
   const isKnown = (text: string): text is LogLevel => (LOG_LEVELS as readonly string[]).includes(text);
-  if (level !== null && isKnown(level)) logger.level = level;
-  else if (query.size > 0) {
+  if (level !== null && isKnown(level)) {
+    logger.level = level;
+    proxy.setLogLevel(level);
+  } else if (query.size > 0) {
     return {
       status: 400,
       body: `expected ?level= and one of ${LOG_LEVELS.join(', ')}; the level is ${logger.level}\n`,
@@ -151,15 +152,8 @@ function logging(logger: Logger, query: URLSearchParams): PageAnswer {
   return { body: `active loggers:\n  sidecar: ${logger.level}\n` };
 }
 
-function serverInfo({
-  bootstrap,
-  version,
-  notReadyReason,
-  startedMs,
-  identity,
-  session,
-  store,
-}: AdminSources): unknown {
+function serverInfo(sources: AdminSources, { workers }: Seen): unknown {
+  const { bootstrap, version, notReadyReason, startedMs, identity, session, store, proxy } = sources;
   const { id, cluster } = bootstrap.node;
   return {
     version,
@@ -178,6 +172,8 @@ function serverInfo({
             renewals: identity.status.renewals,
             last_error: identity.status.lastError,
           },
+    command_line_options: { concurrency: proxy.concurrency },
+    workers: workers?.processes.map(({ index, pid }) => ({ index, pid })),
     warming: store.warmingNames,
   };
 }

@@ -1,6 +1,6 @@
 // Downstream: TLS for a filter chain: handshake by OpenSSL on the accepted socket, then the peer check.
 
-import { constants, createHash, createHmac, randomBytes } from 'node:crypto';
+import { constants, createHash, createHmac } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { createSecureContext, type SecureContext, Server, type TLSSocket, type TlsOptions } from 'node:tls';
 import type { DownstreamTlsContext } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
@@ -23,8 +23,8 @@ import { alpnWire, canSecureHandles, secureHandle } from './handshake/secured-ha
 import type { ClientCertDetails, DownstreamTls, VerifiedClient } from './tls-acceptor.js';
 
 const HANDSHAKE_TIMEOUT_MS = 10_000;
-/** Ticket keys are derived from it, so they end with the process. */
-const TICKET_SECRET = randomBytes(48);
+/** Of what the keys of session tickets are derived from. */
+export const TICKET_SECRET_BYTES = 48;
 type Done = Parameters<DownstreamTls['accept']>[3];
 
 /** A server with the secrets of a certain version. */
@@ -232,7 +232,7 @@ export class TlsAcceptor implements DownstreamTls {
   private ticketOptions(bundle: string, revoked: string): Pick<TlsOptions, 'ticketKeys' | 'sessionIdContext'> {
     const scope = JSON.stringify([bundle, revoked, this.requireClient, this.settings.verifiesPeer]);
     return {
-      ticketKeys: createHmac('sha384', TICKET_SECRET).update(scope).digest(),
+      ticketKeys: createHmac('sha384', this.path.ticketSecret).update(scope).digest(),
       sessionIdContext: createHash('sha256').update(scope).digest('hex').slice(0, 32),
     };
   }

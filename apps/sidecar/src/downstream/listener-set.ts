@@ -11,13 +11,22 @@ import { Timer } from '../transport/timer-wheel.js';
 import type { CompiledListener } from './compile-listener.js';
 import { ListenerRuntime } from './listener-runtime.js';
 import type { ServedConnection } from './served-connection.js';
-import { SocketListener } from './socket-listener.js';
+import {
+  type ClientHandle,
+  type GiveAway,
+  type OpenSocket,
+  type SharedSocket,
+  SocketListener,
+} from './socket-listener.js';
 
 /** How long HTTP connections of a chain that is gone may stay: responses say `close` at once, the idle go at half time. */
 const DRAIN_MS = 10_000;
 /** Byte streams cannot be told to leave; Istio's proxies give them as long. */
 const TCP_DRAIN_MS = 45_000;
 const DEFAULT_BACKLOG = 4096;
+
+const bindSocket: OpenSocket = (_key, { address, port }, backlog, sharedRead) =>
+  SocketListener.bind(address, port, backlog, sharedRead);
 
 interface ActiveListener {
   readonly runtime: ListenerRuntime;
@@ -27,6 +36,7 @@ interface ActiveListener {
 
 /** New sockets for a configuration that is not in use yet. */
 export interface BoundSockets {
+  readonly shared: readonly SharedSocket[];
   readonly byListener: ReadonlyMap<string, readonly SocketListener[]>;
   readonly fresh: readonly SocketListener[];
 }
@@ -42,14 +52,17 @@ export class ListenerSet {
   constructor(
     private readonly path: DataPath,
     private readonly tcp: TcpProxyParts,
+    private readonly openSocket: OpenSocket = bindSocket,
+    private readonly giveAway: GiveAway | undefined = undefined,
   ) {}
 
   /** Binds what is new. @throws ConfigRejected with each address that cannot be bound; nothing is changed then */
   async bind(listeners: readonly CompiledListener[]): Promise<BoundSockets> {
     // A configuration that comes while all drain must not open again what was closed.
-    if (this.path.draining) return { byListener: new Map(), fresh: [] };
+    if (this.path.draining) return { byListener: new Map(), fresh: [], shared: [] };
     const problems: ConfigProblem[] = [];
     const fresh: SocketListener[] = [];
+    const shared: SharedSocket[] = [];
     const byListener = new Map<string, SocketListener[]>();
     const claimed = new Map<string, string>();
     for (const { config, addresses } of listeners) {
@@ -69,7 +82,9 @@ export class ListenerSet {
         if (socket === undefined) {
           try {
             const backlog = config.tcpBacklogSize ?? DEFAULT_BACKLOG;
-            socket = await SocketListener.bind(address, port, backlog, this.path.sharedRead);
+            socket = await this.openSocket(key, { address, port }, backlog, this.path.sharedRead);
+            const { giveAway } = this;
+            if (giveAway !== undefined) socket.giveAway = (connection) => giveAway(key, connection);
             fresh.push(socket);
           } catch (error) {
             problem(`cannot bind ${address}:${port}: ${(error as Error).message}`, true);
@@ -77,6 +92,7 @@ export class ListenerSet {
           }
         }
         sockets.push(socket);
+        shared.push({ key, handle: socket.handle });
       }
       byListener.set(config.name, sockets);
     }
@@ -84,7 +100,7 @@ export class ListenerSet {
       for (const socket of fresh) socket.close();
       throw new ConfigRejected(problems);
     }
-    return { byListener, fresh };
+    return { byListener, fresh, shared };
   }
 
   /** Inline routes that a configuration of these listeners leaves behind, and those that still drain. */
@@ -102,6 +118,9 @@ export class ListenerSet {
 
   /** Puts a compiled and bound configuration in use. */
   activate(listeners: readonly CompiledListener[], bound: BoundSockets): void {
+    // Since it was bound all may have begun to drain.
+    if (this.path.draining) for (const socket of bound.fresh) socket.close();
+    const byListener = this.path.draining ? new Map<string, SocketListener[]>() : bound.byListener;
     const before = this.active;
     const untilMs = performance.now() + DRAIN_MS;
     for (const routes of this.retainedRoutes(listeners)) {
@@ -113,7 +132,7 @@ export class ListenerSet {
       const { name } = compiled.config;
       const old = before.get(name);
       const runtime = old?.runtime ?? new ListenerRuntime(this.path, this.tcp, compiled.settings);
-      const own = bound.byListener.get(name) ?? [];
+      const own = byListener.get(name) ?? [];
       runtime.settings = compiled.settings;
       if (old !== undefined) this.drainGoneChains(runtime, old.compiled, compiled);
       own.forEach((socket, index) => {
@@ -131,6 +150,13 @@ export class ListenerSet {
       this.leaving.add(runtime);
       this.drainLater(runtime, runtime.allConnections());
     }
+  }
+
+  /** Takes a connection that another process of the proxy has accepted. False where nobody listens there. */
+  receive(key: string, connection: ClientHandle): boolean {
+    const socket = this.sockets.get(key);
+    socket?.receive(connection);
+    return socket !== undefined;
   }
 
   /** The chain with this key, where it is in use. */

@@ -16,8 +16,9 @@ export interface Acceptor {
 interface ListeningHandle {
   onconnection?: (status: number, handle: ClientHandle | undefined) => void;
 }
-interface ClientHandle {
+export interface ClientHandle {
   setNoDelay(enable: boolean): number;
+  close(): void;
 }
 
 export interface BoundAddress {
@@ -25,15 +26,38 @@ export interface BoundAddress {
   readonly port: number;
 }
 
+/** Opens the socket that listens on an address. `key` is the same for the same socket in all processes of a proxy. */
+export type OpenSocket = (
+  key: string,
+  address: BoundAddress,
+  backlog: number,
+  sharedRead: SharedRead,
+) => Promise<SocketListener>;
+
+/**
+ * Gives a connection that was accepted to another process of the proxy, which takes it from the listener with this key; false
+ * where this process is to keep it.
+ */
+export type GiveAway = (key: string, connection: ClientHandle) => boolean;
+
+/** A listening socket as other processes can be given it. */
+export interface SharedSocket {
+  readonly key: string;
+  /** Node's TCP handle. */
+  readonly handle: unknown;
+}
+
 export class SocketListener {
   /** Accepted before a configuration has said who takes them. */
   private waiting: ProxySocket[] = [];
   private acceptor: Acceptor | null = null;
+  /** Undefined where there is no other process. */
+  giveAway: ((connection: ClientHandle) => boolean) | undefined;
 
   private constructor(
     private readonly server: Server,
     readonly bound: BoundAddress,
-    sharedRead: SharedRead,
+    private readonly sharedRead: SharedRead,
   ) {
     server.on('error', (error) => this.acceptor?.onAcceptError(error));
     const listening = (server as unknown as { _handle: ListeningHandle | null })._handle;
@@ -46,31 +70,62 @@ export class SocketListener {
     }
     // Taking the handle here makes one small object for each connection instead of Node's socket.
     listening.onconnection = (status, handle) => {
-      const drivable = drivableHandle(handle);
-      if (status !== 0 || handle === undefined || drivable === undefined) {
+      if (status !== 0 || handle === undefined) {
         this.acceptor?.onAcceptError(new Error(`accept failed with status ${status}`));
-        return;
-      }
-      handle.setNoDelay(true);
-      const socket = new HandleSocket(sharedRead, null);
-      socket.drive(drivable);
-      this.take(socket);
+      } else if (!this.gives(handle)) this.receive(handle);
     };
   }
 
+  /** Not before it is in effect here: the others put it in effect after that. */
+  private gives(handle: ClientHandle): boolean {
+    return this.giveAway !== undefined && this.acceptor !== null && this.giveAway(handle);
+  }
+
+  /** Takes a connection, which another process may have accepted. */
+  receive(handle: ClientHandle): void {
+    const drivable = drivableHandle(handle);
+    if (drivable === undefined) {
+      handle.close();
+      this.acceptor?.onAcceptError(new Error('the connection cannot be driven'));
+      return;
+    }
+    handle.setNoDelay(true);
+    const socket = new HandleSocket(this.sharedRead, null);
+    socket.drive(drivable);
+    this.take(socket);
+  }
+
   /** Binds; connections wait until `serve` names who takes them. @throws Error (EADDRINUSE, EACCES, ...) */
-  static async bind(address: string, port: number, backlog: number, sharedRead: SharedRead): Promise<SocketListener> {
+  static bind(address: string, port: number, backlog: number, sharedRead: SharedRead): Promise<SocketListener> {
+    return SocketListener.listen(sharedRead, (server, done) => server.listen({ host: address, port, backlog }, done));
+  }
+
+  /** Listens on a socket that another process has bound, and that it goes on to listen on. @throws Error */
+  static adopt(handle: unknown, backlog: number, sharedRead: SharedRead): Promise<SocketListener> {
+    // Listening again sets the backlog of the one socket, so it must be the same one.
+    return SocketListener.listen(sharedRead, (server, done) => server.listen(handle, backlog, done));
+  }
+
+  private static async listen(
+    sharedRead: SharedRead,
+    begin: (server: Server, done: () => void) => void,
+  ): Promise<SocketListener> {
     const server = createServer({ pauseOnConnect: true, allowHalfOpen: true });
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen({ host: address, port, backlog }, () => {
+      begin(server, () => {
         server.off('error', reject);
         resolve();
       });
     });
     const bound = server.address();
-    if (bound === null || typeof bound === 'string') throw new Error(`${address}:${port} has no address after binding`);
+    if (bound === null || typeof bound === 'string') throw new Error('a socket has no address after binding');
     return new SocketListener(server, { address: bound.address, port: bound.port }, sharedRead);
+  }
+
+  /** For other processes. */
+  get handle(): unknown {
+    return (this.server as unknown as { _handle: unknown })._handle;
   }
 
   /** Says who takes connections from now on. */

@@ -24,7 +24,7 @@ import type { AuditSink } from './audit/audit-sink.js';
 import type { SignCheckpoint } from './audit/checkpoint-client.js';
 import { COLLECTOR_LOGGERS, type CollectorConfig, readCollector } from './audit/collectors/collector-config.js';
 import { type CallService, GrpcCollector } from './audit/collectors/grpc-collector.js';
-import { LineWriter } from './line-writer.js';
+import { isStandard, LineWriter } from './line-writer.js';
 
 /** The loggers that exist. */
 export const ACCESS_LOGGERS = [
@@ -40,6 +40,8 @@ export const AUDIT_LOG = 'lateen.audit';
 export interface AccessLogsOptions {
   /** Where audit logs lie that have no absolute path; undefined: in the working directory. */
   readonly auditDirectory?: string | undefined;
+  /** Behind the paths of audit logs, since each process has chains of its own. */
+  readonly auditSuffix?: string;
   /** What the first record of an audit log says of who writes. */
   readonly auditWriter?: () => Readonly<Record<string, string | undefined>>;
   /** Told to collectors. */
@@ -94,17 +96,25 @@ export class AccessLogs {
     await Promise.all([...this.#collectors].map((audit) => audit.close()));
   }
 
+  /** Writes a line that another process has made, with its end. */
+  writeLine(path: string, line: string): void {
+    this.#writer(path).write(line);
+  }
+
   async close(): Promise<void> {
     await Promise.all([...this.#writers.values(), ...this.#audits.values()].map((writer) => writer.close()));
   }
 
   #createAuditLog(any: Any): AccessLogSink {
     const { to, format } = readAuditLogger(any);
-    const log =
-      'cluster' in to
-        ? this.#collector(to)
-        : this.#audit(to.path.startsWith('/') ? to.path : join(this.options.auditDirectory ?? '', to.path));
+    const log = 'cluster' in to ? this.#collector(to) : this.#audit(this.#auditFile(to.path));
     return (record) => log.take(format, record);
+  }
+
+  #auditFile(path: string): string {
+    const { auditDirectory = '', auditSuffix = '' } = this.options;
+    const file = path.startsWith('/') ? path : join(auditDirectory, path);
+    return isStandard(file) ? file : file + auditSuffix;
   }
 
   #collector(config: CollectorConfig): AuditLog {

@@ -1,6 +1,6 @@
 // Metrics: those of clusters, under Envoy's names.
 
-import type { ClusterView, DataPlane, EndpointView } from '../data-plane.js';
+import type { ClusterView, DataPlaneViews, EndpointView } from '../data-plane.js';
 import type { ClusterCounts } from './cluster-counts.js';
 import { formatLabels, type MetricType, type PrometheusText } from './prometheus-text.js';
 
@@ -22,7 +22,7 @@ const COUNTED: readonly (readonly [string, string, (counts: Readonly<ClusterCoun
 ];
 
 /** Clusters by the name under which they are counted, which several may share. */
-export function clustersByStatName(dataPlane: DataPlane): ReadonlyMap<string, readonly ClusterView[]> {
+export function clustersByStatName(dataPlane: DataPlaneViews): ReadonlyMap<string, readonly ClusterView[]> {
   const byName = new Map<string, ClusterView[]>();
   for (const cluster of dataPlane.clusters()) {
     const sharing = byName.get(cluster.statName);
@@ -61,7 +61,7 @@ const METRICS: readonly (readonly [string, MetricType, string, (cluster: Cluster
   ...COUNTED.map(([name, help, read]) => [name, 'counter', help, ({ counts }: ClusterView) => read(counts)] as const),
 ];
 
-export function writeClusters(out: PrometheusText, dataPlane: DataPlane): void {
+export function writeClusters(out: PrometheusText, dataPlane: DataPlaneViews): void {
   const clusters = [...clustersByStatName(dataPlane)].map(([name, sharing]) => {
     return { name, labels: formatLabels([['cluster_name', name]]), sharing };
   });

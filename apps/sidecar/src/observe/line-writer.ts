@@ -15,6 +15,11 @@ const openFile = promisify(open);
 const closeFile = promisify(close);
 const STANDARD: Readonly<Record<string, number>> = { '/dev/stdout': 1, '/dev/stderr': 2 };
 
+/** Whether a path stands for a stream that the process has been given. */
+export function isStandard(path: string): boolean {
+  return path in STANDARD;
+}
+
 export class LineWriter {
   #lines: string[] = [];
   #bytes = 0;

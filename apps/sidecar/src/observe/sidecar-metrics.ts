@@ -3,19 +3,17 @@
 import type { RouteCounts } from '@lateen/filters-wasm';
 import { shortTypeName } from '@lateen/xds-proto';
 import type { SubscriptionStatus } from '@lateen/xds-stream';
-import type { DataPlane } from '../data-plane.js';
+import type { DataPlaneViews } from '../data-plane.js';
 import type { OwnIdentity } from '../identity/own-identity.js';
 import type { LimitServiceCounts } from '../limit-service/limit-counts.js';
 import type { RbacCounts } from '../rbac/rbac-counts.js';
 import { PEER_FAULTS } from '../transport/peer-check.js';
 import { OUTLIER_KINDS } from '../upstream/outliers/outlier-settings.js';
-import type { AccessLogs } from './access-logs.js';
+import type { Seen, SeenWorkers } from '../workers/observation.js';
 import { clustersByStatName, sumOf, writeClusters } from './cluster-metrics.js';
 import { formatLabels, type MetricType, type PrometheusText } from './prometheus-text.js';
 
-export interface SidecarMetricSources {
-  readonly dataPlane: DataPlane;
-  readonly accessLogs: AccessLogs;
+export interface SidecarMetricSources extends Seen {
   readonly identity: OwnIdentity | undefined;
   /** Undefined without a control plane. */
   readonly ads: { readonly connected: boolean; readonly statuses: readonly SubscriptionStatus[] } | undefined;
@@ -30,9 +28,8 @@ export function writeSidecarMetrics(out: PrometheusText, sources: SidecarMetricS
   const { dataPlane, ads, identity } = sources;
   const { stats } = dataPlane;
   one('envoy_server_uptime', 'gauge', 'Seconds since the start.', Math.floor((Date.now() - sources.startedMs) / 1000));
-  one('process_resident_memory_bytes', 'gauge', 'Resident memory.', process.memoryUsage.rss());
-  const cpu = process.cpuUsage();
-  one('process_cpu_seconds_total', 'counter', 'CPU time.', (cpu.user + cpu.system) / 1e6);
+  one('process_resident_memory_bytes', 'gauge', 'Resident memory.', sources.usage.residentBytes);
+  one('process_cpu_seconds_total', 'counter', 'CPU time.', sources.usage.cpuSeconds);
   one('envoy_listener_downstream_cx_total', 'counter', 'Connections accepted.', stats.downstreamCxTotal);
   one('envoy_listener_downstream_cx_active', 'gauge', 'Open downstream connections.', stats.downstreamCxActive);
   one(
@@ -105,19 +102,34 @@ export function writeSidecarMetrics(out: PrometheusText, sources: SidecarMetricS
   writeOutliers(out, dataPlane);
   writeHealthChecks(out, dataPlane);
   out.metric('lateen_access_log_lines_dropped_total', 'counter', 'Access log lines lost for lack of room.');
-  for (const [path, dropped] of sources.accessLogs.dropped) {
+  for (const [path, dropped] of sources.lostLines.dropped) {
     out.sample('lateen_access_log_lines_dropped_total', formatLabels([['path', path]]), dropped);
   }
   out.metric('lateen_audit_records_dropped_total', 'counter', 'Requests that are in no audit log for lack of room.');
-  for (const [path, dropped] of sources.accessLogs.auditDropped) {
+  for (const [path, dropped] of sources.lostLines.auditDropped) {
     out.sample('lateen_audit_records_dropped_total', formatLabels([['path', path]]), dropped);
   }
+  if (sources.workers !== undefined) writeWorkers(out, sources.workers);
   if (ads !== undefined) writeControlPlane(out, ads);
   if (identity?.current !== undefined) {
     const seconds = (identity.current.notAfter.getTime() - Date.now()) / 1000;
     one('lateen_certificate_expiry_seconds', 'gauge', 'Seconds until the own certificate ends.', Math.round(seconds));
     one('lateen_certificate_renewals_total', 'counter', 'Certificates received.', identity.status.renewals);
   }
+}
+
+/** Of a proxy of several processes; the first one's number is 0. */
+function writeWorkers(out: PrometheusText, { processes, restarts }: SeenWorkers): void {
+  out.metric('lateen_worker_connections_total', 'counter', 'Connections accepted, by process.');
+  for (const { index, connectionsTotal } of processes) {
+    out.sample('lateen_worker_connections_total', `worker="${index}"`, connectionsTotal);
+  }
+  out.metric('lateen_worker_connections_active', 'gauge', 'Open downstream connections, by process.');
+  for (const { index, connectionsActive } of processes) {
+    out.sample('lateen_worker_connections_active', `worker="${index}"`, connectionsActive);
+  }
+  out.metric('lateen_worker_restarts_total', 'counter', 'Workers that ended and were replaced.');
+  out.sample('lateen_worker_restarts_total', '', restarts);
 }
 
 function writeControlPlane(out: PrometheusText, ads: NonNullable<SidecarMetricSources['ads']>): void {
@@ -133,7 +145,7 @@ function writeControlPlane(out: PrometheusText, ads: NonNullable<SidecarMetricSo
 }
 
 /** Under the names and the label that Envoy gives them. */
-function writeRateLimits(out: PrometheusText, dataPlane: DataPlane): void {
+function writeRateLimits(out: PrometheusText, dataPlane: DataPlaneViews): void {
   const counts = dataPlane.rateLimits();
   if (counts.length === 0) return;
   const METRICS = [
@@ -151,7 +163,7 @@ function writeRateLimits(out: PrometheusText, dataPlane: DataPlane): void {
 }
 
 /** Under Envoy's names; those of filters with a `stat_prefix` have it in theirs. */
-function writeLimitServices(out: PrometheusText, dataPlane: DataPlane): void {
+function writeLimitServices(out: PrometheusText, dataPlane: DataPlaneViews): void {
   const METRICS = [
     ['ok', 'Requests that a rate limit service let through.', ({ ok }) => ok],
     ['over_limit', 'Requests that it refused.', ({ overLimit }) => overLimit],
@@ -171,7 +183,7 @@ function writeLimitServices(out: PrometheusText, dataPlane: DataPlane): void {
 }
 
 /** Under the names and the label that Envoy gives them. */
-function writeTokenChecks(out: PrometheusText, dataPlane: DataPlane): void {
+function writeTokenChecks(out: PrometheusText, dataPlane: DataPlaneViews): void {
   const counts = dataPlane.tokenChecks();
   if (counts.length === 0) return;
   const METRICS = [
@@ -191,7 +203,7 @@ function writeTokenChecks(out: PrometheusText, dataPlane: DataPlane): void {
 }
 
 /** Under Envoy's names: those of connection managers have prefixes as labels, those of connections what is before `shadow_` in theirs. */
-function writeRbac(out: PrometheusText, dataPlane: DataPlane): void {
+function writeRbac(out: PrometheusText, dataPlane: DataPlaneViews): void {
   const METRICS = [
     ['allowed', 'What rules let through.', 'rulesPrefix', ({ allowed }) => allowed],
     ['denied', 'What rules did not let through.', 'rulesPrefix', ({ denied }) => denied],
@@ -223,7 +235,7 @@ function rbacSeries({ kind, statPrefix }: RbacCounts, name: string, prefix: stri
 }
 
 /** Of routes with a `stat_prefix`; Envoy has the same counters below `vhost.NAME.route.PREFIX`. */
-function writeRoutes(out: PrometheusText, dataPlane: DataPlane): void {
+function writeRoutes(out: PrometheusText, dataPlane: DataPlaneViews): void {
   const counts = dataPlane.routeCounts();
   if (counts.length === 0) return;
   const METRICS = [
@@ -256,7 +268,7 @@ function writeRoutes(out: PrometheusText, dataPlane: DataPlane): void {
 }
 
 /** Under Envoy's names; clusters without health checks have none. */
-function writeHealthChecks(out: PrometheusText, dataPlane: DataPlane): void {
+function writeHealthChecks(out: PrometheusText, dataPlane: DataPlaneViews): void {
   const clusters = [...clustersByStatName(dataPlane)].flatMap(([name, sharing]) => {
     const checks = sharing.flatMap(({ health }) => (health ? [health] : []));
     return checks.length === 0 ? [] : [{ name, checks }];
@@ -284,7 +296,7 @@ function writeHealthChecks(out: PrometheusText, dataPlane: DataPlane): void {
 }
 
 /** Under Envoy's names; clusters without outlier detection have none. */
-function writeOutliers(out: PrometheusText, dataPlane: DataPlane): void {
+function writeOutliers(out: PrometheusText, dataPlane: DataPlaneViews): void {
   const clusters = [...clustersByStatName(dataPlane)].flatMap(([name, sharing]) => {
     const detectors = sharing.flatMap(({ outliers }) => (outliers ? [outliers] : []));
     return detectors.length === 0 ? [] : [{ name, detectors }];

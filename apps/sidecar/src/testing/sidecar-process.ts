@@ -16,7 +16,8 @@ import { ListenerSchema } from '@lateen/xds-proto/envoy/config/listener/v3/liste
 import { RouteConfigurationSchema } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import { type AdsForm, createAdsService, ENVOY_SERVED_TYPES, type ServedSnapshot } from '@lateen/xds-stream';
 
-const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+/** The built program. */
+export const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 
 /** Everything that a test started, ended in reverse order. */
 export class Cleanups {

@@ -25,6 +25,10 @@ export interface DataPath {
   readonly clock: Clock;
   readonly stats: DataPlaneStats;
   readonly log: NonNullable<DataPlaneOptions['log']>;
+  /** The keys of TLS session tickets are derived from it. */
+  readonly ticketSecret: Uint8Array;
+  /** For the other processes of the proxy. */
+  readonly onEjected: DataPlaneOptions['onEjected'];
   readonly connectionLimits: ConnectionLimits;
   readonly quotas: QuotaBuckets;
   readonly limitServices: LimitServiceStatistics;

@@ -6,7 +6,7 @@ import { Endpoint } from './endpoint.js';
 import type { ForwardHosts } from './forward-hosts.js';
 import { ClusterChecks } from './health/cluster-checks.js';
 import type { HealthCounts } from './health/health-checker.js';
-import { type OutlierCounts, OutlierDetector } from './outliers/outlier-detector.js';
+import { type Ejection, type OutlierCounts, OutlierDetector } from './outliers/outlier-detector.js';
 import type { TransportChooser } from './transport-chooser.js';
 import type { UpstreamCluster } from './upstream-cluster.js';
 import { WarmUp } from './warm-up.js';
@@ -82,6 +82,10 @@ export class UpstreamSet {
 
   outliersOf({ name }: UpstreamCluster): OutlierCounts | undefined {
     return this.detectors.get(name)?.counts;
+  }
+
+  takeEjection(ejection: Ejection): void {
+    this.detectors.get(ejection.cluster)?.take(ejection);
   }
 
   healthOf({ name }: UpstreamCluster): HealthCounts | undefined {

@@ -29,6 +29,7 @@ import * as P from './balancing/priority-layout.js';
 import { BlobWriter } from './blob-writer.js';
 import { type Hash64, writeChoicesByHash } from './hashing/consistent-hashing.js';
 import { CLUSTER_RETRY_BUDGET, RETRY_BUDGET_SET } from './limits/budget-layout.js';
+import { partOf, type Share } from './limits/share.js';
 import type { ProblemList } from './problems.js';
 import { hasOtherFields, join, refuseOtherFields } from './supported-fields.js';
 
@@ -49,13 +50,14 @@ export interface EndpointAddress {
   readonly localityWeight: number;
 }
 
-/** The table's bytes. `endpointSlot` gives each endpoint its stable slot. */
+/** The table's bytes. `endpointSlot` gives each endpoint its stable slot; circuit breakers are this process's part of them. */
 export function writeCluster(
   problems: ProblemList,
   cluster: Cluster,
   assignment: ClusterLoadAssignment | undefined,
   endpointSlot: (endpoint: EndpointAddress) => number,
   hash64: Hash64,
+  share: Share,
 ): Uint8Array {
   checkCommonLb(problems, cluster);
   const { clusterDiscoveryType: discovery } = cluster;
@@ -99,9 +101,9 @@ export function writeCluster(
     writeChoicesByHash(blob, balancing.hashing, priorities, hosts, isLocalityWeighted(cluster), hash64);
   }
   readLimits(problems, cluster).forEach((limit, index) => {
-    blob.int(T.CLUSTER_LIMITS + index * 4, limit);
+    blob.int(T.CLUSTER_LIMITS + index * 4, partOf(limit, share));
   });
-  blob.int(CLUSTER_RETRY_BUDGET, readRetryBudget(problems, cluster));
+  blob.int(CLUSTER_RETRY_BUDGET, readRetryBudget(problems, cluster, share));
   return blob.finish();
 }
 
@@ -144,14 +146,14 @@ const DEFAULT_BUDGET_PERCENT = 20;
 const DEFAULT_MIN_RETRIES = 3;
 
 /** In the form of CLUSTER_RETRY_BUDGET; 0 where the limit of retries counts. */
-function readRetryBudget(problems: ProblemList, { circuitBreakers }: Cluster): number {
+function readRetryBudget(problems: ProblemList, { circuitBreakers }: Cluster, share: Share): number {
   const index = circuitBreakers?.thresholds.findIndex(({ priority }) => priority === RoutingPriority.DEFAULT) ?? -1;
   const budget = circuitBreakers?.thresholds[index]?.retryBudget;
   if (budget === undefined) return 0;
   const path = `circuit_breakers.thresholds[${index}].retry_budget`;
   const percent = budget.budgetPercent?.value ?? DEFAULT_BUDGET_PERCENT;
   if (!(percent >= 0 && percent <= 100)) problems.add(`${path}.budget_percent`, 'must be from 0 to 100');
-  const least = Math.min(budget.minRetryConcurrency ?? DEFAULT_MIN_RETRIES, 0xffff);
+  const least = Math.min(partOf(budget.minRetryConcurrency ?? DEFAULT_MIN_RETRIES, share), 0xffff);
   return RETRY_BUDGET_SET | (Math.round(percent * 100) << 16) | least;
 }
 

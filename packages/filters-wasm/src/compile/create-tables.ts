@@ -15,6 +15,7 @@ import { createLimitSlots } from './limits/limit-slots.js';
 import { createQuotaBranches } from './limits/quota-branches.js';
 import { writeQuotaFilter } from './limits/quota-filter.js';
 import { compileReplyHeaders, writeRateLimit } from './limits/rate-limit.js';
+import { type Share, WHOLE } from './limits/share.js';
 import { type CompileProblem, ProblemList } from './problems.js';
 import { writeRouteConfiguration } from './route-configuration.js';
 import { createRouteStatistics } from './statistics/route-statistics.js';
@@ -54,8 +55,8 @@ interface Compilation extends CompiledResources {
   readonly clusterOffsets: ReadonlyMap<number, number>;
 }
 
-/** Makes the tables of a core; one for each core. */
-export function createTables(core: Core): Tables {
+/** Makes the tables of a core; one for each core. What limits a proxy is written as `share` of it. */
+export function createTables(core: Core, share: Share = WHOLE): Tables {
   const { i32 } = core;
   const routeConfigs = createSlotNames(
     L.ROUTE_CONFIG_SLOT_COUNT,
@@ -118,6 +119,7 @@ export function createTables(core: Core): Tables {
         hashName,
         limitSlots,
         routeStatistics,
+        share,
         nowMs,
         bucketName: (name) => {
           const unique = `route ${input.lastingName?.(config.name) ?? config.name} ${name}`;
@@ -170,7 +172,7 @@ export function createTables(core: Core): Tables {
       });
       return endpoint;
     };
-    const bytes = writeCluster(problems, cluster, assignment, endpointSlot, hash64);
+    const bytes = writeCluster(problems, cluster, assignment, endpointSlot, hash64, share);
     all.push(...problems.problems);
     return { source: cluster, assignment, slot, bytes, endpoints: described, endpointNames };
   }
@@ -303,6 +305,7 @@ export function createTables(core: Core): Tables {
     return description;
   }
 
+  const limits = { slots: limitSlots, share, hashName };
   return {
     compile,
     activate,
@@ -315,13 +318,13 @@ export function createTables(core: Core): Tables {
     limitSlots,
     routeStatistics,
     rateLimit(config, path, bucketName, problems) {
-      const nowMs = active?.nowMs ?? 0;
-      return writeRateLimit({ problems, slots: limitSlots, nowMs, hashName }, path, config, bucketName, 'listener');
+      const context = { ...limits, problems, nowMs: active?.nowMs ?? 0 };
+      return writeRateLimit(context, path, config, bucketName, 'listener');
     },
     refusalHeaders: (headers, path, problems) => compileReplyHeaders({ problems, hashName }, path, headers),
     quotaBranches,
     quota: (name, config, path, problems, tells = false) =>
-      writeQuotaFilter({ problems, slots: limitSlots, branches: quotaBranches, hashName }, path, name, config, tells),
+      writeQuotaFilter({ ...limits, problems, branches: quotaBranches }, path, name, config, tells),
     endpoint: (slot) => descriptions[slot],
     endpointsOf: (clusterSlot) => active?.clusters.get(clusters.name(clusterSlot) ?? '')?.endpoints ?? [],
     get bytes() {

@@ -80,7 +80,7 @@ export const proxyHeaders = message('ProxyHeaders', {
 
 /** Settings of a proxy. */
 export const proxyConfig = message('ProxyConfig', {
-  concurrency: integer('Worker threads (Lateen: a sidecar is one process).'),
+  concurrency: integer('Worker processes; 0: as many as there are cores; unset: 1.'),
   drainDuration: duration('How long connections are drained when listeners change (default 45s).'),
   terminationDrainDuration: duration('How long connections are drained at the end (default 5s).'),
   discoveryAddress: text('Address of the control plane.'),

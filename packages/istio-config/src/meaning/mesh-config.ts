@@ -8,7 +8,7 @@ import { checkLocalities } from './fields/locality.js';
 import { checkCipherSuites } from './fields/server-tls.js';
 import { checkRetryPolicy } from './http/retries.js';
 import { checkUnique, present } from './rule.js';
-import { checkConcurrency, checkVariables } from './workloads/proxy-config.js';
+import { checkVariables } from './workloads/proxy-config.js';
 
 /** Labels of lower case (SPIFFE), the last of which may be empty (Istio). */
 const TRUST_DOMAIN = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*\.?$/;
@@ -26,7 +26,6 @@ export function checkMeshConfig(config: Loose<MeshConfig>, faults: FaultList): v
   }
   checkTimes(config, faults);
   checkLocalities(config.localityLbSetting, ['localityLbSetting'], faults);
-  checkConcurrency(config.defaultConfig?.concurrency, ['defaultConfig', 'concurrency'], faults);
   checkVariables(config.defaultConfig?.proxyMetadata, ['defaultConfig', 'proxyMetadata'], faults);
   if (config.defaultHttpRetryPolicy) {
     checkRetryPolicy(config.defaultHttpRetryPolicy, ['defaultHttpRetryPolicy'], faults);

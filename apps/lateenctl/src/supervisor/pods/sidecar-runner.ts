@@ -1,6 +1,7 @@
 // Pods: starts a pod's sidecar: its bootstrap file, token, trust root and process.
 
 import { mkdir } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { writeFileAtomic } from '@lateen/identity';
 import type { Logger } from '@lateen/telemetry';
@@ -13,6 +14,7 @@ import type { TokenFiles } from '../token-files.js';
 import type { TrustRoots } from '../trust-roots.js';
 import { DEFAULT_PROBE, type ProbeLoop, startProbeLoop } from './probe.js';
 import { buildBootstrap, type SidecarNode } from './sidecar-bootstrap.js';
+import { sidecarProcesses } from './sidecar-processes.js';
 
 const READY_PORT = 15021;
 const READY_PATH = '/healthz/ready';
@@ -117,7 +119,8 @@ export class SidecarRunner {
     await writeFileAtomic(join(directory, 'bootstrap.yaml'), bootstrap);
   }
 
-  #launchPlan(directory: string, { environment, terminationDrainMs }: ProxySettings) {
+  #launchPlan(directory: string, { environment, terminationDrainMs, concurrency }: ProxySettings) {
+    const processes = sidecarProcesses(concurrency, availableParallelism());
     const { mesh, trustDomain, logLevel, program } = this.#options;
     return {
       command: process.execPath,
@@ -140,6 +143,7 @@ export class SidecarRunner {
         '--log-level',
         logLevel,
         ...(terminationDrainMs === undefined ? [] : ['--drain-time', `${terminationDrainMs}ms`]),
+        ...(processes === 1 ? [] : ['--concurrency', String(processes)]),
         '--exit-with-parent',
       ],
       workingDirectory: directory,

@@ -17,6 +17,14 @@ export class OutlierCounts {
   readonly enforced: Record<OutlierKind, number> = noneOfEach();
 }
 
+/** An endpoint that is ejected, as the processes of a proxy tell each other. */
+export interface Ejection {
+  readonly cluster: string;
+  /** As `Endpoint.addressText`. */
+  readonly endpoint: string;
+  readonly forMs: number;
+}
+
 function noneOfEach(): Record<OutlierKind, number> {
   return { consecutive_5xx: 0, consecutive_gateway_failure: 0, consecutive_local_origin_failure: 0 };
 }
@@ -95,18 +103,25 @@ export class OutlierDetector implements OutlierJudge, TimerOwner {
     });
   }
 
+  /** Another process of the proxy has ejected an endpoint: so does this one, for the same time. */
+  take({ endpoint, forMs }: Ejection): void {
+    this.path.clock.tick();
+    for (const monitor of this.monitors.values()) {
+      if (monitor.addressText !== endpoint || monitor.ejected) continue;
+      this.keepOut(monitor);
+      monitor.ejectedForMs = forMs;
+    }
+  }
+
   private eject(monitor: OutlierMonitor, kind: OutlierKind): void {
     const { counts, path, settings } = this;
     const { baseEjectionMs, maxEjectionMs } = settings;
-    counts.ejectionsActive++;
     counts.ejectionsEnforcedTotal++;
     counts.enforced[kind]++;
-    monitor.ejected = true;
-    monitor.ejectedAtMs = path.clock.nowMs;
-    if (monitor.growth * baseEjectionMs < maxEjectionMs + baseEjectionMs) monitor.growth++;
+    this.keepOut(monitor);
     const jitterMs = Math.random() * settings.maxJitterMs;
     monitor.ejectedForMs = Math.min(baseEjectionMs * monitor.growth, maxEjectionMs) + jitterMs;
-    setEjected(path.core, this.clusterSlot, monitor.slot, true);
+    path.onEjected?.({ cluster: this.clusterName, endpoint: monitor.addressText, forMs: monitor.ejectedForMs });
     path.log('warn', 'ejected an endpoint', {
       cluster: this.clusterName,
       endpoint: monitor.addressText,
@@ -114,6 +129,16 @@ export class OutlierDetector implements OutlierJudge, TimerOwner {
       ejected_for_ms: Math.round(monitor.ejectedForMs),
       ejections_active: counts.ejectionsActive,
     });
+  }
+
+  private keepOut(monitor: OutlierMonitor): void {
+    const { path } = this;
+    const { baseEjectionMs, maxEjectionMs } = this.settings;
+    this.counts.ejectionsActive++;
+    monitor.ejected = true;
+    monitor.ejectedAtMs = path.clock.nowMs;
+    if (monitor.growth * baseEjectionMs < maxEjectionMs + baseEjectionMs) monitor.growth++;
+    setEjected(path.core, this.clusterSlot, monitor.slot, true);
     this.scheduleSweep();
   }
 

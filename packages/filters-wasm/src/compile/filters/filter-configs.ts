@@ -73,7 +73,7 @@ function readConfig(context: CompileContext, path: string, any: Any, bucketName:
     }
     if (typeName === LocalRateLimitSchema.typeName) {
       const limit = writeRateLimit(
-        { problems, slots: context.limitSlots, nowMs: context.nowMs, hashName: context.hashName },
+        { ...context, slots: context.limitSlots },
         path,
         fromBinary(LocalRateLimitSchema, any.value),
         context.bucketName(bucketName),

@@ -23,11 +23,13 @@ import type { QuotaBranches } from './quota-branches.js';
 import { readBucketId, writeParts } from './quota-bucket-id.js';
 import { type QuotaRule, readQuotaRules } from './quota-rules.js';
 import { readStrategy } from './quota-strategy.js';
+import { bucketPart, type Share } from './share.js';
 
 export interface QuotaContext {
   readonly problems: ProblemList;
   readonly slots: LimitSlots;
   readonly branches: QuotaBranches;
+  readonly share: Share;
   hashName(name: string): number;
 }
 
@@ -105,8 +107,9 @@ function writeBranch(
   const unassigned = settings.noAssignmentBehavior?.noAssignmentBehavior.value;
   const strategy = readStrategy(problems, join(path, 'no_assignment_behavior.fallback_rate_limit'), unassigned);
   blob.int(at + B.BRANCH_STRATEGY, strategy.kind);
-  blob.long(at + B.BRANCH_INTERVAL, strategy.interval);
-  blob.long(at + B.BRANCH_MAX_TOKENS, strategy.maxTokens);
+  const part = strategy.kind === B.STRATEGY_BUCKET ? bucketPart(strategy, context.share) : strategy;
+  blob.long(at + B.BRANCH_INTERVAL, part.interval);
+  blob.long(at + B.BRANCH_MAX_TOKENS, part.maxTokens);
   blob.long(at + B.BRANCH_PER_FILL, strategy.perFill);
   writeDenial(context, blob, at, join(path, 'deny_response_settings'), settings.denyResponseSettings, tells);
 }

@@ -14,6 +14,7 @@ import { readMutations, writeMutations } from '../mutations.js';
 import type { ProblemList } from '../problems.js';
 import { join, refuseOtherFields } from '../supported-fields.js';
 import type { LimitSlots } from './limit-slots.js';
+import { bucketPart, type Share, WHOLE } from './share.js';
 
 /** Envoy's own least interval. */
 const MIN_FILL_INTERVAL_MS = 50;
@@ -26,6 +27,7 @@ const MAX_CREDIT = 2n ** 62n;
 export interface RateLimitContext {
   readonly problems: ProblemList;
   readonly slots: LimitSlots;
+  readonly share: Share;
   readonly nowMs: number;
   hashName(name: string): number;
 }
@@ -59,7 +61,9 @@ export function writeRateLimit(
   }
   const blob = new BlobWriter();
   blob.reserve(B.LIMIT_BYTES);
-  writeBucket(problems, blob, join(path, 'token_bucket'), config.tokenBucket);
+  // A connection is one process's alone.
+  const share = config.localRateLimitPerDownstreamConnection ? WHOLE : context.share;
+  writeBucket(problems, blob, join(path, 'token_bucket'), config.tokenBucket, share);
   blob.int(B.LIMIT_BUCKET, taken(problems, path, slots.bucket(bucketName, context.nowMs)));
   blob.int(B.LIMIT_COUNTERS, taken(problems, path, slots.counters(config.statPrefix)));
   // Without the fields nothing is looked at and nothing enforced.
@@ -99,7 +103,7 @@ export function compileReplyHeaders(
   return record.finish();
 }
 
-function writeBucket(problems: ProblemList, blob: BlobWriter, path: string, bucket: TokenBucket): void {
+function writeBucket(problems: ProblemList, blob: BlobWriter, path: string, bucket: TokenBucket, share: Share): void {
   refuseOtherFields(problems, path, TokenBucketSchema, bucket, 'max_tokens tokens_per_fill fill_interval');
   const { fillInterval } = bucket;
   const interval = (fillInterval?.seconds ?? 0n) * 1_000_000n + BigInt(Math.floor((fillInterval?.nanos ?? 0) / 1000));
@@ -109,12 +113,13 @@ function writeBucket(problems: ProblemList, blob: BlobWriter, path: string, buck
   if (interval < BigInt(MIN_FILL_INTERVAL_MS * 1000)) {
     problems.add(join(path, 'fill_interval'), `must be at least ${MIN_FILL_INTERVAL_MS} ms`);
   }
-  if (BigInt(bucket.maxTokens) * interval > MAX_CREDIT) {
+  const part = bucketPart({ maxTokens: BigInt(bucket.maxTokens), interval }, share);
+  if (part.maxTokens * part.interval > MAX_CREDIT) {
     problems.add(path, 'holds too many tokens for so long an interval; make one of them smaller');
     return;
   }
-  blob.long(B.LIMIT_INTERVAL, interval);
-  blob.long(B.LIMIT_MAX_TOKENS, BigInt(bucket.maxTokens));
+  blob.long(B.LIMIT_INTERVAL, part.interval);
+  blob.long(B.LIMIT_MAX_TOKENS, part.maxTokens);
   blob.long(B.LIMIT_PER_FILL, BigInt(perFill));
 }
 

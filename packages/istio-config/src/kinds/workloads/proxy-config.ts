@@ -9,7 +9,7 @@ export const proxyConfigKind = message(
   'ProxyConfig',
   {
     selector: nested(workloadSelector, 'The workloads that this is for; none: all of the namespace.'),
-    concurrency: integer('Worker threads; 0: as many as there are cores.'),
+    concurrency: integer('Worker processes; 0: as many as there are cores; unset: 1.'),
     environmentVariables: map(
       text('', { maxLength: 2048 }),
       "More variables of the proxy's environment; those that begin with ISTIO_META_ are told to Pilot.",

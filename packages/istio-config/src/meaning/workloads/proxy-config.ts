@@ -11,17 +11,8 @@ const LOADERS = /^(NODE_|LD_|DYLD_|PATH$|GLIBC_TUNABLES$|OPENSSL_)/;
 
 export const checkProxyConfig: MeaningRule<ProxyConfigSpec> = (spec, faults) => {
   checkSelector(spec.selector, ['selector'], faults);
-  checkConcurrency(spec.concurrency, ['concurrency'], faults);
   checkVariables(spec.environmentVariables, ['environmentVariables'], faults);
 };
-
-/** A sidecar is one process, so that limits and circuit breakers exist once. */
-export function checkConcurrency(concurrency: number | undefined, path: FieldPath, faults: FaultList): void {
-  if (concurrency === undefined || concurrency === 1) return;
-  const message =
-    '`concurrency` is accepted, but not acted on yet (a proxy is one process and uses one core; start more replicas); it may stay';
-  faults.warning(path, 'not-acted-on', message, 'key');
-}
 
 /** Names of variables, and those that change what program the proxy is. */
 export function checkVariables(
