@@ -144,7 +144,7 @@ function asksOf({ asks, inbound }: Explanation): Explanation['asks'] {
   return [...asks, ...inbound.flatMap((arrival) => arrival.asks)];
 }
 
-/** As pods tell it (`mesh/limit-answers.ts`); null: none is asked. */
+/** As pods tell it (`mesh/answers/limit-answers.ts`); null: none is asked. */
 function askedText(asks: Explanation['asks']): string | null {
   if (asks.length === 0) return null;
   const each = asks.map(({ descriptor }) => descriptor.map(({ key, value }) => `${key}=${value ?? '?'}`).join(','));
@@ -154,6 +154,8 @@ function askedText(asks: Explanation['asks']): string | null {
 function checkHttp(sending: HttpSending, answer: Explanation): void {
   const { expect: expected, answers, name } = sending;
   const { upstream, received, log } = expected;
+  // An authorizer answers what the case says, and may change the request.
+  if ((answer.authorization?.asked ?? null) !== null) return;
   // Of gRPC the proxy's own answers are 200, with the status in a header.
   const isGrpc = sending.headers['content-type'] === 'application/grpc';
   const status = isGrpc ? undefined : foretold(answer);
@@ -208,7 +210,11 @@ async function arrivalsOf(written: ConformanceCase, issuer: CertificateIssuer): 
     const call = { target, port, tls, serverName, head: sending.kind === 'http' ? headOf(sending) : '' };
     const arrival = await explainArrival({ snapshot, documents: objects, caller }, call, Date.now());
     const { action, authorization = null } = arrival?.inbound ?? {};
-    const { status, log, text } = sending.expect;
+    const { status, log, text, headers } = sending.expect;
+    const { asked = null } = authorization ?? {};
+    if (headers['x-asked'] === null) expect([sending.name, asked]).toEqual([sending.name, null]);
+    // Who is asked answers what the case says, and may change the request.
+    if (asked !== null) continue;
     const denied = /^rbac_access_denied_matched_policy\[(.*)\]$/.exec(log.details ?? '')?.[1];
     if (denied !== undefined) expect([sending.name, authorization?.rule ?? 'none']).toEqual([sending.name, denied]);
     if (sending.kind === 'tcp') {

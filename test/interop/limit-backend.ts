@@ -2,7 +2,7 @@
 
 import { createServer, type Http2Server, type ServerHttp2Session } from 'node:http2';
 import type { AddressInfo } from 'node:net';
-import { answerLimit } from '../conformance/mesh/limit-answers.js';
+import { answerLimit } from '../conformance/mesh/answers/limit-answers.js';
 import type { Backend } from './echo-backend.js';
 
 /** Starts it; the words of `answerLimit` decide. */

@@ -9,6 +9,7 @@ import type { ClusterLoadAssignment } from '@lateen/xds-proto/envoy/config/endpo
 import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import type { ClientHandle, GiveAway, OpenSocket, SharedSocket } from './downstream/socket-listener.js';
+import type { AuthorizerCounts } from './external-authorization/authorizer-counts.js';
 import type { LimitServiceCounts } from './limit-service/limit-counts.js';
 import type { CallService } from './observe/audit/collectors/grpc-collector.js';
 import type { ClusterCounts } from './observe/cluster-counts.js';
@@ -321,6 +322,8 @@ export interface DataPlaneViews {
   tokenChecks(): readonly JwtCounts[];
   /** Counters of filters that decide who may. */
   rbac(): readonly RbacCounts[];
+  /** Counters of filters that ask authorizers. */
+  authorizers(): readonly AuthorizerCounts[];
   /** Counters of routes that have a stat_prefix. */
   routeCounts(): readonly RouteCounts[];
   /** Counters of rate limit services by the cluster that requests go to. */

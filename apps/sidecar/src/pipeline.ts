@@ -25,12 +25,9 @@ import {
   type RouteCounts,
 } from '@lateen/filters-wasm';
 import { createTokenCounts, type JwtCounts, TokenVerifier } from '@lateen/jwt';
-import { anyIs, TYPE_URL, unpackAny } from '@lateen/xds-proto';
+import { TYPE_URL } from '@lateen/xds-proto';
 import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import type { TransportSocket } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
-import { ProxyProtocolConfig_Version } from '@lateen/xds-proto/envoy/config/core/v3/proxy_protocol_pb.js';
-import { ProxyProtocolUpstreamTransportSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol_pb.js';
-import { UpstreamTlsContextSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import {
   type ClusterView,
   type ConfigProblem,
@@ -52,6 +49,11 @@ import { type BoundSockets, ListenerSet } from './downstream/listener-set.js';
 import type { ClientHandle } from './downstream/socket-listener.js';
 import { internWorkload, MetricReader } from './exchange/metric-labels.js';
 import { ENDPOINT_WORKLOAD, ownPeerLines, ownWorkload } from './exchange/peer-metadata.js';
+import {
+  type AuthorizerCounts,
+  AuthorizerLoad,
+  AuthorizerStatistics,
+} from './external-authorization/authorizer-counts.js';
 import { type LimitServiceCounts, LimitServiceStatistics } from './limit-service/limit-counts.js';
 import { MetricScopes } from './observe/metric-scopes.js';
 import { QuotaBuckets } from './quota/quota-buckets.js';
@@ -72,11 +74,10 @@ import { clusterViews } from './upstream/cluster-views.js';
 import { endpointsOf } from './upstream/discovery/cluster-endpoints.js';
 import { ForwardHosts } from './upstream/forward-hosts.js';
 import type { Ejection } from './upstream/outliers/outlier-detector.js';
-import { createTransportChooser, type TransportChooser } from './upstream/transport-chooser.js';
+import { compileTransport, createTransportChooser, type TransportChooser } from './upstream/transport-chooser.js';
 import { createUpstreamCluster, type UpstreamCluster } from './upstream/upstream-cluster.js';
 import { type CompiledCluster, UpstreamSet } from './upstream/upstream-set.js';
-import { UpstreamTls } from './upstream/upstream-tls.js';
-import { createPlainTransport, type ProxyVersion, type UpstreamTransport } from './upstream/upstream-transport.js';
+import { createPlainTransport, type UpstreamTransport } from './upstream/upstream-transport.js';
 
 /** Idle connections are closed this long after a drain began; requests that come before are still served. */
 const DRAIN_IDLE_MS = 2000;
@@ -88,18 +89,19 @@ export async function createDataPlane(options: DataPlaneOptions): Promise<DataPl
 }
 
 class Pipeline implements DataPlane {
-  private readonly path: DataPath;
-  private readonly secrets = new SecretStore();
-  private readonly pairs = new SecurityPairs();
+  readonly path: DataPath;
+  readonly secrets = new SecretStore();
+  readonly pairs = new SecurityPairs();
   private readonly scopes = new MetricScopes();
   private readonly listenerSet: ListenerSet;
   private readonly upstreams: UpstreamSet;
-  private readonly plain: UpstreamTransport;
+  readonly plain: UpstreamTransport;
   private readonly metrics: MetricReader;
   private readonly tcpMetrics: TcpMetrics;
   private readonly peerLines: readonly (readonly [string, string])[];
   private readonly tokenCounts = new Map<string, JwtCounts>();
   private readonly rbacCounts = new RbacStatistics();
+  private readonly authorizerCounts = new AuthorizerStatistics();
   private readonly clock: NodeJS.Timeout;
   /** What was compiled for a cluster message, so that unchanged clusters keep their transports and sessions. */
   private compiledClusters = new Map<Cluster, CompiledCluster>();
@@ -117,6 +119,7 @@ class Pipeline implements DataPlane {
       tables,
       quotas: new QuotaBuckets(core, tables.quotaBranches),
       limitServices: new LimitServiceStatistics(),
+      authorizers: new AuthorizerLoad(),
       ownCluster: options.node.cluster,
       tokens: new TokenVerifier(),
       slots: new OutSlots(core.headSlots),
@@ -230,6 +233,10 @@ class Pipeline implements DataPlane {
     return this.rbacCounts.all();
   }
 
+  authorizers(): readonly AuthorizerCounts[] {
+    return this.authorizerCounts.all();
+  }
+
   routeCounts(): readonly RouteCounts[] {
     return this.path.tables.routeStatistics.counts.filter((counts) => counts !== undefined);
   }
@@ -328,6 +335,7 @@ class Pipeline implements DataPlane {
       peerLines: this.peerLines,
       nowMs: Date.now(),
       rbacCounts: this.rbacCounts,
+      authorizerCounts: this.authorizerCounts,
       compiledRules,
       tokenCounts: (statPrefix) => this.tokenCountsOf(statPrefix),
       problem: (path, message) =>
@@ -352,7 +360,7 @@ class Pipeline implements DataPlane {
       const problem = (path: string, message: string): void => {
         problems.push({ resourceType: TYPE_URL.cluster, resourceName: config.name, path: `${at}.${path}`, message });
       };
-      return this.compileTransport(socket, problem);
+      return compileTransport(socket, this, problem);
     };
     const transports = createTransportChooser(config, this.plain, compileSocket);
     if (cluster.forwards === undefined) return { cluster, transports };
@@ -364,29 +372,6 @@ class Pipeline implements DataPlane {
       transportOf: (endpoint) => transports.choose(endpoint),
       isOwn: (address, port) => this.listenerSet.leadsOut(address, port),
     });
-  }
-
-  private compileTransport(
-    socket: TransportSocket,
-    problem: (path: string, message: string) => void,
-    proxyVersion: ProxyVersion = 0,
-  ): UpstreamTransport {
-    if (socket.configType.case !== 'typedConfig') {
-      problem('typed_config', 'is missing');
-      return this.plain;
-    }
-    const any = socket.configType.value;
-    if (anyIs(any, ProxyProtocolUpstreamTransportSchema)) {
-      const { config, transportSocket } = unpackAny(any, ProxyProtocolUpstreamTransportSchema);
-      const version = config?.version === ProxyProtocolConfig_Version.V2 ? 2 : 1;
-      if (transportSocket !== undefined) return this.compileTransport(transportSocket, problem, version);
-      problem('transport_socket', 'is missing');
-    }
-    if (!anyIs(any, UpstreamTlsContextSchema)) {
-      return proxyVersion === 0 ? this.plain : createPlainTransport(this.path, proxyVersion);
-    }
-    const context = unpackAny(any, UpstreamTlsContextSchema);
-    return new UpstreamTls(context, this.path, this.secrets, this.pairs, problem, proxyVersion);
   }
 
   /** Endpoints say of themselves which workload they are, for peers that send no metadata. */

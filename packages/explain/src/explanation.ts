@@ -141,6 +141,8 @@ export interface ExplainedAuthorization {
   readonly decision: 'allowed' | 'denied';
   /** `ns[NAMESPACE]-policy[NAME]-rule[N]`; null: allowed since there are no ALLOW policies, or denied since none of them is for it. */
   readonly rule: string | null;
+  /** The provider that is asked about it by a policy with action CUSTOM; it is taken to let the request through as it is. */
+  readonly asked: string | null;
 }
 
 /** A route that came before, or a rule that is none for this caller, and the first thing about it that did not hold. */

@@ -59,6 +59,7 @@ describe('who may call', () => {
     expect(answer.inbound[0]?.authorization).toEqual({
       decision: 'allowed',
       rule: 'ns[default]-policy[readers]-rule[0]',
+      asked: null,
     });
     expect(reasonsOf(answer)).toEqual([[FILE, lineOf('- from: [{source'), 'readers', 'spec.rules[0]']]);
     expect(answer.notes.filter((note) => note.startsWith('at web-v1.default'))).toEqual([
@@ -80,7 +81,7 @@ describe('who may call', () => {
 
   it('is decided by nobody, and the policies that might have allowed are named', () => {
     const answer = mesh.ask('POST http://web/open');
-    expect(answer.inbound[0]?.authorization).toEqual({ decision: 'denied', rule: null });
+    expect(answer.inbound[0]?.authorization).toEqual({ decision: 'denied', rule: null, asked: null });
     expect(reasonsOf(answer).map(([, , name]) => name)).toEqual(['readers']);
   });
 

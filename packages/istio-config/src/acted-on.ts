@@ -31,7 +31,6 @@ export interface ActedOn {
 /** Why a policy is refused as a whole. To make the kind work, take away its line `refused`. */
 const NOT_ENFORCED = 'a policy that is not enforced must not be accepted, so remove it until it is';
 const SELECTOR_ONLY = 'what it would name (gateways of the Gateway API, waypoints) is not there; use selector';
-const NOBODY_ASKED = 'nobody outside of the mesh is asked about requests';
 const ENVOY_FILTER =
   'patches with operation MERGE, ADD, INSERT_* and REMOVE of HTTP_FILTER (local_ratelimit, ratelimit, ext_authz, jwt_authn, ' +
   'rbac, cors, fault, wasm) and MERGE of LISTENER, ROUTE_CONFIGURATION, VIRTUAL_HOST, HTTP_ROUTE and CLUSTER will be; ' +
@@ -229,10 +228,9 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
     stored: { image: 'the image is the one of this release' },
   },
   AuthorizationPolicy: {
-    done: ['selector', 'rules', 'action'],
+    done: ['selector', 'rules', 'action', 'provider'],
     stored: {},
-    refused: { targetRef: SELECTOR_ONLY, targetRefs: SELECTOR_ONLY, provider: NOBODY_ASKED },
-    values: { action: { done: ['ALLOW', 'DENY', 'AUDIT'], instead: `${NOBODY_ASKED}; write DENY or ALLOW` } },
+    refused: { targetRef: SELECTOR_ONLY, targetRefs: SELECTOR_ONLY },
   },
   RequestAuthentication: {
     done: ['selector', 'jwtRules'],
@@ -302,7 +300,7 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'tcpKeepalive.time',
       'dnsRefreshRate',
       'extensionProviders[].{name,prometheus}',
-      'extensionProviders[].{envoyFileAccessLog,lateenAudit}',
+      'extensionProviders[].{envoyFileAccessLog,lateenAudit,envoyExtAuthzHttp,envoyExtAuthzGrpc}',
       'defaultProviders.{metrics,accessLogging}',
       'defaultConfig.gatewayTopology.{numTrustedProxies,proxyProtocol,forwardClientCertDetails}',
       'defaultConfig.{proxyMetadata,concurrency,terminationDrainDuration}',

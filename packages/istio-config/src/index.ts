@@ -54,6 +54,7 @@ export type {
   AuthorizationRule,
   AuthorizationSource,
 } from './kinds/policies/authorization-policy.js';
+export type { GrpcAuthorizer, HttpAuthorizer } from './kinds/policies/authorizer.js';
 export type { EnvoyFilterSpec } from './kinds/policies/envoy-filter.js';
 export type { JwtRule, RequestAuthenticationSpec } from './kinds/policies/request-authentication.js';
 export type { WasmPluginSpec } from './kinds/policies/wasm-plugin.js';

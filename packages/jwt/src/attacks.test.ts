@@ -71,6 +71,9 @@ describe('attacks', () => {
     const filter = filterOf({ provider: { claim_to_headers: [{ header_name: 'X-Sub', claim_name: 'sub' }] } });
     const lines = ['connection: close, X-SUB', 'connection: x-sub', ...bearer(await rsa.sign({}))];
     expect(admittedHead(await ask(filter, lines)).slice(2)).toEqual(['connection: close', 'x-sub: me']);
+    // What the client itself sent under that name is not seen with it.
+    const forged = ['connection: x-sub', 'x-sub: admin', ...bearer(await rsa.sign({}))];
+    expect(admittedHead(await ask(filter, forged)).slice(2)).toEqual(['x-sub: me']);
   });
 
   it('by naming keys', async () => {

@@ -80,7 +80,11 @@ export class RequestHead {
   /** A value that cannot stand in a header is left out. */
   add(name: string, value: string): boolean {
     if (/[^\t\x20-\x7e\x80-\xff]/.test(value)) return false;
-    this.#lines = this.#lines.flatMap((line) => (line.name === 'connection' ? withoutOption(line, name) : line));
+    this.#lines = this.#lines.flatMap((line) => {
+      // What the client called hop-by-hop would be seen with what is added, once Connection no longer names it.
+      if (line.name === name && line.hidden) return [];
+      return line.name === 'connection' ? withoutOption(line, name) : line;
+    });
     this.#lines.push({ name, value, text: `${name}: ${value}`, hidden: false });
     this.#changed = true;
     return true;
@@ -103,6 +107,14 @@ export class RequestHead {
     if (kept.length === pairs.length) return;
     const { before, after } = this.#target();
     this.#requestLine = kept.length === 0 ? `${before}${after}` : `${before}?${kept.join('&')}${after}`;
+    this.#changed = true;
+  }
+
+  /** Sets a parameter of the query, in place of all with this name; both stand there as they are. */
+  setParameter(name: string, value: string): void {
+    this.removeParameter(name);
+    const { before, query, after } = this.#target();
+    this.#requestLine = `${before}?${query === '' ? '' : `${query}&`}${name}=${value}${after}`;
     this.#changed = true;
   }
 

@@ -11,9 +11,10 @@ import { createServer as createTcpServer, type Socket, type Server as TcpServer 
 import { Duplex } from 'node:stream';
 import type { ScriptedAnswer } from '../case-file.js';
 import type { TlsFacts } from '../case-tls.js';
+import { CHECK, CHECK_PATH, grpcVerdict, httpVerdict } from './answers/authorizer-answers.js';
+import { answerLimit, SHOULD_RATE_LIMIT } from './answers/limit-answers.js';
 import type { CaseCertificates } from './certificates.js';
 import { DeafPod } from './deaf-pod.js';
-import { answerLimit, SHOULD_RATE_LIMIT } from './limit-answers.js';
 import { type ConnectionFacts, unwrapping, type WrappingOfPod } from './unwrap.js';
 
 /** The header by which requests, their copies and log lines are known. */
@@ -202,9 +203,14 @@ export class EchoPods {
     return bound === null || typeof bound === 'string' ? 0 : bound.port;
   }
 
-  /** A proxy asks whether a request is over its limit. */
-  private answerLimit(pod: string, response: Http2ServerResponse, body: string): void {
-    const answer = answerLimit(pod, Buffer.from(body, 'latin1'));
+  /** A proxy asks whether a request is over its limit, or may go on. */
+  private answerCall(
+    pod: string,
+    response: Http2ServerResponse,
+    body: string,
+    answerOf: (pod: string, message: Buffer) => Buffer | undefined,
+  ): void {
+    const answer = answerOf(pod, Buffer.from(body, 'latin1'));
     if (answer === undefined) return;
     response.writeHead(200, { 'content-type': 'application/grpc' });
     response.addTrailers({ 'grpc-status': '0' });
@@ -251,8 +257,15 @@ export class EchoPods {
       headers.push([(rawHeaders[index] ?? '').toLowerCase(), rawHeaders[index + 1] ?? '']);
     }
     const id = String(known[REQUEST_ID] ?? '');
-    if (path === SHOULD_RATE_LIMIT && 'stream' in response) {
-      this.answerLimit(pod, response, body);
+    if ((path === SHOULD_RATE_LIMIT || path === CHECK) && 'stream' in response) {
+      this.answerCall(pod, response, body, path === CHECK ? grpcVerdict : answerLimit);
+      return;
+    }
+    if (path.startsWith(CHECK_PATH)) {
+      const host = known.host ?? String(known[':authority'] ?? '');
+      const verdict = httpVerdict(pod, method, path, host, headers, body);
+      if (verdict !== undefined)
+        (response as ServerResponse).writeHead(verdict.status, verdict.headers).end(verdict.body);
       return;
     }
     if (id === '') {

@@ -206,9 +206,10 @@ function askText({ rule, service, domain, descriptor, timeoutMs, failOpen, statu
   return `${text}${why === '' ? '' : `  ${why}`}`;
 }
 
-function accessText({ decision, rule }: ExplainedAuthorization, why: string): string {
+function accessText({ decision, rule, asked }: ExplainedAuthorization, why: string): string {
   const because = rule === null ? (decision === 'denied' ? ': no ALLOW policy is for it' : '') : ` by ${rule}`;
-  return `${decision}${because}${why === '' ? '' : `  ${why}`}`;
+  const before = asked === null ? '' : `${asked} is asked; then `;
+  return `${before}${decision}${because}${why === '' ? '' : `  ${why}`}`;
 }
 
 function inboundLines(inbound: ExplainedInbound, why: string, further: readonly string[]): string[] {

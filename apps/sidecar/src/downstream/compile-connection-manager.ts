@@ -13,6 +13,7 @@ import { anyIs, unpackAny } from '@lateen/xds-proto';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import { CorsSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/cors/v3/cors_pb.js';
 import { FilterConfigSchema as ForwardProxySchema } from '@lateen/xds-proto/envoy/extensions/filters/http/dynamic_forward_proxy/v3/dynamic_forward_proxy_pb.js';
+import { ExtAuthzSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/ext_authz/v3/ext_authz_pb.js';
 import {
   HTTPFaultSchema as FaultSchema,
   type HTTPFault,
@@ -33,6 +34,8 @@ import {
 import { compileHttp2Settings } from '../codec/http2/http2-settings.js';
 import type { DataPlaneOptions } from '../data-plane.js';
 import { CORS_ABSENT, CORS_FIRST, CORS_LAST } from '../exchange/filters/cross-origin.js';
+import type { FirstCheck } from '../external-authorization/authorizer.js';
+import { type AuthorizerContext, compileHttpAuthorizer } from '../external-authorization/compile-authorizer.js';
 import type { MetricScopes } from '../observe/metric-scopes.js';
 import { LimitFilters } from '../quota/read-limit-filters.js';
 import { compileHttpRbac, type RbacContext } from '../rbac/compile-rbac.js';
@@ -54,7 +57,7 @@ const CODECS = {
 } as const;
 type Fault = NonNullable<ListenerOptions['fault']>;
 
-export interface ConnectionManagerContext extends RbacContext {
+export interface ConnectionManagerContext extends RbacContext, AuthorizerContext {
   readonly tables: Tables;
   readonly options: DataPlaneOptions;
   readonly scopes: MetricScopes;
@@ -84,10 +87,8 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
   const { core, tables, options, listenerName, chainName } = context;
   const compiled = compileHttpConnectionManager(hcm, listenerName);
   for (const { path, message } of compiled.problems) context.problem(path, message);
-  const { filters, suppressEnvoyHeaders, tokens, rbac, limits, fault, cors, countsMessages, grpcWeb } = readFilters(
-    hcm,
-    context,
-  );
+  const { filters, suppressEnvoyHeaders, firstChecks, tokens, rbac, limits, fault, cors, countsMessages, grpcWeb } =
+    readFilters(hcm, context);
   const exchangePeers = filters.metadataExchange;
   const listenerOptions = {
     ...compiled.options,
@@ -126,11 +127,13 @@ export function compileConnectionManager(hcm: HttpConnectionManager, context: Co
       hcm.appendXForwardedPort ||
       listenerOptions.useRemoteAddress ||
       rbac !== null ||
+      firstChecks.length > 0 ||
       limits.quotas.length > 0 ||
       limits.services.length > 0,
     xfccNeeded,
     localPortNeeded: hcm.appendXForwardedPort,
-    principalNeeded: limits.quotas.length > 0 || rbac !== null,
+    principalNeeded: limits.quotas.length > 0 || rbac !== null || firstChecks.length > 0,
+    firstChecks,
     tokens,
     rbac,
     rateLimited: !limits.empty,
@@ -180,6 +183,7 @@ function compileAccessLog(
 interface FilterSettings {
   readonly filters: MeshFilters;
   readonly suppressEnvoyHeaders: boolean;
+  readonly firstChecks: readonly FirstCheck[];
   readonly tokens: JwtFilter | null;
   readonly rbac: ChainRbac | null;
   readonly limits: LimitFilters;
@@ -189,7 +193,8 @@ interface FilterSettings {
   readonly grpcWeb: boolean;
 }
 
-const TOKEN_ORDER = 'the filter for tokens must come before those for limits, faults, CORS and RBAC';
+const TOKEN_ORDER = 'the filter for tokens must come before those for limits, faults and CORS';
+const ASKING_ORDER = 'filters that ask authorizers must come before those for tokens, limits, faults and CORS';
 const RBAC_ORDER = 'RBAC filters must come before those for limits and faults';
 const CORS_ORDER = 'the CORS filter must come before every rate limit and fault filter, or after all of them';
 
@@ -201,6 +206,11 @@ function readFilters(
   let cors: FilterSettings['cors'];
   const beforeCors: RbacFilter[] = [];
   const afterCors: RbacFilter[] = [];
+  const firstChecks: FirstCheck[] = [];
+  /** Access rules that stand before what may have to wait are decided before it. */
+  const rulesFirst = (): void => {
+    for (const rules of beforeCors.splice(0)) firstChecks.push({ kind: 'rules', filter: rules });
+  };
   let countsMessages = false;
   let grpcWeb = false;
   let fault: Fault | undefined;
@@ -221,10 +231,18 @@ function readFilters(
     if (last) context.problem(path, 'the last filter must be the router');
     if (any !== undefined && anyIs(any, JwtAuthenticationSchema)) {
       if (tokens !== null) context.problem(path, 'a chain can have one filter for tokens');
-      if (!limits.empty || fault !== undefined || cors !== undefined || beforeCors.length > 0) {
-        context.problem(path, TOKEN_ORDER);
-      }
+      if (!limits.empty || fault !== undefined || cors !== undefined) context.problem(path, TOKEN_ORDER);
+      rulesFirst();
       tokens = readTokens(unpackAny(any, JwtAuthenticationSchema), `${path}.typed_config`, statPrefix, context);
+      return;
+    }
+    if (any !== undefined && anyIs(any, ExtAuthzSchema)) {
+      const late = tokens !== null || cors !== undefined || fault !== undefined;
+      if (late || !limits.empty || limits.services.length > 0) context.problem(path, ASKING_ORDER);
+      rulesFirst();
+      const config = unpackAny(any, ExtAuthzSchema);
+      const authorizer = compileHttpAuthorizer(config, `${path}.typed_config`, statPrefix, context);
+      firstChecks.push({ kind: 'authorizer', authorizer });
       return;
     }
     if (any !== undefined && anyIs(any, RBACSchema)) {
@@ -274,7 +292,7 @@ function readFilters(
       context.problem('http_filters', `there is no quota filter ${name} whose limit to tell`);
   }
   const rbac = beforeCors.length + afterCors.length === 0 ? null : { beforeCors, afterCors };
-  return { filters, suppressEnvoyHeaders, tokens, rbac, limits, fault, cors, countsMessages, grpcWeb };
+  return { filters, suppressEnvoyHeaders, firstChecks, tokens, rbac, limits, fault, cors, countsMessages, grpcWeb };
 }
 
 function readTokens(

@@ -199,6 +199,7 @@ class ListenerCompiler {
     const served = compileTcpProxy(chain.filters, {
       core: context.core,
       rbacCounts: context.rbacCounts,
+      authorizerCounts: context.authorizerCounts,
       compiledRules: context.compiledRules,
       nowMs: context.nowMs,
       options: context.options,

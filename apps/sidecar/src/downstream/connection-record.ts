@@ -24,7 +24,7 @@ export function createConnectionRecord(
     xfcc: chain.xfccNeeded ? client.xfcc : '',
     principal: chain.principalNeeded ? client.principal : '',
     ...(chain.localPortNeeded ? { localPort: socket.localPort ?? 0 } : {}),
-    ...(chain.rbac === null ? {} : { peer: ruledPeer(socket, client, serverName) }),
+    ...(chain.rbac === null && chain.firstChecks.length === 0 ? {} : { peer: ruledPeer(socket, client, serverName) }),
   });
 }
 

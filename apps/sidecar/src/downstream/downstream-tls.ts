@@ -282,13 +282,15 @@ export class TlsAcceptor implements DownstreamTls {
   private verify(shown: ShownPeer): VerifiedClient {
     const own = this.certificate?.principal ?? '';
     const anonymous = !this.settings.verifiesPeer || (!this.requireClient && shown.certificate() === undefined);
-    if (anonymous) return { principal: '', securityId: this.pairs.idOf('', own, false), xfcc: '', names: [''] };
+    if (anonymous)
+      return { principal: '', securityId: this.pairs.idOf('', own, false), xfcc: '', names: [''], ownName: own };
     const peer = checkPeer(shown, this.settings);
     return {
       principal: peer.principal,
       securityId: this.pairs.idOf(peer.principal, own, true),
       xfcc: xfccElement(own, peer, shown, this.details),
       names: [...peer.names.uris, ...peer.names.dnsNames, peer.subject],
+      ownName: own,
     };
   }
 

@@ -3,6 +3,7 @@
 import type { JwtFilter } from '@lateen/jwt';
 import type { Http2Settings } from '../codec/http2/http2-settings.js';
 import type { AccessLogSink } from '../data-plane.js';
+import type { FirstCheck } from '../external-authorization/authorizer.js';
 import type { LimitService } from '../limit-service/limit-service.js';
 import type { ChainRbac } from '../rbac/request-access.js';
 import type { ServedChain } from './served-connection.js';
@@ -20,6 +21,8 @@ export interface HttpChain extends ServedChain {
   readonly localPortNeeded: boolean;
   /** The record names the client by its certificate. */
   readonly principalNeeded: boolean;
+  /** Access rules and authorizers before the filter for tokens, in their order. */
+  readonly firstChecks: readonly FirstCheck[];
   /** The filter that checks tokens; null: there is none. */
   readonly tokens: JwtFilter | null;
   /** The filters that decide who may; null: there are none. */

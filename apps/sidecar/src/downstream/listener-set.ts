@@ -181,8 +181,10 @@ export class ListenerSet {
     const compiled = [...this.active.values()].flatMap((each) => [...each.compiled.chains.values()]);
     return new Set(
       compiled.flatMap(({ runtime: { served } }) => {
-        if (served.kind === 'tcp') return rulesOf(served.rbac);
-        return served.rbac === null ? [] : rulesOf([...served.rbac.beforeCors, ...served.rbac.afterCors]);
+        const checks = served.kind === 'tcp' ? served.checks : served.firstChecks;
+        const first = checks.flatMap((check) => (check.kind === 'rules' ? [check.filter] : []));
+        if (served.kind === 'tcp' || served.rbac === null) return rulesOf(first);
+        return rulesOf([...first, ...served.rbac.beforeCors, ...served.rbac.afterCors]);
       }),
     );
   }

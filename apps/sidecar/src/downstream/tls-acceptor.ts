@@ -9,6 +9,8 @@ export interface VerifiedClient {
   readonly xfcc: string;
   /** Of a verified certificate: URI names, DNS names, the subject. Of a TLS client without one the empty subject. */
   readonly names: readonly string[];
+  /** What this side's own certificate is called, where there is one. */
+  readonly ownName?: string;
 }
 
 export interface DownstreamTls {

@@ -3,6 +3,7 @@
 import type { MessageWriter } from '../codec/message-writer.js';
 import type { HttpChain } from '../downstream/http-chain.js';
 import type { PresentedAddresses } from '../downstream/listener-filters/proxy-header.js';
+import type { VerifiedClient } from '../downstream/tls-acceptor.js';
 
 export interface ExchangeClient {
   readonly chain: HttpChain;
@@ -26,6 +27,8 @@ export interface ExchangeClient {
   readonly remoteAddressText: string;
   readonly serverName: string;
   readonly peerPrincipal: string;
+  /** Who its client is, by its certificate. */
+  readonly client: VerifiedClient;
   /** The protocol says where a message ends: bodies are written without chunked framing. */
   readonly framesMessages: boolean;
   /** The connection will be closed after the present response. */

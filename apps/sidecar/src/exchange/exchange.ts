@@ -1,35 +1,23 @@
 // Exchange: the state machine of one request and its response; one object for each client connection, used again and again.
 
 import * as L from '@lateen/filters-wasm';
-import type { JwtDecision, JwtFilter } from '@lateen/jwt';
 import type { DrainListener } from '../codec/message-writer.js';
 import { joinLines } from '../limit-service/limit-answer.js';
 import { clusterCounts } from '../observe/cluster-counts.js';
 import type { RbacFilter } from '../rbac/rbac-filter.js';
 import { accessRefusal } from '../rbac/request-access.js';
 import { TIMER_BACKOFF, TIMER_IDLE, TIMER_ROUTE, TIMER_STREAM, TIMER_TRY, timeoutReply } from './exchange-timers.js';
+import { CheckedExchange } from './filters/checked-exchange.js';
 import { CORS_FIRST, CORS_LAST } from './filters/cross-origin.js';
 import { type DelayedRequest, faultAbort, type HeldAnswer, InjectedDelay } from './filters/injected-delay.js';
 import { type InquiringRequest, LimitInquiry, limitReplyPolicy } from './filters/limit-inquiry.js';
 import { chargeRateLimits } from './filters/rate-limit.js';
-import { CLAIMS_TOO_LARGE, type TokenBearer, TokenCheck, tokenRefusal } from './filters/token-check.js';
 import { tunnelEndsHere, upgradeAllowed } from './filters/upgrades.js';
-import { ForwardingExchange } from './forwarding-exchange.js';
 import { WebCall } from './grpc/web-call.js';
-import {
-  HEAD_TOO_LARGE,
-  type LocalReply,
-  ROUTE_NOT_FOUND,
-  STREAM_IDLE,
-  UPGRADE_NOT_ENABLED,
-  UPSTREAM_IDLE,
-} from './local-reply.js';
+import { type LocalReply, ROUTE_NOT_FOUND, STREAM_IDLE, UPGRADE_NOT_ENABLED, UPSTREAM_IDLE } from './local-reply.js';
 import { FLAG } from './response-flags.js';
 
-export class Exchange extends ForwardingExchange implements DelayedRequest, InquiringRequest, TokenBearer {
-  private tokenCheck: TokenCheck | null = null;
-  /** Counts requests. */
-  private serial = 0;
+export class Exchange extends CheckedExchange implements DelayedRequest, InquiringRequest {
   private delay: InjectedDelay | null = null;
   private inquiry: LimitInquiry | null = null;
   /** What is to be done with a request when all services have let it through. */
@@ -59,12 +47,13 @@ export class Exchange extends ForwardingExchange implements DelayedRequest, Inqu
     this.log?.noteRequest(this.client.framesMessages);
     const action = this.route(-1, this.client.secure);
     this.requestComplete = complete;
-    if (chain.tokens === null) this.filter(action, headLength, bodyAddress, bodyLength);
+    if (chain.firstChecks.length > 0) this.checkFirst(action, headLength, bodyAddress, bodyLength);
+    else if (chain.tokens === null) this.filter(action, headLength, bodyAddress, bodyLength);
     else this.checkTokens(chain.tokens, action, headLength, bodyAddress, bodyLength);
   }
 
   /** REQ_* and ROUTE_* are filled: the filters that follow that for tokens, in their order. */
-  private filter(action: number, headLength: number, bodyAddress: number, bodyLength: number): void {
+  protected filter(action: number, headLength: number, bodyAddress: number, bodyLength: number): void {
     const { wasm } = this.path.core;
     const { chain } = this.client;
     // What has no route is told so.
@@ -112,10 +101,8 @@ export class Exchange extends ForwardingExchange implements DelayedRequest, Inqu
   requestBytes(address: number, length: number, wireLength: number, complete: boolean): void {
     this.lastActiveMs = this.path.clock.nowMs;
     this.requestWireBytes += wireLength;
-    if (this.tokenCheck?.holding === true) {
-      this.tokenCheck.holdBody(address, length);
-      if (complete) this.completeRequest();
-      else this.client.pauseRequest();
+    if (this.holdsBody) {
+      this.holdBody(address, length, complete);
       return;
     }
     this.requestBodyBytes += length;
@@ -182,90 +169,6 @@ export class Exchange extends ForwardingExchange implements DelayedRequest, Inqu
   }
 
   // ---- Filters -------------------------------------------------------------------------------------------------------
-
-  /** Goes on with the filters, or holds the request back until its tokens are checked. */
-  private checkTokens(
-    filter: JwtFilter,
-    action: number,
-    headLength: number,
-    bodyAddress: number,
-    bodyLength: number,
-  ): void {
-    this.tokenCheck ??= new TokenCheck(this.path, this);
-    const decision = this.tokenCheck.decide(filter, this.client);
-    if (decision !== null) {
-      this.followTokens(this.tokenCheck, decision, action, headLength, bodyAddress, bodyLength);
-      return;
-    }
-    this.heldBack = true;
-    this.tokenCheck.holdBody(bodyAddress, bodyLength);
-    if (!this.requestComplete) this.client.pauseRequest();
-  }
-
-  onTokensChecked(): void {
-    const { chain, record, secure } = this.client;
-    const { tokenCheck } = this;
-    if (!this.heldBack || tokenCheck === null || chain.tokens === null) return;
-    this.path.clock.tick();
-    this.heldBack = false;
-    const headLength = tokenCheck.restore(this.listenerRecord, record);
-    const action = this.route(-1, secure);
-    const decision = tokenCheck.decide(chain.tokens, this.client);
-    if (decision === null) {
-      this.heldBack = true;
-      return;
-    }
-    // The body comes once more, piece by piece.
-    const body = tokenCheck.takeBody();
-    const { requestComplete: complete, serial } = this;
-    this.requestComplete = complete && body.length <= 1;
-    body.forEach((piece, index) => {
-      this.path.core.bytes.set(piece, L.EDITED_HEAD_BODY);
-      const { length } = piece;
-      if (index === 0) this.followTokens(tokenCheck, decision, action, headLength, L.EDITED_HEAD_BODY, length);
-      else if (this.active && this.serial === serial)
-        this.requestBytes(L.EDITED_HEAD_BODY, length, 0, complete && index === body.length - 1);
-    });
-  }
-
-  private route(random: number, secure: number): number {
-    const { wasm, i32 } = this.path.core;
-    const action = wasm.route(this.client.chain.routeConfigSlot, random, secure);
-    this.policy = i32[L.ROUTE_POLICY >> 2]!;
-    this.log?.noteRoute();
-    return action;
-  }
-
-  private followTokens(
-    check: TokenCheck,
-    decision: JwtDecision,
-    action: number,
-    headLength: number,
-    bodyAddress: number,
-    bodyLength: number,
-  ): void {
-    const { core } = this.path;
-    // For the log and the metrics: where the request would have gone.
-    if (action === L.ROUTE_ACTION_FORWARD) this.clusterSlot = core.i32[L.ROUTE_CLUSTER >> 2]!;
-    if (decision.kind === 'refused') {
-      if (decision.challenge !== '') this.headLines = `www-authenticate: ${decision.challenge}\r\n`;
-      this.replyLocally(tokenRefusal(decision));
-      return;
-    }
-    this.log?.noteClaims(decision.metadata);
-    const { record, secure } = this.client;
-    const length = decision.head.changed ? check.rewrite(decision, this.listenerRecord, record) : headLength;
-    if (length === 0 || !check.putClaims(decision)) {
-      this.replyLocally(length === 0 ? HEAD_TOO_LARGE : CLAIMS_TOO_LARGE);
-      return;
-    }
-    try {
-      const routed = decision.reroute ? this.route(core.i32[L.ROUTE_RANDOM >> 2]!, secure) : action;
-      this.filter(routed, length, bodyAddress, bodyLength);
-    } finally {
-      L.clearClaims(core);
-    }
-  }
 
   /** REQ_* and ROUTE_* are filled: asks who may. */
   private isDenied(filters: readonly RbacFilter[], action: number): boolean {
@@ -387,10 +290,10 @@ export class Exchange extends ForwardingExchange implements DelayedRequest, Inqu
   }
 
   protected override finish(close: boolean): void {
+    this.endChecks();
     if (this.heldBack) {
       this.delay?.cancel();
       this.inquiry?.cancel();
-      this.tokenCheck?.cancel();
     }
     this.heldBack = false;
     super.finish(close);

@@ -53,6 +53,9 @@ export abstract class ForwardingExchange extends SendingExchange implements Drai
     this.replyLocally(upstreamReset(failure, reason, this.attempts.count > 1));
   }
 
+  /** RESP_* is filled: what filters of requests have to say about the answer. */
+  protected abstract changeAnswer(): void;
+
   /** 103 is for the client (RFC 8297); 100 it has had from us, and HTTP/1.0 knows none of them. */
   onInterimHead(): void {
     const http10 = (this.downstreamFlags & L.DOWNSTREAM_HTTP_10) !== 0;
@@ -82,6 +85,7 @@ export abstract class ForwardingExchange extends SendingExchange implements Drai
       this.replyLocally(upstreamReset('protocol', '', count > 1));
       return true;
     }
+    this.changeAnswer();
     this.responseStarted = true;
     this.endsWithConnection =
       !this.client.framesMessages &&

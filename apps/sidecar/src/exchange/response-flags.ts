@@ -24,6 +24,7 @@ export const FLAG = {
   OM: 1 << 15,
   RL: 1 << 16,
   DF: 1 << 19,
+  UAEX: 1 << 20,
   RLSE: 1 << 22,
 } as const;
 

@@ -4,6 +4,7 @@ import type { RouteCounts } from '@lateen/filters-wasm';
 import { shortTypeName } from '@lateen/xds-proto';
 import type { SubscriptionStatus } from '@lateen/xds-stream';
 import type { DataPlaneViews } from '../data-plane.js';
+import type { AuthorizerCounts } from '../external-authorization/authorizer-counts.js';
 import type { OwnIdentity } from '../identity/own-identity.js';
 import type { LimitServiceCounts } from '../limit-service/limit-counts.js';
 import type { RbacCounts } from '../rbac/rbac-counts.js';
@@ -97,6 +98,7 @@ export function writeSidecarMetrics(out: PrometheusText, sources: SidecarMetricS
   writeLimitServices(out, dataPlane);
   writeTokenChecks(out, dataPlane);
   writeRbac(out, dataPlane);
+  writeAuthorizers(out, dataPlane);
   writeRoutes(out, dataPlane);
   writeClusters(out, dataPlane);
   writeOutliers(out, dataPlane);
@@ -220,6 +222,29 @@ function writeRbac(out: PrometheusText, dataPlane: DataPlaneViews): void {
     for (const [metric, series] of metrics) {
       out.metric(metric, 'counter', help);
       for (const [labels, value] of series) out.sample(metric, labels, value);
+    }
+  }
+}
+
+/** Envoy counts requests at the cluster that they are for as well. */
+function writeAuthorizers(out: PrometheusText, dataPlane: DataPlaneViews): void {
+  const METRICS = [
+    ['ok', 'What authorizers let through.', ({ ok }) => ok],
+    ['denied', 'What they denied.', ({ denied }) => denied],
+    ['error', 'What they gave no answer about.', ({ error }) => error],
+    ['failure_mode_allowed', 'Of these let through.', ({ failureModeAllowed }) => failureModeAllowed],
+    ['disabled', 'What nobody had to be asked about.', ({ disabled }) => disabled],
+    ['invalid', 'Answers that could not be followed.', ({ invalid }) => invalid],
+  ] as const satisfies readonly (readonly [string, string, (one: AuthorizerCounts) => number])[];
+  for (const kind of ['http', 'network'] as const) {
+    const counts = dataPlane.authorizers().filter((one) => one.kind === kind);
+    if (counts.length === 0) continue;
+    for (const [name, help, read] of METRICS) {
+      const metric = kind === 'http' ? `envoy_http_ext_authz_${name}` : `envoy_ext_authz_${name}`;
+      const label = kind === 'http' ? 'envoy_http_conn_manager_prefix' : 'envoy_ext_authz_prefix';
+      out.metric(metric, 'counter', help);
+      for (const one of counts)
+        out.sample(metric, formatLabels([[label, one.statPrefix.replace(/\.$/, '')]]), read(one));
     }
   }
 }

@@ -3,6 +3,7 @@
 import type { JsonObject } from '@bufbuild/protobuf';
 import { anyIs, unpackAny } from '@lateen/xds-proto';
 import type { Filter } from '@lateen/xds-proto/envoy/config/listener/v3/listener_components_pb.js';
+import { ExtAuthzSchema } from '@lateen/xds-proto/envoy/extensions/filters/network/ext_authz/v3/ext_authz_pb.js';
 import { RBACSchema } from '@lateen/xds-proto/envoy/extensions/filters/network/rbac/v3/rbac_pb.js';
 import { FilterConfigSchema } from '@lateen/xds-proto/envoy/extensions/filters/network/sni_dynamic_forward_proxy/v3/sni_dynamic_forward_proxy_pb.js';
 import {
@@ -11,9 +12,10 @@ import {
 } from '@lateen/xds-proto/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js';
 import type { DataPlaneOptions } from '../data-plane.js';
 import { METADATA_EXCHANGE, readStruct, STATS } from '../downstream/mesh-filters.js';
+import { type AuthorizerContext, compileConnectionAuthorizer } from '../external-authorization/compile-authorizer.js';
+import type { ConnectionStep } from '../external-authorization/connection-check.js';
 import type { MetricScopes } from '../observe/metric-scopes.js';
 import { compileNetworkRbac, type RbacContext } from '../rbac/compile-rbac.js';
-import type { RbacFilter } from '../rbac/rbac-filter.js';
 import { durationMs } from '../upstream/upstream-cluster.js';
 import type { TcpChain, WeightedCluster } from './tcp-chain.js';
 import { compileTunnelHeaders } from './tunnel-headers.js';
@@ -21,7 +23,7 @@ import { compileTunnelHeaders } from './tunnel-headers.js';
 /** Envoy's default where `idle_timeout` is not set. */
 const DEFAULT_IDLE_TIMEOUT_MS = 3_600_000;
 
-export interface TcpProxyContext extends RbacContext {
+export interface TcpProxyContext extends RbacContext, AuthorizerContext {
   readonly options: DataPlaneOptions;
   readonly scopes: MetricScopes;
   readonly listenerName: string;
@@ -41,11 +43,18 @@ export function compileTcpProxy(filters: readonly Filter[], context: TcpProxyCon
   let exchangeProtocol = '';
   let stats: JsonObject | undefined;
   let forwardPort = 0;
-  const rbac: RbacFilter[] = [];
+  const checks: ConnectionStep[] = [];
   filters.slice(0, -1).forEach((filter, index) => {
     const any = filter.configType.case === 'typedConfig' ? filter.configType.value : undefined;
     if (any !== undefined && anyIs(any, RBACSchema)) {
-      rbac.push(compileNetworkRbac(unpackAny(any, RBACSchema), `filters[${index}].typed_config`, context));
+      const rules = compileNetworkRbac(unpackAny(any, RBACSchema), `filters[${index}].typed_config`, context);
+      checks.push({ kind: 'rules', filter: rules });
+      return;
+    }
+    if (any !== undefined && anyIs(any, ExtAuthzSchema)) {
+      const config = unpackAny(any, ExtAuthzSchema);
+      const authorizer = compileConnectionAuthorizer(config, `filters[${index}].typed_config`, context);
+      checks.push({ kind: 'authorizer', authorizer });
       return;
     }
     if (any !== undefined && anyIs(any, FilterConfigSchema)) {
@@ -68,7 +77,7 @@ export function compileTcpProxy(filters: readonly Filter[], context: TcpProxyCon
   return {
     kind: 'tcp',
     listenerName: context.listenerName,
-    rbac,
+    checks,
     clusters,
     totalWeight,
     idleTimeoutMs: proxy.idleTimeout === undefined ? DEFAULT_IDLE_TIMEOUT_MS : durationMs(proxy.idleTimeout),

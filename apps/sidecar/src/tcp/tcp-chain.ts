@@ -2,7 +2,7 @@
 
 import type { AccessLogSink } from '../data-plane.js';
 import type { ServedChain } from '../downstream/served-connection.js';
-import type { RbacFilter } from '../rbac/rbac-filter.js';
+import type { ConnectionStep } from '../external-authorization/connection-check.js';
 import type { TunnelSettings } from './connect-tunnel.js';
 
 /** A cluster and its share of the connections. */
@@ -15,8 +15,8 @@ export interface WeightedCluster {
 export interface TcpChain extends ServedChain {
   readonly kind: 'tcp';
   readonly listenerName: string;
-  /** The filters that decide who may, in their order. */
-  readonly rbac: readonly RbacFilter[];
+  /** Who may: access rules and authorizers, in their order. */
+  readonly checks: readonly ConnectionStep[];
   readonly clusters: readonly WeightedCluster[];
   readonly totalWeight: number;
   /** Ends a connection in which nothing moves, in either direction; 0 = never. */

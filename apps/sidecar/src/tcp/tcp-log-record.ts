@@ -12,6 +12,8 @@ export interface ConnectionFactsAtEnd {
   readonly failureReason: string;
   /** CONNECTION_TERMINATION_DETAILS, empty where there are none. */
   readonly terminationDetails: string;
+  /** RESPONSE_CODE_DETAILS, empty where there are none. */
+  readonly details: string;
   /** What filters have said of the connection. */
   readonly noted: ReadonlyMap<string, string>;
   readonly bytesReceived: number;
@@ -29,7 +31,7 @@ export interface ConnectionFactsAtEnd {
 
 /** The record of a connection. */
 export function tcpLogRecord(facts: ConnectionFactsAtEnd): AccessLogRecord {
-  const { flags, failureReason, terminationDetails, noted, serverName, peerPrincipal, ...same } = facts;
+  const { flags, failureReason, terminationDetails, details, noted, serverName, peerPrincipal, ...same } = facts;
   return {
     ...same,
     method: undefined,
@@ -38,7 +40,7 @@ export function tcpLogRecord(facts: ConnectionFactsAtEnd): AccessLogRecord {
     protocol: undefined,
     responseCode: 0,
     responseFlags: tcpFlagsText(flags),
-    responseCodeDetails: undefined,
+    responseCodeDetails: details === '' ? undefined : details,
     grpcStatus: undefined,
     connectionTerminationDetails: terminationDetails === '' ? undefined : terminationDetails,
     upstreamTransportFailureReason: failureReason === '' ? undefined : failureReason,

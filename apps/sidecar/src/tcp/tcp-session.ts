@@ -6,8 +6,8 @@ import type { VerifiedClient } from '../downstream/tls-acceptor.js';
 import { describeError } from '../exchange/local-reply.js';
 import { parseEndpointWorkload, type WorkloadFacts } from '../exchange/peer-metadata.js';
 import { FLAG, forEachFlag } from '../exchange/response-flags.js';
+import { ConnectionCheck, type ConnectionOutcome } from '../external-authorization/connection-check.js';
 import { addressText } from '../observe/address-text.js';
-import { connectionRefusal } from '../rbac/connection-access.js';
 import type { DataPath } from '../transport/data-path.js';
 import type { OwnedSocket } from '../transport/proxy-socket.js';
 import { Timer, type TimerOwner } from '../transport/timer-wheel.js';
@@ -35,7 +35,7 @@ export interface AcceptedConnection {
   readonly secure: boolean;
 }
 
-export class TcpSession implements ServedConnection, ConnectOutcome, SideEvents, TimerOwner {
+export class TcpSession implements ServedConnection, ConnectOutcome, ConnectionOutcome, SideEvents, TimerOwner {
   private readonly downstream: TcpSide;
   private upstream: TcpSide | null = null;
   private readonly connector: TcpConnector;
@@ -44,8 +44,15 @@ export class TcpSession implements ServedConnection, ConnectOutcome, SideEvents,
   private lastActiveMs: number;
   private flags = 0;
   private failureReason = '';
-  /** Why rules of who may did not let the connection pass; empty where they did. */
-  private readonly denial: string;
+  /** Null where nobody decides who may. */
+  private readonly check: ConnectionCheck | null;
+  /** It is known whether the connection may pass. */
+  private checked = true;
+  /** Why it may not, by whom it was asked: access rules, or an authorizer; empty where it may. */
+  private denial = '';
+  private askedInVain = false;
+  private started = false;
+  private readonly exchanges: boolean;
   private readonly noted = new Map<string, string>();
   private receivedBytes = 0;
   private sentBytes = 0;
@@ -76,12 +83,13 @@ export class TcpSession implements ServedConnection, ConnectOutcome, SideEvents,
     const logs = chain.accessLog !== undefined;
     this.localAddress = logs ? addressText(socket.localAddress, socket.localPort) : '';
     this.remoteAddress = logs ? addressText(socket.remoteAddress, socket.remotePort) : '';
-    this.denial = chain.rbac.length === 0 ? '' : connectionRefusal(path, chain.rbac, accepted, this.noted);
-    // Nobody introduces himself to who may not be here.
-    const exchanges = this.denial === '' && hasAgreedOn(socket, secure, chain.exchangeProtocol);
-    this.downstream = new TcpSide(path, socket, secure, this, exchanges);
+    this.check = chain.checks.length === 0 ? null : new ConnectionCheck(path, chain.checks, accepted, this.noted, this);
+    this.checked = this.check === null;
+    this.check?.begin();
+    this.exchanges = this.denial === '' && hasAgreedOn(socket, secure, chain.exchangeProtocol);
+    this.downstream = new TcpSide(path, socket, secure, this, this.exchanges);
     socket.owner = this.downstream;
-    if (exchanges) this.downstream.writer.writeBuffer(parts.introduction);
+    this.introduce();
     if (chain.idleTimeoutMs > 0) path.wheel.schedule(this.idleTimer, chain.idleTimeoutMs);
     if (chain.maxDurationMs > 0) path.wheel.schedule(this.ageTimer, chain.maxDurationMs);
     this.clusterName = pickCluster(chain);
@@ -90,12 +98,31 @@ export class TcpSession implements ServedConnection, ConnectOutcome, SideEvents,
 
   /** Connects to an endpoint. `first` are bytes of the client that were read already. */
   start(first: Uint8Array | null): void {
-    if (this.denial !== '') {
-      this.downstream.destroy();
-      return;
-    }
-    if (first !== null) this.downstream.onBytes(first);
-    if (!this.downstream.closed) this.connector.connect(this.clusterName, this.authority);
+    this.started = true;
+    if (first !== null && this.denial === '') this.downstream.onBytes(first);
+    if (this.checked) this.proceed();
+  }
+
+  onConnectionChecked(denial: string, askedInVain: boolean): void {
+    this.checked = true;
+    this.denial = denial;
+    this.askedInVain = askedInVain;
+    if (askedInVain) this.flags |= FLAG.UAEX;
+    if (!this.started || this.over) return;
+    this.path.clock.tick();
+    this.introduce();
+    this.proceed();
+  }
+
+  /** Nobody introduces himself to who may not be here. */
+  private introduce(): void {
+    if (!this.exchanges || !this.checked || this.denial !== '') return;
+    this.downstream.writer.writeBuffer(this.parts.introduction);
+  }
+
+  private proceed(): void {
+    if (this.denial !== '') this.downstream.destroy();
+    else if (!this.downstream.closed) this.connector.connect(this.clusterName, this.authority);
   }
 
   /** Where the client wants to go, by its ClientHello. */
@@ -236,6 +263,7 @@ export class TcpSession implements ServedConnection, ConnectOutcome, SideEvents,
 
   private finish(): void {
     this.over = true;
+    this.check?.cancel();
     const { path, chain, connector } = this;
     path.wheel.cancel(this.idleTimer);
     path.wheel.cancel(this.ageTimer);
@@ -255,7 +283,8 @@ export class TcpSession implements ServedConnection, ConnectOutcome, SideEvents,
         durationMs: path.clock.nowMs - this.startMs,
         flags: this.flags,
         failureReason: this.failureReason,
-        terminationDetails: this.denial,
+        terminationDetails: this.askedInVain ? '' : this.denial,
+        details: this.askedInVain ? this.denial : '',
         noted: this.noted,
         bytesReceived: this.receivedBytes,
         bytesSent: this.sentBytes,

@@ -4,6 +4,7 @@ import type { Core, Tables } from '@lateen/filters-wasm';
 import type { TokenVerifier } from '@lateen/jwt';
 import type { ConnectionLimits, DataPlaneOptions, DataPlaneStats } from '../data-plane.js';
 import type { MirrorMemory } from '../exchange/mirrors/mirrored-request.js';
+import type { AuthorizerLoad } from '../external-authorization/authorizer-counts.js';
 import type { LimitServiceStatistics } from '../limit-service/limit-counts.js';
 import type { ClusterCounts } from '../observe/cluster-counts.js';
 import type { QuotaBuckets } from '../quota/quota-buckets.js';
@@ -32,6 +33,8 @@ export interface DataPath {
   readonly connectionLimits: ConnectionLimits;
   readonly quotas: QuotaBuckets;
   readonly limitServices: LimitServiceStatistics;
+  /** What waits for authorizers. */
+  readonly authorizers: AuthorizerLoad;
   /** The cluster of the process's own node. */
   readonly ownCluster: string;
   /** Tokens that were found good. */

@@ -10,6 +10,7 @@ import type {
   RequestMetricSeries,
   TcpMetricSeries,
 } from '../data-plane.js';
+import type { AuthorizerCounts } from '../external-authorization/authorizer-counts.js';
 import type { LimitServiceCounts } from '../limit-service/limit-counts.js';
 import type { AccessLogs } from '../observe/access-logs.js';
 import type { RbacCounts } from '../rbac/rbac-counts.js';
@@ -58,6 +59,7 @@ export interface Observation {
   readonly rateLimits: readonly RateLimitCounts[];
   readonly tokenChecks: readonly JwtCounts[];
   readonly rbac: readonly RbacCounts[];
+  readonly authorizers: readonly AuthorizerCounts[];
   readonly routes: readonly RouteCounts[];
   readonly limitServices: readonly LimitServiceCounts[];
   readonly dropped: ReadonlyMap<string, number>;
@@ -83,6 +85,7 @@ export function observe(index: number, dataPlane: DataPlaneViews, { dropped, aud
     rateLimits: dataPlane.rateLimits(),
     tokenChecks: dataPlane.tokenChecks(),
     rbac: dataPlane.rbac(),
+    authorizers: dataPlane.authorizers(),
     routes: dataPlane.routeCounts(),
     limitServices: dataPlane.limitServices(),
     dropped,

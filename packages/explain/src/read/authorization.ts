@@ -41,7 +41,11 @@ export interface AuthorizationAnswer {
   readonly notes: readonly string[];
 }
 
-const RULE_NAME = /^ns\[(.*)\]-policy\[(.*)\]-rule\[(\d+)\]$/;
+/** Rules of CUSTOM are called after the provider as well, and after what becomes of them where there is none. */
+const RULE_NAME =
+  /^(?:istio-ext-authz-.*?)?ns\[(.*)\]-policy\[(.*)\]-rule\[(\d+)\](?:-deny-due-to-bad-CUSTOM-action)?$/;
+/** Before what rules of CUSTOM mark. */
+const CUSTOM_PREFIX = 'istio_ext_authz_';
 
 /** Decides by the filters in their order, after those for tokens: `claims` are set. */
 export function readAuthorization(
@@ -57,8 +61,18 @@ export function readAuthorization(
     'chain' in request
       ? decision.policyForConnection(rules, request.connection)
       : decision.policyFor(rules, request.head, request.connection);
+  const askedFor: Because[] = [];
+  let asked: string | null = null;
   let rule: string | undefined;
-  for (const { rules, shadowRules } of filters) {
+  for (const { rules, shadowRules, shadowRulesStatPrefix } of filters) {
+    if (shadowRules !== undefined && shadowRulesStatPrefix === CUSTOM_PREFIX) {
+      const found = policyOf(shadowRules);
+      if (found === undefined) continue;
+      notes.push(askedNote(request.view, written(found, places)));
+      asked = request.view.scope.authorizer?.name ?? null;
+      askedFor.push(...reasonOf(found, places, of));
+      continue;
+    }
     if (shadowRules !== undefined) notes.push(...dryRunNotes(shadowRules.action, policyOf(shadowRules), places));
     if (rules === undefined) continue;
     const found = policyOf(rules);
@@ -69,10 +83,29 @@ export function readAuthorization(
     rule = found;
     if ((rules.action === RBAC_Action.ALLOW) !== (found === undefined)) continue;
     const reasons = found === undefined ? allowing(request.view, of) : reasonOf(found, places, of);
-    return { authorization: { decision: 'denied', rule: found ?? null }, because: reasons, notes };
+    return {
+      authorization: { decision: 'denied', rule: found ?? null, asked },
+      because: [...askedFor, ...reasons],
+      notes,
+    };
   }
   const reasons = rule === undefined ? [] : reasonOf(rule, places, of);
-  return { authorization: { decision: 'allowed', rule: rule ?? null }, because: reasons, notes };
+  return {
+    authorization: { decision: 'allowed', rule: rule ?? null, asked },
+    because: [...askedFor, ...reasons],
+    notes,
+  };
+}
+
+/** What an authorizer says nobody knows before: what follows is one of the two. */
+function askedNote({ scope }: ProxyView, by: string): string {
+  const { authorizer } = scope;
+  const { name = '', host = '', port = 0, settings } = authorizer ?? {};
+  const silent = settings?.failOpen === true ? 'goes on' : `is answered ${settings?.statusOnError || 403}`;
+  return (
+    `provider ${name} (${host}:${port}) is asked about it, by ${by}: where that denies, its answer is the answer, ` +
+    `where it does not answer, the request ${silent}; the rest is said of a request that it lets through as it is`
+  );
 }
 
 /** Why it was denied or allowed, in a sentence's end. */

@@ -8,6 +8,7 @@ import { exportTo } from './fields/export-to.js';
 import { httpRetry } from './fields/http-route.js';
 import { localityLbSetting } from './fields/load-balancer.js';
 import { namespaceSelector } from './fields/selector.js';
+import { grpcAuthorizer, httpAuthorizer } from './policies/authorizer.js';
 import { proxyConfig } from './proxy-config.js';
 
 /** What TLS is agreed on. */
@@ -58,8 +59,8 @@ export const extensionProvider = message(
       ),
       'A chained audit log (Lateen’s own; Istio has none).',
     ),
-    envoyExtAuthzHttp: opaque('An authorizer over HTTP.'),
-    envoyExtAuthzGrpc: opaque('An authorizer over gRPC.'),
+    envoyExtAuthzHttp: nested(httpAuthorizer, 'Who is asked over HTTP about requests of policies with action CUSTOM.'),
+    envoyExtAuthzGrpc: nested(grpcAuthorizer, 'The same over gRPC, also about connections of TCP ports.'),
     zipkin: opaque('Traces to Zipkin.'),
     lightstep: opaque('Traces to Lightstep (deprecated).'),
     datadog: opaque('Traces to Datadog.'),

@@ -4,6 +4,7 @@ import type { FaultList } from '../declare/fault.js';
 import { parseDurationMs } from '../duration.js';
 import type { MeshConfig } from '../kinds/mesh-config.js';
 import type { FieldPath } from '../problem.js';
+import { checkAuthorizer, checkHttpAuthorizer } from './fields/authorizer.js';
 import { checkLocalities } from './fields/locality.js';
 import { checkCipherSuites } from './fields/server-tls.js';
 import { checkRetryPolicy } from './http/retries.js';
@@ -36,6 +37,12 @@ export function checkMeshConfig(config: Loose<MeshConfig>, faults: FaultList): v
     const message =
       'servers are always verified; write true, and `insecureSkipVerify` in the DestinationRules whose servers cannot be';
     faults.error(['verifyCertificateAtClient'], 'unsupported', message);
+  }
+  for (const [index, provider] of present(config.extensionProviders)) {
+    const path = ['extensionProviders', index];
+    const { envoyExtAuthzHttp: http, envoyExtAuthzGrpc: grpc } = provider;
+    if (http) checkHttpAuthorizer(http, [...path, 'envoyExtAuthzHttp'], faults);
+    if (grpc) checkAuthorizer(grpc, [...path, 'envoyExtAuthzGrpc'], faults);
   }
   checkUnique(
     config.extensionProviders,

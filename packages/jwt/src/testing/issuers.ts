@@ -79,14 +79,19 @@ export function filterOf({
   return filter;
 }
 
+/** As the proxy does, what a line of Connection names is hidden. */
 export function headOf(lines: readonly string[], target = '/a', method = 'GET') {
+  const nameOf = (line: string) => line.split(':', 1)[0]!.toLowerCase();
+  const ofConnection = lines.filter((line) => nameOf(line) === 'connection');
+  const named = ofConnection.flatMap((line) => line.slice(line.indexOf(':') + 1).split(','));
+  const hidden = new Set(named.map((option) => option.trim().toLowerCase()));
   return new RequestHead({
     text: `${method} ${target} HTTP/1.1\r\n${['host: h', ...lines].join('\r\n')}\r\n\r\n`,
     method,
     scheme: 'http',
     authority: 'h',
     path: target,
-    isHidden: () => false,
+    isHidden: (index) => index > 0 && hidden.has(nameOf(lines[index - 1] ?? '')),
   });
 }
 

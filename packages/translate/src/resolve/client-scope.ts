@@ -8,6 +8,7 @@ import { configHash, configsOf } from '../snapshot.js';
 import { stableHash, stableJson } from '../stable-hash.js';
 import { type AccessLogsByMode, resolveAccessLogs } from './access-logging.js';
 import { type EffectiveAuthorization, resolveAuthorization } from './authorization/authorization-policies.js';
+import { type EffectiveAuthorizer, resolveAuthorizer } from './authorization/authorizers.js';
 import { delegation } from './delegation/delegation.js';
 import {
   type DestinationRuleClient,
@@ -97,6 +98,8 @@ export interface ClientScope {
   readonly tokenRulesHash: string;
   /** Policies about what it takes; all empty where everything is allowed. */
   readonly authorization: EffectiveAuthorization;
+  /** Who is asked about the policies with action CUSTOM; undefined where there are none, or nobody can be asked. */
+  readonly authorizer: EffectiveAuthorizer | undefined;
   readonly authorizationHash: string;
   hashes(): ScopeHashes;
   /** Warnings about Telemetry, and about kinds that are not acted on. */
@@ -273,7 +276,9 @@ function createScope(
   const { metrics, problems: metricProblems } = resolveMetrics(telemetries, snapshot.meshConfig);
   const { accessLogs, problems: accessLogProblems } = resolveAccessLogs(telemetries, snapshot.meshConfig);
   const collectors = auditCollectors(accessLogs);
-  const ownCalls = [...limitServices, ...collectors];
+  const authorization = resolveAuthorization(snapshot, client);
+  const { authorizer, problems: authorizerProblems } = resolveAuthorizer(snapshot, authorization.CUSTOM);
+  const ownCalls = [...limitServices, ...collectors, ...(authorizer === undefined ? [] : [authorizer])];
   const destinations =
     sidecar === undefined
       ? services
@@ -287,7 +292,6 @@ function createScope(
   const rules = new Map<MeshService, EffectiveDestinationRule | undefined>();
   const routesByGateway = new Map<string, readonly EffectiveVirtualService[]>();
   const { tokenRules, problems: tokenProblems } = resolveTokenRules(snapshot, client);
-  const authorization = resolveAuthorization(snapshot, client);
   const scope: ClientScope = {
     snapshot,
     namespace,
@@ -326,11 +330,13 @@ function createScope(
     tokenRules,
     tokenRulesHash: tokenRules.length === 0 ? '' : stableHash(tokenRules),
     authorization,
-    authorizationHash: stableHash(
+    authorizer,
+    authorizationHash: stableHash([
       Object.values(authorization)
         .flat()
         .map(({ policy }) => configHash(policy)),
-    ),
+      authorizer,
+    ]),
     hashes: once(() => hashScope(scope)),
     problems: [
       ...metricProblems,
@@ -340,6 +346,7 @@ function createScope(
       ...limitServiceProblems(limitServices, byHostname(destinations)),
       ...collectorProblems(collectors, byHostname(destinations)),
       ...tokenProblems,
+      ...authorizerProblems,
       ...(tokenRules.length === 0 ? unprovenClaims([...rateLimits, ...externalLimits]) : []),
       ...(atEdge ? leftOutSockets(everywhere, snapshot, namespace) : []),
       ...(sidecar?.problems() ?? []),

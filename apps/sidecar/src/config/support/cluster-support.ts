@@ -294,8 +294,10 @@ export const CLUSTER_SUPPORT: SupportTable = {
     },
   },
   'envoy.config.core.v3.GrpcService': {
-    acted: ['envoy_grpc', 'initial_metadata'],
-    inert: { timeout: 'a discovery stream has no time limit, a rate limit service has that of its filter' },
+    acted: ['envoy_grpc', 'initial_metadata', 'timeout'],
+    notes: {
+      timeout: 'of authorizers; a discovery stream has no time limit, a rate limit service has that of its filter',
+    },
     refused: { google_grpc: 'use envoy_grpc with the name of a static cluster' },
   },
   'envoy.config.core.v3.GrpcService.EnvoyGrpc': {

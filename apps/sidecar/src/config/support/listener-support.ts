@@ -2,6 +2,7 @@
 
 import { RATE_LIMIT_SERVICE } from './limits/limit-service-support.js';
 import { LOCAL_RATE_LIMIT, RATE_LIMIT_QUOTA } from './limits/rate-limit-support.js';
+import { HTTP_EXT_AUTHZ, NETWORK_EXT_AUTHZ } from './rbac/ext-authz-support.js';
 import { HTTP_RBAC, NETWORK_RBAC } from './rbac/rbac-support.js';
 import { CORS_FILTER, HTTP_FAULT } from './route-filter-support.js';
 import { UPGRADE_TYPES } from './route-support.js';
@@ -24,6 +25,7 @@ export const HTTP_FILTER_TYPES = [
   'envoy.extensions.filters.http.grpc_web.v3.GrpcWeb',
   CORS_FILTER,
   FORWARD_PROXY,
+  HTTP_EXT_AUTHZ,
   HTTP_FAULT,
   HTTP_RBAC,
   JWT_AUTHN,
@@ -121,6 +123,7 @@ export const LISTENER_SUPPORT: SupportTable = {
         `${HCM}.HttpConnectionManager`,
         `${TCP}.TcpProxy`,
         NETWORK_RBAC,
+        NETWORK_EXT_AUTHZ,
         SNI_FORWARD_PROXY,
         ...TYPED_STRUCT,
       ],

@@ -7,6 +7,7 @@ import { HTTP_2_SUPPORT } from './http2-support.js';
 import { LIMIT_SERVICE_SUPPORT } from './limits/limit-service-support.js';
 import { RATE_LIMIT_SUPPORT } from './limits/rate-limit-support.js';
 import { LISTENER_SUPPORT } from './listener-support.js';
+import { EXT_AUTHZ_SUPPORT } from './rbac/ext-authz-support.js';
 import { RBAC_SUPPORT } from './rbac/rbac-support.js';
 import { ROUTE_FILTER_SUPPORT } from './route-filter-support.js';
 import { ROUTE_SUPPORT } from './route-support.js';
@@ -24,6 +25,7 @@ export const SUPPORT_TABLE: SupportTable = {
   ...LIMIT_SERVICE_SUPPORT,
   ...JWT_SUPPORT,
   ...RBAC_SUPPORT,
+  ...EXT_AUTHZ_SUPPORT,
   ...ROUTE_FILTER_SUPPORT,
   ...CLUSTER_SUPPORT,
   ...TLS_SUPPORT,

@@ -2,9 +2,11 @@
 
 import { anyIs, unpackAny } from '@lateen/xds-proto';
 import type { AccessLog } from '@lateen/xds-proto/envoy/config/accesslog/v3/accesslog_pb.js';
+import type { GrpcService } from '@lateen/xds-proto/envoy/config/core/v3/grpc_service_pb.js';
 import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import type { RouteAction } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
+import { ExtAuthzSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/ext_authz/v3/ext_authz_pb.js';
 import { RateLimitSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/ratelimit/v3/rate_limit_pb.js';
 import {
   HttpConnectionManagerSchema,
@@ -44,7 +46,7 @@ export function checkStaticRouteClusters(
       }
       if (!anyIs(configType.value, HttpConnectionManagerSchema)) return;
       const { routeSpecifier, httpFilters, accessLog } = unpackAny(configType.value, HttpConnectionManagerSchema);
-      for (const { name, place } of [...limitServices(httpFilters), ...collectors(accessLog)]) {
+      for (const { name, place } of [...askedServices(httpFilters), ...collectors(accessLog)]) {
         checkName(name, `${at}.filters[${index}].typed_config.${place}`, clusters, out);
       }
       if (routeSpecifier.case !== 'routeConfig' || routeSpecifier.value.validateClusters === false) return;
@@ -71,14 +73,20 @@ function tcpClusters({ clusterSpecifier }: TcpProxy): { readonly name: string; r
   }));
 }
 
-/** The clusters of rate limit services. */
-function limitServices(filters: readonly HttpFilter[]): { readonly name: string; readonly place: string }[] {
+/** The clusters of rate limit services and authorizers. */
+function askedServices(filters: readonly HttpFilter[]): { readonly name: string; readonly place: string }[] {
   return filters.flatMap(({ configType }, index) => {
-    if (configType.case !== 'typedConfig' || !anyIs(configType.value, RateLimitSchema)) return [];
-    const target = unpackAny(configType.value, RateLimitSchema).rateLimitService?.grpcService?.targetSpecifier;
-    if (target?.case !== 'envoyGrpc') return [];
-    const place = `http_filters[${index}].typed_config.rate_limit_service.grpc_service.envoy_grpc.cluster_name`;
-    return [{ name: target.value.clusterName, place }];
+    if (configType.case !== 'typedConfig') return [];
+    const at = `http_filters[${index}].typed_config`;
+    if (anyIs(configType.value, ExtAuthzSchema)) {
+      const { services } = unpackAny(configType.value, ExtAuthzSchema);
+      if (services.case === 'grpcService') return grpcCluster(services.value, `${at}.grpc_service`);
+      const uri = services.case === 'httpService' ? services.value.serverUri?.httpUpstreamType : undefined;
+      return uri?.case === 'cluster' ? [{ name: uri.value, place: `${at}.http_service.server_uri.cluster` }] : [];
+    }
+    if (!anyIs(configType.value, RateLimitSchema)) return [];
+    const service = unpackAny(configType.value, RateLimitSchema).rateLimitService?.grpcService;
+    return grpcCluster(service, `${at}.rate_limit_service.grpc_service`);
   });
 }
 
@@ -90,6 +98,15 @@ function collectors(accessLogs: readonly AccessLog[]): { readonly name: string; 
     const place = `access_log[${index}].typed_config.common_config.grpc_service.envoy_grpc.cluster_name`;
     return [{ name, place }];
   });
+}
+
+function grpcCluster(
+  service: GrpcService | undefined,
+  at: string,
+): { readonly name: string; readonly place: string }[] {
+  const target = service?.targetSpecifier;
+  if (target?.case !== 'envoyGrpc') return [];
+  return [{ name: target.value.clusterName, place: `${at}.envoy_grpc.cluster_name` }];
 }
 
 /** Every cluster that a route configuration names, and where. */

@@ -5,6 +5,7 @@ import { anyIs, unpackAny } from '@lateen/xds-proto';
 import type { AccessLog } from '@lateen/xds-proto/envoy/config/accesslog/v3/accesslog_pb.js';
 import type { FilterChain } from '@lateen/xds-proto/envoy/config/listener/v3/listener_components_pb.js';
 import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
+import { ExtAuthzSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/ext_authz/v3/ext_authz_pb.js';
 import { RBACSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/rbac/v3/rbac_pb.js';
 import { RouterSchema } from '@lateen/xds-proto/envoy/extensions/filters/http/router/v3/router_pb.js';
 import {
@@ -236,9 +237,11 @@ function checkHttpFilters(hcm: HttpConnectionManager, path: string, out: Problem
     if (filter.disabled && isRouter[index]) out.add(`${at}.disabled`, 'the router cannot be disabled');
   });
   if (!isRouter.includes(true)) out.add(`${path}.http_filters`, 'the last HTTP filter must be the router');
-  // Istio gives all filters of access rules one name; nothing asks for one of them by it.
+  // Istio gives all filters of access rules one name, and all that ask authorizers; nothing asks for one of them by it.
   const named = [...hcm.httpFilters.entries()].filter(
-    ([, { configType }]) => configType.case !== 'typedConfig' || !anyIs(configType.value, RBACSchema),
+    ([, { configType }]) =>
+      configType.case !== 'typedConfig' ||
+      !(anyIs(configType.value, RBACSchema) || anyIs(configType.value, ExtAuthzSchema)),
   );
   checkUnique(
     named.map(([, { name }]) => name),

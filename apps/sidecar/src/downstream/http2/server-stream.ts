@@ -18,6 +18,7 @@ import { Timer, type TimerOwner } from '../../transport/timer-wheel.js';
 import type { HttpChain } from '../http-chain.js';
 import { asksForHead } from '../http1/asks-for-head.js';
 import { addressesOf, type PresentedAddresses } from '../listener-filters/proxy-header.js';
+import type { VerifiedClient } from '../tls-acceptor.js';
 import type { Http2ServerConnection } from './server-connection.js';
 import { Tunnel } from './tunnel.js';
 
@@ -66,6 +67,9 @@ export class ServerStream extends Http2Stream implements ExchangeClient, TimerOw
   }
   get peerPrincipal(): string {
     return this.connection.client.principal;
+  }
+  get client(): VerifiedClient {
+    return this.connection.client;
   }
   get limitBucket(): number {
     return this.connection.limitBucket;

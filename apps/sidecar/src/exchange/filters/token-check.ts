@@ -147,12 +147,14 @@ export class TokenCheck {
   }
 }
 
-function headBytes({ bytes, i32 }: L.Core): Buffer {
+/** REQ_* is filled: the head as the client sent it, or as filters have changed it. */
+export function headBytes({ bytes, i32 }: L.Core): Buffer {
   const start = i32[L.REQ_HEAD_OFFSET >> 2]!;
   return Buffer.from(bytes.subarray(start, bytes.indexOf('\r\n\r\n', start, 'latin1') + 4));
 }
 
-function headSource(core: L.Core, { secure }: ExchangeClient): ConstructorParameters<typeof RequestHead>[0] {
+/** REQ_* is filled. */
+export function headSource(core: L.Core, { secure }: ExchangeClient): ConstructorParameters<typeof RequestHead>[0] {
   const { i32 } = core;
   const text = (offset: number, length: number) => core.text(i32[offset >> 2]!, i32[length >> 2]!);
   const forwarded = core.requestHeader('x-forwarded-proto');

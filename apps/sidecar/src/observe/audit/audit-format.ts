@@ -21,7 +21,7 @@ const OPERATOR = /^%([A-Z_0-9]+)(?:\(([^)]*)\))?(?::(\d+))?%$/;
 /** Longer values are cut, so that a client cannot fill the disk by one request. */
 const MAX_VALUE_LENGTH = 1024;
 /** How the details of what was refused begin. */
-const DENIED = /^(?:rbac_access_denied|jwt_authn_access_denied|ext_authz_denied)/;
+const DENIED = /^(?:rbac_access_denied|jwt_authn_access_denied|ext_authz_denied|ext_authz_error)/;
 
 /**
  * Compiles the `json_format` of an audit log: an object of texts, each one operator or plain text.

@@ -31,7 +31,7 @@ export function checkHeaderChanges(headers: Loose<Headers> | undefined, path: Fi
       for (const [name, value] of presentEntries(changes?.[field])) {
         const at = [...path, direction, field, name];
         checkName(name, direction, at, 'key', faults);
-        checkValue(value, at, faults);
+        checkPercents(value, at, faults);
       }
       checkCaseDuplicates(changes?.[field], [...path, direction, field], faults);
     }
@@ -45,7 +45,8 @@ export function checkHeaderChanges(headers: Loose<Headers> | undefined, path: Fi
 /** `%%` is a percent sign, `%NAME%` and `%NAME(ARGUMENTS):LENGTH%` are variables (Envoy's formatter). */
 const PERCENT = /%%|%[A-Z_0-9]+(?:\([^()]*\))?(?::\d+)?%/g;
 
-function checkValue(value: string, path: FieldPath, faults: FaultList): void {
+/** What Envoy would take for variables. */
+export function checkPercents(value: string, path: FieldPath, faults: FaultList): void {
   if (value.replace(PERCENT, '').includes('%')) {
     const message = 'a `%` begins a variable in a header value and none is here; write `%%` for a percent sign';
     faults.error(path, 'header-value', message);

@@ -12,13 +12,13 @@ export interface EffectivePolicy {
   readonly dryRun: boolean;
 }
 
-/** The actions in the order in which they are taken. A request that no ALLOW is for is denied where there is any. */
+/** The actions in the order in which they are taken, after CUSTOM. A request that no ALLOW is for is denied where there is any. */
 export const AUTHORIZATION_ACTIONS = ['AUDIT', 'DENY', 'ALLOW'] as const;
 
 export type AuthorizationAction = (typeof AUTHORIZATION_ACTIONS)[number];
 
 /** Policies by action; oldest first, those of the root namespace before those of the workload's own. */
-export type EffectiveAuthorization = Readonly<Record<AuthorizationAction, readonly EffectivePolicy[]>>;
+export type EffectiveAuthorization = Readonly<Record<AuthorizationAction | 'CUSTOM', readonly EffectivePolicy[]>>;
 
 /** The policies of the root namespace and of the proxy's own, as far as they select it. */
 export function resolveAuthorization(
@@ -34,11 +34,13 @@ export function resolveAuthorization(
     ({ metadata: { namespace } }) => namespace === client.namespace && namespace !== rootNamespace,
   );
   const holding = [...ofRoot, ...own].map((policy) => ({ policy, dryRun: isDryRun(policy.metadata.annotations) }));
-  const withAction = (action: AuthorizationAction) => holding.filter(({ policy }) => actionOf(policy) === action);
-  return { AUDIT: withAction('AUDIT'), DENY: withAction('DENY'), ALLOW: withAction('ALLOW') };
-}
-
-/** Nobody is asked about requests yet: those that a provider would be asked about are denied, as in Istio where it is not known. */
-function actionOf({ spec: { action = 'ALLOW' } }: EffectivePolicy['policy']): AuthorizationAction {
-  return action === 'CUSTOM' ? 'DENY' : action;
+  const withAction = (action: AuthorizationAction | 'CUSTOM') =>
+    holding.filter(({ policy }) => (policy.spec.action ?? 'ALLOW') === action);
+  return {
+    // Who would be asked in a dry run could not let pass what it denies: nobody is asked.
+    CUSTOM: withAction('CUSTOM').filter(({ dryRun }) => !dryRun),
+    AUDIT: withAction('AUDIT'),
+    DENY: withAction('DENY'),
+    ALLOW: withAction('ALLOW'),
+  };
 }

@@ -24,8 +24,9 @@ import type { ClientScope } from '../../resolve/client-scope.js';
 import { compareText } from '../../stable-hash.js';
 import { NEVER, rulePolicy } from './rule-policy.js';
 
-const HTTP_FILTER = 'envoy.filters.http.rbac';
-const NETWORK_FILTER = 'envoy.filters.network.rbac';
+/** Names of the filters, under which they also note what they find. */
+export const HTTP_RULES = 'envoy.filters.http.rbac';
+export const NETWORK_RULES = 'envoy.filters.network.rbac';
 const ENVOY_ACTIONS: Readonly<Record<AuthorizationAction, RBAC_Action>> = {
   AUDIT: RBAC_Action.LOG,
   DENY: RBAC_Action.DENY,
@@ -44,7 +45,7 @@ type Scope = Pick<ClientScope, 'authorization' | 'snapshot'>;
 export function buildAuthorizationFilters(scope: Scope): HttpFilter[] {
   return ruleSets(scope, false).map((config) =>
     create(HttpFilterSchema, {
-      name: HTTP_FILTER,
+      name: HTTP_RULES,
       configType: { case: 'typedConfig', value: packAny(HttpRbacSchema, create(HttpRbacSchema, config)) },
     }),
   );
@@ -54,7 +55,7 @@ export function buildAuthorizationFilters(scope: Scope): HttpFilter[] {
 export function buildTcpAuthorization(scope: Scope): Filter[] {
   return ruleSets(scope, true).map((config) =>
     create(FilterSchema, {
-      name: NETWORK_FILTER,
+      name: NETWORK_RULES,
       configType: {
         case: 'typedConfig',
         value: packAny(TcpRbacSchema, create(TcpRbacSchema, { ...config, statPrefix: 'tcp.' })),
@@ -94,20 +95,36 @@ function ruleSets(scope: Scope, forTcp: boolean): RuleSets[] {
 function rulesOf(
   policies: readonly EffectivePolicy[],
   action: AuthorizationAction,
-  { snapshot }: Scope,
+  scope: Pick<Scope, 'snapshot'>,
   forTcp: boolean,
 ): RBAC {
+  return create(RulesSchema, {
+    action: ENVOY_ACTIONS[action],
+    policies: namedPolicies(policies, action, scope, forTcp, (name) => name),
+  });
+}
+
+/** Rules by name, in which order Envoy looks at them. */
+export function namedPolicies(
+  policies: readonly EffectivePolicy[],
+  action: AuthorizationAction,
+  { snapshot }: Pick<Scope, 'snapshot'>,
+  forTcp: boolean,
+  nameOf: (name: string, of: EffectivePolicy) => string,
+): Record<string, Policy> {
   const named: [string, Policy][] = [];
-  for (const { policy } of policies) {
+  for (const effective of policies) {
+    const { policy } = effective;
     const { namespace, name } = policy.metadata;
     const rules = policy.spec.rules ?? [];
-    if (rules.length === 0) named.push([authorizationRuleName(namespace, name, 0), NEVER]);
+    const add = (index: number, rule: Policy) =>
+      named.push([nameOf(authorizationRuleName(namespace, name, index), effective), rule]);
+    if (rules.length === 0) add(0, NEVER);
     for (const [index, rule] of rules.entries()) {
       const translated = rulePolicy(rule, { namespace, snapshot }, { forTcp, allows: action === 'ALLOW' });
-      if (translated !== undefined) named.push([authorizationRuleName(namespace, name, index), translated]);
+      if (translated !== undefined) add(index, translated);
     }
   }
-  // By name, in which order Envoy looks at them.
   named.sort(([a], [b]) => compareText(a, b));
-  return create(RulesSchema, { action: ENVOY_ACTIONS[action], policies: Object.fromEntries(named) });
+  return Object.fromEntries(named);
 }

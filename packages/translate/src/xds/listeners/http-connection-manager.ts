@@ -19,6 +19,7 @@ import type { ProxyHeaders } from '../../proxy-headers.js';
 import type { GatewayTopology, ProxyView } from '../../proxy-view.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
 import { stableJson } from '../../stable-hash.js';
+import { authorizerCluster } from '../authorization/external-authorization.js';
 import { http1Options } from '../clusters/upstream-protocol.js';
 import { durationOfMs } from '../durations.js';
 import { buildAccessLogs } from './access-log.js';
@@ -197,6 +198,7 @@ function createConnectionManagers(view: ManagedView): ConnectionManagers {
       [...scope.limitServices, ...scope.auditCollectors].map((service) => ownCallCluster(scope, service)).join(),
       scope.tokenRulesHash,
       scope.authorizationHash,
+      scope.authorizer === undefined ? '' : authorizerCluster(scope, scope.authorizer),
       scope.snapshot.hashes.settings,
     ].join('/'),
     build: (listenerClass, address, routes, abilities = {}) => {

@@ -15,6 +15,7 @@ import {
 import { introducesInMeshOnly, type ProxyHeaders } from '../../proxy-headers.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
 import { buildAuthorizationFilters } from '../authorization/authorization-filters.js';
+import { buildExternalAuthorization } from '../authorization/external-authorization.js';
 import { forwardFilter } from '../clusters/forward-hosts.js';
 import { CORS_FILTER, FAULT_FILTER } from '../names.js';
 import { buildLimitServiceFilter } from './limit-service-filter.js';
@@ -115,6 +116,8 @@ export function buildHttpFilters(
           ...limitServices.map((service) => buildLimitServiceFilter(scope, service)),
         ];
   const web = abilities.grpcWeb ? [grpcWeb()] : [];
+  // As in Istio before anything that is known of the caller by tokens.
+  const external = listenerClass === 'sidecar-outbound' ? [] : buildExternalAuthorization(scope);
   // Before all that may decide by what a token claims. Only gateways choose routes by that, as in Istio.
   const tokens =
     listenerClass === 'sidecar-outbound' || scope.tokenRules.length === 0
@@ -123,11 +126,12 @@ export function buildHttpFilters(
   // Who may not call is charged to no limit.
   const authorization = listenerClass === 'sidecar-outbound' ? [] : buildAuthorizationFilters(scope);
   if (!understandsIstioFilters)
-    return [...tokens, ...authorization, ...limits, ...web, ...ofRoutes, grpcStats(), ...last];
+    return [...external, ...tokens, ...authorization, ...limits, ...web, ...ofRoutes, grpcStats(), ...last];
   const overrides = scope.metrics[listenerClass === 'sidecar-inbound' ? 'SERVER' : 'CLIENT'];
   return [
     metadataExchange(listenerClass, introducesInMeshOnly(proxyHeaders)),
     ...(listenerClass === 'sidecar-outbound' ? [] : toldLimits(rateLimits)),
+    ...external,
     ...tokens,
     ...authorization,
     ...limits,

@@ -6,6 +6,7 @@ import { type Filter, FilterSchema } from '@lateen/xds-proto/envoy/config/listen
 import { TcpProxySchema } from '@lateen/xds-proto/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js';
 import type { ProxyView } from '../../proxy-view.js';
 import { buildTcpAuthorization } from '../authorization/authorization-filters.js';
+import { buildTcpExternalAuthorization } from '../authorization/external-authorization.js';
 import { serverNameForwardFilter } from '../clusters/forward-hosts.js';
 import { durationOfText } from '../durations.js';
 import type { TcpDestinations } from '../routes/tcp-destinations.js';
@@ -19,7 +20,9 @@ export function buildTcpFilters(view: ProxyView, listenerClass: ListenerClass, t
   const overrides = scope.metrics[mode];
   const filters: Filter[] = [];
   if (understandsIstioFilters && listenerClass === 'sidecar-inbound') filters.push(tcpMetadataExchange());
-  if (listenerClass !== 'sidecar-outbound') filters.push(...buildTcpAuthorization(scope));
+  if (listenerClass !== 'sidecar-outbound') {
+    filters.push(...buildTcpExternalAuthorization(scope), ...buildTcpAuthorization(scope));
+  }
   if (understandsIstioFilters && overrides !== undefined) filters.push(tcpStats(listenerClass, overrides));
   if (to.forwardPort !== undefined) filters.push(serverNameForwardFilter(view.snapshot.meshConfig, to.forwardPort));
   const proxy = create(TcpProxySchema, {
