@@ -158,10 +158,7 @@ export class OwnRoots implements Authority {
     const root = this.#trustedRoot(issuing);
     if (!hasExpired(root)) return;
     const next = rotation?.step === 'distribute' ? this.#roots.get(rotation.to) : undefined;
-    if (rotation === undefined || next === undefined || hasExpired(next)) {
-      this.files.refuseExpired(root);
-      return;
-    }
+    if (rotation === undefined || next === undefined || hasExpired(next)) throw this.files.expired(root);
     const { id: to } = next;
     this.#options.logger.warn(
       { from: issuing, to, notAfter: new Date(root.certificate.validTo).toISOString() },

@@ -67,10 +67,9 @@ export class RootFiles {
     return root;
   }
 
-  /** @throws Error where certificates of the root are valid no more */
-  refuseExpired(root: StoredRoot): void {
-    if (!hasExpired(root)) return;
-    throw new Error(
+  /** For a root whose certificates are valid no more. */
+  expired(root: StoredRoot): Error {
+    return new Error(
       `${this.certFile(root.id)} has expired on ${new Date(root.certificate.validTo).toISOString()}, and so has every certificate of it; ` +
         'remove the whole state directory to start with a new root (every workload must then get the new root and a new certificate)',
     );

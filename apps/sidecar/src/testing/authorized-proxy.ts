@@ -1,7 +1,5 @@
 // Tests: a proxy whose chain asks an authorizer, which answers as it is told, in front of an application.
 
-import { createServer, type IncomingHttpHeaders, type IncomingMessage, request as send } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { afterEach } from 'vitest';
 import { startGrpcAuthorizer, startHttpAuthorizer } from './authorizer-server.js';
 import {
@@ -14,6 +12,7 @@ import {
   listener,
   toCluster,
 } from './envoy-config.js';
+import { type RequestParts, ask as send, startHelloApp } from './hello-app.js';
 import { FILTERS, type Json } from './limited-proxy.js';
 import { ACCESS_LOG } from './one-cluster.js';
 import { requestLog, startProxy } from './proxy-fixture.js';
@@ -45,12 +44,6 @@ export const byHttp = (service: Json = {}, extra: Json = {}): Json => ({
   },
 });
 
-export interface Answer {
-  readonly status: number;
-  readonly headers: IncomingHttpHeaders;
-  readonly body: string;
-}
-
 export async function startAuthorizedProxy(
   filters: readonly Json[],
   routes: Json = anyHost(toCluster('app')),
@@ -61,44 +54,22 @@ export async function startAuthorizedProxy(
     () => grpc.stop(),
     () => http.stop(),
   );
-  const received: { readonly path: string; readonly headers: IncomingHttpHeaders; readonly body: string }[] = [];
-  const app = createServer(async (request, response) => {
-    received.push({ path: request.url ?? '', headers: request.headers, body: await textOf(request) });
-    response.setHeader('x-app', 'yes');
-    response.end('hello');
-  });
-  await new Promise<void>((resolve) => app.listen(0, '127.0.0.1', resolve));
-  cleanups.push(() => app.close().closeAllConnections());
+  const app = await startHelloApp();
+  const { received } = app;
+  cleanups.push(app.stop);
   const { requests: log, options } = requestLog();
-  const appPort = (app.address() as AddressInfo).port;
   const config = dataPlaneConfig(
     [listener('l', [{ filters: [connectionManager(routes, { ...ACCESS_LOG, ...hcm }, filters)] }])],
     [
-      cluster('app', [endpointOf(appPort)]),
-      cluster('other', [endpointOf(appPort)]),
+      cluster('app', [endpointOf(app.port)]),
+      cluster('other', [endpointOf(app.port)]),
       cluster('grpc-authorizer', [endpointOf(grpc.port)], HTTP_2),
       cluster('http-authorizer', [endpointOf(http.port)]),
       cluster('empty', [], HTTP_2),
     ],
   );
   const proxy = await startProxy(config, options);
-  const ask = (path = '/', headers: Record<string, string | string[]> = {}, body = ''): Promise<Answer> =>
-    new Promise((resolve, reject) => {
-      const method = body === '' ? 'GET' : 'POST';
-      const options = { host: '127.0.0.1', port: proxy.port(), path, method, agent: false as const, headers };
-      send(options, async (response) => {
-        const { statusCode: status = 0, headers: answered } = response;
-        resolve({ status, headers: answered, body: await textOf(response) });
-      })
-        .on('error', reject)
-        .end(body);
-    });
+  const ask = (...request: RequestParts) => send(proxy.port(), ...request);
   const counts = () => proxy.dataPlane.authorizers()[0];
   return { grpc, http, proxy, log, ask, received, counts };
-}
-
-async function textOf(message: IncomingMessage): Promise<string> {
-  let text = '';
-  for await (const chunk of message) text += chunk;
-  return text;
 }

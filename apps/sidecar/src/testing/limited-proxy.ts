@@ -1,6 +1,6 @@
 // Tests: a proxy whose chain asks a rate limit service, which answers as it is told, in front of an application.
 
-import { createServer, type IncomingHttpHeaders, type IncomingMessage, request as send } from 'node:http';
+import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, onTestFinished } from 'vitest';
 import {
@@ -14,6 +14,7 @@ import {
   testNode,
   toCluster,
 } from './envoy-config.js';
+import { type RequestParts, ask as send, startHelloApp } from './hello-app.js';
 import { startLimitServer } from './limit-server.js';
 import { ACCESS_LOG } from './one-cluster.js';
 import { requestLog, startProxy } from './proxy-fixture.js';
@@ -46,45 +47,24 @@ export const key = (value: string, stage = 0) => ({ stage, actions: [{ generic_k
 const HTTP_2 = httpOptions({ explicit_http_config: { http2_protocol_options: {} } });
 export const ALL = { percentage: { numerator: 100 } };
 
-interface Answer {
-  readonly status: number;
-  readonly headers: IncomingHttpHeaders;
-  readonly body: string;
-}
-
 export async function startLimitedProxy(routes: Json, filters: readonly Json[] = [filter()], hcm: Json = {}) {
   const limits = await startLimitServer();
   cleanups.push(() => limits.stop());
-  const received: { readonly headers: IncomingHttpHeaders; readonly body: string }[] = [];
-  const app = createServer(async (request, response) => {
-    received.push({ headers: request.headers, body: await textOf(request) });
-    response.setHeader('x-app', 'yes');
-    response.end('hello');
-  });
-  await new Promise<void>((resolve) => app.listen(0, '127.0.0.1', resolve));
-  cleanups.push(() => app.close().closeAllConnections());
+  const app = await startHelloApp();
+  const { received } = app;
+  cleanups.push(app.stop);
   const { requests: log, options } = requestLog();
   const config = dataPlaneConfig(
     [listener('l', [{ filters: [connectionManager(routes, { ...ACCESS_LOG, ...hcm }, filters)] }])],
     [
-      cluster('app', [endpointOf((app.address() as AddressInfo).port)]),
+      cluster('app', [endpointOf(app.port)]),
       cluster('limits', [endpointOf(limits.port)], HTTP_2),
       cluster('empty', [], HTTP_2),
     ],
   );
   const node = { ...testNode(), cluster: 'own' };
   const proxy = await startProxy(config, { ...options, node });
-  const ask = (path = '/', headers: Record<string, string | string[]> = {}, body = ''): Promise<Answer> =>
-    new Promise((resolve, reject) => {
-      const method = body === '' ? 'GET' : 'POST';
-      const options = { host: '127.0.0.1', port: proxy.port(), path, method, agent: false as const, headers };
-      send(options, async (response) => {
-        const { statusCode: status = 0, headers: answered } = response;
-        resolve({ status, headers: answered, body: await textOf(response) });
-      })
-        .on('error', reject)
-        .end(body);
-    });
+  const ask = (...request: RequestParts) => send(proxy.port(), ...request);
   const counts = () => proxy.dataPlane.limitServices()[0];
   return { limits, proxy, log, ask, received, counts };
 }
@@ -112,12 +92,6 @@ export async function startAskingProxy(
     secrets,
   );
   return startProxy(config);
-}
-
-async function textOf(message: IncomingMessage): Promise<string> {
-  let text = '';
-  for await (const chunk of message) text += chunk;
-  return text;
 }
 
 /** Routes of one virtual host. */

@@ -39,6 +39,9 @@ const METHODS: Readonly<Record<string, number>> = {
   TRACE: L.METHOD_TRACE,
 };
 
+/** The core's number of a method by its name. */
+export const methodOf = (name: string): number => METHODS[name] ?? L.METHOD_OTHER;
+
 export class HttpCall extends OwnCall {
   readonly method: number;
   readonly http2 = false;
@@ -54,7 +57,7 @@ export class HttpCall extends OwnCall {
     private readonly outcome: HttpOutcome,
   ) {
     super(path, address);
-    this.method = METHODS[question.method] ?? L.METHOD_OTHER;
+    this.method = methodOf(question.method);
   }
 
   protected request(): readonly Buffer[] {

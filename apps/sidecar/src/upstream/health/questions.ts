@@ -3,20 +3,12 @@
 import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 import * as L from '@lateen/filters-wasm';
 import { unaryBody, unaryMessage } from '../../codec/grpc-message.js';
+import { methodOf } from '../calls/http-call.js';
 import type { CheckResult } from './endpoint-health.js';
 import { ExpectedBytes } from './expected-bytes.js';
 import type { CheckSettings, StatusRange } from './health-settings.js';
 import type { AskedQuestion } from './request-check.js';
 
-const METHODS: Readonly<Record<string, number>> = {
-  GET: L.METHOD_GET,
-  HEAD: L.METHOD_HEAD,
-  POST: L.METHOD_POST,
-  PUT: L.METHOD_PUT,
-  DELETE: L.METHOD_DELETE,
-  OPTIONS: L.METHOD_OPTIONS,
-  PATCH: L.METHOD_PATCH,
-};
 /** Requests that would have a body say that they have none, as all that the proxy sends. */
 const SAYS_EMPTY = new Set(['POST', 'PUT', 'PATCH', 'OPTIONS']);
 const WELL: CheckResult = { ok: true };
@@ -45,7 +37,7 @@ export function httpQuestion(settings: CheckSettings & { kind: 'http' }, host: s
   const { method, path, expected, retriable, receive, maxBodyBytes } = settings;
   const empty: [string, string][] = SAYS_EMPTY.has(method) ? [['content-length', '0']] : [];
   return {
-    method: METHODS[method] ?? L.METHOD_OTHER,
+    method: methodOf(method),
     bytes: [headOf(method, path, host, [...settings.headers, ...empty])],
     bodyChunked: false,
     maxBodyBytes,
