@@ -25,6 +25,8 @@ export interface IssuedEntry {
   readonly root: string;
   /** Ids of the roots that the holder said to trust; undefined where it did not say. */
   readonly knownRoots: readonly string[] | undefined;
+  /** DNS names beside the identity, where there are any. */
+  readonly dnsNames?: readonly string[] | undefined;
 }
 
 export interface RefusedEntry {

@@ -2,7 +2,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
-import { formatSpiffeId, GrpcAccessError, type SpiffeId } from '@lateen/identity';
+import { formatSpiffeId, GrpcAccessError, parseSpiffeId, type SpiffeId } from '@lateen/identity';
 import { CsrError, readSigningRequest, type SigningRequest } from '@lateen/identity/authority';
 import type { Logger } from '@lateen/telemetry';
 import {
@@ -14,6 +14,7 @@ import {
 } from './attest/attestor.js';
 import type { AuditLog, IssuedEntry } from './audit-log.js';
 import type { Authority } from './authority/authority.js';
+import { mayHaveDnsName } from './dns-names.js';
 import type { CitadelMetrics } from './metrics.js';
 import type { RateLimits } from './rate-limits.js';
 
@@ -105,10 +106,12 @@ async function sign(options: CertificateServiceOptions, call: CertificateCall, p
   }
   const request = await acceptCsr(call.csrPem, metrics);
   refuseOtherNames(spiffeId, request, call.metadata);
+  const { dnsNames } = request;
   const { issuer, chainPem, rootIds } = authority.current;
   const issued = await issuer.issue({
     publicKey: request.publicKey,
     spiffeId,
+    dnsNames,
     ttlSeconds: allowedTtl(call.requestedTtlSeconds, ttl),
   });
   const entry: IssuedEntry = {
@@ -124,6 +127,7 @@ async function sign(options: CertificateServiceOptions, call: CertificateCall, p
     attestor,
     root: rootIds[0] as string,
     knownRoots: knownRootsOf(call.metadata),
+    dnsNames: dnsNames.length === 0 ? undefined : dnsNames,
   };
   await audit.write(entry);
   // After so long the client may have given up, and use what it had.
@@ -160,12 +164,13 @@ async function acceptCsr(csrPem: string, metrics: CitadelMetrics): Promise<Signi
 /** The identity comes from the attestor alone; a request that names another one is an attempt to be somebody else. */
 function refuseOtherNames(
   spiffeId: SpiffeId,
-  { names }: SigningRequest,
+  { names, dnsNames }: SigningRequest,
   metadata: Readonly<Record<string, unknown>>,
 ): void {
   const impersonated = metadata[IMPERSONATED];
   const asked = [...names, ...(impersonated === undefined ? [] : [String(impersonated)])];
-  const other = asked.find((name) => name !== spiffeId);
+  const other =
+    asked.find((name) => name !== spiffeId) ?? dnsNames.find((name) => !mayHaveDnsName(parseSpiffeId(spiffeId), name));
   if (other === undefined) return;
   const text = JSON.stringify(other.slice(0, 200));
   throw new GrpcAccessError(status.PERMISSION_DENIED, `${spiffeId} may not ask for a certificate of ${text}`);

@@ -31,7 +31,7 @@ describe('CreateCertificate', () => {
   it('certifies the identity of the token', async () => {
     const citadel = await start();
     const own = formatSpiffeId({ trustDomain: 'cluster.local', ...reviews });
-    const chain = await ask(citadel, { csrPem: (await createKeyAndCsr(own)).csrPem });
+    const chain = await ask(citadel, { csrPem: (await createKeyAndCsr({ spiffeId: own })).csrPem });
     expect(chain).toHaveLength(2);
     const leaf = new X509Certificate(chain[0]!);
     expect(parsePeerSpiffeId(leaf.raw)).toBe('spiffe://cluster.local/ns/a/sa/reviews');
@@ -55,7 +55,7 @@ describe('CreateCertificate', () => {
   it('refuses a request that names somebody else', async () => {
     const citadel = await start();
     const other = formatSpiffeId({ trustDomain: 'cluster.local', namespace: 'b', serviceAccount: 'admin' });
-    await expect(ask(citadel, { csrPem: (await createKeyAndCsr(other)).csrPem })).rejects.toThrow(
+    await expect(ask(citadel, { csrPem: (await createKeyAndCsr({ spiffeId: other })).csrPem })).rejects.toThrow(
       /PERMISSION_DENIED: spiffe:.*reviews may not ask for a certificate of "spiffe:.*admin"/,
     );
     expect(await test.auditLines()).toMatchObject([

@@ -101,7 +101,7 @@ describe('a certificate', () => {
     const chain = await test.ask(citadel, { client: mine });
     expect(idOf(chain)).toBe(REVIEWS);
     const other = formatSpiffeId({ trustDomain: 'cluster.local', namespace: 'b', serviceAccount: 'admin' });
-    const { csrPem } = await createKeyAndCsr(other);
+    const { csrPem } = await createKeyAndCsr({ spiffeId: other });
     await expect(test.ask(citadel, { client: mine, csrPem })).rejects.toThrow(/PERMISSION_DENIED/);
     expect((await test.auditLines())[1]).toMatchObject({ attestor: 'client-certificate', renews: mine.serial });
   });

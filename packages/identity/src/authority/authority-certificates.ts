@@ -23,6 +23,8 @@ export interface IssueOptions {
   /** The subject's public key; take it from a request that was checked (`readCsr`). */
   readonly publicKey: KeyObject;
   readonly spiffeId: SpiffeId;
+  /** DNS names beside it, for servers whose clients know no SPIFFE ids, such as an API server. */
+  readonly dnsNames?: readonly string[];
   readonly ttlSeconds: number;
   readonly now?: Date;
 }
@@ -69,7 +71,7 @@ export async function createRootCertificate(options: CreateRootOptions): Promise
 /** A root or intermediate made ready for signing: parsed once, used for many certificates. */
 export interface CertificateIssuer {
   /**
-   * Signs a workload certificate: empty subject, the SPIFFE id as its only (critical) name, client and server use. It ends
+   * Signs a workload certificate: empty subject, the SPIFFE id as its only URI, names critical, client and server use. It ends
    * no later than its issuers. @throws Error where one of these has ended
    */
   issue(options: Omit<IssueOptions, 'root'>): Promise<IssuedCertificate>;
@@ -88,7 +90,7 @@ export async function createCertificateIssuer(root: RootCertificate, latest?: Da
   const authorityKeyId = await x509.AuthorityKeyIdentifierExtension.create(rootCertificate.publicKey, false, engine);
   const end = Math.min(rootCertificate.notAfter.getTime(), latest?.getTime() ?? Number.POSITIVE_INFINITY);
   return {
-    issue: async ({ publicKey, spiffeId, ttlSeconds, now }) => {
+    issue: async ({ publicKey, spiffeId, dnsNames = [], ttlSeconds, now }) => {
       if ((now?.getTime() ?? Date.now()) >= end)
         throw new Error(`the authority's own certificates ended at ${new Date(end).toISOString()}`);
       const dates = validity(ttlSeconds, now, new Date(end));
@@ -109,7 +111,10 @@ export async function createCertificateIssuer(root: RootCertificate, latest?: Da
             await x509.SubjectKeyIdentifierExtension.create(spki, false, engine),
             authorityKeyId,
             // RFC 5280, section 4.2.1.6: critical where the subject is empty.
-            new x509.SubjectAlternativeNameExtension([{ type: 'url', value: spiffeId }], true),
+            new x509.SubjectAlternativeNameExtension(
+              [{ type: 'url', value: spiffeId }, ...dnsNames.map((value) => ({ type: 'dns', value }) as const)],
+              true,
+            ),
           ],
         },
         engine,

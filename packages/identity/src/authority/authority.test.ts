@@ -91,7 +91,7 @@ const rsa = (modulusLength: number) => ({
 
 describe('readCsr', () => {
   it('takes what its own client writes, and what other tools write', async () => {
-    expect((await readCsr((await createKeyAndCsr(spiffeId)).csrPem)).asymmetricKeyType).toBe('ec');
+    expect((await readCsr((await createKeyAndCsr({ spiffeId })).csrPem)).asymmetricKeyType).toBe('ec');
     expect(
       (await readCsr(await csrOf({ name: 'ECDSA', namedCurve: 'P-384' }, { name: 'ECDSA', hash: 'SHA-384' })))
         .asymmetricKeyDetails?.namedCurve,

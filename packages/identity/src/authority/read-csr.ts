@@ -1,5 +1,5 @@
 // Authority: reads a signing request. Its public key is used, and only after its signature proved possession; the names in
-// it are never certified, but tell who tries to be somebody else.
+// it tell who tries to be somebody else.
 
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { engine, x509 } from './x509-engine.js';
@@ -24,7 +24,8 @@ const MAX_RSA_BITS = 8192;
 /** What a checked request asks for. */
 export interface SigningRequest {
   readonly publicKey: KeyObject;
-  /** Every subject alternative name, of any type, as text. */
+  readonly dnsNames: readonly string[];
+  /** Every other subject alternative name, of any type, as text. */
   readonly names: readonly string[];
 }
 
@@ -42,7 +43,7 @@ export async function readSigningRequest(pem: string): Promise<SigningRequest> {
   if (pem.length > MAX_CSR_BYTES) throw new CsrError('malformed', `request is larger than ${MAX_CSR_BYTES} bytes`);
   let request: x509.Pkcs10CertificateRequest;
   let key: KeyObject;
-  let names: string[];
+  let names: Pick<SigningRequest, 'dnsNames' | 'names'>;
   try {
     const blocks = x509.PemConverter.decodeWithHeaders(pem);
     const block = blocks[0];
@@ -65,13 +66,18 @@ export async function readSigningRequest(pem: string): Promise<SigningRequest> {
     });
   }
   if (!valid) throw new CsrError('signature', "request is not signed by its own key's private half");
-  return { publicKey: key, names };
+  return { publicKey: key, ...names };
 }
 
-function namesOf(request: x509.Pkcs10CertificateRequest): string[] {
+function namesOf(request: x509.Pkcs10CertificateRequest): Pick<SigningRequest, 'dnsNames' | 'names'> {
   const extensions = request.getExtensions(OID_SUBJECT_ALT_NAME);
-  const names = extensions.flatMap(({ rawData }) => new x509.SubjectAlternativeNameExtension(rawData).names.items);
-  return names.map(({ type, value }) => (type === 'url' ? value : `${type}:${value}`));
+  const all = extensions.flatMap(({ rawData }) => new x509.SubjectAlternativeNameExtension(rawData).names.items);
+  return {
+    dnsNames: all.filter(({ type }) => type === 'dns').map(({ value }) => value),
+    names: all
+      .filter(({ type }) => type !== 'dns')
+      .map(({ type, value }) => (type === 'url' ? value : `${type}:${value}`)),
+  };
 }
 
 function checkKey(key: KeyObject): void {

@@ -16,7 +16,7 @@ import { NotAuthenticatedError, requestCertificate } from './certificate-call.js
 import { createKeyAndCsr } from './certificate-request.js';
 import { storeIdentity } from './identity-directory.js';
 import { DEFAULT_GRACE_PERIOD_RATIO, renewAfterMs, renewSoonMs, retryAfterMs } from './renewal-times.js';
-import { loadUsableIdentity, rootsWith, withRoots } from './stored-identity.js';
+import { loadUsableIdentity, requireDnsNames, rootsWith, withRoots } from './stored-identity.js';
 
 /** The part of a pino logger that is used. */
 export interface IdentityLogger {
@@ -34,6 +34,8 @@ export interface CertificateClientOptions {
   /** Where key and certificate are kept; made (0700) where missing. One process only. */
   readonly directory: string;
   readonly trustDomain: string;
+  /** DNS names that the certificate shall have beside its SPIFFE id; Citadel gives its own services' names to them alone. */
+  readonly dnsNames?: readonly string[];
   /** Life to ask for; the authority's default unless given. */
   readonly requestedTtlSeconds?: number;
   /** Share of a life that is left when it is renewed, between 0 and 1 (Istio's SECRET_GRACE_PERIOD_RATIO); 0.5 unless given. */
@@ -238,8 +240,8 @@ export class CertificateClient implements IdentitySource {
     rootsPem: string,
     proof: { readonly token?: string; readonly client?: WorkloadIdentity },
   ): Promise<WorkloadIdentity> {
-    const { citadelAddress, trustDomain, requestedTtlSeconds } = this.#options;
-    const { keyPem, csrPem } = await createKeyAndCsr();
+    const { citadelAddress, trustDomain, dnsNames, requestedTtlSeconds } = this.#options;
+    const { keyPem, csrPem } = await createKeyAndCsr({ dnsNames });
     const knownRoots = rootIdsOf(rootsPem);
     const chain = await requestCertificate({
       ...proof,
@@ -256,6 +258,7 @@ export class CertificateClient implements IdentitySource {
     if (!identity.spiffeId.startsWith(`spiffe://${trustDomain}/`)) {
       throw new Error(`the certificate is for ${identity.spiffeId}, which is not in the trust domain ${trustDomain}`);
     }
+    requireDnsNames(certChainPem, dnsNames);
     this.#toldRoots = new Set(knownRoots);
     return identity;
   }

@@ -1,6 +1,7 @@
 // Issuance, client side: whether the identity of an earlier run can serve this one, and with which roots.
 
 import { readFile } from 'node:fs/promises';
+import { readSubjectAltNames } from '../subject-alt-names.js';
 import { identityFromPem, mergeRoots, readCertificates, type WorkloadIdentity } from '../workload-identity.js';
 import { readStoredIdentity } from './identity-directory.js';
 
@@ -8,6 +9,8 @@ export interface StoredIdentityOptions {
   readonly directory: string;
   readonly trustDomain: string;
   readonly rootCertFile: string;
+  /** DNS names that the certificate must have. */
+  readonly dnsNames?: readonly string[];
 }
 
 export interface StoredIdentity {
@@ -19,7 +22,7 @@ export interface StoredIdentity {
 
 /**
  * The stored identity; undefined where there is none.
- * @throws Error saying why it cannot serve: damaged, of another trust domain, out of its dates, or of a root that is no
+ * @throws Error saying why it cannot serve: damaged, of another trust domain, without the DNS names, out of its dates, or of a root that is no
  *   longer trusted
  */
 export async function loadUsableIdentity(options: StoredIdentityOptions): Promise<StoredIdentity | undefined> {
@@ -28,6 +31,7 @@ export async function loadUsableIdentity(options: StoredIdentityOptions): Promis
   if (!stored.spiffeId.startsWith(`spiffe://${options.trustDomain}/`)) {
     throw new Error(`it is for ${stored.spiffeId}, which is not in the trust domain ${options.trustDomain}`);
   }
+  requireDnsNames(stored.certChainPem, options.dnsNames);
   const now = Date.now();
   if (now < stored.notBefore.getTime() || now >= stored.notAfter.getTime()) {
     throw new Error(`it is valid from ${stored.notBefore.toISOString()} to ${stored.notAfter.toISOString()}`);
@@ -54,4 +58,12 @@ export function withRoots(identity: WorkloadIdentity, rootsPem: string): Workloa
 export function rootsWith(rootsPem: string, certChainPem: string): string {
   const last = readCertificates(certChainPem).at(-1);
   return last?.ca && last.checkIssued(last) ? mergeRoots(rootsPem, last.toString()) : mergeRoots(rootsPem);
+}
+
+/** @throws Error naming the DNS names that the leaf does not have */
+export function requireDnsNames(certChainPem: string, dnsNames: readonly string[] = []): void {
+  const leaf = readCertificates(certChainPem)[0];
+  const present = leaf === undefined ? [] : readSubjectAltNames(leaf.raw).dnsNames;
+  const missing = dnsNames.filter((name) => !present.includes(name));
+  if (missing.length > 0) throw new Error(`the certificate is not for the DNS name ${missing.join(', ')}`);
 }
