@@ -21,10 +21,28 @@ export interface Namespace {
 export interface ServicePort {
   readonly name: string;
   readonly port: number;
-  /** Port number on the workload. */
+  /** Port number on the workload; 0 where `targetPortName` says it. */
   readonly targetPort: number;
+  /** The name of a container's port, for which each pod has a number of its own. */
+  readonly targetPortName?: string;
   /** Kubernetes appProtocol; empty where unset. */
   readonly appProtocol: string;
+}
+
+/** Somebody who answers for a service of a cluster, as its EndpointSlices say; the pod itself where there is one. */
+export interface ServiceEndpoint {
+  /** One for each family of IP addresses, the service's first family first. */
+  readonly addresses: readonly string[];
+  /** Port numbers by the names of the service's ports; a port that is missing is not served. */
+  readonly ports: Readonly<Record<string, number>>;
+  /** It takes new calls. */
+  readonly ready: boolean;
+  /** Name of the pod, in the service's namespace; empty: somebody wrote the address down. */
+  readonly pod: string;
+  /** It can be called by name, as `HOSTNAME.SERVICE`; empty where it cannot. */
+  readonly hostname: string;
+  /** Name of the machine; empty where unknown. */
+  readonly node: string;
 }
 
 /** A service of the registry (lateen.registry.v1.Service). */
@@ -42,6 +60,12 @@ export interface Service {
   readonly nodeLocal?: boolean;
   /** Kubernetes's `trafficDistribution`; empty where unset. */
   readonly trafficDistribution?: string;
+  /** The addresses at which clients call it, one for each family; none where it is headless. */
+  readonly clusterIps?: readonly string[];
+  /** `type: ExternalName`: another name of this host, and nothing else of the service counts. */
+  readonly externalName?: string;
+  /** Who answers for it. Undefined, as in local mode: the pods that the selector takes and that are ready. */
+  readonly endpoints?: readonly ServiceEndpoint[];
 }
 
 /** One port of a workload (lateen.registry.v1.WorkloadPort). */
@@ -77,6 +101,14 @@ export interface Workload {
   readonly extraBindAddresses: StringMap;
   /** Name of the machine that it runs on; empty or absent where there is only one. */
   readonly node?: string;
+  /** Its further addresses, of the other family of IP. */
+  readonly otherAddresses?: readonly string[];
+  /** It has a sidecar that takes mutual TLS (Istio's label `security.istio.io/tlsMode`); absent: it has, unless it is a gateway. */
+  readonly mutualTls?: boolean;
+  /** Calls to any port reach its application: connections are intercepted, or it has no sidecar. `ports` are those of services. */
+  readonly takesEveryPort?: boolean;
+  /** Its address is that of the machine, and of others on it. */
+  readonly sharesAddress?: boolean;
 }
 
 /** A Secret with certificates, keys or trust roots in it (lateen.registry.v1.Credential). Never to be logged or shown. */
@@ -115,6 +147,7 @@ export interface SnapshotHashes {
   readonly settings: string;
   /** All services as declared. */
   readonly services: string;
+  /** All workloads, and who answers for services. */
   readonly workloads: string;
   readonly credentials: string;
   /** All objects of a kind; a kind without objects is absent. */

@@ -2,7 +2,7 @@
 
 import type { ConfigObject, Kind } from '@lateen/istio-config';
 import { discoveredNamespaces } from './discovered-namespaces.js';
-import type { MeshSnapshot, Problem, SnapshotHashes, SnapshotInput, StringMap, Workload } from './model.js';
+import type { MeshSnapshot, Problem, Service, SnapshotHashes, SnapshotInput, StringMap, Workload } from './model.js';
 import { isDryRun } from './resolve/authorization/dry-run.js';
 import { preferredPlace } from './resolve/locality/preferred-place.js';
 import { compareText, contentHash, stableHash } from './stable-hash.js';
@@ -81,9 +81,34 @@ export function configHash(config: ConfigObject): string {
   return hash;
 }
 
+const workloadHashes = new WeakMap<Workload, string>();
+
 /** Service addresses are hashed for themselves: they are most of a workload, and some keys are made of them alone. */
-function workloadHash({ serviceAddresses, ...rest }: Workload): string {
-  return stableHash([contentHash(serviceAddresses), rest]);
+function workloadHash(workload: Workload): string {
+  let hash = workloadHashes.get(workload);
+  if (hash === undefined) {
+    const { serviceAddresses, ...rest } = workload;
+    hash = stableHash([contentHash(serviceAddresses), rest]);
+    workloadHashes.set(workload, hash);
+  }
+  return hash;
+}
+
+const serviceHashes = new WeakMap<Service, string>();
+
+/** Hash of a service as declared: who answers for it changes more often, and is hashed with the workloads. */
+export function serviceHash(service: Service): string {
+  let hash = serviceHashes.get(service);
+  if (hash === undefined) {
+    const { endpoints: _, ...declared } = service;
+    hash = stableHash(declared);
+    serviceHashes.set(service, hash);
+  }
+  return hash;
+}
+
+function endpointsHash({ endpoints }: Service): string | undefined {
+  return endpoints && contentHash(endpoints);
 }
 
 /**
@@ -105,8 +130,8 @@ export function buildSnapshot(input: SnapshotInput): MeshSnapshot {
   const tokenKeys = input.tokenKeys ?? {};
   const hashes: SnapshotHashes = {
     settings: stableHash(meshConfig),
-    services: stableHash(services.map(contentHash)),
-    workloads: stableHash(workloads.map(workloadHash)),
+    services: stableHash(services.map(serviceHash)),
+    workloads: stableHash([workloads.map(workloadHash), services.map(endpointsHash)]),
     credentials: stableHash(credentials.map(contentHash)),
     configs: new Map([...configsByKind].map(([kind, configs]) => [kind, stableHash(configs.map(configHash))])),
   };

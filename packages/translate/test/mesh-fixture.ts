@@ -13,6 +13,7 @@ import {
   type ProxyNode,
   parseProxyNode,
   type Service,
+  type ServiceEndpoint,
   type SnapshotInput,
   type Workload,
 } from '../src/index.js';
@@ -23,7 +24,8 @@ const REPOSITORY = join(TEST_ROOT, '../../..');
 interface TestPort {
   readonly name?: string;
   readonly port: number;
-  readonly targetPort?: number;
+  /** A name of a pod's port, or its number. */
+  readonly targetPort?: number | string;
   readonly appProtocol?: string;
   readonly appPort?: number;
 }
@@ -48,6 +50,12 @@ interface TestSpec {
   readonly clusterIP?: string;
   readonly internalTrafficPolicy?: string;
   readonly trafficDistribution?: string;
+  readonly clusterIPs?: readonly string[];
+  readonly externalName?: string;
+  /** As a cluster's registry has them. */
+  readonly endpoints?: readonly (Pick<ServiceEndpoint, 'addresses' | 'ports'> & Partial<ServiceEndpoint>)[];
+  /** Of a Pod of a cluster: whether it has a sidecar. Calls to any port reach it. */
+  readonly mutualTls?: boolean;
   readonly address?: string;
   readonly ready?: boolean;
   readonly serviceAddresses?: Record<string, string>;
@@ -136,7 +144,9 @@ class FixtureBuilder {
     const ports = (spec?.ports ?? []).map(asPort).map((port) => ({
       name: port.name ?? '',
       port: port.port,
-      targetPort: port.targetPort ?? port.port,
+      ...(typeof port.targetPort === 'string'
+        ? { targetPort: 0, targetPortName: port.targetPort }
+        : { targetPort: port.targetPort ?? port.port }),
       appProtocol: port.appProtocol ?? '',
     }));
     this.services.push({
@@ -149,6 +159,13 @@ class FixtureBuilder {
       headless: spec?.clusterIP === 'None',
       nodeLocal: spec?.internalTrafficPolicy === 'Local',
       trafficDistribution: spec?.trafficDistribution ?? '',
+      ...(spec?.clusterIPs === undefined ? {} : { clusterIps: spec.clusterIPs }),
+      ...(spec?.externalName === undefined ? {} : { externalName: spec.externalName }),
+      ...(spec?.endpoints === undefined
+        ? {}
+        : {
+            endpoints: spec.endpoints.map((each) => ({ ready: true, pod: '', hostname: '', node: '', ...each })),
+          }),
     });
   }
 
@@ -192,6 +209,7 @@ class FixtureBuilder {
       gateway: spec.gateway ?? false,
       extraBindAddresses: spec.extraBindAddresses ?? {},
       node: spec.node ?? '',
+      ...(spec.mutualTls === undefined ? {} : { mutualTls: spec.mutualTls, takesEveryPort: true }),
     });
   }
 

@@ -6,9 +6,9 @@ import { oncePerSnapshot } from '../once-per-snapshot.js';
 import { compareText, stableHash } from '../stable-hash.js';
 import { entryServices } from './services/entry-services.js';
 import { entryWorkloads } from './services/entry-workloads.js';
-import { registryServices } from './services/registry-services.js';
+import { aliasesByHost, registryServices } from './services/registry-services.js';
 import { selectionsOf } from './services/selection.js';
-import type { ServiceDeclaration } from './services/service-declaration.js';
+import type { ServiceAlias, ServiceDeclaration } from './services/service-declaration.js';
 import { whyUnusable } from './services/workload-entries.js';
 import { takingPorts } from './sidecars.js';
 
@@ -17,6 +17,8 @@ export interface MeshPort {
   readonly name: string;
   readonly port: number;
   readonly targetPort: number;
+  /** The name of a pod's port, which says its target port there. */
+  readonly targetPortName?: string;
   readonly protocol: PortProtocol;
   /** HTTP is spoken on it, of either version: declared HTTP, or nothing declared. */
   readonly http: boolean;
@@ -95,7 +97,9 @@ export function isTcpProtocol(protocol: PortProtocol): boolean {
 
 function meshPorts(service: ServiceDeclaration, problems: Problem[]): MeshPort[] {
   const ports: MeshPort[] = [];
-  for (const { name, port, targetPort, appProtocol } of [...service.ports].sort((a, b) => a.port - b.port)) {
+  for (const { name, port, targetPort, targetPortName, appProtocol } of [...service.ports].sort(
+    (a, b) => a.port - b.port,
+  )) {
     const subject = `${service.kind}/${service.namespace}/${service.name}`;
     if (ports.at(-1)?.port === port) {
       const message = `port ${port} is declared twice; the second one (${name || 'unnamed'}) is ignored`;
@@ -111,7 +115,8 @@ function meshPorts(service: ServiceDeclaration, problems: Problem[]): MeshPort[]
       problems.push({ code: 'unsupported-protocol', severity: 'warning', subject, message });
     }
     // 0 is what a registry says that sets none: the service's own port, as in Kubernetes.
-    ports.push({ name, port, targetPort: targetPort || port, protocol, http, tcp });
+    const target = { targetPort: targetPort || port, ...(targetPortName === undefined ? {} : { targetPortName }) };
+    ports.push({ name, port, ...target, protocol, http, tcp });
   }
   return ports;
 }
@@ -125,9 +130,13 @@ function accountsOf({ workloads, entries }: ServiceDeclaration): readonly Servic
   return [...accounts].sort(([a], [b]) => compareText(a, b)).map(([, account]) => account);
 }
 
-/** Whether calls to this port find something: a sidecar listens only on the ports that its pod, or its Sidecar, declares. */
+/** Whether calls to this port find something: without interception a sidecar listens only on the ports that its pod, or its Sidecar, declares. */
 export function listensOn(snapshot: MeshSnapshot, workload: Workload, port: number): boolean {
-  return workload.gateway || takingPorts(snapshot, workload).some((candidate) => candidate.port === port);
+  return (
+    workload.gateway ||
+    workload.takesEveryPort === true ||
+    takingPorts(snapshot, workload).some((candidate) => candidate.port === port)
+  );
 }
 
 function undeclaredPorts(
@@ -174,11 +183,27 @@ function meshService(snapshot: MeshSnapshot, declaration: ServiceDeclaration, pr
   };
 }
 
+function withAliases(
+  service: ServiceDeclaration,
+  aliases: ReadonlyMap<string, readonly ServiceAlias[]>,
+): ServiceDeclaration {
+  const own = aliases.get(service.hostname);
+  return own === undefined ? service : { ...service, aliases: own, hash: stableHash([service.hash, own]) };
+}
+
 function declarationsOf(snapshot: MeshSnapshot, problems: Problem[]): ServiceDeclaration[] {
   const selections = selectionsOf(snapshot);
   const registry = registryServices(snapshot, selections);
   const hosts = new Set(registry.map(({ hostname }) => hostname));
-  return [...registry, ...entryServices(snapshot, selections, hosts, problems)];
+  const declarations = [...registry, ...entryServices(snapshot, selections, hosts, problems)];
+  const aliases = aliasesByHost(snapshot);
+  return aliases.size === 0 ? declarations : declarations.map((service) => withAliases(service, aliases));
+}
+
+/** A service port as it is on one workload; the same object where that does not matter. */
+function portOn({ ports }: Workload, port: MeshPort): MeshPort {
+  const named = port.targetPortName && ports.find(({ name }) => name === port.targetPortName);
+  return named ? { ...port, targetPort: named.port } : port;
 }
 
 /** The index of a snapshot. */
@@ -200,7 +225,7 @@ export const meshIndex = oncePerSnapshot((snapshot: MeshSnapshot): MeshIndex => 
     if (service.memberOf !== undefined) continue;
     for (const workload of service.workloads) {
       const served = servedBy.get(workload) ?? [];
-      for (const port of service.ports) served.push({ service, port });
+      for (const port of service.ports) served.push({ service, port: portOn(workload, port) });
       servedBy.set(workload, served);
     }
   }

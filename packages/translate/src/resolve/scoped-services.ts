@@ -26,8 +26,9 @@ export function onNode(service: MeshService, node: string): MeshService {
     // Endpoints are kept by port: these are others.
     ports: service.ports.map((port) => ({ ...port })),
     workloads: service.workloads.filter((workload) => (workload.node ?? '') === node),
-    // An address that somebody wrote down says nothing of a machine.
-    entries: node === '' ? service.entries : [],
+    podEndpoints: service.podEndpoints?.filter(({ workload }) => (workload.node ?? '') === node),
+    // An address that somebody wrote down mostly says nothing of a machine.
+    entries: node === '' ? service.entries : service.entries.filter((entry) => entry.node === node),
     identityHash: stableHash([service.identityHash, node]),
   };
 }

@@ -1,6 +1,6 @@
 // Resolve: a service before its ports are judged, wherever it was declared: by the registry, or by ServiceEntries.
 
-import type { ServicePort, StringMap, Workload } from '../../model.js';
+import type { ServiceEndpoint, ServicePort, StringMap, Workload } from '../../model.js';
 import type { PreferredPlace } from '../locality/preferred-place.js';
 
 /**
@@ -30,6 +30,23 @@ export interface EntryEndpoint {
   readonly ready: boolean;
   /** The ports of the service that it answers at; undefined: all. */
   readonly servesOnly?: readonly number[];
+  /** It answers at the service ports that `ports` names, and at no others. */
+  readonly namedPortsOnly?: boolean;
+  /** Name of its machine; undefined where nobody says. */
+  readonly node?: string;
+}
+
+/** A pod that answers for a service, and where it does. */
+export interface PodEndpoint extends Pick<ServiceEndpoint, 'ports' | 'ready' | 'hostname'> {
+  readonly workload: Workload;
+  readonly address: string;
+}
+
+/** Another name of a service: a Service of type ExternalName. */
+export interface ServiceAlias {
+  readonly hostname: string;
+  readonly namespace: string;
+  readonly name: string;
 }
 
 /** What was said of a service, and who answers for it. */
@@ -46,13 +63,19 @@ export interface ServiceDeclaration {
   readonly resolution: Resolution;
   /** Not a part of the mesh: nobody there takes mutual TLS by itself. */
   readonly external: boolean;
-  /** Addresses that stand for it in a Host header, subnets left out. */
+  /** Addresses at which it is called and that stand for it in a Host header: ClusterIPs, those of a ServiceEntry but subnets. */
   readonly addresses: readonly string[];
   /** Names of which the server's certificate must have one. */
   readonly subjectAltNames: readonly string[];
   /** Selected pods, ready or not. */
   readonly workloads: readonly Workload[];
+  /** The pods that answer, where a cluster says so. Undefined: the workloads that are ready. */
+  readonly podEndpoints?: readonly PodEndpoint[] | undefined;
   readonly entries: readonly EntryEndpoint[];
+  /** Its other names: a Host header may say them. They are not hosts that rules could be for. */
+  readonly aliases?: readonly ServiceAlias[];
+  /** It has no address of its own: clients call those of its endpoints. */
+  readonly headless?: boolean;
   /** The headless service of which this is one pod, called by name. */
   readonly memberOf?: { readonly hostname: string; readonly name: string };
   /** Clients call the endpoints on their own node only. */

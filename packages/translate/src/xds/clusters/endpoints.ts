@@ -53,7 +53,8 @@ function workloadMetadata(answerer: Answerer): string {
 
 /** A gateway's listeners take plain text; a sidecar's take mutual TLS unless its policy turns that off. */
 function takesMutualTls(snapshot: MeshSnapshot, workload: Workload, port: number): boolean {
-  return !workload.gateway && effectiveMtlsMode(snapshot, workload, port) !== 'DISABLE';
+  const { mutualTls = !workload.gateway } = workload;
+  return mutualTls && effectiveMtlsMode(snapshot, workload, port) !== 'DISABLE';
 }
 
 /** What an LbEndpoint is made of. */
@@ -87,12 +88,31 @@ function readyEndpoint(labels: StringMap, locality: string, facts: EndpointFacts
   };
 }
 
-function podEndpoint(snapshot: MeshSnapshot, workload: Workload, port: number): ReadyEndpoint {
-  const { labels, namespace, address } = workload;
+function podEndpoint(
+  snapshot: MeshSnapshot,
+  workload: Workload,
+  port: number,
+  address: string = workload.address,
+): ReadyEndpoint {
+  const { labels, namespace } = workload;
   const answerer = { name: workload.workloadName || workload.name, namespace, labels };
   const mutualTls = takesMutualTls(snapshot, workload, port);
   const facts = { address, port, mutualTls, weight: 1, workload: workloadMetadata(answerer) };
-  return { ...readyEndpoint(labels, localityOfLabels(labels), facts), node: workload.node ?? '' };
+  const locality = workload.locality || localityOfLabels(labels);
+  return { ...readyEndpoint(labels, locality, facts), node: workload.node ?? '' };
+}
+
+/** The pods that answer at a port, each address and port once. */
+function podEndpoints(snapshot: MeshSnapshot, service: MeshService, port: MeshPort): readonly ReadyEndpoint[] {
+  if (service.podEndpoints === undefined) {
+    return service.workloads
+      .filter((workload) => workload.ready && listensOn(snapshot, workload, port.targetPort))
+      .map((workload) => podEndpoint(snapshot, workload, port.targetPort));
+  }
+  return service.podEndpoints.flatMap(({ workload, address, ports, ready }) => {
+    const number = ports[port.name];
+    return ready && number !== undefined ? [podEndpoint(snapshot, workload, number, address)] : [];
+  });
 }
 
 /** As in Istio: the port that the endpoint has for the name, else the target port; names are never called with mutual TLS. */
@@ -146,17 +166,17 @@ function readyEndpoints(snapshot: MeshSnapshot, service: MeshService, port: Mesh
   const { byPort } = knownEndpoints(snapshot);
   let endpoints = byPort.get(port);
   if (endpoints === undefined) {
-    const pods = service.workloads
-      .filter((workload) => workload.ready && listensOn(snapshot, workload, port.targetPort))
-      .map((workload) => podEndpoint(snapshot, workload, port.targetPort));
     const entries = service.entries
-      .filter(({ ready }) => ready)
-      .filter(({ address, servesOnly = [port.port] }) => servesOnly.includes(port.port) && isUsable(service, address))
+      .filter((entry) => entry.ready && answersAt(entry, port) && isUsable(service, entry.address))
       .map((entry) => entryEndpoint(snapshot, service, port, entry));
-    endpoints = [...pods, ...entries];
+    endpoints = [...podEndpoints(snapshot, service, port), ...entries];
     byPort.set(port, endpoints);
   }
   return endpoints;
+}
+
+function answersAt({ servesOnly, namedPortsOnly, ports }: EntryEndpoint, { port, name }: MeshPort): boolean {
+  return (servesOnly?.includes(port) ?? true) && (namedPortsOnly !== true || ports[name] !== undefined);
 }
 
 function isUsable({ resolution }: MeshService, address: string): boolean {

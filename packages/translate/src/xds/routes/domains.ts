@@ -2,14 +2,21 @@
 
 import type { Problem } from '../../model.js';
 import type { MeshService } from '../../resolve/mesh-index.js';
+import type { ServiceAlias } from '../../resolve/services/service-declaration.js';
 
 /**
  * The names of a service without port, most specific first: short forms of the registry's services count from the
- * caller's namespace; a ServiceEntry has its host and its addresses.
+ * caller's namespace; a ServiceEntry has its host. Addresses, and the names of those that are aliases, come last.
  */
 export function serviceNames(service: MeshService, clientNamespace: string): string[] {
-  const { hostname, name, namespace } = service;
-  if (service.kind === 'ServiceEntry') return [hostname, ...service.addresses.map(hostForm)];
+  const { hostname } = service;
+  const aliases = (service.aliases ?? []).flatMap((alias) => namesInMesh(alias, clientNamespace));
+  const addresses = service.addresses.map(hostForm);
+  if (service.kind === 'ServiceEntry') return [hostname, ...addresses, ...aliases];
+  return [...namesInMesh(service, clientNamespace), ...addresses, ...aliases];
+}
+
+function namesInMesh({ hostname, name, namespace }: ServiceAlias, clientNamespace: string): string[] {
   const names = [hostname, `${name}.${namespace}.svc`, `${name}.${namespace}`];
   return namespace === clientNamespace ? [...names, name] : names;
 }
