@@ -6,6 +6,7 @@ import type { SigningKeyType } from '@lateen/identity/authority';
 import type { AuthorityStatus, Logger, Rotation } from '@lateen/telemetry';
 import { type AuditLog, type IssuedEntry, issuedCertificates } from '../audit-log.js';
 import { type Authority, describeCertificate } from './authority.js';
+import { DirectoryRootStore } from './directory-root-store.js';
 import { Holders } from './holders.js';
 import { OwnRoots } from './own-roots.js';
 import { PluggedInAuthority } from './plugged-in-authority.js';
@@ -68,6 +69,7 @@ async function openOwnRoots(options: AuthoritySourceOptions): Promise<AuthorityS
   const { audit, auditFile, logger, onFailure } = options;
   const roots = await OwnRoots.open({
     ...options,
+    store: new DirectoryRootStore(options),
     ttlSeconds: options.rootTtlSeconds,
     keyType: options.rootKeyType,
   });

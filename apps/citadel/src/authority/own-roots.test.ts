@@ -7,6 +7,7 @@ import { rootId } from '@lateen/identity';
 import { createRootCertificate } from '@lateen/identity/authority';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { silent } from '../testing/running-citadel.js';
+import { DirectoryRootStore, type DirectoryRootStoreOptions } from './directory-root-store.js';
 import { OwnRoots, type OwnRootsOptions } from './own-roots.js';
 import { RootFiles } from './root-files.js';
 import { StateLeaseError, takeStateLease } from './state-lease.js';
@@ -17,17 +18,15 @@ beforeEach(async () => {
 });
 afterEach(() => rm(stateDir, { recursive: true }));
 
-async function open(changes: Partial<OwnRootsOptions> = {}): Promise<OwnRoots> {
+async function open(changes: Partial<OwnRootsOptions & DirectoryRootStoreOptions> = {}): Promise<OwnRoots> {
   const directory = changes.stateDir ?? stateDir;
   const lease = await takeStateLease(directory);
   try {
     return await OwnRoots.open({
-      stateDir: directory,
+      store: new DirectoryRootStore({ stateDir: directory, passphrase: undefined, lease, logger: silent, ...changes }),
       trustDomain: 'cluster.local',
       ttlSeconds: 3600,
       keyType: 'ecdsa-p256',
-      passphrase: undefined,
-      lease,
       logger: silent,
       ...changes,
     });
@@ -35,6 +34,8 @@ async function open(changes: Partial<OwnRootsOptions> = {}): Promise<OwnRoots> {
     await lease.release();
   }
 }
+
+const rootFiles = () => new RootFiles(stateDir, undefined, silent);
 
 async function files(): Promise<string[]> {
   const all = await readdir(stateDir, { recursive: true, withFileTypes: true });
@@ -47,7 +48,7 @@ async function files(): Promise<string[]> {
 it('are made once, with the key private to its owner', async () => {
   const first = await open();
   const id = first.state.issuing;
-  expect((await stat(first.files.keyFile(id))).mode & 0o777).toBe(0o600);
+  expect((await stat(rootFiles().keyFile(id))).mode & 0o777).toBe(0o600);
   expect((await stat(join(stateDir, 'authority.json'))).mode & 0o777).toBe(0o600);
   expect((await stat(join(stateDir, 'root-cert.pem'))).mode & 0o777).toBe(0o644);
   expect((await open()).current.bundlePem).toBe(first.current.bundlePem);
@@ -88,26 +89,26 @@ it.each([
   const roots = await open();
   const id = roots.state.issuing;
   const name = {
-    key: roots.files.keyFile(id),
-    cert: roots.files.certFile(id),
+    key: rootFiles().keyFile(id),
+    cert: rootFiles().certFile(id),
     state: join(stateDir, 'authority.json'),
   }[which];
   const before = await Promise.all(
-    [roots.files.keyFile(id), roots.files.certFile(id)].map((file) => readFile(file, 'utf8')),
+    [rootFiles().keyFile(id), rootFiles().certFile(id)].map((file) => readFile(file, 'utf8')),
   );
   await writeFile(name, content);
   await expect(open()).rejects.toThrow(name);
   await expect(open()).rejects.toThrow(message);
   expect(await readFile(name, 'utf8')).toBe(content);
   const after = await Promise.all(
-    [roots.files.keyFile(id), roots.files.certFile(id)].map((file) => readFile(file, 'utf8')),
+    [rootFiles().keyFile(id), rootFiles().certFile(id)].map((file) => readFile(file, 'utf8')),
   );
   expect(after.filter((text, index) => text !== before[index]).length).toBeLessThanOrEqual(1);
 });
 
 it('are refused where parts are of different roots or missing, or others may read the key', async () => {
   const roots = await open();
-  const [key, cert] = [roots.files.keyFile(roots.state.issuing), roots.files.certFile(roots.state.issuing)];
+  const [key, cert] = [rootFiles().keyFile(roots.state.issuing), rootFiles().certFile(roots.state.issuing)];
   const keyPem = await readFile(key, 'utf8');
   const other = await createRootCertificate({ trustDomain: 'cluster.local', ttlSeconds: 3600 });
   await writeFile(key, other.keyPem);
@@ -130,7 +131,7 @@ describe('that have expired', () => {
     const { keyPem, certPem } = await createRootCertificate({ trustDomain: 'cluster.local', ttlSeconds });
     const certificate = new X509Certificate(certPem);
     const root = { id: rootId(certificate), certificate, certPem: certificate.toString(), keyPem };
-    await new RootFiles(stateDir, undefined, silent).store(root);
+    await rootFiles().store(root);
     return root.id;
   };
   const write = (state: object) =>
@@ -168,7 +169,7 @@ describe('that have expired', () => {
 
 it('are encrypted under a passphrase, and stay what they are where it is wrong', async () => {
   const plain = await open();
-  const file = plain.files.keyFile(plain.state.issuing);
+  const file = rootFiles().keyFile(plain.state.issuing);
   // From the first start with a passphrase on.
   await open({ passphrase: 'secret' });
   expect(await readFile(file, 'utf8')).toContain('BEGIN ENCRYPTED PRIVATE KEY');

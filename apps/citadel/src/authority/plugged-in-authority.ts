@@ -11,7 +11,7 @@ import {
 } from '@lateen/identity/authority';
 import type { Logger } from '@lateen/telemetry';
 import { type Authority, type IssuingAuthority, issuingAuthority } from './authority.js';
-import { ROOT_FILE } from './own-roots.js';
+import { ROOT_FILE } from './directory-root-store.js';
 import { readIfThere } from './read-if-there.js';
 
 export interface PluggedInOptions {

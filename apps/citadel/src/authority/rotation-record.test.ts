@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { silent } from '../testing/running-citadel.js';
+import { DirectoryRootStore } from './directory-root-store.js';
 import { Holders } from './holders.js';
 import { OwnRoots } from './own-roots.js';
 import { RootRotation } from './root-rotation.js';
@@ -14,12 +15,10 @@ it.each(['make', 'distribute'])('ends the process where the step %s cannot be re
   const lease = await takeStateLease(stateDir);
   const open = () =>
     OwnRoots.open({
-      stateDir,
+      store: new DirectoryRootStore({ stateDir, passphrase: undefined, lease, logger: silent }),
       trustDomain: 'cluster.local',
       ttlSeconds: 3600,
       keyType: 'ecdsa-p256',
-      passphrase: undefined,
-      lease,
       logger: silent,
     });
   const failures: Error[] = [];
