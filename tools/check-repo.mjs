@@ -20,10 +20,17 @@ const ALLOWED_IMPORTS = {
   'packages/jwt': ['xds-proto'],
   'packages/translate': ['xds-proto', 'istio-config'],
   'packages/filters-wasm': ['xds-proto', 'regex'],
+  'packages/installation': ['istio-config'],
   'packages/explain': ['xds-proto', 'istio-config', 'translate', 'filters-wasm', 'jwt'],
 };
 /** Packages that neither read clocks nor touch files or the network (tests aside). */
-const PURE = ['packages/regex', 'packages/istio-config', 'packages/translate', 'packages/explain'];
+const PURE = [
+  'packages/regex',
+  'packages/istio-config',
+  'packages/translate',
+  'packages/explain',
+  'packages/installation',
+];
 const IMPURE_IMPORT =
   /from '(node:(?:fs|net|http|https|http2|tls|dns|child_process|worker_threads|timers)[^']*|@grpc\/grpc-js)'|\bDate\.now\(|\bMath\.random\(|new Date\(\)/;
 
