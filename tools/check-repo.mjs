@@ -16,6 +16,7 @@ const ALLOWED_IMPORTS = {
   'packages/regex': [],
   'packages/istio-config': ['regex'],
   'packages/identity': ['xds-proto'],
+  'packages/kubernetes': [],
   'packages/xds-stream': ['xds-proto'],
   'packages/jwt': ['xds-proto'],
   'packages/translate': ['xds-proto', 'istio-config'],
