@@ -15,7 +15,8 @@ import {
 } from '@lateen/identity';
 import { type Logger, startMonitoringServer } from '@lateen/telemetry';
 import { addressedHosts, TranslationCache } from '@lateen/translate';
-import { createAdsService, ENVOY_SERVED_TYPES } from '@lateen/xds-stream';
+import { NAME_TABLE_TYPE_URL } from '@lateen/xds-proto';
+import { createAdsService, ENVOY_SERVED_TYPES, plainServedType } from '@lateen/xds-stream';
 import { ConfigStore } from './config/config-store.js';
 import { subscribeToGalley } from './config/galley-subscription.js';
 import { createDebugHandler } from './debug/debug-server.js';
@@ -169,7 +170,7 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
   // What goes out.
   const ads = {
     source,
-    types: ENVOY_SERVED_TYPES,
+    types: [...ENVOY_SERVED_TYPES, plainServedType(NAME_TABLE_TYPE_URL)],
     events: withDistribution(createPushEvents(metrics, logger), () => distribution.moved()),
     ackTimeoutMs: options.ackTimeoutMs,
     removalGraceMs: options.removalGraceMs,

@@ -17,6 +17,7 @@ import {
   DiscoveryRequestSchema,
   type DiscoveryResponse,
 } from '@lateen/xds-proto/envoy/service/discovery/v3/discovery_pb.js';
+import { NameTableSchema } from '@lateen/xds-proto/istio/networking/nds/v1/nds_pb.js';
 import type { AdsForm } from '@lateen/xds-stream';
 
 export interface TestProxyOptions {
@@ -28,6 +29,10 @@ export interface TestProxyOptions {
   readonly serviceAccount: string;
   readonly address: string;
   readonly type?: 'sidecar' | 'router';
+  /** Node metadata that differs from a local mode sidecar's. */
+  readonly metadata?: JsonObject;
+  /** Types that it subscribes to beside Envoy's. */
+  readonly further?: readonly string[];
   /** Versions of an earlier stream, by type URL (incremental). */
   readonly initial?: ReadonlyMap<string, ReadonlyMap<string, string>>;
 }
@@ -72,7 +77,7 @@ export class TestProxy {
       );
     });
     this.call.on('data', (response: Response) => this.receive(response));
-    for (const typeUrl of WILDCARDS) this.subscribe(typeUrl);
+    for (const typeUrl of [...WILDCARDS, ...(options.further ?? [])]) this.subscribe(typeUrl);
   }
 
   close(): void {
@@ -105,6 +110,7 @@ export class TestProxy {
       SERVICE_ACCOUNT: serviceAccount,
       INTERCEPTION_MODE: 'NONE',
       LATEEN_VERSION: '9.9.9',
+      ...this.options.metadata,
     };
     return { id: `${type}~${address}~${pod}.${namespace}~${namespace}.svc.cluster.local`, metadata };
   }
@@ -273,5 +279,6 @@ function nameOf(any: Any): string {
   for (const schema of [ClusterSchema, ListenerSchema, RouteConfigurationSchema] as const) {
     if (anyIs(any, schema)) return unpackAny(any, schema).name;
   }
+  if (anyIs(any, NameTableSchema)) return '';
   return unpackAny(any, ClusterLoadAssignmentSchema).clusterName;
 }

@@ -7,6 +7,7 @@ import type { ClusterLoadAssignment } from '@lateen/xds-proto/envoy/config/endpo
 import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import type { Secret } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
+import type { NameTable } from '@lateen/xds-proto/istio/networking/nds/v1/nds_pb.js';
 
 /** String map, as labels, annotations and selectors are. */
 export type StringMap = Readonly<Record<string, string>>;
@@ -244,6 +245,8 @@ export interface ProxyResources {
   readonly listeners: readonly NamedResource<Listener>[];
   readonly routes: readonly NamedResource<RouteConfiguration>[];
   readonly secrets: readonly NamedResource<Secret>[];
+  /** The names that it answers DNS questions from: one resource, none where it is not intercepted. */
+  readonly names: readonly NamedResource<NameTable>[];
   /** Warnings found while building: missing destinations, conflicts. Sorted, no duplicates. */
   readonly problems: readonly Problem[];
 }

@@ -9,6 +9,7 @@ import { type Credentials, NO_CREDENTIALS, resolveCredentials } from './resolve/
 import { delegation } from './resolve/delegation/delegation.js';
 import { type GatewayListener, resolveGateways } from './resolve/gateways.js';
 import { type InboundPort, resolveInboundPorts } from './resolve/inbound-ports.js';
+import { type Interception, resolveInterception } from './resolve/interception/interception.js';
 import { type ClientPlace, resolveClientPlace } from './resolve/locality/client-place.js';
 import { localityOfLabels } from './resolve/locality/locality.js';
 import { type MeshIndex, type MeshPort, type MeshService, meshIndex } from './resolve/mesh-index.js';
@@ -38,7 +39,8 @@ export interface ProxyView {
   readonly namespace: string;
   /** The address that its listeners are bound to. */
   readonly address: string;
-  readonly interceptionMode: ProxyNode['interceptionMode'];
+  /** Undefined where its application has to call it by itself, and of gateways. */
+  readonly interception: Interception | undefined;
   /** It may be sent `istio.*` filters. */
   readonly understandsIstioFilters: boolean;
   /** The headers that it sets by itself. */
@@ -124,7 +126,7 @@ function proxylessView(
     type: proxy.type,
     namespace: proxy.namespace,
     address: workload?.address ?? proxy.ipAddress,
-    interceptionMode: 'NONE',
+    interception: undefined,
     understandsIstioFilters: false,
     proxyHeaders: {},
     proxyless: true,
@@ -210,7 +212,7 @@ export function resolveProxyView(snapshot: MeshSnapshot, proxy: ProxyNode, authe
     type: proxy.type,
     namespace: proxy.namespace,
     address,
-    interceptionMode: proxy.interceptionMode,
+    interception: resolveInterception(proxy, address),
     understandsIstioFilters: proxy.understandsIstioFilters,
     proxyHeaders: resolveProxyHeaders(snapshot, workload),
     proxyless: false,

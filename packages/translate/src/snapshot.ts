@@ -64,6 +64,13 @@ export function isHealthy(annotations: StringMap): boolean {
   return annotations[HEALTHY_ANNOTATION] !== 'false';
 }
 
+/** Label of a ServiceEntry, as in Istio: `false` keeps it from getting addresses that nobody wrote. */
+const AUTO_ADDRESS_LABEL = 'networking.istio.io/enable-autoallocate-ip';
+
+export function takesAutoAddresses(labels: StringMap): boolean {
+  return labels[AUTO_ADDRESS_LABEL]?.toLowerCase() !== 'false';
+}
+
 const configHashes = new WeakMap<ConfigObject, string>();
 
 /** Hash of what translation reads of a config object: kind, name, age, spec, labels that select; not where it was written. */
@@ -73,9 +80,10 @@ export function configHash(config: ConfigObject): string {
     const { namespace, name, creationTimestamp, labels, annotations } = config.metadata;
     // Services select WorkloadEntries by the labels of the resource, and call those that are well.
     const selected = config.kind === 'WorkloadEntry' ? [labels, isHealthy(annotations)] : undefined;
-    const prefers = config.kind === 'ServiceEntry' ? preferredPlace(undefined, annotations) : undefined;
+    const ofEntry =
+      config.kind === 'ServiceEntry' ? [preferredPlace(undefined, annotations), takesAutoAddresses(labels)] : undefined;
     const tried = config.kind === 'AuthorizationPolicy' && isDryRun(annotations) ? 'dry run' : undefined;
-    hash = stableHash([config.kind, namespace, name, creationTimestamp, config.spec, selected ?? prefers ?? tried]);
+    hash = stableHash([config.kind, namespace, name, creationTimestamp, config.spec, selected ?? ofEntry ?? tried]);
     configHashes.set(config, hash);
   }
   return hash;

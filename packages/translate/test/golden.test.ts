@@ -2,11 +2,13 @@
 
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { toJson } from '@bufbuild/protobuf';
 import { toEnvoyJson } from '@lateen/xds-proto';
 import { ClusterSchema } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import { ClusterLoadAssignmentSchema } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
 import { ListenerSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import { RouteConfigurationSchema } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
+import { NameTableSchema } from '@lateen/xds-proto/istio/networking/nds/v1/nds_pb.js';
 import { describe, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
 import {
@@ -58,6 +60,10 @@ function render(resources: ProxyResources, show: Shown): string {
   put(
     'routes',
     wanted(routes, 'routes').map(({ message }) => toEnvoyJson(RouteConfigurationSchema, message)),
+  );
+  put(
+    'names',
+    wanted(resources.names, 'names').map(({ message }) => toJson(NameTableSchema, message)),
   );
   if (resources.problems.length > 0) shown.problems = resources.problems;
   return stringify(shown, { aliasDuplicateObjects: false, lineWidth: 0 });

@@ -252,6 +252,7 @@ export interface Shown {
   readonly endpoints?: readonly string[];
   readonly listeners?: readonly string[];
   readonly routes?: readonly string[];
+  readonly names?: readonly string[];
 }
 
 /** Reads proxy.yaml: `pod: NAME.NAMESPACE` and overrides of the node; what the sidecar of that pod would send. */

@@ -122,8 +122,8 @@ describe('two hundred proxies that see the mesh in four ways', () => {
     expect(distinct('routes')).toBe(4);
     expect(distinct('localClusters')).toBe(1);
     expect(distinct('listeners')).toBe(PROXIES);
-    // 4 outbound, 4 endpoints, 4 routes, 1 local, 1 of secrets; and the listeners, which hold the pod's own address.
-    expect([first.misses, first.hits]).toEqual([14 + PROXIES, 6 * PROXIES - 14 - PROXIES]);
+    // 4 outbound, 4 endpoints, 4 routes, 1 local, 1 of secrets, 1 of names; and the listeners, which hold the pod's own address.
+    expect([first.misses, first.hits]).toEqual([15 + PROXIES, 7 * PROXIES - 15 - PROXIES]);
     // Clusters and endpoints are the same from all four namespaces; routes are not: short names count from the caller's.
     // Of its two listeners the forward proxy, at 127.0.0.1, is the same for all.
     expect(first.built).toEqual([SERVICES + 4, SERVICES, PROXIES + 1, 4]);

@@ -11,6 +11,9 @@ export const TYPE_URL = {
   secret: `${PREFIX}envoy.extensions.transport_sockets.tls.v3.Secret`,
 } as const;
 
+/** Istio's table of names for DNS: one resource, for who asks for it (istio.networking.nds.v1.NameTable). */
+export const NAME_TABLE_TYPE_URL = `${PREFIX}istio.networking.nds.v1.NameTable`;
+
 export type XdsTypeUrl = (typeof TYPE_URL)[keyof typeof TYPE_URL];
 
 /** Make-before-break order of a push; secrets are never gated and go first. */
@@ -35,6 +38,8 @@ export function shortTypeName(typeUrl: string): string {
       return 'RDS';
     case TYPE_URL.secret:
       return 'SDS';
+    case NAME_TABLE_TYPE_URL:
+      return 'NDS';
     default:
       return typeUrl;
   }

@@ -3,7 +3,7 @@
 import { create } from '@bufbuild/protobuf';
 import { createLogger } from '@lateen/telemetry';
 import { buildSnapshot, type Translation, TranslationCache, type Workload } from '@lateen/translate';
-import { TYPE_URL } from '@lateen/xds-proto';
+import { NAME_TABLE_TYPE_URL, TYPE_URL } from '@lateen/xds-proto';
 import { NodeSchema } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import { expect, test } from 'vitest';
 import type { PublishedSnapshot } from '../snapshot/snapshot-builder.js';
@@ -83,9 +83,9 @@ test('gateways with the same view are translated once, and again only for what c
     source.publish(snapshot(`v${version}`, workload('a-1', `127.9.1.${version}`)));
     for (const view of views) view.current();
   }
-  // The first snapshot makes all six parts, each further one the endpoints.
+  // The first snapshot makes all seven parts, each further one the endpoints.
   const { hits, misses, built } = cache.counts;
-  expect([misses, hits]).toEqual([6 + 3, 4 * 18 - 9]);
+  expect([misses, hits]).toEqual([7 + 3, 4 * 21 - 10]);
   // One service and the black hole; the endpoints of each snapshot; a gateway without Gateway resources has no more.
   expect(Object.fromEntries(built)).toEqual({
     [TYPE_URL.cluster]: 2,
@@ -93,6 +93,7 @@ test('gateways with the same view are translated once, and again only for what c
     [TYPE_URL.listener]: 0,
     [TYPE_URL.route]: 0,
     [TYPE_URL.secret]: 0,
+    [NAME_TABLE_TYPE_URL]: 0,
   });
 });
 

@@ -4,12 +4,13 @@
 
 import { create, type DescMessage, type MessageShape } from '@bufbuild/protobuf';
 import { type Any, AnySchema } from '@bufbuild/protobuf/wkt';
-import { packAny, TYPE_URL } from '@lateen/xds-proto';
+import { NAME_TABLE_TYPE_URL, packAny, TYPE_URL } from '@lateen/xds-proto';
 import { ClusterSchema } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import { ClusterLoadAssignmentSchema } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
 import { ListenerSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import { RouteConfigurationSchema } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import { SecretSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
+import { NameTableSchema } from '@lateen/xds-proto/istio/networking/nds/v1/nds_pb.js';
 import {
   type ClusterFacts,
   checkClusterLinks,
@@ -69,6 +70,7 @@ export class TranslationCache {
   private readonly listeners = new PartCache(plain(ListenerSchema, listenerFacts));
   private readonly routes = new PartCache(makeRoutes);
   private readonly secrets = new PartCache(plain(SecretSchema, () => undefined));
+  private readonly names = new PartCache(plain(NameTableSchema, () => undefined));
   private readonly compositions = new Map<string, Composition>();
   private readonly clusterSets = onceForTwo(mergeClusters);
   private readonly clusterFaults = onceForTwo(checkClusterLinks);
@@ -84,7 +86,7 @@ export class TranslationCache {
   }
 
   get counts(): TranslationCacheCounts {
-    const { clusters, endpoints, listeners, routes, secrets } = this;
+    const { clusters, endpoints, listeners, routes, secrets, names } = this;
     const sum = (of: (cache: PartCache<never, unknown, never>) => number) =>
       this.caches().reduce((total, cache) => total + of(cache), 0);
     return {
@@ -96,6 +98,7 @@ export class TranslationCache {
         [TYPE_URL.listener, listeners.built],
         [TYPE_URL.route, routes.built],
         [TYPE_URL.secret, secrets.built],
+        [NAME_TABLE_TYPE_URL, names.built],
       ]),
       parts: sum(({ partCount }) => partCount),
       resources: sum(({ resourceCount }) => resourceCount),
@@ -130,6 +133,7 @@ export class TranslationCache {
     const listeners = this.listeners.get(parts.listeners, generation);
     const routes = this.routes.get(parts.routes, generation);
     const secrets = this.secrets.get(parts.secrets, generation);
+    const names = this.names.get(parts.names, generation);
     const key = Object.values(parts)
       .map((part) => part.key)
       .join('\n');
@@ -146,6 +150,7 @@ export class TranslationCache {
         [TYPE_URL.listener, listeners.resources],
         [TYPE_URL.route, routes.resources],
         [TYPE_URL.secret, secrets.resources],
+        [NAME_TABLE_TYPE_URL, names.resources],
       ]),
       faults: [
         ...duplicates('CDS', outbound, local),
@@ -164,7 +169,7 @@ export class TranslationCache {
   }
 
   private caches(): readonly PartCache<never, unknown, never>[] {
-    return [this.clusters, this.endpoints, this.listeners, this.routes, this.secrets];
+    return [this.clusters, this.endpoints, this.listeners, this.routes, this.secrets, this.names];
   }
 }
 

@@ -4,6 +4,7 @@ import { type ConfigObject, isHttpProtocol, type PortProtocol, protocolOfPort } 
 import type { MeshSnapshot, Problem, Workload } from '../model.js';
 import { oncePerSnapshot } from '../once-per-snapshot.js';
 import { compareText, stableHash } from '../stable-hash.js';
+import { allocateAddresses } from './services/auto-addresses.js';
 import { entryServices } from './services/entry-services.js';
 import { entryWorkloads } from './services/entry-workloads.js';
 import { aliasesByHost, registryServices } from './services/registry-services.js';
@@ -31,6 +32,8 @@ export interface MeshService extends Omit<ServiceDeclaration, 'ports' | 'exportT
   readonly ports: readonly MeshPort[];
   /** Namespaces that see it: `*`, `.`, `~` or names. */
   readonly exportTo: readonly string[];
+  /** Addresses that it has because it has no others; see {@link allocateAddresses}. */
+  readonly autoAddresses: readonly string[];
   /** The service accounts of its workloads and entries, each once. */
   readonly accounts: readonly ServiceAccount[];
   /** Hash of the service as declared. */
@@ -166,7 +169,12 @@ function unusableEntries({ kind, hostname, namespace, name, resolution, entries 
   });
 }
 
-function meshService(snapshot: MeshSnapshot, declaration: ServiceDeclaration, problems: Problem[]): MeshService {
+function meshService(
+  snapshot: MeshSnapshot,
+  declaration: ServiceDeclaration,
+  autoAddresses: readonly string[],
+  problems: Problem[],
+): MeshService {
   const { hash, exportTo, resolution, entries, ...service } = declaration;
   const accounts = accountsOf(declaration);
   // Names are resolved by the client: they stand in the cluster, not in a load assignment.
@@ -177,6 +185,7 @@ function meshService(snapshot: MeshSnapshot, declaration: ServiceDeclaration, pr
     entries,
     ports: meshPorts(declaration, problems),
     exportTo: exportTo ?? snapshot.meshConfig.defaultServiceExportTo ?? ['*'],
+    autoAddresses,
     accounts,
     declarationHash: hash,
     identityHash: stableHash([hash, accounts, inCluster]),
@@ -209,8 +218,10 @@ function portOn({ ports }: Workload, port: MeshPort): MeshPort {
 /** The index of a snapshot. */
 export const meshIndex = oncePerSnapshot((snapshot: MeshSnapshot): MeshIndex => {
   const problems: Problem[] = [];
-  const services = declarationsOf(snapshot, problems).map((declaration) =>
-    meshService(snapshot, declaration, problems),
+  const declarations = declarationsOf(snapshot, problems);
+  const allocated = allocateAddresses(declarations);
+  const services = declarations.map((declaration) =>
+    meshService(snapshot, declaration, allocated.get(declaration) ?? [], problems),
   );
   // Of one host the registry's service is first, then the oldest: sorting is stable.
   services.sort((a, b) => compareText(a.hostname, b.hostname));

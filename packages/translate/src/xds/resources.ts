@@ -5,6 +5,7 @@ import type { ClusterLoadAssignment } from '@lateen/xds-proto/envoy/config/endpo
 import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import type { Secret } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
+import type { NameTable } from '@lateen/xds-proto/istio/networking/nds/v1/nds_pb.js';
 import type { NamedResource, Problem, ProxyResources } from '../model.js';
 import type { ProxyView } from '../proxy-view.js';
 import { compareText, stableHash } from '../stable-hash.js';
@@ -13,6 +14,7 @@ import { isIntercepted, localClusterPart } from './clusters/local-clusters.js';
 import { outboundClusterPart } from './clusters/outbound-clusters.js';
 import { grpcParts } from './grpc/grpc-parts.js';
 import { listenerPart } from './listeners/listeners.js';
+import { nameTablePart } from './name-table.js';
 import type { RecipeList, ResourcePart, RouteRecipe } from './recipe.js';
 import { gatewayRoutePart } from './routes/gateway-routes.js';
 import { sidecarRoutePart } from './routes/sidecar-routes.js';
@@ -26,6 +28,7 @@ export interface ViewParts {
   readonly listeners: ResourcePart<Listener>;
   readonly routes: ResourcePart<RouteConfiguration, RouteRecipe>;
   readonly secrets: ResourcePart<Secret>;
+  readonly names: ResourcePart<NameTable>;
 }
 
 /** The parts of a view, with nothing built yet. */
@@ -46,6 +49,7 @@ export function partsOf(view: ProxyView): ViewParts {
     listeners: listenerPart(view),
     routes: view.type === 'router' ? gatewayRoutePart(view) : sidecarRoutePart(view),
     secrets: secretPart(view),
+    names: nameTablePart(view),
   };
 }
 
@@ -83,13 +87,15 @@ export function buildResources(view: ProxyView): ProxyResources {
   const listeners = parts.listeners.list();
   const routes = parts.routes.list();
   const secrets = parts.secrets.list();
-  const lists = [outboundClusters, localClusters, endpoints, listeners, routes, secrets];
+  const names = parts.names.list();
+  const lists = [outboundClusters, localClusters, endpoints, listeners, routes, secrets, names];
   return {
     clusters: buildAll([outboundClusters, localClusters]),
     endpoints: buildAll([endpoints]),
     listeners: buildAll([listeners]),
     routes: buildAll([routes]),
     secrets: buildAll([secrets]),
+    names: buildAll([names]),
     problems: uniqueProblems([...view.problems, ...lists.flatMap(({ problems }) => problems)]),
   };
 }

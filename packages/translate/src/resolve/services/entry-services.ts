@@ -2,7 +2,7 @@
 
 import type { ConfigObject } from '@lateen/istio-config';
 import type { MeshSnapshot, Problem, ServicePort } from '../../model.js';
-import { configHash, configsOf } from '../../snapshot.js';
+import { configHash, configsOf, takesAutoAddresses } from '../../snapshot.js';
 import { stableHash } from '../../stable-hash.js';
 import { preferredPlace } from '../locality/preferred-place.js';
 import type { Selections } from './selection.js';
@@ -33,12 +33,22 @@ function portsOf({ spec }: Entry): ServicePort[] {
   }));
 }
 
+/** A subnet of one address is that address. */
+function isSubnet(address: string): boolean {
+  return address.includes('/') && !/^[^:]+\/32$|:.*\/128$/.test(address);
+}
+
+function wholeAddress(address: string): string {
+  return address.replace(/\/\d+$/, '');
+}
+
 /** What a ServiceEntry says of all its hosts. */
 function declare(entry: Entry, selections: Selections): Omit<ServiceDeclaration, 'hostname'> {
   const { spec, metadata } = entry;
   const { namespace, name } = metadata;
   const resolution = RESOLUTIONS[spec.resolution ?? 'NONE'] ?? 'PASSTHROUGH';
   const selector = spec.workloadSelector?.labels ?? {};
+  const addresses = spec.addresses ?? [];
   const named = (spec.endpoints ?? []).map((endpoint, index) => entryEndpoint(endpoint, namespace, `${name}-${index}`));
   return {
     kind: 'ServiceEntry',
@@ -48,7 +58,10 @@ function declare(entry: Entry, selections: Selections): Omit<ServiceDeclaration,
     exportTo: spec.exportTo,
     resolution,
     external: spec.location !== 'MESH_INTERNAL',
-    addresses: (spec.addresses ?? []).filter((address) => !address.includes('/')),
+    addresses: addresses.filter((address) => !isSubnet(address)).map(wholeAddress),
+    subnets: addresses.filter(isSubnet),
+    // Where a call goes is known of none of the others.
+    takesAutoAddresses: addresses.length === 0 && resolution !== 'PASSTHROUGH' && takesAutoAddresses(metadata.labels),
     subjectAltNames: spec.subjectAltNames ?? [],
     // Pods have addresses, and nobody asks DNS for them.
     workloads: resolution === 'EDS' ? selections.workloads(namespace, selector) : [],
@@ -96,6 +109,8 @@ function merge(older: ServiceDeclaration, newer: ServiceDeclaration): ServiceDec
     ...older,
     ports: [...older.ports, ...newer.ports.filter(({ port }) => !known.has(port))],
     addresses: [...new Set([...older.addresses, ...newer.addresses])],
+    subnets: [...new Set([...(older.subnets ?? []), ...(newer.subnets ?? [])])],
+    takesAutoAddresses: older.takesAutoAddresses === true && newer.takesAutoAddresses === true,
     subjectAltNames: [...new Set([...older.subjectAltNames, ...newer.subjectAltNames])],
     workloads: [...new Set([...older.workloads, ...newer.workloads])],
     entries: [...boundToPorts(older), ...boundToPorts(newer)],

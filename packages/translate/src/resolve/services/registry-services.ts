@@ -41,6 +41,7 @@ function memberServices(headless: ServiceDeclaration): ServiceDeclaration[] {
     podEndpoints: member.podEndpoints,
     entries: [],
     memberOf: { hostname, name },
+    headless: false,
     hash: stableHash([hash, member.name]),
   }));
 }

@@ -65,6 +65,10 @@ export interface ServiceDeclaration {
   readonly external: boolean;
   /** Addresses at which it is called and that stand for it in a Host header: ClusterIPs, those of a ServiceEntry but subnets. */
   readonly addresses: readonly string[];
+  /** Whole subnets of a ServiceEntry, `ADDRESS/LENGTH`. */
+  readonly subnets?: readonly string[];
+  /** It gets addresses where it has none, for clients whose names are resolved by their proxies. */
+  readonly takesAutoAddresses?: boolean;
   /** Names of which the server's certificate must have one. */
   readonly subjectAltNames: readonly string[];
   /** Selected pods, ready or not. */

@@ -38,12 +38,17 @@ export function isSocket(address: string): boolean {
   return address.startsWith('/') || address.startsWith('@');
 }
 
+/** By its form: validation has seen to the rest. */
+export function isIpAddress(address: string): boolean {
+  return IP_ADDRESS.test(address);
+}
+
 /** Why no call can go to an address; undefined where one can. Names are for clusters that resolve them. */
 export function whyUnusable(address: string, byAddress: boolean): string | undefined {
   if (address === '') return 'it has no address, and gateways of other networks are not known';
   if (isSocket(address)) {
     return byAddress ? undefined : `unix://${address} is a socket, which needs a ServiceEntry with resolution STATIC`;
   }
-  if (!byAddress || IP_ADDRESS.test(address)) return undefined;
+  if (!byAddress || isIpAddress(address)) return undefined;
   return `${address} is a name, which needs a ServiceEntry with resolution DNS; write an IP address`;
 }

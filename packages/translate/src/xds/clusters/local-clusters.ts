@@ -101,8 +101,8 @@ function buildPassthroughCluster(view: ProxyView): Cluster {
 }
 
 /** Connections come with the address that they were going to. */
-export function isIntercepted({ type, interceptionMode }: ProxyView): boolean {
-  return type === 'sidecar' && interceptionMode !== 'NONE';
+export function isIntercepted({ interception }: ProxyView): boolean {
+  return interception !== undefined;
 }
 
 /** Calls of unknown hosts may go where they were going. Without interception that is the host that they name. */

@@ -20,5 +20,6 @@ export function grpcParts({ scope, place }: ProxyView): ViewParts {
     listeners: grpcListenerPart(scope),
     routes: grpcRoutePart(scope),
     secrets: NOTHING,
+    names: NOTHING,
   };
 }

@@ -1,0 +1,76 @@
+// Resolve: how the connections of a proxy's application come to it, and which addresses stand for services then.
+
+import type { JsonValue } from '@bufbuild/protobuf';
+import type { ProxyNode } from '../../model.js';
+import { stableJson } from '../../stable-hash.js';
+import type { MeshService } from '../mesh-index.js';
+
+export type AddressFamily = 'IPv4' | 'IPv6';
+
+/** A proxy that connections are led to, with the address that they were going to. */
+export interface Interception {
+  readonly mode: 'REDIRECT' | 'TPROXY';
+  /** The pod's own addresses, the one that it is known by first. */
+  readonly ownAddresses: readonly string[];
+  /** Of its own addresses; IPv4 comes first. */
+  readonly families: readonly AddressFamily[];
+  /** The proxy answers its application's questions for names, so that addresses may be given to hosts that have none. */
+  readonly usesAutoAddresses: boolean;
+  /** Of what other proxies may have in common with it: all but its own addresses. */
+  readonly key: string;
+}
+
+export function familyOf(address: string): AddressFamily {
+  return address.includes(':') ? 'IPv6' : 'IPv4';
+}
+
+/** Node metadata says truth as text. */
+function isTrue(value: JsonValue | undefined): boolean {
+  return value === true || (typeof value === 'string' && value.toLowerCase() === 'true');
+}
+
+function isFalse(value: JsonValue | undefined): boolean {
+  return value === false || (typeof value === 'string' && value.toLowerCase() === 'false');
+}
+
+/** Node metadata `INSTANCE_IPS` has all addresses of the pod, separated by commas. */
+function ownAddresses({ metadata }: ProxyNode, address: string): readonly string[] {
+  const said = typeof metadata.INSTANCE_IPS === 'string' ? metadata.INSTANCE_IPS.split(',') : [];
+  return [...new Set([address, ...said.map((text) => text.trim()).filter((text) => text !== '')])];
+}
+
+/**
+ * The interception of a sidecar; undefined where its application has to call it by itself, and for gateways.
+ *
+ * @param address that the proxy is known by
+ */
+export function resolveInterception(proxy: ProxyNode, address: string): Interception | undefined {
+  const { type, interceptionMode, proxyless, metadata } = proxy;
+  if (type !== 'sidecar' || proxyless || interceptionMode === 'NONE') return undefined;
+  const own = ownAddresses(proxy, address);
+  const families = (['IPv4', 'IPv6'] as const).filter((family) => own.some((each) => familyOf(each) === family));
+  // As in Istio since 1.25: whoever answers for names gets addresses, unless told otherwise.
+  const usesAutoAddresses = isTrue(metadata.DNS_CAPTURE) && !isFalse(metadata.DNS_AUTO_ALLOCATE);
+  return {
+    mode: interceptionMode,
+    ownAddresses: own,
+    families,
+    usesAutoAddresses,
+    key: stableJson([interceptionMode, families, usesAutoAddresses]),
+  };
+}
+
+/** All addresses there are of the families, as what is bound. */
+export function wildcardsOf({ families }: Interception): readonly string[] {
+  return families.map((family) => (family === 'IPv4' ? '0.0.0.0' : '::'));
+}
+
+/** The addresses that stand for a service at the proxy, of its own families; none for a headless one, and for names alone. */
+export function serviceAddresses(
+  { addresses, subnets = [], autoAddresses }: MeshService,
+  { families, usesAutoAddresses }: Interception,
+): readonly string[] {
+  const isOwn = (address: string) => families.includes(familyOf(address));
+  if (addresses.length > 0 || subnets.length > 0) return addresses.filter(isOwn);
+  return usesAutoAddresses ? autoAddresses.filter(isOwn) : [];
+}
