@@ -166,6 +166,8 @@ export interface DataPlaneStats {
   downstreamCxNoFilterChain: number;
   /** Closed at once, since a limit of connections was reached. */
   downstreamCxOverflow: number;
+  /** Reset: they were opened to the address of an intercepting listener itself. */
+  downstreamCxLoops: number;
   /** Connections that a TCP proxy took. */
   tcpCxTotal: number;
   /** Of these, those whose cluster is not there. */

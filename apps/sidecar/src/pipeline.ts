@@ -1,6 +1,7 @@
 // Wires the data path in the order in which bytes meet it; read this first.
 //
 //   downstream/socket-listener.ts      a bound address: accepted handles become sockets that read into WASM memory
+//   listener-filters/interception.ts   where a redirected connection was opened to, and which listener that one is for
 //   downstream/listener-runtime.ts     a listener: is it TLS, or HTTP (listener-filters), which filter chain (filter-chain-match.ts)
 //   downstream/downstream-tls.ts       handshake and peer check, where the chain has TLS
 //   downstream/downstream-connection.ts  frames requests, one at a time (parsing is the core's)
@@ -72,8 +73,10 @@ import { TimerWheel } from './transport/timer-wheel.js';
 import { callOnce } from './upstream/calls/call-once.js';
 import { clusterViews } from './upstream/cluster-views.js';
 import { endpointsOf } from './upstream/discovery/cluster-endpoints.js';
-import { ForwardHosts } from './upstream/forward-hosts.js';
 import type { Ejection } from './upstream/outliers/outlier-detector.js';
+import { ForwardHosts } from './upstream/requested/forward-hosts.js';
+import { OriginalHosts } from './upstream/requested/original-hosts.js';
+import { type HostFinder, RequestedEndpoints } from './upstream/requested/requested-endpoints.js';
 import { compileTransport, createTransportChooser, type TransportChooser } from './upstream/transport-chooser.js';
 import { createUpstreamCluster, type UpstreamCluster } from './upstream/upstream-cluster.js';
 import { type CompiledCluster, UpstreamSet } from './upstream/upstream-set.js';
@@ -363,15 +366,15 @@ class Pipeline implements DataPlane {
       return compileTransport(socket, this, problem);
     };
     const transports = createTransportChooser(config, this.plain, compileSocket);
-    if (cluster.forwards === undefined) return { cluster, transports };
-    return { cluster, transports, forwardHosts: this.forwardHosts(cluster, transports) };
+    return { cluster, transports, forwardHosts: this.hostFinder(cluster, transports) };
   }
 
-  private forwardHosts(cluster: UpstreamCluster, transports: TransportChooser): ForwardHosts {
-    return new ForwardHosts(this.path, cluster, {
-      transportOf: (endpoint) => transports.choose(endpoint),
-      isOwn: (address, port) => this.listenerSet.leadsOut(address, port),
-    });
+  /** Of a cluster that leaves it to requests where they go. */
+  private hostFinder(cluster: UpstreamCluster, transports: TransportChooser): HostFinder | undefined {
+    if (cluster.forwards === undefined && cluster.original === undefined) return undefined;
+    const endpoints = new RequestedEndpoints(this.path, cluster, (endpoint) => transports.choose(endpoint));
+    if (cluster.original !== undefined) return new OriginalHosts(this.path, cluster, endpoints);
+    return new ForwardHosts(this.path, cluster, endpoints, (...at) => this.listenerSet.leadsOut(...at));
   }
 
   /** Endpoints say of themselves which workload they are, for peers that send no metadata. */

@@ -1,7 +1,7 @@
 // Admin API: /clusters, endpoints with their counters, as Envoy's text lines or JSON.
 
 import type { ClusterView, EndpointView } from '../data-plane.js';
-import { isPipe } from '../upstream/upstream-transport.js';
+import { isPipe } from '../upstream/dial.js';
 
 /** Envoy's lines `CLUSTER::HOST::NAME::VALUE`. */
 export function clustersText(clusters: readonly ClusterView[]): string {

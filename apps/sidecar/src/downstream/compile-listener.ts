@@ -13,6 +13,7 @@ import {
 import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import { HttpInspectorSchema } from '@lateen/xds-proto/envoy/extensions/filters/listener/http_inspector/v3/http_inspector_pb.js';
+import { OriginalDstSchema } from '@lateen/xds-proto/envoy/extensions/filters/listener/original_dst/v3/original_dst_pb.js';
 import { ProxyProtocolSchema } from '@lateen/xds-proto/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol_pb.js';
 import { TlsInspectorSchema } from '@lateen/xds-proto/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js';
 import {
@@ -23,9 +24,11 @@ import { RawBufferSchema } from '@lateen/xds-proto/envoy/extensions/transport_so
 import type { DownstreamTlsContext } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import { DownstreamTlsContextSchema } from '@lateen/xds-proto/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import { compileTcpProxy, endsInTcpProxy } from '../tcp/compile-tcp-proxy.js';
+import { systemCalls } from '../transport/system/system-calls.js';
 import { durationMs } from '../upstream/upstream-cluster.js';
 import { type ConnectionManagerContext, compileConnectionManager } from './compile-connection-manager.js';
 import { filterChainMatchKey, matchesByAddress, unsupportedMatchFields } from './filter-chain-match.js';
+import type { InterceptionRules } from './listener-filters/interception.js';
 import type { ProxyHeaderRules } from './listener-filters/proxy-header-reader.js';
 import type { FilterChainRuntime, ListenerSettings } from './listener-runtime.js';
 import type { ClientCertDetails, DownstreamTls } from './tls-acceptor.js';
@@ -68,7 +71,17 @@ export interface CompiledListener {
   readonly inlineRoutes: readonly RouteConfiguration[];
   /** Where in the listener each of them stands, by its name. */
   readonly routePaths: ReadonlyMap<string, string>;
-  readonly addresses: readonly { readonly address: string; readonly port: number; readonly path: string }[];
+  /** Not: it takes connections that another listener hands over, since they were opened to its address. */
+  readonly isBound: boolean;
+  readonly addresses: readonly ListenerAddress[];
+}
+
+export interface ListenerAddress {
+  readonly address: string;
+  readonly port: number;
+  readonly path: string;
+  /** `::` stands for every address of IPv4 as well. */
+  readonly ipv4Compat: boolean;
 }
 
 /** Problems go to the context; the result is only to be used where there were none. */
@@ -112,6 +125,7 @@ class ListenerCompiler {
     const settings: ListenerSettings = {
       name: config.name,
       proxyHeader: this.proxyHeader(),
+      interception: this.interception(),
       inspect: this.inspects(),
       detectHttp: this.asksFor(HttpInspectorSchema),
       inspectTimeoutMs:
@@ -125,7 +139,8 @@ class ListenerCompiler {
       .map((chain) => chain.inlineRoutes)
       .filter((routes) => routes !== undefined);
     const { routePaths } = this;
-    return { config, settings, chains: this.chains, inlineRoutes, routePaths, addresses: this.addresses() };
+    const isBound = config.bindToPort ?? true;
+    return { config, settings, chains: this.chains, inlineRoutes, routePaths, isBound, addresses: this.addresses() };
   }
 
   private compileChain(chain: FilterChain, path: string, index: number): FilterChainRuntime | undefined {
@@ -253,6 +268,22 @@ class ListenerCompiler {
     return this.config.listenerFilters.some(({ configType }) => isOfType(configType, filter));
   }
 
+  /** Undefined where connections are not redirected to the listener. */
+  private interception(): InterceptionRules | undefined {
+    const { config } = this;
+    const handsOver = config.useOriginalDst ?? false;
+    const transparent = config.transparent ?? false;
+    const restores = handsOver || this.asksFor(OriginalDstSchema);
+    if (!restores && !transparent) return undefined;
+    try {
+      systemCalls();
+    } catch (error) {
+      const field = handsOver ? 'use_original_dst' : transparent ? 'transparent' : 'listener_filters';
+      this.context.problem(field, `needs system calls: ${(error as Error).message}`);
+    }
+    return { restores, handsOver, transparent };
+  }
+
   /** A header of the PROXY protocol stands before everything else, so its filter has to be the first. */
   private proxyHeader(): ProxyHeaderRules | undefined {
     const { listenerFilters } = this.config;
@@ -266,7 +297,7 @@ class ListenerCompiler {
     return { optional: filter.allowRequestsWithoutProxyProtocol, refusedVersions: new Set(refused) };
   }
 
-  private addresses(): { address: string; port: number; path: string }[] {
+  private addresses(): ListenerAddress[] {
     const { config, context } = this;
     const all = [
       { address: config.address, path: 'address' },
@@ -275,12 +306,15 @@ class ListenerCompiler {
         path: `additional_addresses[${index}].address`,
       })),
     ];
-    const found: { address: string; port: number; path: string }[] = [];
+    const found: ListenerAddress[] = [];
     for (const { address, path } of all) {
       const socket = address?.address.case === 'socketAddress' ? address.address.value : undefined;
       if (socket?.portSpecifier.case !== 'portValue')
         context.problem(path, 'must be a socket_address with a port_value');
-      else found.push({ address: socket.address, port: socket.portSpecifier.value, path });
+      else {
+        const { ipv4Compat } = socket;
+        found.push({ address: socket.address, port: socket.portSpecifier.value, path, ipv4Compat });
+      }
     }
     return found;
   }

@@ -11,9 +11,15 @@ import { type ConnectionFacts, matchFilterChain } from './filter-chain-match.js'
 import type { HttpChain } from './http-chain.js';
 import { createHttpConnection, type HttpRegistry, switchToHttp2 } from './http2/http-connections.js';
 import { ConnectionInspector, type InspectionRules } from './listener-filters/connection-inspector.js';
+import {
+  type InterceptionRules,
+  type ListenerLookup,
+  LOOP,
+  restoreDestination,
+} from './listener-filters/interception.js';
 import { ProxyHeaderReader, type ProxyHeaderRules } from './listener-filters/proxy-header-reader.js';
 import type { ServedChain, ServedConnection } from './served-connection.js';
-import type { Acceptor } from './socket-listener.js';
+import type { Acceptor, BoundAddress } from './socket-listener.js';
 import type { DownstreamTls, VerifiedClient } from './tls-acceptor.js';
 
 /** A compiled filter chain. `key` changes with anything that its connections depend on. */
@@ -34,6 +40,8 @@ export interface ListenerSettings extends InspectionRules {
   /** Some chain is chosen by the address that a connection was opened to. */
   readonly byAddress: boolean;
   readonly defaultChain: FilterChainRuntime | undefined;
+  /** Its connections may have been redirected to it; undefined: they are taken as they come. */
+  readonly interception: InterceptionRules | undefined;
 }
 
 const NOBODY: VerifiedClient = { principal: '', securityId: 0, xfcc: '', names: [] };
@@ -47,15 +55,31 @@ export class ListenerRuntime implements Acceptor, HttpRegistry {
     private readonly path: DataPath,
     private readonly tcp: TcpProxyParts,
     public settings: ListenerSettings,
+    private readonly listeners: ListenerLookup,
   ) {}
 
   get connectionCount(): number {
     return this.connections.size;
   }
 
-  accept(socket: ProxySocket, boundPort: number): void {
+  accept(socket: ProxySocket, bound: BoundAddress): void {
     const { stats } = this.path;
     stats.downstreamCxTotal++;
+    const { interception } = this.settings;
+    const destination = interception === undefined ? undefined : restoreDestination(socket, bound, interception);
+    if (destination === LOOP) {
+      stats.downstreamCxLoops++;
+      this.path.log('debug', 'connection to the listener itself', { listener: this.settings.name });
+      socket.resetAndDestroy();
+      return;
+    }
+    const other = destination && interception?.handsOver ? this.listeners.listenerFor(destination) : undefined;
+    (other ?? this).take(socket, destination?.port ?? bound.port);
+  }
+
+  /** A connection of which it is known where it was opened to. */
+  private take(socket: ProxySocket, boundPort: number): void {
+    const { stats } = this.path;
     if (this.isFull()) {
       stats.downstreamCxOverflow++;
       socket.destroy();
@@ -175,6 +199,7 @@ export class ListenerRuntime implements Acceptor, HttpRegistry {
         return;
       }
       secured.presented = socket.presented;
+      secured.restored = socket.restored;
       this.start(secured, chain.served, facts, true, client, null);
     });
   }

@@ -1,5 +1,6 @@
 // Downstream: keeps bound addresses and listeners in step with the configuration; what is unchanged is not touched.
 
+import { isIPv6 } from 'node:net';
 import { TYPE_URL } from '@lateen/xds-proto';
 import { TrafficDirection } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
@@ -7,8 +8,10 @@ import { type ConfigProblem, ConfigRejected, type ListenerView } from '../data-p
 import { rulesOf } from '../rbac/compile-rbac.js';
 import type { TcpProxyParts } from '../tcp/tcp-session.js';
 import type { DataPath } from '../transport/data-path.js';
+import { canonicalAddress, type Destination } from '../transport/system/original-destination.js';
 import { Timer } from '../transport/timer-wheel.js';
 import type { CompiledListener } from './compile-listener.js';
+import { type ListenerLookup, makeTransparent } from './listener-filters/interception.js';
 import { ListenerRuntime } from './listener-runtime.js';
 import type { ServedConnection } from './served-connection.js';
 import {
@@ -25,8 +28,7 @@ const DRAIN_MS = 10_000;
 const TCP_DRAIN_MS = 45_000;
 const DEFAULT_BACKLOG = 4096;
 
-const bindSocket: OpenSocket = (_key, { address, port }, backlog, sharedRead) =>
-  SocketListener.bind(address, port, backlog, sharedRead);
+const bindSocket: OpenSocket = (_key, at, backlog, sharedRead) => SocketListener.bind(at, backlog, sharedRead);
 
 interface ActiveListener {
   readonly runtime: ListenerRuntime;
@@ -41,8 +43,10 @@ export interface BoundSockets {
   readonly fresh: readonly SocketListener[];
 }
 
-export class ListenerSet {
+export class ListenerSet implements ListenerLookup {
   private active = new Map<string, ActiveListener>();
+  /** By `ADDRESS PORT`, whether it is bound there or not. */
+  private byDestination: ReadonlyMap<string, ListenerRuntime> = new Map();
   /** By `address:port` as configured; port 0 adds listener and index. */
   private sockets = new Map<string, SocketListener>();
   private readonly leaving = new Set<ListenerRuntime>();
@@ -65,24 +69,33 @@ export class ListenerSet {
     const shared: SharedSocket[] = [];
     const byListener = new Map<string, SocketListener[]>();
     const claimed = new Map<string, string>();
-    for (const { config, addresses } of listeners) {
+    const claimedUnbound = new Map<string, string>();
+    for (const { config, addresses, isBound, settings } of listeners) {
       const sockets: SocketListener[] = [];
-      for (const [index, { address, port, path }] of addresses.entries()) {
+      for (const [index, { address, port, path, ipv4Compat }] of addresses.entries()) {
         const key = socketKey(config.name, index, address, port);
+        // What is bound and what is not may have one address: connections to it are for the first of them.
+        const owners = isBound ? claimed : claimedUnbound;
         const problem = (message: string, mayPass = false): void => {
           problems.push({ resourceType: TYPE_URL.listener, resourceName: config.name, path, message, mayPass });
         };
-        const owner = claimed.get(key);
+        const owner = owners.get(key);
         if (owner !== undefined) {
           problem(`${address}:${port} is also the address of listener ${owner}`);
           continue;
         }
-        claimed.set(key, config.name);
+        owners.set(key, config.name);
+        if (!isBound) continue;
         let socket = this.sockets.get(key);
         if (socket === undefined) {
           try {
             const backlog = config.tcpBacklogSize ?? DEFAULT_BACKLOG;
-            socket = await this.openSocket(key, { address, port }, backlog, this.path.sharedRead);
+            socket = await this.openSocket(
+              key,
+              { address, port, ipv6Only: !ipv4Compat },
+              backlog,
+              this.path.sharedRead,
+            );
             const { giveAway } = this;
             if (giveAway !== undefined) socket.giveAway = (connection) => giveAway(key, connection);
             fresh.push(socket);
@@ -91,6 +104,8 @@ export class ListenerSet {
             continue;
           }
         }
+        const refusal = settings.interception?.transparent ? makeTransparent(socket.descriptor, address) : undefined;
+        if (refusal !== undefined) problem(refusal);
         sockets.push(socket);
         shared.push({ key, handle: socket.handle });
       }
@@ -131,7 +146,7 @@ export class ListenerSet {
     for (const compiled of listeners) {
       const { name } = compiled.config;
       const old = before.get(name);
-      const runtime = old?.runtime ?? new ListenerRuntime(this.path, this.tcp, compiled.settings);
+      const runtime = old?.runtime ?? new ListenerRuntime(this.path, this.tcp, compiled.settings, this);
       const own = byListener.get(name) ?? [];
       runtime.settings = compiled.settings;
       if (old !== undefined) this.drainGoneChains(runtime, old.compiled, compiled);
@@ -144,12 +159,20 @@ export class ListenerSet {
     }
     for (const [key, socket] of this.sockets) if (sockets.get(key) !== socket) socket.close();
     this.sockets = sockets;
+    this.byDestination = destinationIndex([...this.active.values()]);
     for (const [name, { runtime, compiled }] of before) {
       if (this.active.has(name)) continue;
       for (const { runtime: chain } of compiled.chains.values()) chain.served.draining = true;
       this.leaving.add(runtime);
       this.drainLater(runtime, runtime.allConnections());
     }
+  }
+
+  /** The listener for connections to this address: its own, or else that of its port on any address. */
+  listenerFor({ address, port }: Destination): ListenerRuntime | undefined {
+    const { byDestination } = this;
+    const any = isIPv6(address) ? '::' : '0.0.0.0';
+    return byDestination.get(`${address} ${port}`) ?? byDestination.get(`${any} ${port}`);
   }
 
   /** Takes a connection that another process of the proxy has accepted. False where nobody listens there. */
@@ -266,6 +289,20 @@ export class ListenerSet {
   private after(delayMs: number, act: () => void): void {
     this.path.wheel.schedule(new Timer({ onTimer: act }, 0), delayMs);
   }
+}
+
+/** By the address that a connection was opened to. What has no socket of its own comes before what has one. */
+function destinationIndex(active: readonly ActiveListener[]): Map<string, ListenerRuntime> {
+  const index = new Map<string, ListenerRuntime>();
+  const sorted = [...active].sort((a, b) => Number(b.compiled.isBound) - Number(a.compiled.isBound));
+  for (const { runtime, compiled } of sorted) {
+    for (const { address, port, ipv4Compat } of compiled.addresses) {
+      const canonical = canonicalAddress(address);
+      index.set(`${canonical} ${port}`, runtime);
+      if (ipv4Compat && canonical === '::') index.set(`0.0.0.0 ${port}`, runtime);
+    }
+  }
+  return index;
 }
 
 function socketKey(listener: string, index: number, address: string, port: number): string {

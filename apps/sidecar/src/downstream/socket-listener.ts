@@ -3,12 +3,12 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { HandleSocket } from '../transport/handle-socket.js';
 import type { ProxySocket, SharedRead } from '../transport/proxy-socket.js';
-import { drivableHandle } from '../transport/stream-handles.js';
+import { descriptorOf, drivableHandle } from '../transport/stream-handles.js';
 import { StreamSocket } from '../transport/stream-socket.js';
 
 /** Takes accepted connections; the socket's owner must be set before `accept` returns. */
 export interface Acceptor {
-  accept(socket: ProxySocket, boundPort: number): void;
+  accept(socket: ProxySocket, bound: BoundAddress): void;
   onAcceptError(error: Error): void;
 }
 
@@ -24,6 +24,8 @@ export interface ClientHandle {
 export interface BoundAddress {
   readonly address: string;
   readonly port: number;
+  /** Of `::`: connections of IPv4 are somebody else's. */
+  readonly ipv6Only?: boolean;
 }
 
 /** Opens the socket that listens on an address. `key` is the same for the same socket in all processes of a proxy. */
@@ -96,8 +98,9 @@ export class SocketListener {
   }
 
   /** Binds; connections wait until `serve` names who takes them. @throws Error (EADDRINUSE, EACCES, ...) */
-  static bind(address: string, port: number, backlog: number, sharedRead: SharedRead): Promise<SocketListener> {
-    return SocketListener.listen(sharedRead, (server, done) => server.listen({ host: address, port, backlog }, done));
+  static bind(at: BoundAddress, backlog: number, sharedRead: SharedRead): Promise<SocketListener> {
+    const { address: host, port, ipv6Only = false } = at;
+    return SocketListener.listen(sharedRead, (server, done) => server.listen({ host, port, backlog, ipv6Only }, done));
   }
 
   /** Listens on a socket that another process has bound, and that it goes on to listen on. @throws Error */
@@ -121,6 +124,11 @@ export class SocketListener {
     const bound = server.address();
     if (bound === null || typeof bound === 'string') throw new Error('a socket has no address after binding');
     return new SocketListener(server, { address: bound.address, port: bound.port }, sharedRead);
+  }
+
+  /** Of the system. */
+  get descriptor(): number {
+    return descriptorOf(this.handle);
   }
 
   /** For other processes. */
@@ -149,7 +157,7 @@ export class SocketListener {
   }
 
   private hand(socket: ProxySocket, acceptor: Acceptor): void {
-    acceptor.accept(socket, this.bound.port);
+    acceptor.accept(socket, this.bound);
     socket.resume();
   }
 }

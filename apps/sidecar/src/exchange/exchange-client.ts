@@ -4,6 +4,7 @@ import type { MessageWriter } from '../codec/message-writer.js';
 import type { HttpChain } from '../downstream/http-chain.js';
 import type { PresentedAddresses } from '../downstream/listener-filters/proxy-header.js';
 import type { VerifiedClient } from '../downstream/tls-acceptor.js';
+import type { Destination } from '../transport/system/original-destination.js';
 
 export interface ExchangeClient {
   readonly chain: HttpChain;
@@ -23,6 +24,8 @@ export interface ExchangeClient {
   peerHint: number;
   /** Whom its connection is between; asked of the system at each call. */
   readonly addresses: PresentedAddresses | undefined;
+  /** Where its connection was opened to, where that is not this proxy's own address. */
+  readonly destination: Destination | undefined;
   readonly localAddressText: string;
   readonly remoteAddressText: string;
   readonly serverName: string;

@@ -2,8 +2,10 @@
 
 import * as L from '@lateen/filters-wasm';
 import type { PresentedAddresses } from '../downstream/listener-filters/proxy-header.js';
+import type { Destination } from '../transport/system/original-destination.js';
 import type { ConnectionPool } from '../upstream/connection-pool.js';
 import type { Endpoint } from '../upstream/endpoint.js';
+import type { AskedHost } from '../upstream/requested/requested-endpoints.js';
 import type { UpstreamRequest } from '../upstream/upstream-request.js';
 import type { UpstreamStream } from '../upstream/upstream-stream.js';
 import type { ProxyVersion } from '../upstream/upstream-transport.js';
@@ -22,7 +24,10 @@ import {
 import { Mirroring } from './mirrors/mirroring.js';
 import { isRetriableFailure } from './retries/retry-policy.js';
 
-export abstract class SendingExchange extends AnsweringExchange implements UpstreamRequest, SearchingRequest {
+export abstract class SendingExchange
+  extends AnsweringExchange
+  implements UpstreamRequest, SearchingRequest, AskedHost
+{
   nextPending: UpstreamRequest | null = null;
   pendingOn: ConnectionPool | null = null;
   protected upstream: UpstreamStream | null = null;
@@ -120,9 +125,20 @@ export abstract class SendingExchange extends AnsweringExchange implements Upstr
   private searchHost(): void {
     this.search ??= new HostSearch(this.path, this);
     this.heldBack = true;
-    const authority = headerValue(this.kept.headText(), 'host') ?? '';
-    this.search.begin(this.clusterSlot, authority);
+    this.search.begin(this.clusterSlot, this);
     if (this.heldBack && !this.requestComplete) this.client.pauseRequest();
+  }
+
+  authority(): string {
+    return this.header('host') ?? '';
+  }
+
+  destination(): Destination | undefined {
+    return this.client.destination;
+  }
+
+  header(name: string): string | undefined {
+    return headerValue(this.kept.headText(), name);
   }
 
   onHostFound({ slot }: Endpoint): void {

@@ -39,6 +39,12 @@ export function writeSidecarMetrics(out: PrometheusText, sources: SidecarMetricS
     'Connections closed since a limit was reached.',
     stats.downstreamCxOverflow,
   );
+  one(
+    'lateen_listener_loops_total',
+    'counter',
+    'Connections reset since they were opened to an intercepting listener itself.',
+    stats.downstreamCxLoops,
+  );
   one('envoy_listener_ssl_handshake', 'counter', 'TLS handshakes completed.', stats.downstreamCxTlsTotal);
   one('envoy_listener_ssl_connection_error', 'counter', 'TLS handshakes that failed.', stats.downstreamCxTlsErrors);
   for (const fault of PEER_FAULTS) {

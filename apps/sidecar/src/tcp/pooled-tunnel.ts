@@ -34,6 +34,7 @@ export class PooledTunnel extends OwnRequest implements OwnedSocket, UpstreamReq
   destroyed = false;
   readonly applicationProtocol = '';
   presented = null;
+  restored = null;
   private upstream: UpstreamStream | null = null;
   private localText = '';
   /** The peer has ended its side. */

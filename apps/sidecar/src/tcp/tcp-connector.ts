@@ -10,6 +10,7 @@ import type { DataPath } from '../transport/data-path.js';
 import type { OwnedSocket } from '../transport/proxy-socket.js';
 import { Timer, type TimerOwner } from '../transport/timer-wheel.js';
 import type { Endpoint } from '../upstream/endpoint.js';
+import type { AskedHost } from '../upstream/requested/requested-endpoints.js';
 import type { UpstreamCluster } from '../upstream/upstream-cluster.js';
 import { TCP_OFFER, type TransportEvents, TUNNEL_OFFER } from '../upstream/upstream-transport.js';
 import { ConnectAnswer, type TunnelSettings, tunnelHead } from './connect-tunnel.js';
@@ -70,16 +71,17 @@ export class TcpConnector implements TransportEvents, TunnelOwner, TimerOwner, S
   /**
    * Starts; the outcome is told once, perhaps before this returns.
    *
-   * @param authority HOST:PORT that the connection names, for clusters that leave it to connections where they go; may be empty
+   * @param asked what the connection says of where it goes, for clusters that leave it to connections
    */
-  connect(clusterName: string, authority: string): void {
+  connect(clusterName: string, asked: AskedHost): void {
     this.clusterSlot = this.path.tables.clusterSlot(clusterName);
-    if (authority === '' || this.path.forwardHosts[this.clusterSlot] === undefined) {
+    const isToldWhere = asked.authority() !== '' || asked.destination() !== undefined;
+    if (!isToldWhere || this.path.forwardHosts[this.clusterSlot] === undefined) {
       this.attempt();
       return;
     }
     this.search = new HostSearch(this.path, this);
-    this.search.begin(this.clusterSlot, authority);
+    this.search.begin(this.clusterSlot, asked);
   }
 
   onHostFound(endpoint: Endpoint): void {

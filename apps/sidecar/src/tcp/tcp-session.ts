@@ -9,8 +9,10 @@ import { FLAG, forEachFlag } from '../exchange/response-flags.js';
 import { ConnectionCheck, type ConnectionOutcome } from '../external-authorization/connection-check.js';
 import { addressText } from '../observe/address-text.js';
 import type { DataPath } from '../transport/data-path.js';
-import type { OwnedSocket } from '../transport/proxy-socket.js';
+import { destinationOf, type OwnedSocket } from '../transport/proxy-socket.js';
+import type { Destination } from '../transport/system/original-destination.js';
 import { Timer, type TimerOwner } from '../transport/timer-wheel.js';
+import type { AskedHost } from '../upstream/requested/requested-endpoints.js';
 import { pickCluster, type TcpChain } from './tcp-chain.js';
 import { type ConnectOutcome, type OpenedConnection, TcpConnector } from './tcp-connector.js';
 import { tcpLogRecord } from './tcp-log-record.js';
@@ -35,7 +37,9 @@ export interface AcceptedConnection {
   readonly secure: boolean;
 }
 
-export class TcpSession implements ServedConnection, ConnectOutcome, ConnectionOutcome, SideEvents, TimerOwner {
+export class TcpSession
+  implements ServedConnection, ConnectOutcome, ConnectionOutcome, AskedHost, SideEvents, TimerOwner
+{
   private readonly downstream: TcpSide;
   private upstream: TcpSide | null = null;
   private readonly connector: TcpConnector;
@@ -122,15 +126,22 @@ export class TcpSession implements ServedConnection, ConnectOutcome, ConnectionO
 
   private proceed(): void {
     if (this.denial !== '') this.downstream.destroy();
-    else if (!this.downstream.closed) this.connector.connect(this.clusterName, this.authority);
+    else if (!this.downstream.closed) this.connector.connect(this.clusterName, this);
   }
 
   /** Where the client wants to go, by its ClientHello. */
-  private get authority(): string {
+  authority(): string {
     const { forwardPort } = this.chain;
     const { serverName } = this.accepted;
     return forwardPort === 0 || serverName === '' ? '' : `${serverName}:${forwardPort}`;
   }
+
+  destination(): Destination | undefined {
+    return destinationOf(this.accepted.socket);
+  }
+
+  /** It is no request. */
+  header(): undefined {}
 
   onConnected(connection: OpenedConnection): void {
     const { socket, secure, cluster, securityId } = connection;

@@ -10,7 +10,7 @@ import type { ClusterCounts } from '../observe/cluster-counts.js';
 import type { QuotaBuckets } from '../quota/quota-buckets.js';
 import type { TunnelMetrics } from '../tcp/tunnel-metrics.js';
 import type { Endpoint } from '../upstream/endpoint.js';
-import type { ForwardHosts } from '../upstream/forward-hosts.js';
+import type { HostFinder } from '../upstream/requested/requested-endpoints.js';
 import type { UpstreamCluster } from '../upstream/upstream-cluster.js';
 import type { Clock } from './clock.js';
 import type { OutSlots } from './out-slots.js';
@@ -47,8 +47,8 @@ export interface DataPath {
   readonly clusterCounts: (ClusterCounts | undefined)[];
   /** A connection goes through frames in the read buffer: nobody else may put bytes there meanwhile. */
   readBufferBusy: boolean;
-  /** By cluster slot: the hosts of clusters whose requests say where they go. */
-  readonly forwardHosts: (ForwardHosts | undefined)[];
+  /** By cluster slot: the hosts of clusters that leave it to requests where they go. */
+  readonly forwardHosts: (HostFinder | undefined)[];
   /** Counts tunnels that end here. */
   readonly tunnels: TunnelMetrics;
   /** What waits in copies of requests. */
@@ -68,6 +68,7 @@ export function createStats(): DataPlaneStats {
     downstreamCxUnrecognized: 0,
     downstreamCxNoFilterChain: 0,
     downstreamCxOverflow: 0,
+    downstreamCxLoops: 0,
     tcpCxTotal: 0,
     tcpCxNoRoute: 0,
     tcpCxReceivedBytes: 0,

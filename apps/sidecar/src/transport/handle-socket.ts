@@ -21,6 +21,7 @@ import {
   systemError,
   type WriteRequest,
 } from './stream-handles.js';
+import type { Destination } from './system/original-destination.js';
 
 // Only used where the internals were found.
 const internals = streamInternals as StreamInternals;
@@ -59,6 +60,7 @@ export class HandleSocket implements ProxySocket {
   unwrittenBytes = 0;
   private handle: StreamHandle | null = null;
   presented: PresentedAddresses | null = null;
+  restored: Destination | null = null;
   private writesUnderWay = 0;
   private bytesUnderWay = 0;
   private queue: Uint8Array[] | null = null;
@@ -84,6 +86,9 @@ export class HandleSocket implements ProxySocket {
     handle.useUserBuffer(this.read.buffer);
   }
 
+  get descriptor(): number {
+    return this.handle?.fd ?? -1;
+  }
   get applicationProtocol(): string {
     return this.handle?.getALPNNegotiatedProtocol?.() || applicationProtocolOf(this.keeper);
   }
@@ -94,10 +99,10 @@ export class HandleSocket implements ProxySocket {
     return this.presented?.remotePort ?? this.peer().port;
   }
   get localAddress(): string | undefined {
-    return this.presented?.localAddress ?? this.self().address;
+    return this.presented?.localAddress ?? this.restored?.address ?? this.self().address;
   }
   get localPort(): number | undefined {
-    return this.presented?.localPort ?? this.self().port;
+    return this.presented?.localPort ?? this.restored?.port ?? this.self().port;
   }
 
   write(bytes: Uint8Array): boolean {

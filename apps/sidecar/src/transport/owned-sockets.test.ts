@@ -72,7 +72,7 @@ describe.each(['handles', 'streams'])('sockets driven through %s', (kind) => {
 
   /** An accepted socket with its peer, a Node socket. */
   async function accepted(): Promise<{ socket: OwnedSocket; owner: Recorder; peer: Socket }> {
-    const listener = await SocketListener.bind('127.0.0.1', 0, 16, read);
+    const listener = await SocketListener.bind({ address: '127.0.0.1', port: 0 }, 16, read);
     const owner = new Recorder();
     const socket = new Promise<OwnedSocket>((resolve) => {
       listener.serve({

@@ -5,6 +5,7 @@ import type { TLSSocket } from 'node:tls';
 import { READ_BUFFER, READ_BUFFER_BYTES } from '@lateen/filters-wasm';
 import type { PresentedAddresses } from '../downstream/listener-filters/proxy-header.js';
 import type { StreamHandle } from './stream-handles.js';
+import type { Destination } from './system/original-destination.js';
 
 /** Who handles a socket's bytes. Bytes are in the shared read buffer and valid until the call returns. */
 export interface SocketOwner {
@@ -47,6 +48,8 @@ export interface OwnedSocket {
   readonly applicationProtocol: string;
   /** What a PROXY protocol header said of the connection: it takes the place of its own addresses below. */
   presented: PresentedAddresses | null;
+  /** Where an intercepted connection was opened to: it takes the place of its own local address below. */
+  restored: Destination | null;
   readonly remoteAddress: string | undefined;
   readonly remotePort: number | undefined;
   readonly localAddress: string | undefined;
@@ -55,6 +58,8 @@ export interface OwnedSocket {
 
 /** An accepted socket, of which it is not known yet whether it speaks TLS. */
 export interface ProxySocket extends OwnedSocket {
+  /** Of the system; below 0 where there is none. */
+  readonly descriptor: number;
   /**
    * Gives the native handle away, for TLS to be put on it; undefined where there is none to drive. This object no longer
    * reads or writes, and closing is up to the taker.
@@ -65,6 +70,12 @@ export interface ProxySocket extends OwnedSocket {
    * object no longer reads or writes; destroying it destroys that socket.
    */
   release(first: Uint8Array | null): Socket;
+}
+
+/** Where the client of an accepted connection wanted to go, where somebody has said it: a redirect rule, or a balancer. */
+export function destinationOf({ presented, restored }: OwnedSocket): Destination | undefined {
+  if (presented !== null) return { address: presented.localAddress, port: presented.localPort };
+  return restored ?? undefined;
 }
 
 /** The buffer that all sockets read into, one after the other: reads are handled synchronously. */

@@ -5,6 +5,8 @@ import { getSystemErrorName } from 'node:util';
 /** A native TCP or TLS stream, as `net` and `tls` keep it in `_handle`. The names are unchanged since Node 12. */
 export interface StreamHandle {
   onread: (this: StreamHandle) => void;
+  /** The system's descriptor, where there is one. */
+  readonly fd?: number;
   /** Kept true to `readStart` and `readStop` by whoever calls them, Node included. */
   reading?: boolean;
   /** Set by whoever drives the handle. */
@@ -102,6 +104,12 @@ export function drivableHandle(handle: unknown): StreamHandle | undefined {
   if (streamInternals === undefined || handle === null || typeof handle !== 'object') return undefined;
   const candidate = handle as Record<string, unknown>;
   return DRIVEN.every((name) => typeof candidate[name] === 'function') ? (handle as StreamHandle) : undefined;
+}
+
+/** The system's descriptor of any of Node's handles, below 0 where there is none. */
+export function descriptorOf(handle: unknown): number {
+  const { fd } = (handle ?? {}) as { readonly fd?: unknown };
+  return typeof fd === 'number' ? fd : -1;
 }
 
 /** A negative error of libuv as Node's own sockets report it. */

@@ -12,6 +12,8 @@ import {
   type SocketOwner,
   type WriteWatcher,
 } from './proxy-socket.js';
+import { descriptorOf } from './stream-handles.js';
+import type { Destination } from './system/original-destination.js';
 
 const EMPTY = Buffer.alloc(0);
 
@@ -20,6 +22,7 @@ export class StreamSocket implements ProxySocket {
   watcher: WriteWatcher | null = null;
   destroyed = false;
   presented: PresentedAddresses | null = null;
+  restored: Destination | null = null;
   private released = false;
   private readonly onData = (chunk: Uint8Array): void => this.deliver(chunk);
   private readonly onEnd = (): void => this.owner?.onEnd();
@@ -38,6 +41,9 @@ export class StreamSocket implements ProxySocket {
   get unwrittenBytes(): number {
     return this.socket.writableLength;
   }
+  get descriptor(): number {
+    return descriptorOf((this.socket as unknown as { _handle: unknown })._handle);
+  }
   get applicationProtocol(): string {
     return applicationProtocolOf(this.socket);
   }
@@ -48,10 +54,10 @@ export class StreamSocket implements ProxySocket {
     return this.presented?.remotePort ?? this.socket.remotePort;
   }
   get localAddress(): string | undefined {
-    return this.presented?.localAddress ?? this.socket.localAddress;
+    return this.presented?.localAddress ?? this.restored?.address ?? this.socket.localAddress;
   }
   get localPort(): number | undefined {
-    return this.presented?.localPort ?? this.socket.localPort;
+    return this.presented?.localPort ?? this.restored?.port ?? this.socket.localPort;
   }
 
   write(bytes: Uint8Array): boolean {

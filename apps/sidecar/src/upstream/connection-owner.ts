@@ -13,7 +13,7 @@ export interface DialTarget {
   readonly address: string;
   /** 0 for a pipe. */
   readonly port: number;
-  readonly cluster: Pick<UpstreamCluster, 'exchangeProtocol'>;
+  readonly cluster: Pick<UpstreamCluster, 'exchangeProtocol' | 'source'>;
 }
 
 export interface ConnectionOwner {

@@ -6,9 +6,11 @@ import { unpackAny } from '@lateen/xds-proto';
 import type { Cluster } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import { HttpProtocolOptionsSchema } from '@lateen/xds-proto/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js';
 import { METADATA_EXCHANGE, readStruct } from '../downstream/mesh-filters.js';
+import { type SourceAddresses, sourceAddresses } from './dial.js';
 import { type ForwardSettings, readForwardSettings } from './discovery/forward-settings.js';
 import { type HealthSettings, healthSettings } from './health/health-settings.js';
 import { type OutlierSettings, outlierSettings } from './outliers/outlier-settings.js';
+import { type OriginalSettings, readOriginalSettings } from './requested/original-settings.js';
 import { compileUpstreamHttp, type UpstreamHttp } from './upstream-http.js';
 
 const DEFAULT_CONNECT_TIMEOUT_MS = 5000;
@@ -36,6 +38,10 @@ export interface UpstreamCluster {
   readonly http: UpstreamHttp;
   /** Set where each request says where it goes. */
   readonly forwards: ForwardSettings | undefined;
+  /** Set where connections go on to where they were opened to. */
+  readonly original: OriginalSettings | undefined;
+  /** Where its connections come from; undefined: the system chooses. */
+  readonly source: SourceAddresses | undefined;
   /** Undefined where endpoints that fail stay in use. */
   readonly outliers: OutlierSettings | undefined;
   /** Undefined where new endpoints get their share at once. */
@@ -66,6 +72,8 @@ export function createUpstreamCluster(config: Cluster, slot: number): UpstreamCl
     keepAliveMs: keepAliveOf(config),
     http: compileUpstreamHttp(config, protocols),
     forwards: readForwardSettings(config),
+    original: readOriginalSettings(config),
+    source: sourceAddresses(config.upstreamBindConfig),
     maxConnectionDurationMs:
       options?.maxConnectionDuration === undefined ? 0 : durationMs(options.maxConnectionDuration),
     outliers: outlierSettings(config.outlierDetection),

@@ -20,6 +20,7 @@ import {
 } from '@lateen/filters-wasm';
 import { describeError, type UpstreamFailure } from '../exchange/local-reply.js';
 import { isIdempotent } from '../exchange/retries/retry-policy.js';
+import { addressText } from '../observe/address-text.js';
 import type { DataPath } from '../transport/data-path.js';
 import { HeldBytes } from '../transport/held-bytes.js';
 import type { OwnedSocket } from '../transport/proxy-socket.js';
@@ -135,7 +136,7 @@ export class UpstreamConnection implements PooledConnection, UpstreamStream, Tra
   }
 
   get localAddressText(): string {
-    return `${this.socket.localAddress ?? ''}:${this.socket.localPort ?? 0}`;
+    return addressText(this.socket.localAddress, this.socket.localPort);
   }
 
   endTunnel(): void {

@@ -3,10 +3,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { DataPath } from '../transport/data-path.js';
 import { Endpoint } from './endpoint.js';
-import type { ForwardHosts } from './forward-hosts.js';
 import { ClusterChecks } from './health/cluster-checks.js';
 import type { HealthCounts } from './health/health-checker.js';
 import { type Ejection, type OutlierCounts, OutlierDetector } from './outliers/outlier-detector.js';
+import type { HostFinder } from './requested/requested-endpoints.js';
 import type { TransportChooser } from './transport-chooser.js';
 import type { UpstreamCluster } from './upstream-cluster.js';
 import { WarmUp } from './warm-up.js';
@@ -14,8 +14,8 @@ import { WarmUp } from './warm-up.js';
 export interface CompiledCluster {
   readonly cluster: UpstreamCluster;
   readonly transports: TransportChooser;
-  /** Of a cluster whose requests say where they go. */
-  readonly forwardHosts?: ForwardHosts | undefined;
+  /** Of a cluster that leaves it to requests where they go. */
+  readonly forwardHosts?: HostFinder | undefined;
 }
 
 export class UpstreamSet {
@@ -99,7 +99,7 @@ export class UpstreamSet {
 
   endpointsOf(cluster: UpstreamCluster): Endpoint[] {
     const { tables, endpoints } = this.path;
-    if (cluster.forwards !== undefined) {
+    if (cluster.forwards !== undefined || cluster.original !== undefined) {
       return endpoints.filter((each) => each?.live && each.requestedAtMs > 0 && each.cluster === cluster) as Endpoint[];
     }
     return tables

@@ -1,7 +1,7 @@
 // Upstream: TLS toward endpoints, with sessions resumed by endpoint and the peer checked after every handshake.
 
 import { createHash } from 'node:crypto';
-import { connect as connectTcp, isIP } from 'node:net';
+import { isIP } from 'node:net';
 import { type ConnectionOptions, connect, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
 import { toBinary } from '@bufbuild/protobuf';
 import {
@@ -16,15 +16,13 @@ import type { SecretStore } from '../transport/secret-store.js';
 import type { SecurityPairs } from '../transport/security-pairs.js';
 import { compileTlsSettings, type Problem, type TlsSettings } from '../transport/tls-settings.js';
 import type { DialTarget } from './connection-owner.js';
-import {
-  type AlpnOffer,
-  isPipe,
-  keepAlive,
-  type OpenedSocket,
-  type ProxyVersion,
-  placeOf,
-  type TransportEvents,
-  type UpstreamTransport,
+import { dial, isPipe, keepAlive, placeOf } from './dial.js';
+import type {
+  AlpnOffer,
+  OpenedSocket,
+  ProxyVersion,
+  TransportEvents,
+  UpstreamTransport,
 } from './upstream-transport.js';
 
 const MAX_MARGIN_MS = 30_000;
@@ -139,16 +137,20 @@ export class UpstreamTls implements UpstreamTransport {
     return { socket: owned, resuming: resumable };
   }
 
-  /** Where a PROXY protocol header goes first, TLS is put on a socket that has it written already. */
+  /**
+   * Where a PROXY protocol header goes first, TLS is put on a socket that has it written already; and on one that comes from a
+   * given address.
+   */
   private destination(
     target: DialTarget,
     client: PresentedAddresses | undefined,
     keepAliveMs: number | undefined,
   ): ConnectionOptions {
-    const to = { ...placeOf(target), ...keepAlive(keepAliveMs) };
-    if (this.proxyVersion === 0) return to;
-    const socket = connectTcp({ ...to, allowHalfOpen: true, noDelay: true });
-    socket.write(writeProxyHeader(this.proxyVersion, client));
+    if (this.proxyVersion === 0 && target.cluster.source === undefined) {
+      return { ...placeOf(target), ...keepAlive(keepAliveMs) };
+    }
+    const socket = dial(target, keepAliveMs);
+    if (this.proxyVersion !== 0) socket.write(writeProxyHeader(this.proxyVersion, client));
     return { socket };
   }
 

@@ -1,11 +1,11 @@
 // Upstream: how a connection to an endpoint is made: plain TCP here, TLS in upstream-tls.ts.
 
-import { connect } from 'node:net';
 import { type PresentedAddresses, writeProxyHeader } from '../downstream/listener-filters/proxy-header.js';
 import type { DataPath } from '../transport/data-path.js';
 import { keepSocket } from '../transport/keep-socket.js';
 import type { OwnedSocket, SocketOwner } from '../transport/proxy-socket.js';
 import type { DialTarget } from './connection-owner.js';
+import { dial, isPipe } from './dial.js';
 
 /** What a transport tells of a connection that it was asked for. */
 export interface TransportEvents extends SocketOwner {
@@ -61,24 +61,6 @@ export interface OpenedSocket {
   readonly resuming: boolean;
 }
 
-/** Whether it is a pipe (Unix domain socket) of this machine. */
-export function isPipe({ address, port }: Pick<DialTarget, 'address' | 'port'>): boolean {
-  return port === 0 && (address.startsWith('/') || address.startsWith('@'));
-}
-
-/** Where a socket connects to, as options of it. */
-export function placeOf(target: DialTarget): { path: string } | { host: string; port: number } {
-  const { address, port } = target;
-  if (!isPipe(target)) return { host: address, port };
-  // The system's names without a file begin with a zero byte.
-  return { path: address.startsWith('@') ? `\0${address.slice(1)}` : address };
-}
-
-/** As options of a socket that connects. */
-export function keepAlive(keepAliveMs: number | undefined): { keepAlive?: true; keepAliveInitialDelay?: number } {
-  return keepAliveMs === undefined ? {} : { keepAlive: true, keepAliveInitialDelay: keepAliveMs };
-}
-
 /** The version of the PROXY protocol that connections begin with; 0 = they do not. */
 export type ProxyVersion = 0 | 1 | 2;
 
@@ -89,7 +71,7 @@ export function createPlainTransport(path: DataPath, proxyVersion: ProxyVersion 
     tls: false,
     clientBound: proxyVersion !== 0,
     open(target, events, _offer, client, keepAliveMs) {
-      const keeper = connect({ ...placeOf(target), allowHalfOpen: true, noDelay: true, ...keepAlive(keepAliveMs) });
+      const keeper = dial(target, keepAliveMs);
       const { socket, begin } = keepSocket(keeper, path.sharedRead, false, isPipe(target));
       socket.owner = events;
       keeper.once('connect', () => {

@@ -12,7 +12,8 @@ export async function findUnbindable(
 ): Promise<ConfigProblem[]> {
   const own = new Set(bound.flatMap(({ addresses }) => addresses.map(({ address, port }) => `${address}:${port}`)));
   const problems: ConfigProblem[] = [];
-  for (const { name, address, additionalAddresses } of listeners) {
+  for (const { name, address, additionalAddresses, bindToPort } of listeners) {
+    if (bindToPort === false) continue;
     const all = [
       { address, path: 'address' },
       ...additionalAddresses.map((each, index) => ({ ...each, path: `additional_addresses[${index}].address` })),
@@ -22,7 +23,7 @@ export async function findUnbindable(
       if (socket?.portSpecifier.case !== 'portValue' || socket.portSpecifier.value === 0) continue;
       const port = socket.portSpecifier.value;
       if (own.has(`${socket.address}:${port}`)) continue;
-      const error = await bindOnce(socket.address, port);
+      const error = await bindOnce(socket.address, port, !socket.ipv4Compat);
       if (error === undefined) continue;
       const message = `cannot bind ${socket.address}:${port}: ${error.message}`;
       problems.push({ resourceType: TYPE_URL.listener, resourceName: name, path, message, mayPass: true });
@@ -31,10 +32,10 @@ export async function findUnbindable(
   return problems;
 }
 
-function bindOnce(host: string, port: number): Promise<Error | undefined> {
+function bindOnce(host: string, port: number, ipv6Only: boolean): Promise<Error | undefined> {
   return new Promise((resolve) => {
     const server = createServer((socket) => socket.destroy());
     server.once('error', resolve);
-    server.listen({ host, port }, () => server.close(() => resolve(undefined)));
+    server.listen({ host, port, ipv6Only }, () => server.close(() => resolve(undefined)));
   });
 }

@@ -43,17 +43,20 @@ export const CLUSTER_SUPPORT: SupportTable = {
       'typed_extension_protocol_options',
       'filters',
       'upstream_connection_options',
+      'upstream_bind_config',
+      'original_dst_lb_config',
+      'cleanup_interval',
     ],
     inert: {
       per_connection_buffer_limit_bytes: 'the buffers of a connection are bounded by the process',
       http_protocol_options: 'upstream connections speak HTTP/1.1 with the header names as they came',
-      cleanup_interval: 'an unused connection pool is closed with its cluster',
       ignore_health_on_host_removal:
         'an endpoint that is removed is not used any more, also where it passes its checks',
       track_cluster_stats: 'statistics are always kept',
       track_timeout_budgets: 'statistics are always kept',
     },
     notes: {
+      cleanup_interval: 'of type ORIGINAL_DST: a destination that nobody uses is forgotten',
       wait_for_warm_on_init:
         'for clusters of DNS names; the start waits 5 s for static ones, and goes on without those that take longer',
       dns_failure_refresh_rate: 'doubles from the first to the second, with jitter',
@@ -75,14 +78,33 @@ export const CLUSTER_SUPPORT: SupportTable = {
     },
     refused: {
       lb_subset_config: 'send a cluster for each subset, as Istio does',
-      upstream_bind_config: 'the system chooses the source address',
       dns_resolvers: 'use typed_dns_resolver_config',
       dns_resolution_config: 'use typed_dns_resolver_config',
-      original_dst_lb_config: 'the original destination of the connection is used, nothing else',
     },
     anyOf: {
       typed_extension_protocol_options: ['envoy.extensions.upstreams.http.v3.HttpProtocolOptions'],
     },
+  },
+  'envoy.config.cluster.v3.Cluster.OriginalDstLbConfig': {
+    acted: ['use_http_header', 'http_header_name', 'upstream_port_override'],
+    refused: { metadata_key: 'filters do not say where requests go; use use_http_header' },
+  },
+  'envoy.config.core.v3.BindConfig': {
+    acted: ['source_address', 'extra_source_addresses'],
+    notes: {
+      source_address: 'its port must be 0: one is chosen for each connection, together with its destination',
+      extra_source_addresses: 'the first of the family of the endpoint is used',
+    },
+    only: { freebind: ['false'] },
+    refused: {
+      socket_options: 'options of sockets are not set',
+      additional_source_addresses: 'use extra_source_addresses',
+      local_address_selector: 'the first address of the family of the endpoint is used',
+    },
+  },
+  'envoy.config.core.v3.ExtraSourceAddress': {
+    acted: ['address'],
+    refused: { socket_options: 'options of sockets are not set' },
   },
   'envoy.config.cluster.v3.Cluster.CustomClusterType': {
     acted: ['typed_config'],

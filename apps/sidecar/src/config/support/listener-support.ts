@@ -48,7 +48,16 @@ export const LISTENER_SUPPORT: SupportTable = {
       // For retries; the other buffers of a connection are bounded by the process.
       'per_connection_buffer_limit_bytes',
       'traffic_direction',
+      'bind_to_port',
+      'use_original_dst',
+      'transparent',
     ],
+    notes: {
+      bind_to_port: 'false: it takes the connections to its address that a listener with `use_original_dst` hands over',
+      use_original_dst: 'on Linux; a connection that was opened to the listener itself is reset',
+      transparent:
+        'needs CAP_NET_ADMIN or CAP_NET_RAW; where nothing was redirected (TPROXY) the local address is the original destination',
+    },
     inert: {
       stat_prefix: 'statistics carry the name of the listener',
       metadata: 'nothing reads the metadata of a listener',
@@ -61,7 +70,7 @@ export const LISTENER_SUPPORT: SupportTable = {
       ignore_global_conn_limit: 'there is no limit over all listeners',
       bypass_overload_manager: 'there is no overload manager',
     },
-    only: { bind_to_port: ['true'], use_original_dst: ['false'], transparent: ['false'], freebind: ['false'] },
+    only: { freebind: ['false'] },
     refused: {
       filter_chain_matcher: 'use filter_chain_match of the chains',
       udp_listener_config: 'only TCP is proxied',
@@ -77,8 +86,8 @@ export const LISTENER_SUPPORT: SupportTable = {
   // Of endpoints; where something is listened on, validation refuses it.
   'envoy.config.core.v3.Pipe': { acted: ['path'], inert: { mode: 'it is of sockets that are listened on' } },
   'envoy.config.core.v3.SocketAddress': {
-    acted: ['address', 'port_value'],
-    inert: { ipv4_compat: 'a `::` listener takes IPv4 as well, as the system is set' },
+    acted: ['address', 'port_value', 'ipv4_compat'],
+    notes: { ipv4_compat: 'without it a `::` listener takes IPv6 alone, as in Envoy' },
     only: { protocol: ['TCP'] },
     refused: { named_port: 'use port_value', resolver_name: 'names are resolved by the system' },
   },
@@ -98,6 +107,7 @@ export const LISTENER_SUPPORT: SupportTable = {
         'envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector',
         'envoy.extensions.filters.listener.http_inspector.v3.HttpInspector',
         'envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol',
+        'envoy.extensions.filters.listener.original_dst.v3.OriginalDst',
       ],
     },
   },
@@ -107,6 +117,7 @@ export const LISTENER_SUPPORT: SupportTable = {
     only: { enable_ja3_fingerprinting: ['false'] },
   },
   'envoy.extensions.filters.listener.http_inspector.v3.HttpInspector': { acted: [] },
+  'envoy.extensions.filters.listener.original_dst.v3.OriginalDst': { acted: [] },
   'envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol': {
     acted: ['allow_requests_without_proxy_protocol', 'disallowed_versions'],
     inert: {

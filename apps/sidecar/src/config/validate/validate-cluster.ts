@@ -1,11 +1,13 @@
 // Resource validation: the values of clusters and of endpoint sets.
 
+import { isIP } from 'node:net';
 import { anyIs, unpackAny } from '@lateen/xds-proto';
 import {
   type Cluster,
   Cluster_DiscoveryType,
   Cluster_LbPolicy,
 } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
+import type { BindConfig } from '@lateen/xds-proto/envoy/config/core/v3/address_pb.js';
 import type { TransportSocket } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import type { ClusterLoadAssignment } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
 import { CaresDnsResolverConfigSchema } from '@lateen/xds-proto/envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver_pb.js';
@@ -53,6 +55,15 @@ export function validateCluster(cluster: Cluster, out: ProblemCollector): void {
   }
   const isDns = type === Cluster_DiscoveryType.STRICT_DNS || type === Cluster_DiscoveryType.LOGICAL_DNS;
   if (isDns) checkDns(cluster, type === Cluster_DiscoveryType.LOGICAL_DNS, out);
+  if (type === Cluster_DiscoveryType.ORIGINAL_DST) checkDuration(cluster.cleanupInterval, 'cleanup_interval', out, 1);
+  else if (cluster.lbConfig.case === 'originalDstLbConfig')
+    out.add('original_dst_lb_config', 'is for type ORIGINAL_DST');
+  const override =
+    cluster.lbConfig.case === 'originalDstLbConfig' ? cluster.lbConfig.value.upstreamPortOverride : undefined;
+  if (override !== undefined && override > 65_535) {
+    out.add('original_dst_lb_config.upstream_port_override', `${override} is more than 65535`);
+  }
+  checkSourceAddresses(cluster.upstreamBindConfig, out);
   if (cluster.loadAssignment !== undefined) {
     if (original) out.add('load_assignment', 'is not used with this type of cluster; leave it out');
     validateLoadAssignment(cluster.loadAssignment, out, 'load_assignment', isDns);
@@ -81,6 +92,25 @@ export function validateCluster(cluster: Cluster, out: ProblemCollector): void {
     'the name',
     out,
   );
+}
+
+function checkSourceAddresses(config: BindConfig | undefined, out: ProblemCollector): void {
+  if (config === undefined) return;
+  if (config.sourceAddress === undefined) out.add('upstream_bind_config.source_address', 'is required');
+  const all = [
+    { address: config.sourceAddress, path: 'upstream_bind_config.source_address' },
+    ...config.extraSourceAddresses.map(({ address }, index) => ({
+      address,
+      path: `upstream_bind_config.extra_source_addresses[${index}].address`,
+    })),
+  ];
+  for (const { address, path } of all) {
+    if (address === undefined) continue;
+    if (isIP(address.address) === 0)
+      out.add(`${path}.address`, `${JSON.stringify(address.address)} is not an IP address`);
+    const port = address.portSpecifier.case === 'portValue' ? address.portSpecifier.value : 0;
+    if (port !== 0) out.add(`${path}.port_value`, 'must be 0: the system chooses the port of each connection');
+  }
 }
 
 function checkProtocols(cluster: Cluster, out: ProblemCollector): void {

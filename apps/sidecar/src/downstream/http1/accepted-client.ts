@@ -2,7 +2,8 @@
 
 import { addressText } from '../../observe/address-text.js';
 import type { DataPath } from '../../transport/data-path.js';
-import type { OwnedSocket } from '../../transport/proxy-socket.js';
+import { destinationOf, type OwnedSocket } from '../../transport/proxy-socket.js';
+import type { Destination } from '../../transport/system/original-destination.js';
 import { createConnectionRecord } from '../connection-record.js';
 import type { HttpChain } from '../http-chain.js';
 import { addressesOf, type PresentedAddresses } from '../listener-filters/proxy-header.js';
@@ -46,6 +47,10 @@ export abstract class AcceptedClient {
     const { core } = this.path;
     if (this.record !== 0) core.connections.release(this.record);
     if (this.limitBucket > 0) core.connectionBuckets.release(this.limitBucket);
+  }
+
+  get destination(): Destination | undefined {
+    return destinationOf(this.socket);
   }
 
   get addresses(): PresentedAddresses | undefined {

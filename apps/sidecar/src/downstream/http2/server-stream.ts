@@ -14,6 +14,8 @@ import {
   UPGRADE_NOT_ENABLED,
 } from '../../exchange/local-reply.js';
 import { FLAG } from '../../exchange/response-flags.js';
+import { destinationOf } from '../../transport/proxy-socket.js';
+import type { Destination } from '../../transport/system/original-destination.js';
 import { Timer, type TimerOwner } from '../../transport/timer-wheel.js';
 import type { HttpChain } from '../http-chain.js';
 import { asksForHead } from '../http1/asks-for-head.js';
@@ -83,6 +85,10 @@ export class ServerStream extends Http2Stream implements ExchangeClient, TimerOw
   set peerHint(peer: number) {
     this.connection.peerHint = peer;
   }
+  get destination(): Destination | undefined {
+    return destinationOf(this.connection.socket);
+  }
+
   get addresses(): PresentedAddresses | undefined {
     return addressesOf(this.connection.socket);
   }

@@ -2,7 +2,8 @@
 
 import type { DataPath } from '../../transport/data-path.js';
 import { Endpoint } from '../../upstream/endpoint.js';
-import type { FoundHost } from '../../upstream/forward-hosts.js';
+import type { FoundHost } from '../../upstream/requested/forward-hosts.js';
+import type { AskedHost } from '../../upstream/requested/requested-endpoints.js';
 import { type LocalReply, NO_HEALTHY_UPSTREAM } from '../local-reply.js';
 
 /** The request that asks. */
@@ -21,10 +22,9 @@ export class HostSearch {
     private readonly request: SearchingRequest,
   ) {}
 
-  /** @param authority what the request says */
-  begin(clusterSlot: number, authority: string): void {
+  begin(clusterSlot: number, asked: AskedHost): void {
     const search = ++this.current;
-    const found = this.path.forwardHosts[clusterSlot]?.find(authority) ?? NO_HEALTHY_UPSTREAM;
+    const found = this.path.forwardHosts[clusterSlot]?.find(asked) ?? NO_HEALTHY_UPSTREAM;
     if (!(found instanceof Promise)) {
       this.end(found);
       return;

@@ -7,6 +7,7 @@ import { Http2Session } from '../../codec/http2/http2-session.js';
 import { InboundFrames } from '../../codec/http2/inbound-frames.js';
 import { Keepalive } from '../../codec/http2/keepalive.js';
 import { describeError } from '../../exchange/local-reply.js';
+import { addressText } from '../../observe/address-text.js';
 import type { OwnedSocket } from '../../transport/proxy-socket.js';
 import { Timer } from '../../transport/timer-wheel.js';
 import type { ConnectionOwner } from '../connection-owner.js';
@@ -63,7 +64,7 @@ export class Http2UpstreamConnection extends Http2Session implements PooledConne
     this.inbound = new InboundFrames(this);
     this.reader = new FrameReader(this.path, this.inbound);
     this.keepalive = new Keepalive(this, new Timer(this, TIMER_KEEPALIVE));
-    this.localAddressText = `${socket.localAddress ?? ''}:${socket.localPort ?? 0}`;
+    this.localAddressText = addressText(socket.localAddress, socket.localPort);
     this.requestsLeft = cluster.maxRequestsPerConnection || Number.POSITIVE_INFINITY;
     this.path.clock.tick();
     this.quietSinceMs = this.path.clock.nowMs;

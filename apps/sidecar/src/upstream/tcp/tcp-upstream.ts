@@ -4,6 +4,7 @@ import { CHUNK_MODE_FRAMED, METHOD_CONNECT, READ_BUFFER } from '@lateen/filters-
 import { CHUNKS_END, putChunkStart, putChunksEnd } from '../../codec/http2/chunk-framing.js';
 import { writeProxyHeader } from '../../downstream/listener-filters/proxy-header.js';
 import { describeError, type UpstreamFailure } from '../../exchange/local-reply.js';
+import { addressText } from '../../observe/address-text.js';
 import type { DataPath } from '../../transport/data-path.js';
 import type { OwnedSocket } from '../../transport/proxy-socket.js';
 import { Timer, type TimerOwner } from '../../transport/timer-wheel.js';
@@ -79,7 +80,7 @@ export class TcpUpstream implements PooledConnection, UpstreamStream, TransportE
   }
 
   get localAddressText(): string {
-    return `${this.socket.localAddress ?? ''}:${this.socket.localPort ?? 0}`;
+    return addressText(this.socket.localAddress, this.socket.localPort);
   }
 
   start(request: UpstreamRequest): void {

@@ -2,18 +2,13 @@
 // is first called, and forgotten when nobody calls it any more.
 
 import { isIP } from 'node:net';
-import { create } from '@bufbuild/protobuf';
-import {
-  type LbEndpoint,
-  LbEndpointSchema,
-} from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_components_pb.js';
-import { FORWARD_LOOP, type LocalReply, unresolvedHost } from '../exchange/local-reply.js';
-import type { DataPath } from '../transport/data-path.js';
-import { createNameResolver } from './discovery/dns-settings.js';
-import { type NameResolver, resolveName } from './discovery/name-resolver.js';
-import { Endpoint } from './endpoint.js';
-import type { UpstreamCluster } from './upstream-cluster.js';
-import type { UpstreamTransport } from './upstream-transport.js';
+import { FORWARD_LOOP, type LocalReply, unresolvedHost } from '../../exchange/local-reply.js';
+import type { DataPath } from '../../transport/data-path.js';
+import { createNameResolver } from '../discovery/dns-settings.js';
+import { type NameResolver, resolveName } from '../discovery/name-resolver.js';
+import type { Endpoint } from '../endpoint.js';
+import type { UpstreamCluster } from '../upstream-cluster.js';
+import type { AskedHost, HostFinder, RequestedEndpoints } from './requested-endpoints.js';
 
 /** Where a request goes, or what it is answered. */
 export type FoundHost = Endpoint | LocalReply;
@@ -33,21 +28,17 @@ interface Host {
   pending: Promise<FoundHost> | undefined;
 }
 
-export interface ForwardHostsOptions {
-  readonly transportOf: (endpoint: LbEndpoint) => UpstreamTransport;
-  /** What is sent to this address would come back to this proxy to be sent out again. */
-  readonly isOwn: (address: string, port: number) => boolean;
-}
-
 /** The hosts of one cluster, by authority. It lives as long as the cluster's message. */
-export class ForwardHosts {
+export class ForwardHosts implements HostFinder {
   private readonly hosts = new Map<string, Host>();
   private readonly resolver: NameResolver;
 
   constructor(
     private readonly path: DataPath,
     private readonly cluster: UpstreamCluster,
-    private readonly options: ForwardHostsOptions,
+    private readonly endpoints: RequestedEndpoints,
+    /** What is sent to this address would come back to this proxy to be sent out again. */
+    private readonly isOwn: (address: string, port: number) => boolean,
   ) {
     this.resolver = createNameResolver(this.settings, undefined);
   }
@@ -56,10 +47,9 @@ export class ForwardHosts {
     return this.cluster.forwards!;
   }
 
-  /** @param authority as the request says it: `HOST` or `HOST:PORT` */
-  find(authority: string): FoundHost | Promise<FoundHost> {
+  find(asked: AskedHost): FoundHost | Promise<FoundHost> {
     const nowMs = Date.now();
-    const key = authority.toLowerCase();
+    const key = asked.authority().toLowerCase();
     let host = this.hosts.get(key);
     if (host === undefined) {
       const target = readAuthority(key);
@@ -120,22 +110,8 @@ export class ForwardHosts {
   }
 
   private endpointOf({ name, address, port }: Host, nowMs: number): FoundHost {
-    const { path, cluster } = this;
-    if (this.options.isOwn(address, port)) return FORWARD_LOOP;
-    const config = lbEndpoint(name, address, port);
-    const description = path.tables.addEndpoint(cluster.slot, address, port, config, nowMs);
-    if (description === undefined) return unresolvedHost('dns_cache_overflow');
-    const known = path.endpoints[description.slot];
-    if (known?.address === address && known.port === port && known.cluster.name === cluster.name) {
-      known.requestedAtMs = nowMs;
-      if (!known.live) known.update(cluster, this.options.transportOf(config), config);
-      return known;
-    }
-    const endpoint = new Endpoint(path, description.slot, address, port, cluster, this.options.transportOf(config));
-    endpoint.requestedAtMs = nowMs;
-    endpoint.config = config;
-    path.endpoints[description.slot] = endpoint;
-    return endpoint;
+    if (this.isOwn(address, port)) return FORWARD_LOOP;
+    return this.endpoints.get(name, address, port, nowMs) ?? unresolvedHost('dns_cache_overflow');
   }
 
   /** Names that nobody can resolve must not keep others out. */
@@ -150,29 +126,10 @@ export class ForwardHosts {
     for (const [key, { usedMs, pending }] of this.hosts) {
       if (pending === undefined && nowMs - usedMs > hostTtlMs) this.hosts.delete(key);
     }
-    for (const endpoint of this.path.endpoints) {
-      if (endpoint?.live !== true || endpoint.cluster.name !== this.cluster.name) continue;
-      if (endpoint.requestedAtMs === 0 || nowMs - endpoint.requestedAtMs <= hostTtlMs) continue;
-      endpoint.live = false;
-      endpoint.retireIdle();
-      const { address, port } = endpoint;
-      this.path.tables.removeEndpoint({ clusterName: this.cluster.name, address, port }, nowMs);
+    for (const endpoint of this.endpoints.all()) {
+      if (nowMs - endpoint.requestedAtMs > hostTtlMs) this.endpoints.retire(endpoint, nowMs);
     }
   }
-}
-
-function lbEndpoint(hostname: string, address: string, port: number): LbEndpoint {
-  return create(LbEndpointSchema, {
-    hostIdentifier: {
-      case: 'endpoint',
-      value: {
-        hostname,
-        address: {
-          address: { case: 'socketAddress', value: { address, portSpecifier: { case: 'portValue', value: port } } },
-        },
-      },
-    },
-  });
 }
 
 const HTTP_PORT = 80;

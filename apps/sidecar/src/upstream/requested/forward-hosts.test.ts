@@ -1,12 +1,12 @@
 // Clusters that go where each request says (Envoy's dynamic forward proxy): names, addresses, failures, no loops.
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { DataPlaneConfig } from '../data-plane.js';
-import { type DnsServer, startDnsServer } from '../testing/dns-server.js';
-import { anyHost, connectionManager, dataPlaneConfig, listener, toCluster } from '../testing/envoy-config.js';
-import { ACCESS_LOG } from '../testing/one-cluster.js';
-import { requestLog, startProxy, startUpstream } from '../testing/proxy-fixture.js';
-import { eventually } from '../testing/raw-peers.js';
+import type { DataPlaneConfig } from '../../data-plane.js';
+import { type DnsServer, startDnsServer } from '../../testing/dns-server.js';
+import { anyHost, connectionManager, dataPlaneConfig, listener, toCluster } from '../../testing/envoy-config.js';
+import { ACCESS_LOG } from '../../testing/one-cluster.js';
+import { requestLog, startProxy, startUpstream } from '../../testing/proxy-fixture.js';
+import { eventually } from '../../testing/raw-peers.js';
 
 const TYPE = 'type.googleapis.com/envoy.extensions';
 let dns: DnsServer;

@@ -1,0 +1,105 @@
+// Interception tests: the programs in namespaces: servers that say whom they talk to, and clients. `node peer.mjs COMMAND …`
+import { createServer as createHttpServer, request } from 'node:http';
+import { connect, createServer } from 'node:net';
+
+const [command, ...words] = process.argv.slice(2);
+const addressText = (address, port) => (address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`);
+const ends = (socket) => ({
+  from: addressText(socket.remoteAddress, socket.remotePort),
+  to: addressText(socket.localAddress, socket.localPort),
+});
+
+/** http NAME ADDRESS PORT: answers each request with what it knows of it. */
+function http(name, address, port) {
+  createHttpServer((incoming, response) => {
+    const { url, headers, socket } = incoming;
+    response.end(JSON.stringify({ name, url, host: headers.host, ...ends(socket) }));
+  }).listen({ host: address, port: Number(port), ipv6Only: true }, () => console.log('listening'));
+}
+
+/** tcp NAME ADDRESS PORT: speaks first, then echoes. */
+function tcp(name, address, port) {
+  createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.write(`${JSON.stringify({ name, ...ends(socket) })}\n`);
+    socket.pipe(socket);
+  }).listen({ host: address, port: Number(port), ipv6Only: true }, () => console.log('listening'));
+}
+
+/** get ADDRESS PORT HOST [HEADER VALUE]: the status and body of one request. */
+function get(address, port, host, header, value) {
+  const headers = { host, ...(header === undefined ? {} : { [header]: value }) };
+  const call = request({ host: address, port, headers, path: '/asked', agent: false }, (response) => {
+    let body = '';
+    response.on('data', (chunk) => (body += chunk));
+    response.on('end', () => console.log(JSON.stringify({ status: response.statusCode, body })));
+  });
+  call.on('error', (error) => console.log(JSON.stringify({ error: error.code })));
+  call.end();
+}
+
+/** talk ADDRESS PORT TEXT: what the server says first, and whether the text comes back. */
+function talk(address, port, text) {
+  let said = '';
+  const socket = connect({ host: address, port: Number(port) }, () => socket.write(text));
+  const done = (result) => {
+    console.log(JSON.stringify(result));
+    socket.destroy();
+  };
+  socket.on('data', (chunk) => {
+    said += chunk;
+    const end = said.indexOf('\n');
+    if (end > 0 && said.slice(end + 1) === text) done({ ...JSON.parse(said.slice(0, end)), echoed: true });
+  });
+  socket.on('error', (error) => done({ error: error.code }));
+  socket.on('end', () => done({ error: 'ended', said }));
+}
+
+/**
+ * churn ADDRESS PORT COUNT RATE: new connections, so many a second (0: one after the other), each with one echo; how many
+ * failed, and how long they took (ms) from the first packet to the echo.
+ */
+async function churn(address, port, count, rate) {
+  const times = [];
+  let failed = 0;
+  const once = () =>
+    new Promise((resolve) => {
+      const start = performance.now();
+      let said = '';
+      const socket = connect({ host: address, port: Number(port), noDelay: true }, () => socket.write('x'));
+      const end = (good) => {
+        if (good) times.push(performance.now() - start);
+        else failed++;
+        socket.removeAllListeners('close');
+        socket.destroy();
+        resolve();
+      };
+      socket.on('data', (chunk) => {
+        said += chunk;
+        if (said.endsWith('\nx')) end(true);
+      });
+      socket.on('error', () => undefined);
+      socket.on('close', () => end(false));
+    });
+  const startMs = performance.now();
+  const open = [];
+  for (let index = 0; index < Number(count); index++) {
+    if (Number(rate) === 0) {
+      await once();
+      continue;
+    }
+    const waitMs = startMs + (index * 1000) / Number(rate) - performance.now();
+    if (waitMs > 1) await new Promise((resolve) => setTimeout(resolve, waitMs));
+    open.push(once());
+  }
+  await Promise.all(open);
+  times.sort((a, b) => a - b);
+  const at = (share) => times[Math.min(times.length - 1, Math.floor(times.length * share))];
+  console.log(
+    JSON.stringify({ failed, p50Ms: at(0.5), p99Ms: at(0.99), seconds: (performance.now() - startMs) / 1000 }),
+  );
+}
+
+const run = { http, tcp, get, talk, churn }[command];
+if (run === undefined) throw new Error(`unknown command ${command}`);
+await run(...words);
