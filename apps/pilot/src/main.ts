@@ -2,6 +2,7 @@
 
 import { join } from 'node:path';
 import { CertificateClient } from '@lateen/identity';
+import { KubeClient, loadClusterAccess } from '@lateen/kubernetes';
 import { createLogger, LOG_LEVELS, type LogLevel, onParentGone } from '@lateen/telemetry';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { type Pilot, type PilotFlags, startPilot } from './pipeline.js';
@@ -12,6 +13,10 @@ interface Flags extends PilotFlags {
   readonly rootCert: string;
   readonly logLevel: LogLevel;
   readonly exitWithParent: boolean;
+  readonly kubernetes: boolean;
+  readonly kubeconfig?: string;
+  readonly kubeContext?: string;
+  readonly revision: string;
 }
 
 const version = process.env.LATEEN_VERSION ?? '0.0.0-dev';
@@ -65,6 +70,10 @@ const command = new Command('pilot')
     milliseconds,
     10_000,
   )
+  .option('--kubernetes', 'the registry is the cluster that this pod runs in, by its service account', false)
+  .option('--kubeconfig <file>', 'the registry is the cluster of a kubeconfig')
+  .option('--kube-context <name>', 'context of the kubeconfig; its current one without')
+  .option('--revision <name>', 'of this control plane; proxies ask the one that they were given', 'default')
   .addOption(new Option('--log-level <level>', 'least severe level that is logged').choices(LOG_LEVELS).default('info'))
   .option('--exit-with-parent', 'end when standard input closes', false)
   .parse();
@@ -93,10 +102,20 @@ async function stop(reason: string): Promise<void> {
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop(signal));
 if (flags.exitWithParent) onParentGone(() => void stop('the parent is gone'));
 
+/** Undefined in local mode. */
+async function clusterOf({ kubernetes, kubeconfig, kubeContext }: Flags): Promise<KubeClient | undefined> {
+  if (!kubernetes && kubeconfig === undefined) return undefined;
+  const context = kubeContext === undefined ? {} : { context: kubeContext };
+  const access = await loadClusterAccess(kubeconfig === undefined ? { inCluster: true } : { kubeconfig, ...context });
+  logger.info({ server: access.server, revision: flags.revision, pod: process.env.POD_NAME }, 'serving a cluster');
+  return new KubeClient(access);
+}
+
 async function start(): Promise<void> {
   try {
+    const cluster = await clusterOf(flags);
     await identity.start();
-    pilot = await startPilot({ ...flags, version, logger, identity });
+    pilot = await startPilot({ ...flags, cluster, version, logger, identity });
   } catch (error) {
     logger.fatal({ error }, `pilot cannot start: ${(error as Error).message}`);
     process.exit(1);

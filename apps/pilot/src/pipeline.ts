@@ -13,8 +13,9 @@ import {
   grpcServerCredentials,
   type IdentitySource,
 } from '@lateen/identity';
+import type { KubeClient } from '@lateen/kubernetes';
 import { type Logger, startMonitoringServer } from '@lateen/telemetry';
-import { addressedHosts, TranslationCache } from '@lateen/translate';
+import { addressedHosts, TranslationCache, type Workload } from '@lateen/translate';
 import { NAME_TABLE_TYPE_URL } from '@lateen/xds-proto';
 import { createAdsService, ENVOY_SERVED_TYPES, plainServedType } from '@lateen/xds-stream';
 import { ConfigStore } from './config/config-store.js';
@@ -25,11 +26,13 @@ import { withDistribution } from './distribution/distribution-events.js';
 import { DistributionWaits } from './distribution/distribution-waits.js';
 import { firstIdentity } from './first-identity.js';
 import { type GrpcListener, type GrpcService, startGrpcListener } from './grpc-listener.js';
+import { ClusterRegistry } from './kubernetes/cluster-registry.js';
 import { createPilotMetrics } from './observe/pilot-metrics.js';
 import { createPushEvents } from './observe/push-events.js';
 import { admitCertifiedProxy, admitProxyNode, admitQuotaReports } from './push/admission.js';
 import { ProxySource } from './push/proxy-source.js';
 import { Quotas } from './quota/quota-service.js';
+import type { RegistrySource } from './registry/registry-source.js';
 import { RegistryStore } from './registry/registry-store.js';
 import { createWorkloadRegistry } from './registry/workload-registry.js';
 import { ChangeCounter } from './snapshot/change-counter.js';
@@ -59,6 +62,8 @@ export interface PilotFlags {
 }
 
 export interface PilotOptions extends PilotFlags {
+  /** The cluster whose Services and Pods are the registry; without one a supervisor reports it. */
+  readonly cluster?: KubeClient | undefined;
   readonly version: string;
   readonly logger: Logger;
   /** Key, certificate and roots. In the process a certificate client; tests give their own. */
@@ -102,12 +107,16 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
     return changes.next();
   };
   const config = await ConfigStore.open(join(stateDir, 'config'), logger, changed);
-  const registry = await RegistryStore.open(join(stateDir, 'registry.json'), logger, changed);
+  const reports = await RegistryStore.open(join(stateDir, 'registry.json'), logger, changed);
+  const cluster =
+    options.cluster &&
+    (await ClusterRegistry.open({ client: options.cluster, directory: stateDir, logger, onChange: changed }));
+  const registry: RegistrySource = cluster ?? reports;
   const registrations = await Registrations.open({
     file: join(stateDir, 'registered-workloads.json'),
     graceMs: options.workloadGraceMs,
     configs: () => config.objects(),
-    podAt: (at) => registry.current?.workloads.find((workload) => workload.address === at)?.name,
+    podAt: (at) => podAtAddress(registry.current?.workloads ?? [], at),
     logger,
     onChange: changed,
   });
@@ -116,7 +125,12 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
 
   // What is made of it.
   const cache = new TranslationCache();
-  const metrics = createPilotMetrics({ cache, snapshot: () => builder.current, proxies: () => source.statuses() });
+  const metrics = createPilotMetrics({
+    cache,
+    snapshot: () => builder.current,
+    proxies: () => source.statuses(),
+    ...(cluster && { secrets: () => cluster.secrets() }),
+  });
   const source = new ProxySource({ cache, logger, onTranslated: metrics.observeTranslation });
   const quotas = new Quotas(logger);
   const builder = new SnapshotBuilder({
@@ -135,8 +149,9 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
     },
   });
   const workloads = createWorkloadRegistry({
-    store: registry,
-    allowedClients: [systemId('lateen-supervisor')],
+    store: reports,
+    // A cluster has no supervisor.
+    allowedClients: cluster === undefined ? [systemId('lateen-supervisor')] : [],
     addressedHosts: () => (builder.current === undefined ? undefined : addressedHosts(builder.current.mesh)),
     logger,
   });
@@ -212,6 +227,7 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
       source,
       cache,
       distribution,
+      secrets: () => cluster?.secrets() ?? [],
       logger,
     }),
     address,
@@ -237,13 +253,23 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
       ]);
       await Promise.all([
         config.flushed(),
-        registry.flushed(),
+        reports.close(),
+        cluster?.close(),
         registrations.close(),
         tokenKeys.close(),
         monitoring.close(),
       ]);
     },
   };
+}
+
+/** The pod that has an address for itself. */
+function podAtAddress(workloads: readonly Workload[], address: string): string | undefined {
+  return workloads.find(
+    (workload) =>
+      workload.sharesAddress !== true &&
+      (workload.address === address || workload.otherAddresses?.includes(address) === true),
+  )?.name;
 }
 
 /** Plaintext xDS is for proxies of this host only. */

@@ -15,6 +15,7 @@ import {
   type StaticIdentity,
 } from '@lateen/identity';
 import { TestAuthority } from '@lateen/identity/testing';
+import type { KubeClient } from '@lateen/kubernetes';
 import { createLogger } from '@lateen/telemetry';
 import { grpcService, packAny } from '@lateen/xds-proto';
 import { ConfigResourceSchema } from '@lateen/xds-proto/lateen/config/v1/resource_pb.js';
@@ -126,7 +127,7 @@ export class TestMesh {
   }
 
   async startPilot(
-    options: { removalGraceMs?: number; workloadGraceMs?: number; ackTimeoutMs?: number } = {},
+    options: { removalGraceMs?: number; workloadGraceMs?: number; ackTimeoutMs?: number; cluster?: KubeClient } = {},
   ): Promise<Pilot> {
     const pilot = await startPilot({
       address: '127.0.0.1',
@@ -142,6 +143,7 @@ export class TestMesh {
       ackTimeoutMs: options.ackTimeoutMs ?? 5_000,
       removalGraceMs: options.removalGraceMs ?? 50,
       workloadGraceMs: options.workloadGraceMs ?? 100,
+      cluster: options.cluster,
       version: 'test',
       logger: createLogger('pilot', (process.env.PILOT_TEST_LOG as 'debug' | undefined) ?? 'silent'),
       identity: await this.source('pilot'),

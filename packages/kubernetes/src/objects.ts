@@ -67,6 +67,7 @@ export interface Service extends KubeObject {
     readonly type?: 'ClusterIP' | 'NodePort' | 'LoadBalancer' | 'ExternalName';
     readonly clusterIP?: string;
     readonly clusterIPs?: readonly string[];
+    readonly ipFamilies?: readonly ('IPv4' | 'IPv6')[];
     readonly externalIPs?: readonly string[];
     readonly externalName?: string;
     readonly selector?: Readonly<Record<string, string>>;
@@ -114,6 +115,7 @@ export interface PodCondition {
 export interface PodContainer {
   readonly name: string;
   readonly image?: string;
+  readonly args?: readonly string[];
   readonly restartPolicy?: string;
   readonly ports?: readonly { readonly name?: string; readonly containerPort: number; readonly protocol?: string }[];
 }

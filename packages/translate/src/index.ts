@@ -40,3 +40,4 @@ export { QUOTA_DOMAIN, RULE_KEY } from './xds/listeners/quota-filter.js';
 export { gatewayListenerName } from './xds/names.js';
 export type { RecipeList, ResourcePart, ResourceRecipe } from './xds/recipe.js';
 export { buildResources, partsOf, type ViewParts, viewKey } from './xds/resources.js';
+export { type NamedCredential, namedCredentials } from './xds/tls/named-credentials.js';

@@ -38,7 +38,7 @@ export interface ServiceEndpoint {
   readonly ports: Readonly<Record<string, number>>;
   /** It takes new calls. */
   readonly ready: boolean;
-  /** Name of the pod, in the service's namespace; empty: somebody wrote the address down. */
+  /** `NAMESPACE/NAME` of the pod; empty: somebody wrote the address down. */
   readonly pod: string;
   /** It can be called by name, as `HOSTNAME.SERVICE`; empty where it cannot. */
   readonly hostname: string;
@@ -118,6 +118,8 @@ export interface Credential {
   readonly name: string;
   /** By the Secret's own keys (`tls.crt`, `tls.key`, `ca.crt`, `cert`, `key`, `cacert`). */
   readonly values: StringMap;
+  /** Why there are no values, in words that hold nothing of one: `cannot be read: …`. */
+  readonly fault?: string;
 }
 
 /** The keys of an issuer, as they were fetched last. */

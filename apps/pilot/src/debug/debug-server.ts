@@ -7,6 +7,7 @@ import type { AdsSubscriberReport } from '@lateen/xds-stream';
 import { describePodById, describeServiceByName } from '../describe/describe-page.js';
 import { parseDistributionQuery } from '../distribution/distribution-query.js';
 import { type DistributionWaits, TooManyWaits } from '../distribution/distribution-waits.js';
+import type { SecretStanding } from '../kubernetes/secret-watches.js';
 import type { ProxySource } from '../push/proxy-source.js';
 import type { SnapshotBuilder } from '../snapshot/snapshot-builder.js';
 import { checkTls } from './authn.js';
@@ -24,6 +25,8 @@ export interface DebugSources {
   readonly source: ProxySource;
   readonly cache: TranslationCache;
   readonly distribution: DistributionWaits;
+  /** How the Secrets stand that configuration names. */
+  readonly secrets: () => readonly SecretStanding[];
   readonly logger: Logger;
 }
 
@@ -43,6 +46,7 @@ const PATHS = [
   '/debug/describe',
   '/debug/snapshot',
   '/debug/mesh',
+  '/debug/secrets',
 ];
 
 /** The handler of the debug server. Who may call was checked when the connection was made. */
@@ -93,6 +97,8 @@ function answer(path: string, query: URLSearchParams, sources: DebugSources): An
       return ofMesh(builder, describeRegistry);
     case '/debug/mesh':
       return ofMesh(builder, describeMesh);
+    case '/debug/secrets':
+      return success(sources.secrets());
     case '/debug/authn':
       return tlsCheck(proxyId, sources);
     case '/debug/describe':

@@ -5,6 +5,7 @@ import type { TranslationCache } from '@lateen/translate';
 import { shortTypeName } from '@lateen/xds-proto';
 import type { AdsEvents, AdsSubscriber } from '@lateen/xds-stream';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { SecretStanding, SecretState } from '../kubernetes/secret-watches.js';
 import type { ProxyStatus } from '../push/proxy-source.js';
 import type { PublishedSnapshot } from '../snapshot/snapshot-builder.js';
 
@@ -16,6 +17,8 @@ export interface PilotMetricsSources {
   readonly snapshot: () => PublishedSnapshot | undefined;
   /** How the connected proxies stand. */
   readonly proxies: () => readonly ProxyStatus[];
+  /** How the Secrets stand that configuration names; none in local mode. */
+  readonly secrets?: () => readonly SecretStanding[];
 }
 
 export interface PilotMetrics {
@@ -36,7 +39,7 @@ function typeLabel(typeUrl: string): string {
   return shortTypeName(typeUrl).toLowerCase();
 }
 
-export function createPilotMetrics({ cache, snapshot, proxies }: PilotMetricsSources): PilotMetrics {
+export function createPilotMetrics({ cache, snapshot, proxies, secrets }: PilotMetricsSources): PilotMetrics {
   const registry = new Registry();
   const registers = [registry];
   const connected = new Gauge({
@@ -85,6 +88,19 @@ export function createPilotMetrics({ cache, snapshot, proxies }: PilotMetricsSou
       registers,
       collect() {
         this.set(countProblems(name, proxies()));
+      },
+    });
+  }
+  if (secrets !== undefined) {
+    new Gauge({
+      name: 'pilot_gateway_secrets',
+      help: 'Secrets that configuration names, by what the API server says of them; those that need not be there left out',
+      labelNames: ['state'],
+      registers,
+      collect() {
+        const states: readonly SecretState[] = ['waiting', 'found', 'absent', 'refused', 'unreachable'];
+        const named = secrets().filter(({ optional }) => !optional);
+        for (const state of states) this.set({ state }, named.filter((each) => each.state === state).length);
       },
     });
   }

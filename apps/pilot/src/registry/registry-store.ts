@@ -8,6 +8,7 @@ import { writeFileAtomic } from '@lateen/identity';
 import type { Logger } from '@lateen/telemetry';
 import type { Credential, Namespace, Service, Workload } from '@lateen/translate';
 import { type RegistryReport, RegistryReportSchema } from '@lateen/xds-proto/lateen/registry/v1/workload_pb.js';
+import type { RegistrySource } from './registry-source.js';
 
 /** The registry as translation reads it. */
 export interface Registry {
@@ -21,7 +22,7 @@ export interface Registry {
 /** Kept apart from the rest, so that whoever shows or copies the registry has no keys. */
 const CREDENTIALS_FILE = 'credentials.json';
 
-export class RegistryStore {
+export class RegistryStore implements RegistrySource {
   private registry: Registry | undefined;
   private reportedAtMs: number | undefined;
   private writtenCredentials: string | undefined;
@@ -58,8 +59,17 @@ export class RegistryStore {
     return this.reportedAtMs;
   }
 
+  missing(): string | undefined {
+    return this.registry === undefined ? 'no workload registry report yet' : undefined;
+  }
+
+  /** A report has all Secrets that there are. */
+  follow(): undefined {
+    return undefined;
+  }
+
   /** Resolves when everything that was taken is stored, or was told to have failed. */
-  flushed(): Promise<void> {
+  close(): Promise<void> {
     return this.writes;
   }
 

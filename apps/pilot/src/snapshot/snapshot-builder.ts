@@ -1,9 +1,9 @@
 // Snapshot: joins registry and configuration into one immutable snapshot, once both are known.
 
 import type { Logger } from '@lateen/telemetry';
-import { buildSnapshot, type MeshSnapshot } from '@lateen/translate';
+import { buildSnapshot, type MeshSnapshot, namedCredentials } from '@lateen/translate';
 import type { ConfigStore } from '../config/config-store.js';
-import type { RegistryStore } from '../registry/registry-store.js';
+import type { RegistrySource } from '../registry/registry-source.js';
 import type { TokenKeys } from '../token-keys/token-keys.js';
 import type { Registrations } from '../workload-groups/registrations.js';
 import type { ChangeCounter } from './change-counter.js';
@@ -20,7 +20,7 @@ export interface PublishedSnapshot {
 
 export interface SnapshotBuilderOptions {
   readonly config: ConfigStore;
-  readonly registry: RegistryStore;
+  readonly registry: Pick<RegistrySource, 'current' | 'missing' | 'follow'>;
   /** Workloads that registered themselves. */
   readonly registrations: Pick<Registrations, 'entries'>;
   /** Keys of the issuers of tokens. */
@@ -36,6 +36,8 @@ const VERSION_CHARACTERS = 16;
 export class SnapshotBuilder {
   private published: PublishedSnapshot | undefined;
   private coveredChange = -1;
+  /** What is not known yet of that which the newest configuration asks for. */
+  private awaited: string | undefined;
 
   constructor(private readonly options: SnapshotBuilderOptions) {}
 
@@ -53,15 +55,17 @@ export class SnapshotBuilder {
    * started keeps what it has, instead of being told that there is nothing.
    */
   missing(): string | undefined {
-    if (this.options.registry.current === undefined) return 'no workload registry report yet';
+    const registry = this.options.registry.missing();
+    if (registry !== undefined) return registry;
     const kinds = this.options.config.missingKinds();
     if (kinds.length > 0) return `no configuration from galley yet (${kinds.join(', ')})`;
-    return undefined;
+    return this.awaited;
   }
 
   /** Builds and publishes, unless something is missing or nothing changed. */
   rebuild(changedAtMs: number): void {
     const { config, registry, registrations, tokenKeys, changes, trustDomain, logger, publish } = this.options;
+    this.awaited = undefined;
     const missing = this.missing();
     if (missing !== undefined || registry.current === undefined) {
       logger.info({ reason: missing }, 'no snapshot yet');
@@ -74,6 +78,11 @@ export class SnapshotBuilder {
       tokenKeys: tokenKeys.current,
       configs: [...objects, ...registrations.entries(objects)],
     });
+    this.awaited = registry.follow(namedCredentials(mesh));
+    if (this.awaited !== undefined) {
+      logger.info({ reason: this.awaited }, 'the next snapshot waits');
+      return;
+    }
     const revision = changes.newest;
     this.coveredChange = revision;
     if (mesh.contentHash === this.published?.mesh.contentHash) return;

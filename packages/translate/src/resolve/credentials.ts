@@ -99,7 +99,11 @@ const readCredentials = new WeakMap<Credential, ReadCredential>();
 function read(credential: Credential): ReadCredential {
   let result = readCredentials.get(credential);
   if (result === undefined) {
-    result = { pair: readCertificatePair(credential), roots: readRoots(credential) };
+    const { fault } = credential;
+    result =
+      fault === undefined
+        ? { pair: readCertificatePair(credential), roots: readRoots(credential) }
+        : { pair: { fault }, roots: { fault } };
     readCredentials.set(credential, result);
   }
   return result;
@@ -158,7 +162,9 @@ export function resolveCredentials(
     bySelection: proxy.type !== 'router',
     certificate: (name) => of(name, ({ pair }) => pair),
     roots: (name) => {
-      const own = name.endsWith(ROOTS_SUFFIX) && find(name) === undefined;
+      // A companion that may not be read need not be there.
+      const companion = find(name);
+      const own = name.endsWith(ROOTS_SUFFIX) && (companion === undefined || companion.fault !== undefined);
       return of(own ? name.slice(0, -ROOTS_SUFFIX.length) : name, ({ roots }) => roots);
     },
   };

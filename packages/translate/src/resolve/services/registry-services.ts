@@ -76,7 +76,7 @@ function answerersOf(
 ): { readonly pods: readonly PodEndpoint[]; readonly written: readonly EntryEndpoint[] } {
   const byName = workloadsByName(snapshot);
   const pods = endpoints.flatMap(({ pod, addresses, ports, ready, hostname }) => {
-    const workload = pod === '' ? undefined : byName.get(`${service.namespace}/${pod}`);
+    const workload = byName.get(pod);
     const [address] = addresses;
     return workload === undefined || address === undefined ? [] : [{ workload, address, ports, ready, hostname }];
   });

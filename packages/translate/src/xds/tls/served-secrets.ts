@@ -34,7 +34,7 @@ interface RulePolicies {
 }
 
 /** TLS of its own that a rule asks for, wherever it does. */
-function originatedTls({ trafficPolicy, subsets = [] }: RulePolicies) {
+export function originatedTls({ trafficPolicy, subsets = [] }: RulePolicies) {
   return [trafficPolicy, ...subsets.map((subset) => subset.trafficPolicy)]
     .flatMap((policy) => [policy?.tls, ...(policy?.portLevelSettings ?? []).map(({ tls }) => tls)])
     .filter(originatesTls);
