@@ -15,6 +15,7 @@ const ALLOWED_IMPORTS = {
   'packages/telemetry': [],
   'packages/regex': [],
   'packages/istio-config': ['regex'],
+  'packages/interception': ['istio-config'],
   'packages/identity': ['xds-proto'],
   'packages/kubernetes': [],
   'packages/xds-stream': ['xds-proto'],
@@ -28,6 +29,7 @@ const ALLOWED_IMPORTS = {
 const PURE = [
   'packages/regex',
   'packages/istio-config',
+  'packages/interception',
   'packages/translate',
   'packages/explain',
   'packages/installation',

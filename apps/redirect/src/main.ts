@@ -1,0 +1,4 @@
+// Entry of lateen-redirect.
+import { runRedirect } from './redirect-program.js';
+
+process.exitCode = await runRedirect(process.argv.slice(2));
