@@ -22,7 +22,8 @@ const ALLOWED_IMPORTS = {
   'packages/jwt': ['xds-proto'],
   'packages/translate': ['xds-proto', 'istio-config'],
   'packages/filters-wasm': ['xds-proto', 'regex'],
-  'packages/installation': ['istio-config'],
+  'packages/injection': ['istio-config'],
+  'packages/installation': ['istio-config', 'injection'],
   'packages/explain': ['xds-proto', 'istio-config', 'translate', 'filters-wasm', 'jwt'],
 };
 /** Packages that neither read clocks nor touch files or the network (tests aside). */
@@ -32,6 +33,7 @@ const PURE = [
   'packages/interception',
   'packages/translate',
   'packages/explain',
+  'packages/injection',
   'packages/installation',
 ];
 const IMPURE_IMPORT =

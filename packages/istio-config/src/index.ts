@@ -74,6 +74,7 @@ export type { SidecarSpec } from './kinds/sidecar.js';
 export type { TelemetrySpec } from './kinds/telemetry.js';
 export type { VirtualServiceSpec } from './kinds/virtual-service.js';
 export type { ProxyConfigSpec } from './kinds/workloads/proxy-config.js';
+export { type ChosenProxyConfigs, selectProxyConfigs } from './kinds/workloads/select-proxy-configs.js';
 export type { WorkloadEntrySpec } from './kinds/workloads/workload-entry.js';
 export type { WorkloadGroupSpec } from './kinds/workloads/workload-group.js';
 export type {

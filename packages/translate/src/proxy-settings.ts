@@ -7,7 +7,7 @@ import {
   type ProxyConfig,
   parseDurationMs,
   parseProxyConfig,
-  selectorMatches,
+  selectProxyConfigs,
 } from '@lateen/istio-config';
 import type { StringMap } from './model.js';
 
@@ -55,32 +55,19 @@ function merge(levels: readonly Partial<ProxySettings>[]): ProxySettings {
   };
 }
 
-function byAge(a: ConfigObject, b: ConfigObject): number {
-  const [first, second] = [a, b].map(({ metadata }) => metadata.creationTimestamp ?? '');
-  return first === second ? a.metadata.name.localeCompare(b.metadata.name, 'en') : first! < second! ? -1 : 1;
-}
-
 /**
  * Istio's order, from the weakest: the mesh's `defaultConfig`, the root namespace's ProxyConfig without a selector, that of
  * the workload's namespace, the annotation `proxy.istio.io/config`, the ProxyConfig that selects the workload. Of several
  * of a kind the oldest counts.
  */
 export function resolveProxySettings(source: ProxySettingsSource, target: ProxySettingsTarget): ProxySettings {
-  const { meshConfig, rootNamespace } = source;
-  const sorted = [...source.proxyConfigs].sort(byAge);
-  const general = (namespace: string) =>
-    sorted.find(({ metadata, spec }) => metadata.namespace === namespace && spec.selector === undefined);
-  const selecting = sorted.find(
-    ({ metadata, spec }) =>
-      metadata.namespace === target.namespace &&
-      spec.selector !== undefined &&
-      selectorMatches(spec.selector.matchLabels, target.labels),
-  );
+  const { meshConfig, rootNamespace, proxyConfigs } = source;
+  const chosen = selectProxyConfigs(proxyConfigs, rootNamespace, target);
   return merge([
     ofProxyConfig(meshConfig.defaultConfig),
-    ofResource(general(rootNamespace)),
-    ofResource(target.namespace === rootNamespace ? undefined : general(target.namespace)),
+    ofResource(chosen.root),
+    ofResource(chosen.namespace),
     ofProxyConfig(parseProxyConfig(target.annotations[PROXY_CONFIG_ANNOTATION])),
-    ofResource(selecting),
+    ofResource(chosen.workload),
   ]);
 }
