@@ -1,9 +1,13 @@
 // Galley's entry: flags, signals, exit codes. The work is wired in pipeline.ts.
 
+import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
+import { KubeClient, loadClusterAccess } from '@lateen/kubernetes';
 import { createLogger, LOG_LEVELS, type LogLevel, onParentGone } from '@lateen/telemetry';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { istioRules } from './istio-rules.js';
+import type { KubernetesOptions } from './kubernetes/kubernetes-sources.js';
+import { DEFAULT_REVISION, webhookDnsNames } from './kubernetes/revision-name.js';
 import { type Galley, startGalley } from './pipeline.js';
 
 interface Flags {
@@ -21,6 +25,10 @@ interface Flags {
   readonly rootCert: string;
   readonly trustDomain: string;
   readonly adminRole: readonly string[];
+  readonly kubernetes: boolean;
+  readonly kubeconfig?: string;
+  readonly kubeContext?: string;
+  readonly revision: string;
 }
 
 const version = process.env.LATEEN_VERSION ?? '0.0.0-dev';
@@ -46,6 +54,10 @@ const command = new Command('galley')
   .option('--monitoring-port <port>', '/metrics, /version, /healthz, /ready', port, 15_014)
   .option('--config-dir <dir>', 'directory of YAML files to watch, beside what is applied')
   .option('--mesh-config <file>', 'MeshConfig to watch; the defaults without it')
+  .option('--kubernetes', 'read configuration from the API server, by the service account of the pod', false)
+  .option('--kubeconfig <file>', 'read configuration from the API server that a kubeconfig names')
+  .option('--kube-context <name>', 'context of the kubeconfig; its current one without')
+  .option('--revision <name>', 'revision of the control plane', DEFAULT_REVISION)
   .requiredOption('--citadel-address <host:port>', 'the certificate service')
   .requiredOption('--token-file <file>', 'bearer token for Citadel, read again at each use')
   .requiredOption('--root-cert <file>', 'PEM of the trust roots to start with')
@@ -69,17 +81,34 @@ async function stop(reason: string): Promise<void> {
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop(signal));
 if (flags.exitWithParent) onParentGone(() => void stop('the parent is gone'));
 
+const inCluster = flags.kubernetes || flags.kubeconfig !== undefined;
+const namespace = process.env.POD_NAMESPACE ?? 'istio-system';
+
+/** @throws Error when flags contradict each other or the cluster's access is missing */
+async function kubernetesOptions(): Promise<KubernetesOptions | undefined> {
+  if (!inCluster) return undefined;
+  const local = flags.configDir !== undefined ? '--config-dir' : flags.meshConfig !== undefined ? '--mesh-config' : '';
+  if (local !== '')
+    throw new Error(`${local} is for a mesh without a cluster; leave it out, or leave out --kubernetes`);
+  const { kubeconfig, kubeContext: context, revision } = flags;
+  const access = await loadClusterAccess(flags.kubernetes ? { inCluster: true } : { kubeconfig, context });
+  const podName = process.env.POD_NAME ?? `galley-${randomUUID()}`;
+  return { client: new KubeClient(access), namespace, podName, revision };
+}
+
 async function start(): Promise<void> {
   try {
     galley = await startGalley({
       ...flags,
       configDir: flags.configDir,
       meshConfig: flags.meshConfig,
+      kubernetes: await kubernetesOptions(),
       identity: {
         citadelAddress: flags.citadelAddress,
         tokenFile: flags.tokenFile,
         rootCertFile: flags.rootCert,
         directory: join(flags.stateDir, 'identity'),
+        dnsNames: inCluster ? webhookDnsNames(namespace, flags.revision) : undefined,
       },
       rules: istioRules,
       version,

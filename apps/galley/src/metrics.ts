@@ -3,8 +3,10 @@
 import { describeKind, isIstioKind, type Problem } from '@lateen/istio-config';
 import { GALLEY_METRIC } from '@lateen/telemetry';
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import type { ReadResource } from './kubernetes/read-resource.js';
 import type { ChangeOutcome } from './sources/apply-documents.js';
 import type { FileStatus } from './sources/config-directory.js';
+import { hasErrors } from './sources/ownership.js';
 import type { ConfigStore } from './store/config-store.js';
 
 export interface GalleyMetrics {
@@ -13,6 +15,8 @@ export interface GalleyMetrics {
   recordValidation(outcome: ChangeOutcome): void;
   /** Counts the resources and the errors of a watched file that changed. */
   recordFile(status: FileStatus): void;
+  /** Counts a version of an object of the API server. */
+  recordRead(read: ReadResource): void;
 }
 
 const LABELS = ['group', 'resource'] as const;
@@ -60,6 +64,10 @@ export function createGalleyMetrics(store: ConfigStore): GalleyMetrics {
     recordValidation: ({ problems, outcomes }) => {
       for (const { kind } of outcomes) passed.inc(labelsOf(kind));
       countErrors(problems);
+    },
+    recordRead: ({ kind, problems }) => {
+      if (hasErrors(problems)) countErrors(problems);
+      else passed.inc(labelsOf(kind));
     },
     recordFile: ({ kinds, problems }) => {
       for (const kind of kinds) passed.inc(labelsOf(kind));

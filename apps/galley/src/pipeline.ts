@@ -1,6 +1,5 @@
 // Galley, in the order in which configuration meets its parts: sources → rules → store → Pilot and the CLI.
 
-import { dirname } from 'node:path';
 import {
   AdminRoles,
   CertificateClient,
@@ -10,13 +9,13 @@ import {
   type IdentitySource,
 } from '@lateen/identity';
 import { type Logger, startMonitoringServer } from '@lateen/telemetry';
-import { createGalleyMetrics } from './metrics.js';
+import { type ConfigSources, type KubernetesOptions, startKubernetesSources } from './kubernetes/kubernetes-sources.js';
+import { createGalleyMetrics, type GalleyMetrics } from './metrics.js';
 import type { ConfigRules } from './rules.js';
 import { startAdminServer } from './serve/admin-server.js';
 import { startAdsServer } from './serve/ads-server.js';
-import { ConfigDirectory, type FileStatus } from './sources/config-directory.js';
-import { MeshConfigFile } from './sources/mesh-config-file.js';
-import { watchDirectory } from './sources/watch-directory.js';
+import type { FileStatus } from './sources/config-directory.js';
+import { startLocalSources } from './sources/local-sources.js';
 import { ConfigStore } from './store/config-store.js';
 
 export interface GalleyOptions {
@@ -28,6 +27,8 @@ export interface GalleyOptions {
   readonly configDir: string | undefined;
   readonly meshConfig: string | undefined;
   readonly trustDomain: string;
+  /** The cluster whose API server holds the configuration, in place of directory, file and `apply`. */
+  readonly kubernetes?: KubernetesOptions;
   /** Roles at the admin API beside the built-in ones: `ROLE=SPIFFE_ID`. */
   readonly adminRole?: readonly string[];
   /** Where the certificate comes from: Citadel's address and files, or an identity that is there already. */
@@ -46,7 +47,6 @@ export interface Galley {
 }
 
 const SYSTEM_NAMESPACE = 'istio-system';
-const DEFAULT_NAMESPACE = 'default';
 
 /** Starts Galley; resolves when it serves. Rejects when stored files are damaged or a port is taken. */
 export async function startGalley(options: GalleyOptions): Promise<Galley> {
@@ -73,12 +73,8 @@ export async function startGalley(options: GalleyOptions): Promise<Galley> {
       metrics.recordFile(status);
       logStatus(status, logger);
     };
-    const meshConfig = new MeshConfigFile({ file: options.meshConfig, store, rules, onStatus });
-    await meshConfig.refresh();
-    if (options.meshConfig !== undefined) {
-      stops.push(await watch(dirname(options.meshConfig), 0, () => meshConfig.refresh(), logger));
-    }
-    const directory = await watchConfigDirectory(options, store, onStatus, stops);
+    const sources = await startSources(options, store, onStatus, metrics);
+    stops.push(() => sources.stop());
 
     waitingFor = 'there is no certificate yet';
     const source = await startIdentity(options, stops);
@@ -99,6 +95,7 @@ export async function startGalley(options: GalleyOptions): Promise<Galley> {
       rules,
       metrics,
       logger,
+      applyRefusal: options.kubernetes && APPLY_BY_KUBECTL,
       source,
       roles: AdminRoles.create(trustDomain, options.adminRole),
       address,
@@ -106,8 +103,7 @@ export async function startGalley(options: GalleyOptions): Promise<Galley> {
       status: () => ({
         version: store.state.version,
         resources: store.state.resources.size,
-        meshConfig: meshConfig.status,
-        configDirectory: directory && { problem: directory.problem, files: directory.statuses },
+        ...sources.status(),
         subscribers: ads.clients().map(({ client, types }) => ({
           node: client.node.id,
           peer: client.peer,
@@ -141,57 +137,18 @@ async function startIdentity(
   return client;
 }
 
-async function watchConfigDirectory(
-  { configDir, rules, logger }: GalleyOptions,
+const APPLY_BY_KUBECTL =
+  'resources are kept by the Kubernetes API server, which Galley only reads; use `kubectl apply` and `kubectl delete`';
+
+function startSources(
+  options: GalleyOptions,
   store: ConfigStore,
   onStatus: (status: FileStatus) => void,
-  stops: (() => Promise<unknown> | unknown)[],
-): Promise<ConfigDirectory | undefined> {
-  if (configDir === undefined) {
-    await forgetDirectory(store);
-    return undefined;
-  }
-  const directory = new ConfigDirectory({
-    directory: configDir,
-    store,
-    rules,
-    defaultNamespace: DEFAULT_NAMESPACE,
-    onStatus,
-  });
-  let lastProblem: string | undefined;
-  const refresh = async () => {
-    await directory.refresh();
-    if (directory.problem !== undefined && directory.problem !== lastProblem) logger.error(directory.problem);
-    lastProblem = directory.problem;
-  };
-  stops.push(await watch(configDir, undefined, refresh, logger));
-  return directory;
-}
-
-/** Galley was started without the directory that it had before, so what came from there is not wanted any more. */
-function forgetDirectory(store: ConfigStore): Promise<void> {
-  return store.transact((state) => ({
-    change: {
-      put: [],
-      remove: [...state.resources].filter(([, { origin }]) => origin === 'directory').map(([key]) => key),
-    },
-    result: undefined,
-  }));
-}
-
-async function watch(
-  directory: string,
-  depth: number | undefined,
-  refresh: () => Promise<void>,
-  logger: Logger,
-): Promise<() => Promise<void>> {
-  const watching = await watchDirectory({
-    directory,
-    depth,
-    onChange: () => refresh().catch((error: Error) => logger.error({ directory, error }, 'reading changes failed')),
-    onError: (error) => logger.error({ directory, error }, 'watching failed; changes are found more slowly'),
-  });
-  return () => watching.close();
+  metrics: GalleyMetrics,
+): Promise<ConfigSources> {
+  const { kubernetes, rules, logger } = options;
+  if (kubernetes === undefined) return startLocalSources({ ...options, store, onStatus });
+  return startKubernetesSources({ ...kubernetes, store, rules, onStatus, onRead: metrics.recordRead, logger });
 }
 
 function logStatus({ file, accepted, problems }: FileStatus, logger: Logger): void {

@@ -48,7 +48,8 @@ export function validateObjects(objects: readonly ConfigObject[], context: Valid
 type Report = (object: ConfigObject, path: FieldPath, severity: Severity, code: string, message: string) => void;
 
 function place({ source }: ConfigObject): string {
-  return `${source.file}:${source.line}`;
+  // What came from an API server has no lines.
+  return source.line > 0 ? `${source.file}:${source.line}` : source.file;
 }
 
 function checkDuplicates(objects: readonly ConfigObject[], report: Report): void {

@@ -28,6 +28,8 @@ export interface ConfigAdminOptions {
   readonly logger: Logger;
   /** Who may read and who may change. */
   readonly roles: AdminRoles;
+  /** Why nothing is applied or deleted here; dry runs are for everybody. */
+  readonly applyRefusal?: string;
 }
 
 /** SPIFFE id of the caller. */
@@ -58,9 +60,15 @@ export function addConfigAdmin(router: ConnectRouter, options: ConfigAdminOption
     logger.warn({ caller }, `${what} refused: ${refusal}`);
     throw new ConnectError(refusal, Code.PermissionDenied);
   };
+  const requireApply = () => {
+    if (options.applyRefusal !== undefined) throw new ConnectError(options.applyRefusal, Code.FailedPrecondition);
+  };
   router.service(ConfigAdmin, {
     apply: async (request, context) => {
-      if (!request.dryRun) requireEditor('apply', context);
+      if (!request.dryRun) {
+        requireEditor('apply', context);
+        requireApply();
+      }
       const outcome = await applyDocuments(store, rules, {
         files: request.files.map(toInputFile),
         defaultNamespace: request.defaultNamespace || DEFAULT_NAMESPACE,
@@ -72,6 +80,7 @@ export function addConfigAdmin(router: ConnectRouter, options: ConfigAdminOption
     },
     delete: async (request, context) => {
       requireEditor('delete', context);
+      requireApply();
       const outcome = await deleteDocuments(store, rules, {
         files: request.files.map(toInputFile),
         resources: request.resources,

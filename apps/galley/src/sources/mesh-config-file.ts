@@ -35,22 +35,39 @@ export class MeshConfigFile {
   /** Reads the file and puts it in force where it is valid. */
   async refresh(): Promise<void> {
     const { file, store, rules, onStatus } = this.#options;
-    const { config, problems } = file === undefined ? DEFAULTS : await read(file, rules);
-    const accepted = !hasErrors(problems);
-    await store.transact((state) => {
-      // At the very first start an unreadable file must not keep the mesh without any MeshConfig.
-      if (!accepted && state.resources.has(KEY)) return { result: undefined };
-      return { change: { put: [contentOf(file, accepted ? config : {})], remove: [] }, result: undefined };
-    });
-    const status = { file: file ?? '(defaults)', accepted, problems, kinds: [] };
+    const found = file === undefined ? DEFAULTS : await read(file, rules);
+    await enforceMeshConfig(store, file === undefined ? DEFAULTS_NAME : basename(file), found);
+    const status = {
+      file: file ?? DEFAULTS_NAME,
+      accepted: !hasErrors(found.problems),
+      problems: found.problems,
+      kinds: [],
+    };
     if (JSON.stringify(status) !== JSON.stringify(this.#status)) onStatus(status);
     this.#status = status;
   }
 }
 
-const DEFAULTS = { config: {}, problems: [] as readonly Problem[] };
+export interface FoundMeshConfig {
+  readonly config?: unknown;
+  readonly problems: readonly Problem[];
+}
 
-async function read(file: string, rules: ConfigRules): Promise<{ config?: unknown; problems: readonly Problem[] }> {
+/** Puts it in force where it is valid; else the last good one stays. @param name where it was written */
+export async function enforceMeshConfig(store: ConfigStore, name: string, found: FoundMeshConfig): Promise<void> {
+  const accepted = !hasErrors(found.problems);
+  await store.transact((state) => {
+    // At the very first start an unreadable file must not keep the mesh without any MeshConfig.
+    if (!accepted && state.resources.has(KEY)) return { result: undefined };
+    return { change: { put: [contentOf(name, accepted ? found.config : {})], remove: [] }, result: undefined };
+  });
+}
+
+export const DEFAULTS_NAME = '(defaults)';
+/** A mesh without a MeshConfig of its own. */
+export const DEFAULTS: FoundMeshConfig = { config: {}, problems: [] };
+
+async function read(file: string, rules: ConfigRules): Promise<FoundMeshConfig> {
   let content: string;
   try {
     content = await readFile(file, 'utf8');
@@ -64,17 +81,14 @@ async function read(file: string, rules: ConfigRules): Promise<{ config?: unknow
   return rules.parseMeshConfig({ name: basename(file), content });
 }
 
-function contentOf(file: string | undefined, config: unknown): ResourceContent {
-  const { kind, apiVersion, namespace, name } = MESH_CONFIG;
+function contentOf(name: string, config: unknown): ResourceContent {
+  const { group: _, ...identity } = MESH_CONFIG;
   return {
-    apiVersion,
-    kind,
-    namespace,
-    name,
+    ...identity,
     labels: {},
     annotations: {},
     spec: config,
-    source: { file: file === undefined ? '(defaults)' : basename(file), line: 1, column: 1 },
+    source: { file: name, line: 1, column: 1 },
     origin: 'mesh-config',
   };
 }

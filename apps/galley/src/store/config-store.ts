@@ -122,8 +122,11 @@ function applyChange(before: ConfigState, change: StoreChange): { state: ConfigS
   for (const content of change.put) {
     const key = keyOf(content);
     const existing = before.resources.get(key);
-    if (existing !== undefined && resources.has(key) && sameContent(existing, content)) continue;
-    const stored = { ...content, resourceVersion: version, creationTime: existing?.creationTime ?? new Date() };
+    const { createdAt, ...rest } = content;
+    const creationTime = createdAt ?? existing?.creationTime ?? new Date();
+    const isSame = existing !== undefined && resources.has(key) && sameContent(existing, content);
+    if (isSame && existing.creationTime.getTime() === creationTime.getTime()) continue;
+    const stored = { ...rest, resourceVersion: version, creationTime };
     const path = resourcePath(stored);
     if (existing !== undefined && resourcePath(existing) !== path) removes.add(resourcePath(existing));
     removes.delete(path);

@@ -2,8 +2,11 @@
 
 import { type ConfigObject, describeKind, isIstioKind, type SourcePosition } from '@lateen/istio-config';
 
-/** `applied`: by the admin API. `directory`: a file of --config-dir. `mesh-config`: the file of --mesh-config. */
-export const ORIGINS = ['applied', 'directory', 'mesh-config'] as const;
+/**
+ * `applied`: by the admin API. `directory`: a file of --config-dir. `mesh-config`: the file of --mesh-config, or the
+ * ConfigMap. `kubernetes`: the API server, whose last good version is kept here.
+ */
+export const ORIGINS = ['applied', 'directory', 'mesh-config', 'kubernetes'] as const;
 export type Origin = (typeof ORIGINS)[number];
 
 export const MESH_CONFIG = {
@@ -27,6 +30,8 @@ export interface ResourceContent {
   readonly spec: unknown;
   readonly source: SourcePosition;
   readonly origin: Origin;
+  /** When it was made, where its source knows that; when it was first accepted otherwise. */
+  readonly createdAt?: Date;
 }
 
 export interface StoredResource extends ResourceContent {

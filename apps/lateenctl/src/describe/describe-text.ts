@@ -13,7 +13,7 @@ import type {
 
 /** `KIND NAMESPACE/NAME (FILE:LINE)` */
 function sourceText({ kind, namespace, name, file, line }: SourceRef): string {
-  return `${kind} ${namespace}/${name}${file === '' ? '' : ` (${file}:${line})`}`;
+  return `${kind} ${namespace}/${name}${file === '' ? '' : ` (${line > 0 ? `${file}:${line}` : file})`}`;
 }
 
 /** @param paint how a warning is coloured */

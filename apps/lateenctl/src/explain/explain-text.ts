@@ -80,7 +80,7 @@ export function explainText(request: string, answer: Explanation, paint: (text: 
 }
 
 function place({ file, line }: Because): string {
-  return `${file}:${line}`;
+  return line > 0 ? `${file}:${line}` : file;
 }
 
 /** `(VirtualService FILE:LINE, …)`; each place once. */

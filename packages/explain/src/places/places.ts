@@ -82,3 +82,8 @@ export function placeName({ object, path }: Place): string {
   const field = formatPath(path[0] === 'spec' ? path.slice(1) : path);
   return field === '' ? `${kind} ${owner}` : `${kind} ${owner} ${field}`;
 }
+
+/** `FILE:LINE`; what came from an API server has no lines. */
+export function positionText({ file, line }: { readonly file: string; readonly line: number }): string {
+  return line > 0 ? `${file}:${line}` : file;
+}

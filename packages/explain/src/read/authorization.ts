@@ -14,7 +14,7 @@ import {
 import type { RuledConnection } from '../decide/access-rules.js';
 import type { Decision } from '../decide/decision.js';
 import type { Because, ExplainedAuthorization } from '../explanation.js';
-import { because, type Places } from '../places/places.js';
+import { because, type Places, positionText } from '../places/places.js';
 
 interface RuledCall {
   readonly view: ProxyView;
@@ -130,7 +130,7 @@ function written(name: string, places: Places): string {
   const place = ruleOf(name, places);
   if (place === undefined) return name;
   const { file, line, namespace, name: policy, path } = because(place, 'authorization');
-  return `AuthorizationPolicy ${namespace}/${policy} ${path.replace(/^spec\./, '')} (${file}:${line})`;
+  return `AuthorizationPolicy ${namespace}/${policy} ${path.replace(/^spec\./, '')} (${positionText({ file, line })})`;
 }
 
 function reasonOf(name: string, places: Places, of: string): Because[] {

@@ -18,7 +18,7 @@ import {
 import type { HttpConnectionManager } from '@lateen/xds-proto/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import type { Decision } from '../decide/decision.js';
 import type { Because } from '../explanation.js';
-import { because, type Places } from '../places/places.js';
+import { because, type Places, positionText } from '../places/places.js';
 
 /** Tokens are good at a time, by signatures that somebody has checked. */
 export interface KnownTokens {
@@ -77,7 +77,7 @@ export function readTokens(decision: Decision, places: Places, known: KnownToken
     return place && because(place, 'tokens');
   };
   const written = (reason: Because | undefined) =>
-    reason === undefined ? '' : ` (${reason.kind} ${reason.file}:${reason.line})`;
+    reason === undefined ? '' : ` (${reason.kind} ${positionText(reason)})`;
   if (answer.kind === 'refused') {
     const reasons = answer.failed.map(reasonOf);
     const notes = [`the token is refused with ${answer.status}: ${answer.body}${written(reasons[0])}`];

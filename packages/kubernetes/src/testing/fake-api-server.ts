@@ -31,6 +31,7 @@ export class FakeApiServer {
   readonly #types: ResourceType[] = [];
   readonly #watches = new Set<OpenWatch>();
   readonly #server: Server;
+  #port = 0;
   /** Method, path and query of each request so far. */
   readonly requests: string[] = [];
   /** Asked first about each request. */
@@ -50,16 +51,18 @@ export class FakeApiServer {
     return fake;
   }
 
+  /** Stays the same while it is stopped. */
   get port(): number {
-    return (this.#server.address() as AddressInfo).port;
+    return this.#port;
   }
 
   get url(): string {
     return `http://127.0.0.1:${this.port}`;
   }
 
-  listen(port: number): Promise<void> {
-    return new Promise((resolve) => this.#server.listen(port, '127.0.0.1', resolve));
+  async listen(port: number): Promise<void> {
+    await new Promise<void>((resolve) => this.#server.listen(port, '127.0.0.1', resolve));
+    this.#port = (this.#server.address() as AddressInfo).port;
   }
 
   async stop(): Promise<void> {
@@ -87,8 +90,9 @@ export class FakeApiServer {
   }
 
   unserve(type: ResourceType): void {
-    this.#types.splice(this.#types.indexOf(type), 1);
-    for (const { target, response } of [...this.#watches]) if (target.type === type) response.destroy();
+    const same = (one: ResourceType) => collectionOf(one) === collectionOf(type) && one.version === type.version;
+    this.#types.splice(this.#types.findIndex(same), 1);
+    for (const { target, response } of [...this.#watches]) if (same(target.type)) response.destroy();
   }
 
   /** Stores an object as it is, past every check. */
