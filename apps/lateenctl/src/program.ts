@@ -4,6 +4,7 @@ import { ADMIN_ROLES } from '@lateen/identity/plain';
 import { Command, Option } from 'commander';
 import { addAuditCommand } from './audit/audit-command.js';
 import { addCaCommand } from './ca/ca-command.js';
+import { addClusterOptions } from './cluster/cluster.js';
 import { addApplyCommand, addValidateCommand } from './commands/apply.js';
 import { addAuthnCommand } from './commands/authn.js';
 import { addDeleteCommand } from './commands/delete.js';
@@ -15,6 +16,11 @@ import { addCompletion } from './completion/completion.js';
 import { addDescribeCommand } from './describe/describe-command.js';
 import { addWaitCommand } from './distribution/wait-command.js';
 import { addExplainCommand } from './explain/explain-command.js';
+import { addCheckCommands } from './install/check/check-command.js';
+import { addInstallCommands } from './install/install-command.js';
+import { addManifestCommand } from './install/manifest-command.js';
+import { addTagCommand } from './install/tag-command.js';
+import { addUninstallCommand } from './install/uninstall-command.js';
 import { addProxyConfigCommand } from './proxy-config/proxy-config-command.js';
 import { addSchemaCommand } from './schemas/schema-command.js';
 import { VERSION } from './version.js';
@@ -22,7 +28,7 @@ import { addWorkloadCommand } from './workload/workload-command.js';
 
 /** Where the mesh is: options that every command takes. */
 function addPlaceOptions(command: Command): Command {
-  return command
+  return addClusterOptions(command)
     .option('--state-dir <dir>', 'state directory of the mesh (default: LATEEN_STATE_DIR, else .lateen)')
     .addOption(
       new Option('--galley <host[:port]>', 'Galley elsewhere, by the address of its admin API').env('LATEEN_GALLEY'),
@@ -94,6 +100,11 @@ Examples:
   addAuditCommand(program);
   addSchemaCommand(program);
   addWorkloadCommand(program);
+  addInstallCommands(program);
+  addUninstallCommand(program);
+  addManifestCommand(program);
+  addCheckCommands(program);
+  addTagCommand(program);
   addVersionCommand(program);
   addCompletion(program);
   for (const command of everyCommand(program)) command.exitOverride();

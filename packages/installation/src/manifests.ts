@@ -17,8 +17,13 @@ export interface Component {
   readonly objects: readonly KubernetesObject[];
 }
 
+export interface ManifestOptions {
+  /** Whether `istio-injection=enabled` means this revision: of the revision `default` it does unless a tag says otherwise. */
+  readonly byInjectionLabel?: boolean;
+}
+
 /** What an installation of these values consists of. Parts that are not enabled are not in it. */
-export function buildManifests(values: WholeValues): Component[] {
+export function buildManifests(values: WholeValues, { byInjectionLabel }: ManifestOptions = {}): Component[] {
   const { components, gateways, revision } = values;
   const parts: [ComponentName, boolean, () => KubernetesObject[]][] = [
     ['crds', true, definitions],
@@ -27,7 +32,7 @@ export function buildManifests(values: WholeValues): Component[] {
     [
       'galley',
       components.galley?.enabled !== false,
-      () => [...galley(values, servedResources()), validator(revision), injectorOf(revision)],
+      () => [...galley(values, servedResources()), validator(revision), injectorOf(revision, byInjectionLabel)],
     ],
     ['pilot', components.pilot?.enabled !== false, () => pilot(values)],
     ['gateway', gateways?.ingress?.enabled === true, () => ingressGateway(values)],

@@ -1,0 +1,63 @@
+// Cluster: the API server that a command line means, and as whom.
+
+import { type ClusterAccess, ClusterAccessError, KubeClient, loadClusterAccess } from '@lateen/kubernetes';
+import { type Command, Option } from 'commander';
+import { UnreachableError, UsageError } from '../output/cli-error.js';
+
+interface ClusterOptions {
+  readonly kubeconfig?: string;
+  readonly context?: string;
+}
+
+/** A cluster, as every command has it. */
+export interface Cluster {
+  readonly access: ClusterAccess;
+  readonly client: KubeClient;
+}
+
+/** The options that say which cluster; they stand beside those that say which local mesh. */
+export function addClusterOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--kubeconfig <file>', 'a cluster: its kubeconfig (default: KUBECONFIG, else ~/.kube/config)'),
+    )
+    .addOption(new Option('--context <name>', 'a cluster: context of the kubeconfig'));
+}
+
+/** @throws UsageError where no kubeconfig says one */
+export async function clusterOf(command: Command): Promise<Cluster> {
+  const { kubeconfig, context } = command.optsWithGlobals<ClusterOptions>();
+  try {
+    const access = await loadClusterAccess({ kubeconfig, context });
+    return { access, client: new KubeClient(access) };
+  } catch (error) {
+    if (error instanceof ClusterAccessError) throw new UsageError(error.message);
+    throw error;
+  }
+}
+
+/** Runs an action with a cluster; connections end with it. Where the API server does not answer, that is what is said. */
+export async function withCluster<T>(command: Command, action: (cluster: Cluster) => Promise<T>): Promise<T> {
+  const cluster = await clusterOf(command);
+  try {
+    return await action(cluster);
+  } catch (error) {
+    const cause = (error as Error).cause as NodeJS.ErrnoException | undefined;
+    if (cause?.code !== undefined && UNREACHABLE.has(cause.code)) {
+      throw new UnreachableError(`the API server ${cluster.access.server} does not answer: ${cause.message}`);
+    }
+    throw error;
+  } finally {
+    cluster.access.close();
+  }
+}
+
+const UNREACHABLE = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+]);
