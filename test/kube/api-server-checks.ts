@@ -1,41 +1,53 @@
-// Kubernetes tests: the API server's own checks of definitions and objects, as a program that is built from its Go modules.
+// Kubernetes tests: what a real API server says of our definitions, and of objects of their kinds.
 
-import { spawnSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { REPOSITORY } from '../harness/repository.js';
+import { waitUntil } from '../harness/wait-until.js';
+import type { Cluster } from './harness/cluster.js';
 
-/** What the API server says of each definition, by name, and of each object: nothing where it takes it. */
-export interface ApiServerVerdicts {
-  readonly definitions: Readonly<Record<string, readonly string[]>>;
-  readonly objects: readonly (readonly string[])[];
+/** What the API server answers when it is asked to create an object; undefined where it would. */
+export type Verdict = string | undefined;
+
+export interface Definition {
+  readonly metadata: { readonly name: string };
+  readonly spec: { readonly names: { readonly kind: string; readonly plural: string } };
 }
 
-export type ApiServerChecks = (definitions: readonly object[], objects: readonly object[]) => ApiServerVerdicts;
+export interface WrittenObject {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata?: { readonly namespace?: string };
+}
 
-const MOST_BYTES = 64 * 1024 * 1024;
-
-/** Builds the program; undefined where there is no Go, with a loud reason. @throws Error in CI, and where it does not build */
-export function requireApiServerChecks(): ApiServerChecks | undefined {
-  if (spawnSync('go', ['version']).status !== 0) {
-    const reason = "no Go to build the API server's checks with: install it (https://go.dev/dl)";
-    if (process.env.CI === 'true') throw new Error(reason);
-    console.error(`\nSKIPPED: ${reason}\n`);
-    return undefined;
-  }
-  // Kept between runs, and removed with node_modules.
-  const directory = join(REPOSITORY, 'node_modules', '.cache', 'kube');
-  mkdirSync(directory, { recursive: true });
-  const program = join(directory, 'definitions');
-  const built = spawnSync('go', ['build', '-o', program, '.'], {
-    cwd: join(REPOSITORY, 'test', 'kube', 'definitions'),
-    encoding: 'utf8',
+/** Creates the definitions and waits until their kinds are served. @returns what it said of each */
+export async function createDefinitions(cluster: Cluster, definitions: readonly Definition[]): Promise<Verdict[]> {
+  const path = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions?fieldValidation=Strict';
+  const answers = await Promise.all(definitions.map((definition) => cluster.request('POST', path, definition)));
+  await waitUntil('the kinds to be served', async () => {
+    const { body } = await cluster.request('GET', '/apis/apiextensions.k8s.io/v1/customresourcedefinitions');
+    const items = body.items as { status?: { conditions?: { type: string; status: string }[] } }[];
+    const isServed = ({ status }: (typeof items)[number]) =>
+      status?.conditions?.some((condition) => condition.type === 'Established' && condition.status === 'True') === true;
+    return items.length >= definitions.length && items.every(isServed);
   });
-  if (built.status !== 0) throw new Error(`go build in test/kube/definitions failed: ${built.stderr.trim()}`);
-  return (definitions, objects) => {
-    const input = JSON.stringify({ definitions, objects });
-    const told = spawnSync(program, { input, encoding: 'utf8', maxBuffer: MOST_BYTES });
-    if (told.status !== 0) throw new Error(`the API server's checks failed: ${told.stderr}`);
-    return JSON.parse(told.stdout) as ApiServerVerdicts;
-  };
+  return answers.map(({ status, body }) => (status === 201 ? undefined : body.message));
+}
+
+/** Asks whether it would take each object, as `kubectl apply --dry-run=server` does. */
+export async function tryObjects(
+  cluster: Cluster,
+  definitions: readonly Definition[],
+  objects: readonly WrittenObject[],
+): Promise<Verdict[]> {
+  const namespaceOf = (object: WrittenObject) => object.metadata?.namespace ?? 'default';
+  for (const name of new Set(objects.map(namespaceOf))) {
+    await cluster.request('POST', '/api/v1/namespaces', { metadata: { name } });
+  }
+  return Promise.all(
+    objects.map(async (object) => {
+      const definition = definitions.find(({ spec }) => spec.names.kind === object.kind);
+      if (definition === undefined) return `no definition of ${object.kind}`;
+      const kind = `/apis/${object.apiVersion}/namespaces/${namespaceOf(object)}/${definition.spec.names.plural}`;
+      const { status, body } = await cluster.request('POST', `${kind}?dryRun=All&fieldValidation=Strict`, object);
+      return status === 201 ? undefined : body.message;
+    }),
+  );
 }
