@@ -25,6 +25,7 @@ interface Flags {
   readonly rootCert: string;
   readonly trustDomain: string;
   readonly adminRole: readonly string[];
+  readonly webhookPort: number;
   readonly kubernetes: boolean;
   readonly kubeconfig?: string;
   readonly kubeContext?: string;
@@ -52,6 +53,7 @@ const command = new Command('galley')
   .option('--admin-port <port>', 'admin API for lateenctl (mTLS)', port, 15_016)
   .option('--admin-role <role=id>', 'gives a SPIFFE id a role at the admin API: viewer, editor or admin', collect, [])
   .option('--monitoring-port <port>', '/metrics, /version, /healthz, /ready', port, 15_014)
+  .option('--webhook-port <port>', 'webhooks for the API server (TLS), in a cluster', port, 15_017)
   .option('--config-dir <dir>', 'directory of YAML files to watch, beside what is applied')
   .option('--mesh-config <file>', 'MeshConfig to watch; the defaults without it')
   .option('--kubernetes', 'read configuration from the API server, by the service account of the pod', false)

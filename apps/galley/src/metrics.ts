@@ -17,6 +17,10 @@ export interface GalleyMetrics {
   recordFile(status: FileStatus): void;
   /** Counts a version of an object of the API server. */
   recordRead(read: ReadResource): void;
+  /** Counts an object that the API server asked about. */
+  recordReview(kind: string, problems: readonly Problem[]): void;
+  /** Counts an answer of a webhook. */
+  recordAnswer(path: string, status: number): void;
 }
 
 const LABELS = ['group', 'resource'] as const;
@@ -34,6 +38,12 @@ export function createGalleyMetrics(store: ConfigStore): GalleyMetrics {
     name: GALLEY_METRIC.validationFailed,
     help: 'Resources that failed validation, by the code of the problem',
     labelNames: [...LABELS, 'reason'],
+    registers: [registry],
+  });
+  const answers = new Counter({
+    name: GALLEY_METRIC.webhookAnswers,
+    help: 'Answers of webhooks, by path and HTTP status; 200 also for a refusal',
+    labelNames: ['path', 'status'],
     registers: [registry],
   });
   new Gauge({
@@ -59,16 +69,19 @@ export function createGalleyMetrics(store: ConfigStore): GalleyMetrics {
       if (severity === 'error') failed.inc({ ...labelsOf(kind), reason: code });
     }
   };
+  const recordOne = (kind: string, problems: readonly Problem[]) => {
+    if (hasErrors(problems)) countErrors(problems);
+    else passed.inc(labelsOf(kind));
+  };
   return {
     registry,
     recordValidation: ({ problems, outcomes }) => {
       for (const { kind } of outcomes) passed.inc(labelsOf(kind));
       countErrors(problems);
     },
-    recordRead: ({ kind, problems }) => {
-      if (hasErrors(problems)) countErrors(problems);
-      else passed.inc(labelsOf(kind));
-    },
+    recordRead: ({ kind, problems }) => recordOne(kind, problems),
+    recordReview: recordOne,
+    recordAnswer: (path, status) => answers.inc({ path, status }),
     recordFile: ({ kinds, problems }) => {
       for (const kind of kinds) passed.inc(labelsOf(kind));
       countErrors(problems);

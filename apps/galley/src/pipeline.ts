@@ -17,6 +17,8 @@ import { startAdsServer } from './serve/ads-server.js';
 import type { FileStatus } from './sources/config-directory.js';
 import { startLocalSources } from './sources/local-sources.js';
 import { ConfigStore } from './store/config-store.js';
+import { startWebhookRoutes } from './webhook/webhook-routes.js';
+import { startWebhookServer, type WebhookServer } from './webhook/webhook-server.js';
 
 export interface GalleyOptions {
   readonly address: string;
@@ -24,6 +26,8 @@ export interface GalleyOptions {
   readonly xdsPort: number;
   readonly adminPort: number;
   readonly monitoringPort: number;
+  /** With `kubernetes`: the webhooks' port. */
+  readonly webhookPort?: number;
   readonly configDir: string | undefined;
   readonly meshConfig: string | undefined;
   readonly trustDomain: string;
@@ -41,7 +45,12 @@ export interface GalleyOptions {
 }
 
 export interface Galley {
-  readonly ports: { readonly xds: number; readonly admin: number; readonly monitoring: number };
+  readonly ports: {
+    readonly xds: number;
+    readonly admin: number;
+    readonly monitoring: number;
+    readonly webhook: number | undefined;
+  };
   readonly store: ConfigStore;
   stop(): Promise<void>;
 }
@@ -112,9 +121,16 @@ export async function startGalley(options: GalleyOptions): Promise<Galley> {
       }),
     });
     stops.push(() => admin.close(1_000));
+    let webhooks: WebhookServer | undefined;
+    if (options.kubernetes !== undefined) {
+      const routes = await startWebhookRoutes({ ...options.kubernetes, store, rules, metrics, logger }, stops);
+      const port = options.webhookPort ?? 0;
+      webhooks = await startWebhookServer({ source, address, port, routes, onAnswered: metrics.recordAnswer, logger });
+      stops.push(() => webhooks?.close());
+    }
     waitingFor = undefined;
 
-    const ports = { xds: ads.port, admin: admin.port, monitoring: monitoring.port };
+    const ports = { xds: ads.port, admin: admin.port, monitoring: monitoring.port, webhook: webhooks?.port };
     logger.info(
       { address, ports, version: store.state.version, resources: store.state.resources.size },
       'galley is up',

@@ -11,6 +11,7 @@ import { formatSpiffeId, type SpiffeIdParts } from './spiffe-id.js';
 import { identityFromPem, StaticIdentity, type WorkloadIdentity } from './workload-identity.js';
 
 export interface TestIdentityOptions extends Omit<SpiffeIdParts, 'trustDomain'> {
+  readonly dnsNames?: readonly string[];
   /** One hour unless given. */
   readonly ttlSeconds?: number;
   /** Clock of the authority, to make certificates that have expired or are not valid yet. */
@@ -43,6 +44,7 @@ export class TestAuthority {
       root: this.root,
       publicKey: publicKeyOf(keyPem),
       spiffeId: formatSpiffeId({ trustDomain: this.trustDomain, ...options }),
+      dnsNames: options.dnsNames,
       ttlSeconds: options.ttlSeconds ?? 3600,
       now: options.now,
     });

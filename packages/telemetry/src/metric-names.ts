@@ -75,6 +75,11 @@ export const CITADEL_METRIC = {
 export const GALLEY_METRIC = {
   validationPassed: 'galley_validation_passed',
   validationFailed: 'galley_validation_failed',
+  webhookAnswers: 'lateen_galley_webhook_answers_total',
+  rejectedResources: 'lateen_galley_rejected_resources',
+  kindsSynced: 'lateen_galley_kind_synced',
+  leader: 'lateen_galley_leader',
+  statusWrites: 'lateen_galley_status_writes_total',
 } as const;
 
 export const AGENT_METRIC = {
