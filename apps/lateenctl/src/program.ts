@@ -16,6 +16,8 @@ import { addCompletion } from './completion/completion.js';
 import { addDescribeCommand } from './describe/describe-command.js';
 import { addWaitCommand } from './distribution/wait-command.js';
 import { addExplainCommand } from './explain/explain-command.js';
+import { addCheckInjectCommand } from './injection/check-inject-command.js';
+import { addKubeInjectCommand } from './injection/kube-inject-command.js';
 import { addCheckCommands } from './install/check/check-command.js';
 import { addInstallCommands } from './install/install-command.js';
 import { addManifestCommand } from './install/manifest-command.js';
@@ -95,6 +97,8 @@ Examples:
   addExplainCommand(program);
   addProxyStatusCommand(program);
   addProxyConfigCommand(program);
+  addKubeInjectCommand(program);
+  addCheckInjectCommand(program);
   addAuthnCommand(program);
   addCaCommand(program);
   addAuditCommand(program);
