@@ -1,4 +1,6 @@
 // Manifests: what is installed holds the strictest policy of pods, refers to nothing that is not there, and is the same by kustomize.
+import { loadInjectionConfig } from '@lateen/injection';
+import { parseMeshConfig } from '@lateen/istio-config';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { deploymentFiles } from './deployment-files.js';
@@ -96,6 +98,31 @@ describe.each(PROFILES)('profile %s', (profile) => {
     const byKustomize = kustomized(`profiles/${profile}`, files).sort(byName);
     const wanted = objects.filter(({ kind }) => kind !== 'CustomResourceDefinition');
     expect(byKustomize).toEqual([...wanted].sort(byName));
+  });
+});
+
+test('what the ConfigMaps hold is what their readers take', async () => {
+  const objects = manifests('profile=demo', 'hub=example.com/mesh', 'proxy.resources.requests.cpu=1', 'proxy.cni=true');
+  const dataOf = (name: string) =>
+    (
+      objects.find((object) => object.kind === 'ConfigMap' && object.metadata.name === name) as {
+        data?: Record<string, string>;
+      }
+    ).data!;
+  const injection = loadInjectionConfig(dataOf('istio-sidecar-injector'));
+  expect(injection.values).toMatchObject({
+    global: {
+      hub: 'example.com/mesh',
+      tag: '9.9.9',
+      proxy: { resources: { requests: { cpu: '1' } }, logLevel: 'warn' },
+    },
+    pilot: { cni: { enabled: true } },
+  });
+  const mesh = parseMeshConfig({ name: 'mesh', content: dataOf('istio').mesh! });
+  expect(mesh.problems).toEqual([]);
+  expect(mesh.config).toMatchObject({
+    accessLogFile: '/dev/stdout',
+    defaultConfig: { proxyMetadata: { ISTIO_META_DNS_CAPTURE: 'true' } },
   });
 });
 

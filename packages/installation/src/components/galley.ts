@@ -1,5 +1,6 @@
 // Components: Galley: configuration, validation and injection.
 
+import { defaultConfigTexts } from '@lateen/injection';
 import { stringify } from 'yaml';
 import {
   availability,
@@ -48,6 +49,7 @@ export function galley(values: WholeValues, resources: ReadonlyMap<string, reado
       metadata: { ...ownMetadata('galley', revision), name: meshName },
       data: { mesh: stringify(meshConfig(values)) },
     },
+    injectionConfig(values),
     deployment({ component: 'galley', container, volumes: controlPlaneVolumes(true), values: own }, values),
     service(metadata, { app: 'galley', [REVISION_LABEL]: revision }, [
       { name: 'grpc-xds', port: XDS_PORT },
@@ -70,8 +72,36 @@ export function galley(values: WholeValues, resources: ReadonlyMap<string, reado
 }
 
 /** What the ConfigMap holds: what the values say, and where the mesh's own is known from them. */
-function meshConfig({ meshConfig: said, trustDomain }: WholeValues): object {
-  return { ...(trustDomain !== 'cluster.local' && { trustDomain }), ...said };
+function meshConfig({ meshConfig: said = {}, trustDomain, proxy }: WholeValues): object {
+  const defaultConfig = (said.defaultConfig ?? {}) as { readonly proxyMetadata?: object };
+  const proxyMetadata = { ISTIO_META_DNS_CAPTURE: 'true', ...defaultConfig.proxyMetadata };
+  return {
+    ...(trustDomain !== 'cluster.local' && { trustDomain }),
+    ...said,
+    ...(proxy?.dnsCapture === true && { defaultConfig: { ...defaultConfig, proxyMetadata } }),
+  };
+}
+
+/** How pods get their proxies: the templates of this release, which users may change there, and what the values say. */
+function injectionConfig(values: WholeValues): KubernetesObject {
+  const { hub, tag, imagePullPolicy, imagePullSecrets, revision, proxy = {} } = values;
+  const { dnsCapture: _, cni, ...ofProxy } = proxy;
+  const said = {
+    global: {
+      hub,
+      tag,
+      imagePullPolicy,
+      ...(imagePullSecrets !== undefined && { imagePullSecrets }),
+      proxy: ofProxy,
+    },
+    ...(cni !== undefined && { pilot: { cni: { enabled: cni } } }),
+  };
+  return {
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { ...ownMetadata('galley', revision), name: revisioned('istio-sidecar-injector', revision) },
+    data: { config: defaultConfigTexts().config, values: stringify(said) },
+  };
 }
 
 function clusterRules(resources: ReadonlyMap<string, readonly string[]>): PolicyRule[] {

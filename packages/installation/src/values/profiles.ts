@@ -51,8 +51,6 @@ const shared = {
   proxy: {
     resources: request('50m', '96Mi', '1Gi'),
     logLevel: 'warn' as const,
-    nativeSidecars: true,
-    includeIPRanges: '*',
     dnsCapture: true,
   },
 };

@@ -71,19 +71,26 @@ const gateway = message('Gateway', {
   ports: list(servicePort, 'Ports of the Service.', { min: 1 }),
 });
 
-const proxy = message('Proxy', {
-  resources: nested(resources, "CPU and memory of pods' proxies."),
-  logLevel: deployed.logLevel,
-  nativeSidecars: flag(
-    'Whether proxies are init containers that stay (restartPolicy: Always), or ordinary containers.',
-  ),
-  holdApplicationUntilProxyStarts: flag('In the classic form: the application starts when its proxy is ready.'),
-  includeIPRanges: text('Ranges of addresses that are intercepted on the way out; `*`: all.'),
-  excludeIPRanges: text('Ranges of addresses that are not.'),
-  excludeInboundPorts: text('Ports that are not intercepted on the way in, by commas.'),
-  excludeOutboundPorts: text('Ports that are not intercepted on the way out, by commas.'),
-  dnsCapture: flag('Whether names of the mesh are answered by the proxy.'),
-});
+const proxy = message(
+  'Proxy',
+  {
+    resources: nested(resources, "CPU and memory of pods' proxies."),
+    logLevel: deployed.logLevel,
+    nativeSidecar: flag(
+      'Whether proxies are init containers that stay (restartPolicy: Always) or ordinary containers; unset: as the cluster can.',
+    ),
+    holdApplicationUntilProxyStarts: flag('In ordinary containers: the application starts when its proxy is ready.'),
+    includeIPRanges: text('Ranges of addresses that are intercepted on the way out; `*`: all.'),
+    excludeIPRanges: text('Ranges of addresses that are not.'),
+    includeInboundPorts: text('Ports that are intercepted on the way in, by commas; `*`: all.'),
+    excludeInboundPorts: text('Ports that are not.'),
+    includeOutboundPorts: text('Ports that are intercepted on the way out whatever their address, by commas.'),
+    excludeOutboundPorts: text('Ports that are not.'),
+    dnsCapture: flag('Whether names of the mesh are answered by the proxy.'),
+    cni: flag('Whether redirect rules are written by the CNI plugin (deploy/cni), and pods need no privilege.'),
+  },
+  { instead: { nativeSidecars: 'nativeSidecar' } },
+);
 
 /** All of it. What is not said is as the profile says. */
 export const installationValues = message(
