@@ -5,6 +5,7 @@ import { CertificateClient } from '@lateen/identity';
 import { KubeClient, loadClusterAccess } from '@lateen/kubernetes';
 import { createLogger, LOG_LEVELS, type LogLevel, onParentGone } from '@lateen/telemetry';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import type { PodName } from './peers/peer-pilots.js';
 import { type Pilot, type PilotFlags, startPilot } from './pipeline.js';
 
 interface Flags extends PilotFlags {
@@ -111,11 +112,17 @@ async function clusterOf({ kubernetes, kubeconfig, kubeContext }: Flags): Promis
   return new KubeClient(access);
 }
 
+/** As the pod's own manifest says; undefined outside of a cluster. */
+function podOfOwn(): PodName | undefined {
+  const { POD_NAME: name = '', POD_NAMESPACE: namespace = '' } = process.env;
+  return name === '' || namespace === '' ? undefined : { namespace, name };
+}
+
 async function start(): Promise<void> {
   try {
     const cluster = await clusterOf(flags);
     await identity.start();
-    pilot = await startPilot({ ...flags, cluster, version, logger, identity });
+    pilot = await startPilot({ ...flags, cluster, self: podOfOwn(), version, logger, identity });
   } catch (error) {
     logger.fatal({ error }, `pilot cannot start: ${(error as Error).message}`);
     process.exit(1);

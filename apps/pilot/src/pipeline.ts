@@ -29,8 +29,10 @@ import { type GrpcListener, type GrpcService, startGrpcListener } from './grpc-l
 import { ClusterRegistry } from './kubernetes/cluster-registry.js';
 import { createPilotMetrics } from './observe/pilot-metrics.js';
 import { createPushEvents } from './observe/push-events.js';
+import { PeerPilots, type PodName } from './peers/peer-pilots.js';
 import { admitCertifiedProxy, admitProxyNode, admitQuotaReports } from './push/admission.js';
 import { ProxySource } from './push/proxy-source.js';
+import { QuotaRelay } from './quota/quota-relay.js';
 import { Quotas } from './quota/quota-service.js';
 import type { RegistrySource } from './registry/registry-source.js';
 import { RegistryStore } from './registry/registry-store.js';
@@ -64,6 +66,8 @@ export interface PilotFlags {
 export interface PilotOptions extends PilotFlags {
   /** The cluster whose Services and Pods are the registry; without one a supervisor reports it. */
   readonly cluster?: KubeClient | undefined;
+  /** The pod that this is: the replicas that share its Service are found by it. */
+  readonly self?: PodName | undefined;
   readonly version: string;
   readonly logger: Logger;
   /** Key, certificate and roots. In the process a certificate client; tests give their own. */
@@ -132,7 +136,12 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
     ...(cluster && { secrets: () => cluster.secrets() }),
   });
   const source = new ProxySource({ cache, logger, onTranslated: metrics.observeTranslation });
-  const quotas = new Quotas(logger);
+  const peers =
+    cluster &&
+    options.self &&
+    new PeerPilots({ self: options.self, registry: () => cluster.latest, identity, spiffeId: systemId('pilot') });
+  const toPilot = () => grpcChannelCredentials(identity, { expectedSpiffeIds: [systemId('pilot')] });
+  const quotas = new Quotas(logger, peers && new QuotaRelay({ peers, credentials: toPilot, logger }));
   const builder = new SnapshotBuilder({
     config,
     registry,
@@ -206,7 +215,7 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
     address,
     options.xdsPort,
     grpcServerCredentials(identity, { requireClientCertificate: true }),
-    [certifiedAds, workloads, quotas.createService(admitQuotaReports(trustDomain))],
+    [certifiedAds, workloads, quotas.createService(admitQuotaReports(trustDomain, systemId('pilot')))],
   );
   const plaintext = await startPlaintext(options, [
     plaintextAds,
@@ -220,7 +229,11 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
   });
   const debug = await createMtlsHttpServer({
     source: identity,
-    allowedClients: AdminRoles.create(trustDomain, options.adminRole).mayConnect,
+    // Replicas ask each other about their proxies.
+    allowedClients: AdminRoles.create(trustDomain, [
+      ...(peers === undefined ? [] : [`viewer=${systemId('pilot')}`]),
+      ...(options.adminRole ?? []),
+    ]).mayConnect,
     handler: createDebugHandler({
       proxies: () => [...certifiedAds.clients(), ...plaintextAds.clients()],
       builder,
@@ -228,6 +241,7 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
       cache,
       distribution,
       secrets: () => cluster?.secrets() ?? [],
+      peers,
       logger,
     }),
     address,
@@ -255,6 +269,7 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
         config.flushed(),
         reports.close(),
         cluster?.close(),
+        peers?.close(),
         registrations.close(),
         tokenKeys.close(),
         monitoring.close(),

@@ -127,11 +127,17 @@ export class TestMesh {
   }
 
   async startPilot(
-    options: { removalGraceMs?: number; workloadGraceMs?: number; ackTimeoutMs?: number; cluster?: KubeClient } = {},
+    options: {
+      removalGraceMs?: number;
+      workloadGraceMs?: number;
+      ackTimeoutMs?: number;
+      cluster?: KubeClient;
+      self?: string;
+    } = {},
   ): Promise<Pilot> {
     const pilot = await startPilot({
       address: '127.0.0.1',
-      stateDir: join(this.stateDir, 'pilot'),
+      stateDir: join(this.stateDir, options.self ?? 'pilot'),
       galleyAddress: `127.0.0.1:${this.galleyPort}`,
       trustDomain: 'cluster.local',
       plaintextPort: 0,
@@ -144,6 +150,7 @@ export class TestMesh {
       removalGraceMs: options.removalGraceMs ?? 50,
       workloadGraceMs: options.workloadGraceMs ?? 100,
       cluster: options.cluster,
+      self: options.self === undefined ? undefined : { namespace: 'istio-system', name: options.self },
       version: 'test',
       logger: createLogger('pilot', (process.env.PILOT_TEST_LOG as 'debug' | undefined) ?? 'silent'),
       identity: await this.source('pilot'),

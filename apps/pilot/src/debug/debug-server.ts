@@ -5,9 +5,11 @@ import type { Logger } from '@lateen/telemetry';
 import type { MeshSnapshot, TranslationCache } from '@lateen/translate';
 import type { AdsSubscriberReport } from '@lateen/xds-stream';
 import { describePodById, describeServiceByName } from '../describe/describe-page.js';
-import { parseDistributionQuery } from '../distribution/distribution-query.js';
+import { type DistributionQuery, OWN_ONLY, parseDistributionQuery } from '../distribution/distribution-query.js';
 import { type DistributionWaits, TooManyWaits } from '../distribution/distribution-waits.js';
 import type { SecretStanding } from '../kubernetes/secret-watches.js';
+import { answerOfPeer, joinedDistribution, joinedList } from '../peers/joined-answers.js';
+import type { PeerPilots } from '../peers/peer-pilots.js';
 import type { ProxySource } from '../push/proxy-source.js';
 import type { SnapshotBuilder } from '../snapshot/snapshot-builder.js';
 import { checkTls } from './authn.js';
@@ -27,6 +29,8 @@ export interface DebugSources {
   readonly distribution: DistributionWaits;
   /** How the Secrets stand that configuration names. */
   readonly secrets: () => readonly SecretStanding[];
+  /** The other replicas, whose proxies are asked about as well; none in local mode. */
+  readonly peers?: PeerPilots | undefined;
   readonly logger: Logger;
 }
 
@@ -37,10 +41,12 @@ interface Answer {
 }
 
 const DISTRIBUTION_PATH = '/debug/distribution';
+const SYNC_PATH = '/debug/syncz';
+const CONFIG_DUMP_PATH = '/debug/config_dump';
 const PATHS = [
   DISTRIBUTION_PATH,
-  '/debug/syncz',
-  '/debug/config_dump',
+  SYNC_PATH,
+  CONFIG_DUMP_PATH,
   '/debug/registryz',
   '/debug/authn',
   '/debug/describe',
@@ -57,10 +63,9 @@ export function createDebugHandler(sources: DebugSources): MtlsHttpHandler {
       response.end(`${JSON.stringify(body, undefined, 2)}\n`);
     };
     const { method = '', url = '/' } = request;
-    if (method !== 'GET' || !url.startsWith(`${DISTRIBUTION_PATH}?`)) return reply(answerSafely(method, url, sources));
     const gone = new AbortController();
     response.once('close', () => gone.abort());
-    awaitDistribution(url, gone.signal, sources).then(reply, (error: Error) => {
+    answerOfAll(method, url, gone.signal, sources).then(reply, (error: Error) => {
       if (error instanceof TooManyWaits) return reply(failure(503, error.message));
       sources.logger.error({ error, url }, 'debug request failed');
       reply(failure(500, error.message));
@@ -68,10 +73,38 @@ export function createDebugHandler(sources: DebugSources): MtlsHttpHandler {
   };
 }
 
+/** Pages about proxies are joined from all replicas, unless one of them asks. */
+async function answerOfAll(method: string, target: string, gone: AbortSignal, sources: DebugSources): Promise<Answer> {
+  const own = () => answerSafely(method, target, sources);
+  if (method !== 'GET') return own();
+  const { pathname, searchParams } = new URL(target, 'https://pilot');
+  if (pathname === DISTRIBUTION_PATH && searchParams.size > 0) return awaitDistribution(searchParams, gone, sources);
+  const peers = othersOf(sources, searchParams);
+  if (peers === undefined) return own();
+  if (pathname === SYNC_PATH) {
+    const { value, unasked } = await joinedList(peers, pathname, describeSync(sources.proxies()));
+    for (const each of unasked) sources.logger.warn(each, 'a replica cannot be asked for its proxies');
+    return success(value);
+  }
+  const answer = own();
+  if (pathname !== CONFIG_DUMP_PATH || answer.status !== 404) return answer;
+  return (await answerOfPeer(peers, pathname, searchParams)) ?? answer;
+}
+
+/** Undefined where there are none to be asked. */
+function othersOf({ peers }: DebugSources, query: URLSearchParams): PeerPilots | undefined {
+  return query.get(OWN_ONLY) === 'true' || peers?.list().length === 0 ? undefined : peers;
+}
+
 /** The one page that is answered when something has happened, or its time is over. */
-async function awaitDistribution(url: string, gone: AbortSignal, { distribution }: DebugSources): Promise<Answer> {
-  const query = parseDistributionQuery(new URL(url, 'https://pilot').searchParams);
-  return 'error' in query ? failure(400, query.error) : success(await distribution.wait(query, gone));
+async function awaitDistribution(params: URLSearchParams, gone: AbortSignal, sources: DebugSources): Promise<Answer> {
+  const query = parseDistributionQuery(params);
+  if ('error' in query) return failure(400, query.error);
+  const { distribution } = sources;
+  const peers = othersOf(sources, params);
+  if (peers === undefined) return success(await distribution.wait(query, gone));
+  const ask = (own: DistributionQuery) => distribution.wait(own, gone);
+  return success(await joinedDistribution(peers, DISTRIBUTION_PATH, params, query, ask, gone));
 }
 
 function answerSafely(method: string, target: string, sources: DebugSources): Answer {
@@ -89,9 +122,9 @@ function answer(path: string, query: URLSearchParams, sources: DebugSources): An
   const proxyId = query.get('proxyID') ?? '';
   const { proxies, builder } = sources;
   switch (path) {
-    case '/debug/syncz':
+    case SYNC_PATH:
       return success(describeSync(proxies()));
-    case '/debug/config_dump':
+    case CONFIG_DUMP_PATH:
       return configDump(proxyId, proxies());
     case '/debug/registryz':
       return ofMesh(builder, describeRegistry);

@@ -10,8 +10,12 @@ export interface DistributionQuery {
   /** Only these proxies (POD.NAMESPACE); empty: all. */
   readonly proxyIds: readonly string[];
   readonly timeoutMs: number;
+  /** Those of the proxies that are connected to this replica; who asks knows of the others. */
+  readonly ownProxiesOnly?: boolean;
 }
 
+/** In a query: about the asked replica's own proxies alone. It is how replicas ask each other. */
+export const OWN_ONLY = 'own';
 const MAX_TIMEOUT_MS = 600_000;
 
 /** `config=GROUP/KIND@VERSION`, `absent=GROUP/KIND@NAMESPACE/NAME`, `present=true`, `proxyID=POD.NAMESPACE`, `timeoutMs=N`. */
@@ -31,6 +35,7 @@ export function parseDistributionQuery(query: URLSearchParams): DistributionQuer
     present: query.get('present') === 'true' || configs.length + absent.length === 0,
     proxyIds: query.getAll('proxyID'),
     timeoutMs,
+    ownProxiesOnly: query.get(OWN_ONLY) === 'true',
   };
 }
 

@@ -61,7 +61,11 @@ export function lookAtDistribution(
 }
 
 /** Of a proxy that was named and is not connected nobody can say what it has. */
-function absentProxy({ proxyIds }: DistributionQuery, proxies: readonly ProxyDistribution[]): string | undefined {
+function absentProxy(
+  { proxyIds, ownProxiesOnly }: DistributionQuery,
+  proxies: readonly ProxyDistribution[],
+): string | undefined {
+  if (ownProxiesOnly === true) return undefined;
   const absent = proxyIds.find((named) => !proxies.some(({ proxyId }) => proxyId === named));
   return absent && `${absent}, which is not connected to pilot`;
 }

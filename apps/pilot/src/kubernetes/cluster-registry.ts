@@ -70,6 +70,11 @@ export class ClusterRegistry implements RegistrySource {
     return this.#registry;
   }
 
+  /** What was asked for last: nothing is joined for it. */
+  get latest(): Registry | undefined {
+    return this.#registry;
+  }
+
   /** Everything has been listed once. */
   get isSynced(): boolean {
     return this.#all.every(({ hasSynced }) => hasSynced);

@@ -6,6 +6,7 @@ import { parseProxyNode } from '@lateen/translate';
 import type { Node } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import type { AdsPeer, AdsRefusal } from '@lateen/xds-stream';
 import type { Call } from '../quota/quota-answers.js';
+import { CALLER_METADATA } from '../quota/quota-relay.js';
 import type { QuotaAdmission } from '../quota/quota-service.js';
 
 /** Plaintext, loopback only: whoever is on this host may ask, if the node is a proxy's. */
@@ -43,15 +44,22 @@ export function admitCertifiedProxy(
   };
 }
 
-/** mTLS: a workload reports quotas of its own namespace. */
-export function admitQuotaReports(trustDomain: string): (call: Call) => QuotaAdmission {
+/**
+ * mTLS: a workload reports quotas of its own namespace.
+ *
+ * @param replica what other replicas are certified as: they say who it is that they hand on
+ */
+export function admitQuotaReports(trustDomain: string, replica: string): (call: Call) => QuotaAdmission {
   return (call) => {
     try {
-      const identity = parseSpiffeId(peerSpiffeId(call));
+      const peer = parseSpiffeId(peerSpiffeId(call));
+      const handedOn = peer.id === replica ? call.metadata.get(CALLER_METADATA)[0]?.toString('utf8') : undefined;
+      const identity = handedOn === undefined ? peer : parseSpiffeId(handedOn);
       if (identity.trustDomain !== trustDomain) {
         return { refused: `${identity.id} is not of the trust domain ${trustDomain}` };
       }
-      return { identity: identity.id, mayReport: (namespace) => namespace === identity.namespace };
+      const mayReport = (namespace: string) => namespace === identity.namespace;
+      return { identity: identity.id, mayReport, isHandedOn: handedOn !== undefined };
     } catch (error) {
       if (error instanceof GrpcAccessError) return { refused: error.message };
       throw error;

@@ -17,6 +17,7 @@ import {
 } from '@lateen/xds-proto/envoy/service/rate_limit_quota/v3/rlqs_pb.js';
 import { type Call, QuotaAnswers } from './quota-answers.js';
 import { QuotaLedger, type QuotaRule } from './quota-ledger.js';
+import type { QuotaRelay } from './quota-relay.js';
 
 export interface QuotaService {
   readonly definition: ServiceDefinition;
@@ -28,6 +29,8 @@ export type QuotaAdmission = { readonly refused: string } | QuotaCaller;
 
 export interface QuotaCaller {
   readonly identity: string;
+  /** Another replica has handed it on, since it takes this one for the one that divides limits. */
+  readonly isHandedOn?: boolean;
   readonly mayReport: (namespace: string) => boolean;
 }
 
@@ -44,7 +47,11 @@ export class Quotas {
   #rootNamespace = '';
   readonly #timer: NodeJS.Timeout;
 
-  constructor(private readonly logger: Logger) {
+  /** @param relay to the replica that divides limits, where there are several */
+  constructor(
+    private readonly logger: Logger,
+    private readonly relay?: QuotaRelay,
+  ) {
     this.#ledger = new QuotaLedger({
       rule: (id) => this.#rules.get(id),
       ruleKey: RULE_KEY,
@@ -55,7 +62,11 @@ export class Quotas {
           'there are more values of rate limits than there is room for; the rest is limited as without a quota',
         ),
     });
-    this.#timer = setInterval(() => this.#ledger.settle(), SETTLE_MS).unref();
+    this.#timer = setInterval(() => {
+      // Proxies that were with another replica come here now.
+      if (this.relay?.follow() === true) this.#ledger.gather();
+      this.#ledger.settle();
+    }, SETTLE_MS).unref();
   }
 
   /** Takes the rules of a new snapshot. */
@@ -83,6 +94,8 @@ export class Quotas {
           const admission = admit(call);
           if ('refused' in admission)
             call.emit('error', { code: status.PERMISSION_DENIED, details: admission.refused });
+          else if (this.relay?.isElsewhere === true && admission.isHandedOn !== true)
+            this.relay.serve(call, admission.identity, call.metadata);
           else this.#serve(call, admission);
         },
       } as UntypedServiceImplementation,
@@ -91,6 +104,7 @@ export class Quotas {
 
   close(): void {
     clearInterval(this.#timer);
+    this.relay?.close();
     for (const call of this.#calls) {
       call.emit('error', { code: status.UNAVAILABLE, details: 'pilot is stopping; connect again' });
     }

@@ -41,7 +41,16 @@ export function pilot(values: WholeValues): KubernetesObject[] {
       { name: 'http-monitoring', port: MONITORING_PORT },
     ]),
     ...availability('pilot', own, values),
-    ...networkPolicy('pilot', [{ ports: [XDS_PORT] }, { ports: [MONITORING_PORT] }], values),
+    ...networkPolicy(
+      'pilot',
+      [
+        { ports: [XDS_PORT] },
+        { ports: [MONITORING_PORT] },
+        // Replicas ask each other about their proxies.
+        { ports: [ADMIN_PORT], from: [{ podSelector: { matchLabels: { app: 'pilot', [REVISION_LABEL]: revision } } }] },
+      ],
+      values,
+    ),
   ];
 }
 
