@@ -14,6 +14,7 @@ const ALLOWED_IMPORTS = {
   'packages/xds-proto': [],
   'packages/telemetry': [],
   'packages/regex': [],
+  'packages/bootstrap': [],
   'packages/istio-config': ['regex'],
   'packages/interception': ['istio-config'],
   'packages/identity': ['xds-proto'],

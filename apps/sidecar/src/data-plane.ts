@@ -354,6 +354,8 @@ export interface DataPlane extends DataPlaneViews {
    * @param lastCalls waited for when clients are gone, and calls can still be made
    */
   drain(graceMs: number, lastCalls?: () => Promise<void>): Promise<void>;
+  /** Existing connections are told to close, with their next response; new ones are still taken, and told the same. */
+  askToLeave(): void;
   /** As Envoy's `/drain_listeners`: stops accepting; existing connections are told to close and may end in their time. */
   drainListeners(): void;
   /** Ends everything at once. */

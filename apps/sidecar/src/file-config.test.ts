@@ -3,7 +3,7 @@
 import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { loadBootstrap } from './sidecar.js';
+import { loadBootstrap } from './config/check-bootstrap.js';
 import { startDnsServer } from './testing/dns-server.js';
 import {
   Cleanups,
@@ -132,11 +132,11 @@ describe('configuration from files', () => {
     const refusals = () => sidecar.log.filter(({ message }) => message.startsWith('a configuration file is refused'));
     await vi.waitFor(() => expect(refusals()).toHaveLength(1), patience);
     expect(JSON.stringify(refusals()[0])).toContain(`${files.path('rds.json')}:3:`);
-    files.put('cds.json', { resources: [{ ...cluster, upstream_bind_config: {}, use_tcp_for_dns_lookups: true }] });
+    files.put('cds.json', { resources: [{ ...cluster, lb_subset_config: {}, use_tcp_for_dns_lookups: true }] });
     await vi.waitFor(() => expect(refusals()).toHaveLength(2), patience);
     expect(refusals()[1]?.problems).toEqual([
       expect.stringMatching(/cds\.json:\d+:\d+ resources\[0\]\.use_tcp_for_dns_lookups: true is not supported/),
-      expect.stringMatching(/cds\.json:\d+:\d+ resources\[0\]\.upstream_bind_config: field is not supported/),
+      expect.stringMatching(/cds\.json:\d+:\d+ resources\[0\]\.lb_subset_config: field is not supported/),
     ]);
     expect(await get(sidecar, '/direct')).toBe('200 two');
     expect(await get(sidecar, '/x')).toBe('200 second /x');

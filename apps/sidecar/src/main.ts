@@ -6,8 +6,12 @@ import { createLogger, LOG_LEVELS, type LogLevel, onParentGone } from '@lateen/t
 import { releaseOptimizer } from '@lateen/telemetry/held-optimizer.js';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { BootstrapRejected } from './config/bootstrap.js';
+import { validateBootstrap } from './config/check-bootstrap.js';
 import { createDataPlane } from './pipeline.js';
-import { startSidecar, validateBootstrap } from './sidecar.js';
+import { leavePod } from './pod/leave-pod.js';
+import { type PodDrain, readPodSettings } from './pod/pod-settings.js';
+import { waitCommand } from './pod/wait-ready.js';
+import { type SidecarOptions, startSidecar } from './sidecar.js';
 import { StartError } from './start-error.js';
 import { runWorker } from './workers/run-worker.js';
 import { WORKER_ARGUMENT } from './workers/worker-process.js';
@@ -18,7 +22,8 @@ const VERSION = process.env.LATEEN_VERSION ?? 'unbuilt';
 const MAX_CONCURRENCY = 64;
 
 interface Flags {
-  readonly configPath: string;
+  readonly configPath?: string;
+  readonly pod?: 'sidecar' | 'router';
   readonly mode: 'serve' | 'validate';
   readonly stateDir?: string;
   readonly citadelAddress?: string;
@@ -33,10 +38,16 @@ interface Flags {
 }
 
 function parseFlags(): Flags {
-  return new Command('lateen-sidecar')
+  const command = new Command('lateen-sidecar')
     .description('Proxy of the Lateen mesh: takes an Envoy v3 bootstrap file, static or with a control plane over ADS.')
     .version(VERSION)
-    .requiredOption('-c, --config-path <file>', 'Envoy v3 bootstrap file, YAML or JSON')
+    .option('-c, --config-path <file>', 'Envoy v3 bootstrap file, YAML or JSON')
+    .addOption(
+      new Option('--pod <type>', 'proxy of a pod, which says everything by its environment: no file').choices([
+        'sidecar',
+        'router',
+      ]),
+    )
     .addOption(
       new Option('--mode <mode>', 'serve, or check the file and end').choices(['serve', 'validate']).default('serve'),
     )
@@ -66,10 +77,36 @@ function parseFlags(): Flags {
       'after',
       '\nExamples:\n  lateen-sidecar --config-path bootstrap.yaml --mode validate\n' +
         '  lateen-sidecar --config-path bootstrap.yaml\n' +
+        '  lateen-sidecar --pod sidecar\n  lateen-sidecar wait\n' +
         '\nExit codes: 0 ended as asked, 1 the configuration or a flag is wrong.\n',
     )
-    .parse()
-    .opts<Flags>();
+    .parse();
+  const flags = command.opts<Flags>();
+  if ((flags.configPath === undefined) === (flags.pod === undefined)) {
+    command.error(
+      flags.pod === undefined
+        ? "error: required option '-c, --config-path <file>' not specified"
+        : 'error: --config-path and --pod do not go together',
+    );
+  }
+  return flags;
+}
+
+type Start = Pick<
+  SidecarOptions,
+  'configPath' | 'bootstrapText' | 'stateDir' | 'citadel' | 'drainTimeMs' | 'concurrency' | 'serving'
+> & { readonly drain?: PodDrain };
+
+/** How the sidecar is started: by a file and flags, or by what its pod says. @throws StartError */
+function startOf(flags: Flags): Start {
+  const { stateDir, drainTime: drainTimeMs, concurrency } = flags;
+  if (flags.pod === undefined) {
+    const configPath = flags.configPath as string;
+    return { configPath, stateDir, citadel: citadelOf(flags), drainTimeMs, concurrency };
+  }
+  const { bootstrap, drain, ...pod } = readPodSettings(flags.pod, VERSION, process.env);
+  const configPath = "the pod's environment";
+  return { configPath, bootstrapText: bootstrap, ...pod, drainTimeMs: drain.durationMs, drain };
 }
 
 /** More than 0, since a certificate must not end before it is renewed, and less than 1. */
@@ -127,12 +164,9 @@ async function serve(flags: Flags): Promise<void> {
   process.on('SIGTERM', () => end('SIGTERM'));
   process.on('SIGINT', () => end('SIGINT'));
   if (flags.exitWithParent) onParentGone(() => end('parent gone'));
+  const { drain, ...start } = startOf(flags);
   const sidecar = await startSidecar({
-    configPath: flags.configPath,
-    stateDir: flags.stateDir,
-    citadel: citadelOf(flags),
-    drainTimeMs: flags.drainTime,
-    concurrency: flags.concurrency,
+    ...start,
     program: process.argv[1] as string,
     version: VERSION,
     logger,
@@ -140,7 +174,7 @@ async function serve(flags: Flags): Promise<void> {
     onReady: releaseOptimizer,
     onQuit: () => end('asked by the admin API'),
   });
-  stop = () => sidecar.stop();
+  stop = () => (drain === undefined ? sidecar.stop() : leavePod(sidecar, drain));
 }
 
 async function main(): Promise<void> {
@@ -148,12 +182,17 @@ async function main(): Promise<void> {
     runWorker({ createDataPlane, onReady: releaseOptimizer });
     return;
   }
+  if (process.argv[2] === 'wait') {
+    process.exitCode = await waitCommand(process.argv.slice(3));
+    return;
+  }
   const flags = parseFlags();
   try {
     if (flags.mode === 'validate') {
-      const warnings = await validateBootstrap({ configPath: flags.configPath, createDataPlane });
+      const { configPath, bootstrapText } = startOf(flags);
+      const warnings = await validateBootstrap({ configPath, bootstrapText, createDataPlane });
       for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
-      process.stdout.write(`${flags.configPath}: OK\n`);
+      process.stdout.write(`${configPath}: OK\n`);
       return;
     }
     await serve(flags);

@@ -145,6 +145,7 @@ class Pipeline implements DataPlane {
         clusterAt: (slot) => this.path.clusters[slot],
         isOwn: (address, port) => this.listenerSet.leadsOut(address, port),
       }),
+      leaving: false,
       draining: false,
     };
     const tcp = { metrics: this.tcpMetrics, introduction: ownIntroduction(options.node) };
@@ -188,7 +189,12 @@ class Pipeline implements DataPlane {
 
   readonly call: DataPlane['call'] = (target, message) => callOnce(this.path, target, message);
 
+  askToLeave(): void {
+    this.path.leaving = true;
+  }
+
   drainListeners(): void {
+    this.path.leaving = true;
     this.path.draining = true;
     this.listenerSet.stopAccepting();
   }

@@ -1,18 +1,14 @@
 // Wires the sidecar: bootstrap file, identity, configuration store, ADS, data path, admin API. Started and ended by main.ts.
 
-import { readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import { create } from '@bufbuild/protobuf';
 import type { Logger, LogLevel } from '@lateen/telemetry';
 import { TYPE_URL } from '@lateen/xds-proto';
-import { AddressSchema } from '@lateen/xds-proto/envoy/config/core/v3/address_pb.js';
 import { type AdminServers, startAdminServers } from './admin/admin-servers.js';
 import { AdminToken } from './admin/admin-token.js';
 import { AdsSession } from './config/ads-session.js';
 import { createAdsTransport, createControlPlaneChannel } from './config/ads-transport.js';
 import { parseBootstrap, type SidecarBootstrap } from './config/bootstrap.js';
-import type { ResourceMessages } from './config/decode-resource.js';
-import { readDiscoveryFile } from './config/files/discovery-file.js';
+import { bootstrapOf } from './config/check-bootstrap.js';
 import { FileSources } from './config/files/file-sources.js';
 import type { FileSource, ResourceSource } from './config/files/resource-source.js';
 import { SecretFiles } from './config/files/secret-files.js';
@@ -20,10 +16,11 @@ import { LastKnownGood } from './config/last-known-good.js';
 import { createStaticResources } from './config/store/assemble-config.js';
 import { ConfigStore } from './config/store/config-store.js';
 import type { ResourceState } from './config/store/resource-state.js';
-import { ConfigRejected, type DataPlane, type DataPlaneOptions } from './data-plane.js';
+import type { DataPlane, DataPlaneOptions } from './data-plane.js';
 import { OwnIdentity } from './identity/own-identity.js';
 import { AccessLogs } from './observe/access-logs.js';
 import { CheckpointClient } from './observe/audit/checkpoint-client.js';
+import type { PodServing } from './pod/pod-settings.js';
 import { QuotaSession } from './quota/quota-session.js';
 import { StartError } from './start-error.js';
 import { DnsDiscovery } from './upstream/discovery/dns-discovery.js';
@@ -31,20 +28,18 @@ import { createProxy, type RunningProxy } from './workers/create-proxy.js';
 import { startHealthLoop } from './workload-health/health-loop.js';
 import { readReadinessProbe } from './workload-health/readiness-probe.js';
 
-const FREE_ADDRESS = create(AddressSchema, {
-  address: {
-    case: 'socketAddress',
-    value: { address: '127.0.0.1', portSpecifier: { case: 'portValue', value: 0 } },
-  },
-});
-
 /** Like the default of `initial_fetch_timeout`, for a file without dynamic resources: static ones may name secrets. */
 const DEFAULT_FETCH_TIMEOUT_MS = 15_000;
 /** Static clusters whose endpoints are names are waited for this long at the start; a slow name does not stop the rest. */
 const FIRST_NAMES_MS = 5_000;
 
 export interface SidecarOptions {
+  /** The bootstrap file, or where its text is from. */
   readonly configPath: string;
+  /** Where it is no file. */
+  readonly bootstrapText?: string | undefined;
+  /** What the ports of a pod serve; undefined where the proxy is in none. */
+  readonly serving?: PodServing | undefined;
   /** Undefined where nothing needs to be kept: a static bootstrap file without admin API and identity. */
   readonly stateDir: string | undefined;
   /** Undefined where the bootstrap file does not use the own identity. */
@@ -71,74 +66,12 @@ export interface SidecarOptions {
 }
 
 export interface Sidecar {
+  /** Not ready from now on; clients are asked to leave, and still served. */
+  leave(): void;
+  /** Clients that are connected. */
+  connections(): Promise<number>;
   /** Stops accepting, lets requests finish up to the drain time, keeps what must be kept. */
   stop(): Promise<void>;
-}
-
-/** @throws StartError */
-function readBootstrapFile(path: string): { readonly path: string; readonly text: string } {
-  try {
-    return { path, text: readFileSync(path, 'utf8') };
-  } catch (error) {
-    throw new StartError(`cannot read the bootstrap file ${path}: ${(error as Error).message}`);
-  }
-}
-
-/** Reads and checks a bootstrap file. @throws BootstrapRejected, StartError */
-export function loadBootstrap(path: string): SidecarBootstrap {
-  return parseBootstrap(readBootstrapFile(path).text, path);
-}
-
-/**
- * Checks a bootstrap file as far as it can be without serving: everything is compiled, with each listener on a free
- * loopback port, so that nothing of the file's own addresses is touched. Resolves to warnings.
- * @throws BootstrapRejected, StartError
- */
-export async function validateBootstrap(
-  options: Pick<SidecarOptions, 'configPath' | 'createDataPlane'>,
-): Promise<readonly string[]> {
-  const bootstrap = loadBootstrap(options.configPath);
-  readReadinessProbe(bootstrap.node.metadata);
-  const statics = createStaticResources(bootstrap);
-  const filed = {
-    listeners: readWholeFile(bootstrap.dynamic?.listeners, TYPE_URL.listener),
-    clusters: readWholeFile(bootstrap.dynamic?.clusters, TYPE_URL.cluster),
-  };
-  const accessLogs = new AccessLogs({ node: bootstrap.node, log: () => undefined });
-  const dataPlane = await options.createDataPlane({
-    node: bootstrap.node,
-    createAccessLogSink: (configs) => accessLogs.createSink(configs),
-    quotaCluster: bootstrap.ads?.clusterName,
-  });
-  try {
-    await dataPlane.apply({
-      listeners: [...statics.listeners, ...filed.listeners].map((listener) => ({
-        ...listener,
-        address: FREE_ADDRESS,
-        additionalAddresses: [],
-      })),
-      clusters: [...statics.clusters, ...filed.clusters],
-      routes: new Map(),
-      endpoints: new Map(),
-      secrets: statics.secrets,
-    });
-  } catch (error) {
-    throw error instanceof ConfigRejected ? bootstrap.rejected(error.problems) : error;
-  } finally {
-    await dataPlane.close();
-  }
-  return bootstrap.warnings;
-}
-
-/** What a file of `lds_config` or `cds_config` holds. @throws StartError with every problem of it */
-function readWholeFile<Url extends typeof TYPE_URL.listener | typeof TYPE_URL.cluster>(
-  source: ResourceSource | undefined,
-  typeUrl: Url,
-): ResourceMessages[Url][] {
-  if (source === undefined || source === 'ads') return [];
-  const { entries, problems } = readDiscoveryFile(source.path, typeUrl);
-  if (problems.length > 0) throw new StartError(problems.map(({ text }) => text).join('\n'));
-  return entries.map(({ value }) => value);
 }
 
 /**
@@ -150,7 +83,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const { logger } = options;
   const log = (level: 'debug' | 'info' | 'warn' | 'error', message: string, fields: Record<string, unknown>) =>
     logger[level](fields, message);
-  const bootstrapFile = readBootstrapFile(options.configPath);
+  const bootstrapFile = bootstrapOf(options);
   const bootstrap = parseBootstrap(bootstrapFile.text, bootstrapFile.path);
   for (const warning of bootstrap.warnings) log('warn', 'the bootstrap file is taken with a difference', { warning });
   const probe = readReadinessProbe(bootstrap.node.metadata);
@@ -298,11 +231,17 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     logger,
     version: options.version,
     startedMs,
+    serving: options.serving,
     onQuit: options.onQuit,
   });
   logger.info({ startMs: Date.now() - startedMs, keptConfiguration, admin: admin.addresses }, 'sidecar started');
 
   return {
+    leave: () => {
+      stopping = true;
+      dataPlane.askToLeave();
+    },
+    connections: async () => (await proxy.see()).dataPlane.stats.downstreamCxActive,
     stop: async () => {
       stopping = true;
       health?.stop();

@@ -38,6 +38,20 @@ function get(address, port, host, header, value) {
   call.end();
 }
 
+/** fetch METHOD ADDRESS PORT PATH: the status and body of one request. */
+function fetchPath(method, address, port, path) {
+  const call = request({ method, host: address, port, path, agent: false }, (response) => {
+    let body = '';
+    response.on('data', (chunk) => {
+      body += chunk;
+    });
+    response.on('end', () => console.log(JSON.stringify({ status: response.statusCode, body })));
+  });
+  call.setTimeout(5000, () => call.destroy(Object.assign(new Error(), { code: 'ETIMEDOUT' })));
+  call.on('error', (error) => console.log(JSON.stringify({ error: error.code })));
+  call.end();
+}
+
 /** talk ADDRESS PORT TEXT: what the server says first, and whether the text comes back. */
 function talk(address, port, text) {
   let said = '';
@@ -100,6 +114,6 @@ async function churn(address, port, count, rate) {
   );
 }
 
-const run = { http, tcp, get, talk, churn }[command];
+const run = { http, tcp, get, fetch: fetchPath, talk, churn }[command];
 if (run === undefined) throw new Error(`unknown command ${command}`);
 await run(...words);

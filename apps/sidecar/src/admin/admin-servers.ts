@@ -1,5 +1,7 @@
 // Admin API: starts it on its loopback address, and the health and metrics ports where the node asks for them.
 
+import { startPodServers } from '../pod/pod-servers.js';
+import type { PodServing } from '../pod/pod-settings.js';
 import { type AdminSources, createAdminPages, metricsAnswer, readyAnswer } from './admin-pages.js';
 import type { AdminToken } from './admin-token.js';
 import { type Page, type PageServer, startPageServer } from './http-page.js';
@@ -7,6 +9,8 @@ import { type Page, type PageServer, startPageServer } from './http-page.js';
 export interface AdminServersOptions extends AdminSources {
   /** Undefined where there is no state directory: calls that change something are refused then. */
   readonly token: AdminToken | undefined;
+  /** What a pod's ports serve; undefined where the proxy is in none. */
+  readonly serving?: PodServing | undefined;
 }
 
 export interface AdminServers {
@@ -37,6 +41,7 @@ export async function startAdminServers(options: AdminServersOptions): Promise<A
         }),
       );
     }
+    if (options.serving !== undefined) await startPodServers(options.serving, options, servers);
     const address = instanceAddress(bootstrap.node.metadata);
     if (address !== undefined) {
       const metrics: Page = { method: 'GET', help: 'metrics', answer: () => metricsAnswer(options) };

@@ -1,6 +1,12 @@
 // Admin API: a small HTTP server of pages: exact paths, GET or POST, text or JSON, with the checks that every page has.
 
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
 import { type AddressInfo, isIP } from 'node:net';
 import { isLoopbackAddress } from '../config/validate/validate-listener.js';
 import { StartError } from '../start-error.js';
@@ -14,12 +20,21 @@ export interface PageAnswer {
 export interface Page {
   readonly method: 'GET' | 'POST';
   readonly help: string;
-  readonly answer: (query: URLSearchParams) => PageAnswer | Promise<PageAnswer>;
+  readonly answer: (query: URLSearchParams, request: PageRequest) => PageAnswer | Promise<PageAnswer>;
+}
+
+/** Of whom a page is asked, and how. */
+export interface PageRequest {
+  readonly headers: IncomingHttpHeaders;
+  readonly remoteAddress: string;
 }
 
 export interface PageServerOptions {
-  readonly address: string;
+  /** The first of several that this host has. */
+  readonly address: string | readonly string[];
   readonly port: number;
+  /** It may be called by any name; else by its address, or one of loopback. */
+  readonly anyHost?: boolean;
   readonly pages: ReadonlyMap<string, Page>;
   /** Whether a call that changes something may be made. */
   readonly authorize: (authorization: string | undefined) => boolean;
@@ -48,10 +63,10 @@ export async function startPageServer(options: PageServerOptions): Promise<PageS
   });
   // A page is small and its reader near: whoever is slower than this is stuck.
   server.requestTimeout = 10_000;
-  await listen(server, options.address, options.port);
+  const address = await listenOnFirst(server, [options.address].flat(), options.port);
   const { port } = server.address() as AddressInfo;
   return {
-    address: options.address,
+    address,
     port,
     close: () =>
       new Promise((resolve) => {
@@ -59,6 +74,20 @@ export async function startPageServer(options: PageServerOptions): Promise<PageS
         server.closeAllConnections();
       }),
   };
+}
+
+/** A host may lack one of the families. */
+async function listenOnFirst(server: Server, addresses: readonly string[], port: number): Promise<string> {
+  const [first = '', ...others] = addresses;
+  try {
+    await listen(server, first, port);
+    return first;
+  } catch (error) {
+    if (others.length === 0 || !(error instanceof StartError) || !/EAFNOSUPPORT|EADDRNOTAVAIL/.test(error.message)) {
+      throw error;
+    }
+    return listenOnFirst(server, others, port);
+  }
 }
 
 function listen(server: Server, address: string, port: number): Promise<void> {
@@ -76,7 +105,8 @@ function listen(server: Server, address: string, port: number): Promise<void> {
 
 async function answerRequest(request: IncomingMessage, options: PageServerOptions): Promise<PageAnswer> {
   // A web page elsewhere can make a browser call this port by a name of its own; it cannot choose this header.
-  if (!hostAllowed(request.headers.host, options.address)) {
+  const { anyHost = false, address } = options;
+  if (!anyHost && ![address].flat().some((each) => hostAllowed(request.headers.host, each))) {
     return { status: 403, body: 'the Host header must be the address of this server\n' };
   }
   const url = new URL(request.url ?? '/', 'http://admin');
@@ -90,7 +120,8 @@ async function answerRequest(request: IncomingMessage, options: PageServerOption
       body: 'this call needs `authorization: Bearer TOKEN` with the token of STATE-DIR/admin-token\n',
     };
   }
-  return page.answer(url.searchParams);
+  const { headers, socket } = request;
+  return page.answer(url.searchParams, { headers, remoteAddress: socket.remoteAddress ?? '' });
 }
 
 function hostAllowed(host: string | undefined, address: string): boolean {

@@ -278,7 +278,7 @@ export class DownstreamConnection
 
   /** Returns how many bytes were used. */
   private readHead(address: number, length: number): number {
-    const { core, draining } = this.path;
+    const { core, leaving } = this.path;
     const headLength = core.wasm.parseRequest(address, length, this.scanned, this.chain.listenerRecord, this.record);
     if (headLength === 0) {
       this.held.append(address, length);
@@ -299,7 +299,7 @@ export class DownstreamConnection
     this.requestsServed++;
     const { maxRequestsPerConnection } = this.chain;
     this.closing =
-      draining ||
+      leaving ||
       this.chain.draining ||
       this.closing ||
       // What follows a CONNECT is a tunnel's, also where that is refused: never the next request.

@@ -54,6 +54,8 @@ export interface DataPath {
   /** What waits in copies of requests. */
   readonly mirrorMemory: MirrorMemory;
   /** Responses tell clients to leave. */
+  leaving: boolean;
+  /** Nothing is accepted any more. */
   draining: boolean;
 }
 

@@ -34,6 +34,11 @@ export class ManyProcesses implements ProxyDataPlane {
     await Promise.all([this.own.drain(graceMs, lastCalls), this.workers.drain(graceMs)]);
   }
 
+  askToLeave(): void {
+    this.own.askToLeave();
+    this.workers.tell({ kind: 'askToLeave' });
+  }
+
   drainListeners(): void {
     this.own.drainListeners();
     this.workers.drainListeners();

@@ -222,6 +222,9 @@ class Worker {
       case 'ejected':
         this.dataPlane.takeEjection(notice.ejection);
         return;
+      case 'askToLeave':
+        this.dataPlane.askToLeave();
+        return;
       case 'drainListeners':
         this.dataPlane.drainListeners();
         return;

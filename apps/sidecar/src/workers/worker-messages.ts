@@ -49,6 +49,7 @@ export type Notice =
   | ConnectionCount
   | { readonly kind: 'secrets'; readonly secrets: ReadonlyMap<string, TlsSecret> }
   | { readonly kind: 'ejected'; readonly ejection: Ejection }
+  | { readonly kind: 'askToLeave' }
   | { readonly kind: 'drainListeners' }
   | { readonly kind: 'logLevel'; readonly level: LogLevel };
 

@@ -2,8 +2,9 @@
 
 import { execFile } from 'node:child_process';
 import { get as getHttp } from 'node:http';
-import { get as getHttps } from 'node:https';
-import { connect } from 'node:net';
+import { get as getHttps, type RequestOptions } from 'node:https';
+import { connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { create } from '@bufbuild/protobuf';
 import { Client, credentials } from '@grpc/grpc-js';
 import { grpcService } from '@lateen/xds-proto';
@@ -20,14 +21,25 @@ type Of<Kind extends ProbeAction['kind']> = Extract<ProbeAction, { kind: Kind }>
 /** More of what a command or a server says is cut off. */
 const MAX_TEXT_CHARACTERS = 200;
 
-/** Resolves to undefined where the application is well, else to what is wrong. Never rejects. */
-export async function probeOnce(action: ProbeAction, timeoutMs: number): Promise<string | undefined> {
+/** Opens a connection to the application. */
+export type DialApplication = (at: { readonly host: string; readonly port: number }) => Socket;
+
+/**
+ * Resolves to undefined where the application is well, else to what is wrong. Never rejects.
+ *
+ * @param dial how HTTP and TCP reach the application, where that is not the ordinary way
+ */
+export async function probeOnce(
+  action: ProbeAction,
+  timeoutMs: number,
+  dial: DialApplication = connect,
+): Promise<string | undefined> {
   try {
     switch (action.kind) {
       case 'httpGet':
-        return await askHttp(action, timeoutMs);
+        return await askHttp(action, timeoutMs, dial);
       case 'tcpSocket':
-        return await connectTcp(action, timeoutMs);
+        return await connectTcp(action, timeoutMs, dial);
       case 'exec':
         return await runCommand(action, timeoutMs);
       case 'grpc':
@@ -39,7 +51,7 @@ export async function probeOnce(action: ProbeAction, timeoutMs: number): Promise
 }
 
 /** As the kubelet: 200 to 399 is well, redirects are not followed, certificates are not checked. */
-function askHttp({ scheme, host, port, path, headers }: Of<'httpGet'>, timeoutMs: number) {
+function askHttp({ scheme, host, port, path, headers }: Of<'httpGet'>, timeoutMs: number, dial: DialApplication) {
   const get = scheme === 'https' ? getHttps : getHttp;
   return new Promise<string | undefined>((resolve) => {
     const fields: Record<string, string | string[]> = { 'user-agent': 'lateen-probe', connection: 'close' };
@@ -48,7 +60,14 @@ function askHttp({ scheme, host, port, path, headers }: Of<'httpGet'>, timeoutMs
       const isOwn = name.toLowerCase() === 'user-agent' || name.toLowerCase() === 'connection';
       fields[name.toLowerCase()] = before === undefined || isOwn ? value : [before, value].flat();
     }
-    const options = { host, port, path, headers: fields, agent: false, rejectUnauthorized: false };
+    const options: RequestOptions = { host, port, path, headers: fields, agent: false, rejectUnauthorized: false };
+    if (dial !== connect) {
+      // An agent would connect in its own way.
+      options.agent = undefined;
+      const plain = () => dial({ host, port });
+      options.createConnection =
+        scheme === 'https' ? () => connectTls({ socket: plain(), rejectUnauthorized: false }) : plain;
+    }
     const late = `GET ${path} was not answered within ${timeoutMs} ms`;
     const request = get(options, (response) => {
       response.destroy();
@@ -65,9 +84,9 @@ function askHttp({ scheme, host, port, path, headers }: Of<'httpGet'>, timeoutMs
   });
 }
 
-function connectTcp({ host, port }: Of<'tcpSocket'>, timeoutMs: number) {
+function connectTcp({ host, port }: Of<'tcpSocket'>, timeoutMs: number, dial: DialApplication) {
   return new Promise<string | undefined>((resolve) => {
-    const socket = connect({ host, port });
+    const socket = dial({ host, port });
     const finish = (fault: string | undefined) => {
       socket.destroy();
       resolve(fault);

@@ -130,6 +130,20 @@ function readAction(kind: (typeof KINDS)[number], message: Message): ProbeAction
   }
 }
 
+/** A probe of Kubernetes that is asked over the network: what is asked, and how long it may take. @throws StartError */
+export function readNetworkProbe(fields: JsonObject, place: string): { action: ProbeAction; timeoutMs: number } {
+  const probe = new Message(fields, place);
+  const actions = (['httpGet', 'tcpSocket', 'grpc'] as const).flatMap((kind) => {
+    const message = probe.below(kind);
+    return message === undefined ? [] : [readAction(kind, message)];
+  });
+  const [action] = actions;
+  if (action === undefined || actions.length > 1) {
+    throw new StartError(`${place} needs exactly one of httpGet, tcpSocket, grpc`);
+  }
+  return { action, timeoutMs: probe.count('timeoutSeconds', 1) * 1000 };
+}
+
 /** The probe of a node; undefined where it has none. @throws StartError naming the field that is wrong */
 export function readReadinessProbe(metadata: JsonObject | undefined): ReadinessProbe | undefined {
   const settings = metadata?.PROXY_CONFIG;

@@ -2,6 +2,7 @@
 
 import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { SidecarNode } from '@lateen/bootstrap';
 import type { Logger } from '@lateen/telemetry';
 import type { KubeService } from '../../kubernetes/objects.js';
 import { makePrivateDirectory } from '../../state/private-directory.js';
@@ -13,7 +14,6 @@ import { buildEnvironment } from './environment.js';
 import { hostsFileText } from './hosts-file.js';
 import type { PodPlan } from './pod-plan.js';
 import { type ProbeLoop, type ProbeTarget, startProbeLoop } from './probe.js';
-import type { SidecarNode } from './sidecar-bootstrap.js';
 import type { SidecarRunner } from './sidecar-runner.js';
 
 const LOOPBACK = '127.0.0.1';

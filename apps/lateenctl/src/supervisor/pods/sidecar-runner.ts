@@ -3,6 +3,7 @@
 import { mkdir } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { buildBootstrap, type SidecarNode, sidecarProcesses } from '@lateen/bootstrap';
 import { writeFileAtomic } from '@lateen/identity';
 import type { Logger } from '@lateen/telemetry';
 import type { ProxySettings } from '@lateen/translate';
@@ -13,8 +14,6 @@ import type { ProxySettingsSource } from '../proxy-settings-source.js';
 import type { TokenFiles } from '../token-files.js';
 import type { TrustRoots } from '../trust-roots.js';
 import { DEFAULT_PROBE, type ProbeLoop, startProbeLoop } from './probe.js';
-import { buildBootstrap, type SidecarNode } from './sidecar-bootstrap.js';
-import { sidecarProcesses } from './sidecar-processes.js';
 
 const READY_PORT = 15021;
 const READY_PATH = '/healthz/ready';

@@ -247,7 +247,7 @@ export class Http2ServerConnection extends Http2Session implements ServedConnect
     this.requestsServed++;
     const { maxRequestsPerConnection } = this.chain;
     const last = maxRequestsPerConnection > 0 && this.requestsServed >= maxRequestsPerConnection;
-    if (last || this.path.draining || this.chain.draining) this.drain();
+    if (last || this.path.leaving || this.chain.draining) this.drain();
     stream.startRequest(headLength, wireLength + F.FRAME_HEADER_BYTES, endStream);
     if (stream.id === streamId) this.settle(stream);
   }

@@ -1,7 +1,7 @@
 // Pods: the number of a sidecar's processes.
 
 import { expect, test } from 'vitest';
-import { sidecarProcesses } from './sidecar-processes.js';
+import { sidecarProcesses } from './proxy-processes.js';
 
 test.each([
   [undefined, 8, 1],

@@ -1,5 +1,6 @@
-// Pods: the Envoy v3 bootstrap file of a pod's sidecar.
+// The Envoy v3 bootstrap file of a pod's sidecar, in local mode and in a cluster.
 
+import { isIP } from 'node:net';
 import { stringify } from 'yaml';
 
 export interface SidecarNode {
@@ -11,18 +12,27 @@ export interface SidecarNode {
   /** Of the pod: they may say how the proxy is started. */
   readonly annotations: Readonly<Record<string, string>>;
   readonly address: string;
+  /** All of its addresses, that one first; left out: it has no other. */
+  readonly addresses?: readonly string[] | undefined;
   /** A gateway is a `router` node, everything else a `sidecar`. */
   readonly gateway: boolean;
 }
 
 export interface BootstrapOptions {
   readonly node: SidecarNode;
+  /** Of IP, or a DNS name. */
   readonly pilotAddress: string;
   readonly pilotPort: number;
   readonly trustDomain: string;
   readonly version: string;
   /** Variables of the proxy; what begins with ISTIO_META_ is told to Pilot. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** Where the admin API listens; left out: on the pod's address. */
+  readonly adminAddress?: string | undefined;
+  /** How connections reach the proxy; left out: by addresses of its own (local mode), with its ports at the pod's address. */
+  readonly interceptionMode?: 'REDIRECT' | 'TPROXY' | 'NONE' | undefined;
+  readonly clusterId?: string | undefined;
+  readonly meshId?: string | undefined;
   /** More of the node's metadata. */
   readonly metadata?: Readonly<Record<string, unknown>>;
 }
@@ -58,18 +68,18 @@ export function buildBootstrap(options: BootstrapOptions): string {
         ...options.metadata,
         NAME: node.podName,
         NAMESPACE: node.namespace,
-        INSTANCE_IPS: node.address,
+        INSTANCE_IPS: (node.addresses ?? [node.address]).join(','),
         LABELS: node.labels,
         SERVICE_ACCOUNT: node.serviceAccount,
         WORKLOAD_NAME: node.workloadName,
-        CLUSTER_ID: 'Kubernetes',
-        MESH_ID: options.trustDomain,
-        INTERCEPTION_MODE: 'NONE',
+        CLUSTER_ID: options.clusterId ?? 'Kubernetes',
+        MESH_ID: options.meshId ?? options.trustDomain,
+        INTERCEPTION_MODE: options.interceptionMode ?? 'NONE',
         LATEEN_VERSION: options.version,
-        LATEEN_PORTS: true,
+        ...(options.interceptionMode === undefined ? { LATEEN_PORTS: true } : {}),
       },
     },
-    admin: { address: { socket_address: { address: node.address, port_value: ADMIN_PORT } } },
+    admin: { address: { socket_address: { address: options.adminAddress ?? node.address, port_value: ADMIN_PORT } } },
     dynamic_resources: {
       ads_config: {
         api_type: 'DELTA_GRPC',
@@ -99,7 +109,7 @@ function xdsCluster(options: BootstrapOptions): object {
   const pilot = `spiffe://${options.trustDomain}/ns/istio-system/sa/pilot`;
   return {
     name: XDS_CLUSTER,
-    type: 'STATIC',
+    type: isIP(options.pilotAddress) === 0 ? 'STRICT_DNS' : 'STATIC',
     connect_timeout: '1s',
     load_assignment: {
       cluster_name: XDS_CLUSTER,

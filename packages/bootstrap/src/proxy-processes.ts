@@ -1,4 +1,4 @@
-// Pods: how many processes a sidecar is, by the `concurrency` that its settings ask for.
+// How many processes a sidecar is, by the `concurrency` that its settings ask for.
 
 /** What the sidecar takes. */
 const MOST = 64;

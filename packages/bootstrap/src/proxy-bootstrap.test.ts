@@ -1,8 +1,8 @@
-// Pods: variables of the proxy become metadata of its node, and never take the place of who it is.
+// Variables of the proxy become metadata of its node, and never take the place of who it is.
 
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { buildBootstrap } from './sidecar-bootstrap.js';
+import { buildBootstrap } from './proxy-bootstrap.js';
 
 test('variables that begin with ISTIO_META_ are told to Pilot', () => {
   const text = buildBootstrap({
