@@ -17,6 +17,8 @@ export interface IssuedEntry {
   readonly notAfter: string;
   readonly peer: string;
   readonly pod: string | undefined;
+  /** Uid of the pod, where its token is bound to it and the attestor tells. */
+  readonly podUid?: string | undefined;
   /** Serial number of the certificate by which the identity was proved, where it was by one. */
   readonly renews: string | undefined;
   /** How the identity was proved: the attestor's name. */
@@ -37,6 +39,8 @@ export interface RefusedEntry {
   readonly code: string;
   readonly peer: string;
   readonly pod: string | undefined;
+  /** Uid of the pod, where its token is bound to it and the attestor tells. */
+  readonly podUid?: string | undefined;
   /** How many refusals of strangers before this one were not written, so that nobody can flood the journal. */
   readonly unwritten?: number;
 }
@@ -69,6 +73,23 @@ interface Waiting {
   readonly line: string;
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
+}
+
+/** A journal without a file: only the last lines are kept, for the admin API; the log has them all. */
+export function openMemoryJournal(): AuditLog {
+  const recent: (AuditEntry & { time: string })[] = [];
+  return {
+    recent,
+    write: async (entry) => {
+      remember(recent, { time: new Date().toISOString(), ...entry });
+    },
+    close: async () => undefined,
+  };
+}
+
+function remember(recent: (AuditEntry & { time: string })[], entry: AuditEntry & { time: string }): void {
+  recent.push(entry);
+  if (recent.length > RECENT_ENTRIES) recent.shift();
 }
 
 /** Opens the log for appending (0600). Above 64 MiB it is renamed to `FILE.1`, replacing the one before. */
@@ -118,8 +139,7 @@ export async function openAuditLog(file: string, rotateAboveBytes = ROTATE_ABOVE
         if (unwritten > 0) stamped = { ...stamped, unwritten } as typeof stamped;
         unwritten = 0;
       }
-      recent.push(stamped);
-      if (recent.length > RECENT_ENTRIES) recent.shift();
+      remember(recent, stamped);
       return new Promise((resolve, reject) => {
         waiting.push({ line: `${JSON.stringify(stamped)}\n`, resolve, reject });
         writing ??= writeWaiting();

@@ -62,6 +62,7 @@ interface Progress {
   readonly requestId: string;
   identity?: SpiffeId;
   pod?: string | undefined;
+  podUid?: string | undefined;
 }
 
 /** In the request's metadata: the ids of the roots that the client trusts now. */
@@ -83,7 +84,7 @@ export function createCertificateService(options: CertificateServiceOptions): Ce
       const refusal = error instanceof GrpcAccessError ? error : internalError(error as Error, logger);
       const code = status[refusal.code];
       const entry = { ...progress, identity: progress.identity, reason: refusal.details, code, peer: call.peer };
-      await audit.write({ event: 'refused', ...entry, pod: progress.pod });
+      await audit.write({ event: 'refused', ...entry, pod: progress.pod, podUid: progress.podUid });
       logger.warn(entry, 'certificate refused');
       throw refusal;
     }
@@ -93,10 +94,11 @@ export function createCertificateService(options: CertificateServiceOptions): Ce
 async function sign(options: CertificateServiceOptions, call: CertificateCall, progress: Progress): Promise<string[]> {
   const { limits, authority, ttl, trustDomain, audit, metrics, logger } = options;
   const startMs = performance.now();
-  const { podName, attestor, renews, ...account } = await authenticate(options, call);
+  const { podName, podUid, attestor, renews, ...account } = await authenticate(options, call);
   const spiffeId = formatSpiffeId({ trustDomain, ...account });
   progress.identity = spiffeId;
   progress.pod = podName;
+  progress.podUid = podUid;
 
   const limited = limits.take(spiffeId);
   if (limited !== 'ok') {
@@ -123,6 +125,7 @@ async function sign(options: CertificateServiceOptions, call: CertificateCall, p
     notAfter: issued.notAfter.toISOString(),
     peer: call.peer,
     pod: podName,
+    podUid,
     renews,
     attestor,
     root: rootIds[0] as string,

@@ -26,7 +26,7 @@ import type { CheckpointService } from './checkpoints/checkpoint-service.js';
 
 export interface GrpcServerOptions {
   readonly service: CertificateService;
-  readonly checkpoints: CheckpointService;
+  readonly checkpoints: Pick<CheckpointService, 'sign'>;
   readonly address: string;
   readonly port: number;
   readonly credentials: ServerCredentials;

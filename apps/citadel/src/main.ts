@@ -1,17 +1,25 @@
 // Citadel's entry: flags, signals, exit codes. The work is wired in pipeline.ts.
 
 import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { SIGNING_KEY_TYPES, type SigningKeyType } from '@lateen/identity/authority';
+import { KubeClient, loadClusterAccess } from '@lateen/kubernetes';
 import { createLogger, LOG_LEVELS, type LogLevel, onParentGone } from '@lateen/telemetry';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import type { OidcOptions } from './attest/attestors.js';
 import type { TtlLimits } from './certificate-service.js';
+import type { ClusterOptions } from './cluster/cluster-citadel.js';
 import { parseDurationSeconds } from './duration.js';
+import { oidcOptions } from './oidc-flags.js';
 import { type Citadel, startCitadel } from './pipeline.js';
 
 interface Flags {
-  readonly address: string;
-  readonly stateDir: string;
+  readonly address?: string;
+  readonly stateDir?: string;
+  readonly kubernetes: boolean;
+  readonly kubeconfig?: string;
+  readonly kubeContext?: string;
+  readonly revision: string;
+  readonly leaseDuration: number;
   readonly logLevel: LogLevel;
   readonly exitWithParent: boolean;
   readonly grpcPort: number;
@@ -22,9 +30,9 @@ interface Flags {
   readonly tokenKey?: string;
   readonly tokenAudience: string;
   readonly tokenIssuer: string;
-  readonly oidcIssuer?: string;
-  readonly oidcAudience: string;
-  readonly oidcJwksUri?: string;
+  readonly oidcIssuer: readonly string[];
+  readonly oidcAudience: readonly string[];
+  readonly oidcJwksUri: readonly string[];
   readonly certificateRenewal: boolean;
   readonly caDir?: string;
   readonly caPassphraseFile?: string;
@@ -68,8 +76,16 @@ function collect(value: string, before: readonly string[]): string[] {
 const command = new Command('citadel')
   .description("Lateen's certificate authority: checks tokens, signs SPIFFE certificates, keeps the root.")
   .version(version)
-  .option('--address <ip>', 'bind address of all ports', '127.0.0.1')
-  .requiredOption('--state-dir <dir>', 'directory of the root key, the root certificate and the audit log')
+  .option('--address <ip>', 'bind address of all ports; default: 127.0.0.1, with --kubernetes 0.0.0.0')
+  .option(
+    '--state-dir <dir>',
+    'directory of root, journal and checkpoints; in a cluster of journal and checkpoints, if any',
+  )
+  .option('--kubernetes', 'serves the cluster that it runs in, as the service account of its pod', false)
+  .option('--kubeconfig <file>', 'serves the cluster of this kubeconfig')
+  .option('--kube-context <name>', 'context of the kubeconfig; default: its current one')
+  .option('--lease-duration <duration>', 'in a cluster: how long replicas respect a silent leader', duration, 15)
+  .option('--revision <name>', 'revision of the control plane, for the names of its Service', 'default')
   .option('--grpc-port <port>', 'certificate service (gRPC over TLS); 0 picks a free port', port, 8060)
   .option('--admin-port <port>', 'admin API (mTLS)', port, 15_016)
   .option('--admin-role <role=id>', 'gives a SPIFFE id a role at the admin API: viewer, editor or admin', collect, [])
@@ -80,10 +96,22 @@ const command = new Command('citadel')
   .option('--token-issuer <name>', 'issuer that its tokens must have', 'lateen-local')
   .option(
     '--oidc-issuer <url>',
-    'takes service account tokens of this issuer too (keys by discovery), such as a cluster',
+    'takes service account tokens of this issuer too (keys by discovery), such as a cluster; may be repeated',
+    collect,
+    [],
   )
-  .option('--oidc-audience <name>', 'audience that tokens of that issuer must have', 'istio-ca')
-  .option('--oidc-jwks-uri <url>', 'where the keys of that issuer are; default: found by discovery')
+  .option(
+    '--oidc-audience <name>',
+    'audience that their tokens must have: one for all issuers, or repeated, one for each; default: istio-ca',
+    collect,
+    [],
+  )
+  .option(
+    '--oidc-jwks-uri <url>',
+    'where the keys of an issuer are, repeated in the order of the issuers, "" for discovery; default: discovery for all',
+    collect,
+    [],
+  )
   .option('--no-certificate-renewal', 'a certificate cannot be renewed by showing it; each request needs a token')
   .option(
     '--ca-dir <dir>',
@@ -141,9 +169,22 @@ function workloadTtl(): TtlLimits {
   return { defaultSeconds, minSeconds, maxSeconds };
 }
 
-function oidc(): OidcOptions | undefined {
-  const { oidcIssuer: issuer, oidcAudience: audience, oidcJwksUri: jwksUri } = flags;
-  return issuer === undefined ? undefined : { issuer, audience, jwksUri };
+/** Undefined without a cluster. @throws Error where the flags do not say which one, or it cannot be reached */
+async function cluster(): Promise<ClusterOptions | undefined> {
+  const { kubernetes, kubeconfig, kubeContext: context, revision } = flags;
+  if (!kubernetes && kubeconfig === undefined) return undefined;
+  if (kubernetes && kubeconfig !== undefined) throw new Error('give --kubernetes or --kubeconfig, not both');
+  const access = await loadClusterAccess(
+    kubernetes ? { inCluster: true } : { kubeconfig: kubeconfig!, ...(context === undefined ? {} : { context }) },
+  );
+  const leaseDurationMs = flags.leaseDuration * 1000;
+  return {
+    client: new KubeClient(access),
+    podName: process.env.POD_NAME || `${hostname()}-${process.pid}`,
+    revision,
+    // In the proportions of Kubernetes' own components.
+    ...{ leaseDurationMs, renewDeadlineMs: (leaseDurationMs * 2) / 3, retryPeriodMs: (leaseDurationMs * 2) / 15 },
+  };
 }
 
 function fail(error: Error): never {
@@ -153,13 +194,16 @@ function fail(error: Error): never {
 
 async function start(): Promise<void> {
   try {
-    if (flags.tokenKey === undefined && flags.oidcIssuer === undefined)
-      throw new Error('nobody could prove an identity: give --token-key, --oidc-issuer or both');
+    const inCluster = await cluster();
+    if (inCluster === undefined && flags.tokenKey === undefined && flags.oidcIssuer.length === 0)
+      throw new Error('nobody could prove an identity: give --token-key, --oidc-issuer, --kubernetes or --kubeconfig');
     citadel = await startCitadel({
       ...flags,
+      address: flags.address ?? (flags.kubernetes ? '0.0.0.0' : '127.0.0.1'),
+      cluster: inCluster,
       version,
       tokenKeyFile: flags.tokenKey,
-      oidc: oidc(),
+      oidc: oidcOptions(flags.oidcIssuer, flags.oidcAudience, flags.oidcJwksUri),
       renewal: flags.certificateRenewal,
       passphrase: passphrase(),
       workloadTtl: workloadTtl(),

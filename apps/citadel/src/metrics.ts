@@ -11,13 +11,16 @@ export interface CitadelMetrics {
   readonly csrErrors: Counter;
   readonly authenticationFailures: Counter;
   readonly rateLimited: Counter<'scope'>;
+  readonly tokenReviews: Counter<'result'>;
+  readonly trustBundleWrites: Counter<'result'>;
 }
 
-export function createCitadelMetrics(authority: Authority): CitadelMetrics {
+/** @param leads whether this replica writes the root and the trust bundles; undefined outside of a cluster */
+export function createCitadelMetrics(authority: Authority, leads?: () => boolean): CitadelMetrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const counter = (name: string, help: string) => new Counter({ name, help, registers: [registry] });
-  const expiry = (name: string, help: string, seconds: () => number) =>
+  const gauge = (name: string, help: string, seconds: () => number) =>
     new Gauge({
       name,
       help,
@@ -30,14 +33,18 @@ export function createCitadelMetrics(authority: Authority): CitadelMetrics {
   const left = (date: Date) => Math.floor((date.getTime() - Date.now()) / 1000);
   const root = () => authority.current.rootNotAfter;
   const chain = () => authority.current.chainNotAfter;
-  expiry(CITADEL_METRIC.rootExpiry, 'When the root certificate expires, in seconds since 1970', () => at(root()));
-  expiry(CITADEL_METRIC.rootSecondsLeft, 'Seconds until the root certificate expires', () => left(root()));
-  expiry(CITADEL_METRIC.chainExpiry, 'When the first certificate of the chain expires, in seconds since 1970', () =>
+  gauge(CITADEL_METRIC.rootExpiry, 'When the root certificate expires, in seconds since 1970', () => at(root()));
+  gauge(CITADEL_METRIC.rootSecondsLeft, 'Seconds until the root certificate expires', () => left(root()));
+  gauge(CITADEL_METRIC.chainExpiry, 'When the first certificate of the chain expires, in seconds since 1970', () =>
     at(chain()),
   );
-  expiry(CITADEL_METRIC.chainSecondsLeft, 'Seconds until the first certificate of the chain expires', () =>
+  gauge(CITADEL_METRIC.chainSecondsLeft, 'Seconds until the first certificate of the chain expires', () =>
     left(chain()),
   );
+  const labelled = <Label extends string>(name: string, help: string, label: Label) =>
+    new Counter({ name, help, labelNames: [label], registers: [registry] });
+  if (leads !== undefined)
+    gauge('citadel_leader', 'Whether this replica writes the root and the trust bundles', () => (leads() ? 1 : 0));
   return {
     registry,
     requests: counter(CITADEL_METRIC.csrCount, 'Certificate signing requests received'),
@@ -50,11 +57,20 @@ export function createCitadelMetrics(authority: Authority): CitadelMetrics {
       CITADEL_METRIC.authenticationFailures,
       'Requests whose token or certificate was refused',
     ),
-    rateLimited: new Counter({
-      name: 'citadel_server_rate_limited_count',
-      help: 'Requests refused because a limit was reached, by the limit (identity or total)',
-      labelNames: ['scope'],
-      registers: [registry],
-    }),
+    rateLimited: labelled(
+      'citadel_server_rate_limited_count',
+      'Requests refused because a limit was reached, by the limit (identity or total)',
+      'scope',
+    ),
+    tokenReviews: labelled(
+      'citadel_token_reviews_total',
+      'Answers of the API server about tokens (authenticated, refused or unavailable)',
+      'result',
+    ),
+    trustBundleWrites: labelled(
+      'citadel_trust_bundle_writes_total',
+      'ConfigMaps with the trust bundle that were written, or could not be (written or failed)',
+      'result',
+    ),
   };
 }

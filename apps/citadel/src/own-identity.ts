@@ -14,6 +14,8 @@ import type { Authority } from './authority/authority.js';
 export interface OwnIdentityOptions {
   readonly authority: Authority;
   readonly spiffeId: SpiffeId;
+  /** Names beside it, by which callers that know no SPIFFE ids may check. */
+  readonly dnsNames?: readonly string[];
   readonly ttlSeconds: number;
   readonly logger: Logger;
 }
@@ -55,10 +57,10 @@ export class OwnIdentity implements IdentitySource {
   }
 
   async #make(): Promise<void> {
-    const { authority, spiffeId, ttlSeconds } = this.#options;
+    const { authority, spiffeId, dnsNames, ttlSeconds } = this.#options;
     const { issuer, chainPem, bundlePem } = authority.current;
     const { keyPem } = await createKeyAndCsr();
-    const issued = await issuer.issue({ publicKey: publicKeyOf(keyPem), spiffeId, ttlSeconds });
+    const issued = await issuer.issue({ publicKey: publicKeyOf(keyPem), spiffeId, dnsNames, ttlSeconds });
     const identity = identityFromPem({
       keyPem,
       certChainPem: issued.certPem + chainPem.join(''),

@@ -43,7 +43,9 @@ export interface AuthorityStatus {
   readonly signing: AuthorityCertificate;
   /** The trusted roots; the first is the one that certificates lead to. */
   readonly roots: readonly AuthorityCertificate[];
-  /** What is wrong with the files of a plugged-in CA as they are now. */
+  /** In a cluster: the replica that writes the root and the trust bundles; '' while none does. */
+  readonly writer?: string | undefined;
+  /** What is wrong with what the authority is kept in, as it is now; the last good one serves. */
   readonly problem?: string | undefined;
   readonly rotation?: Rotation | undefined;
   /** Workloads that a step waits for, some of them by name. */

@@ -59,7 +59,7 @@ class Issuer {
 
 describe('tokens of an OIDC issuer', () => {
   const start = (issuer: Issuer) =>
-    test.start({ tokenKeyFile: undefined, oidc: { issuer: issuer.url, audience: 'lateen-ca' } });
+    test.start({ tokenKeyFile: undefined, oidc: [{ issuer: issuer.url, audience: 'lateen-ca' }] });
 
   it('are taken with the keys that the issuer publishes, for its audience only', async () => {
     const issuer = await Issuer.start();
@@ -88,7 +88,7 @@ describe('tokens of an OIDC issuer', () => {
   });
 
   it('are not taken from an issuer by plain HTTP', async () => {
-    await expect(test.start({ oidc: { issuer: 'http://issuer.example', audience: 'a' } })).rejects.toThrow(
+    await expect(test.start({ oidc: [{ issuer: 'http://issuer.example', audience: 'a' }] })).rejects.toThrow(
       /must be https/,
     );
   });

@@ -13,6 +13,8 @@ export interface ShownProof {
 /** A proved identity. */
 export interface Attestation extends Omit<SpiffeIdParts, 'trustDomain'> {
   readonly podName: string | undefined;
+  /** Uid of the pod that a token is bound to, where the attestor tells it. */
+  readonly podUid?: string | undefined;
   /** Serial number of the certificate that proved it, where one did. */
   readonly renews?: string;
   /** Name of the attestor, for the journal. */
@@ -30,7 +32,7 @@ export interface Attestor {
 /** The proof does not hold. */
 export class AttestationError extends Error {}
 
-/** Nobody can be attested at the moment, for want of keys. */
+/** Nobody can be attested at the moment, for want of keys or of the API server. */
 export class AttestorUnavailableError extends Error {}
 
 /** @throws AttestationError where nothing was shown that any of the attestors knows */

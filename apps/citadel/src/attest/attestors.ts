@@ -5,6 +5,7 @@ import { type Attestor, AttestorUnavailableError } from './attestor.js';
 import { certificateAttestor } from './certificate-attestor.js';
 import { type TokenIssuer, tokenAttestor } from './token-attestor.js';
 import type { TokenKeys } from './token-keys.js';
+import type { TokenReviewer } from './token-review.js';
 
 /** Tokens of an OIDC issuer, such as a cluster. */
 export interface OidcOptions {
@@ -20,14 +21,17 @@ export interface AttestorOptions {
   readonly tokenKeys: TokenKeys | undefined;
   readonly tokenIssuer: string;
   readonly tokenAudience: string;
-  readonly oidc: OidcOptions | undefined;
+  /** Each takes the tokens of one issuer. */
+  readonly oidc: readonly OidcOptions[];
+  /** Asks the API server about all other tokens; undefined outside of a cluster. */
+  readonly reviewer?: TokenReviewer | undefined;
   /** Whether a certificate may be renewed by showing it. */
   readonly renewal: boolean;
 }
 
 /** In the order in which they are asked. @throws Error where an address may not be used */
 export function createAttestors(options: AttestorOptions): Attestor[] {
-  const { tokenKeys, oidc } = options;
+  const { tokenKeys, oidc, reviewer } = options;
   const issuers: TokenIssuer[] = [];
   if (tokenKeys !== undefined)
     issuers.push({
@@ -36,9 +40,9 @@ export function createAttestors(options: AttestorOptions): Attestor[] {
       audience: options.tokenAudience,
       keys: () => tokenKeys.current(),
     });
-  if (oidc !== undefined) issuers.push(oidcIssuer(oidc));
+  issuers.push(...oidc.map(oidcIssuer));
   return [
-    ...(issuers.length === 0 ? [] : [tokenAttestor(issuers)]),
+    ...(issuers.length === 0 && reviewer === undefined ? [] : [tokenAttestor(issuers, reviewer)]),
     ...(options.renewal ? [certificateAttestor(options.trustDomain)] : []),
   ];
 }

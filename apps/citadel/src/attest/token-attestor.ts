@@ -1,7 +1,8 @@
-// Attestation by bearer token: a service account's, of the local supervisor or of an OIDC issuer such as a cluster.
+// Attestation by bearer token: a service account's, of the local supervisor, of an OIDC issuer, or of the cluster that we run in.
 
 import { type JWTVerifyGetKey, TokenError, unverifiedIssuer, verifyServiceAccountToken } from '@lateen/identity/tokens';
 import { type Attestation, AttestationError, type Attestor, type ShownProof } from './attestor.js';
+import type { TokenReviewer } from './token-review.js';
 
 export interface TokenIssuer {
   /** Name of the attestor in the journal. */
@@ -12,8 +13,11 @@ export interface TokenIssuer {
   keys(): Promise<JWTVerifyGetKey>;
 }
 
-/** @param issuers each with its own keys and audience; a token is checked with those of the issuer that it names, only */
-export function tokenAttestor(issuers: readonly TokenIssuer[]): Attestor {
+/**
+ * @param issuers each with its own keys and audience; a token is checked with those of the issuer that it names, only
+ * @param reviewer decides of tokens of all other issuers; without it they are refused
+ */
+export function tokenAttestor(issuers: readonly TokenIssuer[], reviewer?: TokenReviewer): Attestor {
   return {
     attest: async ({ authorization }: ShownProof): Promise<Attestation | undefined> => {
       if (authorization.length === 0) return undefined;
@@ -23,6 +27,7 @@ export function tokenAttestor(issuers: readonly TokenIssuer[]): Attestor {
       try {
         const named = unverifiedIssuer(token);
         const issuer = issuers.find((each) => each.issuer === named);
+        if (issuer === undefined && reviewer !== undefined) return await reviewer.attest(token);
         if (issuer === undefined) throw new TokenError('issuer', 'token is of another issuer');
         const keys = await issuer.keys();
         const account = await verifyServiceAccountToken(token, {

@@ -6,11 +6,12 @@ import type { SigningKeyType } from '@lateen/identity/authority';
 import type { AuthorityStatus, Logger, Rotation } from '@lateen/telemetry';
 import { type AuditLog, type IssuedEntry, issuedCertificates } from '../audit-log.js';
 import { type Authority, describeCertificate } from './authority.js';
+import { CaDirectory } from './ca-directory.js';
 import { DirectoryRootStore } from './directory-root-store.js';
 import { Holders } from './holders.js';
 import { OwnRoots } from './own-roots.js';
 import { PluggedInAuthority } from './plugged-in-authority.js';
-import { RootRotation, RotationRefused } from './root-rotation.js';
+import { RootRotation, RotationRefused, type RotationStatus } from './root-rotation.js';
 import type { StateLease } from './state-lease.js';
 
 export { RotationRefused } from './root-rotation.js';
@@ -50,7 +51,8 @@ export function openAuthority(options: AuthoritySourceOptions): Promise<Authorit
 }
 
 async function openPluggedIn(options: AuthoritySourceOptions, directory: string): Promise<AuthoritySource> {
-  const authority = await PluggedInAuthority.open({ ...options, directory });
+  const source = new CaDirectory(directory, options.stateDir);
+  const authority = await PluggedInAuthority.open({ ...options, source });
   return {
     authority,
     status: () => ({ ...standing(authority, options), source: 'plugged-in CA', problem: authority.problem }),
@@ -92,23 +94,7 @@ async function openOwnRoots(options: AuthoritySourceOptions): Promise<AuthorityS
   await rotation.resume();
   return {
     authority: roots,
-    status: () => {
-      const { rotation: current, last, waitingFor } = rotation.status;
-      return {
-        ...standing(roots, options),
-        source: 'own root',
-        rotation: current,
-        last,
-        ...(current === undefined
-          ? {}
-          : {
-              waitingFor: {
-                count: waitingFor.length,
-                names: waitingFor.slice(0, MAX_NAMES).map(({ name }) => name),
-              },
-            }),
-      };
-    },
+    status: () => ({ ...standing(roots, options), ...rotationStatus(rotation.status), source: 'own root' }),
     rotateRoot: async (graceSeconds, requestedBy) => {
       await rotation.start(graceSeconds, requestedBy);
     },
@@ -117,11 +103,17 @@ async function openOwnRoots(options: AuthoritySourceOptions): Promise<AuthorityS
   };
 }
 
-function heldBy(entry: IssuedEntry) {
+export function heldBy(entry: IssuedEntry) {
   return { ...entry, notAfterMs: Date.parse(entry.notAfter) };
 }
 
-function standing(authority: Authority, { passphrase }: AuthoritySourceOptions) {
+export function rotationStatus({ rotation, last, waitingFor }: RotationStatus) {
+  if (rotation === undefined) return { last };
+  const names = waitingFor.slice(0, MAX_NAMES).map(({ name }) => name);
+  return { rotation, last, waitingFor: { count: waitingFor.length, names } };
+}
+
+export function standing(authority: Authority, { passphrase }: Pick<AuthoritySourceOptions, 'passphrase'>) {
   const { chainPem, bundlePem } = authority.current;
   return {
     encrypted: passphrase !== undefined,

@@ -1,24 +1,23 @@
 // Authority: an intermediate from files of somebody else's, read again when they change; what is wrong keeps the last good.
 
-import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
-import { writeFileAtomic } from '@lateen/identity';
-import {
-  type PluggedInAuthority as Material,
-  PLUGGED_IN_FILE,
-  type PluggedInFiles,
-  readPluggedIn,
-} from '@lateen/identity/authority';
+import { type PluggedInAuthority as Material, type PluggedInFiles, readPluggedIn } from '@lateen/identity/authority';
 import type { Logger } from '@lateen/telemetry';
 import { type Authority, type IssuingAuthority, issuingAuthority } from './authority.js';
-import { ROOT_FILE } from './directory-root-store.js';
-import { readIfThere } from './read-if-there.js';
+
+/** Where an intermediate is read from: a directory (ca-directory.ts), or a Secret of a cluster (../cluster/ca-secret.ts). */
+export interface PluggedInSource {
+  /** What people call it. */
+  readonly name: string;
+  /** Another one each time that something has changed. */
+  stamp(): Promise<string>;
+  /** @throws Error naming what is missing */
+  read(): Promise<PluggedInFiles>;
+  /** Puts the bundle where local readers find it. */
+  publish(bundlePem: string): Promise<void>;
+}
 
 export interface PluggedInOptions {
-  /** Where the four files are. */
-  readonly directory: string;
-  /** Gets the bundle. */
-  readonly stateDir: string;
+  readonly source: PluggedInSource;
   readonly trustDomain: string;
   readonly passphrase: string | undefined;
   readonly logger: Logger;
@@ -41,7 +40,7 @@ export class PluggedInAuthority implements Authority {
     this.#options = options;
   }
 
-  /** Reads the files and begins to follow them. @throws Error naming the directory and what is wrong, file by file */
+  /** Reads the files and begins to follow them. @throws Error naming their place and what is wrong, file by file */
   static async open(options: PluggedInOptions): Promise<PluggedInAuthority> {
     const authority = new PluggedInAuthority(options);
     await authority.#load();
@@ -78,53 +77,28 @@ export class PluggedInAuthority implements Authority {
   }
 
   async #load(): Promise<void> {
-    const { directory, stateDir, trustDomain, passphrase, logger } = this.#options;
-    const stamp = await this.#stampOf(directory);
+    const { source, logger } = this.#options;
+    const stamp = await source.stamp();
     if (stamp === this.#stamp) return;
-    const material = await this.#read(directory, trustDomain, passphrase);
-    if ((await this.#stampOf(directory)) !== stamp) return; // changed while it was read; the next look takes it
-    const bundleFile = join(stateDir, ROOT_FILE.bundle);
-    if ((await readIfThere(bundleFile)) !== material.bundlePem)
-      await writeFileAtomic(bundleFile, material.bundlePem, { mode: 0o644 });
+    const material = await this.#read();
+    if ((await source.stamp()) !== stamp) return; // changed while it was read; the next look takes it
+    await source.publish(material.bundlePem);
     this.#current = await issuingAuthority(material);
     this.#stamp = stamp;
     this.problem = undefined;
     logger.info(
-      { directory, roots: this.#current.rootIds, notAfter: material.notAfter },
-      'signing with the CA of files',
+      { from: source.name, roots: this.#current.rootIds, notAfter: material.notAfter },
+      'signing with a plugged-in CA',
     );
     for (const listener of [...this.#listeners]) listener(this.#current);
   }
 
-  async #read(directory: string, trustDomain: string, passphrase: string | undefined): Promise<Material> {
+  async #read(): Promise<Material> {
+    const { source, trustDomain, passphrase } = this.#options;
     try {
-      const entries = await Promise.all(
-        Object.entries(PLUGGED_IN_FILE).map(async ([key, name]) => [key, await this.#text(directory, name)]),
-      );
-      return await readPluggedIn(Object.fromEntries(entries) as PluggedInFiles, { trustDomain, passphrase });
+      return await readPluggedIn(await source.read(), { trustDomain, passphrase });
     } catch (error) {
-      throw new Error(`the CA in ${directory} cannot be used: ${(error as Error).message}`, { cause: error });
+      throw new Error(`the CA in ${source.name} cannot be used: ${(error as Error).message}`, { cause: error });
     }
-  }
-
-  async #text(directory: string, name: string): Promise<string> {
-    const text = await readIfThere(join(directory, name));
-    if (text !== undefined) return text;
-    if (name === PLUGGED_IN_FILE.certChain) return ''; // a root may have signed the intermediate itself
-    throw new Error(`${name} is missing`);
-  }
-
-  /** Changes when one of the files does; links are followed, as mounted Secrets are swapped by one. */
-  async #stampOf(directory: string): Promise<string> {
-    const stamps = Object.values(PLUGGED_IN_FILE).map(async (name) => {
-      try {
-        const { mtimeMs, size, ino } = await stat(join(directory, name));
-        return `${mtimeMs}/${size}/${ino}`;
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '-';
-        throw error;
-      }
-    });
-    return (await Promise.all(stamps)).join(' ');
   }
 }

@@ -30,6 +30,8 @@ export interface RootRotationOptions {
   readonly readHolders: () => Promise<void>;
   /** Told of each step, for the journal. Rejects where it cannot be written. */
   readonly record: (step: string, rotation: Rotation) => Promise<void>;
+  /** False where others issue certificates too, of whom the journal knows nothing: each step waits for the whole grace time then. */
+  readonly journalIsComplete?: boolean;
   /** How long everybody must have followed before the next step; covers what is on its way. */
   readonly settleMs?: number;
   readonly logger: Logger;
@@ -167,9 +169,16 @@ export class RootRotation {
     this.#resumed = false;
     const graceEndsMs = Date.parse(rotation.stepSince) + rotation.graceSeconds * 1000;
     let allSinceMs: number | undefined;
+    // Other replicas follow what was decided a little later.
+    const blindUntilMs = Math.max(graceEndsMs, Date.parse(rotation.stepSince) + (this.#options.settleMs ?? SETTLE_MS));
     while (!this.#stopped) {
       const left = this.#waitingFor(rotation);
       const nowMs = Date.now();
+      if (this.#options.journalIsComplete === false) {
+        if (nowMs >= blindUntilMs) return true;
+        await this.#pause();
+        continue;
+      }
       if (left.length > 0) allSinceMs = undefined;
       else allSinceMs ??= nowMs;
       if (allSinceMs !== undefined && nowMs - allSinceMs >= settleMs) return true;

@@ -1,4 +1,4 @@
-// Authority: which roots there are and how far a rotation is, as `authority.json` says: one file, replaced as a whole.
+// Authority: which roots there are and how far a rotation is, as `authority.json` says: one text, replaced as a whole.
 
 import { readFile } from 'node:fs/promises';
 import type { PastRotation, Rotation } from '@lateen/telemetry';
@@ -19,15 +19,19 @@ export interface RootState {
 
 /** @throws Error naming the file where it is not what this program writes */
 export async function readRootState(file: string): Promise<RootState> {
-  const text = await readFile(file, 'utf8');
+  return parseRootState(await readFile(file, 'utf8'), file);
+}
+
+/** @param name what people call the text's place */
+export function parseRootState(text: string, name: string): RootState {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw new Error(`${file} is damaged (${(error as Error).message}); restore it from a backup`, { cause: error });
+    throw new Error(`${name} is damaged (${(error as Error).message}); restore it from a backup`, { cause: error });
   }
   if (!isRootState(value)) {
-    throw new Error(`${file} is damaged or of another version of Citadel; restore it from a backup`);
+    throw new Error(`${name} is damaged or of another version of Citadel; restore it from a backup`);
   }
   return value;
 }

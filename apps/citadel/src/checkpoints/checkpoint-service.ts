@@ -37,6 +37,18 @@ export const CHECKPOINT_FILE = {
   chains: 'checkpoints.jsonl',
 } as const;
 
+/** Where there is no state directory: what was signed could not be remembered, so nothing is. */
+export const NO_CHECKPOINTS: Pick<CheckpointService, 'sign' | 'published' | 'close'> = {
+  sign: async () => {
+    throw new GrpcAccessError(
+      status.FAILED_PRECONDITION,
+      'this Citadel signs no checkpoints: it has no volume to remember them (--state-dir)',
+    );
+  },
+  published: { keys: [], chains: [] },
+  close: async () => undefined,
+};
+
 /** A log asks about every ten seconds, once at its end, and a workload may have many replicas. */
 const OF_IDENTITY = { perSecond: 50, burst: 500 };
 const OF_ALL = { perSecond: 500, burst: 2000 };

@@ -92,10 +92,28 @@ export class CitadelTest {
     return identityFromPem({ keyPem, certChainPem: chain.join(''), rootsPem: citadel.bundlePem() });
   }
 
+  /** As `identity`, by any token. */
+  async identityBy(citadel: Citadel, token: string) {
+    const { keyPem, csrPem } = await createKeyAndCsr();
+    const chain = await this.ask(citadel, { token, csrPem });
+    return identityFromPem({ keyPem, certChainPem: chain.join(''), rootsPem: citadel.bundlePem() });
+  }
+
   /** Calls the admin API as a service account of the control plane. */
   async admin(citadel: Citadel, path: string, { as = 'lateen-admin', method = 'GET' } = {}): Promise<Response> {
     // Short, so that no rotation waits for it.
     const identity = await this.identity(citadel, { namespace: 'istio-system', serviceAccount: as }, 2);
+    return this.adminAs(citadel, identity, path, method);
+  }
+
+  /** Calls the admin API with a certificate. */
+  async adminAs(
+    citadel: Citadel,
+    pem: { keyPem: string; certChainPem: string },
+    path: string,
+    method = 'GET',
+  ): Promise<Response> {
+    const identity = identityFromPem({ ...pem, rootsPem: citadel.bundlePem() });
     const agent = new MtlsAgent({ source: new StaticIdentity(identity), expectedSpiffeIds: [CITADEL_ID] });
     this.closers.push(() => agent.destroy());
     return mtlsFetch(agent)(`https://127.0.0.1:${citadel.ports.admin}${path}`, { method });

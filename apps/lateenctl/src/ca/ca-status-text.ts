@@ -13,11 +13,12 @@ const ORDER = Object.keys(STEPS) as Rotation['step'][];
 
 /** All of `ca status`. */
 export function statusText(status: AuthorityStatus, nowMs: number): string {
-  const { signing, roots, encrypted, problem } = status;
+  const { signing, roots, encrypted, writer, problem } = status;
   const lines = [
     `source:  ${status.source}${encrypted ? ', key encrypted at rest' : ''}`,
     `signing: ${signing.id}  ${signing.key}  ${signing.subject}  until ${signing.notAfter}`,
   ];
+  if (writer !== undefined) lines.push(`writer:  ${writer === '' ? 'none at the moment' : writer}`);
   if (problem !== undefined) lines.push(`problem: ${problem}`);
   const role = (root: AuthorityCertificate, index: number) => (index === 0 ? 'signs' : roleOfOther(status, root.id));
   const rows = roots.map((root, index) => [root.id, role(root, index), root.key, root.notBefore, root.notAfter]);

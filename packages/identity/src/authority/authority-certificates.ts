@@ -24,7 +24,7 @@ export interface IssueOptions {
   readonly publicKey: KeyObject;
   readonly spiffeId: SpiffeId;
   /** DNS names beside it, for servers whose clients know no SPIFFE ids, such as an API server. */
-  readonly dnsNames?: readonly string[];
+  readonly dnsNames?: readonly string[] | undefined;
   readonly ttlSeconds: number;
   readonly now?: Date;
 }

@@ -29,7 +29,7 @@ export interface CertificateCall {
   readonly signal?: AbortSignal;
 }
 
-/** The authority did not take the proof of identity. */
+/** The authority did not take the proof of identity, or could not check it (then it was there, or it was away). */
 export class NotAuthenticatedError extends Error {}
 
 const METHOD = '/istio.v1.auth.IstioCertificateService/CreateCertificate';
@@ -52,7 +52,8 @@ export async function requestCertificate(call: CertificateCall): Promise<string[
     return response.certChain.map((pem) => (pem.endsWith('\n') ? pem : `${pem}\n`));
   } catch (error) {
     const message = `certificate request to ${call.address} failed: ${(error as Error).message}`;
-    const refused = (error as { code?: unknown }).code === status.UNAUTHENTICATED;
+    const code = (error as { code?: unknown }).code;
+    const refused = code === status.UNAUTHENTICATED || code === status.UNAVAILABLE;
     throw refused ? new NotAuthenticatedError(message, { cause: error }) : new Error(message, { cause: error });
   } finally {
     client.close();

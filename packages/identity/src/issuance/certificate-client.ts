@@ -35,7 +35,7 @@ export interface CertificateClientOptions {
   readonly directory: string;
   readonly trustDomain: string;
   /** DNS names that the certificate shall have beside its SPIFFE id; Citadel gives its own services' names to them alone. */
-  readonly dnsNames?: readonly string[];
+  readonly dnsNames?: readonly string[] | undefined;
   /** Life to ask for; the authority's default unless given. */
   readonly requestedTtlSeconds?: number;
   /** Share of a life that is left when it is renewed, between 0 and 1 (Istio's SECRET_GRACE_PERIOD_RATIO); 0.5 unless given. */

@@ -10,7 +10,7 @@ export interface StoredIdentityOptions {
   readonly trustDomain: string;
   readonly rootCertFile: string;
   /** DNS names that the certificate must have. */
-  readonly dnsNames?: readonly string[];
+  readonly dnsNames?: readonly string[] | undefined;
 }
 
 export interface StoredIdentity {
