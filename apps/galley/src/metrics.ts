@@ -3,6 +3,7 @@
 import { describeKind, isIstioKind, type Problem } from '@lateen/istio-config';
 import { GALLEY_METRIC } from '@lateen/telemetry';
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import type { KubernetesSources } from './kubernetes/kubernetes-sources.js';
 import type { ReadResource } from './kubernetes/read-resource.js';
 import type { ChangeOutcome } from './sources/apply-documents.js';
 import type { FileStatus } from './sources/config-directory.js';
@@ -21,6 +22,10 @@ export interface GalleyMetrics {
   recordReview(kind: string, problems: readonly Problem[]): void;
   /** Counts an answer of a webhook. */
   recordAnswer(path: string, status: number): void;
+  recordLeader(isLeader: boolean): void;
+  recordStatusWrite(outcome: 'written' | 'conflict' | 'failed'): void;
+  /** Shows how the API server's kinds and resources stand. */
+  observe(sources: KubernetesSources): void;
 }
 
 const LABELS = ['group', 'resource'] as const;
@@ -44,6 +49,17 @@ export function createGalleyMetrics(store: ConfigStore): GalleyMetrics {
     name: GALLEY_METRIC.webhookAnswers,
     help: 'Answers of webhooks, by path and HTTP status; 200 also for a refusal',
     labelNames: ['path', 'status'],
+    registers: [registry],
+  });
+  const leader = new Gauge({
+    name: GALLEY_METRIC.leader,
+    help: '1 where this replica writes statuses and keeps the webhook configurations',
+    registers: [registry],
+  });
+  const statusWrites = new Counter({
+    name: GALLEY_METRIC.statusWrites,
+    help: 'Statuses written to the API server, by outcome',
+    labelNames: ['outcome'],
     registers: [registry],
   });
   new Gauge({
@@ -81,6 +97,9 @@ export function createGalleyMetrics(store: ConfigStore): GalleyMetrics {
     },
     recordRead: ({ kind, problems }) => recordOne(kind, problems),
     recordReview: recordOne,
+    recordLeader: (isLeader) => leader.set(isLeader ? 1 : 0),
+    recordStatusWrite: (outcome) => statusWrites.inc({ outcome }),
+    observe: (sources) => observeSources(registry, sources),
     recordAnswer: (path, status) => answers.inc({ path, status }),
     recordFile: ({ kinds, problems }) => {
       for (const kind of kinds) passed.inc(labelsOf(kind));
@@ -94,4 +113,26 @@ function labelsOf(kind: string): { group: string; resource: string } {
   if (!isIstioKind(kind)) return { group: 'unknown', resource: 'unknown' };
   const { group, plural } = describeKind(kind);
   return { group, resource: plural };
+}
+
+function observeSources(registry: Registry, { kinds, resources }: KubernetesSources): void {
+  new Gauge({
+    name: GALLEY_METRIC.rejectedResources,
+    help: 'Resources of the API server that are not in force as they stand there, by kind',
+    labelNames: ['kind'],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const { kind, content } of resources.seen.values()) if (content === undefined) this.inc({ kind });
+    },
+  });
+  new Gauge({
+    name: GALLEY_METRIC.kindsSynced,
+    help: '1 for kinds that are read and watched, 0 for those that are not, by kind',
+    labelNames: ['kind'],
+    registers: [registry],
+    collect() {
+      for (const { kind, state, error } of kinds.states) this.set({ kind }, state === 'synced' && !error ? 1 : 0);
+    },
+  });
 }

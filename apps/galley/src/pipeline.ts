@@ -9,16 +9,19 @@ import {
   type IdentitySource,
 } from '@lateen/identity';
 import { type Logger, startMonitoringServer } from '@lateen/telemetry';
-import { type ConfigSources, type KubernetesOptions, startKubernetesSources } from './kubernetes/kubernetes-sources.js';
-import { createGalleyMetrics, type GalleyMetrics } from './metrics.js';
+import { type ClusterPart, startClusterPart } from './kubernetes/cluster-part.js';
+import {
+  type KubernetesOptions,
+  type KubernetesSources,
+  startKubernetesSources,
+} from './kubernetes/kubernetes-sources.js';
+import { createGalleyMetrics } from './metrics.js';
 import type { ConfigRules } from './rules.js';
 import { startAdminServer } from './serve/admin-server.js';
 import { startAdsServer } from './serve/ads-server.js';
 import type { FileStatus } from './sources/config-directory.js';
 import { startLocalSources } from './sources/local-sources.js';
 import { ConfigStore } from './store/config-store.js';
-import { startWebhookRoutes } from './webhook/webhook-routes.js';
-import { startWebhookServer, type WebhookServer } from './webhook/webhook-server.js';
 
 export interface GalleyOptions {
   readonly address: string;
@@ -82,8 +85,15 @@ export async function startGalley(options: GalleyOptions): Promise<Galley> {
       metrics.recordFile(status);
       logStatus(status, logger);
     };
-    const sources = await startSources(options, store, onStatus, metrics);
+    let inCluster: KubernetesSources | undefined;
+    if (options.kubernetes !== undefined) {
+      const onRead = metrics.recordRead;
+      inCluster = await startKubernetesSources({ ...options.kubernetes, store, rules, onStatus, onRead, logger });
+      metrics.observe(inCluster);
+    }
+    const sources = inCluster ?? (await startLocalSources({ ...options, store, onStatus }));
     stops.push(() => sources.stop());
+    let cluster: ClusterPart | undefined;
 
     waitingFor = 'there is no certificate yet';
     const source = await startIdentity(options, stops);
@@ -113,6 +123,7 @@ export async function startGalley(options: GalleyOptions): Promise<Galley> {
         version: store.state.version,
         resources: store.state.resources.size,
         ...sources.status(),
+        ...cluster?.status(),
         subscribers: ads.clients().map(({ client, types }) => ({
           node: client.node.id,
           peer: client.peer,
@@ -121,16 +132,23 @@ export async function startGalley(options: GalleyOptions): Promise<Galley> {
       }),
     });
     stops.push(() => admin.close(1_000));
-    let webhooks: WebhookServer | undefined;
-    if (options.kubernetes !== undefined) {
-      const routes = await startWebhookRoutes({ ...options.kubernetes, store, rules, metrics, logger }, stops);
-      const port = options.webhookPort ?? 0;
-      webhooks = await startWebhookServer({ source, address, port, routes, onAnswered: metrics.recordAnswer, logger });
-      stops.push(() => webhooks?.close());
+    if (options.kubernetes !== undefined && inCluster !== undefined) {
+      cluster = await startClusterPart({
+        ...options.kubernetes,
+        sources: inCluster,
+        store,
+        rules,
+        source,
+        metrics,
+        logger,
+        address,
+        webhookPort: options.webhookPort ?? 0,
+      });
+      stops.push(() => cluster?.stop());
     }
     waitingFor = undefined;
 
-    const ports = { xds: ads.port, admin: admin.port, monitoring: monitoring.port, webhook: webhooks?.port };
+    const ports = { xds: ads.port, admin: admin.port, monitoring: monitoring.port, webhook: cluster?.webhookPort };
     logger.info(
       { address, ports, version: store.state.version, resources: store.state.resources.size },
       'galley is up',
@@ -155,17 +173,6 @@ async function startIdentity(
 
 const APPLY_BY_KUBECTL =
   'resources are kept by the Kubernetes API server, which Galley only reads; use `kubectl apply` and `kubectl delete`';
-
-function startSources(
-  options: GalleyOptions,
-  store: ConfigStore,
-  onStatus: (status: FileStatus) => void,
-  metrics: GalleyMetrics,
-): Promise<ConfigSources> {
-  const { kubernetes, rules, logger } = options;
-  if (kubernetes === undefined) return startLocalSources({ ...options, store, onStatus });
-  return startKubernetesSources({ ...kubernetes, store, rules, onStatus, onRead: metrics.recordRead, logger });
-}
 
 function logStatus({ file, accepted, problems }: FileStatus, logger: Logger): void {
   if (accepted) logger.info({ file, problems }, 'file accepted');

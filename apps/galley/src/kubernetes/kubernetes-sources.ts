@@ -1,7 +1,7 @@
 // Kubernetes sources, in the order in which they are read: MeshConfig and all kinds → the store. The API server is the store;
 // what Galley keeps on disk is the last good version of what it read there.
 import { ISTIO_KINDS, type IstioKind } from '@lateen/istio-config';
-import type { KubeClient } from '@lateen/kubernetes';
+import type { KubeClient, LeaseElectionOptions } from '@lateen/kubernetes';
 import type { Logger } from '@lateen/telemetry';
 import type { ConfigRules } from '../rules.js';
 import type { FileStatus } from '../sources/config-directory.js';
@@ -23,6 +23,8 @@ export interface KubernetesOptions {
   readonly lookMs?: number;
   /** How long a Galley that has last good versions on its disk waits for the API server before it serves those. */
   readonly lastGoodAfterMs?: number;
+  /** Of the leader's Lease, where others than the usual ones are wanted. */
+  readonly leaseTimes?: Pick<LeaseElectionOptions, 'leaseDurationMs' | 'renewDeadlineMs' | 'retryPeriodMs'>;
 }
 
 export interface KubernetesSourcesOptions extends KubernetesOptions {
@@ -33,14 +35,10 @@ export interface KubernetesSourcesOptions extends KubernetesOptions {
   readonly logger: Logger;
 }
 
-/** Where configuration comes from. */
-export interface ConfigSources {
+export interface KubernetesSources {
   /** For `/debug/status`. */
   status(): object;
   stop(): Promise<void>;
-}
-
-export interface KubernetesSources extends ConfigSources {
   readonly kinds: KindInformers;
   readonly resources: ResourceSource;
 }

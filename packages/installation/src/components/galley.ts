@@ -127,6 +127,8 @@ function clusterRules(resources: ReadonlyMap<string, readonly string[]>): Policy
 const NAMESPACE_RULES: readonly PolicyRule[] = [
   // MeshConfig and the templates of injection.
   { apiGroups: [''], resources: ['configmaps'], verbs: ['get', 'list', 'watch'] },
+  // A dry run of one that is not valid shows that validation works; nothing is ever made.
+  { apiGroups: ['networking.istio.io'], resources: ['gateways'], verbs: ['create'] },
   // Who writes status.
   { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['create'] },
   {
