@@ -1,5 +1,6 @@
 // Edge: runs the system's programs that hold the rules (nft, iptables, ip), in this network namespace or in another.
 import { spawnSync } from 'node:child_process';
+import { accessSync, constants } from 'node:fs';
 
 export interface Outcome {
   readonly exitCode: number;
@@ -9,6 +10,9 @@ export interface Outcome {
 
 /** Something that keeps rules from being written, with what to do about it. */
 export class RedirectError extends Error {}
+
+/** Where iptables locks by a file; the root of an init container is read-only. */
+const LOCK_DIRECTORIES = ['/run', '/dev/shm'];
 
 const MOST_OUTPUT_BYTES = 64 * 1024 * 1024;
 
@@ -25,7 +29,12 @@ export class Commands {
   tryRun(program: string, args: readonly string[], input = ''): Outcome | undefined {
     if (this.#prefix.length > 0 && !isInstalled(program)) return undefined;
     const [first, ...others] = [...this.#prefix, program, ...args];
-    const result = spawnSync(first!, others, { input, encoding: 'utf8', maxBuffer: MOST_OUTPUT_BYTES });
+    const result = spawnSync(first!, others, {
+      input,
+      encoding: 'utf8',
+      maxBuffer: MOST_OUTPUT_BYTES,
+      env: environment(),
+    });
     if (result.error !== undefined) {
       if ((result.error as NodeJS.ErrnoException).code !== 'ENOENT') throw result.error;
       if (this.#prefix.length === 0) return undefined;
@@ -48,6 +57,20 @@ export class Commands {
     if (outcome === undefined) throw new RedirectError(`${program} is missing: install ${packageName}`);
     if (outcome.exitCode !== 0) throw new RedirectError(`${program} ${args.join(' ')} failed: ${outcome.stderr}`);
     return outcome.stdout;
+  }
+}
+
+function environment(): NodeJS.ProcessEnv {
+  const directory = LOCK_DIRECTORIES.find(isWritable) ?? LOCK_DIRECTORIES[0];
+  return { XTABLES_LOCKFILE: `${directory}/xtables.lock`, ...process.env };
+}
+
+function isWritable(directory: string): boolean {
+  try {
+    accessSync(directory, constants.W_OK);
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -284,7 +284,9 @@ export class FakeApiServer {
     }
     // A status has a path of its own: what is written at the other one does not count.
     const isStatus = target.subresource === 'status';
-    const object = isStatus ? { ...before, status: after.status } : { ...after, status: before.status };
+    // Kubernetes' own kinds take labels with a status, custom resources do not.
+    const { metadata } = target.type.group === '' ? after : before;
+    const object = isStatus ? { ...before, metadata, status: after.status } : { ...after, status: before.status };
     answer(response, 200, this.store.put(target.collection, typed(target.type, object as StoredObject), dryRun));
   }
 

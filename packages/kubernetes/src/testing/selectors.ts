@@ -1,5 +1,5 @@
 // For tests: label and field selectors, as far as Lateen's programs use them.
-import type { KubeObject } from '../objects.js';
+import type { KubeObject, Pod } from '../objects.js';
 
 export interface Selectors {
   readonly namespace?: string;
@@ -12,7 +12,7 @@ export function matchesSelectors(object: KubeObject, selectors: Selectors): bool
   if (selectors.namespace !== undefined && selectors.namespace !== namespace) return false;
   for (const term of terms(selectors.fieldSelector)) {
     const { key, value, negated } = splitTerm(term);
-    const actual = key === 'metadata.name' ? name : key === 'metadata.namespace' ? namespace : undefined;
+    const actual = { 'metadata.name': name, 'metadata.namespace': namespace, 'spec.nodeName': nodeOf(object) }[key];
     if ((actual === value) === negated) return false;
   }
   for (const term of terms(selectors.labelSelector)) {
@@ -21,6 +21,10 @@ export function matchesSelectors(object: KubeObject, selectors: Selectors): bool
     if (holds === negated) return false;
   }
   return true;
+}
+
+function nodeOf(object: KubeObject): string | undefined {
+  return (object as Pod).spec?.nodeName;
 }
 
 function terms(selector: string | undefined): string[] {
