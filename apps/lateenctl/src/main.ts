@@ -2,6 +2,7 @@
 
 import '@lateen/telemetry/held-optimizer.js';
 import { CommanderError } from 'commander';
+import { closeTargets } from './commands/context.js';
 import { isCompletionRequest, prepareCompletion } from './completion/completion.js';
 import { runningNames } from './completion/running-names.js';
 import { withWaitValue } from './distribution/wait-choice.js';
@@ -18,7 +19,7 @@ async function main(): Promise<void> {
   if (isCompletionRequest(args)) {
     args = await prepareCompletion(program, args, (words) => runningNames(() => placeOf(words)));
   }
-  await program.parseAsync(withWaitValue(args), { from: 'user' });
+  await program.parseAsync(withWaitValue(args), { from: 'user' }).finally(closeTargets);
 }
 
 /** Prints a failure where that was not done yet, and says the exit code. */

@@ -112,7 +112,7 @@ Examples:
   lateenctl audit checkpoints > checkpoints.json`,
     )
     .action(async (_options: object, command: Command) => {
-      printJson(await publishedCheckpoints(targetOf(command).controlPlane));
+      printJson(await publishedCheckpoints((await targetOf(command)).controlPlane));
     });
 }
 

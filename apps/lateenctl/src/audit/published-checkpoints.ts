@@ -38,7 +38,7 @@ export async function signaturesFrom(
 async function read(source: string, isStopped: boolean, command: Command): Promise<PublishedCheckpoints | undefined> {
   if (source !== 'citadel') return readPublished(source);
   if (isStopped) return readLeft(stateLayout(stateDirOf(command)).component('citadel'));
-  return publishedCheckpoints(targetOf(command).controlPlane);
+  return publishedCheckpoints((await targetOf(command)).controlPlane);
 }
 
 /** What Citadel keeps; undefined where it was never there. */

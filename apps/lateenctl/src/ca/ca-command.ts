@@ -41,7 +41,7 @@ Examples:
     )
     .action(async (options: { output: string }, command: Command) => {
       const format = outputFormat(options.output, ['table', 'json']);
-      const status = await authorityStatus(targetOf(command).controlPlane);
+      const status = await authorityStatus((await targetOf(command)).controlPlane);
       if (format === 'json') return printJson(status);
       print(statusText(status, Date.now()));
     });
@@ -76,7 +76,7 @@ Examples:
       if (graceMs === undefined || graceMs < 0)
         throw new UsageError(`--grace ${options.grace}: not a duration; write for example 90s, 10m or 1h`);
       const timeoutMs = timeoutMsOf(options.timeout);
-      const { controlPlane } = targetOf(command);
+      const { controlPlane } = await targetOf(command);
       const status = await rotateRoot(controlPlane, Math.ceil(graceMs / 1000));
       const rotation = status.rotation ?? status.last;
       print(`rotation of the root begun: ${rotation?.from} -> ${rotation?.to}`);

@@ -1,5 +1,8 @@
 // Cluster: the API server that a command line means, and as whom.
 
+import { existsSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { delimiter, join } from 'node:path';
 import { type ClusterAccess, ClusterAccessError, KubeClient, loadClusterAccess } from '@lateen/kubernetes';
 import { type Command, Option } from 'commander';
 import { UnreachableError, UsageError } from '../output/cli-error.js';
@@ -13,6 +16,16 @@ interface ClusterOptions {
 export interface Cluster {
   readonly access: ClusterAccess;
   readonly client: KubeClient;
+}
+
+/** Options that name a cluster. */
+export const CLUSTER_OPTIONS = ['kubeconfig', 'context'] as const;
+
+/** Whether there is a kubeconfig to find, as kubectl finds it. */
+export function hasKubeconfig(): boolean {
+  const { KUBECONFIG } = process.env;
+  if (KUBECONFIG) return KUBECONFIG.split(delimiter).some((file) => existsSync(file));
+  return existsSync(join(homedir(), '.kube', 'config'));
 }
 
 /** The options that say which cluster; they stand beside those that say which local mesh. */

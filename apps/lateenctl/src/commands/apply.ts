@@ -1,17 +1,19 @@
 // Commands: `lateenctl apply -f` and `lateenctl validate -f`.
 
-import { compareProblems, parseDocuments, parseMeshConfig } from '@lateen/istio-config';
+import { compareProblems, isIstioKind, parseDocuments, parseMeshConfig } from '@lateen/istio-config';
 import type { Command } from 'commander';
+import { withCluster } from '../cluster/cluster.js';
+import { applyToCluster } from '../cluster/cluster-documents.js';
 import type { SourceText } from '../control/control-api.js';
 import { awaitChanges } from '../distribution/await-distribution.js';
-import { addWaitOptions, type WaitOptions, waitChoice } from '../distribution/wait-choice.js';
+import { addWaitOptions, refuseWaiting, type WaitOptions, waitChoice } from '../distribution/wait-choice.js';
 import { bootstrapProblem, sortFiles } from '../documents/other-files.js';
 import { readSources } from '../documents/read-sources.js';
 import { ReportedError, UsageError } from '../output/cli-error.js';
 import { errorColors, outputFormat, print, printJson, printProblems, problemCounts } from '../output/print.js';
 import { applySources, parseSources } from './apply-sources.js';
 import { printChanges } from './change-lines.js';
-import { collect, DEFAULT_NAMESPACE, targetOf } from './context.js';
+import { collect, DEFAULT_NAMESPACE, meansCluster, targetOf } from './context.js';
 
 interface FileOptions {
   readonly filename: string[];
@@ -23,8 +25,8 @@ export function addApplyCommand(program: Command): void {
   addWaitOptions(program.command('apply'))
     .summary('apply Istio and Kubernetes documents')
     .description(
-      'Applies documents to the running mesh: Istio kinds go to Galley, Namespace, ServiceAccount, Service, Deployment and\n' +
-        'Secret to the supervisor. Everything is validated first; with one error anywhere nothing changes.\n' +
+      'Applies documents to the running mesh: in a cluster to its API server; in a local mesh Istio kinds go to Galley,\n' +
+        'Namespace, ServiceAccount, Service, Deployment and Secret to the supervisor. Everything is validated first; with one error anywhere nothing changes.\n' +
         'In a local mesh it returns when every proxy has taken the change, and the pods of Deployments are ready.',
     )
     .requiredOption('-f, --filename <path>', 'file, directory or - for standard input; may be repeated', collect, [])
@@ -43,13 +45,33 @@ Examples:
   cat routes.yaml | lateenctl apply -f -`,
     )
     .action(async (options: FileOptions & WaitOptions & { dryRun: boolean }, command: Command) => {
-      const target = targetOf(command);
+      if (meansCluster(command)) return applyInCluster(options, command);
+      const target = await targetOf(command);
       const choice = waitChoice(options, target);
       const sources = parseSources(readSources(options.filename, options), options.namespace);
       const changes = await applySources(target, sources, options.dryRun);
       printChanges(changes, options.dryRun);
       if (choice !== undefined && !options.dryRun) await awaitChanges(target, changes, choice);
     });
+}
+
+/** Documents of any kind go to the API server; of our own kinds what is wrong is told first, with file and line. */
+async function applyInCluster(
+  options: FileOptions & WaitOptions & { dryRun: boolean },
+  command: Command,
+): Promise<void> {
+  refuseWaiting(options);
+  const files = readSources(options.filename, options);
+  const { problems } = parseDocuments(files, { defaultNamespace: options.namespace });
+  const own = problems.filter(({ kind }) => isIstioKind(kind));
+  printProblems(own);
+  if (own.some(({ severity }) => severity === 'error')) {
+    process.stderr.write(`${problemCounts(own)}; nothing was changed\n`);
+    throw new ReportedError();
+  }
+  await withCluster(command, async ({ client }) =>
+    printChanges(await applyToCluster(client, files, options.namespace, options.dryRun), options.dryRun),
+  );
 }
 
 export function addValidateCommand(program: Command): void {

@@ -65,7 +65,7 @@ Examples:
         command: Command,
       ) => {
         const format = outputFormat(options.output, ['table', 'json']);
-        const target = targetOf(command);
+        const target = await targetOf(command);
         const pod = requirePod(await target.pods(), podText, namespaceArgument ?? options.namespace);
         const proxyId = `${pod.name}.${pod.namespace}`;
         const check = await pilotDebug<TlsCheck>(

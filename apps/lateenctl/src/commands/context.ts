@@ -1,7 +1,11 @@
 // Commands: options that every command has, and what a command talks to.
 
+import { existsSync } from 'node:fs';
 import type { AdminRole } from '@lateen/identity/plain';
 import type { Command } from 'commander';
+import { CLUSTER_OPTIONS, type Cluster, clusterOf, hasKubeconfig } from '../cluster/cluster.js';
+import { clusterControlPlane } from '../cluster/cluster-control-plane.js';
+import type { PortForwards } from '../cluster/port-forward.js';
 import { ControlClient } from '../mesh/control-client.js';
 import { ADMIN_SERVICES, type ControlPlane } from '../mesh/control-plane.js';
 import { type KnownPod, podsOfPilot } from '../mesh/known-pods.js';
@@ -13,13 +17,15 @@ import {
   remoteControlPlane,
 } from '../mesh/remote-control-plane.js';
 import { UsageError } from '../output/cli-error.js';
-import { DEFAULT_STATE_DIR } from '../state/state-layout.js';
+import { DEFAULT_STATE_DIR, stateLayout } from '../state/state-layout.js';
 
 export const DEFAULT_NAMESPACE = 'default';
 
 interface GlobalOptions extends RemoteOptions {
   readonly stateDir?: string;
   readonly as?: AdminRole;
+  /** Of a cluster; commands that have a revision of their own say it there. */
+  readonly revision?: string;
 }
 
 /** What a command talks to: a mesh on this machine, or a control plane that was named by address. */
@@ -27,6 +33,8 @@ export interface Target {
   readonly controlPlane: ControlPlane;
   /** Undefined for a control plane by address: the supervisor is reached on its own machine only. */
   readonly supervisor: ControlClient | undefined;
+  /** Of a mesh in a cluster. */
+  readonly cluster: (Cluster & { readonly forwards: PortForwards }) | undefined;
   pods(): Promise<readonly KnownPod[]>;
 }
 
@@ -53,17 +61,57 @@ export function supervisorOf(command: Command): ControlClient {
   return new ControlClient(openMesh(stateDirOf(command)).controlSocket);
 }
 
-/** What the command line, or the environment, points to. @throws UnreachableError where no mesh runs */
-export function targetOf(command: Command): Target {
+/**
+ * What the command line, or the environment, points to: addresses, then a state directory or a mesh that runs here, then a cluster.
+ * @throws UnreachableError where none of these is there
+ */
+export async function targetOf(command: Command): Promise<Target> {
   const options = command.optsWithGlobals<GlobalOptions>();
   if (isRemote(command, options)) {
     const controlPlane = remoteControlPlane(options);
-    return { controlPlane, supervisor: undefined, pods: () => podsOfPilot(controlPlane) };
+    return { controlPlane, supervisor: undefined, cluster: undefined, pods: () => podsOfPilot(controlPlane) };
   }
+  if (meansCluster(command)) return clusterTarget(command, options);
   const mesh = openMesh(stateDirOf(command));
   const supervisor = new ControlClient(mesh.controlSocket);
   const pods = async () => (await supervisor.status()).pods;
-  return { controlPlane: localControlPlane(mesh, options.as), supervisor, pods };
+  return { controlPlane: localControlPlane(mesh, options.as), supervisor, cluster: undefined, pods };
+}
+
+/** Whether a command is about a cluster: one was named, or there is a kubeconfig and no mesh runs here. */
+export function meansCluster(command: Command): boolean {
+  const options = command.optsWithGlobals<GlobalOptions>();
+  if (isRemote(command, options)) return false;
+  const named = CLUSTER_OPTIONS.some((name) => command.getOptionValueSourceWithGlobals(name) === 'cli');
+  if (named && command.getOptionValueSourceWithGlobals('stateDir') === 'cli') {
+    throw new UsageError('--state-dir names a mesh of this machine: give it, or --kubeconfig and --context');
+  }
+  if (named) return true;
+  if (options.stateDir !== undefined || process.env.LATEEN_STATE_DIR) return false;
+  return !existsSync(stateLayout(DEFAULT_STATE_DIR).meshFile) && hasKubeconfig();
+}
+
+async function clusterTarget(command: Command, options: GlobalOptions): Promise<Target> {
+  const cluster = await clusterOf(command);
+  const { controlPlane, forwards } = await clusterControlPlane(
+    cluster,
+    options.revision ?? 'default',
+    options.as ?? 'admin',
+  );
+  endings.push(() => forwards.close());
+  return {
+    controlPlane,
+    supervisor: undefined,
+    cluster: { ...cluster, forwards },
+    pods: () => podsOfPilot(controlPlane),
+  };
+}
+
+const endings: (() => void)[] = [];
+
+/** Closes what commands have opened, so that the program can end. */
+export function closeTargets(): void {
+  for (const end of endings.splice(0)) end();
 }
 
 /** Addresses mean a remote control plane; a state directory on the command line comes before addresses in variables. */

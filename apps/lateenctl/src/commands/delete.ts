@@ -2,15 +2,17 @@
 
 import { type ConfigObject, describeKind, isKind } from '@lateen/istio-config';
 import type { Command } from 'commander';
+import { withCluster } from '../cluster/cluster.js';
+import { deleteByName, deleteFromCluster } from '../cluster/cluster-documents.js';
 import type { ObjectRef } from '../control/control-api.js';
 import { awaitChanges } from '../distribution/await-distribution.js';
-import { addWaitOptions, type WaitOptions, waitChoice } from '../distribution/wait-choice.js';
+import { addWaitOptions, refuseWaiting, type WaitOptions, waitChoice } from '../distribution/wait-choice.js';
 import { readSources } from '../documents/read-sources.js';
 import { withGalley } from '../mesh/galley-client.js';
 import { CliError, UsageError } from '../output/cli-error.js';
 import { type Change, parseSources } from './apply-sources.js';
 import { printChanges } from './change-lines.js';
-import { collect, DEFAULT_NAMESPACE, requireSupervisor, type Target, targetOf } from './context.js';
+import { collect, DEFAULT_NAMESPACE, meansCluster, requireSupervisor, type Target, targetOf } from './context.js';
 import { requireKind } from './kind-argument.js';
 
 interface DeleteOptions extends WaitOptions {
@@ -40,8 +42,9 @@ Examples:
   lateenctl delete deployment reviews-v3 -n default`,
     )
     .action(async (kind: string | undefined, names: string[], options: DeleteOptions, command: Command) => {
+      if (meansCluster(command)) return deleteInCluster(kind, names, options, command);
       const refs = targets(kind, names, options);
-      const target = targetOf(command);
+      const target = await targetOf(command);
       const choice = waitChoice(options, target);
       const changes = await deleteObjects(target, refs);
       printChanges(changes, false);
@@ -50,6 +53,28 @@ Examples:
         throw new CliError('not everything existed');
       }
     });
+}
+
+async function deleteInCluster(
+  kind: string | undefined,
+  names: readonly string[],
+  options: DeleteOptions & WaitOptions,
+  command: Command,
+): Promise<void> {
+  refuseWaiting(options);
+  const byFile = options.filename.length > 0;
+  if (byFile && kind !== undefined) throw new UsageError('give either -f or KIND NAME, not both');
+  if (!byFile && (kind === undefined || names.length === 0))
+    throw new UsageError('say what to delete: KIND NAME, or -f FILE');
+  await withCluster(command, async ({ client }) => {
+    const changes = byFile
+      ? await deleteFromCluster(client, readSources(options.filename, options), options.namespace)
+      : await deleteByName(client, requireKind(kind!).kind, options.namespace, names);
+    printChanges(changes, false);
+    if (!options.ignoreNotFound && changes.some(({ action }) => action === 'not found')) {
+      throw new CliError('not everything existed');
+    }
+  });
 }
 
 function targets(kind: string | undefined, names: readonly string[], options: DeleteOptions): ObjectRef[] {

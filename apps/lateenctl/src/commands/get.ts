@@ -1,6 +1,9 @@
 // Commands: `lateenctl get KIND [NAME]`.
 
+import type { KubeObject } from '@lateen/kubernetes';
 import type { Command } from 'commander';
+import { withCluster } from '../cluster/cluster.js';
+import { listFromCluster } from '../cluster/cluster-documents.js';
 import type { PodStatus, StoredObject } from '../control/control-api.js';
 import { findPods } from '../control/pod-name.js';
 import { withGalley } from '../mesh/galley-client.js';
@@ -8,7 +11,7 @@ import type { KnownPod } from '../mesh/known-pods.js';
 import { CliError } from '../output/cli-error.js';
 import { outputFormat, print, printJson, printYaml } from '../output/print.js';
 import { formatTable } from '../output/table.js';
-import { DEFAULT_NAMESPACE, requireSupervisor, type Target, targetOf } from './context.js';
+import { DEFAULT_NAMESPACE, meansCluster, requireSupervisor, type Target, targetOf } from './context.js';
 import { columnsOf, type ShownObject } from './get-columns.js';
 import { isPodKind, requireKind } from './kind-argument.js';
 
@@ -43,11 +46,10 @@ Examples:
     )
     .action(async (kindText: string, name: string | undefined, options: GetOptions, command: Command) => {
       const format = outputFormat(options.output, ['table', 'yaml', 'json']);
-      const target = targetOf(command);
       const pods = isPodKind(kindText);
       const { kind, namespaced } = pods ? { kind: 'Pod', namespaced: true } : requireKind(kindText, ['Pod']);
       const namespace = options.allNamespaces || !namespaced ? undefined : options.namespace;
-      const all = pods ? await listPods(target) : await listKind(target, kind);
+      const all = await listed(command, kind, pods, namespace);
       const inScope = all.filter(
         ({ metadata }) => namespace === undefined || metadata.namespace === '' || metadata.namespace === namespace,
       );
@@ -65,6 +67,29 @@ Examples:
       if (format === 'yaml') return printYaml(value);
       printTable(kind, found, options.allNamespaces && namespaced, namespace);
     });
+}
+
+async function listed(
+  command: Command,
+  kind: string,
+  pods: boolean,
+  namespace: string | undefined,
+): Promise<ShownObject[]> {
+  if (!pods && meansCluster(command)) {
+    const description = requireKind(kind);
+    return withCluster(command, async ({ client }) =>
+      sortByName((await listFromCluster(client, description.kind, namespace)).map(shownOfCluster)),
+    );
+  }
+  const target = await targetOf(command);
+  return pods ? listPods(target) : listKind(target, kind);
+}
+
+/** As the API server has it, without who owns which field. */
+function shownOfCluster(object: KubeObject): ShownObject {
+  const { apiVersion = '', kind = '', metadata, spec, ...rest } = object as KubeObject & { readonly spec?: unknown };
+  const { managedFields: _, ...kept } = metadata as typeof metadata & { managedFields?: unknown };
+  return { apiVersion, kind, metadata: { ...kept, namespace: metadata.namespace ?? '' }, spec, ...rest };
 }
 
 function objectsNamed(objects: readonly ShownObject[], name: string): readonly ShownObject[] {

@@ -185,7 +185,8 @@ Examples:
         return print(`${outColors.yellow('waiting for')} ${waiting.join('; ')}; stopped: ${stopped}`);
       }
       print(`${outColors.green('ready')}: ${started.join(', ')}`);
-      if (started.includes('pilot')) await reportConnections(control, targetOf(command).controlPlane, timeoutMs);
+      if (started.includes('pilot'))
+        await reportConnections(control, (await targetOf(command)).controlPlane, timeoutMs);
     });
 }
 

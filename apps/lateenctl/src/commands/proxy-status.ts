@@ -42,7 +42,7 @@ Examples:
     )
     .action(async (podText: string | undefined, options: StatusOptions, command: Command) => {
       const format = outputFormat(options.output, ['table', 'json']);
-      const target = targetOf(command);
+      const target = await targetOf(command);
       const all = await pilotDebug<readonly SyncedProxy[]>(target.controlPlane, '/debug/syncz');
       const shown = await chosen(all, podText, options.namespace, target);
       if (format === 'json') return printJson(shown);

@@ -32,7 +32,7 @@ export async function runningNames(place: () => Command): Promise<RunningNames> 
 }
 
 async function askNames(command: Command): Promise<RunningNames> {
-  const target = targetOf(command);
+  const target = await targetOf(command);
   const { supervisor } = target;
   const status = await supervisor?.status();
   const pods = status?.pods ?? (await target.pods());

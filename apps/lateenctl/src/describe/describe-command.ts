@@ -55,7 +55,7 @@ Examples:
     )
     .action(async (podText: string, options: DescribeOptions, command: Command) => {
       const format = outputFormat(options.output, ['short', 'json', 'yaml']);
-      const { controlPlane, pods } = targetOf(command);
+      const { controlPlane, pods } = await targetOf(command);
       const { name, namespace } = requirePod(await pods(), podText, options.namespace);
       const path = `/debug/describe?proxyID=${encodeURIComponent(`${name}.${namespace}`)}`;
       const pod = await pilotDebug<PodDescription>(controlPlane, path);
@@ -86,7 +86,7 @@ Examples:
       const format = outputFormat(options.output, ['short', 'json', 'yaml']);
       const full = name.includes('.') ? name : `${name}.${options.namespace}`;
       const path = `/debug/describe?service=${encodeURIComponent(full)}`;
-      const service = await pilotDebug<ServiceDescription>(targetOf(command).controlPlane, path);
+      const service = await pilotDebug<ServiceDescription>((await targetOf(command)).controlPlane, path);
       if (format === 'json') return printJson(service);
       if (format === 'yaml') return printYaml(service);
       print(describeServiceText(service, outColors.yellow));

@@ -2,6 +2,7 @@
 
 import type { Command } from 'commander';
 import { durationMsOf, type Target } from '../commands/context.js';
+import { UsageError } from '../output/cli-error.js';
 
 export interface WaitChoice {
   /** The user asked for it; where it is only the default, a control plane that is away is no failure. */
@@ -32,6 +33,14 @@ export function waitChoice({ wait }: WaitOptions, { supervisor }: Pick<Target, '
   if (wait === false || wait === 'false' || (!asked && supervisor === undefined)) return undefined;
   const text = typeof wait === 'string' && wait !== 'true' ? wait : DEFAULT_WAIT_TIMEOUT;
   return { asked, timeoutMs: durationMsOf('--wait', text) };
+}
+
+/** @throws UsageError in a cluster, whose API server does not know what proxies have */
+export function refuseWaiting({ wait }: WaitOptions): void {
+  if (wait === undefined || wait === false || wait === 'false') return;
+  throw new UsageError(
+    '--wait: in a cluster, ask by lateenctl proxy-status, or kubectl wait --for=condition=Reconciled',
+  );
 }
 
 /** `--wait` without a value would take the word behind it for one: `delete --wait virtualservice reviews`. */

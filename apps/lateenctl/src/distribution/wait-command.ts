@@ -64,7 +64,7 @@ Examples:
     .action(
       async (kind: string | undefined, name: string | undefined, options: WaitCommandOptions, command: Command) => {
         const timeoutMs = durationMsOf('--timeout', options.timeout);
-        const target = targetOf(command);
+        const target = await targetOf(command);
         const proxyIds = await proxiesOf(target, options.proxy);
         const deadlineMs = performance.now() + timeoutMs;
         const named = kind === undefined ? undefined : namedBy(kind, name, options);

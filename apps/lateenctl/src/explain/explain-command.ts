@@ -61,7 +61,9 @@ Examples:
         import('./read-mesh.js'),
       ]);
       const mesh =
-        options.config.length === 0 ? await readRunningMesh(targetOf(command).controlPlane) : readDocuments(options);
+        options.config.length === 0
+          ? await readRunningMesh((await targetOf(command)).controlPlane)
+          : readDocuments(options);
       const answer = await explainRequest(library, mesh, from, options, command);
       if (format === 'json') return printJson(answer);
       if (format === 'yaml') return printYaml(answer);

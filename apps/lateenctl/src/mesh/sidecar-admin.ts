@@ -7,7 +7,10 @@ import { CliError, UnreachableError } from '../output/cli-error.js';
 import type { StateLayout } from '../state/state-layout.js';
 import type { KnownPod } from './known-pods.js';
 
-export type AdminPod = Pick<KnownPod, 'name' | 'namespace' | 'address'>;
+export type AdminPod = Pick<KnownPod, 'name' | 'namespace' | 'address'> & {
+  /** Where its admin API is, in place of the pod's own address: in a cluster, a port-forward. */
+  readonly admin?: { readonly address: string; readonly port: number; readonly failure: () => string | undefined };
+};
 
 const ADMIN_PORT = 15000;
 const TIMEOUT_MS = 10_000;
@@ -30,15 +33,19 @@ export function sidecarAdminPost(layout: StateLayout, pod: AdminPod, path: strin
 }
 
 function call(pod: AdminPod, method: string, path: string, headers: Record<string, string>): Promise<string> {
+  const { address, port } = pod.admin ?? { address: pod.address, port: ADMIN_PORT };
+  const logs =
+    pod.admin === undefined
+      ? `lateenctl local logs ${pod.namespace}/${pod.name}/sidecar`
+      : `kubectl logs -n ${pod.namespace} ${pod.name} -c istio-proxy`;
   return new Promise((resolve, reject) => {
     const fail = (reason: string) =>
       reject(
         new UnreachableError(
-          `the sidecar of ${pod.name}.${pod.namespace} does not answer at ${pod.address}:${ADMIN_PORT} (${reason}); ` +
-            `see \`lateenctl local logs ${pod.namespace}/${pod.name}/sidecar\``,
+          `the sidecar of ${pod.name}.${pod.namespace} does not answer at ${address}:${port} (${pod.admin?.failure() ?? reason}); see \`${logs}\``,
         ),
       );
-    const options = { host: pod.address, port: ADMIN_PORT, path, method, headers, agent: false };
+    const options = { host: address, port, path, method, headers, agent: false };
     const sent = request(options, (response) => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));

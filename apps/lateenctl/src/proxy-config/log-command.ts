@@ -39,7 +39,7 @@ Examples:
     .action(async (podText: string, { namespace, level, output }: LogOptions, command: Command) => {
       const format = outputFormat(output, ['short', 'json', 'yaml']);
       if (level !== undefined) requireLevel(level);
-      const target = targetOf(command);
+      const target = await targetOf(command);
       requireSupervisor(target, "the sidecar's log level");
       const pod = requirePod(await target.pods(), podText, namespace);
       const path = level === undefined ? '/logging' : `/logging?level=${level}`;

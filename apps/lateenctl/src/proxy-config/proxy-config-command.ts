@@ -1,6 +1,7 @@
 // Commands: `lateenctl proxy-config all|bootstrap|clusters|listeners|routes|endpoints|secret|log POD`.
 
 import type { Command } from 'commander';
+import { sidecarInCluster } from '../cluster/sidecar-in-cluster.js';
 import { targetOf } from '../commands/context.js';
 import { requirePod } from '../mesh/known-pods.js';
 import { UsageError } from '../output/cli-error.js';
@@ -71,7 +72,8 @@ async function sourceOf(podText: string | undefined, options: PartOptions, comma
     return fileSource(options.file);
   }
   if (podText === undefined) throw new UsageError('say whose: POD, or --file FILE');
-  const target = targetOf(command);
+  const target = await targetOf(command);
   const pod = requirePod(await target.pods(), podText, options.namespace);
+  if (target.cluster !== undefined) return sidecarSource(await sidecarInCluster(target.cluster, pod));
   return target.supervisor === undefined ? pilotSource(target.controlPlane, pod) : sidecarSource(pod);
 }

@@ -46,7 +46,7 @@ Examples:
       if (!NAME.test(name)) {
         throw new UsageError(`\`${name}\` is no name of a workload; write lower-case letters, digits and \`-\``);
       }
-      const target = targetOf(command);
+      const target = await targetOf(command);
       const { template, probe } = await groupOf(target, options.namespace, group);
       const directory = resolve(options.directory ?? name);
       const joined = await requireSupervisor(target, 'configuring a workload').join({
