@@ -2,16 +2,24 @@
 
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { stringify } from 'yaml';
 import { type CommandResult, runCommand } from '../../harness/run-command.js';
+import { waitUntil } from '../../harness/wait-until.js';
 import { type ApiRequest, createApiRequest } from './api-request.js';
 import type { ClusterAuthority } from './certificates.js';
 import type { Component } from './component.js';
 import { API_SERVER, type ControlPlane, startControlPlane } from './control-plane.js';
+import { BASE_IMAGES, type Images, writeImages } from './images.js';
 import type { KubePrograms } from './kube-programs.js';
 import { createNodeNetwork, removeNodeNetwork } from './network.js';
+import { startNodes } from './nodes.js';
 
 export interface ClusterOptions {
   readonly programs: KubePrograms;
+  /** How many nodes run pods; none where it is not said. */
+  readonly nodes?: number;
+  /** Beside those that every cluster has (`BASE_IMAGES`). */
+  readonly images?: Images;
 }
 
 export interface KubectlOptions {
@@ -62,7 +70,7 @@ export interface Cluster {
   /** Applies YAML text. */
   apply(yaml: string): Promise<void>;
   kubeconfigFor: ControlPlane['kubeconfigFor'];
-  /** A program of the cluster, by name: etcd, kube-apiserver, kube-controller-manager, kube-scheduler. @throws Error where there is none */
+  /** A program of the cluster, by name: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, or a node (node-1). @throws Error where there is none */
   component(name: string): Component;
   stopApiServer(): Promise<void>;
   startApiServer(): Promise<void>;
@@ -70,11 +78,19 @@ export interface Cluster {
   stop(): Promise<void>;
 }
 
-/** Starts a cluster; one at a time, since a cluster has the tests' network for itself. */
-export async function startCluster({ programs }: ClusterOptions): Promise<Cluster> {
+/**
+ * Starts a cluster and waits until its nodes are ready; one at a time, since a cluster has the tests' network for itself.
+ *
+ * @throws Error with the end of the log of the program that did not start
+ */
+export async function startCluster({ programs, nodes = 0, images = {} }: ClusterOptions): Promise<Cluster> {
   const directory = mkdtempSync(join(programs.state, 'cluster-'));
   createNodeNetwork();
-  const plane = await startControlPlane({ directory, programs, hasNodes: false });
+  const plane = await startControlPlane({ directory, programs, hasNodes: nodes > 0 });
+  const table = join(directory, 'images.json');
+  writeImages(table, { ...BASE_IMAGES, ...images });
+  const machines = await startNodes({ directory, programs, plane, images: table, count: nodes });
+  const components = [...plane.components, ...machines];
   const home = join(directory, 'home');
   mkdirSync(home);
   const tryKubectl = (args: readonly string[], options: KubectlOptions = {}) =>
@@ -89,11 +105,15 @@ export async function startCluster({ programs }: ClusterOptions): Promise<Cluste
     return stdout;
   };
   const component = (name: string) => {
-    const found = plane.components.find((one) => one.name === name);
-    if (found === undefined)
-      throw new Error(`no component ${name}; there are ${plane.components.map((one) => one.name)}`);
+    const found = components.find((one) => one.name === name);
+    if (found === undefined) throw new Error(`no component ${name}; there are ${components.map((one) => one.name)}`);
     return found;
   };
+  if (nodes > 0) {
+    console.error(NOT_HAD);
+    await kubectl(['apply', '-f', '-'], { input: stringify(KUBE_PROXY_ROLE) });
+    await waitUntilNodesAreReady(kubectl, machines);
+  }
   return {
     kubeconfig: plane.kubeconfig,
     server: API_SERVER,
@@ -120,11 +140,34 @@ export async function startCluster({ programs }: ClusterOptions): Promise<Cluste
     },
     async stop() {
       // The API server first: etcd waits for its watchers.
-      for (const one of plane.components.toReversed()) await one.stop(one.name === 'etcd' ? 'SIGKILL' : 'SIGTERM');
+      for (const one of components.toReversed()) await one.stop(one.name === 'etcd' ? 'SIGKILL' : 'SIGTERM');
       removeNodeNetwork();
       rmSync(directory, { recursive: true, force: true });
     },
   };
+}
+
+const NOT_HAD =
+  'The test cluster has no control groups (limits are not enforced), no seccomp and no AppArmor (profiles are not applied), ' +
+  'no pulled images, no hostPort, no shareProcessNamespace and no load balancers; all else of its nodes is real.';
+
+/** kube-proxy's user has a role of Kubernetes, but nobody binds it. */
+const KUBE_PROXY_ROLE = {
+  apiVersion: 'rbac.authorization.k8s.io/v1',
+  kind: 'ClusterRoleBinding',
+  metadata: { name: 'kube-proxy' },
+  roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'system:node-proxier' },
+  subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'system:kube-proxy' }],
+};
+
+async function waitUntilNodesAreReady(kubectl: Cluster['kubectl'], nodes: readonly Component[]): Promise<void> {
+  const areReady = async () => {
+    for (const node of nodes) if (!node.isRunning()) throw new Error(`${node.name} ended: ${node.lastLines()}`);
+    const path = '-o=jsonpath={range .items[*]}{.status.conditions[?(@.type=="Ready")].status}{"\\n"}{end}';
+    const told = await kubectl(['get', 'nodes', path]);
+    return told.split('\n').filter((line) => line === 'True').length === nodes.length;
+  };
+  await waitUntil('the nodes to be ready', areReady, 120_000, 200);
 }
 
 function readAuditEvents(path: string): AuditEvent[] {

@@ -6,7 +6,7 @@ import { requireKubePrograms } from './kube-programs.js';
 const programs = requireKubePrograms();
 if (programs === undefined) process.exit(1);
 const started = Date.now();
-const cluster = await startCluster({ programs });
+const cluster = await startCluster({ programs, nodes: 2 });
 console.log(`Kubernetes is up after ${((Date.now() - started) / 1000).toFixed(1)} s. In another terminal, as root:
 
   ${enterCommand()}
