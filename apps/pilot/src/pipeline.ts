@@ -41,6 +41,8 @@ import { ChangeCounter } from './snapshot/change-counter.js';
 import { Debounce } from './snapshot/debounce.js';
 import { SnapshotBuilder } from './snapshot/snapshot-builder.js';
 import { TokenKeys } from './token-keys/token-keys.js';
+import { EntryObjects } from './workload-groups/entry-objects.js';
+import { isWorkloadEntry } from './workload-groups/group-entry.js';
 import { admitRegistrations, refuseRegistrations, withRegistrations } from './workload-groups/registration-events.js';
 import { Registrations } from './workload-groups/registrations.js';
 
@@ -116,14 +118,29 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
     options.cluster &&
     (await ClusterRegistry.open({ client: options.cluster, directory: stateDir, logger, onChange: changed }));
   const registry: RegistrySource = cluster ?? reports;
+  let entryObjects: EntryObjects | undefined;
   const registrations = await Registrations.open({
     file: join(stateDir, 'registered-workloads.json'),
     graceMs: options.workloadGraceMs,
     configs: () => config.objects(),
     podAt: (at) => podAtAddress(registry.current?.workloads ?? [], at),
     logger,
-    onChange: changed,
+    onChange: () => {
+      entryObjects?.changed();
+      return changed();
+    },
   });
+  const { self } = options;
+  if (cluster !== undefined && options.cluster !== undefined && self !== undefined) {
+    entryObjects = new EntryObjects({
+      client: options.cluster,
+      controller: self.name,
+      isAlive: (pod) => !cluster.isSynced || cluster.latest?.workloads.some(isPod({ ...self, name: pod })) === true,
+      desired: () => registrations.desiredEntries(config.objects()),
+      stored: () => config.objects().filter(isWorkloadEntry),
+      logger,
+    });
+  }
 
   const tokenKeys = await TokenKeys.open({ file: join(stateDir, 'token-keys.json'), logger, onChange: changed });
 
@@ -137,9 +154,7 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
   });
   const source = new ProxySource({ cache, logger, onTranslated: metrics.observeTranslation });
   const peers =
-    cluster &&
-    options.self &&
-    new PeerPilots({ self: options.self, registry: () => cluster.latest, identity, spiffeId: systemId('pilot') });
+    cluster && self && new PeerPilots({ self, registry: () => cluster.latest, identity, spiffeId: systemId('pilot') });
   const toPilot = () => grpcChannelCredentials(identity, { expectedSpiffeIds: [systemId('pilot')] });
   const quotas = new Quotas(logger, peers && new QuotaRelay({ peers, credentials: toPilot, logger }));
   const builder = new SnapshotBuilder({
@@ -270,12 +285,17 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
         reports.close(),
         cluster?.close(),
         peers?.close(),
+        entryObjects?.close(),
         registrations.close(),
         tokenKeys.close(),
         monitoring.close(),
       ]);
     },
   };
+}
+
+function isPod(pod: PodName): (workload: Workload) => boolean {
+  return ({ namespace, name }) => namespace === pod.namespace && name === pod.name;
 }
 
 /** The pod that has an address for itself. */

@@ -120,14 +120,20 @@ export class KubeClient {
     options: WriteOptions & {
       /** Only this very object, not one of the same name. */
       readonly uid?: string;
+      /** Only if it has not changed since. */
+      readonly resourceVersion?: string;
       readonly propagationPolicy?: 'Foreground' | 'Background' | 'Orphan';
     } = {},
   ): Promise<void> {
-    const { uid, propagationPolicy, dryRun, signal } = options;
+    const { uid, resourceVersion, propagationPolicy, dryRun, signal } = options;
+    const preconditions = {
+      ...(uid !== undefined && { uid }),
+      ...(resourceVersion !== undefined && { resourceVersion }),
+    };
     const body = {
       apiVersion: 'v1',
       kind: 'DeleteOptions',
-      ...(uid !== undefined && { preconditions: { uid } }),
+      ...(Object.keys(preconditions).length > 0 && { preconditions }),
       ...(propagationPolicy !== undefined && { propagationPolicy }),
       ...(dryRun && { dryRun: ['All'] }),
     };

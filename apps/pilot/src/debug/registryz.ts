@@ -8,7 +8,7 @@ export interface RegistryDescription {
     readonly namespace: string;
     readonly name: string;
     readonly ports: readonly { name: string; port: number; targetPort: number; appProtocol: string }[];
-    /** Addresses of the workloads that the selector takes. */
+    /** Who answers for it, as a cluster says; in local mode the workloads that the selector takes. */
     readonly endpoints: readonly { workload: string; address: string; ready: boolean }[];
   }[];
   readonly workloads: readonly {
@@ -42,9 +42,7 @@ export function describeRegistry(snapshot: MeshSnapshot): RegistryDescription {
       namespace: service.namespace,
       name: service.name,
       ports: service.ports.map(({ name, port, targetPort, appProtocol }) => ({ name, port, targetPort, appProtocol })),
-      endpoints: workloads
-        .filter((workload) => selects(service, workload))
-        .map(({ name, namespace, address, ready }) => ({ workload: `${name}.${namespace}`, address, ready })),
+      endpoints: describeEndpoints(service, workloads),
     })),
     workloads: workloads.map((workload) => ({
       name: workload.name,
@@ -67,6 +65,18 @@ export function describeRegistry(snapshot: MeshSnapshot): RegistryDescription {
       labels: { ...spec.labels, ...metadata.labels },
     })),
   };
+}
+
+function describeEndpoints(service: Service, workloads: readonly Workload[]) {
+  if (service.endpoints === undefined) {
+    return workloads
+      .filter((workload) => selects(service, workload))
+      .map(({ name, namespace, address, ready }) => ({ workload: `${name}.${namespace}`, address, ready }));
+  }
+  return service.endpoints.flatMap(({ pod, addresses, ready }) => {
+    const [namespace, name] = pod.split('/');
+    return addresses.map((address) => ({ workload: pod === '' ? '' : `${name}.${namespace}`, address, ready }));
+  });
 }
 
 /** As Kubernetes selects: all labels equal, in the same namespace; an empty selector selects nothing. */

@@ -6,6 +6,13 @@ import { HEALTHY_ANNOTATION } from '@lateen/translate';
 export type WorkloadGroup = ConfigObject<'WorkloadGroup'>;
 export type WorkloadEntry = ConfigObject<'WorkloadEntry'>;
 
+/** In a cluster: the pod of Pilot that a workload is connected to (Istio's annotation). */
+export const CONTROLLER_ANNOTATION = 'istio.io/workloadController';
+
+export function isWorkloadEntry(config: ConfigObject): config is WorkloadEntry {
+  return config.kind === 'WorkloadEntry';
+}
+
 /** A workload that connected, and what it said of itself; its namespace and service account are its certificate's. */
 export interface Registration {
   readonly group: string;

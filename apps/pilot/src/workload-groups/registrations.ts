@@ -10,6 +10,7 @@ import type { ProxyNode } from '@lateen/translate';
 import type { AdsRefusal } from '@lateen/xds-stream';
 import {
   accountOf,
+  CONTROLLER_ANNOTATION,
   entryNameOf,
   entryOf,
   type Registration,
@@ -152,15 +153,24 @@ export class Registrations {
     this.#changed();
   }
 
-  /** The WorkloadEntries of those whose group is there and is still of their account. */
+  /** The WorkloadEntries of those whose group is there and is still of their account, but those that configuration has. */
   entries(configs: readonly ConfigObject[]): readonly WorkloadEntry[] {
+    return this.#entriesBut(configs, () => true);
+  }
+
+  /** Those that an API server should have: all but what users themselves have written there. */
+  desiredEntries(configs: readonly ConfigObject[]): readonly WorkloadEntry[] {
+    return this.#entriesBut(configs, ({ metadata }) => metadata.annotations[CONTROLLER_ANNOTATION] === undefined);
+  }
+
+  #entriesBut(configs: readonly ConfigObject[], counts: (applied: ConfigObject) => boolean): readonly WorkloadEntry[] {
     if (this.#registered.size === 0) return [];
     const groups = new Map(
       configs.filter(isGroup).map((group) => [`${group.metadata.namespace}/${group.metadata.name}`, group]),
     );
     const applied = new Set(
       configs
-        .filter(({ kind }) => kind === 'WorkloadEntry')
+        .filter((config) => config.kind === 'WorkloadEntry' && counts(config))
         .map(({ metadata }) => `${metadata.namespace}/${metadata.name}`),
     );
     return [...this.#registered].flatMap(([key, { registration, health }]) => {

@@ -56,5 +56,7 @@ export function pilot(values: WholeValues): KubernetesObject[] {
 
 const CLUSTER_RULES: readonly PolicyRule[] = [
   { apiGroups: [''], resources: ['namespaces', 'nodes', 'pods', 'services'], verbs: ['list', 'watch'] },
+  // Of workloads outside of the cluster that register themselves.
+  { apiGroups: ['networking.istio.io'], resources: ['workloadentries'], verbs: ['create', 'delete', 'get', 'patch'] },
   { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: ['list', 'watch'] },
 ];
