@@ -94,7 +94,7 @@ function parseFlags(): Flags {
 
 type Start = Pick<
   SidecarOptions,
-  'configPath' | 'bootstrapText' | 'stateDir' | 'citadel' | 'drainTimeMs' | 'concurrency' | 'serving'
+  'configPath' | 'bootstrapText' | 'stateDir' | 'citadel' | 'drainTimeMs' | 'concurrency' | 'serving' | 'dns'
 > & { readonly drain?: PodDrain };
 
 /** How the sidecar is started: by a file and flags, or by what its pod says. @throws StartError */

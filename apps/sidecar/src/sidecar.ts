@@ -17,6 +17,7 @@ import { createStaticResources } from './config/store/assemble-config.js';
 import { ConfigStore } from './config/store/config-store.js';
 import type { ResourceState } from './config/store/resource-state.js';
 import type { DataPlane, DataPlaneOptions } from './data-plane.js';
+import { DnsCapture, type DnsCaptureOptions } from './dns/dns-capture.js';
 import { OwnIdentity } from './identity/own-identity.js';
 import { AccessLogs } from './observe/access-logs.js';
 import { CheckpointClient } from './observe/audit/checkpoint-client.js';
@@ -38,6 +39,8 @@ export interface SidecarOptions {
   readonly configPath: string;
   /** Where it is no file. */
   readonly bootstrapText?: string | undefined;
+  /** The application's DNS questions come here; undefined: they do not. */
+  readonly dns?: Pick<DnsCaptureOptions, 'namespace' | 'addresses' | 'port'> | undefined;
   /** What the ports of a pod serve; undefined where the proxy is in none. */
   readonly serving?: PodServing | undefined;
   /** Undefined where nothing needs to be kept: a static bootstrap file without admin API and identity. */
@@ -128,6 +131,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     onChange: () => store.refresh(),
     log,
   });
+  const dns = options.dns && stateDir !== undefined ? new DnsCapture({ ...options.dns, stateDir, log }) : undefined;
   const statics = createStaticResources(bootstrap);
   const store: ConfigStore = new ConfigStore({
     dataPlane,
@@ -156,6 +160,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
       node: bootstrap.node,
       transport: createAdsTransport(bootstrap.ads, identity?.source),
       store,
+      more: dns === undefined ? [] : [dns.subscription],
       log,
     });
   }
@@ -193,6 +198,8 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   }
   // What the files' listeners and clusters name is in other files, which are read by now.
   while (store.hasPending) await store.applyNow();
+  const dnsAddresses = await dns?.start();
+  if (dnsAddresses !== undefined) log('info', 'DNS of the application is answered', { addresses: dnsAddresses });
   session?.start();
 
   const registers = bootstrap.node.metadata?.AUTO_REGISTER_GROUP !== undefined;
@@ -210,6 +217,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     if (keptConfiguration) return undefined;
     if (files.missing !== undefined) return files.missing;
     if (session?.initialized === false) return 'no configuration has come from the control plane yet';
+    if (dns?.isLate()) return 'no table of names has come from the control plane yet';
     if (store.warmingNames.length > 0) return `waiting for ${store.warmingNames.join(', ')}`;
     // Later changes are put in effect while what was before them serves.
     if (!wasReady && store.isApplying) return 'the first configuration is being put in effect';
@@ -231,6 +239,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     logger,
     version: options.version,
     startedMs,
+    dns,
     serving: options.serving,
     onQuit: options.onQuit,
   });
@@ -255,7 +264,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
       await dataPlane.drain(options.drainTimeMs, () => accessLogs.closeCollectors());
       await dataPlane.close();
       await Promise.all([admin.close(), identity?.stop(), lastKnownGood?.flush()]);
-      await accessLogs.close();
+      await Promise.all([accessLogs.close(), dns?.close()]);
       checkpoints?.close();
     },
   };

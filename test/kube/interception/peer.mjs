@@ -1,4 +1,6 @@
 // Interception tests: the programs in namespaces: servers that say whom they talk to, and clients. `node peer.mjs COMMAND …`
+import { createSocket } from 'node:dgram';
+import { lookup } from 'node:dns';
 import { createServer as createHttpServer, request } from 'node:http';
 import { connect, createServer } from 'node:net';
 
@@ -50,6 +52,31 @@ function fetchPath(method, address, port, path) {
   call.setTimeout(5000, () => call.destroy(Object.assign(new Error(), { code: 'ETIMEDOUT' })));
   call.on('error', (error) => console.log(JSON.stringify({ error: error.code })));
   call.end();
+}
+
+/** dns ADDRESS PORT ANSWER: a name server that has this address for every name of type A, and no other records. */
+function dns(address, port, answer) {
+  const socket = createSocket('udp4');
+  socket.on('message', (message, peer) => {
+    let end = 12;
+    while (message[end] !== 0) end += message[end] + 1;
+    const question = message.subarray(12, end + 5);
+    const isA = question.readUInt16BE(question.length - 4) === 1;
+    const header = Buffer.from(message.subarray(0, 12));
+    header.writeUInt16BE(0x8180, 2);
+    header.writeUInt16BE(isA ? 1 : 0, 6);
+    header.writeUInt16BE(0, 10);
+    const record = Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 5, 0, 4, ...answer.split('.').map(Number)]);
+    socket.send(Buffer.concat([header, question, ...(isA ? [record] : [])]), peer.port, peer.address);
+  });
+  socket.bind(Number(port), address, () => console.log('listening'));
+}
+
+/** resolve NAME: its addresses, as the system's own resolver finds them. */
+function resolveName(name) {
+  lookup(name, { all: true }, (error, addresses) => {
+    console.log(JSON.stringify(error ? { error: error.code } : { addresses: addresses.map((each) => each.address) }));
+  });
 }
 
 /** talk ADDRESS PORT TEXT: what the server says first, and whether the text comes back. */
@@ -114,6 +141,6 @@ async function churn(address, port, count, rate) {
   );
 }
 
-const run = { http, tcp, get, fetch: fetchPath, talk, churn }[command];
+const run = { http, tcp, get, fetch: fetchPath, dns, resolve: resolveName, talk, churn }[command];
 if (run === undefined) throw new Error(`unknown command ${command}`);
 await run(...words);

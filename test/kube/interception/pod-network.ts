@@ -2,11 +2,11 @@
 
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { REPOSITORY } from '../../harness/repository.js';
 
-const PEER = join(REPOSITORY, 'test', 'kube', 'interception', 'peer.mjs');
+export const PEER = join(REPOSITORY, 'test', 'kube', 'interception', 'peer.mjs');
 /** Who the proxy is in a pod; what it sends is not redirected. */
 export const PROXY_UID = 1337;
 export const APP_UID = 1000;
@@ -41,6 +41,7 @@ function findObstacle(): string | undefined {
 }
 
 function asUser(uid: number): string[] {
+  if (uid === 0) return [];
   const user = String(uid);
   const nothing = ['--inh-caps=-all', '--ambient-caps=-all', '--bounding-set=-all', '--no-new-privs'];
   return ['--reuid', user, '--regid', user, '--clear-groups', ...nothing];
@@ -118,6 +119,15 @@ export class PodNetwork {
     }
   }
 
+  /** Makes this the name server of the pod. */
+  nameServer(address: string, ...search: readonly string[]): void {
+    // What `ip netns exec` puts over /etc.
+    const directory = join('/etc/netns', this.pod);
+    mkdirSync(directory, { recursive: true });
+    const lines = [`nameserver ${address}`, `search ${search.join(' ')}`, 'options ndots:5', ''];
+    writeFileSync(join(directory, 'resolv.conf'), lines.join('\n'));
+  }
+
   /** Loads redirect rules in the pod. */
   redirect(rules: string): void {
     run('ip', ['netns', 'exec', this.pod, 'nft', '-f', '-'], rules);
@@ -180,6 +190,7 @@ export class PodNetwork {
     }
     await Promise.all(this.programs.map((program) => program.stop('SIGKILL')));
     for (const name of [this.pod, this.outside]) spawnSync('ip', ['netns', 'delete', name]);
+    rmSync(join('/etc/netns', this.pod), { recursive: true, force: true });
   }
 
   private commandAt({ uid, inPod }: Place, command: readonly string[]): string[] {
@@ -195,25 +206,47 @@ export function sidecarProgram(): string {
 }
 
 /** What a pod's redirect rules do: all TCP of the app to 15001, all that comes to the pod to 15006. */
-export const REDIRECT_RULES = `
+export const REDIRECT_RULES = rules('');
+
+/** The same, and DNS of the app toward this name server to 15053. */
+export function rulesWithDns(nameServer: string): string {
+  // Without zones a question of the proxy with the same ports as the app's would be taken for that one, and come back to it.
+  return rules(
+    `ip daddr ${nameServer} tcp dport 53 redirect to :15053
+    ip daddr ${nameServer} udp dport 53 redirect to :15053`,
+    `chain zone_out { type filter hook output priority raw;
+    meta skuid ${PROXY_UID} udp dport 53 ct zone set 1
+    meta skuid ${PROXY_UID} udp sport 15053 ct zone set 2
+    meta skuid != ${PROXY_UID} udp dport 53 ip daddr ${nameServer} ct zone set 2
+  }
+  chain zone_in { type filter hook prerouting priority raw;
+    udp sport 53 ip saddr ${nameServer} ct zone set 1
+  }`,
+  );
+}
+
+function rules(dns: string, zones = ''): string {
+  return `
 table inet lateen
 delete table inet lateen
 table inet lateen {
+  ${zones}
   chain prerouting { type nat hook prerouting priority dstnat;
     tcp dport { 15020, 15021, 15090 } return
     meta l4proto tcp redirect to :15006
   }
   chain output { type nat hook output priority -100;
-    meta l4proto != tcp return
     oifname "lo" ip saddr 127.0.0.6 return
     oifname "lo" ip6 saddr ::6 return
     oifname "lo" meta skuid ${PROXY_UID} ip daddr != 127.0.0.1 meta l4proto tcp redirect to :15006
     oifname "lo" meta skuid ${PROXY_UID} ip6 daddr != ::1 meta l4proto tcp redirect to :15006
     oifname "lo" meta skuid != ${PROXY_UID} return
     meta skuid ${PROXY_UID} return
+    ${dns}
     ip daddr 127.0.0.1 return
     ip6 daddr ::1 return
     meta l4proto tcp redirect to :15001
   }
 }
 `;
+}

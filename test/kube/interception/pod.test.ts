@@ -3,17 +3,21 @@
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { create, toBinary } from '@bufbuild/protobuf';
+import { NameTableSchema } from '@lateen/xds-proto/istio/networking/nds/v1/nds_pb.js';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { waitUntil } from '../../harness/wait-until.js';
 import {
   APP,
   CLIENT,
+  OUTSIDE,
+  PEER,
   POD,
   PodNetwork,
   PROXY,
   PROXY_UID,
-  REDIRECT_RULES,
   type Running,
+  rulesWithDns,
   sidecarProgram,
   whyNoNamespaces,
 } from './pod-network.js';
@@ -49,7 +53,30 @@ describe.skipIf(obstacle !== undefined)('a pod', () => {
     writeFileSync(join(root, 'var/run/secrets/tokens/istio-token'), 'none');
     writeFileSync(join(root, 'var/run/secrets/istio/root-cert.pem'), '');
     network = new PodNetwork();
-    network.redirect(REDIRECT_RULES);
+    network.nameServer(OUTSIDE.ipv4, 'default.svc.cluster.local', 'svc.cluster.local', 'cluster.local');
+    network.redirect(rulesWithDns(OUTSIDE.ipv4));
+    const names = create(NameTableSchema, {
+      table: {
+        'reviews.default.svc.cluster.local': {
+          ips: ['10.99.0.9', 'fd99::9'],
+          registry: 'Kubernetes',
+          shortname: 'reviews',
+          namespace: 'default',
+        },
+      },
+    });
+    // As an earlier process of the pod has kept it.
+    writeFileSync(join(state, 'name-table.bin'), toBinary(NameTableSchema, names), { mode: 0o600 });
+    chownSync(join(state, 'name-table.bin'), PROXY_UID, PROXY_UID);
+    const nameServer = network.start({ uid: 0, inPod: false }, [
+      process.execPath,
+      PEER,
+      'dns',
+      OUTSIDE.ipv4,
+      '53',
+      '192.0.2.53',
+    ]);
+    await waitUntil('the name server listens', () => nameServer.output().includes('listening'));
     const app = network.serve(APP, 'http', 'app', '0.0.0.0', '8080');
     await waitUntil('the application listens', () => app.output().includes('listening'));
     proxy = network.start(PROXY, [process.execPath, sidecarProgram(), '--pod', 'sidecar'], {
@@ -62,6 +89,7 @@ describe.skipIf(obstacle !== undefined)('a pod', () => {
       LATEEN_POD_ROOT: root,
       ISTIO_KUBE_APP_PROBERS: JSON.stringify(PROBERS),
       ISTIO_PROMETHEUS_ANNOTATIONS: JSON.stringify({ scrape: 'true', port: '8080', path: '/stats' }),
+      ISTIO_META_DNS_CAPTURE: 'true',
       PROXY_CONFIG: JSON.stringify({ terminationDrainDuration: '1s' }),
     });
     await waitUntil('its ports listen', async () => (await get(PROXY, '127.0.0.1', '15020', '/healthz/ready')).status);
@@ -106,6 +134,19 @@ describe.skipIf(obstacle !== undefined)('a pod', () => {
     const own = (await get(CLIENT, POD.ipv4, '15090', '/stats/prometheus')).body ?? '';
     expect(own).toContain('envoy_server_uptime');
     expect(own).not.toContain('"name":"app"');
+  });
+
+  test('answers the application for names of the mesh, and asks the name server for others', async () => {
+    for (const name of ['reviews', 'reviews.default', 'reviews.default.svc.cluster.local']) {
+      const { addresses } = await network.ask<{ addresses: string[] }>(APP, 'resolve', name);
+      expect(addresses.sort()).toEqual(['10.99.0.9', 'fd99::9']);
+    }
+    expect(await network.ask(APP, 'resolve', 'elsewhere.example')).toEqual({ addresses: ['192.0.2.53'] });
+    // The proxy itself is not answered by itself.
+    expect(await network.ask(PROXY, 'resolve', 'reviews')).toEqual({ addresses: ['192.0.2.53'] });
+    const metrics = (await get(APP, '127.0.0.1', '15090', '/stats/prometheus')).body ?? '';
+    expect(metrics).toMatch(/istio_agent_dns_upstream_requests_total [1-9]/);
+    expect(metrics).toMatch(/lateen_dns_names [1-9]/);
   });
 
   test('keeps its admin API to the pod, and is ended from there alone', async () => {

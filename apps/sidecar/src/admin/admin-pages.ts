@@ -6,6 +6,8 @@ import type { AdsSession } from '../config/ads-session.js';
 import type { SidecarBootstrap } from '../config/bootstrap.js';
 import type { FileSources } from '../config/files/file-sources.js';
 import type { ConfigStore } from '../config/store/config-store.js';
+import type { DnsCapture } from '../dns/dns-capture.js';
+import { writeDnsMetrics } from '../dns/dns-metrics.js';
 import type { OwnIdentity } from '../identity/own-identity.js';
 import { writeIstioMetrics } from '../observe/istio-metrics.js';
 import { PROMETHEUS_CONTENT_TYPE, PrometheusText } from '../observe/prometheus-text.js';
@@ -27,6 +29,7 @@ export interface AdminSources {
   readonly identity: OwnIdentity | undefined;
   /** What is still missing, or undefined when requests are served. */
   readonly notReadyReason: () => string | undefined;
+  readonly dns?: DnsCapture | undefined;
   readonly logger: Logger;
   readonly version: string;
   readonly startedMs: number;
@@ -124,6 +127,7 @@ export async function metricsAnswer(sources: AdminSources, filter = ''): Promise
     ads: sources.session,
     startedMs: sources.startedMs,
   });
+  if (sources.dns !== undefined) writeDnsMetrics(out, sources.dns);
   return { type: PROMETHEUS_CONTENT_TYPE, body: out.toString() };
 }
 

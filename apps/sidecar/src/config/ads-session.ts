@@ -9,6 +9,7 @@ import {
   type ResourceProblem,
   type SubscriptionHandle,
   type SubscriptionStatus,
+  type TypeSubscription,
 } from '@lateen/xds-stream';
 import type { AdsConfig } from './ads-config.js';
 import { decodeResource } from './decode-resource.js';
@@ -21,6 +22,8 @@ export interface AdsSessionOptions {
   readonly node: Node;
   readonly transport: AdsTransport;
   readonly store: ConfigStore;
+  /** More that is asked for, beside what the data path is made of. */
+  readonly more?: readonly TypeSubscription<Message>[];
   readonly log: (level: 'info' | 'warn' | 'error', message: string, fields: Record<string, unknown>) => void;
 }
 
@@ -84,6 +87,7 @@ export class AdsSession {
       if (typeUrl === TYPE_URL.cluster && !clusters) continue;
       this.#subscribe(typeUrl);
     }
+    for (const each of this.options.more ?? []) this.#handles.set(each.typeUrl, this.#client.subscribe(each));
     this.#client.start();
   }
 

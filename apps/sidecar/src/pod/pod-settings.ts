@@ -5,6 +5,7 @@ import { isIP } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { buildBootstrap, type SidecarNode, sidecarProcesses } from '@lateen/bootstrap';
+import type { SidecarOptions } from '../sidecar.js';
 import { StartError } from '../start-error.js';
 import { type AppScrape, parseScrape } from './app-metrics.js';
 import { type AppProber, parseAppProbers } from './app-probers.js';
@@ -23,6 +24,9 @@ const FILES = {
   annotations: '/etc/istio/pod/annotations',
 } as const;
 
+/** Redirect rules send DNS here: to an address, since answers must come from where the question went to. */
+const DNS_ADDRESSES = ['127.0.0.1', '::1'];
+const DNS_PORT = 15053;
 const DEFAULT_PILOT = 'pilot.istio-system.svc:15012';
 const DEFAULT_CITADEL = 'citadel.istio-system.svc:8060';
 /** Istio's defaults. */
@@ -42,8 +46,8 @@ export interface PodSettings {
   };
   readonly drain: PodDrain;
   readonly serving: PodServing;
-  /** Answer the application's DNS questions. */
-  readonly dnsCapture: boolean;
+  /** Undefined where the application's DNS questions do not come here. */
+  readonly dns: SidecarOptions['dns'];
 }
 
 /** How the proxy leaves: it goes on serving for a while, since clients learn late that the pod goes. */
@@ -138,11 +142,11 @@ export function readPodSettings(type: 'sidecar' | 'router', version: string, giv
     },
     drain: {
       durationMs: drainMs ?? DEFAULT_DRAIN_MS,
-      untilNobody: env.EXIT_ON_ZERO_ACTIVE_CONNECTIONS === 'true',
+      untilNobody: isTrue(env.EXIT_ON_ZERO_ACTIVE_CONNECTIONS),
       minimumMs,
     },
     serving,
-    dnsCapture: env.ISTIO_META_DNS_CAPTURE === 'true',
+    dns: isTrue(env.ISTIO_META_DNS_CAPTURE) ? { namespace, addresses: DNS_ADDRESSES, port: DNS_PORT } : undefined,
   };
 }
 
@@ -178,6 +182,11 @@ function serviceAccountOf(env: Environment): string | undefined {
 function cores(env: Environment): number {
   const limit = Number(env.ISTIO_CPU_LIMIT);
   return Math.min(availableParallelism(), limit >= 1 ? limit : Number.POSITIVE_INFINITY);
+}
+
+/** As Go reads truth. */
+function isTrue(text: string | undefined): boolean {
+  return text !== undefined && /^(?:1|t|true)$/i.test(text);
 }
 
 /** Those that others may want to know; what kubectl writes down is long and nobody's business. */

@@ -5,6 +5,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { isIP } from 'node:net';
 
 export interface SearchList {
+  /** In lower case. */
   readonly domains: readonly string[];
   /** A name with at least this many dots is tried as it is before the domains are. */
   readonly ndots: number;
@@ -55,6 +56,10 @@ export class SearchDomains {
     this.#text = new FollowedText(file, parseSearchList);
   }
 
+  get domains(): readonly string[] {
+    return this.#text.value.domains;
+  }
+
   /** The names to ask for, in order. A name with a dot at its end is complete. */
   candidates(name: string): string[] {
     if (name.endsWith('.')) return [name.slice(0, -1)];
@@ -63,6 +68,29 @@ export class SearchDomains {
     const dots = name.split('.').length - 1;
     return dots >= ndots ? [name, ...completed] : [...completed, name];
   }
+}
+
+/** resolv.conf(5): the servers that are asked, in their order. */
+export class NameServers {
+  readonly #text: FollowedText<readonly string[]>;
+
+  constructor(file = '/etc/resolv.conf') {
+    this.#text = new FollowedText(file, parseNameServers);
+  }
+
+  get addresses(): readonly string[] {
+    return this.#text.value;
+  }
+}
+
+function parseNameServers(text: string): readonly string[] {
+  const lines = text.split('\n').map((line) =>
+    line
+      .replace(/[#;].*/, '')
+      .trim()
+      .split(/\s+/),
+  );
+  return lines.flatMap(([key, address = '']) => (key === 'nameserver' && isIP(address) !== 0 ? [address] : []));
 }
 
 function parseHosts(text: string): ReadonlyMap<string, readonly string[]> {
@@ -89,7 +117,7 @@ function parseSearchList(text: string): SearchList {
       .split(/\s+/);
     // The last of several lines counts.
     if (key === 'search' || key === 'domain')
-      domains = values.map((domain) => domain.replace(/\.$/, '')).filter(Boolean);
+      domains = values.map((domain) => domain.replace(/\.$/, '').toLowerCase()).filter(Boolean);
     if (key !== 'options') continue;
     for (const option of values) if (option.startsWith('ndots:')) ndots = Number(option.slice('ndots:'.length)) || 0;
   }
