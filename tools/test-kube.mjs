@@ -51,17 +51,21 @@ function build() {
   const at = 'k8s.io/component-base/version';
   const told = `-X ${at}.gitVersion=${version[1]} -X ${at}.gitMajor=1 -X ${at}.gitMinor=${version[2]}`;
   const started = Date.now();
-  for (const [name, source] of [
-    ['kube', './kube'],
-    ['machine', './machine'],
+  for (const [name, folder, source] of [
+    ['kube', modules, './kube'],
+    ['machine', modules, './machine'],
+    ['coredns', join(root, 'test', 'kube', 'dns'), '.'],
   ]) {
-    const args = ['build', '-trimpath', '-ldflags', `-s -w ${told}`, '-o', join(programs, name), source];
-    const built = spawnSync('go', args, {
-      cwd: modules,
-      stdio: ['ignore', 'inherit', 'inherit'],
-      env: { ...process.env, CGO_ENABLED: '0' },
-    });
-    if (built.status !== 0) throw new Error(`go build ${source} in test/kube/cluster failed`);
+    const built = spawnSync(
+      'go',
+      ['build', '-trimpath', '-ldflags', `-s -w ${told}`, '-o', join(programs, name), source],
+      {
+        cwd: folder,
+        stdio: ['ignore', 'inherit', 'inherit'],
+        env: { ...process.env, CGO_ENABLED: '0' },
+      },
+    );
+    if (built.status !== 0) throw new Error(`go build ${source} in ${folder} failed`);
   }
   const seconds = Math.round((Date.now() - started) / 1000);
   if (seconds > 5) console.error(`built Kubernetes ${version[1]} in ${seconds} s`);

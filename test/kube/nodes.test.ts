@@ -116,7 +116,7 @@ describe.skipIf(programs === undefined)('a node', () => {
   const pod = (name: string) => cluster.get<Pod>(['get', 'pod', name]);
   const inClient = (...command: string[]) => cluster.tryKubectl(['exec', 'client', '--', ...command]);
   beforeAll(async () => {
-    cluster = await startCluster({ programs: programs!, nodes: 2 });
+    cluster = await startCluster({ programs: programs!, nodes: 2, outsideNames: { 'shop.example.com': '172.30.0.1' } });
     await waitUntil(
       'the service account',
       async () => (await cluster.tryKubectl(['get', 'sa', 'default'])).exitCode === 0,
@@ -156,6 +156,16 @@ describe.skipIf(programs === undefined)('a node', () => {
       const itself = ['exec', 'echo', '-c', 'echo', '--', 'curl', '-s', '-m', '5', `http://${host}/`];
       expect(await cluster.tryKubectl(itself)).toMatchObject({ stdout: 'from echo' });
     }
+  });
+
+  test('finds Services by their names, and names outside that it was told', async () => {
+    for (const name of ['echo', 'echo.default.svc', 'echo.default.svc.cluster.local']) {
+      expect(await inClient('curl', '-s', '-m', '5', `http://${name}/`)).toMatchObject({ stdout: 'from echo' });
+    }
+    expect(await inClient('getent', 'hosts', 'shop.example.com')).toMatchObject({
+      stdout: expect.stringMatching(/^172\.30\.0\.1 /),
+    });
+    expect(await inClient('getent', 'hosts', 'nowhere.example.com')).toMatchObject({ exitCode: 2 });
   });
 
   test('shows what a container says, and forwards a port', async () => {

@@ -9,6 +9,7 @@ import { type ApiRequest, createApiRequest } from './api-request.js';
 import type { ClusterAuthority } from './certificates.js';
 import type { Component } from './component.js';
 import { API_SERVER, type ControlPlane, startControlPlane } from './control-plane.js';
+import { dnsImage, dnsManifest, type OutsideNames } from './dns.js';
 import { BASE_IMAGES, type Images, writeImages } from './images.js';
 import type { KubePrograms } from './kube-programs.js';
 import { createNodeNetwork, removeNodeNetwork } from './network.js';
@@ -20,6 +21,8 @@ export interface ClusterOptions {
   readonly nodes?: number;
   /** Beside those that every cluster has (`BASE_IMAGES`). */
   readonly images?: Images;
+  /** Names outside the cluster that its DNS knows, each with an address. */
+  readonly outsideNames?: OutsideNames;
 }
 
 export interface KubectlOptions {
@@ -79,16 +82,21 @@ export interface Cluster {
 }
 
 /**
- * Starts a cluster and waits until its nodes are ready; one at a time, since a cluster has the tests' network for itself.
+ * Starts a cluster and waits until its nodes are ready and its DNS answers; one at a time, since a cluster has the tests' network for itself.
  *
  * @throws Error with the end of the log of the program that did not start
  */
-export async function startCluster({ programs, nodes = 0, images = {} }: ClusterOptions): Promise<Cluster> {
+export async function startCluster({
+  programs,
+  nodes = 0,
+  images = {},
+  outsideNames = {},
+}: ClusterOptions): Promise<Cluster> {
   const directory = mkdtempSync(join(programs.state, 'cluster-'));
   createNodeNetwork();
   const plane = await startControlPlane({ directory, programs, hasNodes: nodes > 0 });
   const table = join(directory, 'images.json');
-  writeImages(table, { ...BASE_IMAGES, ...images });
+  writeImages(table, { ...BASE_IMAGES, coredns: dnsImage(programs.coredns), ...images });
   const machines = await startNodes({ directory, programs, plane, images: table, count: nodes });
   const components = [...plane.components, ...machines];
   const home = join(directory, 'home');
@@ -112,7 +120,9 @@ export async function startCluster({ programs, nodes = 0, images = {} }: Cluster
   if (nodes > 0) {
     console.error(NOT_HAD);
     await kubectl(['apply', '-f', '-'], { input: stringify(KUBE_PROXY_ROLE) });
+    await kubectl(['apply', '-f', '-'], { input: dnsManifest(outsideNames) });
     await waitUntilNodesAreReady(kubectl, machines);
+    await kubectl(['rollout', 'status', 'deployment/coredns', '-n', 'kube-system', '--timeout=60s']);
   }
   return {
     kubeconfig: plane.kubeconfig,

@@ -50,6 +50,11 @@ export const BASE_IMAGES: Images = {
   'lateen/citadel': ownImage('citadel', 1337),
   // Its arguments begin with the program, and istio-init needs the same image as root.
   'lateen/sidecar': { ...ownImage('sidecar', 1337), entrypoint: [] },
+  'lateen/bookinfo': {
+    binds: [repositoryAt('/opt/lateen')],
+    workingDirectory: '/opt/lateen/examples/bookinfo',
+    user: 1000,
+  },
   /** Any program of this machine, by the pod's command. */
   host: {},
   node: { entrypoint: ['node'] },

@@ -8,6 +8,7 @@ export interface KubePrograms {
   readonly kube: string;
   /** Nodes, containers and namespaces. */
   readonly machine: string;
+  readonly coredns: string;
   /** Stock kubectl, of the version of the API server. */
   readonly kubectl: string;
   /** Where clusters keep their files: a memory file system that ends with the namespaces. */
@@ -26,7 +27,7 @@ export function requireKubePrograms(): KubePrograms | undefined {
     const kube = join(programs, 'kube');
     const kubectl = join(programs, 'kubectl');
     if (!existsSync(kubectl)) symlinkSync('kube', kubectl);
-    return { kube, kubectl, machine: join(programs, 'machine'), state };
+    return { kube, kubectl, machine: join(programs, 'machine'), coredns: join(programs, 'coredns'), state };
   }
   const reason =
     'no test cluster: run these tests with `npm run test:kube`, which builds Kubernetes and makes its namespaces';
