@@ -2,7 +2,12 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { MtlsAgent, mtlsFetch } from '@lateen/identity';
+import { create } from '@bufbuild/protobuf';
+import { Client } from '@grpc/grpc-js';
+import { grpcChannelCredentials, MtlsAgent, mtlsFetch } from '@lateen/identity';
+import { grpcService, TYPE_URL } from '@lateen/xds-proto';
+import { AggregatedDiscoveryService } from '@lateen/xds-proto/envoy/service/discovery/v3/ads_pb.js';
+import { DeltaDiscoveryRequestSchema } from '@lateen/xds-proto/envoy/service/discovery/v3/discovery_pb.js';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ControlPlaneProcesses, systemId } from '../harness/control-plane-processes.js';
 import { freePort } from '../harness/free-port.js';
@@ -77,6 +82,13 @@ spec:
       tls: { mode: SIMPLE, credentialName: shop }
 `;
 
+const GROUP = `
+apiVersion: networking.istio.io/v1
+kind: WorkloadGroup
+metadata: { name: vms, namespace: shop }
+spec: { metadata: { labels: { app: vm } }, template: { serviceAccount: vm } }
+`;
+
 describe.skipIf(programs === undefined)("a cluster as Pilot's registry", () => {
   let cluster: Cluster;
   let plane: ControlPlaneProcesses;
@@ -93,8 +105,13 @@ describe.skipIf(programs === undefined)("a cluster as Pilot's registry", () => {
     // As its service account: the rights are those of the manifests alone.
     const user = 'system:serviceaccount:istio-system:pilot';
     const kubeconfig = await cluster.kubeconfigFor(user, ['system:serviceaccounts', 'system:authenticated']);
+    await cluster.apply(manifest('crds/workloadentries.networking.istio.io.yaml'));
     adminPort = await freePort();
-    plane = await ControlPlaneProcesses.start(['--kubeconfig', kubeconfig, '--admin-port', String(adminPort)]);
+    // Which pod it is.
+    Object.assign(process.env, { POD_NAME: 'pilot-1', POD_NAMESPACE: 'istio-system' });
+    plane = await ControlPlaneProcesses.start([
+      ...['--kubeconfig', kubeconfig, '--admin-port', String(adminPort), '--workload-grace-ms', '100'],
+    ]);
     operator = await MeshOperator.connect(plane);
     agent = new MtlsAgent({ source: await plane.identity('lateen-viewer'), expectedSpiffeIds: [systemId('pilot')] });
   });
@@ -194,6 +211,43 @@ describe.skipIf(programs === undefined)("a cluster as Pilot's registry", () => {
       manifest('gateway/rbac.yaml').replaceAll('  namespace: istio-system\n  labels', '  namespace: shop\n  labels'),
     );
     await expect.poll(() => debug('secrets')).toMatchObject([{ state: 'found' }, { state: 'found', message: '' }]);
+  });
+
+  test('writes a WorkloadEntry for a workload that registers itself, and deletes it when that has gone', async () => {
+    await operator.apply('group.yaml', GROUP);
+    const identity = await plane.identity('vm', 'shop');
+    const credentials = grpcChannelCredentials(identity, { expectedSpiffeIds: [systemId('pilot')] });
+    const client = new Client(`127.0.0.1:${plane.pilotPort}`, credentials);
+    const method = grpcService(AggregatedDiscoveryService).deltaAggregatedResources!;
+    const open = () => {
+      const stream = client.makeBidiStreamRequest(
+        method.path,
+        method.requestSerialize as never,
+        method.responseDeserialize as never,
+      );
+      stream.on('error', () => undefined); // refused until Pilot knows the group, and cancelled below
+      const metadata = { NAMESPACE: 'shop', SERVICE_ACCOUNT: 'vm', AUTO_REGISTER_GROUP: 'vms' };
+      const node = { id: 'sidecar~10.250.0.1~vm-1.shop~shop.svc.cluster.local', metadata };
+      stream.write(create(DeltaDiscoveryRequestSchema, { typeUrl: TYPE_URL.cluster, node }));
+      return stream;
+    };
+    const entries = () => cluster.kubectl(['get', 'workloadentries', '-n', 'shop', '-o', 'name']);
+    let stream = open();
+    await expect
+      .poll(async () => {
+        if (stream.destroyed || stream.closed) stream = open();
+        return entries();
+      }, EVENTUALLY)
+      .toBe('workloadentry.networking.istio.io/vms-10.250.0.1\n');
+    stream.cancel();
+    await expect.poll(entries, EVENTUALLY).toBe('');
+    client.close();
+    const used = new Set(requests().map(({ verb, objectRef }) => `${verb} ${objectRef?.resource}`));
+    expect([...used].filter((each) => each.endsWith('workloadentries')).sort()).toEqual([
+      'delete workloadentries',
+      'get workloadentries',
+      'patch workloadentries',
+    ]);
   });
 
   test('uses all rights that it has to read', () => {

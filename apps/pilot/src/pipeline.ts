@@ -131,6 +131,9 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
     },
   });
   const { self } = options;
+  if (cluster !== undefined && self === undefined) {
+    logger.warn({}, 'POD_NAME and POD_NAMESPACE do not say which pod this is: other replicas are not known');
+  }
   if (cluster !== undefined && options.cluster !== undefined && self !== undefined) {
     entryObjects = new EntryObjects({
       client: options.cluster,

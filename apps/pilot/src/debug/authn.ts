@@ -2,6 +2,7 @@
 
 import {
   type MeshSnapshot,
+  meshIndex,
   resolveProxyView,
   type Service,
   type TranslationCache,
@@ -54,6 +55,8 @@ export function checkTls(
   sent: Resources | undefined,
 ): TlsCheck {
   const own = sent ?? resourcesOf(workload, mesh, cache);
+  // One listener takes the connections to all ports of an intercepted pod: there each port is shown as if it had its own.
+  const inbound = workload.takesEveryPort === true ? resourcesOf(workload, mesh, cache) : own;
   const inboundModes = new Map<Workload, ReadonlyMap<number, ServerMode>>();
   const modesOf = (destination: Workload) => {
     const known = inboundModes.get(destination) ?? serverModes(resourcesOf(destination, mesh, cache));
@@ -63,7 +66,7 @@ export function checkTls(
   return {
     proxyId: `${workload.name}.${workload.namespace}`,
     connected: sent !== undefined,
-    inbound: [...serverModes(own)].map(([port, mode]) => ({
+    inbound: [...serverModes(inbound)].map(([port, mode]) => ({
       port,
       mode,
       authnPolicy: decidingPolicy(mesh, workload, port, mode),
@@ -126,18 +129,37 @@ function workloadsBehind(
   mesh: MeshSnapshot,
   modesOf: (workload: Workload) => ReadonlyMap<number, ServerMode>,
 ): readonly { readonly workload: Workload; readonly port: number; readonly mode: ServerMode }[] {
-  const port = service.ports.find((candidate) => candidate.port === servicePort)?.targetPort;
-  if (port === undefined) return [];
-  return mesh.workloads
-    .filter((workload) => selects(service, workload))
-    .flatMap((workload) => {
-      const mode = modesOf(workload).get(port);
-      return mode === undefined ? [] : [{ workload, port, mode }];
-    });
+  return answerers(service, servicePort, mesh).flatMap(({ workload, port }) => {
+    // A pod without a sidecar takes what its application takes.
+    const mode = workload.mutualTls === false && !workload.gateway ? 'DISABLE' : modesOf(workload).get(port);
+    return mode === undefined ? [] : [{ workload, port, mode }];
+  });
+}
+
+function answerers(
+  service: Service,
+  servicePort: number,
+  mesh: MeshSnapshot,
+): readonly { readonly workload: Workload; readonly port: number }[] {
+  const declared = service.ports.find((candidate) => candidate.port === servicePort);
+  if (declared === undefined) return [];
+  const { targetPort, name } = declared;
+  if (service.endpoints === undefined) {
+    const selected = mesh.workloads.filter((workload) => selects(service, workload));
+    return selected.map((workload) => ({ workload, port: targetPort }));
+  }
+  const { workloadByName } = meshIndex(mesh);
+  return service.endpoints.flatMap(({ pod, ports }) => {
+    const workload = workloadByName.get(pod);
+    const port = ports[name];
+    return workload === undefined || port === undefined ? [] : [{ workload, port }];
+  });
 }
 
 function statusOf(client: ClientMode, server: readonly ServerMode[]): TlsCheckRow['status'] {
   if (server.length === 0) return 'UNKNOWN';
+  // Each endpoint is called as it takes it: those without a sidecar in plain text.
+  if (client === 'MIXED') return 'OK';
   if (client !== 'ISTIO_MUTUAL' && server.includes('STRICT')) return 'CONFLICT';
   // Automatic mutual TLS decides for each endpoint; DISABLE behind mutual TLS refuses.
   if (client === 'ISTIO_MUTUAL' && server.includes('DISABLE')) return 'CONFLICT';

@@ -72,6 +72,12 @@ test('proxies get the services and pods of the cluster, as they change, also fro
   await expect.poll(() => ready(pilot)).toBe(200);
   const proxy = await connect(pilot, 'client', 'shop', '10.0.9.1', 'sidecar');
   await expect.poll(() => endpoints(proxy, WEB)).toEqual(['10.0.0.1 istio', '10.0.0.2 plain']);
+  // Who has no sidecar is called in plain text, and takes nothing else.
+  const { body } = await mesh.debug(pilot, '/debug/authn?proxyID=client.shop');
+  expect(body).toMatchObject({
+    connected: true,
+    outbound: [{ host: 'web.shop.svc.cluster.local', port: 80, client: 'MIXED', server: ['PERMISSIVE', 'DISABLE'] }],
+  });
   putSlice(api, 'web', [{ name: 'web-2', ip: '10.0.0.2' }]);
   await expect.poll(() => endpoints(proxy, WEB)).toEqual(['10.0.0.2 plain']);
   // A pod gets its sidecar: it is another pod then, but the address may be that of before.

@@ -56,11 +56,14 @@ const UNPRIVILEGED: Readonly<Record<number, number>> = { 80: 8080, 443: 8443 };
 
 /**
  * The port that a server listens on: the target port of the gateway's Service for that port, else the port itself; a
- * proxy that nobody redirects to cannot bind a privileged port and takes the well-known one in its place.
+ * proxy that nobody redirects to cannot bind a privileged port and takes the well-known one in its place. In a cluster the
+ * Service is believed: that is where connections come, and pods may be allowed to bind any port.
  */
 function listenPort(snapshot: MeshSnapshot, proxy: ProxyNode, workload: Workload | undefined, port: number): number {
   const served = workload === undefined ? [] : (meshIndex(snapshot).servedBy.get(workload) ?? []);
-  const target = served.find((candidate) => candidate.port.port === port)?.port.targetPort ?? port;
+  const led = served.find((candidate) => candidate.port.port === port)?.port.targetPort;
+  if (led !== undefined && workload?.takesEveryPort === true) return led;
+  const target = led ?? port;
   return proxy.interceptionMode === 'NONE' ? (UNPRIVILEGED[target] ?? target) : target;
 }
 
