@@ -24,8 +24,13 @@ function told({ welcome, error }: Answer): string {
   return originalDestination === '' || originalDestination === local ? who : `${who} ${originalDestination}`;
 }
 
-/** The proxy here only says what came to it; its names it asks the server outside for. @param tproxy whether what comes in comes by TPROXY */
-export async function createCast(tproxy = false): Promise<Cast> {
+/**
+ * The proxy here only says what came to it; its names it asks the server outside for.
+ *
+ * @param kind `tproxy`: what comes in comes by TPROXY; `elsewhere`: 15001 and 15006 are another program's
+ */
+export async function createCast(kind: 'redirect' | 'tproxy' | 'elsewhere' = 'redirect'): Promise<Cast> {
+  const tproxy = kind === 'tproxy';
   const { pod, outside, close } = await createNetwork();
   const agents: Record<Actor, Agent> = {
     proxy: tproxy ? pod.startAgent(PROXY, PROXY, ['net_admin']) : pod.startAgent(PROXY),
@@ -40,11 +45,11 @@ export async function createCast(tproxy = false): Promise<Cast> {
   };
   const listen = (actor: Actor, who: string, port: number, host = '::') =>
     order(actor, { do: 'listen', who, port, host });
-  await listen('proxy', 'outbound', 15_001);
+  if (kind !== 'elsewhere') await listen('proxy', 'outbound', 15_001);
   for (const host of tproxy ? ['0.0.0.0', '::'] : []) {
     await order('proxy', { do: 'listen', who: 'inbound', port: 15_006, host, transparent: true });
   }
-  if (!tproxy) await listen('proxy', 'inbound', 15_006);
+  if (kind === 'redirect') await listen('proxy', 'inbound', 15_006);
   for (const port of [15_008, 15_020, 15_021, 15_090]) await listen('proxy', 'proxy', port);
   for (const port of [7070, 8080, 9090]) await listen('app', 'app', port);
   for (const port of [80, 7777, 8080, 9999]) await listen('outside', 'outside', port);

@@ -28,6 +28,7 @@ export interface Run {
 export class Namespace {
   readonly #holder: ChildProcessWithoutNullStreams;
   readonly #agents: ChildProcessWithoutNullStreams[] = [];
+  readonly #proxies: ChildProcessWithoutNullStreams[] = [];
 
   private constructor(holder: ChildProcessWithoutNullStreams) {
     this.#holder = holder;
@@ -59,6 +60,20 @@ export class Namespace {
     const { exitCode, stdout, stderr } = this.tryRun(['sh', '-ec', command]);
     if (exitCode !== 0) throw new Error(`${command}: ${stderr}`);
     return stdout;
+  }
+
+  /** Starts a program of the proxy's user, which ends with this namespace. @returns what it has printed so far */
+  startProxy(args: readonly string[]): () => string {
+    const user = ['--reuid=1337', '--regid=1337', '--clear-groups', '--no-new-privs'];
+    const child = spawn('nsenter', [`--net=${this.file}`, '--', 'setpriv', ...user, process.execPath, ...args]);
+    this.#proxies.push(child);
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (chunk: Buffer) => {
+        output += chunk.toString();
+      });
+    }
+    return () => output;
   }
 
   /** Starts an agent as a user and group; `capabilities` as setpriv names them. */
@@ -95,6 +110,11 @@ export class Namespace {
   }
 
   async close(): Promise<void> {
+    for (const child of this.#proxies.filter(({ exitCode }) => exitCode === null)) {
+      const ended = once(child, 'exit');
+      child.kill();
+      await ended;
+    }
     for (const child of [...this.#agents, this.#holder]) {
       if (child.exitCode !== null) continue;
       const ended = once(child, 'exit');
@@ -133,7 +153,7 @@ export async function createNetwork(): Promise<{ pod: Namespace; outside: Namesp
 export function canMakeNamespaces(): boolean {
   const lacking = [
     ...(process.getuid?.() === 0 ? [] : ['root']),
-    ...['nft', 'iptables', 'ip', 'unshare', 'nsenter', 'setpriv'].filter(
+    ...['nft', 'iptables', 'ip', 'ss', 'unshare', 'nsenter', 'setpriv'].filter(
       (name) => spawnSync(name, ['--version']).error,
     ),
   ];

@@ -19,8 +19,8 @@ export type Order =
       readonly do: 'dial-many';
       readonly host: string;
       readonly port: number;
-      readonly count: number;
-      readonly width: number;
+      readonly perSecond: number;
+      readonly seconds: number;
     }
   | { readonly do: 'echo'; readonly name: string; readonly text: string }
   | {
@@ -54,7 +54,8 @@ export interface Answer {
   readonly welcome?: Welcome;
   readonly text?: string;
   readonly count?: number;
-  readonly elapsedMs?: number;
+  readonly medianMs?: number;
+  readonly p99Ms?: number;
 }
 
 /** `ADDRESS:PORT`, with brackets where IPv6 needs them. */

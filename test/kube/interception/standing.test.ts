@@ -31,7 +31,7 @@ describe.skipIf(!possible).each(BACKENDS)('rules of %s', (backend) => {
     ];
     expect((await Promise.all(hold)).map(({ welcome }) => welcome?.who)).toEqual(['outbound', 'inbound']);
     for (let round = 0; round < 5; round++) {
-      const many = app.ask({ do: 'dial-many', host: VIP[4], port: 80, count: 300, width: 8 });
+      const many = app.ask({ do: 'dial-many', host: VIP[4], port: 80, perSecond: 300, seconds: 1 });
       redirect(cast.pod, backend, [...WITH_NAMES, '-q', String(1000 + round)]);
       expect(await many).toMatchObject({ count: 300 });
       expect(await app.ask({ do: 'echo', name: 'out', text: `round ${round}` })).toEqual({});

@@ -8,7 +8,7 @@ import { BACKENDS, redirect, USUAL } from './redirect.js';
 describe.skipIf(!canMakeNamespaces()).each(BACKENDS)('TPROXY with %s', (backend) => {
   let cast: Cast;
   beforeAll(async () => {
-    cast = await createCast(true);
+    cast = await createCast('tproxy');
     redirect(cast.pod, backend, [...USUAL, '-m', 'TPROXY', '--ipv6', 'on']);
   });
   afterAll(() => cast?.close());
