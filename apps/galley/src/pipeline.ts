@@ -140,6 +140,7 @@ export async function startGalley(options: GalleyOptions): Promise<Galley> {
         rules,
         source,
         metrics,
+        version: options.version,
         logger,
         address,
         webhookPort: options.webhookPort ?? 0,

@@ -75,6 +75,10 @@ export const CITADEL_METRIC = {
 export const GALLEY_METRIC = {
   validationPassed: 'galley_validation_passed',
   validationFailed: 'galley_validation_failed',
+  injectionRequests: 'sidecar_injection_requests_total',
+  injectionSuccess: 'sidecar_injection_success_total',
+  injectionFailure: 'sidecar_injection_failure_total',
+  injectionSkip: 'sidecar_injection_skip_total',
   webhookAnswers: 'lateen_galley_webhook_answers_total',
   rejectedResources: 'lateen_galley_rejected_resources',
   kindsSynced: 'lateen_galley_kind_synced',

@@ -17,6 +17,8 @@ export interface ClusterPartOptions extends KubernetesOptions {
   readonly metrics: GalleyMetrics;
   readonly logger: Logger;
   readonly address: string;
+  /** The release. */
+  readonly version: string;
   readonly webhookPort: number;
 }
 
