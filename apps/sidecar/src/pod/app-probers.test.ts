@@ -88,3 +88,13 @@ test('metrics of the application, without what only stands at an end', async () 
   expect(await scrapeApplication({ port, path: '/metrics' })).toBe('books 1\n');
   await expect(scrapeApplication({ port, path: '/other' })).rejects.toThrow('answered /other with 404');
 });
+
+test('hooks of a container are asked as probes are', async () => {
+  const server = createServer((_request, response) => response.end());
+  const port = await listen(server);
+  const faults: string[] = [];
+  const hook = { '/app-lifecycle/app/prestopz': { httpGet: { path: '/stop', port } }, '/app-lifecycle/app/other': {} };
+  const probers = parseAppProbers(JSON.stringify(hook), faults);
+  expect(faults.join()).toContain('/app-lifecycle/app/other is not');
+  expect(await askApplication(probers.get('/app-lifecycle/app/prestopz')!, '127.0.0.1')).toBeUndefined();
+});

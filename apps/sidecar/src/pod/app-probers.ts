@@ -1,4 +1,4 @@
-// Pod mode: the application's probes, which the kubelet asks at the proxy (`/app-health/CONTAINER/livez`), since the
+// Pod mode: the application's probes and hooks, which the kubelet asks at the proxy (`/app-health/CONTAINER/livez`), since the
 // application's own ports may take nothing but mutual TLS.
 
 import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
@@ -14,7 +14,7 @@ export interface AppProber {
 }
 
 const NAME = 'ISTIO_KUBE_APP_PROBERS';
-const PATH = /^\/app-health\/[^/]+\/(?:livez|readyz|startupz)$/;
+const PATH = /^\/(?:app-health\/[^/]+\/(?:livez|readyz|startupz)|app-lifecycle\/[^/]+\/(?:prestopz|poststartz))$/;
 
 /** By path. @param text JSON as Istio's injection writes it; what is wrong with it goes to `faults` */
 export function parseAppProbers(text: string | undefined, faults: string[]): ReadonlyMap<string, AppProber> {
@@ -32,7 +32,10 @@ export function parseAppProbers(text: string | undefined, faults: string[]): Rea
     return probers;
   }
   for (const [path, probe] of Object.entries(value)) {
-    if (!PATH.test(path)) faults.push(`${NAME}: ${path} is not /app-health/CONTAINER/{livez,readyz,startupz}`);
+    if (!PATH.test(path))
+      faults.push(
+        `${NAME}: ${path} is not /app-health/CONTAINER/{livez,readyz,startupz}, nor /app-lifecycle/CONTAINER/{prestopz,poststartz}`,
+      );
     try {
       probers.set(path, readNetworkProbe((probe ?? {}) as JsonObject, `${NAME}[${JSON.stringify(path)}]`));
     } catch (error) {

@@ -8,8 +8,12 @@ const PROBERS_VARIABLE = 'ISTIO_KUBE_APP_PROBERS';
 /** One way in which an application is asked, as Istio writes it. */
 type Prober = Pick<Handler, 'httpGet' | 'tcpSocket' | 'grpc' | 'timeoutSeconds'>;
 
+/** Hooks have no limit of their own but the end of the pod; a probe has a second. */
+const HOOK_SECONDS = 30;
+
 interface Place {
   readonly path: string;
+  readonly isHook: boolean;
   readonly read: () => Handler | undefined;
   readonly write: (handler: Handler) => void;
 }
@@ -18,6 +22,7 @@ interface Place {
 function placesOf(container: Container): Place[] {
   const probe = (field: 'livenessProbe' | 'readinessProbe' | 'startupProbe', word: string): Place => ({
     path: `/app-health/${container.name}/${word}`,
+    isHook: false,
     read: () => container[field],
     write: (handler) => {
       container[field] = handler;
@@ -25,6 +30,7 @@ function placesOf(container: Container): Place[] {
   });
   const hook = (field: 'postStart' | 'preStop', word: string): Place => ({
     path: `/app-lifecycle/${container.name}/${word}`,
+    isHook: true,
     read: () => container.lifecycle?.[field],
     write: (handler) => {
       container.lifecycle = { ...container.lifecycle, [field]: handler };
@@ -62,7 +68,7 @@ export function rewriteProbes(pod: Pod): string[] {
         );
         continue;
       }
-      probers[place.path] = prober;
+      probers[place.path] = place.isHook ? { ...prober, timeoutSeconds: HOOK_SECONDS } : prober;
       place.write(rewritten(handler, place.path));
     }
   }
