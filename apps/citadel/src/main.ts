@@ -183,7 +183,11 @@ async function cluster(): Promise<ClusterOptions | undefined> {
     podName: process.env.POD_NAME || `${hostname()}-${process.pid}`,
     revision,
     // In the proportions of Kubernetes' own components.
-    ...{ leaseDurationMs, renewDeadlineMs: (leaseDurationMs * 2) / 3, retryPeriodMs: (leaseDurationMs * 2) / 15 },
+    ...{
+      leaseDurationMs,
+      renewDeadlineMs: Math.round((leaseDurationMs * 2) / 3),
+      retryPeriodMs: Math.round((leaseDurationMs * 2) / 15),
+    },
   };
 }
 

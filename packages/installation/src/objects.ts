@@ -128,7 +128,7 @@ export function deployment(workload: Workload, values: WholeValues): KubernetesO
               securityContext: RESTRICTED,
             },
           ],
-          volumes,
+          ...(volumes.length > 0 && { volumes }),
         },
       },
     },

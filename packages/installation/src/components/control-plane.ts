@@ -68,14 +68,14 @@ export function controlPlaneContainer({ name, ports, args, certified }: ControlP
       values.revision,
       '--address',
       values.bindAddress,
-      '--state-dir',
-      `${STATE_DIR}/${name}`,
       '--trust-domain',
       values.trustDomain,
       '--log-level',
       own?.logLevel ?? 'info',
       ...(certified
         ? [
+            '--state-dir',
+            `${STATE_DIR}/${name}`,
             '--citadel-address',
             addressOf('citadel', 8060, values),
             '--token-file',
@@ -100,16 +100,16 @@ export function controlPlaneContainer({ name, ports, args, certified }: ControlP
     startupProbe: probe('/healthz', { periodSeconds: 1, failureThreshold: 60 }),
     readinessProbe: probe('/ready', { periodSeconds: 3, failureThreshold: 3 }),
     livenessProbe: probe('/healthz', { periodSeconds: 10, failureThreshold: 6 }),
-    volumeMounts: [{ name: 'state', mountPath: STATE_DIR }, ...(certified ? IDENTITY_MOUNTS : [])],
+    ...(certified && { volumeMounts: [{ name: 'state', mountPath: STATE_DIR }, ...IDENTITY_MOUNTS] }),
   };
 }
 
-/** Its volumes: state that is gone with the pod (what must stay is in the API server), in memory since keys are in it. */
+/**
+ * Its volumes: state that is gone with the pod (what must stay is in the API server), in memory since keys are in it. Citadel
+ * itself has its root in a Secret and its journal in the log, so that its replicas are alike.
+ */
 export function controlPlaneVolumes(certified: boolean) {
-  return [
-    { name: 'state', emptyDir: { medium: 'Memory', sizeLimit: '256Mi' } },
-    ...(certified ? IDENTITY_VOLUMES : []),
-  ];
+  return certified ? [{ name: 'state', emptyDir: { medium: 'Memory', sizeLimit: '256Mi' } }, ...IDENTITY_VOLUMES] : [];
 }
 
 /** The Service of a component of a revision. */
