@@ -23,10 +23,10 @@ interface PodSpec {
     readonly securityContext: object;
     readonly resources: object;
     readonly args: readonly string[];
-    readonly volumeMounts: readonly { readonly name: string }[];
+    readonly volumeMounts?: readonly { readonly name: string }[];
     readonly [probe: string]: unknown;
   }[];
-  readonly volumes: readonly { readonly name: string; readonly hostPath?: unknown }[];
+  readonly volumes?: readonly { readonly name: string; readonly hostPath?: unknown }[];
 }
 
 const ofKind = (objects: readonly KubernetesObject[], kind: string) => objects.filter((object) => object.kind === kind);
@@ -44,7 +44,7 @@ describe.each(PROFILES)('profile %s', (profile) => {
   test('runs pods that Pod Security of level restricted takes', () => {
     const pods = podSpecs(objects);
     expect(pods.length).toBe(profile === 'minimal' ? 3 : 4);
-    for (const { securityContext, containers, volumes } of pods) {
+    for (const { securityContext, containers, volumes = [] } of pods) {
       expect(securityContext).toMatchObject({ runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } });
       expect(volumes.filter(({ hostPath }) => hostPath !== undefined)).toEqual([]);
       for (const container of containers) {
@@ -59,7 +59,7 @@ describe.each(PROFILES)('profile %s', (profile) => {
         });
         expect(container).toMatchObject({ startupProbe: expect.any(Object), readinessProbe: expect.any(Object) });
         expect(container.image).toMatch(/^lateen\/[a-z]+:9\.9\.9$/);
-        const mounted = container.volumeMounts.map(({ name }) => name);
+        const mounted = (container.volumeMounts ?? []).map(({ name }) => name);
         expect(volumes.map(({ name }) => name).filter((name) => !mounted.includes(name))).toEqual([]);
         expect(mounted.filter((name) => !volumes.some((volume) => volume.name === name))).toEqual([]);
       }

@@ -31,11 +31,14 @@ export async function openCluster(
   cluster: ClusterOptions,
   options: Omit<AuthoritySourceOptions, 'stateDir' | 'caDir' | 'auditFile' | 'lease' | 'onFailure'>,
 ): Promise<ClusterCitadel> {
-  const { podName, revision: _revision, ...access } = cluster;
+  const { client, podName, leaseDurationMs, renewDeadlineMs, retryPeriodMs } = cluster;
   const { logger } = options;
   const namespace = SYSTEM_NAMESPACE;
-  const leadership = new Leadership({ ...access, namespace, identity: podName, logger });
-  const source = await openClusterAuthority({ ...options, client: access.client, namespace, leadership, podName });
+  const leadership = new Leadership({
+    ...{ client, namespace, identity: podName, logger },
+    ...{ leaseDurationMs, renewDeadlineMs, retryPeriodMs },
+  });
+  const source = await openClusterAuthority({ ...options, client, namespace, leadership, podName });
   return {
     source,
     leads: () => leadership.isLeader,
@@ -44,7 +47,7 @@ export async function openCluster(
       leadership.add({
         begin: async () => {
           bundles = new TrustBundles({
-            client: access.client,
+            client,
             authority: source.authority,
             leads: () => leadership.isLeader,
             logger,
