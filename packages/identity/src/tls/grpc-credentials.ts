@@ -1,12 +1,22 @@
 // TLS for gRPC: credentials that follow an identity source through renewals and check the peer after every handshake.
 
 import { constants } from 'node:crypto';
+import type { ServerHttp2Session } from 'node:http2';
 import { isIP, type Socket } from 'node:net';
-import { connect, createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
-import { CallCredentials, ChannelCredentials, type experimental, ServerCredentials, status } from '@grpc/grpc-js';
+import { connect, createSecureContext, type SecureContext, type SecureContextOptions, type TLSSocket } from 'node:tls';
+import {
+  CallCredentials,
+  ChannelCredentials,
+  type experimental,
+  ServerCredentials,
+  ServerInterceptingCall,
+  type ServerInterceptor,
+  status,
+} from '@grpc/grpc-js';
 import type { SpiffeId } from '../spiffe-id.js';
 import { parsePeerSpiffeId } from '../subject-alt-names.js';
 import type { IdentitySource, WorkloadIdentity } from '../workload-identity.js';
+import { endAtExpiry } from './expiry.js';
 import { type PeerRule, peerAllowed, requirePeer } from './peer-verification.js';
 
 export interface GrpcServerCredentialsOptions {
@@ -21,7 +31,7 @@ export interface GrpcServerCredentialsOptions {
 
 /**
  * Server credentials that serve the source's present certificate; a renewal applies to the next handshake, open
- * connections stay. Sessions are never resumed: tickets are off, since a control-plane connection lives long, and a
+ * connections stay until a certificate of either side ends. Sessions are never resumed: tickets are off, since a control-plane connection lives long, and a
  * resumed one would keep the verdict of an older handshake.
  * Until the source has an identity every connection is dropped.
  */
@@ -66,6 +76,10 @@ class IdentityServerCredentials extends ServerCredentials {
     this.#unsubscribe = undefined;
   }
 
+  override _getInterceptors(): ServerInterceptor[] {
+    return [endConnectionAtExpiry];
+  }
+
   override _equals(other: ServerCredentials): boolean {
     return (
       other instanceof IdentityServerCredentials &&
@@ -75,6 +89,19 @@ class IdentityServerCredentials extends ServerCredentials {
     );
   }
 }
+
+const timed = new WeakSet<ServerHttp2Session>();
+
+/** The first call on a connection sets the time of its end; one without calls carries nothing. */
+const endConnectionAtExpiry: ServerInterceptor = (_method, call) => {
+  // The call that is nearest to the wire has its stream, which @grpc/grpc-js does not declare.
+  const { session } = (call as unknown as { stream?: { session?: ServerHttp2Session } }).stream ?? {};
+  if (session !== undefined && !session.destroyed && !timed.has(session)) {
+    timed.add(session);
+    endAtExpiry(session.socket as TLSSocket, session);
+  }
+  return new ServerInterceptingCall(call);
+};
 
 /** What a TLS server of the control plane presents and trusts. Exported for the HTTPS server beside it. */
 export function serverContextOptions(identity: WorkloadIdentity): SecureContextOptions {
@@ -221,6 +248,7 @@ class IdentityChannelCredentials extends ChannelCredentials {
           fail(error as Error);
           return;
         }
+        endAtExpiry(secured);
         resolve({ socket: secured, secure: true });
       });
     });

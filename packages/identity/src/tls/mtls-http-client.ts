@@ -5,6 +5,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import type { IdentitySource } from '../workload-identity.js';
+import { endAtExpiry } from './expiry.js';
 import { type PeerRule, requirePeer } from './peer-verification.js';
 
 export interface MtlsClientOptions {
@@ -60,6 +61,7 @@ export class MtlsAgent extends Agent {
         fail(error as Error);
         return;
       }
+      endAtExpiry(socket);
       done(null, socket);
     });
     return undefined;

@@ -12,6 +12,7 @@ import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { SpiffeId } from '../spiffe-id.js';
 import type { IdentitySource } from '../workload-identity.js';
+import { endAtExpiry } from './expiry.js';
 import { serverContextOptions } from './grpc-credentials.js';
 import { type PeerRule, requirePeer } from './peer-verification.js';
 
@@ -102,6 +103,7 @@ function verifyBeforeFirstByte(
       socket.destroy();
       return;
     }
+    endAtExpiry(socket);
     connections.add(socket);
     socket.on('error', () => socket.destroy());
     for (const listener of protocolListeners) listener.call(server, socket);

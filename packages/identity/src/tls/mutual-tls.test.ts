@@ -1,5 +1,7 @@
 // Mutual TLS of the control plane: who gets in, who does not, on first and on resumed sessions, through a renewal.
 
+import { once } from 'node:events';
+import { connect as connectHttp2 } from 'node:http2';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { type StringValue, StringValueSchema } from '@bufbuild/protobuf/wkt';
@@ -280,6 +282,36 @@ describe('gRPC credentials', () => {
       serviceAccount: 'pilot',
     });
     await expect(say(await start(impostor), admin)).rejects.toMatchObject({ code: status.UNAVAILABLE });
+  });
+
+  it.each([
+    ['client', 'lateen-admin'],
+    ['server', 'pilot'],
+  ])('end a connection with the certificate of the %s', async (_which, shortLived) => {
+    const of = (serviceAccount: string) => {
+      const names = { namespace: 'istio-system', serviceAccount };
+      return authority.source(serviceAccount === shortLived ? { ...names, ttlSeconds: 4 } : names);
+    };
+    const [server, client] = [await of('pilot'), await of('lateen-admin')];
+    const port = await start(server);
+    // A client that does not end it by itself, as other programs' do not.
+    const session = connectHttp2(`https://127.0.0.1:${port}`, {
+      key: client.current.keyPem,
+      cert: client.current.certChainPem,
+      ca: authority.rootsPem,
+      checkServerIdentity: () => undefined,
+    });
+    session.on('error', () => undefined);
+    closers.push(() => session.destroy());
+    const ended = once(session, 'close');
+    const call = session.request({ ':method': 'POST', ':path': METHOD.path, 'content-type': 'application/grpc' });
+    call.on('error', () => undefined);
+    call.end(Buffer.alloc(5)).resume();
+    await once(call, 'close');
+    expect(session.destroyed).toBe(false);
+    await ended;
+    const { notAfter } = shortLived === 'pilot' ? server.current : client.current;
+    expect(Date.now()).toBeGreaterThanOrEqual(notAfter.getTime());
   });
 
   it('follow a renewal on the next connection', async () => {
