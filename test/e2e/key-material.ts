@@ -4,12 +4,23 @@ import { createPrivateKey } from 'node:crypto';
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { httpGet } from '../harness/http-get.js';
-import type { LocalMesh } from './local-mesh.js';
+import type { CommandResult } from '../harness/run-command.js';
+import type { StatusSeen } from './local-mesh.js';
 
 /** A secret, by where it was found, and the texts of which none may be seen. */
 export interface KeptSecret {
   readonly name: string;
   readonly forms: readonly string[];
+}
+
+/** A mesh in local mode, however it was started. */
+export interface ShownMesh {
+  readonly stateDir: string;
+  status(): Promise<StatusSeen>;
+  /** Of all its processes. */
+  pids(): Promise<number[]>;
+  /** Runs lateenctl on it to its end, however it goes. */
+  run(...args: readonly string[]): Promise<CommandResult>;
 }
 
 interface FileSeen {
@@ -54,7 +65,7 @@ export function formsOfKey(pem: string): string[] {
 }
 
 /** Every private key, token and secret value that lies in the state directory of a mesh. */
-export function secretsOf(mesh: LocalMesh): KeptSecret[] {
+export function secretsOf(mesh: ShownMesh): KeptSecret[] {
   return filesBelow(mesh.stateDir).flatMap(({ name, content }): KeptSecret[] => {
     const keys =
       content.match(/-----BEGIN (?:EC |RSA )?PRIVATE KEY-----[^-]+-----END (?:EC |RSA )?PRIVATE KEY-----/g) ?? [];
@@ -87,7 +98,7 @@ const COMMANDS: readonly (readonly string[])[] = [
 ];
 
 /** The regular files that processes of a mesh have open for writing, where /proc tells. */
-export async function filesWrittenBy(mesh: LocalMesh): Promise<string[]> {
+export async function filesWrittenBy(mesh: ShownMesh): Promise<string[]> {
   return (await mesh.pids()).flatMap((pid) =>
     readdirSync(`/proc/${pid}/fd`).flatMap((number) => {
       try {
@@ -104,7 +115,7 @@ export async function filesWrittenBy(mesh: LocalMesh): Promise<string[]> {
 }
 
 /** Everything that a mesh shows: logs, command lines and environments, admin pages of sidecars, pages of the control plane, the command line. */
-export async function outputsOf(mesh: LocalMesh): Promise<Map<string, string>> {
+export async function outputsOf(mesh: ShownMesh): Promise<Map<string, string>> {
   const outputs = new Map<string, string>();
   for (const { name, content } of filesBelow(mesh.stateDir)) if (name.endsWith('.log')) outputs.set(name, content);
   const { processes, pods } = await mesh.status();

@@ -25,12 +25,23 @@ export class BookinfoDemo {
   readonly stateDir: string;
   readonly #directory: string;
   readonly #process: ChildProcess;
+  #printed = '';
   #ports = { http: 0, https: 0 };
 
   private constructor(directory: string, child: ChildProcess) {
     this.#directory = directory;
     this.stateDir = join(directory, 'state');
     this.#process = child;
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text: string) => {
+        this.#printed += text;
+      });
+    }
+  }
+
+  /** What it has written to its terminal so far. */
+  get printed(): string {
+    return this.#printed;
   }
 
   /** Of the ingress, on 127.0.0.1. */
@@ -44,8 +55,8 @@ export class BookinfoDemo {
     const stateDir = join(directory, 'state');
     const args = [join(REPOSITORY, 'tools/demo.mjs'), '--state-dir', stateDir, '--ingress-port', '0'];
     const child = spawn(process.execPath, args, { cwd: REPOSITORY, stdio: ['ignore', 'pipe', 'pipe'] });
-    await readiness(child);
     const demo = new BookinfoDemo(directory, child);
+    await readiness(child);
     const { ingress } = JSON.parse(await demo.lateenctl('local', 'status', '-o', 'json')) as {
       ingress: { port: number; httpsPort: number };
     };
