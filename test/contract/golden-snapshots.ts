@@ -42,6 +42,8 @@ function freeAddress(): Address {
 /** Under a name of its own, so that what a proxy makes of a case does not depend on the case before. */
 function onFreePort(listener: Listener, name: string): Listener {
   listener.name = name;
+  // Nothing listens there.
+  if (listener.bindToPort === false) return listener;
   listener.address = freeAddress();
   for (const additional of listener.additionalAddresses) additional.address = freeAddress();
   return listener;

@@ -9,7 +9,9 @@ import { type Credentials, NO_CREDENTIALS, resolveCredentials } from './resolve/
 import { delegation } from './resolve/delegation/delegation.js';
 import { type GatewayListener, resolveGateways } from './resolve/gateways.js';
 import { type InboundPort, resolveInboundPorts } from './resolve/inbound-ports.js';
+import { chosenAddresses } from './resolve/interception/endpoint-addresses.js';
 import { type Interception, resolveInterception } from './resolve/interception/interception.js';
+import { type PassthroughPort, resolvePassthroughPorts } from './resolve/interception/passthrough-ports.js';
 import { type ClientPlace, resolveClientPlace } from './resolve/locality/client-place.js';
 import { localityOfLabels } from './resolve/locality/locality.js';
 import { type MeshIndex, type MeshPort, type MeshService, meshIndex } from './resolve/mesh-index.js';
@@ -52,6 +54,8 @@ export interface ProxyView {
   /** Which endpoints are near. */
   readonly place: ClientPlace;
   readonly inboundPorts: readonly InboundPort[];
+  /** How it takes calls to all other ports; none where nothing leads them to it. */
+  readonly passthroughPorts: readonly PassthroughPort[];
   /** The addresses that it binds for services; worked out when first asked for. */
   outbound(): OutboundAddresses;
   /** Egress listeners that a Sidecar has at addresses of their own. */
@@ -102,6 +106,13 @@ function resolveOutboundAddresses(scope: ClientScope, serviceAddresses: StringMa
   return { addresses: names.map((name) => byListener.get(name)!), problems };
 }
 
+/** What is captured depends on which addresses services have, and headless ones the pods. */
+function capturedHash({ services, hashes, sidecar }: ClientScope, interception: Interception | undefined): string {
+  if (interception === undefined) return 'none';
+  const addresses = services.map((service) => [service.autoAddresses, chosenAddresses(service, interception)]);
+  return stableHash([hashes().declarations, sidecar?.hash, interception.key, addresses]);
+}
+
 /** The gateway's own settings count before those of the mesh, as in Istio. */
 function topologyOf({ meshConfig }: MeshSnapshot, workload: Workload | undefined): GatewayTopology {
   const own = parseProxyConfig(workload?.annotations[PROXY_CONFIG_ANNOTATION])?.gatewayTopology;
@@ -133,6 +144,7 @@ function proxylessView(
     scope,
     place,
     inboundPorts: [],
+    passthroughPorts: [],
     outbound: () => ({ addresses: [], problems: [] }),
     ownOutbound: [],
     outboundHash: () => 'none',
@@ -186,14 +198,16 @@ export function resolveProxyView(snapshot: MeshSnapshot, proxy: ProxyNode, authe
   const place = resolveClientPlace(snapshot, locality, labels, nodeOf(proxy, workload));
   const isSidecar = proxy.type === 'sidecar';
   if (proxy.proxyless) return proxylessView(snapshot, proxy, workload, scope, place);
-  const inbound = isSidecar && workload !== undefined ? resolveInboundPorts(snapshot, workload) : NO_PORTS;
+  const address = workload?.address ?? proxy.ipAddress;
+  const interception = resolveInterception(proxy, address);
+  const intercepted = interception !== undefined;
+  const inbound = isSidecar && workload !== undefined ? resolveInboundPorts(snapshot, workload, intercepted) : NO_PORTS;
   const credentials = resolveCredentials(snapshot, proxy, workload, authenticated);
   // Of a namespace that is left out the policies are not known, so that what they refuse would be let in.
   const listens = !isSidecar && snapshot.discovers(proxy.namespace);
   const gateways = !listens ? NO_LISTENERS : resolveGateways(snapshot, proxy, labels, workload, credentials);
-  const bindsServices = isSidecar && Object.keys(workload?.serviceAddresses ?? {}).length > 0;
+  const bindsServices = isSidecar && !intercepted && Object.keys(workload?.serviceAddresses ?? {}).length > 0;
   const serviceAddresses = bindsServices ? workload!.serviceAddresses : NO_ADDRESSES;
-  const address = workload?.address ?? proxy.ipAddress;
   const ownOutbound = resolveOwnOutbound(scope.sidecar, scope.services, address);
   const own: Problem[] = [...inbound.problems, ...gateways.problems, ...ownOutbound.problems];
   if (workload === undefined) {
@@ -212,18 +226,22 @@ export function resolveProxyView(snapshot: MeshSnapshot, proxy: ProxyNode, authe
     type: proxy.type,
     namespace: proxy.namespace,
     address,
-    interception: resolveInterception(proxy, address),
+    interception,
     understandsIstioFilters: proxy.understandsIstioFilters,
     proxyHeaders: resolveProxyHeaders(snapshot, workload),
     proxyless: false,
     scope,
     place,
     inboundPorts: inbound.ports,
+    passthroughPorts:
+      intercepted && snapshot.discovers(proxy.namespace)
+        ? resolvePassthroughPorts(snapshot, { namespace: proxy.namespace, labels }, inbound.ports)
+        : [],
     outbound: once(() => resolveOutboundAddresses(scope, serviceAddresses, podKey)),
     ownOutbound: ownOutbound.listeners,
     outboundHash: once(() =>
       serviceAddresses === NO_ADDRESSES
-        ? 'none'
+        ? capturedHash(scope, interception)
         : stableHash([podKey, scope.hashes().declarations, scope.sidecar?.hash, contentHash(serviceAddresses)]),
     ),
     gatewayListeners: gateways.listeners,

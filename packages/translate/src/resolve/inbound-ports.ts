@@ -6,7 +6,7 @@ import type { TerminatedTls } from './gateway-tls.js';
 import { isTcpProtocol, type MeshService, meshIndex, type ServedPort } from './mesh-index.js';
 import { boundAddress, unusableBind } from './own-listeners.js';
 import { type EffectiveMtlsMode, effectiveMtlsMode } from './peer-authentication.js';
-import { type TakingPort, takingPorts } from './sidecars.js';
+import { POD, type TakingPort, takingPorts } from './sidecars.js';
 
 export interface InboundPort {
   /** Port at the pod's address. */
@@ -29,18 +29,31 @@ export interface InboundPort {
   readonly ip: string;
   /** TLS of clients outside of the mesh that is ended here; there is no other way in then. */
   readonly tls: TerminatedTls | undefined;
+  /** It has no listener of its own: connections to it come by the one that they are led to. */
+  readonly captured: boolean;
+  /** Connections go on to the address that they were going to, and to no other. */
+  readonly goesOn: boolean;
 }
 
-/** The ports of a workload that can be served, in order. Those of services that cannot be are told by the mesh index. */
+/**
+ * The ports of a workload that can be served, in order. Those of services that cannot be are told by the mesh index.
+ *
+ * @param intercepted connections are led to its proxy
+ */
 export function resolveInboundPorts(
   snapshot: MeshSnapshot,
   workload: Workload,
+  intercepted = false,
 ): { readonly ports: readonly InboundPort[]; readonly problems: readonly Problem[] } {
   const ports: InboundPort[] = [];
   const problems: Problem[] = [];
   const served = meshIndex(snapshot).servedBy.get(workload) ?? [];
   for (const taking of [...takingPorts(snapshot, workload)].sort((a, b) => a.port - b.port)) {
-    const { port, appAddress, appPort, name, pool, bind } = taking;
+    const { port, appPort, name, pool, bind, redirected, uncaptured } = taking;
+    // Where pods share the addresses of a machine, their applications listen on loopback.
+    const ofPod = intercepted ? workload.address : '127.0.0.1';
+    const appAddress = taking.appAddress === POD ? ofPod : taking.appAddress;
+    const captured = intercepted && !uncaptured;
     const subject = `Workload/${workload.namespace}/${workload.name}`;
     const ip = boundAddress(workload.address, bind, workload.address);
     if (ip === undefined) {
@@ -82,6 +95,8 @@ export function resolveInboundPorts(
       pool,
       ip,
       tls,
+      captured,
+      goesOn: captured && !redirected && appPort === port,
     });
   }
   return { ports, problems };

@@ -13,6 +13,8 @@ export interface OwnOutbound {
   readonly protocol: PortProtocol;
   /** It is a forward proxy: requests name hosts of any port. */
   readonly forwardProxy: boolean;
+  /** Where connections are intercepted, those to its address come by that. */
+  readonly captured: boolean;
   /** The services that have its port, in the order of their names. */
   readonly services: readonly { readonly service: MeshService; readonly port: MeshPort }[];
 }
@@ -62,7 +64,7 @@ export function resolveOwnOutbound(
 ): { readonly listeners: readonly OwnOutbound[]; readonly problems: readonly Problem[] } {
   const listeners: OwnOutbound[] = [];
   const problems: Problem[] = [];
-  for (const { port, bind, protocol, forwardProxy } of sidecar?.ownListeners ?? []) {
+  for (const { port, bind, protocol, forwardProxy, captured } of sidecar?.ownListeners ?? []) {
     const subject = `Sidecar/${sidecar!.name}`;
     const ip = boundAddress(podAddress, bind, ownLoopback(podAddress));
     if (ip === undefined) {
@@ -70,7 +72,7 @@ export function resolveOwnOutbound(
       continue;
     }
     if (forwardProxy) {
-      listeners.push({ ip, port, protocol, forwardProxy, services: [] });
+      listeners.push({ ip, port, protocol, forwardProxy, captured, services: [] });
       continue;
     }
     const behind = services.flatMap((service) =>
@@ -80,7 +82,7 @@ export function resolveOwnOutbound(
       const message = `the egress listener of port ${port} leads nowhere: no service that it takes in has that port. Correct the port, or \`hosts\``;
       problems.push({ code: 'empty-listener', severity: 'warning', subject, message });
     }
-    listeners.push({ ip, port, protocol, forwardProxy, services: behind });
+    listeners.push({ ip, port, protocol, forwardProxy, captured, services: behind });
   }
   return { listeners, problems };
 }

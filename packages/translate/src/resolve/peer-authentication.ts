@@ -73,6 +73,20 @@ export function decideMtlsMode(
   return { mode: 'PERMISSIVE', policy: undefined, byPort: false };
 }
 
+/** The ports of a workload that its policy has a mode for, in order. */
+export function portsOfTheirOwnMode(
+  snapshot: MeshSnapshot,
+  workload: Pick<Workload, 'namespace' | 'labels'>,
+): readonly number[] {
+  const own = policiesOf(snapshot)
+    .selecting.get(workload.namespace)
+    ?.find(({ spec }) => selectorMatches(spec.selector?.matchLabels, workload.labels));
+  const ports = Object.entries(own?.spec.portLevelMtls ?? {}).filter(
+    ([, setting]) => (setting?.mode ?? 'UNSET') !== 'UNSET',
+  );
+  return ports.map(([port]) => Number(port)).sort((a, b) => a - b);
+}
+
 /** The mode alone. */
 export function effectiveMtlsMode(
   snapshot: MeshSnapshot,

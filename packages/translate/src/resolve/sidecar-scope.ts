@@ -31,6 +31,8 @@ export interface OwnListener {
   readonly protocol: PortProtocol;
   /** Requests name hosts of any port: it is a forward proxy. */
   readonly forwardProxy: boolean;
+  /** Where connections are intercepted, those to its address come by that. */
+  readonly captured: boolean;
 }
 
 /** A service, or a subset of it, that takes calls of any host. */
@@ -113,10 +115,11 @@ interface Listener {
 function ownListener({ port, bind = '', captureMode }: EgressListener): OwnListener | undefined {
   if (!port?.number) return undefined;
   // Nothing is captured on its way to a forward proxy.
-  if (isForwardProxy(port.protocol)) return { port: port.number, bind, protocol: 'http', forwardProxy: true };
+  if (isForwardProxy(port.protocol))
+    return { port: port.number, bind, protocol: 'http', forwardProxy: true, captured: false };
   if (bind === '' && captureMode !== 'NONE') return undefined;
   const protocol = protocolFromName(port.protocol ?? '') ?? 'auto';
-  return { port: port.number, bind, protocol, forwardProxy: false };
+  return { port: port.number, bind, protocol, forwardProxy: false, captured: captureMode !== 'NONE' };
 }
 
 /** Without `egress` a Sidecar lets everything through, as in Istio. */

@@ -58,7 +58,7 @@ export function sidecarConflicts(snapshot: MeshSnapshot, namespace: string): rea
 export interface TakingPort {
   /** Port at the pod's address. */
   readonly port: number;
-  /** Where the application listens: an address of its host, or a socket, whose port is 0. */
+  /** Where the application listens: an address of its host, `POD`, or a socket, whose port is 0. */
   readonly appAddress: string;
   readonly appPort: number;
   readonly name: string;
@@ -68,6 +68,10 @@ export interface TakingPort {
   readonly pool: ConnectionPoolSettings | undefined;
   /** The address that a Sidecar has it listen on, as written; empty: the pod's. */
   readonly bind: string;
+  /** The application is reached at another address than the one that was called, by the word of a Sidecar. */
+  readonly redirected: boolean;
+  /** Connections come to it by themselves: nothing leads them. */
+  readonly uncaptured: boolean;
   /** TLS of the outside that a Sidecar has it end. */
   readonly tls: ServerTlsSettings | undefined;
 }
@@ -88,6 +92,14 @@ function portBehind({ port, defaultEndpoint }: IngressListener): number {
 const LOOPBACK = '127.0.0.1';
 const SOCKET = 'unix://';
 
+/** Of the pod itself, whichever address it has. */
+export const POD = 'pod';
+
+/** `0.0.0.0:8080`, `[::]:8080`. */
+function isOfPod({ defaultEndpoint = '' }: IngressListener): boolean {
+  return /^(?:0\.0\.0\.0|\[?::\]?):\d+$/.test(defaultEndpoint);
+}
+
 /** The socket that the application listens on: its path, or its name after `@`. */
 function socketBehind({ defaultEndpoint = '' }: IngressListener): string | undefined {
   return defaultEndpoint.startsWith(SOCKET) ? defaultEndpoint.slice(SOCKET.length) : undefined;
@@ -105,6 +117,8 @@ export function takingPorts(snapshot: MeshSnapshot, workload: Workload): readonl
       pool: inboundConnectionPool,
       bind: '',
       appAddress: LOOPBACK,
+      redirected: false,
+      uncaptured: false,
       tls: undefined,
     }));
   }
@@ -116,11 +130,13 @@ export function takingPorts(snapshot: MeshSnapshot, workload: Workload): readonl
       port: port.number ?? 0,
       // An application that was told another port than its container declares listens there.
       appPort: socket !== undefined ? 0 : (ports.find((declared) => declared.port === behind)?.appPort ?? behind),
-      appAddress: socket ?? LOOPBACK,
+      appAddress: socket ?? (isOfPod(listener) ? POD : LOOPBACK),
       name: port.name ?? '',
       appProtocol: (port.protocol ?? '').toLowerCase(),
       pool: connectionPool ?? inboundConnectionPool,
       bind: listener.bind ?? '',
+      redirected: (listener.defaultEndpoint ?? '') !== '',
+      uncaptured: listener.captureMode === 'NONE',
       tls: endedTls(listener),
     };
   });

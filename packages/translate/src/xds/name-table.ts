@@ -9,7 +9,7 @@ import {
 } from '@lateen/xds-proto/istio/networking/nds/v1/nds_pb.js';
 import type { ProxyView } from '../proxy-view.js';
 import type { ClientScope } from '../resolve/client-scope.js';
-import { endpointAddresses } from '../resolve/interception/endpoint-addresses.js';
+import { chosenAddresses } from '../resolve/interception/endpoint-addresses.js';
 import { type Interception, serviceAddresses } from '../resolve/interception/interception.js';
 import type { MeshService } from '../resolve/mesh-index.js';
 import { isIpAddress } from '../resolve/services/workload-entries.js';
@@ -28,9 +28,7 @@ type Entry = Pick<NameTable_NameInfo, 'ips' | 'registry' | 'shortname' | 'namesp
 /** Addresses that a client is told: of the service, else of who answers where it chooses itself. */
 function addressesOf(service: MeshService, interception: Interception): readonly string[] {
   const own = serviceAddresses(service, interception);
-  if (own.length > 0) return own;
-  const choosesItself = service.headless === true || service.memberOf !== undefined;
-  return choosesItself || service.resolution === 'PASSTHROUGH' ? endpointAddresses(service, interception) : [];
+  return own.length > 0 ? own : chosenAddresses(service, interception);
 }
 
 /** Names without an address are left out: the question goes on to the name server of the pod. */

@@ -4,6 +4,11 @@
 export const BLACK_HOLE_CLUSTER = 'BlackHoleCluster';
 /** Leads where a call was going: to the original destination, or without interception to the host that the request names. */
 export const PASSTHROUGH_CLUSTER = 'PassthroughCluster';
+/** Leads an intercepted connection on to the pod's own address that it was going to. */
+export const INBOUND_PASSTHROUGH_CLUSTER = 'InboundPassthroughCluster';
+/** The listeners that connections are led to where they are intercepted. */
+export const VIRTUAL_OUTBOUND = 'virtualOutbound';
+export const VIRTUAL_INBOUND = 'virtualInbound';
 /** Route configuration of the forward proxy. */
 export const FORWARD_PROXY_ROUTE = 'http_proxy';
 
@@ -31,9 +36,12 @@ export function outboundClusterName(port: number, subset: string, host: string):
   return `outbound|${port}|${subset}|${host}`;
 }
 
+/** Stands for all ports of a pod that are none of its services'. */
+export const ANY_PORT = 0;
+
 /** `inbound|PORT||`. */
 export function inboundClusterName(port: number): string {
-  return `inbound|${port}||`;
+  return port === ANY_PORT ? INBOUND_PASSTHROUGH_CLUSTER : `inbound|${port}||`;
 }
 
 /** Server name toward a sidecar: `outbound_.PORT_.SUBSET_.HOST`. */

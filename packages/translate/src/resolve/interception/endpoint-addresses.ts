@@ -14,3 +14,9 @@ export function endpointAddresses(
   const addresses = ready.map(({ address }) => address).filter(isIpAddress);
   return [...new Set(addresses)].filter((address) => families.includes(familyOf(address))).sort(compareText);
 }
+
+/** Those among which clients of the service choose by themselves, knowing them from DNS; none where they do not. */
+export function chosenAddresses(service: MeshService, interception: Interception): readonly string[] {
+  const choosesItself = service.headless === true || service.memberOf !== undefined;
+  return choosesItself || service.resolution === 'PASSTHROUGH' ? endpointAddresses(service, interception) : [];
+}

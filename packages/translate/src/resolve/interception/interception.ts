@@ -5,6 +5,10 @@ import type { ProxyNode } from '../../model.js';
 import { stableJson } from '../../stable-hash.js';
 import type { MeshService } from '../mesh-index.js';
 
+/** Where connections of the application are led, and those to it (CONTRACTS "Ports"). */
+export const OUTBOUND_PORT = 15_001;
+export const INBOUND_PORT = 15_006;
+
 export type AddressFamily = 'IPv4' | 'IPv6';
 
 /** A proxy that connections are led to, with the address that they were going to. */

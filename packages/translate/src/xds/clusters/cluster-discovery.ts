@@ -36,6 +36,8 @@ export function closedDiscovery(): ClusterFields {
 /** How a client finds a service's endpoints. Without interception nobody knows where a connection was going but by its name. */
 function resolutionFor(service: MeshService, intercepted: boolean): Resolution {
   if (goesWhereRequestsSay(service, intercepted)) return 'FORWARD';
+  // As in Istio: the application has chosen one of its pods.
+  if (service.headless === true && intercepted) return 'PASSTHROUGH';
   return service.resolution === 'PASSTHROUGH' && !intercepted ? 'STRICT_DNS' : service.resolution;
 }
 

@@ -22,6 +22,7 @@ import { isSocket, whyUnusable } from '../../resolve/services/workload-entries.j
 import { stableHash, stableJson } from '../../stable-hash.js';
 import { endpointAddress } from '../endpoint-address.js';
 import type { ResourcePart } from '../recipe.js';
+import { callsNameEndpoints } from './cluster-discovery.js';
 import { groupByLocality, type LocalityGroup } from './locality-balancing.js';
 import { type ClientTraits, type OutboundCluster, outboundClusterPart, outboundClusters } from './outbound-clusters.js';
 
@@ -73,6 +74,7 @@ interface ReadyEndpoint {
   readonly locality: string;
   readonly weight: number;
   readonly node?: string;
+  readonly mutualTls: boolean;
   /** What its LbEndpoint is made of. */
   readonly key: string;
   readonly build: () => LbEndpoint;
@@ -83,6 +85,7 @@ function readyEndpoint(labels: StringMap, locality: string, facts: EndpointFacts
     labels,
     locality,
     weight: facts.weight,
+    mutualTls: facts.mutualTls,
     key: JSON.stringify([facts, locality]),
     build: once(() => buildEndpoint(facts)),
   };
@@ -229,6 +232,12 @@ function arrangedEndpoints(
   return { key: `${key}/${stableHash(layout)}`, groups: () => groups };
 }
 
+/** Whether a client that has chosen one of them by itself may call it by mutual TLS, whichever it is. */
+export function allTakeMutualTls(snapshot: MeshSnapshot, service: MeshService, port: MeshPort): boolean {
+  const endpoints = readyEndpoints(snapshot, service, port);
+  return endpoints.length > 0 && endpoints.every(({ mutualTls }) => mutualTls);
+}
+
 /**
  * The endpoints that a cluster of DNS names carries itself. LOGICAL_DNS takes one: the first.
  */
@@ -262,6 +271,7 @@ export function endpointPart(scope: ClientScope, traits?: ClientTraits): Resourc
     list: () => ({
       recipes: [...outboundClusters(scope, traits).byName.values()]
         .filter(({ closed, service }) => !closed && service.resolution === 'EDS')
+        .filter(({ service }) => !callsNameEndpoints(service, traits?.intercepted === true))
         .map((cluster) => {
           const { key, groups } = arrangedEndpoints(snapshot, cluster);
           return {

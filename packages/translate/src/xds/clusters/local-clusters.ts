@@ -1,6 +1,6 @@
 // Build: clusters that lead to the own application, and the ones for calls that lead nowhere or anywhere.
 
-import { create, type JsonObject } from '@bufbuild/protobuf';
+import { create, type JsonObject, type MessageInitShape } from '@bufbuild/protobuf';
 import type { MeshConfig } from '@lateen/istio-config';
 import {
   type Cluster,
@@ -8,9 +8,12 @@ import {
   Cluster_LbPolicy,
   ClusterSchema,
 } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
+import { BindConfigSchema, SocketAddressSchema } from '@lateen/xds-proto/envoy/config/core/v3/address_pb.js';
+import { ClusterLoadAssignmentSchema } from '@lateen/xds-proto/envoy/config/endpoint/v3/endpoint_pb.js';
 import { clusterHeadersKey, introducesInMeshOnly, type ProxyHeaders } from '../../proxy-headers.js';
 import type { ProxyView } from '../../proxy-view.js';
 import type { InboundPort } from '../../resolve/inbound-ports.js';
+import type { Interception } from '../../resolve/interception/interception.js';
 import { ownLoopback } from '../../resolve/own-listeners.js';
 import { stableJson } from '../../stable-hash.js';
 import { durationOfMs, durationOfText } from '../durations.js';
@@ -19,6 +22,7 @@ import {
   BLACK_HOLE_CLUSTER,
   FORWARD_PROXY_PORT,
   forwardProxyClusterName,
+  INBOUND_PASSTHROUGH_CLUSTER,
   inboundClusterName,
   PASSTHROUGH_CLUSTER,
 } from '../names.js';
@@ -39,17 +43,58 @@ function appProtocolOf({ protocol, pool }: InboundPort): UpstreamProtocol {
   return protocol === 'auto' ? 'client' : 'http/1.1';
 }
 
-/** `inbound|PORT||`: the application's own port on the loopback address. */
-function buildInboundCluster(inbound: InboundPort, meshConfig: MeshConfig, headers: ProxyHeaders): Cluster {
-  const { port, appAddress, appPort, services, kind, pool } = inbound;
+type ClusterFields = Exclude<MessageInitShape<typeof ClusterSchema>, Cluster>;
+
+/** Where connections go to that came to the pod: it must not be taken for one of its application's. */
+function inboundSource({ families }: Interception): Pick<ClusterFields, 'upstreamBindConfig'> {
+  const [sourceAddress, ...others] = families.map((family) =>
+    create(SocketAddressSchema, {
+      address: family === 'IPv4' ? '127.0.0.6' : '::6',
+      portSpecifier: { case: 'portValue', value: 0 },
+    }),
+  );
+  const extraSourceAddresses = others.map((address) => ({ address }));
+  return { upstreamBindConfig: create(BindConfigSchema, { sourceAddress, extraSourceAddresses }) };
+}
+
+const WHERE_IT_WENT = {
+  clusterDiscoveryType: { case: 'type' as const, value: Cluster_DiscoveryType.ORIGINAL_DST },
+  lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED,
+};
+
+/** The address that was called, or the one that the application says: on loopback, or of the pod, or a socket. */
+function applicationOf(
+  { port, appAddress, appPort, goesOn }: InboundPort,
+  interception: Interception | undefined,
+): ClusterFields {
+  const source = interception === undefined ? {} : inboundSource(interception);
+  if (goesOn) return { ...WHERE_IT_WENT, ...source };
+  const address = endpointAddress(appAddress, appPort);
+  return {
+    clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.STATIC },
+    lbPolicy: Cluster_LbPolicy.ROUND_ROBIN,
+    ...(interception?.ownAddresses.includes(appAddress) ? source : {}),
+    loadAssignment: create(ClusterLoadAssignmentSchema, {
+      clusterName: inboundClusterName(port),
+      endpoints: [{ lbEndpoints: [{ hostIdentifier: { case: 'endpoint', value: { address } } }] }],
+    }),
+  };
+}
+
+/** `inbound|PORT||`: the application's own port. */
+function buildInboundCluster(
+  inbound: InboundPort,
+  meshConfig: MeshConfig,
+  headers: ProxyHeaders,
+  interception: Interception | undefined,
+): Cluster {
+  const { port, services, kind, pool } = inbound;
   const name = inboundClusterName(port);
   const istio: JsonObject = { services: serviceMetadata(services) };
   return create(ClusterSchema, {
     name,
     altStatName: inboundStatName(meshConfig.inboundClusterStatName, inbound),
-    clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.STATIC },
     connectTimeout: durationOfText(pool?.tcp?.connectTimeout) ?? durationOfMs(CONNECT_TIMEOUT_MS),
-    lbPolicy: Cluster_LbPolicy.ROUND_ROBIN,
     circuitBreakers: circuitBreakersOf({ connectionPool: pool }),
     upstreamConnectionOptions: connectionOptionsOf(pool, meshConfig),
     typedExtensionProtocolOptions:
@@ -57,21 +102,19 @@ function buildInboundCluster(inbound: InboundPort, meshConfig: MeshConfig, heade
         ? protocolOptionsOf('http/1.1', pool)
         : protocolOptionsOf(appProtocolOf(inbound), pool, http1Options(headers)),
     metadata: services.length === 0 ? undefined : { filterMetadata: { istio } },
-    loadAssignment: {
-      clusterName: name,
-      endpoints: [
-        {
-          lbEndpoints: [
-            {
-              hostIdentifier: {
-                case: 'endpoint',
-                value: { address: endpointAddress(appAddress, appPort) },
-              },
-            },
-          ],
-        },
-      ],
-    },
+    ...applicationOf(inbound, interception),
+  });
+}
+
+/** Goes where connections to the pod were going, whatever port that is. */
+function buildInboundPassthroughCluster(interception: Interception, headers: ProxyHeaders): Cluster {
+  return create(ClusterSchema, {
+    name: INBOUND_PASSTHROUGH_CLUSTER,
+    ...WHERE_IT_WENT,
+    ...inboundSource(interception),
+    connectTimeout: durationOfMs(CONNECT_TIMEOUT_MS),
+    circuitBreakers: circuitBreakersOf({}),
+    typedExtensionProtocolOptions: protocolOptionsOf('client', undefined, http1Options(headers)),
   });
 }
 
@@ -84,12 +127,7 @@ function buildBlackHoleCluster(): Cluster {
 }
 
 function buildPassthroughCluster(view: ProxyView): Cluster {
-  const discovery = isIntercepted(view)
-    ? {
-        clusterDiscoveryType: { case: 'type' as const, value: Cluster_DiscoveryType.ORIGINAL_DST },
-        lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED,
-      }
-    : forwardDiscovery(view.snapshot.meshConfig);
+  const discovery = isIntercepted(view) ? WHERE_IT_WENT : forwardDiscovery(view.snapshot.meshConfig);
   return create(ClusterSchema, {
     name: PASSTHROUGH_CLUSTER,
     ...discovery,
@@ -110,7 +148,10 @@ export function hasPassthrough(view: ProxyView): boolean {
   return view.type === 'sidecar' && (isIntercepted(view) || view.scope.outboundMode === 'ALLOW_ANY');
 }
 
-function inboundRecipe(inbound: InboundPort, { snapshot, proxyHeaders }: ProxyView): ResourceRecipe<Cluster> {
+function inboundRecipe(
+  inbound: InboundPort,
+  { snapshot, proxyHeaders, interception }: ProxyView,
+): ResourceRecipe<Cluster> {
   const { meshConfig } = snapshot;
   const name = inboundClusterName(inbound.port);
   const hosts = inbound.services.map(({ hostname }) => hostname);
@@ -119,11 +160,16 @@ function inboundRecipe(inbound: InboundPort, { snapshot, proxyHeaders }: ProxyVi
     keepalive: meshConfig.tcpKeepalive ?? {},
     preservesCase: proxyHeaders.preserveHttp1HeaderCase === true,
     countedAs: inboundStatName(meshConfig.inboundClusterStatName, inbound),
+    intercepted: interception && [
+      interception.key,
+      inbound.goesOn,
+      interception.ownAddresses.includes(inbound.appAddress),
+    ],
   });
   return {
     name,
     key: [name, inbound.appAddress, inbound.appPort, inbound.protocol, inbound.kind, settings, ...hosts].join('/'),
-    build: () => buildInboundCluster(inbound, meshConfig, proxyHeaders),
+    build: () => buildInboundCluster(inbound, meshConfig, proxyHeaders, interception),
   };
 }
 
@@ -177,5 +223,11 @@ export function localClusterPart(view: ProxyView): ResourcePart<Cluster> {
   ];
   recipes.push(...forwardProxyRecipes(view), ...sniClusterRecipes(view));
   if (hasPassthrough(view)) recipes.push(passthroughRecipe(view));
+  const { interception, proxyHeaders } = view;
+  if (interception !== undefined) {
+    const key = `${INBOUND_PASSTHROUGH_CLUSTER}/${interception.key}/${clusterHeadersKey(proxyHeaders)}`;
+    const build = () => buildInboundPassthroughCluster(interception, proxyHeaders);
+    recipes.push({ name: INBOUND_PASSTHROUGH_CLUSTER, key, build });
+  }
   return { key: ['local', ...recipes.map(({ key }) => key)].join(' '), list: () => ({ recipes, problems: [] }) };
 }

@@ -15,6 +15,7 @@ import { type EffectiveDestinationRule, policyForPort } from '../../resolve/dest
 import type { EffectiveHealthCheck } from '../../resolve/lateen/health-checks.js';
 import { type ClientPlace, NOWHERE } from '../../resolve/locality/client-place.js';
 import type { MeshPort, MeshService } from '../../resolve/mesh-index.js';
+import { stableHash } from '../../stable-hash.js';
 import { durationOfMs, durationOfText } from '../durations.js';
 import { clusterMetadataExchange } from '../listeners/mesh-filters.js';
 import { outboundClusterName, sniOf } from '../names.js';
@@ -24,6 +25,7 @@ import { withProxyHeader } from '../tls/proxy-protocol.js';
 import { callsNameEndpoints, closedDiscovery, discoveryOf } from './cluster-discovery.js';
 import { clusterMetadata } from './cluster-metadata.js';
 import { circuitBreakersOf, connectionOptionsOf, loadBalancingOf } from './cluster-policy.js';
+import { allTakeMutualTls } from './endpoints.js';
 import { type CheckedCluster, healthOf, panicConflict, uncheckedCluster } from './health-check.js';
 import { arrangementOf, isLocalityWeighted, type LocalityArrangement } from './locality-balancing.js';
 import { outboundStatName } from './stat-names.js';
@@ -68,6 +70,17 @@ export function serverNames(snapshot: MeshSnapshot, { accounts, subjectAltNames 
   return [...new Set([...spiffeIds(snapshot, accounts), ...declared])];
 }
 
+/**
+ * How the endpoint is called that an application has chosen by its address: nothing is known of it but what is so of all. As
+ * in Istio one that takes no mutual TLS keeps it from all.
+ */
+type ChosenTls = 'mutual' | 'none';
+
+function chosenTls(scope: ClientScope, service: MeshService, port: MeshPort, intercepted: boolean) {
+  if (!intercepted || service.headless !== true) return undefined;
+  return allTakeMutualTls(scope.snapshot, service, port) ? 'mutual' : 'none';
+}
+
 /** TLS toward the service: what the rule says, else mutual TLS with those endpoints whose sidecar takes it. */
 function transportOf(
   scope: ClientScope,
@@ -76,6 +89,7 @@ function transportOf(
   sni: string,
   alpn: readonly string[],
   called: CalledHost,
+  chosen: ChosenTls | undefined,
 ) {
   const { tls } = policy;
   const { snapshot } = scope;
@@ -84,6 +98,9 @@ function transportOf(
   const uris = tls?.subjectAltNames?.length ? tls.subjectAltNames : serverNames(snapshot, service);
   if (tls?.mode === 'ISTIO_MUTUAL') return { transportSocket: upstreamMutualTls(snapshot, tls.sni || sni, uris, alpn) };
   if (service.external || snapshot.meshConfig.enableAutoMtls === false) return {};
+  if (chosen !== undefined) {
+    return chosen === 'mutual' ? { transportSocket: upstreamMutualTls(snapshot, sni, uris, alpn) } : {};
+  }
   return {
     transportSocketMatches: [
       create(Cluster_TransportSocketMatchSchema, {
@@ -187,6 +204,7 @@ function outboundCluster(
       takesTcp(port) && traits.exchanges ? 'exchange' : '',
       port.protocol === 'auto' && traits.detects ? 'detect' : '',
       service.resolution === 'PASSTHROUGH' && traits.intercepted ? 'intercepted' : '',
+      chosenTls(scope, service, port, traits.intercepted) ?? '',
       closed ? 'closed' : '',
       // What has its endpoints in itself has them in the client's order.
       arrangement !== undefined && service.resolution !== 'EDS' ? traits.place.key : '',
@@ -238,6 +256,7 @@ function buildCluster(
             sniOf(port.port, subset?.name ?? '', service.hostname),
             clientAlpn(port, protocol, traits),
             calledHost(service, port, protocol),
+            chosenTls(scope, service, port, intercepted),
           ),
           policy,
         ),
@@ -352,6 +371,14 @@ export function outboundClusters(scope: ClientScope, traits = SIDECAR): Outbound
   return result;
 }
 
+/** Clusters of headless services depend on who answers for them, where applications choose among these. */
+function headlessKey(scope: ClientScope, { intercepted }: ClientTraits): string {
+  if (!intercepted) return '';
+  const headless = scope.destinations.filter((service) => service.headless === true);
+  const modes = headless.map((service) => service.ports.map((port) => chosenTls(scope, service, port, true)));
+  return modes.length === 0 ? '' : stableHash(modes);
+}
+
 /** The outbound clusters of a scope: a cluster is made again when its service, its rule or MeshConfig changes. */
 export function outboundClusterPart(scope: ClientScope, traits = SIDECAR): ResourcePart<Cluster> {
   const { identities, destinationRules, healthChecks } = scope.hashes();
@@ -367,6 +394,7 @@ export function outboundClusterPart(scope: ClientScope, traits = SIDECAR): Resou
       settings,
       traitsKey(traits),
       secrets,
+      headlessKey(scope, traits),
     ].join('/'),
     list: () => {
       const { byName, problems } = outboundClusters(scope, traits);

@@ -9,7 +9,11 @@ import {
   type ListenerFilter,
   ListenerFilterSchema,
 } from '@lateen/xds-proto/envoy/config/listener/v3/listener_components_pb.js';
-import type { Listener } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
+import {
+  type AdditionalAddress,
+  AdditionalAddressSchema,
+  type Listener,
+} from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
 import { TlsInspectorSchema } from '@lateen/xds-proto/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js';
 import type { ConnectionTarget } from '../routes/tcp-destinations.js';
 
@@ -32,6 +36,10 @@ export function socketAddress({ ip, port }: SocketAddress): Address {
   return create(AddressSchema, {
     address: { case: 'socketAddress', value: { address: ip, portSpecifier: { case: 'portValue', value: port } } },
   });
+}
+
+export function additionalAddress(address: SocketAddress): AdditionalAddress {
+  return create(AdditionalAddressSchema, { address: socketAddress(address) });
 }
 
 /** `IP:PORT` lists, separated by commas; IPv6 in brackets. */

@@ -19,7 +19,7 @@ export interface CatchAllScope {
 }
 
 /** Where calls of hosts that nobody knows go; undefined where they go nowhere. */
-function clusterOfUnknown({ outboundMode, sidecar, ...scope }: CatchAllScope, passthrough: boolean) {
+export function unknownCluster({ outboundMode, sidecar, ...scope }: CatchAllScope, passthrough: boolean) {
   if (outboundMode !== 'ALLOW_ANY') return undefined;
   const proxy = sidecar?.egressProxy;
   if (proxy === undefined) return passthrough ? PASSTHROUGH_CLUSTER : undefined;
@@ -67,7 +67,7 @@ export function catchAllVirtualHost(
 ): VirtualHost {
   const { outboundMode, sidecar } = scope;
   const allowAny = outboundMode === 'ALLOW_ANY';
-  const cluster = clusterOfUnknown(scope, passthrough);
+  const cluster = unknownCluster(scope, passthrough);
   const match = { pathSpecifier: { case: 'prefix' as const, value: '/' } };
   const which = sidecar === undefined ? '' : ` that Sidecar ${sidecar.name} lets this workload call`;
   const text = `no service of the mesh${which} has this host\n`;

@@ -90,16 +90,16 @@ export class OwnConfiguration {
   /** @param addresses the addresses that stand for services at this sidecar */
   constructor(
     private readonly shared: SharedConfiguration,
-    addresses: ReadonlyMap<MeshService, string>,
+    addresses: ReadonlyMap<MeshService, readonly string[]>,
     problems: Problem[],
   ) {
     const owners = new DomainOwners(shared.owners);
     for (const virtualHost of shared.virtualHosts) {
       const { service, port, withoutPort, message } = virtualHost;
-      const address = service && addresses.get(service);
+      const own = service && addresses.get(service);
       // The address of a wildcard names none of its hosts.
-      if (address === undefined || service?.hostname.startsWith('*')) continue;
-      const domains = owners.claim(domainsOf([hostForm(address)], port, withoutPort), message.name, problems);
+      if (own === undefined || service?.hostname.startsWith('*')) continue;
+      const domains = owners.claim(domainsOf(own.map(hostForm), port, withoutPort), message.name, problems);
       if (domains.length > 0) this.added.set(virtualHost, domains);
     }
   }

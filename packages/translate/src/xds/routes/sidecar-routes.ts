@@ -1,13 +1,18 @@
 // Build: the route configurations of a sidecar's outbound listeners and of its forward proxy.
 
+import { create } from '@bufbuild/protobuf';
 import { isHttpProtocol } from '@lateen/istio-config';
 import type { Route, VirtualHost } from '@lateen/xds-proto/envoy/config/route/v3/route_components_pb.js';
-import type { RouteConfiguration } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
+import { type RouteConfiguration, RouteConfigurationSchema } from '@lateen/xds-proto/envoy/config/route/v3/route_pb.js';
 import type { Problem } from '../../model.js';
 import { countsAttempts, type ProxyHeaders, routeHeadersKey, tellsRewrittenHost } from '../../proxy-headers.js';
 import type { ProxyView } from '../../proxy-view.js';
 import type { ClientScope } from '../../resolve/client-scope.js';
+import { serviceAddresses } from '../../resolve/interception/interception.js';
+import type { MeshService } from '../../resolve/mesh-index.js';
 import { isIntercepted } from '../clusters/local-clusters.js';
+import { forwardProxyPorts } from '../listeners/listeners.js';
+import { capturedOutbound } from '../listeners/outbound/captured-outbound.js';
 import { FORWARD_PROXY_PORT, FORWARD_PROXY_ROUTE, forwardProxyClusterName, forwardProxyRouteName } from '../names.js';
 import type { RecipeList, ResourcePart, RouteRecipe } from '../recipe.js';
 import { catchAllVirtualHost, missingEgressProxy } from './catch-all.js';
@@ -18,6 +23,8 @@ import { OwnConfiguration, type SharedConfiguration, shareConfiguration } from '
 /** What all sidecars of a scope have in common. */
 interface ScopeRoutes {
   readonly byPort: ReadonlyMap<number, SharedConfiguration>;
+  /** Before they are put together. */
+  readonly hosts: ReadonlyMap<number, readonly HostRoutes[]>;
   readonly forwardProxy: SharedConfiguration;
   /** Those of a Sidecar's own, by port. */
   readonly ownProxies: ReadonlyMap<number, SharedConfiguration>;
@@ -93,6 +100,7 @@ function shareRoutes(scope: ClientScope, intercepted: boolean, headers: ProxyHea
     });
   return {
     byPort: new Map(ofPorts),
+    hosts: new Map(ports),
     forwardProxy: shareProxy(FORWARD_PROXY_ROUTE, FORWARD_PROXY_PORT, () => true),
     ownProxies: new Map(ownProxies),
     problems,
@@ -103,7 +111,7 @@ const known = new WeakMap<ClientScope, Map<string, ScopeRoutes>>();
 
 /** What the routes of a view depend on beside its scope. */
 function traitsKey(view: ProxyView): string {
-  return `${isIntercepted(view)}/${routeHeadersKey(view.proxyHeaders)}`;
+  return `${view.interception?.key ?? ''}/${routeHeadersKey(view.proxyHeaders)}`;
 }
 
 function scopeRoutes(view: ProxyView): ScopeRoutes {
@@ -117,21 +125,64 @@ function scopeRoutes(view: ProxyView): ScopeRoutes {
 }
 
 function listRoutes(view: ProxyView, partKey: string): RecipeList<RouteConfiguration, RouteRecipe> {
-  const { byPort, forwardProxy, ownProxies, problems: sharedProblems } = scopeRoutes(view);
+  const { byPort, hosts, forwardProxy, ownProxies, problems: sharedProblems } = scopeRoutes(view);
   const outbound = view.outbound().addresses.filter(({ port }) => port.http);
-  const addresses = new Map(outbound.map(({ service, address }) => [service, address]));
+  const captured = [...capturedOutbound(view).listeners.values()];
+  const addresses = addressesOf(view);
   const own = view.ownOutbound.filter(
     ({ protocol, forwardProxy }) => !forwardProxy && (protocol === 'auto' || isHttpProtocol(protocol)),
   );
   const proxies = view.ownOutbound.filter((each) => each.forwardProxy).map(({ port }) => ownProxies.get(port)!);
-  const ports = [...new Set([...outbound.map(({ port }) => port.port), ...own.map(({ port }) => port)])];
+  const shared = captured.filter(({ rds, port }) => rds === String(port));
+  const ports = [
+    ...new Set([...outbound.map(({ port }) => port.port), ...[...own, ...shared].map(({ port }) => port)]),
+  ];
   ports.sort((a, b) => a - b);
   const problems: Problem[] = [...sharedProblems];
-  const recipes = [...ports.map((port) => byPort.get(port)!), forwardProxy, ...proxies].map((shared): RouteRecipe => {
+  const forward = forwardProxyPorts(view).length > 0 ? [forwardProxy] : [];
+  const recipes = [...ports.map((port) => byPort.get(port)!), ...forward, ...proxies].map((shared): RouteRecipe => {
     const own = new OwnConfiguration(shared, addresses, problems);
     return { name: own.name, key: `${partKey}/${own.name}`, build: () => own.build(), shared: own };
   });
-  return { recipes, problems };
+  const attempts = countsAttempts(view.proxyHeaders);
+  const addressed = captured.flatMap(({ rds, port, service }) => {
+    const routes = hosts.get(port)?.find((each) => each.service === service)?.routes;
+    if (rds === undefined || rds === String(port) || routes === undefined) return [];
+    return [{ name: rds, key: `${partKey}/${rds}`, build: () => buildAddressedRoutes(rds, routes, attempts) }];
+  });
+  return { recipes: [...recipes, ...unique(addressed)], problems };
+}
+
+/** Whatever the request's Host is: as in Istio the address that was called says the service. */
+function buildAddressedRoutes(
+  name: string,
+  routes: readonly Route[],
+  includeRequestAttemptCount: boolean,
+): RouteConfiguration {
+  return create(RouteConfigurationSchema, {
+    name,
+    virtualHosts: [{ name, domains: ['*'], routes: [...routes], includeRequestAttemptCount }],
+    maxDirectResponseBodySizeBytes: 1_048_576,
+  });
+}
+
+/** A service with several addresses has the same routes at all of them. */
+function unique(recipes: readonly RouteRecipe[]): readonly RouteRecipe[] {
+  return [...new Map(recipes.map((recipe) => [recipe.name, recipe])).values()];
+}
+
+/** The addresses that stand for services with HTTP at the sidecar. */
+function addressesOf(view: ProxyView): ReadonlyMap<MeshService, readonly string[]> {
+  const { interception, scope } = view;
+  if (interception !== undefined) {
+    return new Map(scope.services.map((service) => [service, serviceAddresses(service, interception)]));
+  }
+  return new Map(
+    view
+      .outbound()
+      .addresses.filter(({ port }) => port.http)
+      .map(({ service, address }) => [service, [address]]),
+  );
 }
 
 /** The route configurations that a sidecar's listeners name: one for each port, and the forward proxy's. */

@@ -46,7 +46,7 @@ export interface ConnectionTarget {
 }
 
 /** Two chains for the same connections would be refused: the first of them counts, as it does among rules. */
-function withoutRepeats(targets: readonly ConnectionTarget[]): readonly ConnectionTarget[] {
+export function withoutRepeats(targets: readonly ConnectionTarget[]): readonly ConnectionTarget[] {
   const seen = new Set<string>();
   return targets.flatMap((target) => {
     const names = target.serverNames.length === 0 ? ['*'] : target.serverNames;
@@ -67,12 +67,15 @@ export function serverNamesOf(sniHosts: readonly string[]): readonly string[] {
 /**
  * Where the connections go that a client opens to a service port: by the rules for TLS, where the port speaks it and they
  * are for it, else by those for TCP, else to the service. As in Istio names that no rule for TLS takes lead nowhere.
+ *
+ * @param intercepted connections come with the address that they were going to
  */
 export function outboundTargets(
   scope: ClientScope,
   service: MeshService,
   port: MeshPort,
   problems: Problem[],
+  intercepted = false,
 ): readonly ConnectionTarget[] {
   const statPrefix = outboundClusterName(port.port, '', service.hostname);
   const virtualService = scope.meshRoutes(port.port).forHost(service.hostname);
@@ -86,7 +89,7 @@ export function outboundTargets(
     maxDuration,
     hashesSource: hashesSource(scope, toService),
     tunnel: tunnelOf(scope, toService, problems),
-    forwardPort: forwardPortOf(scope, toService),
+    forwardPort: forwardPortOf(scope, toService, intercepted),
   };
   // As in Istio: of a host that only the ClientHello knows, the names are its own.
   const isForwarded = whole.forwardPort !== undefined;
@@ -97,7 +100,7 @@ export function outboundTargets(
     const ofClusters = {
       hashesSource: hashesSource(scope, clusters),
       tunnel: tunnelOf(scope, clusters, problems),
-      forwardPort: forwardPortOf(scope, clusters),
+      forwardPort: forwardPortOf(scope, clusters, intercepted),
     };
     return { statPrefix, clusters, idleTimeout, maxDuration, ...ofClusters };
   };
@@ -177,12 +180,15 @@ export function hashesSource(scope: ClientScope, clusters: TcpDestinations['clus
 }
 
 /** The port at which hosts are called that only the ClientHello names; undefined where no cluster is of such hosts. */
-export function forwardPortOf(scope: ClientScope, clusters: TcpDestinations['clusters']): number | undefined {
+export function forwardPortOf(
+  scope: ClientScope,
+  clusters: TcpDestinations['clusters'],
+  intercepted = false,
+): number | undefined {
   const { byName } = outboundClusters(scope);
   const forwarded = clusters
     .map(({ name }) => byName.get(name))
-    // Who listens at addresses of its own, or is a gateway, is told of no other destination.
-    .find((cluster) => cluster !== undefined && goesWhereRequestsSay(cluster.service, false));
+    .find((cluster) => cluster !== undefined && goesWhereRequestsSay(cluster.service, intercepted));
   return forwarded?.port.targetPort;
 }
 

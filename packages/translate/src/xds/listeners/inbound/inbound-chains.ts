@@ -1,27 +1,24 @@
-// Build: the listener of a port at which a workload takes calls: by mutual TLS or not, HTTP or mere bytes, or whatever comes.
+// Build: the filter chains of a port at which a workload takes calls: by mutual TLS or not, HTTP or mere bytes, or whatever comes.
 
 import { create } from '@bufbuild/protobuf';
-import { TrafficDirection } from '@lateen/xds-proto/envoy/config/core/v3/base_pb.js';
 import {
   type Filter,
   type FilterChain,
   FilterChainSchema,
 } from '@lateen/xds-proto/envoy/config/listener/v3/listener_components_pb.js';
-import { ListenerSchema } from '@lateen/xds-proto/envoy/config/listener/v3/listener_pb.js';
-import type { ProxyView } from '../../proxy-view.js';
-import type { TerminatedTls } from '../../resolve/gateway-tls.js';
-import type { InboundPort } from '../../resolve/inbound-ports.js';
-import type { EffectiveMtlsMode } from '../../resolve/peer-authentication.js';
-import { stableHash } from '../../stable-hash.js';
-import { downstreamMutualTls, ISTIO_ALPN, ISTIO_HTTP_ALPN, ISTIO_TCP_ALPN } from '../clusters/tls-context.js';
-import { inboundClusterName, listenerName } from '../names.js';
-import { buildInboundRoute } from '../routes/inbound-route.js';
-import { buildLimitActions } from '../rules/limit-actions.js';
-import { GATEWAY_HTTP_ALPN, serverTlsSocket } from '../tls/server-tls-context.js';
-import { connectionManagers } from './http-connection-manager.js';
-import { type ListenerPlan, socketAddress, tlsInspector } from './listener-plan.js';
-import { detectionLimit, detectionTimeoutMs, httpInspector, PLAIN_HTTP_ALPN } from './protocol-detection.js';
-import { buildTcpFilters } from './tcp-proxy.js';
+import type { ProxyView } from '../../../proxy-view.js';
+import type { TerminatedTls } from '../../../resolve/gateway-tls.js';
+import type { InboundPort } from '../../../resolve/inbound-ports.js';
+import type { EffectiveMtlsMode } from '../../../resolve/peer-authentication.js';
+import { stableHash } from '../../../stable-hash.js';
+import { downstreamMutualTls, ISTIO_ALPN, ISTIO_HTTP_ALPN, ISTIO_TCP_ALPN } from '../../clusters/tls-context.js';
+import { inboundClusterName } from '../../names.js';
+import { buildInboundRoute } from '../../routes/inbound-route.js';
+import { buildLimitActions } from '../../rules/limit-actions.js';
+import { GATEWAY_HTTP_ALPN, serverTlsSocket } from '../../tls/server-tls-context.js';
+import { connectionManagers } from '../http-connection-manager.js';
+import { PLAIN_HTTP_ALPN } from '../protocol-detection.js';
+import { buildTcpFilters } from '../tcp-proxy.js';
 
 /** What the chains of a port lead to. */
 interface PortFilters {
@@ -96,69 +93,71 @@ function endingChain({ snapshot }: ProxyView, tls: TerminatedTls, { http, tcp }:
 
 const CHAINS = { http: httpChains, tcp: tcpChains, any: detectingChains } as const;
 
-/** The listener `IP_PORT` of a port of the workload. */
-export function inboundListener(view: ProxyView, inbound: InboundPort): ListenerPlan {
-  const { ip, port, mtlsMode, services, servicePort, kind, pool, tls } = inbound;
-  const name = listenerName(ip, port);
-  const grpcWeb = inbound.protocol === 'grpc-web';
-  const managers = connectionManagers(view);
+/** What the first bytes of connections to a port are looked at for. */
+export interface Inspection {
+  /** Whether they are TLS, and of whom. */
+  readonly tls: boolean;
+  /** Whether they are HTTP. */
+  readonly http: boolean;
+  /** Clients that say nothing are not waited for beyond the limit: their server may speak first. */
+  readonly waits: boolean;
+}
+
+export function inspectionOf({ kind, mtlsMode, tls }: InboundPort): Inspection {
   const takesTls = mtlsMode !== 'DISABLE' || tls !== undefined;
-  // What speaks HTTP begins by itself; of anything else the server may.
-  const waits = kind === 'any' || (kind === 'tcp' && takesTls && tls === undefined);
-  const { meshConfig } = view.snapshot;
+  return {
+    tls: takesTls || kind === 'any',
+    http: kind === 'any',
+    // What speaks HTTP begins by itself; of anything else the server may.
+    waits: kind === 'any' || (kind === 'tcp' && takesTls && tls === undefined),
+  };
+}
+
+/** Everything that the chains of a port are made of, addresses aside. */
+export function inboundKey(
+  view: ProxyView,
+  { kind, protocol, mtlsMode, services, servicePort, pool, tls }: InboundPort,
+) {
+  return [
+    'inbound',
+    kind,
+    protocol === 'grpc-web',
+    connectionManagers(view).key,
+    mtlsMode,
+    services[0]?.hostname ?? '',
+    servicePort,
+    stableHash(pool?.tcp ?? {}),
+    stableHash(tls ?? {}),
+  ].join('/');
+}
+
+function portFilters(view: ProxyView, inbound: InboundPort, name: string): PortFilters {
+  const { port, kind, pool, tls } = inbound;
+  const cluster = inboundClusterName(port);
   // Who calls from outside of the mesh is not believed what it says of others.
   const callers = tls === undefined ? 'sidecar-inbound' : 'sidecar-inbound-outside';
-  const filters = (): PortFilters => {
-    const cluster = inboundClusterName(port);
-    const to = {
-      statPrefix: cluster,
-      clusters: [{ name: cluster, weight: 1 }],
-      idleTimeout: pool?.tcp?.idleTimeout,
-      maxDuration: pool?.tcp?.maxConnectionDuration,
-      hashesSource: false,
-    };
-    return {
-      http:
-        kind === 'tcp'
-          ? []
-          : [
-              managers.build(
-                callers,
-                name,
-                { inline: buildInboundRoute(inbound, buildLimitActions(view.scope)) },
-                { grpcWeb },
-              ),
-            ],
-      tcp: kind === 'http' ? [] : buildTcpFilters(view, 'sidecar-inbound', to),
-    };
+  const to = {
+    statPrefix: cluster,
+    clusters: [{ name: cluster, weight: 1 }],
+    idleTimeout: pool?.tcp?.idleTimeout,
+    maxDuration: pool?.tcp?.maxConnectionDuration,
+    hashesSource: false,
   };
+  const routes = () => ({ inline: buildInboundRoute(inbound, buildLimitActions(view.scope)) });
+  const grpcWeb = inbound.protocol === 'grpc-web';
   return {
-    name,
-    key: [
-      'inbound',
-      kind,
-      grpcWeb,
-      managers.key,
-      mtlsMode,
-      services[0]?.hostname ?? '',
-      servicePort,
-      stableHash(pool?.tcp ?? {}),
-      stableHash(tls ?? {}),
-      waits ? detectionTimeoutMs(meshConfig) : '',
-    ].join('/'),
-    address: { ip, port },
-    additionalAddresses: [],
-    build: () =>
-      create(ListenerSchema, {
-        name,
-        address: socketAddress({ ip, port }),
-        trafficDirection: TrafficDirection.INBOUND,
-        listenerFilters: [
-          ...(takesTls || kind === 'any' ? [tlsInspector()] : []),
-          ...(kind === 'any' ? [httpInspector()] : []),
-        ],
-        ...(waits ? detectionLimit(meshConfig) : {}),
-        filterChains: tls === undefined ? CHAINS[kind](view, mtlsMode, filters()) : [endingChain(view, tls, filters())],
-      }),
+    http: kind === 'tcp' ? [] : [connectionManagers(view).build(callers, name, routes(), { grpcWeb })],
+    tcp: kind === 'http' ? [] : buildTcpFilters(view, 'sidecar-inbound', to),
   };
+}
+
+/**
+ * The chains of a port.
+ *
+ * @param name of the listener, or what stands for one, in statistics
+ */
+export function inboundChains(view: ProxyView, inbound: InboundPort, name: string): readonly FilterChain[] {
+  const { kind, mtlsMode, tls } = inbound;
+  const filters = portFilters(view, inbound, name);
+  return tls === undefined ? CHAINS[kind](view, mtlsMode, filters) : [endingChain(view, tls, filters)];
 }
