@@ -158,17 +158,9 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'egress[].port.targetPort': 'Istio does not use it either',
     },
     values: {
-      'egress[].captureMode': {
-        done: ['DEFAULT', 'NONE'],
-        instead: 'connections are not intercepted; write NONE or DEFAULT',
-      },
       'ingress[].tls.mode': {
         done: ['PASSTHROUGH', 'SIMPLE', 'MUTUAL', 'OPTIONAL_MUTUAL'],
         instead: 'write SIMPLE or MUTUAL',
-      },
-      'ingress[].captureMode': {
-        done: ['DEFAULT', 'NONE'],
-        instead: 'connections are not intercepted; write NONE or DEFAULT',
       },
     },
   },
@@ -336,12 +328,6 @@ export const ACTED_ON: Readonly<Record<IstioKind | 'MeshConfig', ActedOn>> = {
       'defaultConfig.statsCompression': 'metrics are never compressed',
       hboneIdleTimeout: 'there is no ambient mode',
       'defaultConfig.{statNameLength,proxyStatsMatcher,fileFlushInterval,fileFlushMinSizeKb}': LATER_RELEASE,
-    },
-    values: {
-      'inboundTrafficPolicy.mode': {
-        done: ['LOCALHOST'],
-        stored: { PASSTHROUGH: 'applications are called at 127.0.0.1, where local mode tells them to listen' },
-      },
     },
   },
 };

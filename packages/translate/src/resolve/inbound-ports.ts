@@ -96,7 +96,8 @@ export function resolveInboundPorts(
       ip,
       tls,
       captured,
-      goesOn: captured && !redirected && appPort === port,
+      goesOn:
+        captured && !redirected && appPort === port && snapshot.meshConfig.inboundTrafficPolicy?.mode !== 'LOCALHOST',
     });
   }
   return { ports, problems };

@@ -167,7 +167,8 @@ export function virtualInbound(view: ProxyView, interception: Interception): Lis
         ...(isTransparent ? { transparent: true } : {}),
         listenerFilters: [
           originalDestination(),
-          ...(isTransparent ? [originalSource()] : []),
+          // A Lateen sidecar cannot do that yet, and would refuse the listener.
+          ...(isTransparent && !view.understandsIstioFilters ? [originalSource()] : []),
           exceptFor(tlsInspector(), ports, ({ tls }) => tls),
           exceptFor(httpInspector(), ports, ({ http }) => http),
         ],
