@@ -28,6 +28,7 @@ import { systemCalls } from '../transport/system/system-calls.js';
 import { durationMs } from '../upstream/upstream-cluster.js';
 import { type ConnectionManagerContext, compileConnectionManager } from './compile-connection-manager.js';
 import { filterChainMatchKey, matchesByAddress, unsupportedMatchFields } from './filter-chain-match.js';
+import { type DisabledFor, disabledFor } from './listener-filters/filter-disabled.js';
 import type { InterceptionRules } from './listener-filters/interception.js';
 import type { ProxyHeaderRules } from './listener-filters/proxy-header-reader.js';
 import type { FilterChainRuntime, ListenerSettings } from './listener-runtime.js';
@@ -128,6 +129,8 @@ class ListenerCompiler {
       interception: this.interception(),
       inspect: this.inspects(),
       detectHttp: this.asksFor(HttpInspectorSchema),
+      leavesTls: this.leftAloneBy(TlsInspectorSchema),
+      leavesHttp: this.leftAloneBy(HttpInspectorSchema),
       inspectTimeoutMs:
         config.listenerFiltersTimeout === undefined ? INSPECT_TIMEOUT_MS : durationMs(config.listenerFiltersTimeout),
       continueOnTimeout: config.continueOnListenerFiltersTimeout,
@@ -266,6 +269,11 @@ class ListenerCompiler {
 
   private asksFor(filter: DescMessage): boolean {
     return this.config.listenerFilters.some(({ configType }) => isOfType(configType, filter));
+  }
+
+  private leftAloneBy(filter: DescMessage): DisabledFor | undefined {
+    const found = this.config.listenerFilters.find(({ configType }) => isOfType(configType, filter));
+    return found && disabledFor(found);
   }
 
   /** Undefined where connections are not redirected to the listener. */

@@ -11,6 +11,7 @@ import { type ConnectionFacts, matchFilterChain } from './filter-chain-match.js'
 import type { HttpChain } from './http-chain.js';
 import { createHttpConnection, type HttpRegistry, switchToHttp2 } from './http2/http-connections.js';
 import { ConnectionInspector, type InspectionRules } from './listener-filters/connection-inspector.js';
+import type { DisabledFor } from './listener-filters/filter-disabled.js';
 import {
   type InterceptionRules,
   type ListenerLookup,
@@ -36,6 +37,9 @@ export interface ListenerSettings extends InspectionRules {
   readonly proxyHeader: ProxyHeaderRules | undefined;
   /** Look at the first bytes before choosing the chain: for a ClientHello, and for HTTP where `detectHttp` says so. */
   readonly inspect: boolean;
+  /** Ports whose connections are not looked at for a ClientHello, nor for HTTP; undefined: there are none. */
+  readonly leavesTls: DisabledFor | undefined;
+  readonly leavesHttp: DisabledFor | undefined;
   readonly chains: readonly FilterChainRuntime[];
   /** Some chain is chosen by the address that a connection was opened to. */
   readonly byAddress: boolean;
@@ -105,12 +109,15 @@ export class ListenerRuntime implements Acceptor, HttpRegistry {
 
   /** Looks at the connection as far as its chain is chosen by that. `first` are bytes that were read already. */
   private inspect(socket: ProxySocket, port: number, first: Uint8Array | null): void {
-    if (!this.settings.inspect) {
+    const { settings } = this;
+    const detectHttp = settings.detectHttp && settings.leavesHttp?.(port) !== true;
+    if (!settings.inspect || (!detectHttp && settings.leavesTls?.(port) === true)) {
       this.route(socket, { ...PLAIN, ...this.destinationOf(socket, port) }, first);
       return;
     }
     this.opening.add(socket);
-    const inspector = new ConnectionInspector(this.path, socket, this.settings, {
+    const rules = detectHttp === settings.detectHttp ? settings : { ...settings, detectHttp };
+    const inspector = new ConnectionInspector(this.path, socket, rules, {
       onInspected: (facts, bytes) => {
         this.opening.delete(socket);
         this.route(socket, { ...facts, ...this.destinationOf(socket, port) }, bytes);

@@ -100,7 +100,8 @@ export const LISTENER_SUPPORT: SupportTable = {
   },
   'envoy.config.core.v3.CidrRange': { acted: ['address_prefix', 'prefix_len'] },
   'envoy.config.listener.v3.ListenerFilter': {
-    acted: ['typed_config'],
+    acted: ['typed_config', 'filter_disabled'],
+    notes: { filter_disabled: 'of the two inspectors; TLS is looked for wherever HTTP is' },
     inert: { name: 'the type of the configuration decides' },
     anyOf: {
       typed_config: [
@@ -111,6 +112,10 @@ export const LISTENER_SUPPORT: SupportTable = {
       ],
     },
   },
+  'envoy.config.listener.v3.ListenerFilterChainMatchPredicate': {
+    acted: ['or_match', 'and_match', 'not_match', 'any_match', 'destination_port_range'],
+  },
+  'envoy.config.listener.v3.ListenerFilterChainMatchPredicate.MatchSet': { acted: ['rules'] },
   'envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector': {
     acted: [],
     inert: { initial_read_buffer_size: 'the whole ClientHello is read, up to 16 KiB' },

@@ -116,6 +116,7 @@ export const ROUTE_SUPPORT: SupportTable = {
     acted: ['exact', 'prefix', 'suffix', 'contains', 'safe_regex', 'ignore_case'],
   },
   'envoy.type.v3.Int64Range': { acted: ['start', 'end'] },
+  'envoy.type.v3.Int32Range': { acted: ['start', 'end'] },
   'envoy.config.route.v3.RouteAction': {
     acted: [
       'cluster',

@@ -257,3 +257,32 @@ describe('two sidecars at a port that says nothing', () => {
     expect((await all).toString()).toBe('got PING\n');
   });
 });
+
+describe('a listener whose inspectors leave ports alone', () => {
+  const ALL = { destination_port_range: { start: 1, end: 65_536 } };
+  const OTHERS = { destination_port_range: { start: 0, end: 1 } };
+
+  async function startLeaving(port: number, rule: Record<string, unknown>): Promise<ProxyFixture> {
+    const chains = [{ name: 'http', filter_chain_match: PLAIN_HTTP, filters: [marked('app', 'client')] }];
+    const fields = detecting('out', chains, '0s', 'OUTBOUND', { name: 'tcp', filters: [tcpProxy({ cluster: 'app' })] });
+    const filters = [TLS_INSPECTOR, HTTP_INSPECTOR].map((filter) => ({ ...filter, filter_disabled: rule }));
+    const app = cluster('app', [endpointOf(port)], CLIENT_PROTOCOL);
+    return startProxy(dataPlaneConfig([{ ...fields, listener_filters: filters }], [app]));
+  }
+
+  it('lets the servers of these speak first, and does not look for HTTP', async () => {
+    const proxy = await startLeaving(await startTcpServer(speaksFirst), { or_match: { rules: [OTHERS, ALL] } });
+    const socket = await openClient(proxy.port());
+    const all = readAll(socket);
+    await once(socket, 'data');
+    socket.write(REQUEST);
+    expect((await all).toString()).toBe(`ready\ngot ${REQUEST}`);
+  });
+
+  it('looks at connections to all others', async () => {
+    const proxy = await startLeaving(await startTcpServer(application), {
+      and_match: { rules: [ALL, { not_match: ALL }] },
+    });
+    expect(await say(proxy.port(), REQUEST)).toContain('x-http-at: client');
+  });
+});
