@@ -10,9 +10,11 @@ import {
 } from '@lateen/xds-proto/envoy/config/cluster/v3/cluster_pb.js';
 import { ApiVersion } from '@lateen/xds-proto/envoy/config/core/v3/config_source_pb.js';
 import type { MeshSnapshot } from '../../model.js';
-import type { MeshService } from '../../resolve/mesh-index.js';
+import type { ClientScope } from '../../resolve/client-scope.js';
+import type { MeshPort, MeshService } from '../../resolve/mesh-index.js';
 import type { Resolution } from '../../resolve/services/service-declaration.js';
-import { entryAssignment } from './endpoints.js';
+import { stableHash } from '../../stable-hash.js';
+import { allTakeMutualTls, entryAssignment } from './endpoints.js';
 import { dnsRefreshRate, forwardDiscovery, goesWhereRequestsSay } from './forward-hosts.js';
 import type { OutboundCluster } from './outbound-clusters.js';
 
@@ -86,4 +88,29 @@ export function discoveryOf(
     case 'FORWARD':
       return forwardDiscovery(snapshot.meshConfig);
   }
+}
+
+/**
+ * How the endpoint is called that an application has chosen by its address: nothing is known of it but what is so of all. As
+ * in Istio one that takes no mutual TLS keeps it from all.
+ */
+export type ChosenTls = 'mutual' | 'none';
+
+/** Undefined where applications do not choose. */
+export function chosenTls(
+  { snapshot }: ClientScope,
+  service: MeshService,
+  port: MeshPort,
+  intercepted: boolean,
+): ChosenTls | undefined {
+  if (!intercepted || service.headless !== true) return undefined;
+  return allTakeMutualTls(snapshot, service, port) ? 'mutual' : 'none';
+}
+
+/** It depends on who answers for the services. */
+export function chosenTlsKey(scope: ClientScope, intercepted: boolean): string {
+  if (!intercepted) return '';
+  const headless = scope.destinations.filter((service) => service.headless === true);
+  const modes = headless.map((service) => service.ports.map((port) => chosenTls(scope, service, port, true)));
+  return modes.length === 0 ? '' : stableHash(modes);
 }

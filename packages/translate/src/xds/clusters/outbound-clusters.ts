@@ -15,17 +15,22 @@ import { type EffectiveDestinationRule, policyForPort } from '../../resolve/dest
 import type { EffectiveHealthCheck } from '../../resolve/lateen/health-checks.js';
 import { type ClientPlace, NOWHERE } from '../../resolve/locality/client-place.js';
 import type { MeshPort, MeshService } from '../../resolve/mesh-index.js';
-import { stableHash } from '../../stable-hash.js';
 import { durationOfMs, durationOfText } from '../durations.js';
 import { clusterMetadataExchange } from '../listeners/mesh-filters.js';
 import { outboundClusterName, sniOf } from '../names.js';
 import type { ResourcePart, ResourceRecipe } from '../recipe.js';
 import { type CalledHost, clientTlsSocket, faultOfClientTls, originatesTls } from '../tls/client-tls-context.js';
 import { withProxyHeader } from '../tls/proxy-protocol.js';
-import { callsNameEndpoints, closedDiscovery, discoveryOf } from './cluster-discovery.js';
+import {
+  type ChosenTls,
+  callsNameEndpoints,
+  chosenTls,
+  chosenTlsKey,
+  closedDiscovery,
+  discoveryOf,
+} from './cluster-discovery.js';
 import { clusterMetadata } from './cluster-metadata.js';
 import { circuitBreakersOf, connectionOptionsOf, loadBalancingOf } from './cluster-policy.js';
-import { allTakeMutualTls } from './endpoints.js';
 import { type CheckedCluster, healthOf, panicConflict, uncheckedCluster } from './health-check.js';
 import { arrangementOf, isLocalityWeighted, type LocalityArrangement } from './locality-balancing.js';
 import { outboundStatName } from './stat-names.js';
@@ -68,17 +73,6 @@ const CONNECT_TIMEOUT_MS = 10_000;
 export function serverNames(snapshot: MeshSnapshot, { accounts, subjectAltNames }: MeshService): readonly string[] {
   const declared = subjectAltNames.filter((name) => name.startsWith('spiffe://'));
   return [...new Set([...spiffeIds(snapshot, accounts), ...declared])];
-}
-
-/**
- * How the endpoint is called that an application has chosen by its address: nothing is known of it but what is so of all. As
- * in Istio one that takes no mutual TLS keeps it from all.
- */
-type ChosenTls = 'mutual' | 'none';
-
-function chosenTls(scope: ClientScope, service: MeshService, port: MeshPort, intercepted: boolean) {
-  if (!intercepted || service.headless !== true) return undefined;
-  return allTakeMutualTls(scope.snapshot, service, port) ? 'mutual' : 'none';
 }
 
 /** TLS toward the service: what the rule says, else mutual TLS with those endpoints whose sidecar takes it. */
@@ -371,14 +365,6 @@ export function outboundClusters(scope: ClientScope, traits = SIDECAR): Outbound
   return result;
 }
 
-/** Clusters of headless services depend on who answers for them, where applications choose among these. */
-function headlessKey(scope: ClientScope, { intercepted }: ClientTraits): string {
-  if (!intercepted) return '';
-  const headless = scope.destinations.filter((service) => service.headless === true);
-  const modes = headless.map((service) => service.ports.map((port) => chosenTls(scope, service, port, true)));
-  return modes.length === 0 ? '' : stableHash(modes);
-}
-
 /** The outbound clusters of a scope: a cluster is made again when its service, its rule or MeshConfig changes. */
 export function outboundClusterPart(scope: ClientScope, traits = SIDECAR): ResourcePart<Cluster> {
   const { identities, destinationRules, healthChecks } = scope.hashes();
@@ -394,7 +380,7 @@ export function outboundClusterPart(scope: ClientScope, traits = SIDECAR): Resou
       settings,
       traitsKey(traits),
       secrets,
-      headlessKey(scope, traits),
+      chosenTlsKey(scope, traits.intercepted),
     ].join('/'),
     list: () => {
       const { byName, problems } = outboundClusters(scope, traits);
