@@ -1,7 +1,7 @@
 // Peers: two replicas of Pilot on one cluster, and proxies of which each is connected to one of them.
 
 import { create } from '@bufbuild/protobuf';
-import { Client, type ClientDuplexStream } from '@grpc/grpc-js';
+import { Client, type ClientDuplexStream, Metadata } from '@grpc/grpc-js';
 import { grpcChannelCredentials } from '@lateen/identity';
 import { type KubeClient, resourceTypes } from '@lateen/kubernetes';
 import { FakeApiServer } from '@lateen/kubernetes/testing';
@@ -18,6 +18,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { SERVICE_OF_SLICE } from '../kubernetes/service-of-cluster.js';
 import { putPod, putService, SIDECAR } from '../kubernetes/test-cluster.js';
 import type { Pilot } from '../pipeline.js';
+import { CALLER_METADATA } from '../quota/quota-relay.js';
 import { TestMesh } from '../test-mesh.js';
 import { TestProxy } from '../test-proxy.js';
 
@@ -70,8 +71,8 @@ async function startReplicas(): Promise<[Pilot, Pilot]> {
   return [a, b];
 }
 
-async function credentialsOf(pod: string) {
-  return grpcChannelCredentials(await mesh.source(pod, 'shop'), { expectedSpiffeIds: [mesh.id('pilot')] });
+async function credentialsOf(pod: string, namespace = 'shop') {
+  return grpcChannelCredentials(await mesh.source(pod, namespace), { expectedSpiffeIds: [mesh.id('pilot')] });
 }
 
 async function connect(pilot: Pilot, pod: string, address: string): Promise<TestProxy> {
@@ -127,15 +128,20 @@ test('either replica answers for the proxies of both, and waits for both to have
 }, 30_000);
 
 /** Requests a second that a proxy's last quota lets through. It reports 100 requests in 200 ms, and comes back where it is sent away. */
-async function quotaOf(pilot: Pilot, pod: string): Promise<{ share: number }> {
-  const client = new Client(`127.0.0.1:${pilot.ports.xds}`, await credentialsOf(pod));
+async function quotaOf(pilot: Pilot, pod: string, caller = ''): Promise<{ share: number; readonly streams: number }> {
+  const namespace = pod === 'stranger' ? 'elsewhere' : 'shop';
+  const client = new Client(`127.0.0.1:${pilot.ports.xds}`, await credentialsOf(pod, namespace));
   const method = grpcService(RateLimitQuotaService).streamRateLimitQuotas!;
-  const seen = { share: 0 };
+  const metadata = new Metadata();
+  if (caller !== '') metadata.set(CALLER_METADATA, Buffer.from(caller));
+  const seen = { share: 0, streams: 0 };
   const open = () => {
+    seen.streams += 1;
     const stream: ClientDuplexStream<RateLimitQuotaUsageReports, RateLimitQuotaResponse> = client.makeBidiStreamRequest(
       method.path,
       method.requestSerialize as never,
       method.responseDeserialize as never,
+      metadata,
     );
     stream.on('data', ({ bucketAction: actions }: RateLimitQuotaResponse) => {
       for (const { bucketAction } of actions) {
@@ -184,9 +190,13 @@ test('a mesh-wide limit is divided among the proxies of both, by one of them, an
     spec: { rules: [{ name: 'all', scope: 'MESH', limit: { requests: 500, per: '1s' } }] },
   });
   const [a, b] = await startReplicas();
+  // From another namespace, and says that it were one of this: only replicas are believed that.
+  const stranger = await quotaOf(b, 'stranger', mesh.id('two', 'shop'));
   const one = await quotaOf(a, 'one');
   const two = await quotaOf(b, 'two');
   await expect.poll(() => [one.share, two.share], { timeout: 20_000 }).toEqual([250, 250]);
+  expect(stranger.share).toBe(0);
+  expect(stranger.streams).toBeGreaterThan(0);
   await a.stop();
   api.remove(resourceTypes.endpointSlices, 'istio-system', 'pilot-pilot-a');
   await expect.poll(() => two.share, { timeout: 20_000 }).toBe(500);
