@@ -17,6 +17,7 @@ import {
 } from '@lateen/injection';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { REPOSITORY } from '../harness/repository.js';
+import { runCommand } from '../harness/run-command.js';
 import { waitUntil } from '../harness/wait-until.js';
 import { type Cluster, startCluster } from './harness/cluster.js';
 import { requireKubePrograms } from './harness/kube-programs.js';
@@ -296,6 +297,26 @@ describe.skipIf(programs === undefined)('injection', () => {
       const owner = spec?.initContainers?.[1]?.env?.find(({ name }) => name === 'ISTIO_META_OWNER')?.value;
       expect(owner).toMatch(/^kubernetes:\/\/apis\/apps\/v1\/namespaces\/bookinfo\/deployments\/[a-z]+-v\d$/);
     }
+  });
+
+  test('check-inject says of each pod what was decided, and finds the webhooks that are there', async () => {
+    const lateenctl = join(REPOSITORY, 'bin/lateenctl');
+    const check = async (...args: string[]) => {
+      const words = ['check-inject', '--kubeconfig', cluster.kubeconfig, '-o', 'json', ...args];
+      const { stdout, stderr, exitCode } = await runCommand(lateenctl, words, {
+        directory: cluster.directory,
+        env: {},
+      });
+      expect([exitCode, stderr]).toEqual([0, '']);
+      return JSON.parse(stdout) as { name: string; injected: boolean; hasProxy: boolean; code: string }[];
+    };
+    for (const ns of ['shop', 'plain', 'canary', 'bookinfo']) {
+      const pods = await check('-n', ns);
+      expect(pods.length).toBeGreaterThan(0);
+      expect(pods.filter(({ injected, hasProxy }) => injected !== hasProxy)).toEqual([]);
+    }
+    expect(await check('host', '-n', 'shop')).toMatchObject([{ injected: false, code: 'host-network' }]);
+    expect(await check('-A', '-l', 'app=reviews')).toHaveLength(3);
   });
 
   test('with the webhook away pods of the mesh are not made, others are; then they are again', async () => {
