@@ -24,6 +24,7 @@ const ALLOWED_IMPORTS = {
   'packages/translate': ['xds-proto', 'istio-config'],
   'packages/filters-wasm': ['xds-proto', 'regex'],
   'packages/injection': ['istio-config'],
+  'packages/analysis': ['istio-config', 'injection'],
   'packages/installation': ['istio-config', 'injection'],
   'packages/explain': ['xds-proto', 'istio-config', 'translate', 'filters-wasm', 'jwt'],
 };
@@ -36,6 +37,7 @@ const PURE = [
   'packages/explain',
   'packages/injection',
   'packages/installation',
+  'packages/analysis',
 ];
 const IMPURE_IMPORT =
   /from '(node:(?:fs|net|http|https|http2|tls|dns|child_process|worker_threads|timers)[^']*|@grpc\/grpc-js)'|\bDate\.now\(|\bMath\.random\(|new Date\(\)/;

@@ -2,6 +2,7 @@
 
 import { ADMIN_ROLES } from '@lateen/identity/plain';
 import { Command, Option } from 'commander';
+import { addAnalyzeCommand } from './analyze/analyze-command.js';
 import { addAuditCommand } from './audit/audit-command.js';
 import { addCaCommand } from './ca/ca-command.js';
 import { addClusterOptions } from './cluster/cluster.js';
@@ -93,6 +94,7 @@ Examples:
   addGetCommand(program);
   addWaitCommand(program);
   addValidateCommand(program);
+  addAnalyzeCommand(program);
   addDescribeCommand(program);
   addExplainCommand(program);
   addProxyStatusCommand(program);

@@ -47,6 +47,7 @@ export {
   type PodReview,
   reviewPod,
 } from './review/review-pod.js';
+export { type AnnotationFindings, checkAnnotations } from './settings/annotations.js';
 export { DEFAULT_MESH_SETTINGS, effectiveProxyConfig, type MeshSettings } from './settings/proxy-config.js';
 export type { InjectionSource, InjectionTarget, TemplateContext } from './template/template-context.js';
 export { findPods, type PlacedPod, WORKLOAD_KINDS } from './workloads/pod-template.js';
