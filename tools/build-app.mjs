@@ -3,9 +3,11 @@
 // `--code-cache TRAINING.mjs` also keeps what V8 compiled of it: dist/main.js then only loads dist/main-HASH.cjs with
 // dist/main-HASH.cjs.cache, which is what the training left compiled (tools/code-cache.mjs). `--parts-apart` makes files of
 // their own of what is imported when it is needed; they share nothing with the rest, so no class or registry may be in both.
+// `--beside PACKAGE` puts a package with native code, which cannot be bundled, into dist/node_modules: dist/ is all that an image
+// needs.
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, dirname, extname, join, resolve } from 'node:path';
 import { build } from 'esbuild';
 import { loaderOf, recordCodeCache } from './code-cache.mjs';
 
@@ -83,4 +85,25 @@ if (training === undefined) {
   rmSync('dist/main.js.map', { force: true });
   writeFileSync(join('dist', 'main.js'), loaderOf(name));
   await recordCodeCache({ program: resolve('dist/main.js'), cache: resolve('dist', `${name}.cache`), training });
+}
+
+const beside = process.argv.indexOf('--beside');
+if (beside >= 0) putBeside(process.argv[beside + 1]);
+
+/** What the package runs with: its JavaScript, and the binaries for this platform, which are packages of their own. */
+function putBeside(name) {
+  const home = realpathSync(join('node_modules', name));
+  const target = join('dist', 'node_modules');
+  rmSync(target, { recursive: true, force: true });
+  const runs = (file) => ['.js', '.cjs', '.json', '.node', '.txt'].includes(extname(file));
+  const sources = ['vendor', 'doc', 'lib'].map((folder) => join(home, folder));
+  cpSync(home, join(target, name), {
+    recursive: true,
+    filter: (file) => !sources.includes(file) && (extname(file) === '' || runs(file)),
+  });
+  const { optionalDependencies = {} } = JSON.parse(readFileSync(join(home, 'package.json'), 'utf8'));
+  for (const part of Object.keys(optionalDependencies)) {
+    const from = join(dirname(home), part);
+    if (existsSync(from)) cpSync(realpathSync(from), join(target, part), { recursive: true, filter: () => true });
+  }
 }

@@ -211,7 +211,7 @@ export interface DataPlaneStats {
 export interface ListenerView {
   readonly name: string;
   readonly state: 'active' | 'draining';
-  /** Addresses really bound (port 0 resolved). */
+  /** Addresses really bound (port 0 resolved); of a listener without a socket of its own, those that it is for. */
   readonly addresses: readonly { readonly address: string; readonly port: number }[];
   readonly connections: number;
 }
@@ -233,6 +233,8 @@ export interface EndpointView {
   readonly checkTimedOut: boolean;
   readonly weight: number;
   readonly locality: { readonly region: string; readonly zone: string; readonly subZone: string };
+  /** A request has asked for it: each process has its own of these. */
+  readonly requested?: boolean;
   /** 0 is asked first. */
   readonly priority: number;
   readonly cxActive: number;

@@ -138,6 +138,19 @@ describe.skipIf(obstacle !== undefined).each(PROXIES)('$name', ({ name, command,
     await logged(`LOG PassthroughCluster [${ELSEWHERE.ipv6}]:4444 local=[${ELSEWHERE.ipv6}]:4444`);
   });
 
+  test.skipIf(isEnvoy)('a destination is forgotten when nobody is connected to it any more', async () => {
+    const churned = network.ask(APP, 'churn', ELSEWHERE.ipv4, '4444', '60', '20');
+    const clusters = async () => {
+      const { body } = await network.ask<Answer>(PROXY, 'fetch', 'GET', '127.0.0.1', '15000', '/clusters');
+      return body ?? '';
+    };
+    await expect.poll(clusters, { timeout: 10_000 }).toContain(`PassthroughCluster::${ELSEWHERE.ipv4}:4444::`);
+    expect(await churned).toMatchObject({ failed: 0 });
+    await expect.poll(clusters, { timeout: 10_000 }).not.toContain(`PassthroughCluster::${ELSEWHERE.ipv4}:4444::`);
+    const { body } = await network.ask<Answer>(PROXY, 'fetch', 'GET', '127.0.0.1', '15000', '/listeners');
+    expect(body).toContain('0.0.0.0_9080::0.0.0.0:9080');
+  });
+
   test('a header names the destination where the cluster takes it', async () => {
     const named = ['named', 'x-envoy-original-dst-host', `${ELSEWHERE.ipv4}:1`];
     expect(await get(APP, REVIEWS.vip, '9080', ...named)).toMatchObject({ name: 'elsewhere' });

@@ -97,17 +97,20 @@ function talk(address, port, text) {
 }
 
 /**
- * churn ADDRESS PORT COUNT RATE: new connections, so many a second (0: one after the other), each with one echo; how many
+ * churn ADDRESS[,ADDRESS…] PORT COUNT RATE: new connections, so many a second (0: one after the other), each with one echo; how many
  * failed, and how long they took (ms) from the first packet to the echo.
  */
-async function churn(address, port, count, rate) {
+async function churn(addresses, port, count, rate) {
+  const hosts = addresses.split(',');
+  let next = 0;
   const times = [];
   let failed = 0;
   const once = () =>
     new Promise((resolve) => {
       const start = performance.now();
       let said = '';
-      const socket = connect({ host: address, port: Number(port), noDelay: true }, () => socket.write('x'));
+      const host = hosts[next++ % hosts.length];
+      const socket = connect({ host, port: Number(port), noDelay: true }, () => socket.write('x'));
       const end = (good) => {
         if (good) times.push(performance.now() - start);
         else failed++;

@@ -2,7 +2,7 @@
 
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, constants, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { REPOSITORY } from '../../harness/repository.js';
 
@@ -173,6 +173,12 @@ export class PodNetwork {
         else resolve(JSON.parse(output) as Answer);
       });
     });
+  }
+
+  /** The programs of the pod that this user runs. */
+  pidsOf(uid: number): number[] {
+    const pids = run('ip', ['netns', 'pids', this.pod]).split('\n').filter(Boolean).map(Number);
+    return pids.filter((pid) => readFileSync(`/proc/${pid}/status`, 'utf8').includes(`\nUid:\t${uid}\t`));
   }
 
   /** Starts a server of peer.mjs. */

@@ -213,10 +213,10 @@ export class ListenerSet implements ListenerLookup {
   }
 
   views(): ListenerView[] {
-    const active = [...this.active].map(([name, { runtime, sockets }]) => ({
+    const active = [...this.active].map(([name, { runtime, compiled, sockets }]) => ({
       name,
       state: this.path.draining ? ('draining' as const) : ('active' as const),
-      addresses: sockets.map(({ bound }) => bound),
+      addresses: compiled.isBound ? sockets.map(({ bound }) => bound) : compiled.addresses,
       connections: runtime.connectionCount,
     }));
     const leaving = [...this.leaving]

@@ -60,6 +60,7 @@ function endpointView(path: DataPath, endpoint: Endpoint): EndpointView {
     weight: config?.loadBalancingWeight ?? 1,
     locality: endpoint.locality,
     priority: endpoint.priority,
+    ...(endpoint.requestedAtMs > 0 ? { requested: true } : {}),
     cxActive: endpoint.connectionCount,
     cxTotal: stats.cxTotal,
     cxConnectFail: stats.cxConnectFail,

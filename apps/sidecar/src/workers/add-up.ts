@@ -163,6 +163,8 @@ function addCluster(cluster: ClusterView, same: readonly ClusterView[]): Cluster
       else known.push(endpoint);
     }
   }
+  const own = new Set(cluster.endpoints.map(addressOf));
+  const others = [...byAddress].flatMap(([key, [first]]) => (own.has(key) || !first?.requested ? [] : [first]));
   return {
     ...cluster,
     rqPending: sum(same, ({ rqPending }) => rqPending),
@@ -175,7 +177,9 @@ function addCluster(cluster: ClusterView, same: readonly ClusterView[]): Cluster
       ...(addValues(health) as NonNullable<ClusterView['health']>),
       healthy: cluster.health.healthy,
     },
-    endpoints: cluster.endpoints.map((endpoint) => addEndpoint(endpoint, byAddress.get(addressOf(endpoint)) ?? [])),
+    endpoints: [...cluster.endpoints, ...others].map((endpoint) =>
+      addEndpoint(endpoint, byAddress.get(addressOf(endpoint)) ?? []),
+    ),
   };
 }
 
