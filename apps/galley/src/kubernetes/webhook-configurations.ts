@@ -33,6 +33,8 @@ export class WebhookConfigurations {
   readonly #informers: readonly Informer<WebhookConfiguration>[];
   /** Revisions whose validation was seen to refuse what is not valid. */
   readonly #proven = new Set<string>();
+  /** Why not, of the others. */
+  readonly #unproven = new Map<string, string>();
   #running: Promise<void> | undefined;
   #again = false;
   #timer: NodeJS.Timeout | undefined;
@@ -144,7 +146,10 @@ export class WebhookConfigurations {
       }
       reason = (error as Error).message;
     }
-    logger.debug({ revision, reason }, 'validation does not work yet, so the API server goes on without it');
+    if (reason !== this.#unproven.get(revision)) {
+      logger.warn({ revision, reason }, `validation does not work yet, so it is not insisted on: ${reason}`);
+    }
+    this.#unproven.set(revision, reason);
     return false;
   }
 

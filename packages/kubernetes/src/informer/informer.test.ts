@@ -268,6 +268,23 @@ describe('a server that refuses', () => {
     expect(errors[0]).toContain('slow down (429 TooManyRequests)');
   });
 
+  it('does not list again for rights that it lacks for a moment', async () => {
+    const { informer, log } = open();
+    await informer.synced;
+    await watching();
+    let refused = 0;
+    server.intercept = (_request, response) => {
+      if (refused === 3) return false;
+      refuse(response, 403, 'Forbidden', 'not yet');
+      return ++refused > 0;
+    };
+    server.breakWatches();
+    await expect.poll(() => refused).toBe(3);
+    put('a');
+    await logs(log, 'added shop/a=1');
+    expect(lists()).toBe(1);
+  });
+
   it('tells a kind that is not served, and has it once it comes; what it holds stays when it goes', async () => {
     const type = { group: 'example.com', version: 'v1', kind: 'Thing', plural: 'things', namespaced: true };
     const onMissing = vi.fn();

@@ -32,6 +32,8 @@ const STALL_MS = 150_000;
 const BACKOFF = { firstMs: 500, capMs: 15_000 };
 /** Watches end after 5 to 10 minutes, as those of client-go, so that they spread over API servers again. */
 const WATCH_SECONDS = 300;
+/** Unauthorized, Forbidden, TooManyRequests: they say nothing of the version. */
+const PASSING: readonly number[] = [401, 403, 429];
 /** A watch that ends sooner and brought nothing counts as a failure. */
 const SHORT_WATCH_MS = 1_000;
 
@@ -202,10 +204,10 @@ export class Informer<T extends KubeObject> {
       this.#resourceVersion = undefined;
       return this.#backoff.nextMs() / 10;
     }
-    // Any other refusal: the server may have lost the version, so it is asked for everything. A broken connection resumes.
-    if (error instanceof ApiError && error.retryAfterMs === undefined && error.code !== 429 && error.code < 500) {
+    // Any other refusal: the server may have lost the version, so it is asked for everything. A connection that breaks, or a
+    // server that starts (which knows nobody's rights for a moment), resumes.
+    if (error instanceof ApiError && error.code < 500 && !PASSING.includes(error.code))
       this.#resourceVersion = undefined;
-    }
     if (isResourceVersionTooLarge(error)) this.#resourceVersion = undefined;
     this.#lastError = error;
     if (isNotFound(error)) onMissing?.();
