@@ -126,7 +126,9 @@ describe.skipIf(programs === undefined)('Galley', () => {
   function inForce(replica: number, name = 'reviews'): string | undefined {
     const file = `config/kubernetes/networking.istio.io/VirtualService/shop/${name}.yaml`;
     try {
-      return /timeout: (\S+)/.exec(readFileSync(join(cluster.directory, REPLICAS[replica]!.name, file), 'utf8'))?.[1];
+      return /"timeout": "([^"]+)"/.exec(
+        readFileSync(join(cluster.directory, REPLICAS[replica]!.name, file), 'utf8'),
+      )?.[1];
     } catch {
       return undefined;
     }

@@ -15,6 +15,8 @@ import {
 export interface ConfigRules {
   /** Reads documents; each problem of each of them. Kubernetes kinds are refused by name. */
   parse(files: readonly InputFile[], defaultNamespace: string): ParsedDocuments;
+  /** The same of one document that is no text: an object of an API server. */
+  parseObject(name: string, object: unknown, defaultNamespace: string): ParsedDocuments;
   /** Checks that need more than one resource, over everything that would be in force. */
   checkTogether(objects: readonly ConfigObject[]): readonly Problem[];
   /** Reads a MeshConfig; `config` is there when no problem is an error. */

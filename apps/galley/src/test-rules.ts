@@ -53,6 +53,7 @@ function parse(files: readonly InputFile[], defaultNamespace: string) {
 /** `spec.needs: NAME` wants a DestinationRule of that name; `spec.invalid` is not valid; the rest is. */
 export const testRules: ConfigRules = {
   parse,
+  parseObject: (name, object, defaultNamespace) => parse([{ name, content: JSON.stringify(object) }], defaultNamespace),
   checkTogether: (objects) => {
     const rules = new Set(
       objects.filter(({ kind }) => kind === 'DestinationRule').map(({ metadata }) => metadata.name),

@@ -108,6 +108,7 @@ export {
   type ParseOptions,
   parseDocuments,
   parseMeshConfig,
+  parseObject,
   readSecretValues,
   withMetadata,
 } from './parse.js';

@@ -119,6 +119,17 @@ export function parseDocuments(files: readonly InputFile[], options: ParseOption
   return { objects, problems };
 }
 
+/**
+ * Checks one document that is no text (any more), such as an object of an API server: the same rules, some ten times as
+ * fast. Its places, and those of its problems, are line 0.
+ */
+export function parseObject(file: string, value: unknown, options: ParseOptions): ParsedDocuments {
+  const document: YamlDocument = { value, locate: () => ({ line: 0, column: 0 }) };
+  const problems: Problem[] = [];
+  const object = parseDocument({ file, document, value, base: [] }, options, problems);
+  return { objects: object ? [object] : [], problems };
+}
+
 const NOBODY: Identity = { kind: '', namespace: '', name: '' };
 
 /** One object's part of a text. */

@@ -27,23 +27,21 @@ export function sourceName(kind: string, namespace: string, name: string): strin
 export function readResource(kind: string, object: CustomResource, rules: ConfigRules): ReadResource {
   const { namespace = '', name, creationTimestamp } = object.metadata;
   const file = sourceName(kind, namespace, name);
-  const parsed = rules.parse([{ name: file, content: documentOf(object) }], namespace);
-  // The text that was parsed is nobody's: a place in it would mean nothing.
-  const problems = parsed.problems.map((problem) => ({ ...problem, line: 0, column: 0 }));
-  const [first] = parsed.objects;
+  const { objects, problems } = rules.parseObject(file, documentOf(object), namespace);
+  const [first] = objects;
   const content = first && {
     ...contentOf(first, 'kubernetes'),
-    source: { file, line: 0, column: 0 },
     ...(creationTimestamp !== undefined && { createdAt: new Date(creationTimestamp) }),
   };
   return { key: resourceKey(kind, namespace, name), kind, object, content, problems };
 }
 
 /** What of the object its author wrote. */
-export function documentOf({ apiVersion, kind, metadata, spec }: CustomResource): string {
+function documentOf({ apiVersion, kind, metadata, spec }: CustomResource): object {
   const { name, namespace, labels, annotations = {} } = metadata;
   const { [LAST_APPLIED]: _, ...written } = annotations;
-  return JSON.stringify({ apiVersion, kind, metadata: { name, namespace, labels, annotations: written }, spec });
+  const fields = { name, namespace, ...(labels && { labels }), annotations: written };
+  return { apiVersion, kind, metadata: fields, ...(spec !== undefined && { spec }) };
 }
 
 export function isForRevision({ metadata }: CustomResource, revision: string): boolean {

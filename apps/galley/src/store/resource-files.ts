@@ -44,12 +44,16 @@ export function encodeResource(resource: StoredResource): string {
     spec,
     source,
   };
+  // A cluster's thousands are written at once, at each first start: JSON is YAML too, and a hundred times as fast to write.
+  if (resource.origin === 'kubernetes') {
+    return `# Written by galley; change it by kubectl, not here.\n${JSON.stringify(document, undefined, 2)}\n`;
+  }
   return `# Written by galley; change it by "lateenctl apply", not here.\n${stringify(document, { lineWidth: 0, aliasDuplicateObjects: false })}`;
 }
 
 /** Reads a file that `encodeResource` wrote. @throws Error naming what is missing */
 export function decodeResource(text: string, origin: Origin): StoredResource {
-  const document: unknown = parse(text);
+  const document: unknown = origin === 'kubernetes' ? JSON.parse(text.replace(/^#.*\n/, '')) : parse(text);
   const root = record(document, 'the document');
   const metadata = record(root.metadata, 'metadata');
   const source = record(root.source, 'source');
