@@ -34,10 +34,12 @@ export interface ControlPlaneOptions {
   /** How each type is served; Envoy's unless given. */
   readonly types?: readonly ServedType[];
   readonly onAnswer?: (answer: ProxyAnswer) => void;
+  /** Path of the Unix socket to serve at, in place of a port; `port` is 0 then. */
+  readonly socket?: string;
 }
 
 /** Serves one proxy on a free port of loopback. */
-export async function startControlPlane({ types, onAnswer }: ControlPlaneOptions = {}): Promise<ControlPlane> {
+export async function startControlPlane({ types, onAnswer, socket }: ControlPlaneOptions = {}): Promise<ControlPlane> {
   let snapshot: ServedSnapshot | undefined;
   const subscribers = new Set<() => void>();
   const nacks: string[] = [];
@@ -68,8 +70,9 @@ export async function startControlPlane({ types, onAnswer }: ControlPlaneOptions
   const server = new Server();
   server.addService(ads.definition, ads.implementation);
   const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
-      error === null ? resolve(bound) : reject(error),
+    const address = socket === undefined ? '127.0.0.1:0' : `unix:${socket}`;
+    server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) =>
+      error === null ? resolve(socket === undefined ? bound : 0) : reject(error),
     );
   });
   return {

@@ -1,7 +1,7 @@
 // Explain: who calls: the workload that a name means, and the proxy that it has.
 
 import { nearestWords } from '@lateen/istio-config';
-import type { MeshSnapshot, ProxyNode, Workload } from '@lateen/translate';
+import { interceptionModeOf, type MeshSnapshot, type ProxyNode, type Workload } from '@lateen/translate';
 
 /** The name means no workload; the text says which there are. */
 export class UnknownCallerError extends Error {}
@@ -72,9 +72,14 @@ export function nodeOfWorkload(workload: Workload, snapshot: MeshSnapshot): Prox
     clusterId: 'Kubernetes',
     locality: '',
     labels: workload.labels,
-    interceptionMode: 'NONE',
+    interceptionMode: interceptionModeOf(workload),
     understandsIstioFilters: true,
     proxyless: false,
     metadata: {},
   };
+}
+
+/** A pod of a cluster that nobody injected a sidecar into. */
+export function hasNoSidecar({ takesEveryPort, mutualTls }: Workload): boolean {
+  return takesEveryPort === true && mutualTls === false;
 }

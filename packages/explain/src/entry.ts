@@ -20,6 +20,8 @@ import {
   type TcpProxy,
   TcpProxySchema,
 } from '@lateen/xds-proto/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js';
+import { chooseChain } from './choose-chain.js';
+import { interceptedEntry } from './intercepted-entry.js';
 import type { ExplainedRequest } from './request.js';
 
 /** The call is HTTP to the proxy. */
@@ -52,13 +54,6 @@ export interface NoEntry {
   readonly reason: string;
 }
 
-/** How a connection comes in, as far as filter chains look at it. */
-export interface ConnectionKind {
-  readonly transport: 'tls' | 'raw_buffer';
-  readonly serverName: string;
-  readonly alpn: readonly string[];
-}
-
 const FORWARD_PROXY_PORT = 15_007;
 
 /** Finds the way in of a request at a sidecar or a gateway. */
@@ -70,7 +65,7 @@ export function findEntry(
   return view.type === 'router' ? gatewayEntry(view, resources, request) : sidecarEntry(view, resources, request);
 }
 
-function listenerAt(resources: ProxyResources, name: string): Listener | undefined {
+export function listenerAt(resources: ProxyResources, name: string): Listener | undefined {
   return resources.listeners.find((listener) => listener.name === name)?.message;
 }
 
@@ -118,6 +113,7 @@ function sidecarEntry(
 ): HttpEntry | TcpEntry | NoEntry {
   const { connectHost, connectPort } = request;
   const service = view.scope.services.find((each) => isNameOf(connectHost, each, view.scope.namespace));
+  if (view.interception !== undefined) return interceptedEntry(view, resources, request, service);
   const own = view.outbound().addresses.find((each) => each.service === service && each.port.port === connectPort);
   const listener = own && listenerAt(resources, `${own.address}_${connectPort}`);
   if (service !== undefined && own !== undefined && listener !== undefined) {
@@ -206,36 +202,6 @@ function isNameOf(host: string, { kind, hostname, name, namespace }: MeshService
   return wanted === hostname || wanted === `${name}.${namespace}.svc` || wanted === `${name}.${namespace}`;
 }
 
-/** The filter chain for a connection, by Envoy's order of criteria; undefined: the connection is closed. */
-export function chooseChain(chains: readonly FilterChain[], kind: ConnectionKind): FilterChain | undefined {
-  let best: FilterChain | undefined;
-  let bestRank: readonly number[] = [];
-  for (const chain of chains) {
-    const match = chain.filterChainMatch;
-    const { serverNames = [], transportProtocol = '', applicationProtocols = [] } = match ?? {};
-    const rank = [
-      Math.max(...(serverNames.length === 0 ? [0] : serverNames.map((name) => serverNameRank(name, kind.serverName)))),
-      transportProtocol === '' ? 0 : transportProtocol === kind.transport ? 1 : -1,
-      applicationProtocols.length === 0 ? 0 : applicationProtocols.some((name) => kind.alpn.includes(name)) ? 1 : -1,
-    ];
-    if (rank.some((each) => each < 0) || !isMore(rank, bestRank)) continue;
-    best = chain;
-    bestRank = rank;
-  }
-  return best;
-}
-
-function isMore(rank: readonly number[], than: readonly number[]): boolean {
-  const differs = rank.findIndex((each, index) => each !== (than[index] ?? -1));
-  return differs >= 0 && rank[differs]! > (than[differs] ?? -1);
-}
-
-function serverNameRank(name: string, serverName: string): number {
-  if (name === serverName) return Number.MAX_SAFE_INTEGER;
-  if (name === '*') return 1;
-  return name.startsWith('*.') && serverName.endsWith(name.slice(1)) ? name.length : -1;
-}
-
 /** The HTTP connection manager of a chain. */
 export function managerOf({ filters }: FilterChain): HttpConnectionManager | undefined {
   for (const { configType } of filters) {
@@ -251,7 +217,8 @@ export function managerOf({ filters }: FilterChain): HttpConnectionManager | und
 /** Many requests are asked about; what is made of a manager is kept by it. */
 const knownManagers = new WeakMap<object, HttpConnectionManager>();
 
-function tcpProxyOf({ filters }: FilterChain): TcpProxy | undefined {
+/** The TCP proxy of a chain. */
+export function tcpProxyOf({ filters }: FilterChain): TcpProxy | undefined {
   for (const { configType } of filters) {
     if (configType.case === 'typedConfig' && anyIs(configType.value, TcpProxySchema)) {
       return unpackAny(configType.value, TcpProxySchema);

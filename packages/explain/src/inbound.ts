@@ -1,7 +1,10 @@
 // Explain: the receiving half: what the sidecar of a destination does with the call.
 
 import { decideMtlsMode, type ProxyResources, type ProxyView, type Workload } from '@lateen/translate';
-import { chooseChain, managerOf, routesOf } from './entry.js';
+import type { FilterChain } from '@lateen/xds-proto/envoy/config/listener/v3/listener_components_pb.js';
+import { hasNoSidecar } from './caller.js';
+import { chooseChain } from './choose-chain.js';
+import { managerOf, routesOf, tcpProxyOf } from './entry.js';
 import type { ExplainContext } from './explain.js';
 import type { Because, ExplainedEndpoint, ExplainedInbound } from './explanation.js';
 import { because, type Place } from './places/places.js';
@@ -45,7 +48,7 @@ export interface ExplainedArrival {
 export function explainInbound(context: ArrivalContext, call: ArrivingCall): ExplainedArrival | undefined {
   const { snapshot } = context;
   const { target, port, tls } = call;
-  if (target.gateway) return undefined;
+  if (target.gateway || hasNoSidecar(target)) return undefined;
   const { view, resources } = proxyOf(snapshot, target);
   const { mode, policy, byPort } = decideMtlsMode(snapshot, target, port);
   const where = { workload: target.workloadName, namespace: target.namespace, port, mtls: mode, caller: tls };
@@ -113,17 +116,25 @@ const REFUSED: Decided = {
   asks: [],
 };
 
+/** Where its bytes go. */
+function clusterOf(chain: FilterChain): string | null {
+  const specifier = tcpProxyOf(chain)?.clusterSpecifier;
+  return specifier?.case === 'cluster' ? specifier.value : null;
+}
+
 function decideArrival(
   { decision, places, snapshot, caller, tokens: known = NO_TOKENS }: ArrivalContext,
   view: ProxyView,
   resources: ProxyResources,
   call: ArrivingCall,
 ): Decided {
-  const listener = resources.listeners.find(({ name }) => name === `${view.address}_${call.port}`)?.message;
+  const at = (wanted: string) => resources.listeners.find(({ name }) => name === wanted)?.message;
+  const listener = at(`${view.address}_${call.port}`) ?? at('virtualInbound');
   const chain = chooseChain(listener?.filterChains ?? [], {
     transport: call.tls === 'none' ? 'raw_buffer' : 'tls',
     serverName: call.serverName ?? '',
     alpn: alpnOf(call),
+    destinationPort: call.port,
   });
   if (chain === undefined) return REFUSED;
   const accepted = { ...REFUSED, accepted: true, filterChain: chain.name };
@@ -147,7 +158,7 @@ function decideArrival(
     const access = readAuthorization(decision, places, { ...ruled, chain });
     const { authorization } = access;
     if (authorization?.decision !== 'denied')
-      return { ...accepted, action: 'tcp', cluster: `inbound|${call.port}||`, authorization, access };
+      return { ...accepted, action: 'tcp', cluster: clusterOf(chain), authorization, access };
     const note = `closes the connection: it is denied, ${authorizationText(authorization, places)}`;
     return { ...accepted, action: 'denied', authorization, access: { ...access, notes: [...access.notes, note] } };
   }

@@ -22,6 +22,7 @@ export { type OutboundAddress, type OutboundAddresses, type ProxyView, resolvePr
 export { type ClientScope, resolveClientScope } from './resolve/client-scope.js';
 export { CREDENTIAL_KEYS, readCertificatePair, readRoots } from './resolve/credentials.js';
 export { type EffectiveDestinationRule, policyForPort } from './resolve/destination-rules.js';
+export { interceptionModeOf, serviceAddresses } from './resolve/interception/interception.js';
 export { resolveAuditLog } from './resolve/lateen/audit-logs.js';
 export {
   type EffectiveRateLimit,

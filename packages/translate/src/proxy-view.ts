@@ -199,7 +199,7 @@ export function resolveProxyView(snapshot: MeshSnapshot, proxy: ProxyNode, authe
   const isSidecar = proxy.type === 'sidecar';
   if (proxy.proxyless) return proxylessView(snapshot, proxy, workload, scope, place);
   const address = workload?.address ?? proxy.ipAddress;
-  const interception = resolveInterception(proxy, address);
+  const interception = resolveInterception(proxy, [address, ...(workload?.otherAddresses ?? [])]);
   const intercepted = interception !== undefined;
   const inbound = isSidecar && workload !== undefined ? resolveInboundPorts(snapshot, workload, intercepted) : NO_PORTS;
   const credentials = resolveCredentials(snapshot, proxy, workload, authenticated);

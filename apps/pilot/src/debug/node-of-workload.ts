@@ -1,6 +1,6 @@
 // Debug API: a workload of the registry as the proxy that asks for its configuration.
 
-import type { MeshSnapshot, ProxyNode, Workload } from '@lateen/translate';
+import { interceptionModeOf, type MeshSnapshot, type ProxyNode, type Workload } from '@lateen/translate';
 
 /** The node that the workload's proxy would present. */
 export function nodeOf(workload: Workload, mesh: MeshSnapshot): ProxyNode {
@@ -17,7 +17,7 @@ export function nodeOf(workload: Workload, mesh: MeshSnapshot): ProxyNode {
     clusterId: 'Kubernetes',
     locality: '',
     labels: workload.labels,
-    interceptionMode: 'NONE',
+    interceptionMode: interceptionModeOf(workload),
     understandsIstioFilters: true,
     proxyless: false,
     metadata: {},

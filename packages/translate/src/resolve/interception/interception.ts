@@ -1,7 +1,7 @@
 // Resolve: how the connections of a proxy's application come to it, and which addresses stand for services then.
 
 import type { JsonValue } from '@bufbuild/protobuf';
-import type { ProxyNode } from '../../model.js';
+import type { ProxyNode, Workload } from '../../model.js';
 import { stableJson } from '../../stable-hash.js';
 import type { MeshService } from '../mesh-index.js';
 
@@ -37,21 +37,26 @@ function isFalse(value: JsonValue | undefined): boolean {
   return value === false || (typeof value === 'string' && value.toLowerCase() === 'false');
 }
 
-/** Node metadata `INSTANCE_IPS` has all addresses of the pod, separated by commas. */
-function ownAddresses({ metadata }: ProxyNode, address: string): readonly string[] {
+/** What the registry knows, and node metadata `INSTANCE_IPS`: all addresses of the pod, separated by commas. */
+function ownAddresses({ metadata }: ProxyNode, known: readonly string[]): readonly string[] {
   const said = typeof metadata.INSTANCE_IPS === 'string' ? metadata.INSTANCE_IPS.split(',') : [];
-  return [...new Set([address, ...said.map((text) => text.trim()).filter((text) => text !== '')])];
+  return [...new Set([...known, ...said.map((text) => text.trim()).filter((text) => text !== '')])];
+}
+
+/** How the connections of a workload's application come to its proxy, as far as the registry knows. */
+export function interceptionModeOf({ gateway, takesEveryPort, mutualTls }: Workload): ProxyNode['interceptionMode'] {
+  return !gateway && takesEveryPort === true && mutualTls !== false ? 'REDIRECT' : 'NONE';
 }
 
 /**
  * The interception of a sidecar; undefined where its application has to call it by itself, and for gateways.
  *
- * @param address that the proxy is known by
+ * @param known its addresses, the one that it is known by first
  */
-export function resolveInterception(proxy: ProxyNode, address: string): Interception | undefined {
+export function resolveInterception(proxy: ProxyNode, known: readonly string[]): Interception | undefined {
   const { type, interceptionMode, proxyless, metadata } = proxy;
   if (type !== 'sidecar' || proxyless || interceptionMode === 'NONE') return undefined;
-  const own = ownAddresses(proxy, address);
+  const own = ownAddresses(proxy, known);
   const families = (['IPv4', 'IPv6'] as const).filter((family) => own.some((each) => familyOf(each) === family));
   // As in Istio since 1.25: whoever answers for names gets addresses, unless told otherwise.
   const usesAutoAddresses = isTrue(metadata.DNS_CAPTURE) && !isFalse(metadata.DNS_AUTO_ALLOCATE);
