@@ -106,11 +106,21 @@ function resolveOutboundAddresses(scope: ClientScope, serviceAddresses: StringMa
   return { addresses: names.map((name) => byListener.get(name)!), problems };
 }
 
-/** What is captured depends on which addresses services have, and headless ones the pods. */
-function capturedHash({ services, hashes, sidecar }: ClientScope, interception: Interception | undefined): string {
+const capturedHashes = new WeakMap<ClientScope, Map<string, string>>();
+
+/** What is captured depends on which addresses services have, and headless ones the pods. The same for all of a scope. */
+function capturedHash(scope: ClientScope, interception: Interception | undefined): string {
   if (interception === undefined) return 'none';
-  const addresses = services.map((service) => [service.autoAddresses, chosenAddresses(service, interception)]);
-  return stableHash([hashes().declarations, sidecar?.hash, interception.key, addresses]);
+  const ofScope = capturedHashes.get(scope) ?? new Map<string, string>();
+  capturedHashes.set(scope, ofScope);
+  let hash = ofScope.get(interception.key);
+  if (hash === undefined) {
+    const { services, hashes, sidecar } = scope;
+    const addresses = services.map((service) => [service.autoAddresses, chosenAddresses(service, interception)]);
+    hash = stableHash([hashes().declarations, sidecar?.hash, interception.key, addresses]);
+    ofScope.set(interception.key, hash);
+  }
+  return hash;
 }
 
 /** The gateway's own settings count before those of the mesh, as in Istio. */

@@ -132,6 +132,18 @@ function connectionRulesHash(scope: ClientScope): string {
   return stableHash([scope.namespace, declarations, destinationRules, gatewayRoutes]);
 }
 
+/** Nearly all that is captured is the same for all pods of a workload. */
+function bindsOwnAddress({ interception, inboundPorts, ownOutbound }: ProxyView): boolean {
+  return interception === undefined || ownOutbound.length > 0 || inboundPorts.some(({ captured }) => !captured);
+}
+
+/** Those of its own addresses that others capture connections to: they are pods of a headless service. */
+function ownCaptured(view: ProxyView): readonly string[] {
+  const own = view.interception?.ownAddresses ?? [];
+  const captured = new Set([...capturedOutbound(view).listeners.values()].map(({ ip }) => ip));
+  return own.filter((address) => captured.has(address));
+}
+
 /** All listeners of a view; of two that want the same address the first in the order above has it. */
 export function listenerPart(view: ProxyView): ResourcePart<Listener> {
   const { scope, address, interception, inboundPorts, gatewayListeners, extraBindAddresses } = view;
@@ -139,10 +151,10 @@ export function listenerPart(view: ProxyView): ResourcePart<Listener> {
   const madeOf = {
     type: view.type,
     managers: connectionManagers(view).key,
-    address,
-    intercepted: interception && [interception.key, interception.ownAddresses, view.passthroughPorts, unknown],
+    address: bindsOwnAddress(view) ? address : '',
+    intercepted: interception && [interception.key, ownCaptured(view), view.passthroughPorts, unknown],
     inbound: inboundPorts.map(({ ip, port, kind, protocol, mtlsMode, services, servicePort, pool, tls, captured }) => [
-      ip,
+      captured ? '' : ip,
       port,
       kind,
       protocol === 'grpc-web',
