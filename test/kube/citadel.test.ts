@@ -17,6 +17,7 @@ import {
 import { requestCertificate } from '@lateen/identity/certificate-call';
 import type { AuthorityStatus } from '@lateen/telemetry';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parseAllDocuments } from 'yaml';
 import { REPOSITORY } from '../harness/repository.js';
 import { type Citadel, CitadelReplicas } from './citadel-replicas.js';
 import { type Cluster, startCluster } from './harness/cluster.js';
@@ -86,8 +87,8 @@ describe.skipIf(programs === undefined)('Citadel', () => {
     return identityFromPem({ keyPem, certChainPem: chain.join(''), rootsPem });
   }
 
-  async function admin(citadel: Citadel, method: string, path: string): Promise<Response> {
-    const source = new StaticIdentity(await ask(citadel, await token(SYSTEM, 'lateen-admin')));
+  async function admin(citadel: Citadel, method: string, path: string, as = 'lateen-admin'): Promise<Response> {
+    const source = new StaticIdentity(await ask(citadel, await token(SYSTEM, as)));
     const agent = new MtlsAgent({ source, expectedSpiffeIds: [CITADEL_ID] });
     try {
       const response = await mtlsFetch(agent)(`https://127.0.0.1:${citadel.ports.admin}${path}`, { method });
@@ -132,6 +133,14 @@ describe.skipIf(programs === undefined)('Citadel', () => {
     await expect.poll(() => bundle('shop')).toBe(pem);
     await cluster.kubectl(['delete', 'namespace', 'late', '--timeout=60s']);
     expect(await names()).not.toContain('late');
+  });
+
+  test('lets the tokens of lateen-viewer read at the admin API, and no more', async () => {
+    const citadel = replicas.get('citadel-0');
+    expect((await admin(citadel, 'GET', '/ca/status', 'lateen-viewer')).status).toBe(200);
+    const refused = await admin(citadel, 'POST', '/ca/rotate-root?graceSeconds=0', 'lateen-viewer');
+    expect(refused.status).toBe(403);
+    expect(await refused.text()).toContain('sa/lateen-viewer has the role viewer, and this takes the role admin');
   });
 
   test('certifies the service account of a pod, as long as there is the pod', async () => {
@@ -242,4 +251,35 @@ describe.skipIf(programs === undefined)('Citadel', () => {
     expect(roots.map(({ id }) => id)).toEqual(rootIdsOf(after));
     await expect.poll(() => bundle('shop')).toBe(after);
   });
+
+  test('uses every permission that it is installed with', () => {
+    const installed = parseAllDocuments(readFileSync(join(REPOSITORY, 'deploy/citadel/rbac.yaml'), 'utf8'))
+      .map((document) => document.toJS() as { rules?: readonly Rule[] })
+      .flatMap(({ rules = [] }) => rules)
+      .flatMap(({ apiGroups, resources, verbs, resourceNames = [''] }) =>
+        apiGroups.flatMap((group) =>
+          resources.flatMap((resource) =>
+            verbs.flatMap((verb) => resourceNames.map((name) => ({ group, resource, verb, name }))),
+          ),
+        ),
+      );
+    expect(installed.length).toBeGreaterThan(10);
+    const used = cluster
+      .auditEvents()
+      .filter(({ user }) => user.username === `system:serviceaccount:${SYSTEM}:citadel`);
+    const isUsed = ({ group, resource, verb, name }: (typeof installed)[number]) =>
+      used.some(
+        ({ verb: asked, objectRef: { apiGroup = '', ...object } = {} }) =>
+          asked === verb && apiGroup === group && object.resource === resource && (name === '' || object.name === name),
+      );
+    expect(installed.filter((each) => !isUsed(each))).toEqual([]);
+  });
 });
+
+/** Of a Role or ClusterRole. */
+interface Rule {
+  readonly apiGroups: readonly string[];
+  readonly resources: readonly string[];
+  readonly verbs: readonly string[];
+  readonly resourceNames?: readonly string[];
+}

@@ -69,7 +69,7 @@ const NAMESPACE_RULES: readonly PolicyRule[] = [
     verbs: ['get', 'list', 'watch', 'update'],
     resourceNames: ['istio-ca-secret'],
   },
-  { apiGroups: [''], resources: ['secrets'], verbs: ['get', 'list', 'watch'], resourceNames: ['cacerts'] },
+  { apiGroups: [''], resources: ['secrets'], verbs: ['list', 'watch'], resourceNames: ['cacerts'] },
   { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['create'] },
   {
     apiGroups: ['coordination.k8s.io'],
