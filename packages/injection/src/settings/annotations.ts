@@ -143,6 +143,9 @@ const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
 /** Annotations with these prefixes are Istio's. */
 const OWN_PREFIX = /^((traffic|status|readiness\.status)\.)?sidecar\.istio\.io\/|^(inject|proxy)\.istio\.io\//;
 
+/** By name. */
+export const KNOWN_ANNOTATIONS: readonly string[] = Object.keys(CHECKS);
+
 export interface AnnotationFindings {
   readonly problems: readonly string[];
   readonly warnings: readonly string[];
