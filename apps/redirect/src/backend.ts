@@ -22,10 +22,16 @@ export function savedIptables(commands: Commands, family: 4 | 6, flavour: string
   return outcome?.exitCode === 0 ? outcome.stdout : undefined;
 }
 
+/** Redirects of both families in one table: old kernels have tables, but not these. The kernel only looks at it. */
+const TRIAL = `table inet lateen_trial {
+  chain output { type nat hook output priority -100; meta l4proto tcp redirect to :1; }
+}
+`;
+
 function hasNftables(commands: Commands): { readonly works: boolean; readonly reason: string } {
-  const outcome = commands.tryRun('nft', ['list', 'tables']);
+  const outcome = commands.tryRun('nft', ['--check', '-f', '-'], TRIAL);
   if (outcome === undefined) return { works: false, reason: 'nft is not installed' };
-  return { works: outcome.exitCode === 0, reason: outcome.stderr };
+  return { works: outcome.exitCode === 0, reason: outcome.stderr.split('\n')[0]! };
 }
 
 /** The flavours that work here. Those in which rules of ours stand come first, then those with rules of others. */
