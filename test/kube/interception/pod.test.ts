@@ -26,6 +26,7 @@ const obstacle = whyNoNamespaces();
 const PROBERS = {
   '/app-health/app/readyz': { httpGet: { path: '/ready', port: 8080 }, timeoutSeconds: 2 },
   '/app-health/app/livez': { tcpSocket: { port: 8080 } },
+  '/app-lifecycle/app/prestopz': { httpGet: { path: '/leaving', port: 8080 }, timeoutSeconds: 30 },
   '/app-health/app/startupz': { httpGet: { path: '/', port: 8081 } },
 };
 
@@ -121,6 +122,7 @@ describe.skipIf(obstacle !== undefined)('a pod', () => {
   test('answers the probes of the application for it', async () => {
     expect(await get(CLIENT, POD.ipv4, '15020', '/app-health/app/readyz')).toMatchObject({ status: 200 });
     expect(await get(CLIENT, POD.ipv4, '15020', '/app-health/app/livez')).toMatchObject({ status: 200 });
+    expect(await get(CLIENT, POD.ipv4, '15020', '/app-lifecycle/app/prestopz')).toMatchObject({ status: 200 });
     const failing = await get(CLIENT, POD.ipv4, '15020', '/app-health/app/startupz');
     expect(failing).toMatchObject({ status: 500 });
     expect(failing.body).toContain('ECONNREFUSED');
