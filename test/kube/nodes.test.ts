@@ -145,7 +145,7 @@ describe.skipIf(programs === undefined)('a node', () => {
     }
   });
 
-  test('takes a Service to its pods on both addresses, from a pod and from the pod itself', async () => {
+  test('takes a Service to its pods on both addresses, from a pod, from the pod itself and from a node', async () => {
     const service = await cluster.get<{ spec: { clusterIPs: string[] } }>(['get', 'service', 'echo']);
     expect(service.spec.clusterIPs).toHaveLength(2);
     for (const ip of service.spec.clusterIPs) {
@@ -153,6 +153,8 @@ describe.skipIf(programs === undefined)('a node', () => {
       await expect
         .poll(() => inClient('curl', '-s', '-m', '5', `http://${host}/`))
         .toMatchObject({ stdout: 'from echo' });
+      // The API server calls webhooks so.
+      expect(await (await fetch(`http://${host}/`)).text()).toBe('from echo');
       const itself = ['exec', 'echo', '-c', 'echo', '--', 'curl', '-s', '-m', '5', `http://${host}/`];
       expect(await cluster.tryKubectl(itself)).toMatchObject({ stdout: 'from echo' });
     }

@@ -2,7 +2,7 @@
 
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { CONTROL_PLANE } from './addresses.js';
+import { CONTROL_PLANE, SERVICE_RANGES } from './addresses.js';
 
 export const LAN = 'lan';
 
@@ -17,6 +17,8 @@ export function createNodeNetwork(): void {
   ip(`address add ${CONTROL_PLANE.ipv4}/24 dev ${LAN}`);
   ip(`address add ${CONTROL_PLANE.ipv6}/64 dev ${LAN} nodad`);
   ip(`link set ${LAN} up`);
+  // A packet needs a way before kube-proxy's rules give it another address, and this machine has no way to everywhere.
+  for (const range of SERVICE_RANGES.split(',')) ip(`route add ${range} dev ${LAN}`);
 }
 
 export function removeNodeNetwork(): void {
