@@ -16,6 +16,7 @@ import { addVersionCommand } from './commands/version.js';
 import { addCompletion } from './completion/completion.js';
 import { addDescribeCommand } from './describe/describe-command.js';
 import { addWaitCommand } from './distribution/wait-command.js';
+import { addDoctorCommand } from './doctor/doctor-command.js';
 import { addExplainCommand } from './explain/explain-command.js';
 import { addCheckInjectCommand } from './injection/check-inject-command.js';
 import { addKubeInjectCommand } from './injection/kube-inject-command.js';
@@ -96,6 +97,7 @@ Examples:
   addValidateCommand(program);
   addAnalyzeCommand(program);
   addDescribeCommand(program);
+  addDoctorCommand(program);
   addExplainCommand(program);
   addProxyStatusCommand(program);
   addProxyConfigCommand(program);

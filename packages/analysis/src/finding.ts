@@ -29,7 +29,13 @@ export type Report = (code: Code, object: ConfigObject | RawObject, path: FieldP
 
 export function findingAt(code: Code, object: ConfigObject | RawObject, path: FieldPath, message: string): Finding {
   const { kind, metadata, source } = object;
-  const position = 'raw' in object ? source : locateField(object, path);
+  // What came from an API server has no lines.
+  const position =
+    'raw' in object
+      ? source
+      : source.file.startsWith('kubernetes:')
+        ? { line: 0, column: 0 }
+        : locateField(object, path);
   return {
     code,
     name: nameOf(code),

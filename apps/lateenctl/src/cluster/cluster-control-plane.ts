@@ -52,11 +52,25 @@ function readyPod(client: KubeClient, service: AdminService, revision: string): 
   return async () => {
     const labelSelector = `app=${service},istio.io/rev=${revision}`;
     const { items } = await client.listAll(resourceTypes.pods, { namespace: SYSTEM_NAMESPACE, labelSelector });
-    const pod = items.find(isReady);
+    const ready = items.filter(isReady);
+    const leader = service === 'citadel' ? await holderOf(client, 'lateen-citadel') : undefined;
+    // Only who leads replaces the root.
+    const pod = ready.find(({ metadata }) => metadata.name === leader) ?? ready[0];
     if (pod !== undefined) return { namespace: SYSTEM_NAMESPACE, name: pod.metadata.name };
     const there = items.length === 0 ? 'there is none' : `none of ${items.length} is ready`;
     throw new UnreachableError(`no pod of ${revisioned(service, revision)} to talk to (${there}); see lateenctl check`);
   };
+}
+
+/** The pod that holds a Lease. */
+async function holderOf(client: KubeClient, name: string): Promise<string | undefined> {
+  try {
+    const { spec } = await client.get(resourceTypes.leases, { namespace: SYSTEM_NAMESPACE, name });
+    return spec?.holderIdentity;
+  } catch (error) {
+    if (error instanceof ApiError && (error.code === 404 || error.code === 403)) return undefined;
+    throw error;
+  }
 }
 
 export function isReady({ metadata, status }: Pod): boolean {

@@ -20,6 +20,11 @@ export async function sidecarAdminJson<T>(pod: AdminPod, path: string): Promise<
   return JSON.parse(await call(pod, 'GET', path, {})) as T;
 }
 
+/** GETs a page of the sidecar's admin API as text. @throws UnreachableError where the sidecar does not answer */
+export function sidecarAdminText(pod: AdminPod, path: string): Promise<string> {
+  return call(pod, 'GET', path, {});
+}
+
 /** POSTs to a page that changes something, with the token that the sidecar left for this user. */
 export function sidecarAdminPost(layout: StateLayout, pod: AdminPod, path: string): Promise<string> {
   const file = join(layout.pod(pod.namespace, pod.name), 'sidecar', 'admin-token');
