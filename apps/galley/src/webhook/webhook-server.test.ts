@@ -153,6 +153,16 @@ describe('the server', () => {
     expect(onAnswered).toHaveBeenCalledWith('/validate', 413);
   });
 
+  it('refuses a target that is no path, and serves on: anybody in the cluster can send one', async () => {
+    for (const target of ['//', '//[', '/\\']) {
+      expect(await post(target, review(null))).toMatchObject({
+        status: 400,
+        body: expect.stringContaining('is no path'),
+      });
+    }
+    expect((await validate(reviews(GOOD))).allowed).toBe(true);
+  });
+
   it('answers 500 for a handler that fails, and serves on', async () => {
     await server.close();
     await start({

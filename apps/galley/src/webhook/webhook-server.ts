@@ -79,11 +79,13 @@ async function handle(
   response: ServerResponse,
   options: WebhookServerOptions,
 ): Promise<void> {
-  const url = new URL(request.url ?? '/', 'https://webhook');
-  const path = Object.keys(options.routes).find((each) => url.pathname === each || url.pathname.startsWith(`${each}/`));
+  let path: string | undefined;
   let status = 200;
   let body: string;
+  // Anybody in the cluster can call: nothing of a call may be looked at before the try.
   try {
+    const url = parseTarget(request.url ?? '/');
+    path = Object.keys(options.routes).find((each) => url.pathname === each || url.pathname.startsWith(`${each}/`));
     if (path === undefined) throw new HttpError(404, `there is no webhook at ${url.pathname}`);
     if (request.method !== 'POST') throw new HttpError(405, 'webhooks are called by POST');
     const review = parse(await readBody(request));
@@ -92,10 +94,17 @@ async function handle(
   } catch (error) {
     status = error instanceof HttpError ? error.status : 500;
     body = `${(error as Error).message}\n`;
-    options.logger.error({ error, path: url.pathname }, `webhook: ${(error as Error).message}`);
+    options.logger.error({ error, target: request.url }, `webhook: ${(error as Error).message}`);
   }
   options.onAnswered?.(path ?? 'unknown', status);
   response.writeHead(status, { 'content-type': status === 200 ? 'application/json' : 'text/plain' }).end(body);
+}
+
+/** What begins with `//` names a host, and may be none. */
+function parseTarget(target: string): URL {
+  const origin = 'https://webhook';
+  if (!URL.canParse(target, origin)) throw new HttpError(400, `${JSON.stringify(target)} is no path`);
+  return new URL(target, origin);
 }
 
 function parse(text: string): AdmissionReview {
