@@ -20,7 +20,7 @@ import { confirm } from './confirm.js';
 import { componentsFor, injectsByLabel } from './injector-tags.js';
 import { readRecord, recordOf } from './installation-record.js';
 import { installedRevisions, objectsOfRevision } from './installed-objects.js';
-import { ObjectWriter } from './object-writer.js';
+import { isSame, ObjectWriter } from './object-writer.js';
 import { waitUntilServing } from './rollout.js';
 import { addValuesOptions, type ValuesOptions, valuesOf } from './values-options.js';
 
@@ -187,7 +187,8 @@ async function dryRun(
       namespace === undefined || namespaces.has(namespace) || (await hasNamespace(writer, namespace, namespaces));
     if (served && placed) {
       const after = await writer.preview(object);
-      const changed = live === undefined ? 'would be created' : same(live, after) ? 'unchanged' : 'would be configured';
+      const changed =
+        live === undefined ? 'would be created' : isSame(live, after) ? 'unchanged' : 'would be configured';
       print(`${objectName(object)}: ${changed}`);
     } else
       print(
@@ -201,14 +202,4 @@ async function hasNamespace(writer: ObjectWriter, name: string, known: Set<strin
   const found = await writer.read({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
   if (found !== undefined) known.add(name);
   return found !== undefined;
-}
-
-/** Whether an object is as it was, but for who says so. */
-function same(before: object, after: object): boolean {
-  const text = (object: object) => {
-    const { metadata, ...rest } = object as { metadata: Record<string, unknown> };
-    const { managedFields: _managed, resourceVersion: _version, generation: _generation, ...kept } = metadata;
-    return JSON.stringify({ ...rest, metadata: kept });
-  };
-  return text(before) === text(after);
 }

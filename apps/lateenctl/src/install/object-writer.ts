@@ -57,7 +57,7 @@ export class ObjectWriter {
     const before = await this.read(object);
     const after = await this.#apply(object, false);
     if (before === undefined) return 'created';
-    return before.metadata.resourceVersion === after.metadata.resourceVersion ? 'unchanged' : 'configured';
+    return isSame(before, after) ? 'unchanged' : 'configured';
   }
 
   async #apply(object: KubernetesObject, dryRun: boolean): Promise<KubeObject> {
@@ -113,4 +113,14 @@ export class ObjectWriter {
 interface Webhook {
   readonly name: string;
   readonly failurePolicy?: string;
+}
+
+/** Whether what is wanted of an object is as it was, whoever says so. */
+export function isSame(before: object, after: object): boolean {
+  const text = (object: object) => {
+    const { metadata, status: _status, ...rest } = object as { metadata: Record<string, unknown>; status?: unknown };
+    const { managedFields: _managed, resourceVersion: _version, generation: _generation, ...kept } = metadata;
+    return JSON.stringify({ ...rest, metadata: kept });
+  };
+  return text(before) === text(after);
 }
