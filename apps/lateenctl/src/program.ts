@@ -12,7 +12,6 @@ import { addDeleteCommand } from './commands/delete.js';
 import { addGetCommand } from './commands/get.js';
 import { addLocalCommands } from './commands/local.js';
 import { addProxyStatusCommand } from './commands/proxy-status.js';
-import { addVersionCommand } from './commands/version.js';
 import { addCompletion } from './completion/completion.js';
 import { addDescribeCommand } from './describe/describe-command.js';
 import { addWaitCommand } from './distribution/wait-command.js';
@@ -27,6 +26,7 @@ import { addTagCommand } from './install/tag-command.js';
 import { addUninstallCommand } from './install/uninstall-command.js';
 import { addProxyConfigCommand } from './proxy-config/proxy-config-command.js';
 import { addSchemaCommand } from './schemas/schema-command.js';
+import { addVersionCommand } from './version/version-command.js';
 import { VERSION } from './version.js';
 import { addWorkloadCommand } from './workload/workload-command.js';
 

@@ -2,8 +2,8 @@
 
 import { LOG_LEVELS } from '@lateen/telemetry';
 import type { Command } from 'commander';
-import { requireSupervisor, stateDirOf, targetOf } from '../commands/context.js';
-import { requirePod } from '../mesh/known-pods.js';
+import { requireSupervisor, stateDirOf, type Target, targetOf } from '../commands/context.js';
+import { type KnownPod, requirePod } from '../mesh/known-pods.js';
 import { sidecarAdminPost } from '../mesh/sidecar-admin.js';
 import { UsageError } from '../output/cli-error.js';
 import { outputFormat, print, printJson, printYaml } from '../output/print.js';
@@ -30,6 +30,7 @@ export function addLogCommand(proxyConfig: Command): void {
     .addHelpText(
       'after',
       `
+In a cluster the proxy's own container makes the change, which takes the permission \`create\` of \`pods/exec\`.
 Exit codes: 0 shown or changed, 1 no such pod, 2 no such level, 3 the mesh or the sidecar does not answer.
 
 Examples:
@@ -40,11 +41,10 @@ Examples:
       const format = outputFormat(output, ['short', 'json', 'yaml']);
       if (level !== undefined) requireLevel(level);
       const target = await targetOf(command);
-      requireSupervisor(target, "the sidecar's log level");
+      if (target.cluster === undefined) requireSupervisor(target, "the sidecar's log level");
       const pod = requirePod(await target.pods(), podText, namespace);
       const path = level === undefined ? '/logging' : `/logging?level=${level}`;
-      const answer = await sidecarAdminPost(stateLayout(stateDirOf(command)), pod, path);
-      const loggers = readLoggers(answer);
+      const loggers = readLoggers(await post(target, command, pod, path));
       if (format === 'json') return printJson({ loggers });
       if (format === 'yaml') return printYaml({ loggers });
       print(
@@ -53,6 +53,12 @@ Examples:
           .join('\n'),
       );
     });
+}
+
+async function post({ cluster }: Target, command: Command, pod: KnownPod, path: string): Promise<string> {
+  if (cluster === undefined) return sidecarAdminPost(stateLayout(stateDirOf(command)), pod, path);
+  const { loggingInCluster } = await import('../cluster/logging-in-cluster.js');
+  return loggingInCluster(cluster.access.kubeConfig, pod, path);
 }
 
 function requireLevel(level: string): void {
