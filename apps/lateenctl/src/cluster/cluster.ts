@@ -3,9 +3,9 @@
 import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { type ClusterAccess, ClusterAccessError, KubeClient, loadClusterAccess } from '@lateen/kubernetes';
+import { ApiError, type ClusterAccess, ClusterAccessError, KubeClient, loadClusterAccess } from '@lateen/kubernetes';
 import { type Command, Option } from 'commander';
-import { UnreachableError, UsageError } from '../output/cli-error.js';
+import { CliError, UnreachableError, UsageError } from '../output/cli-error.js';
 
 interface ClusterOptions {
   readonly kubeconfig?: string;
@@ -55,17 +55,32 @@ export async function withCluster<T>(command: Command, action: (cluster: Cluster
   try {
     return await action(cluster);
   } catch (error) {
-    const cause = (error as Error).cause as NodeJS.ErrnoException | undefined;
-    if (cause?.code !== undefined && UNREACHABLE.has(cause.code)) {
-      throw new UnreachableError(`the API server ${cluster.access.server} does not answer: ${cause.message}`);
+    if (isAway(error)) {
+      const { cause, message } = error as Error;
+      const reason = cause instanceof Error ? cause.message : message;
+      throw new UnreachableError(`the API server ${cluster.access.server} does not answer: ${reason}`);
     }
+    // What it refuses is a result, not a fault of this program.
+    if (error instanceof ApiError) throw new CliError(error.message);
     throw error;
   } finally {
     cluster.access.close();
   }
 }
 
+/** Whether a call failed because nobody answered it: for the moment, or for good. */
+export function isAway(error: unknown): boolean {
+  if (error instanceof ApiError) return error.code >= 500 || error.code === 429;
+  for (let each: unknown = error; each instanceof Error; each = each.cause) {
+    const { code } = each as NodeJS.ErrnoException;
+    if (code !== undefined && UNREACHABLE.has(code)) return true;
+  }
+  return false;
+}
+
 const UNREACHABLE = new Set([
+  'ERR_STREAM_PREMATURE_CLOSE',
+
   'ECONNREFUSED',
   'ECONNRESET',
   'ENOTFOUND',

@@ -3,6 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type KubernetesObject, objectName } from '@lateen/installation';
 import { type KubeClient, type KubeObject, resourceTypes } from '@lateen/kubernetes';
+import { isAway } from '../cluster/cluster.js';
 import { CliError } from '../output/cli-error.js';
 import type { ObjectWriter } from './object-writer.js';
 
@@ -63,7 +64,11 @@ export async function waitUntilServing(
   for (;;) {
     const pending: [KubernetesObject, string][] = [];
     for (const object of objects) {
-      const reason = await pendingReason(writer, object);
+      const reason = await pendingReason(writer, object).catch((error: Error) => {
+        // An API server that is replaced meanwhile comes back.
+        if (isAway(error) && Date.now() <= deadlineMs) return `the API server does not answer (${error.message})`;
+        throw error;
+      });
       if (reason === undefined) continue;
       pending.push([object, reason]);
       const name = objectName(object);
