@@ -135,3 +135,30 @@ it('gives a gateway of a namespace that discoverySelectors leave out nothing to 
   const matchLabels = { 'kubernetes.io/metadata.name': 'default' };
   expect(listenersWith({ discoverySelectors: [{ matchLabels }] })).toBe(0);
 });
+
+it('lets no Service of another namespace say how a pod takes calls, whatever pods its EndpointSlices name', () => {
+  const [web] = input.services;
+  const pod = input.workloads.find(({ name }) => name === 'reviews-v1-0')!;
+  const endpoint = {
+    addresses: [pod.address],
+    ready: true,
+    pod: `${pod.namespace}/${pod.name}`,
+    hostname: '',
+    node: '',
+  };
+  const service = (namespace: string): SnapshotInput['services'][number] => ({
+    ...web!,
+    ...{ name: 'aaa', namespace, selector: {} },
+    ports: [{ name: 'http-raw', port: 8000, targetPort: 9080, appProtocol: '' }],
+    endpoints: [{ ...endpoint, ports: { 'http-raw': 9080 } }],
+  });
+  const view = (namespace: string) => {
+    const mesh = buildSnapshot({ ...input, services: [...input.services, service(namespace)] });
+    return resolveProxyView(mesh, proxyOf(input, 'reviews-v1-0.default'));
+  };
+  const hosts = (namespace: string) =>
+    view(namespace).inboundPorts.flatMap(({ services }) => services.map(({ hostname }) => hostname));
+  expect(hosts('other')).toEqual(['reviews.default.svc.cluster.local']);
+  expect(view('other').inboundPorts[0]!.servicePort).toBe(9080);
+  expect(hosts('default')).toEqual(['aaa.default.svc.cluster.local', 'reviews.default.svc.cluster.local']);
+});

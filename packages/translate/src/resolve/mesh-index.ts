@@ -235,6 +235,8 @@ export const meshIndex = oncePerSnapshot((snapshot: MeshSnapshot): MeshIndex => 
     // Its pods are called at the same ports under their own names.
     if (service.memberOf !== undefined) continue;
     for (const workload of service.workloads) {
+      // Whoever may write EndpointSlices can name anybody's pods; how these take calls is for their own namespace to say.
+      if (service.kind === 'Service' && workload.namespace !== service.namespace) continue;
       const served = servedBy.get(workload) ?? [];
       for (const port of service.ports) served.push({ service, port: portOn(workload, port) });
       servedBy.set(workload, served);
