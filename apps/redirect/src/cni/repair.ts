@@ -76,7 +76,10 @@ export function startRepair({ client, nodeName, repair, log }: RepairOptions): {
     }
   };
   informer.subscribe((changes) => {
-    for (const { type, object } of changes) if (type !== 'deleted') void mend(object);
+    for (const { type, object } of changes) {
+      if (type === 'deleted') seen.delete(object.metadata.uid ?? '');
+      else void mend(object);
+    }
   });
   informer.start();
   return { stop: () => informer.stop() };
