@@ -86,6 +86,8 @@ export class TrustBundles {
     for (const namespace of namespaces) this.#waiting.add(namespace);
     this.#working ??= this.#work().finally(() => {
       this.#working = undefined;
+      // What came after the last look and before this.
+      if (this.#waiting.size > 0 && !this.#stopped) this.#enqueue([]);
     });
   }
 

@@ -124,6 +124,8 @@ export class ResourceSource {
     if (this.#dirty.size === 0 || this.#deciding !== undefined || this.#stopped) return;
     this.#deciding = this.#decideAll().finally(() => {
       this.#deciding = undefined;
+      // What came after the last look and before this.
+      this.#decideSoon();
     });
   }
 

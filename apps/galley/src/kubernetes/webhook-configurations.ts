@@ -70,6 +70,8 @@ export class WebhookConfigurations {
     this.#again = true;
     this.#running ??= this.#refreshAll().finally(() => {
       this.#running = undefined;
+      // What came after the last look and before this.
+      if (this.#again) this.refresh();
     });
   }
 
