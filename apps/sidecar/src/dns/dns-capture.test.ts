@@ -136,6 +136,16 @@ describe('names of the mesh', () => {
     expect(whole?.answers).toHaveLength(60);
   });
 
+  test('of more addresses than a message can hold as many as fit come over TCP, under a long name too', async () => {
+    const name = `${'n'.repeat(63)}.${'s'.repeat(63)}.svc.cluster.local`;
+    const ips = Array.from({ length: 1_500 }, (_, index) => `fd00::${index.toString(16)}`);
+    dns.take(create(NameTableSchema, { table: { [name]: { ips, registry: 'Kubernetes' } } }));
+    const [whole] = await askTcp([question(name, 'AAAA')]);
+    expect(whole!.answers!.length).toBeGreaterThan(300);
+    const [other] = await askTcp([question(name, 'AAAA')]);
+    expect(other!.answers).toHaveLength(whole!.answers!.length);
+  });
+
   test('EDNS is answered with EDNS', async () => {
     const { additionals = [] } = await askUdp(question('reviews', 'A', { additionals: [opt(1232)] }));
     expect(additionals).toMatchObject([{ type: 'OPT' }]);

@@ -128,11 +128,11 @@ export class DnsCapture {
     }
     const question = localQuestion(query);
     const found = question && this.index?.find(question.name, this.searched.domains);
-    if (question !== undefined && found !== undefined) {
-      const reply = localAnswer(query, question, found, this.counts.local++);
-      return stream ? encode(reply) : encodeForUdp(query, reply);
-    }
     try {
+      if (question !== undefined && found !== undefined) {
+        const reply = localAnswer(query, question, found, this.counts.local++);
+        return stream ? encode(reply) : encodeForUdp(query, reply);
+      }
       return await this.forwarder.ask(message, stream);
     } catch (error) {
       const name = question?.name ?? query.questions?.[0]?.name;

@@ -16,8 +16,14 @@ const TTL_SECONDS = 30;
 const PLAIN_UDP_BYTES = 512;
 /** What passes most networks unbroken, and is more than enough on loopback. */
 const MOST_UDP_BYTES = 4096;
-/** Of records in one answer: what is more would not fit anyway. */
+/** Of records in one answer. */
 const MOST_RECORDS = 1000;
+/** A message over TCP has its length in 16 bits. */
+const MOST_TCP_BYTES = 0xffff;
+/** Header, question, alias and extension: names of 255 bytes at most. */
+const BESIDE_RECORDS_BYTES = 1_100;
+/** Of a record beside its name: type, class, TTL, length, and an address of IPv6. */
+const RECORD_BYTES = 10 + 16;
 
 /** The one question that can be answered here; undefined: it is for somebody else. */
 export function localQuestion({ questions = [], flags = 0 }: DecodedPacket): Question | undefined {
@@ -39,12 +45,18 @@ export function localAnswer(query: DecodedPacket, question: Question, found: Fou
   const type = question.type as 'A' | 'AAAA';
   const all = type === 'A' ? found.ipv4 : found.ipv6;
   const first = all.length === 0 ? 0 : turn % all.length;
-  const rotated = [...all.slice(first), ...all.slice(0, first)].slice(0, MOST_RECORDS);
+  const rotated = [...all.slice(first), ...all.slice(0, first)].slice(0, mostRecords(owner));
   const answers: Answer[] = rotated.map((data) => ({ type, name: owner, ttl: TTL_SECONDS, data }));
   if (found.canonical !== undefined && answers.length > 0) {
     answers.unshift({ type: 'CNAME', name: question.name, ttl: TTL_SECONDS, data: found.canonical });
   }
   return { ...replyTo(query), flags: AUTHORITATIVE | flagsOf(query), answers };
+}
+
+/** Names are written out in each record: so many of them fit in a message. */
+function mostRecords(owner: string): number {
+  const each = Buffer.byteLength(owner) + 2 + RECORD_BYTES;
+  return Math.min(MOST_RECORDS, Math.floor((MOST_TCP_BYTES - BESIDE_RECORDS_BYTES) / each));
 }
 
 const HEADER_BYTES = 12;
