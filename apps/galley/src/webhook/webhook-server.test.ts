@@ -1,6 +1,6 @@
 // Webhooks as the API server calls them: HTTPS with the name of the Service, AdmissionReview in and out.
 import { request as httpsRequest } from 'node:https';
-import { type IdentitySource, StaticIdentity } from '@lateen/identity';
+import { StaticIdentity } from '@lateen/identity';
 import { TestAuthority } from '@lateen/identity/testing';
 import { createLogger } from '@lateen/telemetry';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -29,9 +29,13 @@ afterEach(async () => {
   vi.clearAllMocks();
 });
 
-async function start(routes: Record<string, AdmissionHandler>, identity: IdentitySource = source): Promise<void> {
+async function start(
+  routes: Record<string, AdmissionHandler>,
+  { maxHeldBytes }: { readonly maxHeldBytes?: number } = {},
+): Promise<void> {
   const logger = createLogger('galley', 'silent');
-  server = await startWebhookServer({ source: identity, address: '127.0.0.1', port: 0, routes, onAnswered, logger });
+  const at = { address: '127.0.0.1', port: 0 };
+  server = await startWebhookServer({ source, ...at, routes, onAnswered, maxHeldBytes, logger });
 }
 
 interface Answer {
@@ -176,6 +180,23 @@ describe('the server', () => {
       status: 200,
       body: '{"path":"/inject/cluster/c1"}',
     });
+  });
+
+  it('holds no more of all calls together than it may, and answers again once they are over', async () => {
+    await server.close();
+    let letGo = () => {};
+    const isOver = new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
+    const asked = vi.fn(() => isOver.then(() => ({})));
+    await start({ '/inject': asked }, { maxHeldBytes: 100_000 });
+    const large = { ...review(null), padding: ' '.repeat(60_000) };
+    const first = post('/inject', large);
+    await expect.poll(() => asked).toHaveBeenCalledTimes(1);
+    expect(await post('/inject', large)).toMatchObject({ status: 503, body: expect.stringContaining('try again') });
+    letGo();
+    expect((await first).status).toBe(200);
+    expect((await post('/inject', large)).status).toBe(200);
   });
 
   it('shows the newest certificate', async () => {

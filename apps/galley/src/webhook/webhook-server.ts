@@ -25,6 +25,8 @@ export interface WebhookServerOptions {
   readonly routes: Readonly<Record<string, AdmissionHandler>>;
   /** Told of each answer's HTTP status. */
   readonly onAnswered?: (path: string, status: number) => void;
+  /** Bytes of all bodies that are being read or answered; what comes beyond is answered 503, which refuses it as the `failurePolicy` says. */
+  readonly maxHeldBytes?: number | undefined;
   readonly logger: Logger;
 }
 
@@ -36,6 +38,8 @@ export interface WebhookServer {
 
 /** An object is at most 3 MiB in the API server, and an update carries two of them. */
 const MAX_BODY_BYTES = 8 * 1024 * 1024;
+/** A thousand pods at once are not as much; without a bound anybody in the cluster could fill Galley's memory. */
+const MAX_HELD_BYTES = 64 * 1024 * 1024;
 /** The API server gives up after 30 s at the latest. */
 const REQUEST_TIMEOUT_MS = 30_000;
 
@@ -43,9 +47,10 @@ const REQUEST_TIMEOUT_MS = 30_000;
 export async function startWebhookServer(options: WebhookServerOptions): Promise<WebhookServer> {
   const { source, address, port, logger } = options;
   if (source.current === undefined) throw new Error('the webhooks cannot be served before there is a certificate');
+  const held = new HeldBytes(options.maxHeldBytes ?? MAX_HELD_BYTES);
   const server = createServer(
     { ...serverContextOptions(source.current), requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS },
-    (request, response) => void handle(request, response, options),
+    (request, response) => void handle(request, response, options, held),
   );
   server.on('tlsClientError', (error) => logger.warn({ error }, `webhook: no TLS with a caller: ${error.message}`));
   const unsubscribe = source.subscribe((renewed) => server.setSecureContext(serverContextOptions(renewed)));
@@ -78,6 +83,7 @@ async function handle(
   request: IncomingMessage,
   response: ServerResponse,
   options: WebhookServerOptions,
+  held: HeldBytes,
 ): Promise<void> {
   let path: string | undefined;
   let status = 200;
@@ -88,9 +94,9 @@ async function handle(
     path = Object.keys(options.routes).find((each) => url.pathname === each || url.pathname.startsWith(`${each}/`));
     if (path === undefined) throw new HttpError(404, `there is no webhook at ${url.pathname}`);
     if (request.method !== 'POST') throw new HttpError(405, 'webhooks are called by POST');
-    const review = parse(await readBody(request));
+    const handler = options.routes[path]!;
     const call = { path: url.pathname, query: url.searchParams };
-    body = JSON.stringify(await options.routes[path]!(review, call));
+    body = JSON.stringify(await withBody(request, held, (text) => handler(parse(text), call)));
   } catch (error) {
     status = error instanceof HttpError ? error.status : 500;
     body = `${(error as Error).message}\n`;
@@ -115,18 +121,44 @@ function parse(text: string): AdmissionReview {
   }
 }
 
-async function readBody(request: IncomingMessage): Promise<string> {
+/** What all calls together hold in memory. */
+class HeldBytes {
+  #bytes = 0;
+
+  constructor(private readonly most: number) {}
+
+  take(bytes: number): void {
+    this.#bytes += bytes;
+    if (this.#bytes > this.most) throw new HttpError(503, 'too many reviews at once; try again');
+  }
+
+  giveBack(bytes: number): void {
+    this.#bytes -= bytes;
+  }
+}
+
+/** Reads the body, and counts it as held until `act` is done. */
+async function withBody<T>(
+  request: IncomingMessage,
+  held: HeldBytes,
+  act: (text: string) => T | Promise<T>,
+): Promise<T> {
   const type = request.headers['content-type'] ?? '';
   if (!type.startsWith('application/json'))
     throw new HttpError(415, `expected application/json, not ${type || 'nothing'}`);
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of request) {
-    bytes += (chunk as Buffer).length;
-    if (bytes > MAX_BODY_BYTES) throw new HttpError(413, `a review of more than ${MAX_BODY_BYTES} bytes`);
-    chunks.push(chunk as Buffer);
+  try {
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      held.take(chunk.length);
+      if (bytes > MAX_BODY_BYTES) throw new HttpError(413, `a review of more than ${MAX_BODY_BYTES} bytes`);
+      chunks.push(chunk);
+    }
+    return await act(Buffer.concat(chunks).toString('utf8'));
+  } finally {
+    held.giveBack(bytes);
   }
-  return Buffer.concat(chunks).toString('utf8');
 }
 
 function close(server: Server, graceMs: number): Promise<void> {
