@@ -4,6 +4,7 @@ import { ADMIN_ROLES } from '@lateen/identity/plain';
 import { Command, Option } from 'commander';
 import { addAnalyzeCommand } from './analyze/analyze-command.js';
 import { addAuditCommand } from './audit/audit-command.js';
+import { addBugReportCommand } from './bug-report/bug-report-command.js';
 import { addCaCommand } from './ca/ca-command.js';
 import { addClusterOptions } from './cluster/cluster.js';
 import { addApplyCommand, addValidateCommand } from './commands/apply.js';
@@ -113,6 +114,7 @@ Examples:
   addManifestCommand(program);
   addCheckCommands(program);
   addTagCommand(program);
+  addBugReportCommand(program);
   addVersionCommand(program);
   addCompletion(program);
   for (const command of everyCommand(program)) command.exitOverride();
