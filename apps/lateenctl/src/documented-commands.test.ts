@@ -8,7 +8,7 @@ import { createProgram } from './program.js';
 
 const DOCS = new URL('../../../docs/', import.meta.url);
 /** Where the commands need a cluster, so that nobody else runs them at each change. */
-const PAGES = ['install.md', 'upgrade.md', 'injection.md', 'analyze.md', 'cli.md'];
+const PAGES = ['install.md', 'upgrade.md', 'troubleshooting.md', 'injection.md', 'analyze.md', 'cli.md'];
 
 /** As the handbook has them, of `istioctl`. */
 const HANDBOOK = [
