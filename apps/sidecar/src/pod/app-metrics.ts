@@ -11,6 +11,8 @@ export interface AppScrape {
 const NAME = 'ISTIO_PROMETHEUS_ANNOTATIONS';
 const DEFAULT_PORT = 80;
 const DEFAULT_TIMEOUT_MS = 10_000;
+/** Nobody waits longer for metrics. */
+const MOST_TIMEOUT_MS = 60_000;
 /** More than any exporter says; a runaway one must not fill the proxy. */
 const MOST_BYTES = 32 * 1024 * 1024;
 /** The only form in which the proxy's and the application's can stand one after the other. */
@@ -77,6 +79,25 @@ export function scrapeApplication({ port, path }: AppScrape, timeoutMs = DEFAULT
     const timer = setTimeout(() => request.destroy(new Error(`port ${port} did not answer in time`)), timeoutMs);
     request.on('error', fail);
   });
+}
+
+/**
+ * Whoever asks while the application is being asked gets the same answer, which is held whole: everybody may ask. Each waits as
+ * long as it says, so that nobody's hurry is another's failure.
+ */
+export function sharedScrape(scrape: AppScrape): (timeoutMs?: number) => Promise<string> {
+  let underWay: Promise<string> | undefined;
+  return (timeoutMs = DEFAULT_TIMEOUT_MS) => {
+    underWay ??= scrapeApplication(scrape, MOST_TIMEOUT_MS).finally(() => {
+      underWay = undefined;
+    });
+    const answer = underWay;
+    return new Promise((resolve, reject) => {
+      const late = () => reject(new Error(`port ${scrape.port} did not answer in time`));
+      const timer = setTimeout(late, Math.min(timeoutMs, MOST_TIMEOUT_MS));
+      answer.then(resolve, reject).finally(() => clearTimeout(timer));
+    });
+  };
 }
 
 /** OpenMetrics ends with a line that nothing may follow, and that the text form does not have. */

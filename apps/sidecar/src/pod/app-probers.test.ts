@@ -9,7 +9,7 @@ import {
   HealthCheckResponse_ServingStatus as ServingStatus,
 } from '@lateen/xds-proto/grpc/health/v1/health_pb.js';
 import { afterEach, expect, test } from 'vitest';
-import { scrapeApplication } from './app-metrics.js';
+import { scrapeApplication, sharedScrape } from './app-metrics.js';
 import { askApplication, parseAppProbers } from './app-probers.js';
 
 const closers: (() => void)[] = [];
@@ -97,4 +97,21 @@ test('hooks of a container are asked as probes are', async () => {
   const probers = parseAppProbers(JSON.stringify(hook), faults);
   expect(faults.join()).toContain('/app-lifecycle/app/other is not');
   expect(await askApplication(probers.get('/app-lifecycle/app/prestopz')!, '127.0.0.1')).toBeUndefined();
+});
+
+test('metrics that several ask for at once are asked for once, and anew by the next', async () => {
+  const held: (() => void)[] = [];
+  const server = createServer((_request, response) => held.push(() => response.end(`scrapes ${held.length}`)));
+  const port = await listen(server);
+  const ask = sharedScrape({ port, path: '/metrics' });
+  const hurried = ask(1);
+  const both = [ask(), ask()];
+  await expect(hurried).rejects.toThrow('did not answer in time');
+  await expect.poll(() => held.length).toBe(1);
+  held[0]?.();
+  expect(await Promise.all(both)).toEqual(['scrapes 1\n', 'scrapes 1\n']);
+  const next = ask();
+  await expect.poll(() => held.length).toBe(2);
+  held[1]?.();
+  expect(await next).toBe('scrapes 2\n');
 });

@@ -3,7 +3,7 @@
 import { type AdminSources, metricsAnswer, readyAnswer } from '../admin/admin-pages.js';
 import { type Page, type PageAnswer, type PageRequest, type PageServer, startPageServer } from '../admin/http-page.js';
 import { isLoopbackAddress } from '../config/validate/validate-listener.js';
-import { scrapeApplication } from './app-metrics.js';
+import { sharedScrape } from './app-metrics.js';
 import { askApplication } from './app-probers.js';
 import type { PodServing } from './pod-settings.js';
 
@@ -21,10 +21,11 @@ export async function startPodServers(
 ): Promise<void> {
   const ready: Page = { method: 'GET', help: 'readiness', answer: () => readyAnswer(sources.notReadyReason()) };
   const metrics: Page = { method: 'GET', help: 'metrics of the proxy', answer: () => metricsAnswer(sources) };
+  const askMetrics = serving.scrape && sharedScrape(serving.scrape);
   const merged = new Map<string, Page>([
     ['/healthz/ready', ready],
-    ['/stats/prometheus', { ...metrics, answer: (_query, request) => mergedMetrics(serving, sources, request) }],
-    ['/metrics', { ...metrics, answer: (_query, request) => mergedMetrics(serving, sources, request) }],
+    ['/stats/prometheus', { ...metrics, answer: (_query, request) => mergedMetrics(askMetrics, sources, request) }],
+    ['/metrics', { ...metrics, answer: (_query, request) => mergedMetrics(askMetrics, sources, request) }],
     ['/quitquitquit', { method: 'POST', help: 'ends the proxy', answer: (_query, request) => quit(sources, request) }],
   ]);
   for (const [path, prober] of serving.probers) {
@@ -47,15 +48,15 @@ export async function startPodServers(
 
 /** The proxy's are told in any case. */
 async function mergedMetrics(
-  { scrape }: PodServing,
+  askMetrics: ((timeoutMs?: number) => Promise<string>) | undefined,
   sources: AdminSources,
   { headers }: PageRequest,
 ): Promise<PageAnswer> {
   const own = await metricsAnswer(sources);
-  if (scrape === undefined) return own;
+  if (askMetrics === undefined) return own;
   const seconds = Number(headers['x-prometheus-scrape-timeout-seconds']);
   try {
-    const theirs = await scrapeApplication(scrape, seconds > 0 ? seconds * 900 : undefined);
+    const theirs = await askMetrics(seconds > 0 ? seconds * 900 : undefined);
     return { ...own, body: `${own.body}${theirs}` };
   } catch (error) {
     const reason = (error as Error).message;
