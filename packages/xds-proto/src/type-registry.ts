@@ -64,6 +64,7 @@ import { file_envoy_extensions_transport_sockets_tls_v3_secret } from '../gen/en
 import { file_envoy_extensions_transport_sockets_tls_v3_tls } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.js';
 import { file_envoy_extensions_upstreams_http_v3_http_protocol_options } from '../gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js';
 import { file_envoy_type_matcher_v3_http_inputs } from '../gen/envoy/type/matcher/v3/http_inputs_pb.js';
+import { file_istio_networking_nds_v1_nds } from '../gen/istio/networking/nds/v1/nds_pb.js';
 import { file_udpa_type_v1_typed_struct } from '../gen/udpa/type/v1/typed_struct_pb.js';
 import { file_xds_type_v3_typed_struct } from '../gen/xds/type/v3/typed_struct_pb.js';
 
@@ -122,6 +123,7 @@ export const xdsRegistry: Registry = createRegistry(
   file_envoy_extensions_retry_priority_previous_priorities_v3_previous_priorities_config,
   file_udpa_type_v1_typed_struct,
   file_xds_type_v3_typed_struct,
+  file_istio_networking_nds_v1_nds,
 );
 
 /** Packs a message in an Any with its `type.googleapis.com/` type URL. */

@@ -56,10 +56,10 @@ export function checkTls(
 ): TlsCheck {
   const own = sent ?? resourcesOf(workload, mesh, cache);
   // One listener takes the connections to all ports of an intercepted pod: there each port is shown as if it had its own.
-  const inbound = workload.takesEveryPort === true ? resourcesOf(workload, mesh, cache) : own;
+  const inbound = workload.takesEveryPort === true ? portsOf(workload, mesh, cache) : own;
   const inboundModes = new Map<Workload, ReadonlyMap<number, ServerMode>>();
   const modesOf = (destination: Workload) => {
-    const known = inboundModes.get(destination) ?? serverModes(resourcesOf(destination, mesh, cache));
+    const known = inboundModes.get(destination) ?? serverModes(portsOf(destination, mesh, cache));
     inboundModes.set(destination, known);
     return known;
   };
@@ -77,6 +77,12 @@ export function checkTls(
 
 function resourcesOf(workload: Workload, mesh: MeshSnapshot, cache: TranslationCache): Resources {
   return cache.translate(resolveProxyView(mesh, nodeOf(workload, mesh), true)).resources;
+}
+
+/** With a listener for each port: what those of an intercepted pod have in chains of one. */
+function portsOf(workload: Workload, mesh: MeshSnapshot, cache: TranslationCache): Resources {
+  const node = { ...nodeOf(workload, mesh), interceptionMode: 'NONE' as const };
+  return cache.translate(resolveProxyView(mesh, node, true)).resources;
 }
 
 function serverModes(resources: Resources): ReadonlyMap<number, ServerMode> {
