@@ -97,7 +97,8 @@ test('killed at any moment, it serves what it acknowledged; a signal ends it cle
   const proxy = await proxyOf(first);
   await expect.poll(() => proxy.names(TYPE_URL.cluster)).toContain('outbound|80||a.default.svc.cluster.local');
   // What came from Galley is served before it is stored, and acknowledged after.
-  const stored = () => readdir(join(mesh.stateDir, 'process', 'config'));
+  const stored = async () =>
+    (await readdir(join(mesh.stateDir, 'process', 'config'))).filter((name) => name.endsWith('.json'));
   await expect.poll(async () => (await stored()).length).toBe(CONFIG_TYPE_URLS.length);
   first.child.kill('SIGKILL');
   expect(await first.exited).toMatchObject({ signal: 'SIGKILL' });
