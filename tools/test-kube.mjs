@@ -100,6 +100,8 @@ function runInNamespaces(args) {
     'unshare',
     [
       ...['--net', '--mount', '--pid', '--ipc', '--uts', '--fork', '--kill-child=SIGKILL', '--mount-proc'],
+      // A new network's loopback is down, and not every test starts a cluster.
+      ...['sh', '-c', 'ip link set lo up && exec "$@"', 'sh'],
       ...[join(programs, 'machine'), 'init', state, process.execPath, ...program],
     ],
     {
