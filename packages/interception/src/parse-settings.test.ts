@@ -74,7 +74,10 @@ describe('settings', () => {
     ],
     [{ ownerGroups: 'My Group' }, '--outbound-owner-groups: "My Group" is not the name or number of a group'],
     [{ tproxyTable: '254' }, "--istio-inbound-tproxy-route-table (-r): 254 is one of the system's own routing tables"],
-    [{ proxyUids: ' ' }, '--proxy-uid (-u): name the user that the proxy runs as, or its own traffic comes back to it'],
+    [
+      { proxyUids: ' ' },
+      '--proxy-uid (-u): name the user (or --proxy-gid (-g): the group) that the proxy runs as, or its own traffic comes back to it',
+    ],
     [
       { proxyPort: '15006' },
       '--envoy-port (-p) and --inbound-capture-port (-z): both are 15006; the proxy tells directions by them',

@@ -57,8 +57,10 @@ export function parseSettings(
   };
   const proxyUids = take('proxyUids', parseIds);
   const proxyGids = take('proxyGids', parseIds);
-  if (proxyUids?.length === 0) {
-    problems.push(`${nameOf('proxyUids')}: name the user that the proxy runs as, or its own traffic comes back to it`);
+  if (proxyUids?.length === 0 && proxyGids?.length === 0) {
+    problems.push(
+      `${nameOf('proxyUids')}: name the user (or ${nameOf('proxyGids')}: the group) that the proxy runs as, or its own traffic comes back to it`,
+    );
   }
   const groups = textOf('ownerGroups').trim();
   const only = groups === '*' || groups === '' ? undefined : take('ownerGroups', parseGroups);

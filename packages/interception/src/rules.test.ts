@@ -22,6 +22,15 @@ describe('nftables', () => {
     expect(text.match(/^table inet lateen \{/gm)).toHaveLength(1);
   });
 
+  test('knows a proxy by its group alone where no user is named', () => {
+    const text = buildNftables(
+      interception({ proxyUids: '', proxyGids: '1337' }, { dns: { servers: 'all', port: 15_053 } }),
+    );
+    expect(text).not.toContain('skuid');
+    expect(text).toContain('meta skgid 1337 return');
+    expect(text).toContain('udp dport 53 meta skgid 1337 ct zone set 1');
+  });
+
   test('decides in this order', () => {
     const text = buildNftables(
       interception({ excludedOutboundPorts: '25', excludedOutboundRanges: '10.9.0.0/16' }, { families: [4] }),

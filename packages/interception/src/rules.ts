@@ -114,7 +114,8 @@ function proxyRules(interception: Interception): Rule[] {
     { match: is, action: RETURN },
   ];
   return [
-    ...forOwner({ users: proxyUids }, { notUsers: proxyUids }),
+    // Without users the proxy is known by its group alone.
+    ...(proxyUids.length === 0 ? [] : forOwner({ users: proxyUids }, { notUsers: proxyUids })),
     ...forOwner({ groups: proxyGids }, { notGroups: proxyGids }),
   ];
 }
@@ -149,7 +150,8 @@ function dnsZoneRules({ dns, proxyUids, proxyGids }: Interception): Rule[] {
           match: { protocol: 'udp', ports: [DNS_PORT], destination },
           action: ofApplication,
         }));
-  return [...ofOwner({ users: proxyUids }), ...ofOwner({ groups: proxyGids }), ...queries];
+  const ofUsers = proxyUids.length === 0 ? [] : ofOwner({ users: proxyUids });
+  return [...ofUsers, ...ofOwner({ groups: proxyGids }), ...queries];
 }
 
 function dnsReplyRules({ dns }: Interception): Rule[] {

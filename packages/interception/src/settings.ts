@@ -35,7 +35,7 @@ export const SETTINGS = {
     flag: '-u, --proxy-uid <ids>',
     env: 'PROXY_UID',
     default: '1337',
-    what: 'users whose own traffic is not redirected: the proxy',
+    what: 'users whose own traffic is not redirected: the proxy; empty: it is known by its group alone',
   },
   proxyGids: {
     flag: '-g, --proxy-gid <ids>',

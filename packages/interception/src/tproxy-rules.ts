@@ -53,7 +53,7 @@ export function outboundMarkRules({
   return [
     ...excludedInterfaces.map((name): Rule => ({ match: { outInterface: name }, action: { kind: 'return' } })),
     { match: { protocol: 'tcp', outInterface: 'lo', mark }, action: { kind: 'return' } },
-    ...toPod({ users: proxyUids }),
+    ...(proxyUids.length === 0 ? [] : toPod({ users: proxyUids })),
     ...toPod({ groups: proxyGids }),
     { match: { protocol: 'tcp', connectionMark: mark }, action: { kind: 'restore-mark' } },
   ];
