@@ -60,8 +60,16 @@ export class LiveMesh {
       const registry = {
         sequence: 1n,
         namespaces: namespaces.map((namespace) => ({ ...namespace })),
-        services: services.map((service) => ({ ...service, ports: service.ports.map((port) => ({ ...port })) })),
-        workloads: workloads.map((workload) => ({ ...workload, ports: workload.ports.map((port) => ({ ...port })) })),
+        services: services.map((service) => ({
+          ...service,
+          clusterIps: [...(service.clusterIps ?? [])],
+          ports: service.ports.map((port) => ({ ...port })),
+        })),
+        workloads: workloads.map((workload) => ({
+          ...workload,
+          otherAddresses: [...(workload.otherAddresses ?? [])],
+          ports: workload.ports.map((port) => ({ ...port })),
+        })),
       };
       await waitUntil('pilot to take the registry', () => operator.report(registry));
       const clients = await Promise.all(CLIENTS.map(([pod, form, version]) => connect(plane, pod, form, version)));

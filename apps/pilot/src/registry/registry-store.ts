@@ -142,6 +142,7 @@ function toRegistry(report: RegistryReport, before: Registry | undefined): Regis
       headless: service.headless,
       nodeLocal: service.nodeLocal,
       trafficDistribution: service.trafficDistribution,
+      clusterIps: service.clusterIps,
     })),
     workloads: report.workloads.map((workload) => ({
       name: workload.name,
@@ -157,6 +158,8 @@ function toRegistry(report: RegistryReport, before: Registry | undefined): Regis
       gateway: workload.gateway,
       extraBindAddresses: workload.extraBindAddresses,
       node: workload.node,
+      otherAddresses: workload.otherAddresses,
+      takesEveryPort: workload.takesEveryPort,
     })),
   };
 }
