@@ -66,7 +66,7 @@ const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
     podColumn('STATUS', (pod) => pod.status ?? (pod.ready ? 'Ready' : 'NotReady')),
     podColumn('RESTARTS', (pod) => String(pod.restarts ?? '-')),
     AGE,
-    podColumn('IP', (pod) => pod.address),
+    podColumn('IP', (pod) => pod.podIp ?? pod.address),
   ],
 };
 

@@ -180,7 +180,7 @@ function shownPod(pod: KnownPod & Partial<PodStatus>): ShownObject {
       creationTimestamp: pod.createdAt,
     },
     spec: { serviceAccountName: pod.serviceAccount },
-    status: { phase: pod.status ?? (pod.ready ? 'Ready' : 'NotReady'), podIP: pod.address },
+    status: { phase: pod.status ?? (pod.ready ? 'Ready' : 'NotReady'), podIP: pod.podIp ?? pod.address },
     row: pod,
   };
 }

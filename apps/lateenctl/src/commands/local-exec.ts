@@ -21,7 +21,8 @@ export function addLocalExec(local: Command): void {
       'after',
       `
 It has the variables of the pod's application, so what it calls goes through the pod's sidecar: by name through the
-forward proxy (http_proxy), or at the addresses of the service variables. It runs in this directory, as you.
+forward proxy (http_proxy), or at the addresses of the service variables. It runs in this directory, as you. In a mesh
+with --isolation netns it runs in the pod's network namespace, where any program may call http://reviews:9080.
 
 Exit codes: that of the program (128 and the signal's number where a signal ended it, 127 where there is no such
 program); 1 no such pod, 3 no mesh runs here.
@@ -35,14 +36,19 @@ Examples:
       const { pods } = await control.status();
       const [pod] = findPods(pods, text, undefined);
       if (pod === undefined) throw new CliError(unknownPodMessage(pods, text, undefined));
-      const { environment } = await control.environment(`${pod.namespace}/${pod.name}`);
-      const exitCode = await run(program, args, environment);
+      const { environment, command: inPod } = await control.environment({
+        pod: `${pod.namespace}/${pod.name}`,
+        command: [program, ...args],
+        directory: process.cwd(),
+      });
+      const exitCode = await run(inPod, environment);
       if (exitCode !== 0) throw new ReportedError(exitCode);
     });
 }
 
 /** Runs a program on this terminal to its end. */
-function run(program: string, args: readonly string[], env: Readonly<Record<string, string>>): Promise<number> {
+function run(command: readonly string[], env: Readonly<Record<string, string>>): Promise<number> {
+  const [program, ...args] = command as [string, ...string[]];
   // Ctrl-C reaches the whole group; the program decides what it means.
   const ignore = () => {};
   for (const signal of ['SIGINT', 'SIGQUIT'] as const) process.on(signal, ignore);

@@ -6,13 +6,13 @@ import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseMeshConfig } from '@lateen/istio-config';
 import { createLogger, type LogLevel, onParentGone } from '@lateen/telemetry';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { readSources } from '../documents/read-sources.js';
 import { ControlClient } from '../mesh/control-client.js';
 import { localControlPlane, openMesh } from '../mesh/open-mesh.js';
 import { waitUntilReady } from '../mesh/wait-until-ready.js';
 import { CliError, ReportedError, UnreachableError, UsageError } from '../output/cli-error.js';
-import { outColors, print, printProblems } from '../output/print.js';
+import { errorColors, outColors, print, printProblems } from '../output/print.js';
 import { makePrivateDirectory } from '../state/private-directory.js';
 import { type StateLayout, stateLayout } from '../state/state-layout.js';
 import { VERSION } from '../version.js';
@@ -29,6 +29,7 @@ interface UpOptions {
   readonly caDir?: string;
   readonly caPassphraseFile?: string;
   readonly workloadTtl?: string;
+  readonly isolation: 'none' | 'netns';
   readonly foreground: boolean;
   readonly exitWithParent: boolean;
   readonly logLevel: LogLevel;
@@ -37,6 +38,8 @@ interface UpOptions {
 
 const POLL_MS = 100;
 const TRUST_DOMAIN = 'cluster.local';
+const NO_OUTSIDE =
+  'warning: pods in network namespaces reach the mesh only: no host outside of it, and nothing on this machine';
 
 export function addLocalUp(local: Command): void {
   local
@@ -63,6 +66,11 @@ export function addLocalUp(local: Command): void {
     )
     .option('--ca-passphrase-file <file>', 'passphrase of the key that signs certificates')
     .option('--workload-ttl <duration>', 'life of certificates; default: 24h')
+    .addOption(
+      new Option('--isolation <mode>', 'netns: a network namespace for each pod, with redirected connections (Linux)')
+        .choices(['none', 'netns'])
+        .default('none'),
+    )
     .option('--foreground', 'stay and end the mesh with this command (Ctrl-C)', false)
     .option('--exit-with-parent', 'with --foreground: end the mesh when standard input closes', false)
     .option('--detach', 'return when the mesh is ready (the default)')
@@ -76,7 +84,8 @@ Exit codes: 0 ready, 1 not ready in time or refused documents, 2 usage.
 Examples:
   lateenctl local up -f examples/bookinfo/bookinfo.yaml
   lateenctl local up -f app/ --ingress-port 0 --state-dir /tmp/mesh-2
-  lateenctl local up --foreground`,
+  lateenctl local up --foreground
+  lateenctl local up -f examples/bookinfo/bookinfo.yaml --isolation netns`,
     )
     .action(async (options: UpOptions, command: Command) => {
       const layout = stateLayout(stateDirOf(command));
@@ -152,6 +161,7 @@ async function runInForeground(
     ...ingressPortsOf(options),
     meshConfigFile: options.meshConfig === undefined ? undefined : resolve(options.meshConfig),
     citadelFlags: citadelFlagsOf(options),
+    isolation: options.isolation,
     trustDomain: TRUST_DOMAIN,
     logLevel: options.logLevel,
     version: VERSION,
@@ -199,7 +209,7 @@ async function runDetached(layout: StateLayout, options: UpOptions, sources: Par
   args.push('--ingress-port', String(ingressPort), '--log-level', options.logLevel);
   if (ingressHttpsPort !== undefined) args.push('--ingress-https-port', String(ingressHttpsPort));
   if (options.meshConfig !== undefined) args.push('--mesh-config', resolve(options.meshConfig));
-  args.push(...citadelFlagsOf(options));
+  args.push('--isolation', options.isolation, ...citadelFlagsOf(options));
   const child = spawn(process.execPath, [process.argv[1]!, ...args], {
     detached: true,
     stdio: ['ignore', log, log, 'ipc'],
@@ -239,6 +249,7 @@ async function applyAndWait(
     await retryUnreachable(() => sendToGalley(localControlPlane(openMesh(layout.root)), sources, false), remaining);
   const status = await waitUntilReady(control, remaining);
   const { address, port } = status.ingress;
+  if (options.isolation === 'netns') process.stderr.write(`${errorColors.yellow(NO_OUTSIDE)}\n`);
   print(
     `${outColors.green('ready')}: ${status.pods.length} pods; ingress at http://${address}:${port}; state in ${layout.root}`,
   );

@@ -97,7 +97,10 @@ export interface PodStatus {
   readonly deployment: string;
   readonly serviceAccount: string;
   readonly labels: Readonly<Record<string, string>>;
+  /** Where this machine reaches its sidecar. */
   readonly address: string;
+  /** By which the mesh knows it: with --isolation netns an address of the pods' own network. */
+  readonly podIp: string;
   /** Of its processes. */
   readonly containersReady: number;
   readonly containers: number;
@@ -139,11 +142,16 @@ export interface StopResponse {
 export interface EnvironmentRequest {
   /** NAMESPACE/NAME. */
   readonly pod: string;
+  /** What is to run there, and in which directory. */
+  readonly command: readonly string[];
+  readonly directory: string;
 }
 
 export interface EnvironmentResponse {
   /** Variables of the pod's application as it would have them if it started now. */
   readonly environment: Readonly<Record<string, string>>;
+  /** What runs the command where the application runs. */
+  readonly command: readonly string[];
 }
 
 export interface StartResponse {

@@ -6,6 +6,7 @@ import {
   type ChangeResponse,
   CONTROL_PATH,
   type DeleteRequest,
+  type EnvironmentRequest,
   type EnvironmentResponse,
   type JoinRequest,
   type JoinResponse,
@@ -50,8 +51,8 @@ export class ControlClient {
     return this.#call('POST', CONTROL_PATH.start, { target });
   }
 
-  environment(pod: string): Promise<EnvironmentResponse> {
-    return this.#call('POST', CONTROL_PATH.environment, { pod });
+  environment(request: EnvironmentRequest): Promise<EnvironmentResponse> {
+    return this.#call('POST', CONTROL_PATH.environment, request);
   }
 
   join(order: JoinRequest): Promise<JoinResponse> {

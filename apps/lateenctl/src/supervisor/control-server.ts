@@ -83,7 +83,7 @@ async function follow(supervisor: Supervisor, request: IncomingMessage): Promise
     case `POST ${CONTROL_PATH.start}`:
       return { started: supervisor.start((await readBody<StopRequest>(request)).target) };
     case `POST ${CONTROL_PATH.environment}`:
-      return { environment: supervisor.environment((await readBody<EnvironmentRequest>(request)).pod) };
+      return supervisor.environment(await readBody<EnvironmentRequest>(request));
     case `POST ${CONTROL_PATH.join}`:
       return supervisor.join(await readBody<JoinRequest>(request));
     case `POST ${CONTROL_PATH.settle}`: {

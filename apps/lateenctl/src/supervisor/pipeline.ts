@@ -1,6 +1,6 @@
 // Supervisor: wires a local mesh together, in the order in which its parts need each other. Read this first.
 //
-//   block lease -> addresses -> tokens, trust root -> citadel, galley, pilot -> gateway and pods (app + sidecar each)
+//   block lease -> addresses -> (the network of the pods, where they are isolated) -> tokens, trust root -> citadel, galley, pilot -> gateway and pods (app + sidecar each)
 //   -> workload registry stream to Pilot; the control socket takes orders from the command line.
 
 import { writeFile } from 'node:fs/promises';
@@ -12,6 +12,7 @@ import { makePrivateDirectory } from '../state/private-directory.js';
 import { runtimeDirectory, type StateLayout } from '../state/state-layout.js';
 import { ControlPlane } from './control-plane.js';
 import { ControlServer } from './control-server.js';
+import { MeshNetwork } from './isolation/mesh-network.js';
 import { type MeshAddresses, meshAddresses } from './mesh-addresses.js';
 import { meshFileContent } from './mesh-file.js';
 import { lastBlock, openAddressBook } from './network/address-book.js';
@@ -19,7 +20,7 @@ import { leaseBlock } from './network/block-lease.js';
 import { chooseIngressPorts } from './network/ingress-port.js';
 import { SidecarRunner } from './pods/sidecar-runner.js';
 import { startReaper } from './processes/reaper.js';
-import { appProgram, reaperProgram } from './programs.js';
+import { appProgram, ownProgram } from './programs.js';
 import { ProxySettingsSource } from './proxy-settings-source.js';
 import { EntryHosts } from './registry/entry-hosts.js';
 import { RegistryStream } from './registry/registry-stream.js';
@@ -40,6 +41,8 @@ export interface SupervisorOptions {
   readonly meshConfigFile: string | undefined;
   /** More flags of Citadel. */
   readonly citadelFlags: readonly string[];
+  /** Whether each pod has a network namespace of its own. */
+  readonly isolation: 'none' | 'netns';
   readonly trustDomain: string;
   readonly logLevel: string;
   readonly version: string;
@@ -65,12 +68,22 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
   const store = await ObjectStore.open(layout.objectsFile);
   const entryHosts = new EntryHosts(layout.entryHostsFile);
 
+  const network =
+    options.isolation === 'none'
+      ? undefined
+      : await MeshNetwork.open({
+          mesh,
+          relayProgram: ownProgram('relay'),
+          logger,
+          onLost: () => void supervisor.close(),
+        });
+
   const meshConfigFile = options.meshConfigFile ?? (await ownMeshConfig(layout));
   const signer = await createTokenSigner(layout.tokenKeyFile);
   await writeFileAtomic(layout.tokenJwksFile, `${JSON.stringify(signer.jwks)}\n`, { mode: 0o644 });
   const tokens = new TokenFiles(signer, logger);
   const roots = new TrustRoots(layout.component('citadel'), logger);
-  const reaper = startReaper(reaperProgram());
+  const reaper = startReaper(ownProgram('reaper'));
   const shared = { layout, mesh, trustDomain, logLevel, tokens, roots, reaper, logger };
   const changes = new ChangeBell();
   const changed = () => {
@@ -98,6 +111,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     store,
     entryHosts,
     ingressPorts,
+    network,
     onChange: changed,
     settled: () => registry.settled(),
   });
@@ -119,7 +133,13 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     settings,
     registry,
     changes,
-    closers: [() => identities.close(), () => tokens.close(), () => roots.close(), () => lease.release()],
+    closers: [
+      () => identities.close(),
+      () => tokens.close(),
+      () => roots.close(),
+      () => network?.close(),
+      () => lease.release(),
+    ],
   });
   try {
     controlPlane.start();

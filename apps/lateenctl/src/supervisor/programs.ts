@@ -14,15 +14,15 @@ function appsDirectory(): string {
 }
 
 /** The bundle of an app. @throws Error saying that it is not built */
-export function appProgram(app: 'citadel' | 'galley' | 'pilot' | 'sidecar'): string {
+export function appProgram(app: 'citadel' | 'galley' | 'pilot' | 'redirect' | 'sidecar'): string {
   const program = join(appsDirectory(), app, 'dist', 'main.js');
   if (!existsSync(program)) throw new Error(`${program} does not exist; run \`npm run build\` first`);
   return program;
 }
 
-/** The reaper's program. */
-export function reaperProgram(): string {
-  const program = join(appsDirectory(), 'lateenctl', 'dist', 'reaper.js');
+/** A program that the supervisor starts beside itself. */
+export function ownProgram(name: 'reaper' | 'relay'): string {
+  const program = join(appsDirectory(), 'lateenctl', 'dist', `${name}.js`);
   if (!existsSync(program)) throw new Error(`${program} does not exist; run \`npm run build\` first`);
   return program;
 }

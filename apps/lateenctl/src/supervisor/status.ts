@@ -122,7 +122,7 @@ function podProcesses(pod: Pod): ProcessStatus[] {
       ? { ...SIDECAR_PORTS, http: GATEWAY_HTTP_PORT }
       : {
           ...SIDECAR_PORTS,
-          forwardProxy: 15007,
+          ...(pod.intercepted ? {} : { forwardProxy: 15007 }),
           ...Object.fromEntries(pod.plan.ports.map(({ port }) => [`inbound-${port}`, port])),
         },
     logFile: join(pod.directory, 'sidecar.log'),
@@ -136,7 +136,7 @@ function podProcesses(pod: Pod): ProcessStatus[] {
     ...processFields(pod.app),
     ready: pod.appReady,
     reason: pod.appReady ? '' : (pod.notReadyReason ?? ''),
-    address: '127.0.0.1',
+    address: pod.intercepted ? pod.ips[0]! : '127.0.0.1',
     ports: Object.fromEntries(
       [...pod.appPorts].map(([containerPort, appPort]) => [`container-${containerPort}`, appPort]),
     ),
@@ -148,9 +148,10 @@ function podProcesses(pod: Pod): ProcessStatus[] {
 function podStatus(input: StatusInput, pod: Pod): PodStatus {
   const { name, namespace, deployment, gateway } = pod.plan;
   const children = pod.app === undefined ? [pod.sidecar] : [pod.sidecar, pod.app];
-  const hosts = gateway
-    ? []
-    : [...input.called.map(serviceHost), ...input.entryHosts(namespace).map(({ host }) => host)];
+  const hosts =
+    gateway || pod.intercepted
+      ? []
+      : [...input.called.map(serviceHost), ...input.entryHosts(namespace).map(({ host }) => host)];
   return {
     name,
     namespace,
@@ -158,6 +159,7 @@ function podStatus(input: StatusInput, pod: Pod): PodStatus {
     serviceAccount: deployment.template.serviceAccount,
     labels: deployment.template.labels,
     address: pod.address,
+    podIp: pod.ips[0]!,
     containersReady: (pod.sidecarReady ? 1 : 0) + (pod.app !== undefined && pod.appReady ? 1 : 0),
     containers: children.length,
     ready: pod.ready,

@@ -5,6 +5,8 @@ import type { Problem } from '@lateen/istio-config';
 import type { Logger } from '@lateen/telemetry';
 import type {
   ChangeResponse,
+  EnvironmentRequest,
+  EnvironmentResponse,
   JoinRequest,
   JoinResponse,
   MeshStatus,
@@ -160,9 +162,10 @@ export class Supervisor {
     return processes.map((each) => each.name);
   }
 
-  /** The variables of a pod's application. @throws UnknownTargetError where there is no such pod, or it is a gateway */
-  environment(pod: string): Record<string, string> {
-    return findApplication(pod, this.#parts.workloads.pods).environment();
+  /** How a program runs as a pod's application would. @throws UnknownTargetError where there is no such pod, or it is a gateway */
+  environment({ pod: name, directory, command }: EnvironmentRequest): EnvironmentResponse {
+    const pod = findApplication(name, this.#parts.workloads.pods);
+    return { environment: pod.environment(), command: pod.commandInPod(directory, command) };
   }
 
   /** Ends every process and leaves nothing behind but the state directory. */

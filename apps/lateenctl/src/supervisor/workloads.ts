@@ -11,17 +11,20 @@ import { calledServices } from '../kubernetes/called-services.js';
 import type { ObjectStore } from '../kubernetes/object-store.js';
 import { type KubeObjects, type KubeService, serviceHost } from '../kubernetes/objects.js';
 import type { StateLayout } from '../state/state-layout.js';
+import type { MeshNetwork } from './isolation/mesh-network.js';
+import { PodNetwork } from './isolation/pod-network.js';
 import type { AddressBook } from './network/address-book.js';
 import type { IngressPorts } from './network/ingress-port.js';
 import { requireLoopback } from './network/loopback-alias.js';
 import { isOutsideWorkload, prepareOutsideWorkload } from './outside-workloads.js';
-import { GATEWAY_POD, GATEWAY_SERVICE, gatewayBindAddresses } from './pods/gateway-pod.js';
+import { GATEWAY_POD, GATEWAY_SERVICE, gatewayBindAddresses, gatewayHostPorts } from './pods/gateway-pod.js';
 import { Pod } from './pods/pod.js';
 import { type PodPlan, planPods } from './pods/pod-plan.js';
 import { PodSet } from './pods/pod-set.js';
 import type { SidecarRunner } from './pods/sidecar-runner.js';
 import type { StopOptions } from './processes/managed-process.js';
 import type { Reaper } from './processes/reaper.js';
+import { appProgram, ownProgram } from './programs.js';
 import type { EntryHost, EntryHosts } from './registry/entry-hosts.js';
 import { buildReport } from './registry/report.js';
 
@@ -32,6 +35,8 @@ export interface WorkloadsOptions {
   readonly store: ObjectStore;
   readonly entryHosts: EntryHosts;
   readonly ingressPorts: IngressPorts;
+  /** In which each pod has a network of its own; undefined where pods share this machine's. */
+  readonly network: MeshNetwork | undefined;
   readonly reaper: Reaper;
   readonly logger: Logger;
   /** Called when the report to Pilot has changed. */
@@ -91,7 +96,7 @@ export class Workloads {
     this.#removeForeignDirectories(plans);
     const { called } = this;
     const all = [...plans, ...this.pods.map(({ plan }) => plan)];
-    const owners = new Set(all.flatMap((plan) => this.#ownersOf(plan, called)));
+    const owners = new Set([...all.flatMap((plan) => this.#ownersOf(plan, called)), ...this.#virtualOwners()]);
     // A service or host that is taken away and comes back has the address that running applications know.
     const kept = new Set(all.map(servicesOwner));
     this.#options.addresses.prune(
@@ -112,7 +117,12 @@ export class Workloads {
   }
 
   /** Writes what a workload that no Deployment describes joins with. */
-  join(order: JoinRequest): Promise<JoinResponse> {
+  async join(order: JoinRequest): Promise<JoinResponse> {
+    if (this.#options.network !== undefined) {
+      throw new Error(
+        'this mesh runs with --isolation netns: its pods are in a network of their own, which processes outside of it cannot join; start it without the flag',
+      );
+    }
     return prepareOutsideWorkload(this.#options, order);
   }
 
@@ -133,6 +143,7 @@ export class Workloads {
 
   /** The pod's own address for calls to a service. */
   serviceAddress(pod: PodPlan, host: string): string {
+    if (this.#options.network !== undefined) return this.#virtualAddresses(host)[0]!;
     return this.#options.addresses.addressOf(serviceOwner(pod, host));
   }
 
@@ -143,6 +154,7 @@ export class Workloads {
       pods: this.pods,
       called: this.called,
       serviceAddress: (pod, host) => this.serviceAddress(pod.plan, host),
+      clusterIps: (service) => (service.headless ? [] : this.#virtualAddresses(serviceHost(service))),
       entryHosts: (namespace) => this.entryHosts(namespace),
       gatewayBindAddresses: gatewayBindAddresses(this.#options.ingressPorts),
     });
@@ -158,17 +170,51 @@ export class Workloads {
   }
 
   #ownersOf(plan: PodPlan, called: readonly KubeService[]): string[] {
-    if (plan.gateway) return [podOwner(plan)];
+    if (plan.gateway || this.#options.network !== undefined) return [podOwner(plan)];
     const hosts = [...called.map(serviceHost), ...this.entryHosts(plan.namespace).map(({ host }) => host)];
     return [podOwner(plan), ...hosts.map((host) => serviceOwner(plan, host))];
   }
 
+  /** Whose addresses all intercepted pods call. */
+  #virtualOwners(): string[] {
+    if (this.#options.network === undefined) return [];
+    return this.services.map((service) => virtualOwner(serviceHost(service)));
+  }
+
+  #virtualAddresses(host: string): readonly string[] {
+    const { network, addresses } = this.#options;
+    return network?.serviceAddresses(addresses.addressOf(virtualOwner(host))) ?? [];
+  }
+
+  #networkOf(plan: PodPlan, directory: string, onLost: () => void): PodNetwork | undefined {
+    const { network, addresses, ingressPorts, logger } = this.#options;
+    if (network === undefined) return undefined;
+    const { labels, annotations } = plan.deployment.template;
+    return new PodNetwork({
+      network,
+      hostAddress: addresses.addressOf(podOwner(plan)),
+      directory,
+      podName: plan.name,
+      namespace: plan.namespace,
+      labels,
+      annotations,
+      gateway: plan.gateway,
+      hostPorts: plan.gateway ? gatewayHostPorts(ingressPorts) : new Map(),
+      redirectProgram: appProgram('redirect'),
+      relayProgram: ownProgram('relay'),
+      logger,
+      onLost,
+    });
+  }
+
   #createPod(plan: PodPlan): Pod {
     const { layout, addresses, sidecars, reaper, logger, onChange } = this.#options;
-    return new Pod({
+    const directory = layout.pod(plan.namespace, plan.name);
+    const pod: Pod = new Pod({
       plan,
-      directory: layout.pod(plan.namespace, plan.name),
+      directory,
       address: addresses.addressOf(podOwner(plan)),
+      network: this.#networkOf(plan, directory, () => pod.restart()),
       sidecar: sidecars,
       services: () => this.services,
       called: () => this.called,
@@ -178,6 +224,7 @@ export class Workloads {
       logger,
       onChange,
     });
+    return pod;
   }
 
   #removed(pod: Pod): void {
@@ -202,6 +249,10 @@ export class Workloads {
 
 function podOwner(plan: PodPlan): string {
   return `pod/${plan.namespace}/${plan.name}`;
+}
+
+function virtualOwner(host: string): string {
+  return `virtual/${host}`;
 }
 
 function servicesOwner(plan: PodPlan): string {

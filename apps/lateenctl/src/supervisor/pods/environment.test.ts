@@ -21,7 +21,7 @@ const ADDRESSES: Readonly<Record<string, string>> = {
   '*.wild.example': '127.30.0.19',
 };
 
-function environment(env: Parameters<typeof buildEnvironment>[0]['env'] = []) {
+function environment(env: Parameters<typeof buildEnvironment>[0]['env'] = [], intercepted = false) {
   return buildEnvironment({
     fields: {
       podName: 'web-1',
@@ -47,7 +47,7 @@ function environment(env: Parameters<typeof buildEnvironment>[0]['env'] = []) {
       namespaces: [],
       ports: [{ name: 'https', port: 443 }],
     })),
-    hostsFile: '/state/pods/default.web-1/hosts',
+    hostsFile: intercepted ? undefined : '/state/pods/default.web-1/hosts',
     serviceAddress: (host) => ADDRESSES[host] ?? 'wrong',
   });
 }
@@ -83,6 +83,13 @@ describe('environment', () => {
       POD_IP: '127.30.0.16',
       NO_PROXY: 'localhost,127.0.0.1,127.30.0.16,127.30.0.18,127.30.0.19,127.30.0.17',
     });
+  });
+
+  it('tells an intercepted application of no proxy, and leaves it to listen where it likes', () => {
+    const env = environment([{ name: 'PORT', value: { text: '9080' } }], true);
+    expect(env).toMatchObject({ HOST: '0.0.0.0', PORT: '9080', MY_REVIEWS_SERVICE_HOST: '127.30.0.17' });
+    for (const name of ['HTTP_PROXY', 'http_proxy', 'NO_PROXY', 'LATEEN_HOSTS_FILE'])
+      expect(env).not.toHaveProperty(name);
   });
 
   it('expands $(NAME) of what comes before, and pod fields', () => {

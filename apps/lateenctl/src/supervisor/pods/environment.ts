@@ -6,6 +6,8 @@ import type { EntryHost } from '../registry/entry-hosts.js';
 
 const FORWARD_PROXY_PORT = 15007;
 const LOOPBACK = '127.0.0.1';
+/** As in a cluster, where others than the pod itself have to reach it. */
+const EVERY_ADDRESS = '0.0.0.0';
 /** Of the supervisor's own environment an application sees these and no more: a container would see none. */
 const INHERITED = ['PATH', 'HOME', 'USER', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR'] as const;
 
@@ -27,13 +29,16 @@ export interface EnvironmentOptions {
   readonly services: readonly KubeService[];
   /** Hosts of ServiceEntries that the pod sees. */
   readonly entryHosts: readonly EntryHost[];
-  /** Where the names of all services and hosts stand, in the form of /etc/hosts. */
-  readonly hostsFile: string;
+  /**
+   * Where the names of all services and hosts stand, in the form of /etc/hosts; undefined where connections are intercepted:
+   * then nothing has to be told, and the application listens at the container's own ports.
+   */
+  readonly hostsFile: string | undefined;
   /** The pod's own address for calls to a service. */
   readonly serviceAddress: (host: string) => string;
 }
 
-/** All variables of the application. What the container's `env` says wins, except PORT and HOST, which are local mode's. */
+/** All variables of the application. What the container's `env` says wins, except PORT and HOST, which are local mode's unless connections are intercepted. */
 export function buildEnvironment(options: EnvironmentOptions): Record<string, string> {
   const env: Record<string, string> = {};
   for (const name of INHERITED) {
@@ -47,24 +52,29 @@ export function buildEnvironment(options: EnvironmentOptions): Record<string, st
   const called = [...entries, ...services].map((each) => ({ ...each, address: serviceAddress(each.host) }));
   for (const { name, address, ports } of called) Object.assign(env, serviceVariables(name, address, ports));
 
-  const proxy = `http://${options.fields.address}:${FORWARD_PROXY_PORT}`;
-  const direct = ['localhost', LOOPBACK, options.fields.address, ...called.map(({ address }) => address)];
   Object.assign(env, {
     HOSTNAME: options.fields.podName,
     POD_NAME: options.fields.podName,
     NAMESPACE: options.fields.namespace,
     POD_IP: options.fields.address,
-    LATEEN_HOSTS_FILE: options.hostsFile,
-    HTTP_PROXY: proxy,
-    http_proxy: proxy,
-    NO_PROXY: direct.join(','),
-    no_proxy: direct.join(','),
   });
+  const { hostsFile } = options;
+  const intercepted = hostsFile === undefined;
+  const listening = { ...portVariables(options.appPorts), HOST: intercepted ? EVERY_ADDRESS : LOOPBACK };
+  if (intercepted) {
+    Object.assign(env, listening);
+  } else {
+    const proxy = `http://${options.fields.address}:${FORWARD_PROXY_PORT}`;
+    const direct = ['localhost', LOOPBACK, options.fields.address, ...called.map(({ address }) => address)].join(',');
+    const proxies = { HTTP_PROXY: proxy, http_proxy: proxy, NO_PROXY: direct, no_proxy: direct };
+    Object.assign(env, { LATEEN_HOSTS_FILE: hostsFile, ...proxies });
+  }
 
   for (const { name, value } of options.env) {
     env[name] = 'text' in value ? expand(value.text, env) : podFieldValue(value.field, options.fields);
   }
-  return { ...env, ...portVariables(options.appPorts), HOST: LOOPBACK };
+  // Where the sidecar expects it, whatever the container says; an intercepted one listens where it likes.
+  return intercepted ? env : { ...env, ...listening };
 }
 
 /** PORT is where the first container port's traffic goes; PORT_9090 where that of container port 9090 goes. */

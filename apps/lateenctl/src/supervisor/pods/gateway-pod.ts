@@ -40,6 +40,13 @@ export function gatewayBindAddresses({ http, https }: IngressPorts): Readonly<Re
   };
 }
 
+/** The same for a gateway in a network of its own: where of this machine connections to its ports are taken. */
+export function gatewayHostPorts({ http, https }: IngressPorts): ReadonlyMap<number, { host: string; port: number }> {
+  const at = (port: number) => ({ host: '127.0.0.1', port });
+  const ports = new Map([[GATEWAY_HTTP_PORT, at(http)]]);
+  return https === undefined ? ports : ports.set(GATEWAY_HTTPS_PORT, at(https));
+}
+
 /** The gateway's pod: always the same name, since it is not made from a document. */
 export const GATEWAY_POD: PodPlan = {
   name: `${NAME}-0`,

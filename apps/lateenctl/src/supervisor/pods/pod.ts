@@ -6,6 +6,8 @@ import type { SidecarNode } from '@lateen/bootstrap';
 import type { Logger } from '@lateen/telemetry';
 import type { KubeService } from '../../kubernetes/objects.js';
 import { makePrivateDirectory } from '../../state/private-directory.js';
+import { proberOf, readinessPath } from '../isolation/intercepted-sidecar.js';
+import type { PodNetwork } from '../isolation/pod-network.js';
 import { releasePort, takeFreePort } from '../network/free-port.js';
 import { ManagedProcess, type StopOptions } from '../processes/managed-process.js';
 import type { Reaper } from '../processes/reaper.js';
@@ -13,15 +15,22 @@ import type { EntryHost } from '../registry/entry-hosts.js';
 import { buildEnvironment } from './environment.js';
 import { hostsFileText } from './hosts-file.js';
 import type { PodPlan } from './pod-plan.js';
-import { type ProbeLoop, type ProbeTarget, startProbeLoop } from './probe.js';
-import type { SidecarRunner } from './sidecar-runner.js';
+import { type Probe, type ProbeLoop, type ProbeTarget, startProbeLoop } from './probe.js';
+import type { Interception, SidecarRunner } from './sidecar-runner.js';
 
 const LOOPBACK = '127.0.0.1';
+/** Where a sidecar that intercepts answers for the probes of its application. */
+const PROBES_PORT = 15020;
+/** The sidecar says itself that the application did not answer in time. */
+const ANSWER_MARGIN_MS = 500;
 
 export interface PodOptions {
   readonly plan: PodPlan;
   readonly directory: string;
+  /** Where this machine reaches its sidecar. */
   readonly address: string;
+  /** The pod's own network; undefined where it shares this machine's. */
+  readonly network: PodNetwork | undefined;
   readonly sidecar: SidecarRunner;
   /** All services of the mesh. */
   readonly services: () => readonly KubeService[];
@@ -48,6 +57,7 @@ export class Pod {
   readonly sidecar: ManagedProcess;
   readonly createdAtMs = Date.now();
   readonly #options: PodOptions;
+  readonly #interception: Interception | undefined;
   readonly #appProbe: ProbeLoop | undefined;
   readonly #sidecarProbe: ProbeLoop;
   #appPorts = new Map<number, number>();
@@ -61,7 +71,12 @@ export class Pod {
     this.plan = options.plan;
     this.address = options.address;
     this.directory = makePrivateDirectory(options.directory);
-    this.sidecar = options.sidecar.process(this.#node(), this.directory, () => this.#sidecarChanged());
+    const { network } = options;
+    this.#interception = network && { network, probers: this.#probers() };
+    if (network !== undefined) this.#appPorts = new Map(this.plan.ports.map(({ port }) => [port, port]));
+    this.sidecar = options.sidecar.process(this.#node(), this.directory, this.#interception, () =>
+      this.#sidecarChanged(),
+    );
     this.#sidecarProbe = options.sidecar.probe(
       this.address,
       () => this.sidecar.state === 'running',
@@ -76,8 +91,18 @@ export class Pod {
       logger,
       onChange: () => this.#appChanged(),
     });
-    const probe = this.plan.deployment.template.readinessProbe;
+    const probe = network === undefined ? this.plan.deployment.template.readinessProbe : this.#probeBySidecar();
     this.#appProbe = startProbeLoop(probe, () => this.#probeTarget(), options.onChange);
+  }
+
+  /** By these the mesh knows the pod, the first of all. */
+  get ips(): readonly string[] {
+    return this.#options.network?.addresses ?? [this.address];
+  }
+
+  /** Its connections are redirected to its sidecar. */
+  get intercepted(): boolean {
+    return this.#options.network !== undefined;
   }
 
   get key(): string {
@@ -114,8 +139,14 @@ export class Pod {
   get notReadyReason(): string | undefined {
     if (this.ready) return undefined;
     if (this.#terminating) return 'terminating';
-    if (!this.appReady) return `app: ${this.#appProbe?.reason}`;
-    return `sidecar: ${this.#sidecarProbe.reason}`;
+    if (!this.appReady) return `app: ${unstarted(this.app) ?? this.#appProbe?.reason}`;
+    return `sidecar: ${unstarted(this.sidecar) ?? this.#sidecarProbe.reason}`;
+  }
+
+  /** Ends both processes by force: they start again. */
+  restart(): void {
+    this.app?.kill();
+    this.sidecar.kill();
   }
 
   start(): void {
@@ -129,7 +160,7 @@ export class Pod {
 
   /** Writes the names that the application may call, if they are not those that it has. */
   writeHosts(): void {
-    if (this.plan.gateway) return;
+    if (this.plan.gateway || this.intercepted) return;
     const { called, entryHosts, serviceAddress } = this.#options;
     const { namespace } = this.plan;
     const text = hostsFileText({ namespace, services: called(), entryHosts: entryHosts(), serviceAddress });
@@ -145,15 +176,23 @@ export class Pod {
   environment(): Record<string, string> {
     const { name, namespace, deployment } = this.plan;
     const { serviceAccount, labels, annotations, env } = deployment.template;
+    const services = this.#options.services().filter((service) => service.namespace === namespace);
+    const { intercepted } = this;
     return buildEnvironment({
-      fields: { podName: name, namespace, serviceAccount, address: this.address, labels, annotations },
+      fields: { podName: name, namespace, serviceAccount, address: this.ips[0]!, labels, annotations },
       env,
       appPorts: this.#appPorts,
-      services: this.#options.services().filter((service) => service.namespace === namespace),
-      entryHosts: this.#options.entryHosts(),
-      hostsFile: this.#hostsFile,
+      // As in a cluster: what has no address of its own has no variables.
+      services: services.filter(({ headless }) => !(intercepted && headless)),
+      entryHosts: intercepted ? [] : this.#options.entryHosts(),
+      hostsFile: intercepted ? undefined : this.#hostsFile,
       serviceAddress: this.#options.serviceAddress,
     });
+  }
+
+  /** The command line of a program that runs where the application does. */
+  commandInPod(directory: string, command: readonly string[]): readonly string[] {
+    return this.#options.network?.commandOfApplication(directory, command) ?? command;
   }
 
   /** Marks the pod as leaving, so that it is reported as not ready; its processes still run. */
@@ -169,8 +208,9 @@ export class Pod {
     const graceMs = options.graceMs ?? this.plan.deployment.template.terminationGraceMs;
     await this.sidecar.stop({ ...options, graceMs });
     await this.app?.stop({ ...options, graceMs });
-    for (const port of this.#appPorts.values()) releasePort(port);
-    this.#options.sidecar.forget(this.directory);
+    if (!this.intercepted) for (const port of this.#appPorts.values()) releasePort(port);
+    this.#options.sidecar.forget(this.directory, this.#interception);
+    await this.#options.network?.close();
   }
 
   #node(): SidecarNode {
@@ -182,28 +222,34 @@ export class Pod {
       serviceAccount: deployment.template.serviceAccount,
       labels: deployment.template.labels,
       annotations: deployment.template.annotations,
-      address: this.address,
+      address: this.ips[0]!,
       gateway,
     };
   }
 
   async #planApp() {
     const { plan, directory } = this;
-    // A fresh port at each start: another program may have taken the last one meanwhile.
-    for (const port of this.#appPorts.values()) releasePort(port);
-    const ports = new Map<number, number>();
-    for (const { port } of plan.ports) ports.set(port, await takeFreePort());
-    this.#appPorts = ports;
+    await this.#options.network?.ready();
+    if (!this.intercepted) await this.#takePorts();
     this.writeHosts();
-    const [command, ...args] = plan.deployment.template.command as [string, ...string[]];
+    const workingDirectory = plan.deployment.directory;
+    const [command, ...args] = this.commandInPod(workingDirectory, plan.deployment.template.command);
     return {
-      command,
+      command: command!,
       args,
-      workingDirectory: plan.deployment.directory,
+      workingDirectory,
       env: this.environment(),
       logFile: join(directory, 'app.log'),
       holdsInput: false,
     };
+  }
+
+  /** Fresh ones at each start: another program may have taken the last ones meanwhile. */
+  async #takePorts(): Promise<void> {
+    for (const port of this.#appPorts.values()) releasePort(port);
+    const ports = new Map<number, number>();
+    for (const { port } of this.plan.ports) ports.set(port, await takeFreePort());
+    this.#appPorts = ports;
   }
 
   #appChanged(): void {
@@ -225,8 +271,33 @@ export class Pod {
   /** Where the probe's container port really is. */
   #probeTarget(): ProbeTarget | undefined {
     if (this.app?.state !== 'running') return undefined;
+    const port = this.#probedPort();
+    if (this.intercepted) return { host: this.address, port: port && PROBES_PORT };
+    return { host: LOOPBACK, port };
+  }
+
+  /** Undefined for an application that listens nowhere. */
+  #probedPort(): number | undefined {
     const wanted = this.plan.deployment.template.readinessProbe.containerPort;
     const [first] = this.#appPorts.values();
-    return { host: LOOPBACK, port: wanted === undefined ? first : this.#appPorts.get(wanted) };
+    return wanted === undefined ? first : this.#appPorts.get(wanted);
   }
+
+  /** Nobody but the sidecar reaches the application without the mesh's certificates: it asks, as in a cluster. */
+  #probeBySidecar(): Probe {
+    const { containerName, readinessProbe } = this.plan.deployment.template;
+    const timeoutMs = readinessProbe.timeoutMs + ANSWER_MARGIN_MS;
+    return { ...readinessProbe, kind: 'http', path: readinessPath(containerName), headers: {}, timeoutMs };
+  }
+
+  #probers(): Readonly<Record<string, object>> {
+    const { containerName, readinessProbe, ports } = this.plan.deployment.template;
+    const port = readinessProbe.containerPort ?? ports[0]?.port ?? this.plan.ports[0]?.port;
+    return port === undefined ? {} : { [readinessPath(containerName)]: proberOf(readinessProbe, port) };
+  }
+}
+
+/** Why a process never ran; undefined where it has, or nothing is known to be wrong. */
+function unstarted(child: ManagedProcess | undefined): string | undefined {
+  return child?.startedAtMs === undefined ? child?.lastEnd : undefined;
 }

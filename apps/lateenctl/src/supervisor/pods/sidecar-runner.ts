@@ -7,6 +7,9 @@ import { buildBootstrap, type SidecarNode, sidecarProcesses } from '@lateen/boot
 import { writeFileAtomic } from '@lateen/identity';
 import type { Logger } from '@lateen/telemetry';
 import type { ProxySettings } from '@lateen/translate';
+import { interceptedLaunchPlan } from '../isolation/intercepted-sidecar.js';
+import { podFiles } from '../isolation/pod-files.js';
+import type { PodNetwork } from '../isolation/pod-network.js';
 import type { MeshAddresses } from '../mesh-addresses.js';
 import { ManagedProcess } from '../processes/managed-process.js';
 import type { Reaper } from '../processes/reaper.js';
@@ -34,6 +37,13 @@ export interface SidecarRunnerOptions {
   readonly logger: Logger;
 }
 
+/** Of a pod with a network of its own. */
+export interface Interception {
+  readonly network: PodNetwork;
+  /** Probes of the application that its sidecar answers, by path. */
+  readonly probers: Readonly<Record<string, object>>;
+}
+
 export class SidecarRunner {
   readonly #options: SidecarRunnerOptions;
 
@@ -42,8 +52,14 @@ export class SidecarRunner {
   }
 
   /** The sidecar process of a pod; its files are written in `directory` at the first start. */
-  process(node: SidecarNode, directory: string, onChange: () => void): ManagedProcess {
+  process(
+    node: SidecarNode,
+    directory: string,
+    interception: Interception | undefined,
+    onChange: () => void,
+  ): ManagedProcess {
     const { reaper, logger } = this.#options;
+    const files = filesOf(directory, interception);
     let prepared: Promise<void> | undefined;
     return new ManagedProcess({
       name: `${node.namespace}/${node.podName}/sidecar`,
@@ -51,12 +67,16 @@ export class SidecarRunner {
       logger,
       onChange,
       plan: async () => {
-        prepared ??= this.#prepare(node, directory);
+        await interception?.network.ready();
+        prepared ??= this.#prepare(node, files);
         await prepared.catch((error) => {
           prepared = undefined;
           throw error;
         });
         const settings = await this.#options.settings.resolve(node);
+        if (interception !== undefined) {
+          return interceptedLaunchPlan({ ...this.#options, ...interception, node, directory, settings });
+        }
         await this.#writeBootstrap(node, directory, settings);
         return this.#launchPlan(directory, settings);
       },
@@ -69,7 +89,7 @@ export class SidecarRunner {
     directory: string,
     metadata: Readonly<Record<string, unknown>>,
   ): Promise<{ readonly command: readonly string[]; readonly environment: Readonly<Record<string, string>> }> {
-    await this.#prepare(node, directory);
+    await this.#prepare(node, filesOf(directory, undefined));
     const settings = await this.#options.settings.resolve(node);
     await this.#writeBootstrap(node, directory, settings, metadata);
     const { command, args } = this.#launchPlan(directory, settings);
@@ -84,18 +104,19 @@ export class SidecarRunner {
   }
 
   /** The pod is gone: nothing more is kept fresh for it. */
-  forget(directory: string): void {
-    this.#options.tokens.remove(join(directory, 'token'));
-    this.#options.roots.forget(directory);
+  forget(directory: string, interception: Interception | undefined): void {
+    const files = filesOf(directory, interception);
+    this.#options.tokens.remove(files.token);
+    this.#options.roots.forget(files.rootCertDirectory);
   }
 
-  async #prepare(node: SidecarNode, directory: string): Promise<void> {
+  async #prepare(node: SidecarNode, { state, token, rootCertDirectory }: SidecarFiles): Promise<void> {
     const { tokens, roots } = this.#options;
-    await mkdir(join(directory, 'sidecar'), { recursive: true, mode: 0o700 });
+    await mkdir(state, { recursive: true, mode: 0o700 });
     const { namespace, serviceAccount, podName } = node;
-    await tokens.add(join(directory, 'token'), { namespace, serviceAccount, podName });
+    await tokens.add(token, { namespace, serviceAccount, podName });
     await roots.ready();
-    await roots.copyTo(directory);
+    await roots.copyTo(rootCertDirectory);
   }
 
   /** At each start, since ProxyConfigs say what is in it. */
@@ -155,4 +176,18 @@ export class SidecarRunner {
       holdsInput: true,
     };
   }
+}
+
+interface SidecarFiles {
+  readonly state: string;
+  readonly token: string;
+  readonly rootCertDirectory: string;
+}
+
+/** In a pod with a network of its own they lie where a cluster has them. */
+function filesOf(directory: string, interception: Interception | undefined): SidecarFiles {
+  const state = join(directory, 'sidecar');
+  if (interception === undefined) return { state, token: join(directory, 'token'), rootCertDirectory: directory };
+  const { token, rootCertDirectory } = podFiles(directory);
+  return { state, token, rootCertDirectory };
 }

@@ -106,6 +106,11 @@ export class ManagedProcess {
     clearTimeout(killer);
   }
 
+  /** Ends the child by force; it starts again unless it was stopped. */
+  kill(): void {
+    if (this.pid !== undefined) this.#signal(this.pid, 'SIGKILL');
+  }
+
   /** Keeps the log within its bound. */
   rotateLog(): void {
     if (this.#logFile !== undefined) rotateLog(this.#logFile);

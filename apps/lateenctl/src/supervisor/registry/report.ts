@@ -21,6 +21,8 @@ export interface ReportInput {
   /** Services, and the pods of headless ones as services of their own. */
   readonly called: readonly KubeService[];
   readonly serviceAddress: (pod: Pod, host: string) => string;
+  /** Where intercepted pods call a service; none where pods call it at addresses of their own. */
+  readonly clusterIps: (service: KubeService) => readonly string[];
   /** Hosts of ServiceEntries that pods of a namespace see. */
   readonly entryHosts: (namespace: string) => readonly EntryHost[];
   /** Bind addresses of the gateway by listener port, for example "8080" -> "127.0.0.1:8080". */
@@ -37,7 +39,7 @@ export function buildReport(input: ReportInput): RegistryReport {
   return create(RegistryReportSchema, {
     sequence: input.sequence,
     namespaces: [...named].sort(byFirst).map(([name, labels]) => ({ name, labels })),
-    services: services.map((service) => reportService(service, input.objects)),
+    services: services.map((service) => reportService(service, input)),
     workloads: input.pods.map((pod) => reportPod(pod, input)),
     credentials: [...input.objects.credentials.values()]
       .filter(({ values }) => Object.keys(values).length > 0)
@@ -49,7 +51,7 @@ function byFirst(a: readonly [string, unknown], b: readonly [string, unknown]): 
   return a[0] < b[0] ? -1 : 1;
 }
 
-function reportService(service: KubeService, objects: KubeObjects): Service {
+function reportService(service: KubeService, { objects, clusterIps }: ReportInput): Service {
   const { namespace, name, labels, annotations, selector, headless, nodeLocal, trafficDistribution } = service;
   const ports = service.ports.map((port) => ({
     name: port.name,
@@ -68,6 +70,7 @@ function reportService(service: KubeService, objects: KubeObjects): Service {
     headless,
     nodeLocal,
     trafficDistribution: trafficDistribution ?? '',
+    clusterIps: [...clusterIps(service)],
   });
 }
 
@@ -81,19 +84,22 @@ function reportPod(pod: Pod, input: ReportInput): Workload {
     annotations: { ...template.annotations },
     serviceAccount: template.serviceAccount,
     workloadName: plan.deployment.name,
-    address: pod.address,
+    address: pod.ips[0]!,
+    otherAddresses: pod.ips.slice(1),
+    takesEveryPort: pod.intercepted,
     ports: plan.ports
       .filter(({ port }) => pod.appPorts.has(port))
       .map(({ port, name }) => ({ port, name, appPort: pod.appPorts.get(port)! })),
     ready: pod.ready,
-    serviceAddresses: plan.gateway
-      ? {}
-      : Object.fromEntries(
-          [...input.called.map(serviceHost), ...input.entryHosts(plan.namespace).map(({ host }) => host)].map(
-            (host) => [host, input.serviceAddress(pod, host)],
+    serviceAddresses:
+      plan.gateway || pod.intercepted
+        ? {}
+        : Object.fromEntries(
+            [...input.called.map(serviceHost), ...input.entryHosts(plan.namespace).map(({ host }) => host)].map(
+              (host) => [host, input.serviceAddress(pod, host)],
+            ),
           ),
-        ),
     gateway: plan.gateway,
-    extraBindAddresses: plan.gateway ? { ...input.gatewayBindAddresses } : {},
+    extraBindAddresses: plan.gateway && !pod.intercepted ? { ...input.gatewayBindAddresses } : {},
   });
 }
