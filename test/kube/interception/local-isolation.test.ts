@@ -132,6 +132,37 @@ describe.skipIf(!possible).each(WHO)('pods in network namespaces, started by $wh
     expect(performance.now() - startedMs).toBeLessThan(25_000);
   });
 
+  test('new pods take over from old ones without a failed call', async () => {
+    // Calls until it finds the file; then it says how often each answer came.
+    const script = `
+      const { existsSync } = require('node:fs');
+      const counts = {};
+      const call = () => fetch('http://echo/').then(
+        async (answer) => [answer.status, await answer.text()].join(' '), (error) => error.cause?.code ?? error.message);
+      const callOn = async () => {
+        while (!existsSync('enough')) {
+          const answer = await call();
+          counts[answer] = (counts[answer] ?? 0) + 1;
+        }
+      };
+      Promise.all([callOn(), callOn(), callOn()]).then(() => console.log(JSON.stringify(counts)));`;
+    const echoes = async () => (await mesh.status()).pods.filter(({ deployment }) => deployment === 'echo');
+    const old = (await echoes()).map(({ name }) => name);
+    const calls = mesh.inPod('productpage-v1', process.execPath, '-e', script);
+    mesh.write(
+      'echo.yaml',
+      ECHO_DOCUMENTS.replace('image: echo:1', 'image: echo:1\n        env: [{name: ROUND, value: two}]'),
+    );
+    await mesh.ok('apply', '-f', 'echo.yaml');
+    await waitUntil('the old pods to be gone', async () => (await echoes()).every(({ name }) => !old.includes(name)));
+    mesh.write('enough', '');
+    const counts = JSON.parse((await calls).stdout) as Record<string, number>;
+    const now = (await echoes()).map(({ name }) => name);
+    const answers = Object.keys(counts);
+    expect(answers.filter((answer) => !answer.startsWith('200 echo-'))).toEqual([]);
+    expect(answers).toEqual(expect.arrayContaining(now.map((name) => `200 ${name}`)));
+  });
+
   test('a pod whose namespace ends gets another', async () => {
     const [pod] = (await mesh.status()).pods.filter(({ deployment }) => deployment === 'details-v1');
     const processes = (await mesh.status()).processes.filter(({ name }) => name.startsWith(`default/${pod!.name}/`));
